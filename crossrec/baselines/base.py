@@ -1,0 +1,128 @@
+"""What the baselines share: clicks as a sparse matrix, candidates, and lists from scores."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import Self
+
+import numpy as np
+import torch
+from scipy.sparse import csr_matrix
+
+from crossrec.runtime.ranking import recommend_by_score
+from crossrec.types import ABSENT, Sequences, TopK
+
+
+class Baseline(ABC):
+    """A recommender that scores the whole catalogue from a history's items.
+
+    Args:
+        n_items: N, items in the catalogue.
+        name: how tables call it.
+    """
+
+    def __init__(self, n_items: int, name: str) -> None:
+        self._n_items = n_items
+        self.name = name
+        self._fitted = False
+
+    @property
+    def n_items(self) -> int:
+        """N, items in the catalogue."""
+        return self._n_items
+
+    def fit(self, train: Sequences) -> Self:
+        """Learns from the training clicks, one row a user; fitting again starts afresh.
+
+        Raises:
+            ValueError: there is no click, or an item outside the catalogue.
+        """
+        if len(train.items) == 0:
+            raise ValueError(f"{self.name} can't be fitted: the training part has no click")
+        self._learn(history_matrix(train, self.n_items))
+        self._fitted = True
+        return self
+
+    def score(self, histories: Sequences, candidates: np.ndarray | None = None) -> torch.Tensor:
+        """Scores items for each history; -inf for an item that must not be recommended.
+
+        Args:
+            histories: B rows, oldest click first; a row may be empty.
+            candidates: (B, K) catalogue indices, ``ABSENT`` scores -inf; the whole catalogue when None.
+
+        Returns:
+            (B, N) float32, or (B, K) for candidates.
+
+        Raises:
+            RuntimeError: not fitted.
+            ValueError: an item or candidate is outside the catalogue, or candidates have another B.
+        """
+        if not self._fitted:
+            raise RuntimeError(f"{self.name} has not been fitted: call fit(train) first")
+        scores_BN = self._score(histories)
+        return scores_BN if candidates is None else pick_candidates(scores_BN, candidates)
+
+    def recommend(self, histories: Sequences, k: int, exclude: Sequences | None = None) -> TopK:
+        """The best k items for each history, ties broken by the lower item index.
+
+        Args:
+            histories: B rows.
+            k: length of the lists.
+            exclude: B rows of items that must not appear.
+        """
+        return recommend_by_score(self, histories, k, exclude)
+
+    @abstractmethod
+    def _learn(self, clicks_UN: csr_matrix) -> None: ...
+
+    @abstractmethod
+    def _score(self, histories: Sequences) -> torch.Tensor: ...
+
+
+def history_matrix(histories: Sequences, n_items: int, recency: float = 1.0) -> csr_matrix:
+    """Histories as a sparse matrix of summed click weights.
+
+    Args:
+        histories: B rows, oldest click first.
+        n_items: N, items in the catalogue.
+        recency: weight of a click relative to the next younger one; the youngest weighs 1.
+
+    Returns:
+        (B, N) float64, sorted indices, repeated items summed.
+
+    Raises:
+        ValueError: an item is outside the catalogue.
+    """
+    items = np.asarray(histories.items, dtype=np.int64)
+    if len(items) and (items.min() < 0 or items.max() >= n_items):
+        position = int(np.flatnonzero((items < 0) | (items >= n_items))[0])
+        row = int(np.searchsorted(histories.offsets, position, side="right")) - 1
+        raise ValueError(
+            f"history row {row} holds item {items[position]}, outside the catalogue of {n_items} items"
+        )
+    ages = np.repeat(np.asarray(histories.offsets)[1:], histories.lengths) - 1 - np.arange(len(items))
+    weights = np.power(recency, ages.astype(np.float64))
+    matrix = csr_matrix((weights, items, np.asarray(histories.offsets)), shape=(len(histories), n_items))
+    matrix.sum_duplicates()
+    return matrix
+
+
+def pick_candidates(scores_BN: torch.Tensor, candidates_BK: np.ndarray) -> torch.Tensor:
+    """The scores of given candidates, -inf where a candidate is ``ABSENT``.
+
+    Raises:
+        ValueError: other rows than the histories, or an index outside the catalogue.
+    """
+    n_rows, n_items = scores_BN.shape
+    if candidates_BK.ndim != 2 or len(candidates_BK) != n_rows:
+        raise ValueError(f"candidates have shape {candidates_BK.shape}; expected ({n_rows}, K)")
+    wrong = (candidates_BK != ABSENT) & ((candidates_BK < 0) | (candidates_BK >= n_items))
+    if wrong.any():
+        row, column = (int(i) for i in np.argwhere(wrong)[0])
+        raise ValueError(
+            f"candidates[{row}, {column}] is {candidates_BK[row, column]}, "
+            f"outside the catalogue of {n_items} items"
+        )
+    ids = torch.from_numpy(np.asarray(candidates_BK, dtype=np.int64))
+    absent = ids == ABSENT
+    return scores_BN.gather(1, ids.masked_fill(absent, 0)).masked_fill(absent, -torch.inf)

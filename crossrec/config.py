@@ -1,0 +1,182 @@
+"""Configuration: frozen pydantic models read from one YAML file, with dotted overrides.
+
+A component's config class stands beside the component. Families (encoders, fusions, …) are told
+apart by their ``type`` key; :class:`Family` marks the union. A class outside the project is named
+as ``type: my_package.module:MyConfig``.
+"""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+from collections.abc import Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Annotated, Any, TypeVar, Union, get_args
+
+import yaml
+from pydantic import BaseModel, ConfigDict, GetCoreSchemaHandler, ValidationError, model_validator
+from pydantic_core import CoreSchema, core_schema
+
+from crossrec.types import InputError
+
+ConfigT = TypeVar("ConfigT", bound="Config")
+
+
+class ConfigError(InputError):
+    """A configuration that can't be used; the message names the file, the key and the way out."""
+
+
+class Config(BaseModel):
+    """Base of every configuration: frozen, and a key that it does not know is an error."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _reject_unknown_keys(cls, value: Any) -> Any:
+        if isinstance(value, Mapping):
+            for key in value:
+                if key not in cls.model_fields:
+                    raise ValueError(f"unknown key '{key}'; {_nearest(str(key), list(cls.model_fields))}")
+        return value
+
+
+class Family:
+    """Marks a union of configs that are told apart by ``type``; the union is the family's registry.
+
+    ``FusionConfig = Annotated[ConcatConfig | GatedConfig, Family()]``: each member has a field
+    ``type: Literal["name"] = "name"``.
+    """
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        members = {m.model_fields["type"].default: m for m in get_args(source) or (source,)}
+        return core_schema.no_info_plain_validator_function(
+            partial(_choose, members),
+            serialization=core_schema.plain_serializer_function_ser_schema(partial(_dump, members)),
+        )
+
+
+def family(*members: type[Config]) -> Any:
+    return Annotated[Union[members], Family()]
+
+
+def _choose(members: Mapping[str, type[Config]], value: Any) -> Config:
+    if isinstance(value, Config):
+        return value
+    if not isinstance(value, Mapping) or "type" not in value:
+        raise ValueError(f"needs a mapping with a 'type', one of {', '.join(members)}")
+    name = str(value["type"])
+    if ":" in name:
+        return _external(name).model_validate({k: v for k, v in value.items() if k != "type"})
+    if name not in members:
+        raise ValueError(f"unknown type '{name}'; {_nearest(name, list(members))}")
+    return members[name].model_validate(value)
+
+
+def _dump(members: Mapping[str, type[Config]], value: Config) -> dict[str, Any]:
+    content = value.model_dump(mode="json")
+    if type(value) not in members.values():
+        content = {**content, "type": f"{type(value).__module__}:{type(value).__qualname__}"}
+    return content
+
+
+def _external(name: str) -> type[Config]:
+    module, _, attribute = name.partition(":")
+    try:
+        found = getattr(importlib.import_module(module), attribute)
+    except (ImportError, AttributeError) as error:
+        raise ValueError(f"type '{name}' can't be imported: {error}") from error
+    if not (isinstance(found, type) and issubclass(found, Config)):
+        raise ValueError(f"type '{name}' is not a subclass of crossrec.config.Config")
+    return found
+
+
+def _nearest(word: str, valid: list[str]) -> str:
+    close = difflib.get_close_matches(word, valid, n=1, cutoff=0.5)
+    hint = f"did you mean '{close[0]}'? " if close else ""
+    return f"{hint}Valid: {', '.join(valid)}"
+
+
+def merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
+    """Lays ``over`` on ``base``, mapping by mapping; a changed ``type`` starts from its own defaults."""
+    if "type" in over and over["type"] != base.get("type"):
+        return dict(over)
+    merged = dict(base)
+    for key, value in over.items():
+        old = merged.get(key)
+        merged[key] = merge(old, value) if isinstance(old, Mapping) and isinstance(value, Mapping) else value
+    return merged
+
+
+def parse_overrides(arguments: Sequence[str]) -> dict[str, Any]:
+    """Turns ``["fusion.type=attention", "trainer.epochs=3"]`` into nested mappings; values are YAML."""
+    result: dict[str, Any] = {}
+    for argument in arguments:
+        key, equals, text = argument.partition("=")
+        if not equals or not key:
+            raise ConfigError(f"override '{argument}' is not of the form key.subkey=value")
+        try:
+            value = yaml.safe_load(text)
+        except yaml.YAMLError as error:
+            raise ConfigError(f"override '{argument}': the value is not YAML ({error})") from error
+        for part in reversed(key.split(".")):
+            value = {part: value}
+        result = merge(result, value)
+    return result
+
+
+def read_yaml(path: Path) -> dict[str, Any]:
+    """Reads a YAML mapping, following at most one level of ``extends: other.yaml``."""
+    content = _read_mapping(path)
+    parent = content.pop("extends", None)
+    if parent is None:
+        return content
+    base = _read_mapping(path.parent / parent)
+    if "extends" in base:
+        raise ConfigError(f"{path}: extends {parent}, which extends another file; one level is allowed")
+    return merge(base, content)
+
+
+def _read_mapping(path: Path) -> dict[str, Any]:
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise ConfigError(f"{path}: no such configuration file") from error
+    except yaml.YAMLError as error:
+        raise ConfigError(f"{path}: not YAML: {error}") from error
+    if content is None:
+        return {}
+    if not isinstance(content, dict):
+        raise ConfigError(f"{path}: must be a mapping of keys to values")
+    return content
+
+
+def load_config(cls: type[ConfigT], path: Path, overrides: Sequence[str] = ()) -> ConfigT:
+    """Reads, overrides and validates a configuration.
+
+    Raises:
+        ConfigError: with one line for each wrong key: file, dotted key, what is wrong.
+    """
+    return validate(cls, merge(read_yaml(path), parse_overrides(overrides)), str(path))
+
+
+def validate(cls: type[ConfigT], content: Mapping[str, Any], origin: str) -> ConfigT:
+    """Validates a mapping as ``cls``; errors name ``origin`` and the dotted key."""
+    try:
+        return cls.model_validate(content)
+    except ValidationError as error:
+        lines = [f"{origin}: {'.'.join(loc) or '(top level)'}: {text}" for loc, text in _flatten(error, ())]
+        raise ConfigError("\n".join(lines)) from error
+
+
+def _flatten(error: ValidationError, prefix: tuple[str, ...]) -> list[tuple[tuple[str, ...], str]]:
+    found: list[tuple[tuple[str, ...], str]] = []
+    for entry in error.errors():
+        loc = prefix + tuple(str(part) for part in entry["loc"])
+        cause = entry.get("ctx", {}).get("error")
+        if isinstance(cause, ValidationError):
+            found.extend(_flatten(cause, loc))
+        else:
+            found.append((loc, entry["msg"].removeprefix("Value error, ")))
+    return found

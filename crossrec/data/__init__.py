@@ -1,0 +1,1 @@
+"""Catalogue, interactions, cleaning, splits and sources."""

@@ -1,0 +1,70 @@
+"""The account of cleaning: what was dropped, in which step, and why."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+
+@dataclass(frozen=True)
+class Step:
+    """One step of cleaning.
+
+    Args:
+        name: what was looked for.
+        unit: what is counted.
+        before: rows before the step.
+        dropped: rows that it dropped; 0 where it only counts.
+        detail: why, or what was counted ("" when there is nothing to say).
+    """
+
+    name: str
+    unit: Literal["clicks", "items"]
+    before: int
+    dropped: int
+    detail: str
+
+    @property
+    def remaining(self) -> int:
+        """Rows after the step."""
+        return self.before - self.dropped
+
+
+@dataclass(frozen=True)
+class Account:
+    """All steps of cleaning, in order."""
+
+    steps: tuple[Step, ...]
+
+    def to_dict(self) -> dict[str, Any]:
+        """The steps as plain values, ready for JSON."""
+        return {
+            "steps": [
+                {
+                    "name": step.name,
+                    "unit": step.unit,
+                    "before": step.before,
+                    "dropped": step.dropped,
+                    "remaining": step.remaining,
+                    "detail": step.detail,
+                }
+                for step in self.steps
+            ]
+        }
+
+    def lines(self) -> list[str]:
+        """A plain-text table, header first, one line a step."""
+        rows = [("step", "unit", "before", "dropped", "remaining", "detail")]
+        for s in self.steps:
+            rows.append((s.name, s.unit, f"{s.before:,}", f"{s.dropped:,}", f"{s.remaining:,}", s.detail))
+        widths = [max(len(row[i]) for row in rows) for i in range(5)]
+        right = {2, 3, 4}
+        texts = []
+        for row in rows:
+            cells = [row[i].rjust(w) if i in right else row[i].ljust(w) for i, w in enumerate(widths)]
+            texts.append("  ".join([*cells, row[5]]).rstrip())
+        return texts
+
+    def worst(self) -> Step:
+        """The step that dropped the most clicks."""
+        return max((step for step in self.steps if step.unit == "clicks"), key=lambda step: step.dropped)

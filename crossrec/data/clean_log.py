@@ -1,0 +1,174 @@
+"""The log's part of cleaning: polars expressions and numpy, no Python loop over rows or users."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import polars as pl
+
+from crossrec.data.account import Account, Step
+from crossrec.data.catalog import Catalog
+from crossrec.data.cleaning import CleaningConfig
+from crossrec.data.interactions import LogError
+from crossrec.data.sources.raw import RawData
+from crossrec.data.times import show_time
+
+LARGEST_TIME = 9e18
+"""Times are kept as int64 seconds."""
+
+
+@dataclass(frozen=True)
+class CodedLog:
+    """A cleaned log, sorted by (user, time, file order).
+
+    Args:
+        user: (T,) rows of ``user_ids``, growing.
+        item: (T,) catalogue indices.
+        time: (T,) int64 seconds.
+        user_ids: (U,) original ids, each with a click.
+    """
+
+    user: np.ndarray
+    item: np.ndarray
+    time: np.ndarray
+    user_ids: np.ndarray
+
+
+def clean_log(raw: RawData, config: CleaningConfig) -> tuple[CodedLog, list[Step]]:
+    """Runs the steps on clicks; see :func:`crossrec.data.cleaning.clean`."""
+    if not len(raw.interactions):
+        raise LogError(f"the log of '{raw.name}' is empty: it has no row at all")
+    steps: list[Step] = []
+    frame = _drop_missing(raw.interactions.frame, steps)
+    frame = _drop_out_of_range(frame, config, steps)
+    frame, user_ids = _encode(frame, raw.catalog, steps)
+    frame = _drop_repeats(frame, config, steps)
+    user, item, time = (frame[name].to_numpy() for name in ("user", "item", "timestamp"))
+    kept = _k_core(user, item, config, steps)
+    if not len(kept):
+        account = Account(tuple(steps))
+        worst, table = account.worst(), "\n".join(account.lines())
+        raise LogError(
+            f"no click of '{raw.name}' is left after cleaning: the step '{worst.name}' dropped the most, "
+            f"{worst.dropped:,} of {len(raw.interactions):,} ({worst.detail})\n{table}"
+        )
+    codes, user = np.unique(user[kept], return_inverse=True)
+    ids = user_ids.gather(codes).to_numpy()
+    return CodedLog(user, item[kept], time[kept].astype(np.int64), ids), steps
+
+
+def _keep(frame: pl.DataFrame, steps: list[Step], name: str, keep: pl.Expr, detail: str) -> pl.DataFrame:
+    kept = frame.filter(keep)
+    steps.append(Step(name, "clicks", frame.height, frame.height - kept.height, detail))
+    return kept
+
+
+def _count(frame: pl.DataFrame, **conditions: pl.Expr) -> dict[str, int]:
+    row = frame.select(**{name: condition.sum() for name, condition in conditions.items()}).row(0, named=True)
+    return {name: int(value or 0) for name, value in row.items()}
+
+
+def _drop_missing(frame: pl.DataFrame, steps: list[Step]) -> pl.DataFrame:
+    blank = {
+        name: pl.col(f"{name}_id").is_null() | (pl.col(f"{name}_id").str.strip_chars() == "").fill_null(True)
+        for name in ("user", "item")
+    }
+    found = _count(frame, **blank)
+    detail = f"user id {found['user']:,}, item id {found['item']:,}"
+    frame = _keep(frame, steps, "missing id", ~(blank["user"] | blank["item"]), detail)
+    time = pl.col("timestamp")
+    usable = (time.is_finite() & (time.abs() < LARGEST_TIME)).fill_null(False)
+    found = _count(frame, none=time.is_null(), nan=time.is_nan())
+    dropped = _count(frame, all=~usable)["all"]
+    infinite = dropped - found["none"] - found["nan"]
+    detail = f"none or unreadable {found['none']:,}, NaN {found['nan']:,}, infinite {infinite:,}"
+    return _keep(frame, steps, "missing time", usable, detail)
+
+
+def _drop_out_of_range(frame: pl.DataFrame, config: CleaningConfig, steps: list[Step]) -> pl.DataFrame:
+    if config.min_time is not None or config.max_time is not None:
+        keep = _within(pl.col("timestamp"), config.min_time, config.max_time)
+        detail = "range " + _range(config.min_time, config.max_time, times=True)
+        frame = _keep(frame, steps, "time out of range", keep, detail)
+    if config.min_rating is not None or config.max_rating is not None:
+        if "rating" not in frame.columns:
+            raise LogError(
+                "data.cleaning.min_rating or max_rating is set, but the log has no ratings: unset it, or "
+                "name the rating column in data.source.interaction_columns.rating"
+            )
+        rating = pl.col("rating").fill_nan(None)
+        keep = _within(rating, config.min_rating, config.max_rating)
+        missing = _count(frame, none=rating.is_null())["none"]
+        detail = "range " + _range(config.min_rating, config.max_rating, times=False)
+        frame = _keep(frame, steps, "rating out of range", keep, f"{detail}, without a rating {missing:,}")
+    return frame
+
+
+def _within(value: pl.Expr, low: float | None, high: float | None) -> pl.Expr:
+    inside = value.is_not_null()
+    if low is not None:
+        inside = inside & (value >= low).fill_null(False)
+    if high is not None:
+        inside = inside & (value <= high).fill_null(False)
+    return inside
+
+
+def _range(low: float | None, high: float | None, times: bool) -> str:
+    low_text, high_text = (
+        "any" if bound is None else show_time(bound) if times else f"{bound:g}" for bound in (low, high)
+    )
+    return f"{low_text} to {high_text}"
+
+
+def _encode(frame: pl.DataFrame, catalog: Catalog, steps: list[Step]) -> tuple[pl.DataFrame, pl.Series]:
+    """Drops unknown items and turns ids into numbers; the row order is made safe for a stable sort."""
+    items = pl.DataFrame(
+        {"item_id": list(catalog.index), "item": np.arange(len(catalog), dtype=np.int32)},
+        schema={"item_id": pl.String, "item": pl.Int32},
+    )
+    log = frame.select("user_id", "item_id", "timestamp").with_row_index("position")
+    log = log.join(items, on="item_id", how="left")
+    unknown = log.filter(pl.col("item").is_null())["item_id"]
+    detail = "not in the catalogue"
+    if len(unknown):
+        detail += f": {unknown.n_unique():,} ids such as '{unknown.sort()[0]}'"
+    log = _keep(log, steps, "unknown item", pl.col("item").is_not_null(), detail)
+    log = log.select("position", "user_id", "item", "timestamp").sort("position")
+    users = log.select(pl.col("user_id").unique(maintain_order=True)).with_row_index("user")
+    coded = log.join(users, on="user_id", how="left").select("position", "user", "item", "timestamp")
+    return coded.sort("user", "timestamp", "position"), users["user_id"]
+
+
+def _drop_repeats(frame: pl.DataFrame, config: CleaningConfig, steps: list[Step]) -> pl.DataFrame:
+    unique = frame.unique(["user", "item", "timestamp"], keep="first", maintain_order=True)
+    dropped = frame.height - unique.height
+    steps.append(Step("exact duplicate", "clicks", frame.height, dropped, "same user, item and time"))
+    first = unique.unique(["user", "item"], keep="first", maintain_order=True)
+    repeats = unique.height - first.height
+    if config.repeats == "drop":
+        steps.append(
+            Step("repeat click", "clicks", unique.height, repeats, "a user's later click on an item")
+        )
+        return first
+    steps.append(Step("repeat click", "clicks", unique.height, 0, f"{repeats:,} kept"))
+    return unique
+
+
+def _k_core(user: np.ndarray, item: np.ndarray, config: CleaningConfig, steps: list[Step]) -> np.ndarray:
+    """Rows of the largest part of the log in which every user and item has enough clicks."""
+    kept = np.arange(len(user))
+    rounds = 0
+    while len(kept) and max(config.k_users, config.k_items) > 1:
+        users, items = user[kept], item[kept]
+        enough = (np.bincount(users) >= config.k_users)[users] & (np.bincount(items) >= config.k_items)[items]
+        if enough.all():
+            break
+        kept = kept[enough]
+        rounds += 1
+    lost_users = len(np.unique(user)) - len(np.unique(user[kept]))
+    lost_items = len(np.unique(item)) - len(np.unique(item[kept]))
+    detail = f"users >= {config.k_users}, items >= {config.k_items}: {rounds} rounds, "
+    detail += f"{lost_users:,} users and {lost_items:,} items gone"
+    steps.append(Step("k-core", "clicks", len(user), len(user) - len(kept), detail))
+    return kept

@@ -1,0 +1,90 @@
+"""The click log: one row a click, in a polars frame with fixed column names."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import polars as pl
+
+from crossrec.types import Sequences
+
+REQUIRED = {"user_id": pl.String, "item_id": pl.String, "timestamp": pl.Float64}
+"""Columns of every log. ``timestamp`` is in seconds (or any growing number where a source has only
+an order). ``rating``, ``label`` ("click", "purchase", …) and further columns are optional."""
+
+
+class LogError(ValueError):
+    """A log that can't be used; the message names the column or what is missing."""
+
+
+@dataclass(frozen=True)
+class Interactions:
+    """Clicks as a source delivers them, uncleaned, in file order.
+
+    Args:
+        frame: columns of ``REQUIRED`` at least; nulls and NaN are allowed here and dropped by cleaning.
+    """
+
+    frame: pl.DataFrame
+
+    def __post_init__(self) -> None:
+        missing = [name for name in REQUIRED if name not in self.frame.columns]
+        if missing:
+            raise LogError(f"the log lacks the columns {missing}; it has {self.frame.columns}")
+
+    def __len__(self) -> int:
+        return self.frame.height
+
+
+@dataclass(frozen=True)
+class Clicks:
+    """A cleaned log as sequences, with the original user ids.
+
+    Args:
+        sequences: one row a user, sorted stably by (time, file order).
+        user_ids: (U,) original ids.
+    """
+
+    sequences: Sequences
+    user_ids: np.ndarray
+
+    @classmethod
+    def from_clean(cls, frame: pl.DataFrame, item_index: dict[str, int]) -> Clicks:
+        """Builds sequences from a cleaned frame.
+
+        Args:
+            frame: columns of ``REQUIRED`` without nulls, in file order.
+            item_index: catalogue index of each item id in the frame.
+        """
+        items = pl.DataFrame(
+            {"item_id": list(item_index), "item": list(item_index.values())},
+            schema={"item_id": pl.String, "item": pl.Int64},
+        )
+        users = frame.select(pl.col("user_id").unique(maintain_order=True)).with_row_index("user")
+        coded = (
+            frame.with_row_index("position")
+            .join(items, on="item_id", how="inner")
+            .join(users, on="user_id", how="inner")
+            .sort("user", "timestamp", "position")
+        )
+        return cls.from_codes(
+            coded["user"].to_numpy(),
+            coded["item"].to_numpy(),
+            coded["timestamp"].cast(pl.Int64).to_numpy(),
+            users["user_id"].to_numpy(),
+        )
+
+    @classmethod
+    def from_codes(cls, user: np.ndarray, item: np.ndarray, time: np.ndarray, user_ids: np.ndarray) -> Clicks:
+        """Clicks from numbers that are sorted by (user, time, file order) already.
+
+        Args:
+            user: (T,) rows of ``user_ids``, growing.
+            item: (T,) catalogue indices.
+            time: (T,) int64 seconds.
+            user_ids: (U,) original ids.
+        """
+        offsets = np.zeros(len(user_ids) + 1, dtype=np.int64)
+        np.cumsum(np.bincount(user, minlength=len(user_ids)), out=offsets[1:])
+        return cls(Sequences(offsets, item.astype(np.int32), time), user_ids)

@@ -1,0 +1,63 @@
+"""The leave-one-out split and its n-last form."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import numpy as np
+from pydantic import Field
+
+from crossrec.config import Config
+from crossrec.data.splits import Queries, Split, first_clicks, novel_queries, require_parts
+from crossrec.types import Sequences
+
+
+class LeaveOneOutConfig(Config):
+    """Each user's last ``n_last`` clicks test, the ``n_last`` before those validate.
+
+    Every such click is one query, predicted from all of the user's clicks before it. A user with fewer
+    than ``2 * n_last + 1`` clicks keeps them all for training and has no query. Users are cut at
+    different times, so training may hold clicks later than another user's test click: compare with
+    published numbers, and take the temporal split for what a service would see.
+
+    Args:
+        n_last: clicks of each user in each of the two parts.
+
+    Source: Kang and McAuley, "Self-Attentive Sequential Recommendation", ICDM 2018 (n_last = 1).
+    """
+
+    type: Literal["leave_one_out"] = "leave_one_out"
+    n_last: int = Field(default=1, ge=1)
+
+    def split(self, clicks: Sequences, n_items: int) -> Split:
+        """Divides a log.
+
+        Args:
+            clicks: one row a user, oldest first.
+            n_items: N, size of the catalogue.
+
+        Raises:
+            SplitError: no user has enough clicks.
+        """
+        lengths = clicks.lengths
+        long_enough = np.flatnonzero(lengths > 2 * self.n_last)
+        train_ends = lengths.copy()
+        train_ends[long_enough] -= 2 * self.n_last
+        first = first_clicks(clicks, n_items)
+        valid, valid_counts = self._last(clicks, long_enough, 2 * self.n_last, first)
+        test, test_counts = self._last(clicks, long_enough, self.n_last, first)
+        excluded = {f"users with fewer than {2 * self.n_last + 1} clicks": len(clicks) - len(long_enough)}
+        excluded |= {f"valid: {reason}": count for reason, count in valid_counts.items()}
+        excluded |= {f"test: {reason}": count for reason, count in test_counts.items()}
+        each = "click tests" if self.n_last == 1 else f"{self.n_last} clicks test"
+        protocol = f"leave-one-out: each user's last {each}, as many before validate, one query a click"
+        split = Split(clicks, train_ends, valid, test, n_items, protocol, excluded)
+        return require_parts(split, "Lower data.split.n_last or raise data.cleaning.k_users")
+
+    def _last(
+        self, clicks: Sequences, users: np.ndarray, from_end: int, first: np.ndarray
+    ) -> tuple[Queries, dict[str, int]]:
+        rows = np.repeat(users, self.n_last)
+        steps = np.tile(np.arange(self.n_last), len(users))
+        positions = clicks.lengths[rows] - from_end + steps
+        return novel_queries(clicks, first, rows, positions, positions, positions + 1)

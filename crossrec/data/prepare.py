@@ -1,0 +1,117 @@
+"""From a configuration to cleaned, divided data."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from crossrec.config import Config, family
+from crossrec.data.account import Account
+from crossrec.data.cleaning import CleaningConfig, clean
+from crossrec.data.leave_out import LeaveOneOutConfig
+from crossrec.data.sources import DemoConfig, SourceConfig
+from crossrec.data.splits import Split
+from crossrec.data.temporal import TemporalConfig
+from crossrec.data.times import show_time
+from crossrec.runtime import distributed
+
+if TYPE_CHECKING:
+    from crossrec.data.catalog import Catalog
+    from crossrec.data.interactions import Clicks
+    from crossrec.data.sources.raw import RawData
+
+SplitConfig: Any = family(LeaveOneOutConfig, TemporalConfig)
+
+
+class DataConfig(Config):
+    """Which data, how it is cleaned and how it is divided.
+
+    Args:
+        source: the format of the data.
+        root: folder of the data's files; the demo needs none.
+        cache_dir: where generated data is kept.
+        cleaning: what a click must be to stay.
+        split: what trains, validates and tests.
+    """
+
+    source: SourceConfig = DemoConfig()
+    root: Path | None = None
+    cache_dir: Path = Path("cache")
+    cleaning: CleaningConfig = CleaningConfig()
+    split: SplitConfig = TemporalConfig()
+
+
+@dataclass(frozen=True)
+class PreparedData:
+    """Cleaned, divided data; row i of the catalogue is item i of the clicks.
+
+    Args:
+        name: what the data set is called.
+        note: one line about the data that every output prints ("" when none).
+        catalog: N items.
+        clicks: the cleaned log, one row a user.
+        split: training clicks and queries.
+        account: what cleaning dropped, and why.
+    """
+
+    name: str
+    note: str
+    catalog: Catalog
+    clicks: Clicks
+    split: Split
+    account: Account
+
+    def summary(self) -> dict[str, Any]:
+        """Counts that a run prints first; ``first`` and ``last`` are times as text."""
+        times = self.clicks.sequences.times
+        return {
+            "users": len(self.clicks.sequences),
+            "items": len(self.catalog),
+            "clicks": len(self.clicks.sequences.items),
+            "train_clicks": int(self.split.train_ends.sum()),
+            "valid_queries": len(self.split.valid),
+            "valid_targets": len(self.split.valid.targets.items),
+            "test_queries": len(self.split.test),
+            "test_targets": len(self.split.test.targets.items),
+            "cold_items": int(self.split.cold.sum()),
+            "items_with_text": int(self.catalog.has_text.sum()),
+            "items_with_image": int(self.catalog.has_image.sum()),
+            "first": "" if times is None else show_time(float(np.min(times))),
+            "last": "" if times is None else show_time(float(np.max(times))),
+        }
+
+
+def prepare(config: DataConfig) -> PreparedData:
+    """Loads, cleans and divides the data.
+
+    Every process does the same deterministic work, after the main one has written what the source
+    generates; so all hold the same data without sending it.
+
+    Raises:
+        SourceError: a root, file or column is missing or can't be read.
+        CatalogError: the items can't be used.
+        LogError: no click is left after cleaning.
+        SplitError: a part of the split stays empty.
+    """
+    raw = _load(config)
+    catalog, clicks, account = clean(raw, config.cleaning)
+    split = config.split.split(clicks.sequences, len(catalog))
+    return PreparedData(raw.name, raw.note, catalog, clicks, split, account)
+
+
+def _load(config: DataConfig) -> RawData:
+    if not distributed.is_main():
+        distributed.barrier()
+        return _loaded(config)
+    try:
+        return _loaded(config)
+    finally:
+        distributed.barrier()  # also after an error, which the others then meet themselves
+
+
+def _loaded(config: DataConfig) -> RawData:
+    raw: RawData = config.source.load(config.root, config.cache_dir)
+    return raw

@@ -1,0 +1,146 @@
+"""Splits into training, validation and test, with no click after the cut in training.
+
+Every split keeps, of each user, a prefix of the sorted clicks for training; validation and test are
+queries: a history (a longer prefix) and the clicks that it should predict.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Literal
+
+import numpy as np
+
+from crossrec.types import Sequences
+
+
+class SplitError(ValueError):
+    """A log that can't be divided as configured; the message names the config key to change."""
+
+
+@dataclass(frozen=True)
+class Queries:
+    """What an evaluation asks.
+
+    Args:
+        users: (Q,) rows of the split's ``clicks``.
+        ends: (Q,) how many of that user's first clicks form the history.
+        targets: Q rows, the items that should be found.
+    """
+
+    users: np.ndarray
+    ends: np.ndarray
+    targets: Sequences
+
+    def __len__(self) -> int:
+        return len(self.users)
+
+
+@dataclass(frozen=True)
+class Split:
+    """A divided log.
+
+    Args:
+        clicks: all clicks, one row a user.
+        train_ends: (U,) how many of a user's first clicks are for training.
+        valid: queries of the validation part.
+        test: queries of the test part.
+        n_items: N, size of the catalogue.
+        protocol: one line that says how the log was divided.
+        excluded: counted reasons why users have no query.
+    """
+
+    clicks: Sequences
+    train_ends: np.ndarray
+    valid: Queries
+    test: Queries
+    n_items: int
+    protocol: str
+    excluded: dict[str, int]
+
+    @cached_property
+    def train(self) -> Sequences:
+        """Training clicks, one row a user (rows may be empty)."""
+        return self.clicks.take(np.arange(len(self.clicks)), self.train_ends)
+
+    @cached_property
+    def train_counts(self) -> np.ndarray:
+        """(N,) training clicks of each item."""
+        return np.bincount(self.train.items, minlength=self.n_items)
+
+    @cached_property
+    def cold(self) -> np.ndarray:
+        """(N,) bool, items without any training click."""
+        return self.train_counts == 0
+
+    def histories(self, queries: Queries) -> Sequences:
+        """The histories of some queries, Q rows."""
+        return self.clicks.take(queries.users, queries.ends)
+
+    def part(self, name: Literal["valid", "test"]) -> Queries:
+        """The queries of a part by name."""
+        return self.valid if name == "valid" else self.test
+
+
+def first_clicks(clicks: Sequences, n_items: int) -> np.ndarray:
+    """(T,) position, within ``clicks``, of the user's first click on the item of each click."""
+    user = np.repeat(np.arange(len(clicks), dtype=np.int64), clicks.lengths)
+    key = user * n_items + clicks.items
+    _, first, inverse = np.unique(key, return_index=True, return_inverse=True)
+    return first[inverse]
+
+
+def novel_queries(
+    clicks: Sequences,
+    first: np.ndarray,
+    users: np.ndarray,
+    ends: np.ndarray,
+    starts: np.ndarray,
+    stops: np.ndarray,
+) -> tuple[Queries, dict[str, int]]:
+    """Queries whose targets are new to the user: seen items are excluded from every ranking.
+
+    Args:
+        clicks: all clicks, one row a user.
+        first: (T,) from :func:`first_clicks`.
+        users: (Q,) rows of ``clicks``.
+        ends: (Q,) clicks of the user that form the history.
+        starts: (Q,) first target, counted within the user's row; ``ends <= starts``.
+        stops: (Q,) one past the last target.
+
+    Returns:
+        The queries that keep a target; counts of removed targets, of queries that lost all of theirs.
+    """
+    base = clicks.offsets[users]
+    lengths = stops - starts
+    query = np.repeat(np.arange(len(users)), lengths)
+    shift = base + starts - (np.cumsum(lengths) - lengths)
+    position = np.arange(len(query)) + shift[query]
+    earliest = first[position]
+    seen = earliest < (base + ends)[query]
+    again = ~seen & (earliest >= (base + starts)[query]) & (earliest < position)
+    novel = ~seen & ~again
+    left = np.bincount(query[novel], minlength=len(users))
+    answered = left > 0
+    offsets = np.concatenate([[0], np.cumsum(left[answered])]).astype(np.int64)
+    targets = Sequences(offsets, np.asarray(clicks.items[position[novel]], dtype=np.int64))
+    counts = {
+        "targets already in the history": int(seen.sum()),
+        "targets clicked twice": int(again.sum()),
+        "queries without a new target": int((~answered).sum()),
+    }
+    return Queries(users[answered], ends[answered], targets), counts
+
+
+def require_parts(split: Split, advice: str) -> Split:
+    """The split, if every part has something.
+
+    Raises:
+        SplitError: no training click, or a part without a query; ``advice`` says what to change.
+    """
+    parts = {"training click": split.train_ends.sum(), "validation query": len(split.valid)}
+    for name, size in {**parts, "test query": len(split.test)}.items():
+        if not size:
+            raise SplitError(f"the split ({split.protocol}) leaves no {name}; {split.excluded}. {advice}")
+    return split

@@ -1,0 +1,77 @@
+"""What text and image encoders share: trained parameters, batch norms, precision and identity."""
+
+from __future__ import annotations
+
+import hashlib
+from contextlib import AbstractContextManager
+from typing import TYPE_CHECKING, Self
+
+import torch
+from torch import nn
+
+from crossrec.encoders.adapt import adapt, as_adapter, keep_batch_statistics
+from crossrec.encoders.config import LoraSettings, Precision, Training
+
+if TYPE_CHECKING:
+    from peft import PeftModel
+
+
+class Encoder(nn.Module):
+    """A pretrained backbone, of which none, all or a low-rank part learns.
+
+    Args:
+        backbone: the pretrained model.
+        training: which parameters learn.
+        lora: settings of the adapters.
+        precision: arithmetic of ``encode``; in a training step the trainer's autocast decides.
+    """
+
+    def __init__(
+        self, backbone: nn.Module, *, training: Training, lora: LoraSettings, precision: Precision
+    ) -> None:
+        super().__init__()
+        self.backbone = adapt(backbone, training, lora)
+        self.training_mode = training
+        self.precision = precision
+        self.train(False)
+
+    def train(self, mode: bool = True) -> Self:
+        """Switches dropout; a frozen backbone and all batch norms stay in evaluation mode."""
+        super().train(mode)
+        if self.training_mode is Training.FROZEN:
+            self.backbone.eval()
+        keep_batch_statistics(self.backbone)
+        return self
+
+    def adapter(self) -> PeftModel | None:
+        """peft's model: ``adapter().save_pretrained(folder)`` saves in peft's layout; None without LoRA."""
+        return as_adapter(self.backbone)
+
+    @property
+    def device(self) -> torch.device:
+        """Where the parameters are."""
+        return next(self.backbone.parameters()).device
+
+    def autocast(self) -> AbstractContextManager[object]:
+        """Autocast to bf16 where the precision asks for it."""
+        return torch.autocast(self.device.type, torch.bfloat16, enabled=self._uses_bf16())
+
+    def _uses_bf16(self) -> bool:
+        if self.precision is not Precision.AUTO:
+            return self.precision is Precision.BF16
+        if self.device.type == "cuda":
+            return torch.cuda.is_bf16_supported(including_emulation=False)
+        return self.device.type == "cpu" and torch.cpu._is_avx512_bf16_supported()
+
+    def _identity(self, preprocessing: str) -> str:
+        dtype = Precision.BF16 if self._uses_bf16() else Precision.FP32
+        return f"{preprocessing}|{dtype}|parameters={parameter_digest(self.backbone)}"
+
+
+def parameter_digest(module: nn.Module) -> str:
+    """A hash of all parameters and buffers with their names; 0.1 s for 100 MB."""
+    digest = hashlib.blake2b(digest_size=16)
+    for name, tensor in sorted(module.state_dict().items()):
+        digest.update(f"{name}|{tensor.dtype}|{tuple(tensor.shape)}".encode())
+        digest.update(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy())
+    return digest.hexdigest()

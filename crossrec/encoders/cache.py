@@ -1,0 +1,186 @@
+"""Features of a whole catalogue, computed once, restartable, shared by processes and memory-mapped."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Generic, Literal, TypeVar
+
+import numpy as np
+
+from crossrec.encoders.blocks import BlockStore
+from crossrec.encoders.progress import progress_bar
+from crossrec.runtime import distributed
+from crossrec.runtime.files import atomic_path, write_text
+
+logger = logging.getLogger(__name__)
+
+Raw = TypeVar("Raw")
+
+
+@dataclass(frozen=True)
+class Features:
+    """What an encoder makes of a catalogue.
+
+    Args:
+        vectors_ND: (N, D) memory-mapped, read-only; zeros where not present.
+        present_N: (N,) bool.
+        unreadable: rows that should have features, but whose raw input could not be read.
+    """
+
+    vectors_ND: np.ndarray
+    present_N: np.ndarray
+    unreadable: list[int]
+
+
+def content_key(content: bytes | str | Path | None) -> str | None:
+    """A digest of an item's raw input; None for a missing item.
+
+    A path stands for the bytes in the file. One that can't be read still gets a key, so that
+    the item is tried, counted and masked rather than taken for missing.
+    """
+    if content is None:
+        return None
+    if isinstance(content, Path):
+        try:
+            return content_key(content.read_bytes())
+        except OSError:
+            return content_key(f"unreadable file: {content}")
+    data = content.encode("utf-8", "surrogatepass") if isinstance(content, str) else content
+    return hashlib.blake2b(data, digest_size=16).hexdigest()
+
+
+def fetch_each(read: Callable[[int], Raw | None]) -> Callable[[np.ndarray], list[Raw | None]]:
+    """A ``fetch`` from a function that reads one row; a row that can't be read is logged and left out.
+
+    Args:
+        read: raises OSError (Pillow's errors included) for broken input.
+    """
+
+    def fetch(rows: np.ndarray) -> list[Raw | None]:
+        found: list[Raw | None] = []
+        for row in rows.tolist():
+            try:
+                found.append(read(row))
+            except (OSError, SyntaxError, ValueError) as error:  # Pillow: a broken PNG, an absurd size
+                logger.warning("item %d can't be read: %s", row, error)
+                found.append(None)
+        return found
+
+    return fetch
+
+
+class FeatureCache(Generic[Raw]):
+    """Vectors of one encoder on disk, keyed by the encoder's identity and each item's content.
+
+    Work is done in blocks, block i by process ``i % world_size``; a block is a file that appears
+    when it is complete, so a killed run goes on where it stopped. A catalogue in which a few items
+    changed costs those few. All processes must see the same folder.
+
+    Args:
+        folder: holds a folder an encoder.
+        identity: names weights and preprocessing, such as ``encoder.identity``.
+        width: D.
+        dtype: of the stored vectors.
+        block_size: items computed between two writes.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        identity: str,
+        width: int,
+        *,
+        dtype: Literal["float16", "float32"] = "float16",
+        block_size: int = 256,
+    ) -> None:
+        key = hashlib.blake2b(f"{identity}|{width}|{dtype}".encode(), digest_size=8).hexdigest()
+        self.folder, self.identity, self.width = folder / key, identity, width
+        self.dtype, self.block_size = np.dtype(dtype), block_size
+        self.store = BlockStore(self.folder / "blocks", width, self.dtype)
+
+    def encode_catalog(
+        self,
+        content_keys: Sequence[bytes | str | None],
+        fetch: Callable[[np.ndarray], list[Raw | None]],
+        encode: Callable[[list[Raw]], np.ndarray],
+        *,
+        description: str = "features",
+        force_progress: bool = False,
+    ) -> Features:
+        """Features of N items; computes what is not on disk yet. Every process must call this.
+
+        Args:
+            content_keys: N digests of the items' raw input; None where an item has none.
+            fetch: raw inputs of some rows; None for a row that can't be read (:func:`fetch_each`).
+            encode: (B, D) float vectors of B raw inputs.
+            description: stands before the progress bar and in the log.
+            force_progress: draw the bar even where stderr is no terminal.
+        """
+        keys = [None if key is None else content_key(key) for key in content_keys]
+        self._compute(keys, fetch, encode, description, force_progress)
+        distributed.barrier()
+        index = self.store.index()
+        present_N = np.asarray([key in index for key in keys], dtype=bool)
+        unreadable = [row for row, key in enumerate(keys) if key is not None and not present_N[row]]
+        if unreadable and distributed.is_main():
+            logger.warning(
+                "%s: %d of %d items can't be read and are masked, such as row %d",
+                description,
+                len(unreadable),
+                len(keys) - keys.count(None),
+                unreadable[0],
+            )
+        path = self._assembled_path(keys, present_N)
+        if distributed.is_main() and not path.exists():
+            self._assemble(path, keys, present_N, index)
+        distributed.barrier()
+        return Features(np.load(path, mmap_mode="r"), present_N, unreadable)
+
+    def _compute(
+        self,
+        keys: list[str | None],
+        fetch: Callable[[np.ndarray], list[Raw | None]],
+        encode: Callable[[list[Raw]], np.ndarray],
+        description: str,
+        force_progress: bool,
+    ) -> None:
+        """Computes this process's missing blocks; equal inputs are computed once."""
+        first_row: dict[str, int] = {}
+        for row, key in enumerate(keys):
+            if key is not None:
+                first_row.setdefault(key, row)
+        done = self.store.index()
+        # Blocks are cut before finished keys are left out: the same batches in a broken and an unbroken run.
+        ordered = list(first_row)
+        blocks = [ordered[i : i + self.block_size] for i in range(0, len(ordered), self.block_size)]
+        mine = blocks[distributed.rank() :: distributed.world_size()]
+        todo = [left for block in mine if (left := [key for key in block if key not in done])]
+        if not todo:
+            return
+        write_text(self.folder / f"identity.{distributed.rank()}.txt", self.identity + "\n")
+        with progress_bar(description, sum(map(len, todo)), force_progress) as advance:
+            for block in todo:
+                raws = fetch(np.asarray([first_row[key] for key in block]))
+                readable = [(key, raw) for key, raw in zip(block, raws, strict=True) if raw is not None]
+                if readable:
+                    self.store.write([key for key, _ in readable], encode([raw for _, raw in readable]))
+                advance(len(block))
+
+    def _assembled_path(self, keys: list[str | None], present_N: np.ndarray) -> Path:
+        listing = "\n".join(key or "" for key in keys).encode() + present_N.tobytes()
+        return self.folder / f"catalog-{hashlib.blake2b(listing, digest_size=16).hexdigest()}.npy"
+
+    def _assemble(
+        self, path: Path, keys: list[str | None], present_N: np.ndarray, index: dict[str, tuple[Path, int]]
+    ) -> None:
+        rows = np.flatnonzero(present_N).tolist()
+        with atomic_path(path) as temporary:
+            vectors_ND = np.lib.format.open_memmap(
+                temporary, mode="w+", dtype=self.dtype, shape=(len(keys), self.width)
+            )
+            self.store.copy_into(vectors_ND, rows, [index[key] for row in rows if (key := keys[row])])
+            vectors_ND.flush()

@@ -1,0 +1,71 @@
+"""Settings of an evaluation."""
+
+from __future__ import annotations
+
+from typing import Literal, get_args
+
+from pydantic import Field, field_validator
+
+from crossrec.config import Config
+
+MetricName = Literal[
+    "recall",
+    "ndcg",
+    "mrr",
+    "hit",
+    "map",
+    "coverage",
+    "gini",
+    "entropy",
+    "entropy_norm",
+    "ild_category",
+    "ild_text",
+    "ild_image",
+    "ild",
+    "jaccard",
+    "personalization",
+    "novelty",
+    "serendipity",
+    "tail_share",
+    "calibration",
+]
+
+
+class EvaluationConfig(Config):
+    """What is measured, and how.
+
+    Args:
+        ks: lengths at which the lists are cut; kept sorted.
+        metrics: names without ``@k``; all by default. One whose data is missing is listed as left out.
+        n_bootstrap: resamples of the users behind each interval; 0 leaves intervals out.
+        seed: of the resampling.
+        exclude_seen: items of a query's history are never recommended (and are refused in lists).
+        tail_share: share of the training clicks that the tail holds. The head is the smallest set of
+            most clicked items with ``1 - tail_share`` of all training clicks; all others are the tail
+            (Abdollahpouri et al. 2019).
+        short_history: a history of at most so many clicks is short.
+        batch: queries ranked at a time; memory grows with ``batch * N``.
+    """
+
+    ks: tuple[int, ...] = (10,)
+    metrics: tuple[MetricName, ...] = get_args(MetricName)
+    n_bootstrap: int = Field(1000, ge=0)
+    seed: int = Field(0, ge=0)
+    exclude_seen: bool = True
+    tail_share: float = Field(0.2, ge=0, le=1)
+    short_history: int = Field(5, ge=0)
+    batch: int = Field(256, ge=1)
+
+    @field_validator("ks")
+    @classmethod
+    def _positive_and_distinct(cls, ks: tuple[int, ...]) -> tuple[int, ...]:
+        if not ks or min(ks) < 1 or len(set(ks)) < len(ks):
+            raise ValueError(f"needs distinct list lengths of at least 1, such as [5, 10]; got {list(ks)}")
+        return tuple(sorted(ks))
+
+    @field_validator("metrics")
+    @classmethod
+    def _some_and_distinct(cls, metrics: tuple[MetricName, ...]) -> tuple[MetricName, ...]:
+        if not metrics or len(set(metrics)) < len(metrics):
+            raise ValueError(f"needs at least one metric, none of them twice; got {list(metrics)}")
+        return metrics

@@ -1,0 +1,141 @@
+"""Ranked lists and truth in, an :class:`Evaluation` out; no model in sight."""
+
+from __future__ import annotations
+
+import numpy as np
+import polars as pl
+
+from crossrec.data.splits import Queries
+from crossrec.evaluation.bootstrap import Estimate, estimate_exposure, estimate_means
+from crossrec.evaluation.config import EvaluationConfig
+from crossrec.evaluation.facts import ItemFacts, Ranked, contains, lay_against
+from crossrec.evaluation.metrics import AGGREGATE, PER_QUERY, missing_for
+from crossrec.evaluation.results import Evaluation
+from crossrec.evaluation.slices import evaluate_slice, make_slices
+from crossrec.evaluation.users import UserGroups
+from crossrec.types import ABSENT, Sequences, TopK
+
+
+def evaluate_lists(
+    lists: TopK,
+    queries: Queries,
+    histories: Sequences,
+    facts: ItemFacts,
+    config: EvaluationConfig,
+    protocol: str = "",
+) -> Evaluation:
+    """Measures ranked lists.
+
+    A per-query metric is the mean over users of each user's mean over queries, so that every user weighs
+    the same; its interval resamples users. Exposure metrics are computed once from all lists.
+
+    Args:
+        lists: (Q, K) lists of the full catalogue, K at least the greatest of ``config.ks``.
+        queries: Q queries.
+        histories: Q rows, ``split.histories(queries)``.
+        facts: of the N items.
+        config: what to measure.
+        protocol: one line that says how the log was divided (``split.protocol``).
+
+    Raises:
+        ValueError: lists that don't fit the queries, name unknown items or one item twice, or hold seen
+            items although the configuration excludes them.
+    """
+    _check(lists.ids, queries, histories, facts.n_items, config)
+    ids_QK = lists.ids[:, : max(config.ks)]
+    ranked = lay_against(ids_QK, queries.targets, histories, facts.n_items)
+    groups = UserGroups.of(queries.users)
+    reasons = {name: missing_for(name, facts) for name in config.metrics}
+    left_out: dict[str, str] = {name: why for name, why in reasons.items() if why is not None}
+
+    values_U: dict[str, np.ndarray] = {}
+    exposure: dict[str, Estimate] = {}
+    for k in config.ks:
+        for name in config.metrics:
+            if name in PER_QUERY and name not in left_out:
+                values_U[f"{name}@{k}"] = groups.mean(PER_QUERY[name](ranked, facts, config, k))
+        aggregates = [name for name in config.metrics if name in AGGREGATE]
+        shown_UI = groups.shown(ids_QK[:, :k])
+        exposure |= estimate_exposure(
+            shown_UI, groups.counts, aggregates, facts.n_items, k, config.n_bootstrap, config.seed
+        )
+    estimates = estimate_means(values_U, config.n_bootstrap, config.seed) | exposure
+    names = [f"{name}@{k}" for k in config.ks for name in config.metrics if name not in left_out]
+    return Evaluation(
+        metrics={name: estimates[name] for name in names},
+        slices={
+            name: evaluate_slice(part, ids_QK, queries, histories, facts.n_items, config)
+            for name, part in make_slices(queries, histories, facts, config).items()
+        },
+        per_user=pl.DataFrame({"user": groups.users, "n_queries": groups.counts, **values_U}),
+        n_users=len(groups.users),
+        n_queries=len(queries),
+        protocol=_protocol(protocol, facts.n_items, config),
+        counts=_counts(ranked, queries, facts.n_items, config),
+        left_out=left_out,
+    )
+
+
+def _check(
+    ids_QK: np.ndarray, queries: Queries, histories: Sequences, n_items: int, config: EvaluationConfig
+) -> None:
+    if not len(queries):
+        raise ValueError("there are no queries to evaluate; does this part of the split hold any user?")
+    if ids_QK.ndim != 2 or not len(ids_QK) == len(histories) == len(queries):
+        raise ValueError(
+            f"lists of shape {ids_QK.shape} and {len(histories)} histories for {len(queries)} queries"
+        )
+    if ids_QK.shape[1] < max(config.ks):
+        raise ValueError(
+            f"the lists have {ids_QK.shape[1]} places, but ks asks for {max(config.ks)}; "
+            "rank longer lists or lower evaluation.ks"
+        )
+    wrong = (ids_QK < ABSENT) | (ids_QK >= n_items)
+    if wrong.any():
+        query, place = np.argwhere(wrong)[0]
+        raise ValueError(
+            f"query {query} has item {ids_QK[query, place]} at rank {place + 1}; "
+            f"the catalogue has items 0 to {n_items - 1}"
+        )
+    in_order = np.sort(ids_QK, axis=1)
+    twice = (in_order[:, 1:] == in_order[:, :-1]) & (in_order[:, 1:] != ABSENT)
+    if twice.any():
+        query, place = np.argwhere(twice)[0]
+        raise ValueError(f"query {query} has item {in_order[query, place]} more than once in its list")
+    if config.exclude_seen:
+        seen = contains(histories, ids_QK, n_items)
+        if seen.any():
+            query, place = np.argwhere(seen)[0]
+            raise ValueError(
+                f"{int(seen.any(1).sum())} lists hold items of their own history (first: query {query}, "
+                f"item {ids_QK[query, place]}, rank {place + 1}), but evaluation.exclude_seen is true; "
+                "leave seen items out when ranking, or set evaluation.exclude_seen=false"
+            )
+
+
+def _counts(ranked: Ranked, queries: Queries, n_items: int, config: EvaluationConfig) -> dict[str, int]:
+    """What a reader should know of before trusting a value."""
+    width = int(max(queries.targets.lengths, default=0))
+    places = np.arange(width) < queries.targets.lengths[:, None]
+    targets_QT = np.full(places.shape, ABSENT, dtype=np.int64)
+    targets_QT[places] = queries.targets.items
+    seen = contains(ranked.histories, targets_QT, n_items)
+    return {
+        "empty_lists": int((ranked.ids_QK == ABSENT).all(1).sum()),
+        "short_lists": int((ranked.ids_QK == ABSENT).any(1).sum()),
+        "queries_without_target": int((ranked.n_targets_Q == 0).sum()),
+        "unreachable_targets": int(seen.sum()) if config.exclude_seen else 0,
+    }
+
+
+def _protocol(split: str, n_items: int, config: EvaluationConfig) -> str:
+    seen = "excluded" if config.exclude_seen else "allowed"
+    parts = [
+        *([split] if split else []),
+        f"full ranking of {n_items} items",
+        f"seen items {seen}",
+        "mean over users of each user's mean over queries",
+    ]
+    if config.n_bootstrap:
+        parts.append(f"95 % bootstrap over users ({config.n_bootstrap} resamples, seed {config.seed})")
+    return "; ".join(parts)

@@ -1,0 +1,134 @@
+"""What metrics may know: facts about items, and ranked lists laid against the truth."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from crossrec.types import ABSENT, Sequences
+
+if TYPE_CHECKING:
+    from scipy.sparse import csr_matrix
+
+
+@dataclass(frozen=True)
+class ItemFacts:
+    """What metrics may know about items.
+
+    Args:
+        train_counts: (N,) training clicks of each item.
+        categories: (N, C) membership of each item in each category.
+        vectors: space name -> (N, D); ``"text"``, ``"image"``, and ``""`` for the fused vector.
+        present: space name -> (N,) bool, which items have a vector in that space.
+
+    Raises:
+        ValueError: the parts don't speak of the same N items, or a space lacks its mask.
+    """
+
+    train_counts: np.ndarray
+    categories: csr_matrix
+    vectors: dict[str, np.ndarray]
+    present: dict[str, np.ndarray]
+
+    def __post_init__(self) -> None:
+        """Checks that all parts speak of the same items."""
+        if self.categories.shape[0] != self.n_items:
+            raise ValueError(f"categories have {self.categories.shape[0]} rows for {self.n_items} items")
+        if self.vectors.keys() != self.present.keys():
+            raise ValueError(
+                f"vectors of {sorted(self.vectors)} need masks of the same spaces, not {sorted(self.present)}"
+            )
+        for space, vectors_ND in self.vectors.items():
+            if len(vectors_ND) != self.n_items or len(self.present[space]) != self.n_items:
+                raise ValueError(
+                    f"space '{space}': {len(vectors_ND)} vectors and {len(self.present[space])} "
+                    f"mask entries for {self.n_items} items"
+                )
+
+    @property
+    def n_items(self) -> int:
+        """N, items in the catalogue."""
+        return len(self.train_counts)
+
+    def tail(self, share: float) -> np.ndarray:
+        """Which items are in the tail.
+
+        The head is the shortest prefix of the items, sorted by (training clicks descending, index), that
+        holds at least ``1 - share`` of the training clicks. All others, unclicked ones too, are the tail.
+
+        Args:
+            share: share of the training clicks that the tail may hold at most, from 0 to 1.
+
+        Returns:
+            (N,) bool; all true where there is no training click.
+
+        Source:
+            Abdollahpouri, Burke, Mobasher: Managing popularity bias in recommender systems with
+            personalized re-ranking (FLAIRS 2019).
+        """
+        tail_N = np.ones(self.n_items, dtype=bool)
+        order = np.argsort(-self.train_counts, kind="stable")
+        before = np.cumsum(self.train_counts[order]) - self.train_counts[order]
+        # Rounding must not let one more item into the head when the share is met exactly.
+        needed = (1 - share) * self.train_counts.sum() * (1 - 1e-12)
+        tail_N[order[before < needed]] = False
+        return tail_N
+
+
+@dataclass(frozen=True)
+class Ranked:
+    """Ranked lists laid against the truth.
+
+    Args:
+        ids_QK: (Q, K) catalogue indices, best first; ``ABSENT`` where a list ran out.
+        hits_QK: (Q, K) bool, whether the item is a target of the query.
+        n_targets_Q: (Q,) distinct targets of each query.
+        histories: Q rows, the clicks before each query.
+    """
+
+    ids_QK: np.ndarray
+    hits_QK: np.ndarray
+    n_targets_Q: np.ndarray
+    histories: Sequences
+
+
+def distinct(rows: Sequences, n_items: int) -> Sequences:
+    """Each row's items once, sorted by index, without times."""
+    row_T = np.repeat(np.arange(len(rows)), rows.lengths)
+    keys = np.unique(row_T * n_items + rows.items)
+    counts = np.bincount(keys // n_items, minlength=len(rows)) if len(keys) else np.zeros(len(rows), np.int64)
+    return Sequences(np.concatenate([[0], np.cumsum(counts)]), keys % n_items)
+
+
+def contains(rows: Sequences, ids_QK: np.ndarray, n_items: int) -> np.ndarray:
+    """Whether each place of a list holds an item of the row with the same number.
+
+    Args:
+        rows: Q rows of items.
+        ids_QK: (Q, K) catalogue indices or ``ABSENT``.
+        n_items: N.
+
+    Returns:
+        (Q, K) bool, false where absent.
+    """
+    keys = np.unique(np.repeat(np.arange(len(rows)), rows.lengths) * n_items + rows.items)
+    wanted_QK = np.arange(len(ids_QK))[:, None] * n_items + ids_QK
+    if not len(keys):
+        return np.zeros(ids_QK.shape, dtype=bool)
+    place_QK = np.minimum(np.searchsorted(keys, wanted_QK), len(keys) - 1)
+    return (keys[place_QK] == wanted_QK) & (ids_QK != ABSENT)
+
+
+def lay_against(ids_QK: np.ndarray, targets: Sequences, histories: Sequences, n_items: int) -> Ranked:
+    """Marks the hits in ranked lists; a target named twice counts once.
+
+    Args:
+        ids_QK: (Q, K) catalogue indices or ``ABSENT``.
+        targets: Q rows.
+        histories: Q rows.
+        n_items: N.
+    """
+    once = distinct(targets, n_items)
+    return Ranked(ids_QK, contains(once, ids_QK, n_items), once.lengths, histories)

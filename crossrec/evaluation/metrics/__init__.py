@@ -1,0 +1,80 @@
+"""The registry of metrics: per query, and over all lists together."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from crossrec.evaluation.config import EvaluationConfig, MetricName
+from crossrec.evaluation.facts import ItemFacts, Ranked
+from crossrec.evaluation.metrics import accuracy, calibration, diversity, exposure, novelty
+from crossrec.evaluation.metrics.exposure import Exposure
+
+PerQuery = Callable[[Ranked, ItemFacts, EvaluationConfig, int], np.ndarray]
+"""(ranked, facts, config, k) -> (Q,), NaN where a query has no value."""
+
+ACCURACY: dict[MetricName, Callable[[np.ndarray, np.ndarray, int], np.ndarray]] = {
+    "recall": accuracy.recall,
+    "ndcg": accuracy.ndcg,
+    "mrr": accuracy.mrr,
+    "hit": accuracy.hit,
+    "map": accuracy.average_precision,
+}
+"""(hits_QK, n_targets_Q, k) -> (Q,)."""
+
+SPACES: dict[MetricName, str] = {"ild": "", "ild_text": "text", "ild_image": "image"}
+"""The vector space in which each intra-list distance is measured."""
+
+BY_CATEGORY: tuple[MetricName, ...] = ("ild_category", "jaccard", "calibration")
+"""Metrics that need categories."""
+
+
+@dataclass(frozen=True)
+class Aggregate:
+    """A metric of all lists together, and the greatest value that it can take for N items."""
+
+    compute: Callable[[Exposure], np.ndarray]
+    upper: Callable[[int], float]
+
+
+AGGREGATE: dict[MetricName, Aggregate] = {
+    "coverage": Aggregate(exposure.coverage, lambda n: 1.0),
+    "gini": Aggregate(exposure.gini, lambda n: 1.0 - 1.0 / n),
+    "entropy": Aggregate(exposure.entropy, lambda n: float(np.log(n))),
+    "entropy_norm": Aggregate(exposure.entropy_norm, lambda n: 1.0),
+    "personalization": Aggregate(exposure.personalization, lambda n: 1.0),
+}
+
+
+def _accuracy(name: MetricName) -> PerQuery:
+    return lambda r, f, c, k: ACCURACY[name](r.hits_QK, r.n_targets_Q, k)
+
+
+def _distance(name: MetricName) -> PerQuery:
+    space = SPACES[name]
+    return lambda r, f, c, k: diversity.intra_list_distance(r.ids_QK, f.vectors[space], f.present[space], k)
+
+
+PER_QUERY: dict[MetricName, PerQuery] = {
+    **{name: _accuracy(name) for name in ACCURACY},
+    **{name: _distance(name) for name in SPACES},
+    "ild_category": lambda r, f, c, k: diversity.category_distance(r.ids_QK, f.categories, k),
+    "jaccard": lambda r, f, c, k: diversity.category_overlap(r.ids_QK, f.categories, k),
+    "calibration": lambda r, f, c, k: calibration.calibration(r.ids_QK, r.histories, f.categories, k),
+    "novelty": lambda r, f, c, k: novelty.novelty(r.ids_QK, f.train_counts, k),
+    "tail_share": lambda r, f, c, k: novelty.tail_share(r.ids_QK, f.tail(c.tail_share), k),
+    "serendipity": lambda r, f, c, k: novelty.serendipity(
+        r.ids_QK, r.hits_QK, r.n_targets_Q, r.histories, f.train_counts, c.exclude_seen, k
+    ),
+}
+
+
+def missing_for(name: MetricName, facts: ItemFacts) -> str | None:
+    """Why a metric can't be computed from these facts, or None where it can."""
+    if name in SPACES and SPACES[name] not in facts.vectors:
+        return f"no item vectors in the space '{SPACES[name]}'"
+    if name in BY_CATEGORY and not facts.categories.shape[1]:
+        return "the catalogue has no categories"
+    return None

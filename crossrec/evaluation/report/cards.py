@@ -1,0 +1,188 @@
+"""Items as cards with pictures: thumbnails embedded once, placeholders for what is missing."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import io
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from crossrec.data.catalog import Catalog
+from crossrec.evaluation.report.content import RecommenderResult
+from crossrec.evaluation.report.glossary import CUTOFF
+from crossrec.evaluation.report.users import Showcase, hits_of
+from crossrec.types import ABSENT, Sequences
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+logger = logging.getLogger(__name__)
+
+THUMBNAIL = 160
+"""Longest side of an embedded picture, pixels."""
+JPEG_QUALITY = 78
+N_HISTORY = 8
+"""Clicks shown of a history, and at most so many of what came next."""
+MAX_CATEGORIES = 3
+FIELDS = ["item_id", "title", "price", "categories"]
+
+
+@dataclass(frozen=True)
+class Card:
+    """One item as shown; ``picture`` is a CSS class, or empty for a placeholder."""
+
+    title: str
+    initial: str
+    price: str
+    categories: str
+    picture: str
+    hit: bool = False
+    rank: int = 0
+
+
+@dataclass(frozen=True)
+class ListView:
+    """One recommender's list for one user."""
+
+    name: str
+    cards: list[Card]
+    n_hits: int
+
+
+@dataclass(frozen=True)
+class UserView:
+    """One user: what was clicked, what came next, and what was recommended."""
+
+    user_id: str
+    n_history: int
+    history: list[Card]
+    n_next: int
+    next_clicks: list[Card]
+    lists: list[ListView]
+
+
+@dataclass
+class Pictures:
+    """The pictures of a page, each distinct one once.
+
+    Args:
+        rules: data URI of each CSS class.
+        ratios: width divided by height of each.
+        n_broken: pictures that could not be read.
+    """
+
+    rules: dict[str, str]
+    ratios: list[float]
+    n_broken: int = 0
+
+    @property
+    def ratio(self) -> float:
+        """The shape of the cards' picture box, that of the median picture, never extreme."""
+        return float(np.clip(np.median(self.ratios), 0.66, 1.5)) if self.ratios else 1.0
+
+    def add(self, catalog: Catalog, row: int) -> str:
+        """The CSS class of an item's picture; empty where it has none that can be read."""
+        try:
+            picture = catalog.image(row)
+        # Pillow reports some damaged files as SyntaxError or ValueError instead of OSError.
+        except (OSError, SyntaxError, ValueError) as error:
+            self.n_broken += 1
+            logger.warning("item %s: its picture can't be read (%s)", catalog.item_ids[row], error)
+            return ""
+        if picture is None:
+            return ""
+        data = _thumbnail(picture)
+        name = "p" + hashlib.sha256(data).hexdigest()[:12]
+        if name not in self.rules:
+            self.rules[name] = "data:image/jpeg;base64," + base64.b64encode(data).decode("ascii")
+            self.ratios.append(picture.width / picture.height)
+        return name
+
+
+def _thumbnail(picture: Image) -> bytes:
+    small = picture.copy()
+    small.thumbnail((THUMBNAIL, THUMBNAIL))
+    buffer = io.BytesIO()
+    small.save(buffer, format="JPEG", quality=JPEG_QUALITY, optimize=True)
+    return buffer.getvalue()
+
+
+def build_users(
+    showcase: Showcase,
+    catalog: Catalog,
+    histories: Sequences,
+    targets: Sequences,
+    user_ids: Sequence[str],
+    shown: Sequence[RecommenderResult],
+) -> tuple[list[UserView], Pictures]:
+    """Everything that the section of users shows.
+
+    Args:
+        showcase: which queries.
+        catalog: N items.
+        histories: Q rows.
+        targets: Q rows, what was clicked next.
+        user_ids: (Q,) original ids.
+        shown: the recommenders whose lists are drawn.
+    """
+    queries = showcase.queries
+    past, after = histories.take(queries), targets.take(queries)
+    lists = [result.lists.ids[queries, :CUTOFF] for result in shown]
+    hits = [hits_of(ids, after) for ids in lists]
+    rows = [
+        past.tail(N_HISTORY).items,
+        *(after.row(u)[:N_HISTORY] for u in range(len(queries))),
+    ]
+    needed = np.unique(np.concatenate([*rows, *(ids[ids != ABSENT] for ids in lists)]).astype(np.int64))
+    cards, pictures = _cards(catalog, needed)
+    views = [
+        UserView(
+            user_id=str(user_ids[query]),
+            n_history=len(past.row(u)),
+            history=[cards[int(i)] for i in past.row(u)[-N_HISTORY:]],
+            n_next=len(after.row(u)),
+            next_clicks=[cards[int(i)] for i in after.row(u)[:N_HISTORY]],
+            lists=[
+                _list(r.name, ids[u], hit[u], cards) for r, ids, hit in zip(shown, lists, hits, strict=True)
+            ],
+        )
+        for u, query in enumerate(queries)
+    ]
+    return views, pictures
+
+
+def _list(name: str, ids_K: np.ndarray, hit_K: np.ndarray, cards: dict[int, Card]) -> ListView:
+    shown = [
+        replace(cards[int(item)], hit=bool(hit), rank=rank)
+        for rank, (item, hit) in enumerate(zip(ids_K, hit_K, strict=True), start=1)
+        if item != ABSENT
+    ]
+    return ListView(name, shown, int(hit_K.sum()))
+
+
+def _cards(catalog: Catalog, rows: np.ndarray) -> tuple[dict[int, Card], Pictures]:
+    pictures = Pictures({}, [])
+    cards = {}
+    table = catalog.dataset.select_columns(FIELDS)[rows.tolist()]
+    for at, row in enumerate(rows.tolist()):
+        title = table["title"][at] or table["item_id"][at]
+        price = table["price"][at]
+        cards[row] = Card(
+            title=title,
+            initial=next((c.upper() for c in title if c.isalnum()), "?"),
+            price="" if price is None or not np.isfinite(price) else f"{price:,.2f}",
+            categories=" · ".join((table["categories"][at] or [])[:MAX_CATEGORIES]),
+            picture=pictures.add(catalog, row),
+        )
+    if pictures.n_broken:
+        logger.warning(
+            "%d of %d pictures could not be read: placeholders stand for them",
+            pictures.n_broken,
+            len(rows),
+        )
+    return cards, pictures

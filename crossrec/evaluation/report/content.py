@@ -1,0 +1,221 @@
+"""What the report's tables and headline say, as plain values for the template."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from crossrec.evaluation.report.glossary import (
+    Estimate,
+    at_cutoff,
+    estimate,
+    format_interval,
+    format_value,
+    info,
+)
+from crossrec.types import TopK
+
+MAIN_METRICS = (
+    "ndcg",
+    "recall",
+    "mrr",
+    "coverage",
+    "gini",
+    "ild",
+    "novelty",
+    "tail_share",
+)
+SLICE_METRICS = ("ndcg", "recall", "mrr", "hit")
+HEADLINE_METRICS = ("ndcg", "recall", "coverage", "gini", "ild")
+
+
+@dataclass(frozen=True)
+class RecommenderResult:
+    """One recommender's numbers and lists on the report's queries.
+
+    Args:
+        name: as the reader should see it, such as ``item-kNN BM25``.
+        metrics: ``ndcg@10`` to ``{"value": v, "ci95": [low, high]}``; the interval may be absent.
+        slices: ``cold_items`` to ``{"n_queries": n, "metrics": {...}}``, metrics of the same shape.
+        lists: (Q, K) ranked catalogue indices.
+    """
+
+    name: str
+    metrics: dict[str, dict[str, Any]]
+    slices: dict[str, dict[str, Any]]
+    lists: TopK
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One number of a table; empty text where it was not measured."""
+
+    text: str = ""
+    interval: str = ""
+    best: bool = False
+
+
+@dataclass(frozen=True)
+class Column:
+    """The head of a table's column."""
+
+    name: str
+    arrow: str
+    meaning: str
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line of a table."""
+
+    name: str
+    cells: list[Cell]
+    meaning: str = ""
+
+
+@dataclass(frozen=True)
+class Slice:
+    """One group of lines in the table of slices."""
+
+    label: str
+    n_queries: int
+    rows: list[Row]
+
+
+@dataclass(frozen=True)
+class Tile:
+    """One of the headline's figures: the model's value beside the best other one."""
+
+    metric: str
+    arrow: str
+    value: str
+    interval: str
+    rival: str
+
+
+def columns_of(names: Sequence[str]) -> list[Column]:
+    """Heads for metrics, in the order given."""
+    return [Column(name, _arrow(name), info(name).meaning) for name in names]
+
+
+def _arrow(name: str) -> str:
+    return {True: "↑", False: "↓", None: ""}[info(name).higher_is_better]
+
+
+def measured(maps: Sequence[Mapping[str, Any]], bases: Sequence[str]) -> list[str]:
+    """Those of the metrics, at the cutoff, that at least one recommender has."""
+    names = [at_cutoff(base) for base in bases]
+    return [name for name in names if any(estimate(metrics, name) for metrics in maps)]
+
+
+def cells_of(name: str, maps: Sequence[Mapping[str, Any]]) -> list[Cell]:
+    """One metric of every recommender, the best value marked."""
+    found = [estimate(metrics, name) for metrics in maps]
+    best = _best(name, found)
+    return [
+        Cell()
+        if one is None
+        else Cell(format_value(name, one.value), format_interval(name, one), one.value == best)
+        for one in found
+    ]
+
+
+def _best(name: str, found: Sequence[Estimate | None]) -> float | None:
+    values = [one.value for one in found if one is not None]
+    higher = info(name).higher_is_better
+    if len(values) < 2 or higher is None:
+        return None
+    return max(values) if higher else min(values)
+
+
+def rows_by_recommender(
+    names: Sequence[str], recommenders: Sequence[str], maps: Sequence[Mapping[str, Any]]
+) -> list[Row]:
+    """A table with recommenders as rows and metrics as columns."""
+    by_metric = [cells_of(name, maps) for name in names]
+    return [Row(recommender, [cells[i] for cells in by_metric]) for i, recommender in enumerate(recommenders)]
+
+
+def rows_by_metric(results: Sequence[RecommenderResult]) -> list[Row]:
+    """A table of every metric that was measured, recommenders as columns."""
+    names = list(dict.fromkeys(name for result in results for name in result.metrics))
+    maps = [result.metrics for result in results]
+    kept = [name for name in names if any(estimate(metrics, name) for metrics in maps)]
+    return [Row(f"{name} {_arrow(name)}".strip(), cells_of(name, maps), info(name).meaning) for name in kept]
+
+
+def slice_table(results: Sequence[RecommenderResult]) -> tuple[list[str], list[Slice]]:
+    """The metrics and groups of the table of slices; a recommender without a slice has empty cells."""
+    slices = list(dict.fromkeys(name for result in results for name in result.slices))
+    every = [entry["metrics"] for result in results for entry in result.slices.values()]
+    metrics = measured(every, SLICE_METRICS)
+    groups = []
+    for name in slices:
+        maps = [result.slices.get(name, {}).get("metrics", {}) for result in results]
+        n_queries = max(int(r.slices[name]["n_queries"]) for r in results if name in r.slices)
+        rows = rows_by_recommender(metrics, [result.name for result in results], maps)
+        groups.append(Slice(name.replace("_", " ").capitalize(), n_queries, rows))
+    return metrics, groups
+
+
+def headline(results: Sequence[RecommenderResult]) -> tuple[str, list[Tile]]:
+    """A sentence that compares the model with the strongest baseline, and a few tiles."""
+    model, names = results[0], measured([results[0].metrics], HEADLINE_METRICS)
+    tiles = []
+    for name in names:
+        value = estimate(model.metrics, name)
+        if value is not None:
+            tiles.append(
+                Tile(
+                    name,
+                    _arrow(name),
+                    format_value(name, value.value),
+                    format_interval(name, value),
+                    _rival(name, results[1:]),
+                )
+            )
+    return _verdict(results), tiles
+
+
+def _rival(name: str, others: Sequence[RecommenderResult]) -> str:
+    found = [(other.name, one) for other in others if (one := estimate(other.metrics, name)) is not None]
+    if not found:
+        return ""
+    sign = -1.0 if info(name).higher_is_better is False else 1.0
+    rival, best = max(found, key=lambda pair: sign * pair[1].value)
+    return f"best other: {format_value(name, best.value)}, {rival}"
+
+
+def strongest_baseline(results: Sequence[RecommenderResult]) -> int | None:
+    """Index of the best recommender by ndcg after the first; the second where none was measured."""
+    if len(results) < 2:
+        return None
+    name = at_cutoff("ndcg")
+    values = [estimate(result.metrics, name) for result in results]
+    return max(
+        range(1, len(results)),
+        key=lambda i: one.value if (one := values[i]) is not None else -1.0,
+    )
+
+
+def _verdict(results: Sequence[RecommenderResult]) -> str:
+    rival, name = strongest_baseline(results), at_cutoff("ndcg")
+    model = estimate(results[0].metrics, name)
+    other = None if rival is None else estimate(results[rival].metrics, name)
+    if model is None or other is None or rival is None:
+        return ""
+    relation = "ahead of" if model.value > other.value else "behind"
+    if model.value == other.value:
+        relation = "level with"
+    ending = {
+        True: "The 95 % intervals overlap: the difference may be chance.",
+        False: "The 95 % intervals do not overlap.",
+        None: "",
+    }[model.overlaps(other)]
+    gap = (
+        f" by {abs(model.value / other.value - 1):.0%}"
+        if other.value > 0 and model.value != other.value
+        else ""
+    )
+    return f"On {name}, {results[0].name} is {relation} {results[rival].name}, the strongest baseline{gap}. {ending}"

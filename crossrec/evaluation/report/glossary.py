@@ -1,0 +1,109 @@
+"""How the report names, rounds and explains each metric."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, TypeGuard
+
+CUTOFF = 10
+"""Length of the lists that the report shows and draws."""
+
+
+@dataclass(frozen=True)
+class MetricInfo:
+    """How to read a metric.
+
+    Args:
+        meaning: one line for the reader.
+        higher_is_better: None where neither end is better in itself.
+        digits: decimals shown.
+    """
+
+    meaning: str
+    higher_is_better: bool | None = True
+    digits: int = 3
+
+
+UNKNOWN = MetricInfo("No description.", None, 4)
+
+METRICS: dict[str, MetricInfo] = {
+    "ndcg": MetricInfo(
+        "Hits discounted by the logarithm of their rank; 1 = every click on top.",
+        True,
+        4,
+    ),
+    "recall": MetricInfo("Share of the next clicks that stand in the list.", True, 4),
+    "mrr": MetricInfo("One divided by the rank of the first hit.", True, 4),
+    "hit": MetricInfo("Share of lists with at least one hit.", True, 4),
+    "map": MetricInfo("Precision averaged over the ranks of the hits.", True, 4),
+    "coverage": MetricInfo("Share of the catalogue that is recommended to anybody."),
+    "gini": MetricInfo("Inequality of exposure; 0 = all items alike, 1 = one item gets all.", False),
+    "entropy": MetricInfo("Shannon entropy of exposure, in nats."),
+    "entropy_norm": MetricInfo("Entropy of exposure divided by its maximum, ln N."),
+    "ild": MetricInfo("Mean distance between the items of a list; 0 = all alike."),
+    "ild_category": MetricInfo("Mean distance between a list's items by category."),
+    "ild_text": MetricInfo("Mean distance between a list's items by text."),
+    "ild_image": MetricInfo("Mean distance between a list's items by picture."),
+    "jaccard": MetricInfo("Mean overlap of categories between the items of a list.", False),
+    "personalization": MetricInfo("One minus the mean overlap between two users' lists."),
+    "novelty": MetricInfo(
+        "Mean self-information of the items, in bits; popular items carry little.",
+        True,
+        2,
+    ),
+    "serendipity": MetricInfo("Hits that popularity alone would not have found.", True, 4),
+    "tail_share": MetricInfo("Share of recommendations that go to unpopular items."),
+    "calibration": MetricInfo("KL divergence between a history's categories and its list's.", False),
+}
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A measured value with its 95 % interval, where there is one."""
+
+    value: float
+    interval: tuple[float, float] | None = None
+
+    def overlaps(self, other: Estimate) -> bool | None:
+        """Whether two intervals share a value; None where one is missing."""
+        if self.interval is None or other.interval is None:
+            return None
+        return self.interval[0] <= other.interval[1] and other.interval[0] <= self.interval[1]
+
+
+def at_cutoff(base: str) -> str:
+    """The name of a metric at the report's cutoff: ``ndcg`` gives ``ndcg@10``."""
+    return f"{base}@{CUTOFF}"
+
+
+def info(name: str) -> MetricInfo:
+    """What is known of a metric named like ``ndcg@10``."""
+    return METRICS.get(name.partition("@")[0], UNKNOWN)
+
+
+def estimate(metrics: Mapping[str, Any], name: str) -> Estimate | None:
+    """Reads one entry of ``metrics.json``; None where it is absent, null or NaN."""
+    entry = metrics.get(name)
+    if not isinstance(entry, Mapping) or not _is_number(entry.get("value")):
+        return None
+    low, high = entry.get("ci95") or (None, None)
+    interval = (float(low), float(high)) if _is_number(low) and _is_number(high) else None
+    return Estimate(float(entry["value"]), interval)
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, (int, float)) and math.isfinite(value)
+
+
+def format_value(name: str, value: float) -> str:
+    """A metric's value with as many decimals as its glossary entry asks for."""
+    return f"{value:.{info(name).digits}f}"
+
+
+def format_interval(name: str, found: Estimate) -> str:
+    """``low–high``, or the empty string where there is no interval."""
+    if found.interval is None:
+        return ""
+    return "–".join(format_value(name, bound) for bound in found.interval)

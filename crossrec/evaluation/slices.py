@@ -1,0 +1,103 @@
+"""Slices: accuracy on a part of the targets or of the queries, ranked over the full catalogue."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from crossrec.data.splits import Queries
+from crossrec.evaluation.bootstrap import estimate_means
+from crossrec.evaluation.config import EvaluationConfig
+from crossrec.evaluation.facts import ItemFacts, lay_against
+from crossrec.evaluation.metrics import ACCURACY
+from crossrec.evaluation.users import UserGroups
+from crossrec.types import Sequences
+
+
+@dataclass(frozen=True)
+class Slice:
+    """A part of an evaluation.
+
+    Args:
+        rows: (Q',) queries that belong to it.
+        targets: Q' rows, the targets that count.
+        note: one sentence that says what the part is.
+    """
+
+    rows: np.ndarray
+    targets: Sequences
+    note: str
+
+
+def make_slices(
+    queries: Queries, histories: Sequences, facts: ItemFacts, config: EvaluationConfig
+) -> dict[str, Slice]:
+    """The standard slices.
+
+    Args:
+        queries: Q queries.
+        histories: Q rows.
+        facts: of the catalogue.
+        config: where the tail begins, and what a short history is.
+
+    Returns:
+        ``cold_items`` (targets without a training click), ``tail_items``, ``short_histories``.
+    """
+    among = "the list still ranks the full catalogue; other targets count as misses"
+    short = np.flatnonzero(histories.lengths <= config.short_history)
+    return {
+        "cold_items": _of_targets(
+            queries, facts.train_counts == 0, f"targets without a training click; {among}"
+        ),
+        "tail_items": _of_targets(
+            queries,
+            facts.tail(config.tail_share),
+            f"targets outside the most clicked items that hold {1 - config.tail_share:.0%} of the "
+            f"training clicks; {among}",
+        ),
+        "short_histories": Slice(
+            short, queries.targets.take(short), f"histories of at most {config.short_history} clicks"
+        ),
+    }
+
+
+def _of_targets(queries: Queries, wanted_N: np.ndarray, note: str) -> Slice:
+    """The queries with a wanted target, and of their targets only the wanted ones."""
+    targets = queries.targets
+    wanted_T = wanted_N[targets.items]
+    row_T = np.repeat(np.arange(len(targets)), targets.lengths)[wanted_T]
+    counts = np.bincount(row_T, minlength=len(targets))
+    kept = Sequences(np.concatenate([[0], np.cumsum(counts)]), targets.items[wanted_T])
+    rows = np.flatnonzero(counts)
+    return Slice(rows, kept.take(rows), note)
+
+
+def evaluate_slice(
+    part: Slice,
+    ids_QK: np.ndarray,
+    queries: Queries,
+    histories: Sequences,
+    n_items: int,
+    config: EvaluationConfig,
+) -> dict[str, Any]:
+    """Accuracy of a slice: metric -> estimate, with ``n_users``, ``n_queries`` and ``note``.
+
+    An empty slice has NaN values and counts of 0.
+    """
+    ranked = lay_against(ids_QK[part.rows], part.targets, histories.take(part.rows), n_items)
+    groups = UserGroups.of(queries.users[part.rows])
+    values_U = {
+        f"{name}@{k}": groups.mean(ACCURACY[name](ranked.hits_QK, ranked.n_targets_Q, k))
+        for k in config.ks
+        for name in config.metrics
+        if name in ACCURACY
+    }
+    estimates = estimate_means(values_U, config.n_bootstrap, config.seed)
+    return {
+        **estimates,
+        "n_users": len(groups.users),
+        "n_queries": len(part.rows),
+        "note": part.note,
+    }

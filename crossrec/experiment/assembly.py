@@ -1,0 +1,62 @@
+"""Puts the parts of an experiment together: data, encoders' view of it, network, recommender."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+from crossrec.data.prepare import PreparedData, prepare
+from crossrec.evaluation.facts import ItemFacts
+from crossrec.experiment.config import ExperimentConfig
+from crossrec.experiment.spaces import item_facts
+from crossrec.model.build import Content, build_network
+from crossrec.sequence.config import LLMConfig
+
+if TYPE_CHECKING:
+    from crossrec.model.network import SequentialNetwork
+
+
+@dataclass(frozen=True)
+class Setting:
+    """An experiment's configuration and everything that depends on it but is not trained.
+
+    Args:
+        config: of the experiment.
+        data: cleaned and divided.
+        content: the catalogue as encoders see it.
+    """
+
+    config: ExperimentConfig
+    data: PreparedData
+    content: Content
+
+    @classmethod
+    def of(cls, config: ExperimentConfig) -> Setting:
+        """Loads and divides the data; every process must call this."""
+        data = prepare(config.data)
+        return cls(config, data, Content(data.catalog, config.data.cache_dir))
+
+    @cached_property
+    def facts(self) -> ItemFacts:
+        """What metrics may know of the items."""
+        return item_facts(self.data, self.config.spaces, self.content)
+
+    def network(self) -> SequentialNetwork:
+        """A network as it is before training."""
+        return build_network(
+            self.config.model, self.content, self.data.split.train_counts, self.config.seed
+        )
+
+
+def describe_model(config: ExperimentConfig) -> str:
+    """How tables call the model: what reads the history, what items are known by, and how that is fused."""
+    model = config.model
+    parts = {"id": model.item_id, "text": model.text is not None, "image": model.image is not None}
+    known = [name for name, used in parts.items() if used]
+    sequence = model.sequence
+    reader = str(getattr(sequence, "type", type(sequence).__name__))
+    if isinstance(sequence, LLMConfig) and sequence.lora is not None:
+        reader += " + LoRA"
+    fused = f", {getattr(model.fusion, 'type', type(model.fusion).__name__)}" if len(known) > 1 else ""
+    return f"{reader} ({'+'.join(known)}{fused})"

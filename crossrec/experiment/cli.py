@@ -1,0 +1,74 @@
+"""The command lines of ``train.py`` and ``evaluate.py``; heavy libraries are imported after parsing."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import os
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from crossrec.types import InputError
+
+
+def train(arguments: Sequence[str] | None = None) -> int:
+    """``train.py CONFIG [key=value …]``."""
+    parser = argparse.ArgumentParser(
+        prog="train.py",
+        description="Trains a recommender and measures it beside the baselines. Run it again to resume.",
+        epilog="Several processes: accelerate launch train.py … "
+        "(on the CPU: ACCELERATE_USE_CPU=true accelerate launch --multi_gpu --num_processes 2 train.py …)",
+    )
+    parser.add_argument("config", type=Path, help="a YAML file, such as configs/demo.yaml")
+    parser.add_argument("overrides", nargs="*", help="such as model.fusion.type=attention trainer.epochs=3")
+    parsed = parser.parse_args(arguments)
+
+    def run() -> None:
+        from crossrec.config import load_config
+        from crossrec.experiment.config import ExperimentConfig
+
+        config = load_config(ExperimentConfig, parsed.config, parsed.overrides)
+        from crossrec.experiment.train import run_training
+
+        run_training(config)
+
+    return _guarded(run)
+
+
+def evaluate(arguments: Sequence[str] | None = None) -> int:
+    """``evaluate.py RUN [--split test] [--predictions FILE] [key=value …]``."""
+    parser = argparse.ArgumentParser(
+        prog="evaluate.py",
+        description="Measures a run, or a file of predictions under the run's protocol, with intervals.",
+    )
+    parser.add_argument("run", type=Path, help="a run folder, such as runs/demo")
+    parser.add_argument("overrides", nargs="*", help="such as evaluation.ks=[5,10,20]")
+    parser.add_argument("--split", choices=("valid", "test"), default="test")
+    parser.add_argument(
+        "--predictions",
+        type=Path,
+        help="a .parquet or .csv file with user_id, item_id, and rank or score (and query, where users have several)",
+    )
+    parsed = parser.parse_args(arguments)
+
+    def run() -> None:
+        from crossrec.experiment.run_folder import read_run
+
+        config = read_run(parsed.run, parsed.overrides)
+        from crossrec.experiment.evaluate import run_evaluation
+
+        run_evaluation(config, parsed.split, parsed.predictions)
+
+    return _guarded(run)
+
+
+def _guarded(run: Callable[[], None]) -> int:
+    logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
+    logging.getLogger("crossrec").setLevel(logging.INFO if os.environ.get("RANK", "0") == "0" else logging.ERROR)
+    try:
+        run()
+    except InputError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    return 0

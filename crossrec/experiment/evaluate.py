@@ -1,0 +1,59 @@
+"""Evaluates a trained run, or anybody's predictions, beside the baselines."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from crossrec.experiment.assembly import Setting, describe_model
+from crossrec.experiment.config import ExperimentConfig
+from crossrec.experiment.measure import SplitPart, measure, measure_predictions, save_results, slug
+from crossrec.experiment.rivals import fitted_baselines
+from crossrec.experiment.tables import show, show_results
+from crossrec.model.recommender import NeuralRecommender
+from crossrec.training.checkpoint import WEIGHTS, load_trained_state
+from crossrec.types import InputError
+
+
+def load_recommender(setting: Setting) -> NeuralRecommender:
+    """The best weights of a run, ready to recommend.
+
+    Raises:
+        InputError: the run has no weights yet.
+    """
+    path = setting.config.run_folder / "checkpoints" / "best" / WEIGHTS
+    if not path.exists():
+        raise InputError(f"{path} does not exist: the run has not reached its first validation; train it first")
+    network = setting.network()
+    load_trained_state(network, path)
+    return NeuralRecommender(network, name=describe_model(setting.config))
+
+
+def evaluate_run(setting: Setting, recommender: NeuralRecommender, part: SplitPart) -> None:
+    """Measures the model and its baselines on one part, saves everything, prints the table."""
+    folder = setting.config.run_folder
+    found = measure(setting, [recommender, *fitted_baselines(setting, folder)], part)
+    save_results(setting, found, folder / "eval" / part, part, folder / "log.jsonl")
+    show_results(setting, found, part)
+    show(f"Report with pictures: {folder / 'eval' / part / 'report.html'}")
+
+
+def run_evaluation(config: ExperimentConfig, part: SplitPart, predictions: Path | None) -> None:
+    """What ``evaluate.py`` does: a run's model, or the lists in a file, under the run's protocol."""
+    from crossrec.training.parallel import build_accelerator
+
+    accelerator = build_accelerator(config.trainer, config.run_folder)
+    setting = Setting.of(config)
+    if predictions is None:
+        recommender = load_recommender(setting)
+        recommender.network.to(accelerator.device)
+        evaluate_run(setting, recommender, part)
+        return
+    folder = config.run_folder
+    found = [
+        measure_predictions(setting, predictions, part),
+        *measure(setting, fitted_baselines(setting, folder), part),
+    ]
+    target = folder / "eval" / part / f"predictions-{slug(predictions.stem)}"
+    save_results(setting, found, target, part, folder / "no-training-log")
+    show_results(setting, found, part)
+    show(f"Report with pictures: {target / 'report.html'}")

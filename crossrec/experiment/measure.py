@@ -1,0 +1,124 @@
+"""Measures recommenders on a part of the split, writes what was found and shows the table."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, Protocol
+
+import yaml
+
+from crossrec.data.splits import Queries
+from crossrec.evaluation.evaluate import evaluate_lists
+from crossrec.evaluation.predictions import load_predictions, save_recommendations
+from crossrec.evaluation.ranking import rank_queries
+from crossrec.evaluation.report import RecommenderResult, write_report
+from crossrec.evaluation.results import Evaluation
+from crossrec.experiment.assembly import Setting
+from crossrec.runtime import distributed
+from crossrec.training.tracking import read_log
+from crossrec.types import Recommender, TopK
+
+SplitPart = Literal["valid", "test"]
+
+
+class NamedRecommender(Recommender, Protocol):
+    """A recommender that tables can name."""
+
+    name: str
+
+
+@dataclass(frozen=True)
+class Measured:
+    """One recommender's lists and what they are worth.
+
+    Args:
+        name: for tables.
+        lists: (Q, K) ranked lists.
+        evaluation: of these lists.
+    """
+
+    name: str
+    lists: TopK
+    evaluation: Evaluation
+
+
+def measure(setting: Setting, recommenders: Sequence[NamedRecommender], part: SplitPart) -> list[Measured]:
+    """Ranks and evaluates; every process must call this, all get the same result."""
+    config = setting.config.evaluation
+    split = setting.data.split
+    queries = split.part(part)
+    found = []
+    for recommender in recommenders:
+        lists = rank_queries(recommender, split, queries, max(config.ks), config.exclude_seen, config.batch)
+        found.append(_evaluate(setting, recommender.name, lists, queries))
+    return found
+
+
+def measure_predictions(setting: Setting, path: Path, part: SplitPart) -> Measured:
+    """Evaluates lists that any tool wrote."""
+    queries = setting.data.split.part(part)
+    user_ids = setting.data.clicks.user_ids[queries.users]
+    k = max(setting.config.evaluation.ks)
+    lists = load_predictions(path, user_ids, setting.data.catalog.item_ids, k)
+    return _evaluate(setting, path.stem, lists, queries)
+
+
+def _evaluate(setting: Setting, name: str, lists: TopK, queries: Queries) -> Measured:
+    split = setting.data.split
+    evaluation = evaluate_lists(
+        lists, queries, split.histories(queries), setting.facts, setting.config.evaluation, split.protocol
+    )
+    return Measured(name, lists, evaluation)
+
+
+def save_results(setting: Setting, found: Sequence[Measured], folder: Path, part: SplitPart, log: Path) -> None:
+    """Writes metrics, per-user tables, recommendations and the report; on the main process only.
+
+    The first recommender's files stand in ``folder`` itself, the others' in ``folder/baselines/``.
+    """
+    if not distributed.is_main():
+        return
+    data = setting.data
+    queries = data.split.part(part)
+    for number, measured in enumerate(found):
+        own = folder if number == 0 else folder / "baselines" / slug(measured.name)
+        measured.evaluation.save(own, data.clicks.user_ids)
+        save_recommendations(
+            own / "recommendations.parquet",
+            measured.lists,
+            queries,
+            data.clicks.user_ids,
+            data.catalog.item_ids,
+        )
+    write_report(
+        folder / "report.html",
+        title=f"{setting.config.name}: {found[0].name} on {data.name}",
+        data_note=data.note,
+        protocol=found[0].evaluation.protocol,
+        counts=data.summary(),
+        results=[_for_report(m) for m in found],
+        catalog=data.catalog,
+        histories=data.split.histories(queries),
+        targets=queries.targets,
+        user_ids=[str(u) for u in data.clicks.user_ids[queries.users]],
+        train_counts=data.split.train_counts,
+        log=read_log(log),
+        config_text=yaml.safe_dump(setting.config.model_dump(mode="json"), sort_keys=False),
+        seed=setting.config.seed,
+    )
+
+
+def _for_report(measured: Measured) -> RecommenderResult:
+    slices: dict[str, dict[str, Any]] = {}
+    for name, content in measured.evaluation.slices.items():
+        metrics = {key: value for key, value in content.items() if isinstance(value, dict)}
+        slices[name] = {"n_queries": content["n_queries"], "metrics": metrics}
+    return RecommenderResult(measured.name, dict(measured.evaluation.metrics), slices, measured.lists)
+
+
+def slug(name: str) -> str:
+    """A name as a folder name."""
+    return re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")

@@ -1,0 +1,81 @@
+"""The baselines that stand beside the model in every final table."""
+
+from __future__ import annotations
+
+import json
+import logging
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pydantic import TypeAdapter
+
+from crossrec.baselines.config import BaselineConfig
+from crossrec.baselines.tuning import tune
+from crossrec.evaluation.evaluate import evaluate_lists
+from crossrec.evaluation.ranking import rank_queries
+from crossrec.experiment.assembly import Setting
+from crossrec.runtime import distributed
+from crossrec.runtime.files import write_text
+from crossrec.types import Recommender
+
+if TYPE_CHECKING:
+    from crossrec.baselines.base import Baseline
+
+logger = logging.getLogger(__name__)
+
+BASELINES_FILE = "baselines.json"
+
+
+def fitted_baselines(setting: Setting, folder: Path) -> list[Baseline]:
+    """Fits the configured baselines on the training clicks, tuned on validation if that is asked for.
+
+    Chosen settings and all trials are kept in ``baselines.json``, so that a later evaluation uses the
+    same ones without searching again.
+    """
+    chosen = _stored(folder / BASELINES_FILE)
+    if chosen is None:
+        chosen = [_choose(setting, config) for config in setting.config.baselines]
+        if distributed.is_main():
+            write_text(folder / BASELINES_FILE, json.dumps(chosen, indent=2))
+        distributed.barrier()
+    adapter: TypeAdapter[Any] = TypeAdapter(BaselineConfig)
+    n_items = len(setting.data.catalog)
+    return [
+        adapter.validate_python(entry["config"]).build(n_items).fit(setting.data.split.train) for entry in chosen
+    ]
+
+
+def _stored(path: Path) -> list[dict[str, Any]] | None:
+    return json.loads(path.read_text(encoding="utf-8")) if path.exists() else None
+
+
+def _choose(setting: Setting, config: Any) -> dict[str, Any]:
+    if not setting.config.tune_baselines:
+        return {"config": config.model_dump(mode="json"), "trials": []}
+    best, trials = tune(
+        config.grid(),
+        len(setting.data.catalog),
+        setting.data.split.train,
+        lambda recommender: validation_value(setting, recommender),
+    )
+    logger.info("tuned %s on validation over %d settings: %s", best.type, len(trials), best)
+    return {
+        "config": best.model_dump(mode="json"),
+        "trials": [{"config": t.config.model_dump(mode="json"), "value": t.value} for t in trials],
+    }
+
+
+def validation_value(setting: Setting, recommender: Recommender) -> float:
+    """The metric that ``trainer.metric`` names, on the validation part."""
+    return validation_metrics(setting, recommender)[setting.config.trainer.metric]
+
+
+def validation_metrics(setting: Setting, recommender: Recommender) -> dict[str, float]:
+    """Accuracy on the validation part, without intervals: what training and tuning look at."""
+    config = setting.config.evaluation.model_copy(
+        update={"metrics": ("recall", "ndcg", "mrr", "coverage"), "n_bootstrap": 0}
+    )
+    split = setting.data.split
+    lists = rank_queries(recommender, split, split.valid, max(config.ks), config.exclude_seen, config.batch)
+    found = evaluate_lists(lists, split.valid, split.histories(split.valid), setting.facts, config)
+    return {name: float(estimate["value"]) for name, estimate in found.metrics.items()}

@@ -1,0 +1,88 @@
+"""The run folder: its resolved configuration, where it came from, and whether it may be resumed."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import platform
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from crossrec.config import ConfigError, merge, parse_overrides, validate
+from crossrec.experiment.config import ExperimentConfig
+from crossrec.runtime.files import write_text
+
+CONFIG_FILE = "config.yaml"
+PROVENANCE = "provenance"
+REPORTED_PACKAGES = ("torch", "transformers", "timm", "accelerate", "peft", "datasets", "implicit", "numpy")
+
+
+def open_run(config: ExperimentConfig) -> None:
+    """Creates the run's folder, or checks that the one there belongs to the same configuration.
+
+    Raises:
+        ConfigError: the folder holds a run with another configuration.
+    """
+    path = config.run_folder / CONFIG_FILE
+    content = config.model_dump(mode="json")
+    if path.exists():
+        there = yaml.safe_load(path.read_text(encoding="utf-8"))
+        there.pop(PROVENANCE, None)
+        different = _differences(there, content)
+        if different:
+            raise ConfigError(
+                f"{config.run_folder} holds a run with another configuration ({', '.join(different[:5])}); "
+                f"choose another name (name=...) or remove the folder"
+            )
+        return
+    text = yaml.safe_dump({**content, PROVENANCE: _provenance()}, sort_keys=False, allow_unicode=True)
+    write_text(path, text)
+
+
+def read_run(folder: Path, overrides: list[str]) -> ExperimentConfig:
+    """The configuration of a run, with overrides laid on it.
+
+    Raises:
+        ConfigError: the folder holds no run, or an override doesn't fit.
+    """
+    path = folder / CONFIG_FILE
+    if not path.exists():
+        raise ConfigError(f"{folder} holds no run: {CONFIG_FILE} is missing; train.py makes one")
+    content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    content.pop(PROVENANCE, None)
+    here = {"name": folder.resolve().name, "runs_dir": str(folder.parent)}
+    return validate(ExperimentConfig, merge({**content, **here}, parse_overrides(overrides)), str(path))
+
+
+def _differences(old: Any, new: Any, key: str = "") -> list[str]:
+    if isinstance(old, dict) and isinstance(new, dict):
+        keys = [*old, *(k for k in new if k not in old)]
+        return [d for k in keys for d in _differences(old.get(k), new.get(k), f"{key}.{k}" if key else k)]
+    return [] if old == new else [f"{key}: {old} there, {new} asked for"]
+
+
+def _provenance() -> dict[str, Any]:
+    versions = {"python": platform.python_version()}
+    for package in REPORTED_PACKAGES:
+        try:
+            versions[package] = importlib.metadata.version(package)
+        except importlib.metadata.PackageNotFoundError:
+            versions[package] = "not installed"
+    return {"versions": versions, "git_commit": _git_commit()}
+
+
+def _git_commit() -> str:
+    here = Path(__file__).parent
+    try:
+        found = subprocess.run(
+            ["git", "describe", "--always", "--dirty", "--abbrev=40"],
+            cwd=here,
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+    except (OSError, subprocess.CalledProcessError):
+        return "unknown (not a git checkout)"
+    return found.stdout.strip()

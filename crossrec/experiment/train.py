@@ -1,0 +1,110 @@
+"""A whole training: data, baselines, model, checkpoints, final table, report."""
+
+from __future__ import annotations
+
+import json
+import logging
+
+import torch
+
+from crossrec.data.prepare import PreparedData
+from crossrec.experiment.assembly import Setting, describe_model
+from crossrec.experiment.config import ExperimentConfig
+from crossrec.experiment.evaluate import evaluate_run
+from crossrec.experiment.rivals import validation_metrics
+from crossrec.experiment.run_folder import open_run
+from crossrec.experiment.tables import show, show_account
+from crossrec.model.network import SequentialNetwork
+from crossrec.model.recommender import NeuralRecommender
+from crossrec.runtime import distributed
+from crossrec.runtime.files import write_text
+from crossrec.training.parallel import build_accelerator
+from crossrec.training.task import NextItemTask
+from crossrec.training.trainer import Trainer, TrainingOutcome
+from crossrec.training.windows import WindowBatches
+from crossrec.types import Sequences
+
+logger = logging.getLogger(__name__)
+
+
+def run_training(config: ExperimentConfig) -> None:
+    """Trains, evaluates on test beside the baselines, and writes the run folder; resumes a killed run."""
+    accelerator = build_accelerator(config.trainer, config.run_folder)
+    if distributed.is_main():
+        open_run(config)
+    distributed.barrier()
+    setting = Setting.of(config)
+    show_account(setting)
+    _save_account(setting.data, config)
+    network = setting.network()
+
+    def fit(recommender: NeuralRecommender, train: Sequences) -> None:
+        trainer = _trainer(setting, network, recommender, train, accelerator)
+        show_plan(setting, trainer)
+        show_outcome(trainer.fit(), config)
+
+    recommender = NeuralRecommender(network, fitter=fit, name=describe_model(config))
+    recommender.fit(setting.data.split.train)
+    evaluate_run(setting, recommender, "test")
+
+
+def _trainer(
+    setting: Setting,
+    network: SequentialNetwork,
+    recommender: NeuralRecommender,
+    train: Sequences,
+    accelerator: object,
+) -> Trainer:
+    config = setting.config
+    counts = setting.data.split.train_counts
+    everything = config.trainer.negatives_from == "catalogue"
+    train_items = torch.arange(len(counts)) if everything else torch.from_numpy(counts.nonzero()[0])
+    batches = WindowBatches(
+        train,
+        max_length=network.sequence.max_length,
+        batch_size=config.trainer.batch_size,
+        overlap=config.trainer.window_overlap,
+        seed=config.seed,
+    )
+
+    def validate() -> dict[str, float]:
+        recommender.refresh()
+        return validation_metrics(setting, recommender)
+
+    return Trainer(
+        NextItemTask(network, config.objective.build(counts), train_items),
+        batches,
+        config.trainer,
+        accelerator=accelerator,  # type: ignore[arg-type]
+        validate=validate,
+        run_folder=config.run_folder,
+        seed=config.seed,
+    )
+
+
+def show_plan(setting: Setting, trainer: Trainer) -> None:
+    """Prints what will be done before it is begun."""
+    config = setting.config
+    trained = sum(p.numel() for p in trainer.task.parameters() if p.requires_grad)
+    frozen = sum(p.numel() for p in trainer.task.parameters() if not p.requires_grad)
+    per_epoch = len(trainer.batches.epoch(0))
+    show(f"Model: {describe_model(config)}, {trained:,} trained and {frozen:,} frozen parameters")
+    show(
+        f"Training: {config.trainer.epochs} epochs of about {per_epoch:,} steps, "
+        f"{trainer.batches.n_targets:,} clicks to predict in each, on {distributed.world_size()} process(es), "
+        f"device {trainer.accelerator.device}, precision {config.trainer.precision}"
+    )
+    show(f"Results: {config.run_folder}/")
+
+
+def show_outcome(outcome: TrainingOutcome, config: ExperimentConfig) -> None:
+    """Prints how training ended."""
+    ending = "stopped early" if outcome.stopped_early else "all epochs done"
+    best = "never measured" if outcome.best is None else f"{outcome.best:.4f}"
+    show(f"Trained {outcome.steps:,} steps, {ending}; best validation {config.trainer.metric} {best}")
+
+
+def _save_account(data: PreparedData, config: ExperimentConfig) -> None:
+    if distributed.is_main():
+        content = {"cleaning": data.account.to_dict(), "counts": data.summary(), "left_out": data.split.excluded}
+        write_text(config.run_folder / "data.json", json.dumps(content, indent=2, default=int))

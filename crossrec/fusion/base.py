@@ -1,0 +1,49 @@
+"""What all fusions share: masking, and the vector of an item that has no modality at all."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+
+class Fusion(nn.Module):
+    """Fuses M modality vectors of each item into one.
+
+    Subclasses implement :meth:`fuse`, which sees zeros in masked places and at least one modality
+    present in each row (rows without any are replaced afterwards).
+
+    Args:
+        n_modalities: M.
+        width: D of each modality vector and of the result.
+    """
+
+    def __init__(self, n_modalities: int, width: int) -> None:
+        super().__init__()
+        self.n_modalities = n_modalities
+        self.width = width
+        # Items with nothing to go by share one learned vector: as negatives they push it down, so
+        # that they rank below items about which something is known.
+        self.nothing = nn.Parameter(torch.zeros(width))
+
+    def forward(self, features_BMD: Tensor, mask_BM: Tensor) -> Tensor:
+        """Fuses.
+
+        Args:
+            features_BMD: (B, M, D) projected features; masked places may hold anything, NaN included.
+            mask_BM: (B, M) bool, true where the modality is present.
+
+        Returns:
+            (B, D).
+        """
+        clean_BMD = torch.where(mask_BM.unsqueeze(-1), features_BMD, 0)
+        known_B1 = mask_BM.any(1, keepdim=True)
+        fused_BD = self.fuse(clean_BMD, mask_BM | ~known_B1)
+        return torch.where(known_B1, fused_BD, self.nothing.to(fused_BD.dtype))
+
+    def fuse(self, features_BMD: Tensor, mask_BM: Tensor) -> Tensor:
+        """(B, D) from zero-filled (B, M, D) features and a mask with at least one true a row."""
+        raise NotImplementedError("a fusion implements fuse()")
+
+    def masked_softmax(self, logits: Tensor, mask: Tensor) -> Tensor:
+        """Softmax over dimension 1 that gives masked modalities exactly zero."""
+        return logits.float().masked_fill(~mask, -torch.inf).softmax(1).to(logits.dtype)

@@ -1,0 +1,20 @@
+"""Fusion by concatenation."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from crossrec.fusion.base import Fusion
+
+
+class ConcatFusion(Fusion):
+    """Linear map of all modalities side by side, with M indicators of what is missing."""
+
+    def __init__(self, n_modalities: int, width: int) -> None:
+        super().__init__(n_modalities, width)
+        self.project = nn.Linear(n_modalities * (width + 1), width)
+
+    def fuse(self, features_BMD: Tensor, mask_BM: Tensor) -> Tensor:
+        """(B, D)."""
+        return self.project(torch.cat([features_BMD.flatten(1), mask_BM.to(features_BMD.dtype)], dim=1))

@@ -1,0 +1,21 @@
+"""Fusion by learned modality weights."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from crossrec.fusion.base import Fusion
+
+
+class WeightedFusion(Fusion):
+    """Weighted mean; one learned weight a modality, softmax over the modalities that are present."""
+
+    def __init__(self, n_modalities: int, width: int) -> None:
+        super().__init__(n_modalities, width)
+        self.logits = nn.Parameter(torch.zeros(n_modalities))
+
+    def fuse(self, features_BMD: Tensor, mask_BM: Tensor) -> Tensor:
+        """(B, D)."""
+        weights_BM = self.masked_softmax(self.logits.expand_as(mask_BM), mask_BM)
+        return (features_BMD * weights_BM.unsqueeze(-1)).sum(1)

@@ -1,0 +1,142 @@
+"""Builds the network: the one place where catalogue, encoders, fusion and sequence model meet."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from crossrec.encoders.cache import FeatureCache, Features, content_key, fetch_each
+from crossrec.encoders.config import Training
+from crossrec.model.item_encoder import ItemEncoder
+from crossrec.model.modalities import FrozenFeatures, ItemId, Modality, TrainedEncoder
+from crossrec.model.network import SequentialNetwork
+
+if TYPE_CHECKING:
+    from crossrec.data.catalog import Catalog
+    from crossrec.encoders.config import ImageEncoderConfig, TextEncoderConfig
+    from crossrec.encoders.image import ImageEncoder
+    from crossrec.encoders.text import TextEncoder
+    from crossrec.model.config import ModelConfig
+
+
+@dataclass(frozen=True)
+class Content:
+    """A catalogue and the encoders' view of it.
+
+    Args:
+        catalog: N items.
+        cache_dir: where features and converted weights are kept.
+    """
+
+    catalog: Catalog
+    cache_dir: Path
+
+    def text_features(self, config: TextEncoderConfig) -> Features:
+        """Frozen text vectors of the catalogue, from the cache where they are known."""
+        encoder = config.build(self.cache_dir)
+        rows = np.arange(len(self.catalog))
+        texts = self.catalog.texts(rows)
+        keys = [content_key(t) if known else None for t, known in zip(texts, self.catalog.has_text, strict=True)]
+        cache: FeatureCache[str] = FeatureCache(self.cache_dir / "features", encoder.identity, encoder.width)
+        return cache.encode_catalog(
+            keys, lambda wanted: [texts[row] for row in wanted], encoder.encode, description="text features"
+        )
+
+    def image_features(self, config: ImageEncoderConfig) -> Features:
+        """Frozen image vectors of the catalogue; pictures that can't be read are counted and masked."""
+        encoder = config.build(self.cache_dir)
+        cache: FeatureCache[object] = FeatureCache(
+            self.cache_dir / "features", encoder.identity, encoder.width
+        )
+        return cache.encode_catalog(
+            self._image_keys(), fetch_each(self.catalog.image), encoder.encode, description="image features"
+        )
+
+    def _image_keys(self) -> list[str | None]:
+        keys: list[str | None] = []
+        for row, known in enumerate(self.catalog.has_image):
+            if not known:
+                keys.append(None)
+                continue
+            try:
+                keys.append(content_key(self.catalog.image_bytes(row)))
+            except OSError:
+                # Still a key, so that the encoder tries, counts and masks it.
+                keys.append(content_key(f"unreadable picture of {self.catalog.item_ids[row]}"))
+        return keys
+
+    def text(self, config: TextEncoderConfig, whiten: int | None) -> Modality:
+        """The text modality: frozen features, or an encoder in the training step."""
+        if config.training is Training.FROZEN:
+            features = self.text_features(config)
+            return FrozenFeatures(features.vectors_ND, features.present_N, components=whiten)
+        encoder = config.build(self.cache_dir)
+        return TrainedEncoder(encoder, self._load_tokens(encoder), self.catalog.has_text, encoder.width)
+
+    def _load_tokens(self, encoder: TextEncoder):  # noqa: ANN202
+        return lambda rows: encoder.tokenize(self.catalog.texts(rows))
+
+    def image(self, config: ImageEncoderConfig, whiten: int | None) -> Modality:
+        """The image modality: frozen features, or an encoder in the training step."""
+        if config.training is Training.FROZEN:
+            features = self.image_features(config)
+            return FrozenFeatures(features.vectors_ND, features.present_N, components=whiten)
+        encoder = config.build(self.cache_dir)
+        readable = self._readable()
+        return TrainedEncoder(encoder, self._load_pixels(encoder), readable, encoder.width)
+
+    def _readable(self) -> np.ndarray:
+        fetch = fetch_each(self.catalog.image)
+        found = [picture is not None for picture in fetch(np.flatnonzero(self.catalog.has_image))]
+        readable = self.catalog.has_image.copy()
+        readable[readable] = found
+        return readable
+
+    def _load_pixels(self, encoder: ImageEncoder):  # noqa: ANN202
+        def load(rows: np.ndarray) -> dict[str, Tensor]:
+            pictures = [self.catalog.image(int(row)) for row in rows]
+            return {"pixels": torch.stack([encoder.preprocess(p) for p in pictures if p is not None])}
+
+        return load
+
+
+def build_network(
+    config: ModelConfig, content: Content, train_counts: np.ndarray, seed: int
+) -> SequentialNetwork:
+    """An untrained network; pretrained parts are loaded, new parts depend on the seed alone.
+
+    Args:
+        config: of the model.
+        content: catalogue and encoders.
+        train_counts: (N,) training clicks; an item without any has no id embedding.
+        seed: of the initial weights.
+    """
+    modalities: dict[str, Modality] = {}
+    if config.text is not None:
+        modalities["text"] = content.text(config.text, config.whiten)
+    if config.image is not None:
+        modalities["image"] = content.image(config.image, config.whiten)
+    torch.manual_seed(seed)
+    if config.item_id:
+        modalities["id"] = ItemId(train_counts > 0, config.width)
+    fusion = config.fusion.build(len(modalities), config.width)
+    items = ItemEncoder(
+        modalities,
+        fusion,
+        config.width,
+        dropout=config.item_dropout,
+        modality_dropout=config.modality_dropout,
+    )
+    sequence = config.sequence.build(config.width, content.cache_dir)
+    return SequentialNetwork(
+        items,
+        sequence,
+        len(train_counts),
+        similarity=config.similarity,
+        temperature=config.temperature,
+    )

@@ -1,0 +1,38 @@
+"""Configuration of the cross-modal model."""
+
+from __future__ import annotations
+
+from typing import Literal, Self
+
+from pydantic import Field, model_validator
+
+from crossrec.config import Config
+from crossrec.encoders.config import ImageEncoderConfig, TextEncoderConfig
+from crossrec.fusion.config import FusionConfig, GatedConfig
+from crossrec.sequence.config import SASRecConfig, SequenceConfig
+
+
+class ModelConfig(Config):
+    """Which modalities describe an item, how they are fused, and what reads the history."""
+
+    text: TextEncoderConfig | None = TextEncoderConfig()
+    image: ImageEncoderConfig | None = ImageEncoderConfig()
+    item_id: bool = Field(False, description="a trained embedding an item, as one more modality")
+    fusion: FusionConfig = GatedConfig()
+    sequence: SequenceConfig = SASRecConfig()
+    width: int = Field(64, ge=1, description="D of item vectors and hidden states")
+    similarity: Literal["cosine", "dot"] = "cosine"
+    temperature: float = Field(0.07, gt=0, description="divides the cosine; ignored by dot")
+    item_dropout: float = Field(0.1, ge=0, lt=1, description="of the projected features")
+    modality_dropout: float = Field(
+        0.0, ge=0, lt=1, description="chance that training hides a present modality of an item (never all)"
+    )
+    whiten: int | None = Field(
+        256, ge=1, description="PCA-whiten frozen features to this many dimensions; null leaves them"
+    )
+
+    @model_validator(mode="after")
+    def _some_modality(self) -> Self:
+        if self.text is None and self.image is None and not self.item_id:
+            raise ValueError("text, image and item_id are all off: a model needs at least one of them")
+        return self

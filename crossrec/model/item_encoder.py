@@ -1,0 +1,58 @@
+"""From what is known of an item to its vector: project every modality, then fuse."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from crossrec.fusion.base import Fusion
+from crossrec.model.modalities import ItemId, Modality
+
+
+class ItemEncoder(nn.Module):
+    """Item vectors from the modalities that are present.
+
+    Args:
+        modalities: name ("text", "image", "id") to source.
+        fusion: fuses (B, M, D), in the order of ``modalities``.
+        width: D.
+        dropout: rate on projected features.
+        modality_dropout: chance that training hides a modality of an item that has others.
+    """
+
+    def __init__(
+        self,
+        modalities: dict[str, Modality],
+        fusion: Fusion,
+        width: int,
+        *,
+        dropout: float,
+        modality_dropout: float,
+    ) -> None:
+        super().__init__()
+        self.modalities = nn.ModuleDict(modalities)
+        self.project = nn.ModuleDict({name: _projection(m, width) for name, m in modalities.items()})
+        self.fusion = fusion
+        self.dropout = nn.Dropout(dropout)
+        self.modality_dropout = modality_dropout
+
+    def forward(self, items_K: Tensor) -> Tensor:
+        """(K, D) vectors of catalogue indices (K,)."""
+        features = [self.project[name](source(items_K)) for name, source in self.modalities.items()]
+        dtype = features[0].dtype
+        features_KMD = torch.stack([self.dropout(f).to(dtype) for f in features], dim=1)
+        return self.fusion(features_KMD, self.mask(items_K))
+
+    def mask(self, items_K: Tensor) -> Tensor:
+        """(K, M) bool, which modalities are used: present, and not hidden by modality dropout."""
+        present_KM = torch.stack([m.present[items_K] for m in self.modalities.values()], dim=1)
+        if not self.training or self.modality_dropout == 0:
+            return present_KM
+        kept_KM = present_KM & (torch.rand(present_KM.shape, device=items_K.device) >= self.modality_dropout)
+        return torch.where(kept_KM.any(1, keepdim=True), kept_KM, present_KM)
+
+
+def _projection(modality: Modality, width: int) -> nn.Module:
+    if isinstance(modality, ItemId):
+        return nn.Identity() if modality.width == width else nn.Linear(modality.width, width)
+    return nn.Sequential(nn.Linear(modality.width, width), nn.LayerNorm(width))

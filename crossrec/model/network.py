@@ -1,0 +1,64 @@
+"""The sequential recommender as one module: item encoder, sequence model, similarity."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from crossrec.model.item_encoder import ItemEncoder
+from crossrec.sequence.base import SequenceModel
+
+
+class SequentialNetwork(nn.Module):
+    """Scores the next item: similarity of a hidden state with item vectors.
+
+    Args:
+        items: makes item vectors.
+        sequence: reads histories.
+        n_items: N.
+        similarity: ``cosine`` divides by the temperature, ``dot`` by the square root of D.
+        temperature: of the cosine.
+    """
+
+    def __init__(
+        self,
+        items: ItemEncoder,
+        sequence: SequenceModel,
+        n_items: int,
+        *,
+        similarity: Literal["cosine", "dot"],
+        temperature: float,
+    ) -> None:
+        super().__init__()
+        self.items = items
+        self.sequence = sequence
+        self.n_items = n_items
+        self.normalise = similarity == "cosine"
+        self.temperature = temperature
+
+    def item_vectors(self, items_K: Tensor) -> Tensor:
+        """(K, D) vectors as they are compared: of unit length for the cosine."""
+        vectors_KD = self.items(items_K)
+        return F.normalize(vectors_KD.float(), dim=-1) if self.normalise else vectors_KD
+
+    def queries(self, hidden: Tensor) -> Tensor:
+        """Hidden states (..., D), scaled so that a plain dot product with item vectors is the score."""
+        if self.normalise:
+            return F.normalize(hidden.float(), dim=-1) / self.temperature
+        return hidden * hidden.shape[-1] ** -0.5
+
+    def hidden(self, vectors_BLD: Tensor) -> Tensor:
+        """(B, L, D) hidden states of right-padded histories."""
+        scale = vectors_BLD.shape[-1] ** 0.5 if self.normalise else 1.0
+        # Sequence models expect entries of about unit size, unit vectors have D times less.
+        return self.sequence(vectors_BLD * scale)
+
+    def forward(self, vectors_BLD: Tensor, lengths_B: Tensor) -> Tensor:
+        """(B, D) queries at the last real position; zeros for an empty history."""
+        last_B = (lengths_B - 1).clamp(min=0)
+        hidden_BLD = self.hidden(vectors_BLD)
+        hidden_BD = hidden_BLD[torch.arange(len(last_B), device=last_B.device), last_B]
+        return self.queries(hidden_BD) * (lengths_B > 0).unsqueeze(1)

@@ -1,0 +1,1 @@
+"""Processes, files and ranking primitives that every part above uses."""

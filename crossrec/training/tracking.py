@@ -1,0 +1,94 @@
+"""What a training leaves behind while it runs: log.jsonl, trackers, the progress bar."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from crossrec.runtime import distributed
+from crossrec.runtime.files import write_text
+
+if TYPE_CHECKING:
+    from accelerate import Accelerator
+    from rich.progress import Progress as RichProgress
+
+
+class RunLog:
+    """``log.jsonl``: one line a step and one a validation, written by the main process.
+
+    Args:
+        path: the file; lines of steps after ``resume_step`` are dropped, as they will be done again.
+        resume_step: steps that the resumed checkpoint holds.
+        accelerator: passes lines on to wandb or tensorboard, if any.
+    """
+
+    def __init__(self, path: Path, resume_step: int, accelerator: Accelerator) -> None:
+        self._accelerator = accelerator
+        if not distributed.is_main():
+            self._file = None
+            return
+        kept = [line for line in read_log(path) if line["step"] <= resume_step]
+        write_text(path, "".join(json.dumps(line) + "\n" for line in kept))
+        self._file = path.open("a", encoding="utf-8")
+
+    def write(self, kind: str, step: int, values: dict[str, Any]) -> None:
+        """Adds a line of this kind ("step" or "eval")."""
+        if self._file is not None:
+            self._file.write(json.dumps({"kind": kind, "step": step, **values}) + "\n")
+            self._file.flush()
+        self._accelerator.log({f"{kind}/{name}": value for name, value in values.items()}, step=step)
+
+    def close(self) -> None:
+        """Closes the file and the trackers."""
+        if self._file is not None:
+            self._file.close()
+        self._accelerator.end_training()
+
+
+def read_log(path: Path) -> list[dict[str, Any]]:
+    """The lines of a ``log.jsonl``; a last line that a kill cut off is left out."""
+    if not path.exists():
+        return []
+    lines = path.read_text(encoding="utf-8").splitlines()
+    parsed = []
+    for number, line in enumerate(lines):
+        try:
+            parsed.append(json.loads(line))
+        except json.JSONDecodeError:
+            if number < len(lines) - 1:
+                raise
+    return parsed
+
+
+class ProgressBar:
+    """A Rich bar on the main process: steps, speed, time left, the latest figures."""
+
+    def __init__(self, bar: RichProgress, total: int, done: int) -> None:
+        self._bar = bar
+        self._task = bar.add_task("training", total=total, completed=done, speed="", figures="")
+
+    def advance(self, speed: str, figures: str) -> None:
+        """One more step."""
+        self._bar.update(self._task, advance=1, speed=speed, figures=figures)
+
+
+@contextmanager
+def progress_bar(total: int, done: int) -> Iterator[ProgressBar]:
+    """Shows a bar while the block runs; silent on other processes and where output is no terminal."""
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    console = Console(stderr=True)
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[speed]}"),
+        TimeRemainingColumn(),
+        TextColumn("{task.fields[figures]}"),
+    )
+    with Progress(*columns, console=console, disable=not (distributed.is_main() and console.is_terminal)) as bar:
+        yield ProgressBar(bar, total, done)

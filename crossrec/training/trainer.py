@@ -1,0 +1,170 @@
+"""The training loop."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable
+from contextlib import nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import torch
+
+from crossrec.runtime import distributed
+from crossrec.runtime.memory import keep_freed_memory
+from crossrec.training.checkpoint import WEIGHTS, Checkpoints, Progress, load_trained_state, save_weights
+from crossrec.training.config import TrainerConfig
+from crossrec.training.optimiser import build_optimiser, rate_factor
+from crossrec.training.parallel import parallelise
+from crossrec.training.task import NextItemTask
+from crossrec.training.tracking import ProgressBar, RunLog, progress_bar
+from crossrec.training.windows import WindowBatches, Windows
+
+if TYPE_CHECKING:
+    from accelerate import Accelerator
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class TrainingOutcome:
+    """How a training ended.
+
+    Args:
+        steps: optimiser steps done.
+        best: the best validation value, of the weights that the network now holds.
+        stopped_early: whether patience ran out before the last epoch.
+    """
+
+    steps: int
+    best: float | None
+    stopped_early: bool
+
+
+class Trainer:
+    """Trains a task; the same losses and metrics with any number of processes, killed or not.
+
+    Randomness is a function of (seed, step, process), the batches of (seed, epoch) and the learning
+    rate of the progress, so that a resumed run repeats an unbroken one.
+
+    Args:
+        task: model and loss.
+        batches: deals out the steps.
+        config: how to train.
+        accelerator: of this process.
+        validate: measures the task's network as it is now; called on every process.
+        run_folder: gets ``log.jsonl`` and ``checkpoints/``.
+        seed: of dropout and negatives.
+    """
+
+    def __init__(
+        self,
+        task: NextItemTask,
+        batches: WindowBatches,
+        config: TrainerConfig,
+        *,
+        accelerator: Accelerator,
+        validate: Callable[[], dict[str, float]],
+        run_folder: Path,
+        seed: int,
+    ) -> None:
+        keep_freed_memory()
+        self.config = config
+        self.batches = batches
+        self.accelerator = accelerator
+        self.validate = validate
+        self.seed = seed
+        self.folder = run_folder
+        self.task = task
+        self.optimiser: torch.optim.Optimizer = build_optimiser(task, config)
+        self._base_rates = [group["lr"] for group in self.optimiser.param_groups]
+        self.wrapped, self.optimiser = parallelise(accelerator, task, self.optimiser)
+        self.checkpoints = Checkpoints(accelerator, run_folder / "checkpoints")
+        self.best_folder = run_folder / "checkpoints" / "best"
+
+    def fit(self) -> TrainingOutcome:
+        """Trains to the end, or from the latest checkpoint on; the network then holds the best weights."""
+        progress = self.checkpoints.resume() or Progress()
+        log = RunLog(self.folder / "log.jsonl", progress.step, self.accelerator)
+        if progress.step and not progress.finished:
+            logger.info("resuming at step %d, epoch %d", progress.step, progress.epoch)
+        per_epoch = len(self.batches.epoch(0))
+        try:
+            with progress_bar(per_epoch * self.config.epochs, progress.step) as bar:
+                while not progress.finished and progress.epoch < self.config.epochs:
+                    self._epoch(progress, log, bar)
+        finally:
+            log.close()
+        if (self.best_folder / WEIGHTS).exists():
+            load_trained_state(self.task.network, self.best_folder / WEIGHTS)
+        return TrainingOutcome(progress.step, progress.best, progress.epoch < self.config.epochs)
+
+    def _epoch(self, progress: Progress, log: RunLog, bar: ProgressBar) -> None:
+        steps = self.batches.epoch(progress.epoch)
+        self.wrapped.train()
+        while progress.batch < len(steps):
+            share_done = (progress.epoch + progress.batch / len(steps)) / self.config.epochs
+            started = time.perf_counter()
+            loss, rate = self._step(steps[progress.batch], progress.step, share_done)
+            progress.step += 1
+            progress.batch += 1
+            speed = steps[progress.batch - 1].n_targets / (time.perf_counter() - started)
+            log.write(
+                "step",
+                progress.step,
+                {"epoch": progress.epoch, "loss": loss, "lr": rate, "clicks_per_s": round(speed, 1)},
+            )
+            bar.advance(f"{speed:,.0f} clicks/s", f"loss {loss:.3f} best {progress.best or 0:.4f}")
+            if progress.step % self.config.checkpoint_every == 0:
+                self.checkpoints.save(progress)
+        progress.epoch += 1
+        progress.batch = 0
+        if progress.epoch % self.config.eval_every == 0 or progress.epoch == self.config.epochs:
+            self._validate(progress, log)
+            self.checkpoints.save(progress)
+
+    def _step(self, windows: Windows, step: int, share_done: float) -> tuple[float, float]:
+        """One optimiser step; the mean loss over its clicks, and the learning rate."""
+        torch.manual_seed(hash((self.seed, step, distributed.rank())) % 2**63)
+        factor = rate_factor(share_done, self.config)
+        for group, base in zip(self.optimiser.param_groups, self._base_rates, strict=True):
+            group["lr"] = base * factor
+        negatives = self.task.sample_negatives(hash((self.seed, step)) % 2**63)
+        negatives = None if negatives is None else negatives.to(self.accelerator.device)
+        world = distributed.world_size()
+        parts = list(
+            self.batches.parts(
+                windows, rank=distributed.rank(), world=world, accumulation=self.config.accumulation
+            )
+        )
+        total = 0.0
+        for number, part in enumerate(parts):
+            last = number == len(parts) - 1
+            with self.accelerator.no_sync(self.wrapped) if not last else nullcontext():
+                with self.accelerator.autocast():
+                    losses = self.wrapped(part.to(self.accelerator.device), negatives)
+                loss = sum(losses.values(), torch.zeros((), device=self.accelerator.device))
+                # Wrappers average gradients over processes; the sum over the global batch is wanted.
+                self.accelerator.backward(loss * (world / self.batches.mean_targets))
+                total += float(loss.detach())
+        self.accelerator.clip_grad_norm_(self.wrapped.parameters(), self.config.clip_norm)
+        self.optimiser.step()
+        self.optimiser.zero_grad()
+        return distributed.total(total) / windows.n_targets, self._base_rates[-1] * factor
+
+    def _validate(self, progress: Progress, log: RunLog) -> None:
+        metrics = self.validate()
+        self.wrapped.train()
+        if self.config.metric not in metrics:
+            raise ValueError(f"trainer.metric={self.config.metric} is not measured; there are {sorted(metrics)}")
+        value = metrics[self.config.metric]
+        log.write("eval", progress.step, {"epoch": progress.epoch, **metrics})
+        if progress.best is None or value > progress.best:
+            progress.best, progress.stale = value, 0
+            save_weights(self.task.network, self.task.network.sequence, self.best_folder)
+        else:
+            progress.stale += 1
+        progress.finished = progress.stale >= self.config.patience or progress.epoch >= self.config.epochs
+

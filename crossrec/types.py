@@ -1,0 +1,164 @@
+"""Types that every part shares, and the shape legend.
+
+Shape suffixes, used on names everywhere:
+
+    B  batch (users or histories)      L  sequence length
+    M  modalities                      D  width of a vector
+    N  items in the catalogue          K  candidates, or length of a list
+    Q  queries of an evaluation        U  users            T  clicks
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol, Self, runtime_checkable
+
+import numpy as np
+
+if TYPE_CHECKING:
+    import torch
+
+ABSENT = -1
+"""Item index that fills a list which ran out of items."""
+
+
+class InputError(ValueError):
+    """Something that a user gave can't be used; the message names it and the way out.
+
+    The command line prints the message alone, without a traceback.
+    """
+
+
+@dataclass(frozen=True)
+class Sequences:
+    """Clicks of many users as CSR arrays, one row a user (or one row a history), oldest first.
+
+    Args:
+        offsets: (B + 1,) int64, row b holds clicks ``offsets[b]:offsets[b + 1]``.
+        items: (T,) int32 or int64, catalogue indices.
+        times: (T,) int64 seconds, or None where time is not known.
+    """
+
+    offsets: np.ndarray
+    items: np.ndarray
+    times: np.ndarray | None = None
+
+    def __len__(self) -> int:
+        return len(self.offsets) - 1
+
+    @property
+    def lengths(self) -> np.ndarray:
+        """(B,) clicks in each row."""
+        return np.diff(self.offsets)
+
+    def row(self, index: int) -> np.ndarray:
+        """The items of one row, oldest first."""
+        return self.items[self.offsets[index] : self.offsets[index + 1]]
+
+    def take(self, rows: np.ndarray, ends: np.ndarray | None = None) -> Sequences:
+        """Rows in the order asked for, each cut to its first ``ends[i]`` clicks.
+
+        Args:
+            rows: (B',) row indices, repeats allowed.
+            ends: (B',) clicks to keep of each row; the whole row when None.
+
+        Returns:
+            New, contiguous Sequences of B' rows.
+        """
+        rows = np.asarray(rows, dtype=np.int64)
+        starts = np.asarray(self.offsets)[rows]
+        lengths = self.lengths[rows] if ends is None else np.minimum(ends, self.lengths[rows])
+        return self._gather(starts, lengths)
+
+    def tail(self, max_length: int) -> Sequences:
+        """Each row cut to its last ``max_length`` clicks."""
+        lengths = np.minimum(self.lengths, max_length)
+        return self._gather(np.asarray(self.offsets)[1:] - lengths, lengths)
+
+    def _gather(self, starts: np.ndarray, lengths: np.ndarray) -> Sequences:
+        offsets = np.zeros(len(starts) + 1, dtype=np.int64)
+        np.cumsum(lengths, out=offsets[1:])
+        positions = np.arange(offsets[-1]) + np.repeat(starts - offsets[:-1], lengths)
+        times = None if self.times is None else self.times[positions]
+        return Sequences(offsets, self.items[positions], times)
+
+    @classmethod
+    def from_lists(cls, rows: Iterable[Iterable[int]]) -> Sequences:
+        """Sequences without times from lists of catalogue indices."""
+        arrays = [np.asarray(list(row), dtype=np.int64) for row in rows]
+        offsets = np.zeros(len(arrays) + 1, dtype=np.int64)
+        np.cumsum([len(a) for a in arrays], out=offsets[1:])
+        items = np.concatenate(arrays) if arrays else np.zeros(0, dtype=np.int64)
+        return cls(offsets, items)
+
+    def save(self, folder: Path) -> None:
+        """Writes one ``.npy`` file an array, so that :meth:`load` can map them."""
+        folder.mkdir(parents=True, exist_ok=True)
+        np.save(folder / "offsets.npy", self.offsets)
+        np.save(folder / "items.npy", self.items)
+        if self.times is not None:
+            np.save(folder / "times.npy", self.times)
+
+    @classmethod
+    def load(cls, folder: Path) -> Sequences:
+        """Maps arrays that :meth:`save` wrote; nothing is read until it is used."""
+        times = folder / "times.npy"
+        return cls(
+            np.load(folder / "offsets.npy"),
+            np.load(folder / "items.npy", mmap_mode="r"),
+            np.load(times, mmap_mode="r") if times.exists() else None,
+        )
+
+
+@dataclass(frozen=True)
+class TopK:
+    """Ranked lists, best first.
+
+    Args:
+        ids: (B, K) int64 catalogue indices; ``ABSENT`` (-1) where a list ran out of items.
+        scores: (B, K) float32; -inf where absent.
+    """
+
+    ids: np.ndarray
+    scores: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+
+@runtime_checkable
+class Recommender(Protocol):
+    """What every model, baseline and ensemble offers. Users are histories: there is no user table."""
+
+    @property
+    def n_items(self) -> int:
+        """N, items in the catalogue."""
+        ...
+
+    def fit(self, train: Sequences) -> Self:
+        """Learns from the training clicks, one row a user."""
+        ...
+
+    def score(self, histories: Sequences, candidates: np.ndarray | None = None) -> torch.Tensor:
+        """Scores items for each history; -inf for an item that must not be recommended.
+
+        Args:
+            histories: B rows, oldest click first; a row may be empty.
+            candidates: (B, K) catalogue indices; the whole catalogue when None.
+
+        Returns:
+            (B, N) float32, or (B, K) for candidates.
+        """
+        ...
+
+    def recommend(self, histories: Sequences, k: int, exclude: Sequences | None = None) -> TopK:
+        """The best k items for each history, ties broken by the lower item index.
+
+        Args:
+            histories: B rows.
+            k: length of the lists.
+            exclude: B rows of items that must not appear (seen items, usually ``histories``).
+        """
+        ...

@@ -1,0 +1,90 @@
+"""Exposure metrics against plain-Python oracles, without and with several lists a user."""
+
+import math
+from collections import Counter
+from itertools import combinations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from crossrec.evaluation.bootstrap import estimate_exposure
+from crossrec.evaluation.metrics import AGGREGATE
+from crossrec.evaluation.users import UserGroups
+from crossrec.types import ABSENT
+
+N_ITEMS = 8
+PLACES = 4
+
+ranked_lists = st.lists(st.integers(0, N_ITEMS - 1), max_size=PLACES, unique=True).map(
+    lambda items: items + [ABSENT] * (PLACES - len(items))
+)
+lists_of_users = st.lists(st.tuples(ranked_lists, st.integers(0, 4)), min_size=1, max_size=9)
+
+
+def oracle(rows: list[tuple[list[int], int]], k: int) -> dict[str, float]:
+    counts = Counter(i for ranked, _ in rows for i in ranked[:k] if i != ABSENT)
+    exposure = sorted(counts[i] for i in range(N_ITEMS))
+    total = sum(exposure)
+    spread = sum(abs(a - b) for a in exposure for b in exposure)
+    pairs = [
+        len(set(a[:k]) & set(b[:k]) - {ABSENT}) / k for (a, u), (b, v) in combinations(rows, 2) if u != v
+    ]
+    entropy = -sum(x / total * math.log(x / total) for x in exposure if x) if total else math.nan
+    return {
+        "coverage": len(counts) / N_ITEMS,
+        "gini": spread / (2 * N_ITEMS * total) if total else math.nan,
+        "entropy": entropy,
+        "entropy_norm": entropy / math.log(N_ITEMS),
+        "personalization": 1 - sum(pairs) / len(pairs) if pairs else math.nan,
+    }
+
+
+def estimate(rows: list[tuple[list[int], int]], k: int, n_resamples: int = 0) -> dict[str, dict]:
+    groups = UserGroups.of(np.array([user for _, user in rows]))
+    shown = groups.shown(np.array([ranked[:k] for ranked, _ in rows]))
+    found = estimate_exposure(shown, groups.counts, list(AGGREGATE), N_ITEMS, k, n_resamples, seed=0)
+    return {name.removesuffix(f"@{k}"): dict(value) for name, value in found.items()}
+
+
+@given(lists_of_users, st.integers(1, PLACES))
+def test_matches_the_oracle(rows: list[tuple[list[int], int]], k: int) -> None:
+    found, expected = estimate(rows, k), oracle(rows, k)
+    assert found.keys() == expected.keys()
+    for name, value in expected.items():
+        np.testing.assert_allclose(found[name]["value"], value, atol=1e-12, err_msg=name)
+
+
+def test_everybody_gets_the_same() -> None:
+    found = estimate([([0, 1], user) for user in range(5)], 2)
+    assert found["personalization"]["value"] == 0
+    assert found["coverage"]["value"] == 2 / N_ITEMS
+    assert found["entropy"]["value"] == pytest.approx(math.log(2))
+
+
+def test_one_item_gets_all_and_all_get_the_same() -> None:
+    one = estimate([([3], user) for user in range(5)], 1)
+    assert one["gini"]["value"] == pytest.approx(1 - 1 / N_ITEMS)
+    assert one["entropy"]["value"] == pytest.approx(0, abs=1e-12)
+    even = estimate([([user], user) for user in range(N_ITEMS)], 1)
+    assert even["gini"]["value"] == pytest.approx(0, abs=1e-12)
+    assert even["entropy_norm"]["value"] == pytest.approx(1)
+    assert even["coverage"]["value"] == even["personalization"]["value"] == 1
+
+
+@given(lists_of_users, st.integers(1, PLACES))
+def test_intervals_lie_around_the_value_and_in_range(rows: list[tuple[list[int], int]], k: int) -> None:
+    for name, entry in estimate(rows, k, n_resamples=40).items():
+        value, (low, high) = entry["value"], entry["ci95"]
+        upper = AGGREGATE[name].upper(N_ITEMS)  # type: ignore[index]
+        if not math.isnan(value) and not math.isnan(low):
+            assert 0 <= low <= high <= upper + 1e-12, name
+            assert low <= high
+
+
+def test_the_estimate_lies_inside_its_interval_although_resamples_are_biased() -> None:
+    rng = np.random.default_rng(3)
+    rows = [(rng.permutation(N_ITEMS)[:1].tolist(), user) for user in range(10)]
+    for entry in estimate(rows, 1, n_resamples=400).values():
+        assert entry["ci95"][0] <= entry["value"] <= entry["ci95"][1]
