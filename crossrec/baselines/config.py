@@ -51,11 +51,12 @@ class ItemKNNConfig(Config):
 
     def grid(self) -> list[ItemKNNConfig]:
         """The configurations that tuning tries, all of this similarity."""
-        saturation = [(1.2, 0.25), (1.2, 0.5), (1.2, 0.75), (10.0, 0.25), (10.0, 0.5), (10.0, 0.75)]
-        weightings = saturation if self.similarity == "bm25" else [(self.k1, self.b)]
+        bm25 = [(1.2, 0.25), (1.2, 0.5), (1.2, 0.75), (10.0, 0.75)]
+        weightings = bm25 if self.similarity == "bm25" else [(self.k1, self.b)]
+        neighbours, recency = (10, 20, 50, 100, 200, 500), (1.0, 0.9, 0.7)
         return [
-            self.model_copy(update={"neighbours": neighbours, "k1": k1, "b": b, "recency": recency})
-            for (k1, b), neighbours, recency in product(weightings, (20, 50, 100, 200, 500), (1.0, 0.9))
+            self.model_copy(update={"neighbours": n, "k1": k1, "b": b, "recency": r})
+            for (k1, b), n, r in product(weightings, neighbours, recency)
         ]
 
     def build(self, n_items: int) -> Baseline:

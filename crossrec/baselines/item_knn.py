@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import torch
-from implicit.nearest_neighbours import (
-    BM25Recommender,
-    CosineRecommender,
-    ItemItemRecommender,
-    TFIDFRecommender,
-)
-from scipy.sparse import csr_matrix
+from implicit.nearest_neighbours import ItemItemRecommender, bm25_weight, normalize, tfidf_weight
+from scipy.sparse import csr_matrix, spmatrix
 
 from crossrec.baselines.base import Baseline, history_matrix
 from crossrec.baselines.config import ItemKNNConfig, Similarity
@@ -39,22 +36,21 @@ class ItemKNN(Baseline):
         self.config = config
 
     def _learn(self, clicks_UN: csr_matrix) -> None:
-        model = self._model()
-        # A user of every item, or an item of such users only, has weight 0: its norm divides 0 by 0.
-        with np.errstate(invalid="ignore"):
-            model.fit(clicks_UN, show_progress=False)
-        similarity_NN = csr_matrix(model.similarity, dtype=np.float32)
-        np.nan_to_num(similarity_NN.data, copy=False, nan=0.0)
-        self._similarity_NN = similarity_NN
+        model = ItemItemRecommender(self.config.neighbours, num_threads=torch.get_num_threads())
+        model.fit(self._weighted(clicks_UN.T).T.tocsr(), show_progress=False)
+        self._similarity_NN = csr_matrix(model.similarity, dtype=np.float32)
 
-    def _model(self) -> ItemItemRecommender:
-        config, threads = self.config, torch.get_num_threads()
-        models = {
-            "cosine": lambda: CosineRecommender(config.neighbours, num_threads=threads),
-            "bm25": lambda: BM25Recommender(config.neighbours, config.k1, config.b, num_threads=threads),
-            "tfidf": lambda: TFIDFRecommender(config.neighbours, num_threads=threads),
+    def _weighted(self, clicks_NU: spmatrix) -> spmatrix:
+        weightings: dict[Similarity, Callable[[spmatrix], spmatrix]] = {
+            "cosine": normalize,
+            "bm25": lambda clicks: bm25_weight(clicks, self.config.k1, self.config.b),
+            "tfidf": lambda clicks: normalize(tfidf_weight(clicks)),
         }
-        return models[config.similarity]()
+        with np.errstate(invalid="ignore"):
+            weighted_NU = weightings[self.config.similarity](clicks_NU)
+        # A user of almost every item weighs 0, and the norm of an item of such users only is 0 / 0.
+        np.nan_to_num(weighted_NU.data, copy=False, nan=0.0)
+        return weighted_NU
 
     def _score(self, histories: Sequences) -> torch.Tensor:
         history_BN = history_matrix(histories, self.n_items, self.config.recency).astype(np.float32)

@@ -55,8 +55,10 @@ class Account:
     def lines(self) -> list[str]:
         """A plain-text table, header first, one line a step."""
         rows = [("step", "unit", "before", "dropped", "remaining", "detail")]
-        for s in self.steps:
-            rows.append((s.name, s.unit, f"{s.before:,}", f"{s.dropped:,}", f"{s.remaining:,}", s.detail))
+        rows += [
+            (s.name, s.unit, f"{s.before:,}", f"{s.dropped:,}", f"{s.remaining:,}", s.detail)
+            for s in self.steps
+        ]
         widths = [max(len(row[i]) for row in rows) for i in range(5)]
         right = {2, 3, 4}
         texts = []

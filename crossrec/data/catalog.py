@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
+
+from crossrec.types import InputError
 import pyarrow.compute as pc
 
 if TYPE_CHECKING:
@@ -31,7 +33,7 @@ REQUIRED = pa.schema(
 stand beside ``image_path`` where pictures are embedded, and any further column is kept."""
 
 
-class CatalogError(ValueError):
+class CatalogError(InputError):
     """A catalogue that can't be used; the message names the column or row."""
 
 

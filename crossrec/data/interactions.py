@@ -7,14 +7,14 @@ from dataclasses import dataclass
 import numpy as np
 import polars as pl
 
-from crossrec.types import Sequences
+from crossrec.types import InputError, Sequences
 
 REQUIRED = {"user_id": pl.String, "item_id": pl.String, "timestamp": pl.Float64}
 """Columns of every log. ``timestamp`` is in seconds (or any growing number where a source has only
 an order). ``rating``, ``label`` ("click", "purchase", …) and further columns are optional."""
 
 
-class LogError(ValueError):
+class LogError(InputError):
     """A log that can't be used; the message names the column or what is missing."""
 
 

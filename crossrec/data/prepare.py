@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import numpy as np
 
-from crossrec.config import Config, family
+from crossrec.config import Config, Family
 from crossrec.data.account import Account
 from crossrec.data.cleaning import CleaningConfig, clean
 from crossrec.data.leave_out import LeaveOneOutConfig
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from crossrec.data.interactions import Clicks
     from crossrec.data.sources.raw import RawData
 
-SplitConfig: Any = family(LeaveOneOutConfig, TemporalConfig)
+SplitConfig = Annotated[LeaveOneOutConfig | TemporalConfig, Family()]
 
 
 class DataConfig(Config):

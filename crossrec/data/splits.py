@@ -12,10 +12,10 @@ from typing import Literal
 
 import numpy as np
 
-from crossrec.types import Sequences
+from crossrec.types import InputError, Sequences
 
 
-class SplitError(ValueError):
+class SplitError(InputError):
     """A log that can't be divided as configured; the message names the config key to change."""
 
 

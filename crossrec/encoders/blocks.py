@@ -43,7 +43,8 @@ class BlockStore:
         """
         if vectors_BD.shape != (len(keys), self.width):
             raise ValueError(f"expected ({len(keys)}, {self.width}) vectors, got {vectors_BD.shape}")
-        stored_BD = vectors_BD.astype(self.dtype)
+        with np.errstate(over="ignore"):
+            stored_BD = vectors_BD.astype(self.dtype)
         finite_B = np.isfinite(stored_BD).all(axis=1)
         if not finite_B.all():
             raise ValueError(

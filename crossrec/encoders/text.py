@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import inspect
+import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -82,9 +83,8 @@ class TextEncoder(Encoder):
     @property
     def identity(self) -> str:
         """Names weights (by content) and preprocessing: the key of cached features."""
-        vocabulary = repr(sorted(self.tokenizer.get_vocab().items())).encode()
         return self._identity(
-            f"text|{type(self.tokenizer).__name__}={hashlib.blake2b(vocabulary, digest_size=8).hexdigest()}"
+            f"text|tokenizer={tokenizer_digest(self.tokenizer)}"
             f"|max_tokens={self.max_tokens}|pooling={self.pooling}"
         )
 
@@ -141,6 +141,18 @@ class TextEncoder(Encoder):
             vectors_BD[rows] = output_BD.float().cpu().numpy()
         self.train(was_training)
         return vectors_BD
+
+
+def tokenizer_digest(tokenizer: PreTrainedTokenizerBase) -> str:
+    """A hash of the vocabulary and of all rules that turn text into tokens."""
+    backend = getattr(tokenizer, "backend_tokenizer", None)
+    if backend is None:
+        rules = [type(tokenizer).__name__, sorted(tokenizer.get_vocab().items())]
+    else:
+        # Padding and truncation are the state of the last call.
+        everything = json.loads(backend.to_str())
+        rules = [everything[name] for name in sorted(everything.keys() - {"padding", "truncation"})]
+    return hashlib.blake2b(json.dumps(rules).encode(), digest_size=8).hexdigest()
 
 
 def _without_unused_parts(model: PreTrainedModel) -> nn.Module:

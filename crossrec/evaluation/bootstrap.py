@@ -37,6 +37,9 @@ class Estimate(TypedDict):
 def estimate_means(values_U: Mapping[str, np.ndarray], n_resamples: int, seed: int) -> dict[str, Estimate]:
     """Means over users with percentile intervals.
 
+    Where all users have the same value (say no hit among few), every resample has it too and the interval
+    has no width: then look at ``n_users``, 3 / n_users bounds a rate from above.
+
     Args:
         values_U: metric -> (U,) one value a user; users with NaN are left out of that metric.
         n_resamples: 0 leaves the intervals out.

@@ -49,12 +49,12 @@ class EvaluationConfig(Config):
 
     ks: tuple[int, ...] = (10,)
     metrics: tuple[MetricName, ...] = get_args(MetricName)
-    n_bootstrap: int = Field(1000, ge=0)
-    seed: int = Field(0, ge=0)
+    n_bootstrap: int = Field(default=1000, ge=0)
+    seed: int = Field(default=0, ge=0)
     exclude_seen: bool = True
-    tail_share: float = Field(0.2, ge=0, le=1)
-    short_history: int = Field(5, ge=0)
-    batch: int = Field(256, ge=1)
+    tail_share: float = Field(default=0.2, ge=0, le=1)
+    short_history: int = Field(default=5, ge=0)
+    batch: int = Field(default=256, ge=1)
 
     @field_validator("ks")
     @classmethod

@@ -11,7 +11,7 @@ import polars as pl
 
 from crossrec.data.splits import Queries
 from crossrec.runtime.files import atomic_path
-from crossrec.types import ABSENT, TopK
+from crossrec.types import ABSENT, InputError, TopK
 
 logger = logging.getLogger(__name__)
 
@@ -25,7 +25,7 @@ TYPES: dict[str, type[pl.DataType]] = {
 """Columns of a predictions file, in the order in which they are written."""
 
 
-class PredictionsError(ValueError):
+class PredictionsError(InputError):
     """A predictions file that can't be used; the message names the file and the row or column."""
 
 

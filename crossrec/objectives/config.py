@@ -20,12 +20,13 @@ class FullSoftmaxConfig(Config):
     """Cross-entropy over the whole catalogue.
 
     Args:
-        chunk: positions whose logits are held at once; memory is bounded by ``chunk * N`` logits.
+        chunk: positions whose logits are held at once, which bounds memory by ``chunk * N`` logits;
+            when left out, what suits the device.
         label_smoothing: share of the target's probability that is spread evenly over the catalogue.
     """
 
     type: Literal["full_softmax"] = "full_softmax"
-    chunk: int = Field(default=2048, ge=1)
+    chunk: int | None = Field(default=None, ge=1)
     label_smoothing: float = Field(default=0.0, ge=0, lt=1)
 
     def build(self, train_counts: np.ndarray) -> FullSoftmax:

@@ -21,7 +21,10 @@ class SASRecConfig(Config):
     layers: int = Field(2, ge=1)
     heads: int = Field(1, ge=1)
     feedforward: float = Field(1.0, gt=0, description="inner width of the feed-forward part, in widths")
-    dropout: float = Field(0.2, ge=0, lt=1)
+    dropout: float = Field(0.2, ge=0, lt=1, description="of the input and of both sub-layers' outputs")
+    attention_dropout: float = Field(
+        0.0, ge=0, lt=1, description="of attention weights; above 0 they must be held in memory, far slower"
+    )
     positions: bool = Field(True, description="learned position embeddings")
 
     def build(self, width: int, cache_dir: Path) -> SequenceModel:
@@ -35,6 +38,7 @@ class SASRecConfig(Config):
             heads=self.heads,
             feedforward=self.feedforward,
             dropout=self.dropout,
+            attention_dropout=self.attention_dropout,
             positions=self.positions,
         )
 

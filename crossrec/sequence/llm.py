@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,6 +11,7 @@ from torch import Tensor, nn
 
 from crossrec.runtime.weights import causal_lm
 from crossrec.sequence.base import SequenceModel
+from crossrec.types import InputError
 
 if TYPE_CHECKING:
     from crossrec.sequence.config import LLMConfig
@@ -36,21 +38,21 @@ class LLMSequenceModel(SequenceModel):
         self.max_length = config.max_length
         language_model, tokenizer = causal_lm(config.weights, cache_dir)
         decoder = language_model.get_decoder()
-        _keep_first_layers(decoder, config.layers)
+        stack = _keep_first_layers(decoder, config.layers)
         embedding = decoder.get_input_embeddings().weight.detach()
         decoder_width = embedding.shape[1]
         self.register_buffer("prompt", _embed_prompt(config.prompt, tokenizer, embedding), persistent=False)
         self.token_size = float(embedding.float().norm(dim=1).mean())
         # Only the prompt needs token embeddings, and it is embedded already.
         decoder.set_input_embeddings(nn.Embedding(1, decoder_width))
-        self.decoder = self._adapt(decoder, config)
+        self.decoder = self._adapt(decoder, config, stack)
         self.into = nn.Linear(width, decoder_width)
         self.norm_in = nn.LayerNorm(decoder_width, elementwise_affine=False)
         self.dropout = nn.Dropout(config.dropout)
         self.out = nn.Linear(decoder_width, width)
         self.norm = nn.LayerNorm(width)
 
-    def _adapt(self, decoder: Any, config: LLMConfig) -> Any:
+    def _adapt(self, decoder: Any, config: LLMConfig, stack: str) -> Any:
         decoder.config.use_cache = False
         decoder.get_input_embeddings().requires_grad_(False)
         self.has_adapter = config.lora is not None
@@ -62,9 +64,7 @@ class LLMSequenceModel(SequenceModel):
             r=config.lora.r,
             lora_alpha=config.lora.alpha,
             lora_dropout=config.lora.dropout,
-            target_modules=list(config.lora.target_modules),
-            # Named layers let the adapter load onto the uncut decoder as well.
-            layers_to_transform=None if config.layers is None else list(range(config.layers)),
+            target_modules=_target_pattern(config.lora.target_modules, stack, config.layers),
         )
         return get_peft_model(decoder, lora)
 
@@ -83,19 +83,27 @@ class LLMSequenceModel(SequenceModel):
         return self.has_adapter
 
 
-def _keep_first_layers(decoder: Any, count: int | None) -> None:
-    if count is None:
-        return
+def _keep_first_layers(decoder: Any, count: int | None) -> str:
+    """Cuts the decoder; the name of its stack of layers."""
     total = decoder.config.num_hidden_layers
-    if count > total:
-        raise ValueError(f"sequence.layers={count}, but the decoder has only {total} layers")
+    if count is not None and count > total:
+        raise InputError(f"model.sequence.layers={count}, but the decoder has only {total} layers")
     stacks = [n for n, m in decoder.named_modules() if isinstance(m, nn.ModuleList) and len(m) == total]
     if not stacks:
-        raise ValueError(f"sequence.layers: found no stack of {total} layers in {type(decoder).__name__}")
+        raise InputError(f"model.sequence: found no stack of {total} layers in {type(decoder).__name__}")
     parent, _, name = stacks[0].rpartition(".")
-    holder = decoder.get_submodule(parent)
-    setattr(holder, name, getattr(holder, name)[:count])
-    decoder.config.num_hidden_layers = count
+    if count is not None:
+        holder = decoder.get_submodule(parent)
+        setattr(holder, name, getattr(holder, name)[:count])
+        decoder.config.num_hidden_layers = count
+    return stacks[0]
+
+
+def _target_pattern(modules: list[str], stack: str, layers: int | None) -> str:
+    """A pattern of the adapted modules that names layers, so that it fits the uncut decoder as well."""
+    numbers = r"\d+" if layers is None else "|".join(str(i) for i in range(layers))
+    names = "|".join(re.escape(module) for module in modules)
+    return rf"(.*\.)?{re.escape(stack)}\.({numbers})\.(.*\.)?({names})"
 
 
 def _embed_prompt(prompt: str | None, tokenizer: Any, embedding: Tensor) -> Tensor:

@@ -23,6 +23,7 @@ class SASRec(SequenceModel):
         heads: attention heads; must divide the width.
         feedforward: inner width of the feed-forward part as a multiple of D (1 in the paper).
         dropout: rate on the input and in both sub-layers.
+        attention_dropout: rate on attention weights (the paper's is ``dropout``).
         positions: whether learned position embeddings are added.
     """
 
@@ -35,6 +36,7 @@ class SASRec(SequenceModel):
         heads: int,
         feedforward: float,
         dropout: float,
+        attention_dropout: float,
         positions: bool,
     ) -> None:
         super().__init__()
@@ -43,7 +45,7 @@ class SASRec(SequenceModel):
         self.max_length = max_length
         self.positions = nn.Parameter(torch.randn(max_length, width) * 0.02) if positions else None
         self.dropout = nn.Dropout(dropout)
-        self.blocks = nn.ModuleList([_Block(width, heads, feedforward, dropout) for _ in range(layers)])
+        self.blocks = nn.ModuleList([_Block(width, heads, feedforward, dropout, attention_dropout) for _ in range(layers)])
         self.norm = nn.LayerNorm(width)
 
     def forward(self, vectors_BLD: Tensor) -> Tensor:
@@ -58,10 +60,12 @@ class SASRec(SequenceModel):
 
 
 class _Block(nn.Module):
-    def __init__(self, width: int, heads: int, feedforward: float, dropout: float) -> None:
+    def __init__(
+        self, width: int, heads: int, feedforward: float, dropout: float, attention_dropout: float
+    ) -> None:
         super().__init__()
         self.heads = heads
-        self.attention_dropout = dropout
+        self.attention_dropout = attention_dropout
         self.norm_attention = nn.LayerNorm(width)
         self.qkv = nn.Linear(width, 3 * width)
         self.out = nn.Linear(width, width)

@@ -58,8 +58,11 @@ def check_common(split: Split) -> None:
         for q, (user, end, targets) in enumerate(as_dict(queries)):
             history = [item for _, item in clicks_of(split.clicks, user)[:end]]
             assert split.histories(queries).row(q).tolist() == history
-            assert targets and not set(targets) & set(history) and len(set(targets)) == len(targets)
-            assert end >= split.train_ends[user] > 0
+            assert targets
+            assert not set(targets) & set(history)
+            assert len(set(targets)) == len(targets)
+            assert end >= split.train_ends[user]
+            assert end > 0
     for user in range(len(split.clicks)):
         train = split.train.row(user).tolist()
         assert train == [item for _, item in clicks_of(split.clicks, user)][: len(train)]
@@ -87,7 +90,8 @@ def test_leave_one_out_against_a_slow_oracle(users: list[list[tuple[int, int]]],
         assert not valid or not test
         return
     check_common(split)
-    assert as_dict(split.valid) == valid and as_dict(split.test) == test
+    assert as_dict(split.valid) == valid
+    assert as_dict(split.test) == test
     assert split.train_ends.tolist() == ends
     short = sum(len(row) < 2 * n_last + 1 for row in users)
     assert split.excluded[f"users with fewer than {2 * n_last + 1} clicks"] == short
@@ -106,7 +110,8 @@ def test_temporal_leaks_nothing(users: list[list[tuple[int, int]]], targets: Any
     times = np.sort(np.asarray(log.times))
     cuts = [int(times[int(point * len(times))]) for point in points]
     train_times = split.train.times
-    assert train_times is not None and train_times.max() < cuts[0]
+    assert train_times is not None
+    assert train_times.max() < cuts[0]
     assert split.train_ends.sum() == (times < cuts[0]).sum()
     for queries, low, high in ((split.valid, cuts[0], cuts[1]), (split.test, cuts[1], times[-1] + 1)):
         for user, end, found in as_dict(queries):
@@ -130,7 +135,8 @@ def test_temporal_by_hand() -> None:
     assert split.excluded["test: users without a history"] == 1
     assert split.excluded["test: targets clicked twice"] == 1
     assert split.cold.tolist() == [False, False, True, False, True, True]
-    assert split.part("valid") is split.valid and split.part("test") is split.test
+    assert split.part("valid") is split.valid
+    assert split.part("test") is split.test
 
 
 def test_next_takes_only_the_first_click_of_the_window() -> None:
@@ -153,28 +159,31 @@ def test_one_click_users_train_and_ask_nothing() -> None:
     log = sequences([[(1, 0)], [(1, 0), (2, 1), (3, 2)]])
     split = LeaveOneOutConfig().split(log, N_ITEMS)
     assert split.train_ends.tolist() == [1, 1]
-    assert as_dict(split.valid) == [(1, 1, [1])] and as_dict(split.test) == [(1, 2, [2])]
+    assert as_dict(split.valid) == [(1, 1, [1])]
+    assert as_dict(split.test) == [(1, 2, [2])]
     assert split.excluded["users with fewer than 3 clicks"] == 1
 
 
 def test_configs_name_what_is_wrong() -> None:
-    with pytest.raises(ConfigError, match="valid_from 0.9 must be before test_from 0.8"):
+    with pytest.raises(ConfigError, match=r"valid_from 0.9 must be before test_from 0.8"):
         validate(TemporalConfig, {"valid_from": 0.9, "test_from": 0.8}, "x")
     with pytest.raises(ConfigError, match="set unit to 'time'"):
         validate(TemporalConfig, {"valid_from": 10, "test_from": 20}, "x")
     with pytest.raises(ConfigError, match="n_last"):
         validate(LeaveOneOutConfig, {"n_last": 0}, "x")
-    dates = validate(TemporalConfig, {"valid_from": "2020-01-02", "test_from": "2020-01-03", "unit": "time"}, "x")
+    dates = validate(
+        TemporalConfig, {"valid_from": "2020-01-02", "test_from": "2020-01-03", "unit": "time"}, "x"
+    )
     assert (dates.valid_from, dates.test_from) == (1577923200.0, 1578009600.0)
     assert validate(TemporalConfig, dates.model_dump(), "again") == dates
 
 
 def test_splits_that_can_not_be_made_are_errors() -> None:
     short = sequences([[(1, 0), (2, 1)]])
-    with pytest.raises(SplitError, match="no validation query.*data.split.n_last"):
+    with pytest.raises(SplitError, match=r"no validation query.*data.split.n_last"):
         LeaveOneOutConfig().split(short, N_ITEMS)
     same_time = sequences([[(1, item) for item in range(5)]])
-    with pytest.raises(SplitError, match="no training click.*data.split.valid_from"):
+    with pytest.raises(SplitError, match=r"no training click.*data.split.valid_from"):
         TemporalConfig().split(same_time, N_ITEMS)
     with pytest.raises(SplitError, match="needs times"):
         TemporalConfig().split(Sequences.from_lists([[1, 2, 3]]), N_ITEMS)

@@ -18,7 +18,7 @@ class Fixed:
     """Gives every history the same scores."""
 
     def __init__(self, scores: list[float]) -> None:
-        self.scores = torch.tensor(scores)
+        self.scores = torch.tensor(scores, dtype=torch.float32)
 
     @property
     def n_items(self) -> int:

@@ -7,11 +7,13 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
+from crossrec.types import InputError
+
 PICTURE_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp")
 """Recognised picture files, the preferred first where an item has several."""
 
 
-class SourceError(ValueError):
+class SourceError(InputError):
     """Files that a source can't use; the message names the file or column and the config key to set."""
 
 

@@ -136,7 +136,7 @@ def _ask_hub(name: str) -> tuple[str | None, list[str] | None]:
     except (HFValidationError, RepositoryNotFoundError) as error:
         reason = str(error).strip().split("\n")[0].rstrip(".")
         raise WeightsError(f"weights 'hub:{name}': {reason}. {ways()}") from error
-    except Exception as error:  # noqa: BLE001 - the class of a network error depends on the hub's version
+    except Exception as error:  # the class of a network error depends on the hub library's version
         logger.warning("the hub can't be reached (%s); looking for %s among earlier downloads", error, name)
         return None, None
     return info.sha, _needed_files([file.rfilename for file in info.siblings or []])

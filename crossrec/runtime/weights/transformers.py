@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import copy
 import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -63,13 +65,14 @@ def load_model(
     random = found.source is Source.RANDOM
     folder = transformers_folder(resolve(architecture) if random else found, cache_dir)
     try:
-        tokenizer = AutoTokenizer.from_pretrained(folder)
-        if random:
-            with torch.random.fork_rng(devices=[]):
-                torch.manual_seed(seed)
-                model = auto_class.from_config(AutoConfig.from_pretrained(folder), dtype=torch.float32)
-        else:
-            model = _load_strictly(auto_class, folder)
+        with _no_progress_bars():
+            tokenizer = AutoTokenizer.from_pretrained(folder)
+            if random:
+                with torch.random.fork_rng(devices=[]):
+                    torch.manual_seed(seed)
+                    model = auto_class.from_config(AutoConfig.from_pretrained(folder), dtype=torch.float32)
+            else:
+                model = _load_strictly(auto_class, folder)
     except (OSError, ValueError, KeyError) as error:
         raise WeightsError(f"weights '{weights}': {folder} can't be loaded: {error}") from error
     return model.eval(), tokenizer
@@ -121,12 +124,9 @@ def _converted(weights: ResolvedWeights, cache_dir: Path) -> Path:
 
 
 def _convert(gguf_file: Path, folder: Path) -> None:
-    from transformers import AutoTokenizer
-
-    tokenizer = AutoTokenizer.from_pretrained(gguf_file.parent, gguf_file=gguf_file.name)
-    model = _dequantised(gguf_file)
+    model, tokenizer = _read_gguf(gguf_file)
     try:
-        with atomic_path(folder) as temporary:
+        with _no_progress_bars(), atomic_path(folder) as temporary:
             model.save_pretrained(temporary)
             tokenizer.save_pretrained(temporary)
     except OSError:
@@ -135,24 +135,40 @@ def _convert(gguf_file: Path, folder: Path) -> None:
             raise
 
 
-def _dequantised(gguf_file: Path) -> PreTrainedModel:
-    """The model with plain fp32 parameters, which transformers agrees to save."""
+def _read_gguf(gguf_file: Path) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
+    """The model with plain fp32 parameters, which transformers agrees to save, and its tokenizer."""
     import torch
     import transformers
-    from transformers import AutoModelForCausalLM
+    from transformers import AutoModelForCausalLM, AutoTokenizer
 
     # Newer transformers may leave the weights packed; older ones always unpack, and lack the setting.
     dense = getattr(transformers, "GgufConfig", None)
-    packed = AutoModelForCausalLM.from_pretrained(
-        gguf_file.parent,
-        gguf_file=gguf_file.name,
-        dtype=torch.float32,
-        quantization_config=dense and dense(dequantize=True),
-    )
+    with _no_progress_bars():
+        tokenizer = AutoTokenizer.from_pretrained(gguf_file.parent, gguf_file=gguf_file.name)
+        packed = AutoModelForCausalLM.from_pretrained(
+            gguf_file.parent,
+            gguf_file=gguf_file.name,
+            dtype=torch.float32,
+            quantization_config=dense and dense(dequantize=True),
+        )
     config = copy.deepcopy(packed.config)
     if hasattr(config, "quantization_config"):
         del config.quantization_config
     model: PreTrainedModel = AutoModelForCausalLM.from_config(config, dtype=torch.float32)
     model.load_state_dict(packed.state_dict())
     model.generation_config = packed.generation_config
-    return model
+    return model, tokenizer
+
+
+@contextmanager
+def _no_progress_bars() -> Iterator[None]:
+    """Keeps transformers from drawing a bar for every model that loads."""
+    from transformers.utils import logging as library_logging
+
+    enabled = library_logging.is_progress_bar_enabled()
+    library_logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        if enabled:
+            library_logging.enable_progress_bar()

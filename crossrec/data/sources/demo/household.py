@@ -106,11 +106,7 @@ def chair(s: Sketch, variant: int) -> None:
         s.blob("body", [(0.25, 0.64), (0.29, 0.54), (0.71, 0.54), (0.75, 0.64), (0.70, 0.67), (0.30, 0.67)])
         s.stroke("line", [(0.26, 0.64), (0.74, 0.64)], 0.008, 110)
     else:
-        s.blob(
-            "body",
-            [(0.24, 0.60), (0.27, 0.22), (0.38, 0.12), (0.62, 0.12), (0.73, 0.22), (0.76, 0.60), (0.66, 0.69)]
-            + [(0.34, 0.69)],
-        )
+        s.mirrored("body", [(0.12, 0.12), (0.23, 0.22), (0.26, 0.60), (0.16, 0.69)], smooth=True)
         s.stroke("line", [(0.27, 0.56), (0.38, 0.50), (0.62, 0.50), (0.73, 0.56)], 0.010, 140)
 
 
@@ -139,7 +135,7 @@ def cushion(s: Sketch, variant: int) -> None:
 
 def _pillow(x: float, y: float) -> list[Point]:
     """A rectangle of half-widths x and y whose edges bend inwards."""
-    bend = 0.88
+    bend = 0.92
     points: list[Point] = []
     for dx, dy in ((-1, -1), (1, -1), (1, 1), (-1, 1)):
         along: Point = (0, dy * y * bend) if dx == dy else (dx * x * bend, 0)

@@ -15,7 +15,7 @@ NAME_ENDS = (
 )
 BRANDS = (
     *("Halder & Sons", "Nordhem", "Atelier Voss", "Kind Goods", "Marrow", "Ostwind", "Casa Lume"),
-    *("Plain Tools Co.", "Fjell", "Tuesday Supply", "Brook & Bale", "Maison Arlet"),
+    *("Early Tools Co.", "Fjell", "Tuesday Supply", "Brook & Bale", "Maison Arlet"),
 )
 TITLES = (
     "{name} {noun}",
@@ -72,10 +72,10 @@ VIRTUES = {
 OCCASION_SENTENCES = (
     "Just right for {occasion}.",
     "Made with {occasion} in mind.",
-    "It comes into its own on the way to {occasion}.",
+    "Nothing suits {occasion} better.",
     "Many buy it for {occasion} and end up using it every day.",
     "Think of {occasion}: that is where it shines.",
-    "If {occasion} is on your calendar, look no further.",
+    "With {occasion} on your calendar, look no further.",
     "A faithful companion for {occasion}.",
     "We had {occasion} in mind when we designed it.",
     "Perfect for {occasion}, and good for much else.",
@@ -131,7 +131,7 @@ FEATURES = {
         "The handle stays cool while the coffee gets hot.",
     ),
     "mug": (
-        "It holds {millilitres} ml, enough for a generous flat white.",
+        "It holds {millilitres} ml, enough for a slow morning.",
         "The handle takes three fingers.",
         "It goes into the dishwasher and the microwave.",
         "The rim is thin and pleasant to drink from.",
@@ -168,7 +168,7 @@ NUMBERS = {
 }
 
 CLOSERS = (
-    "Ships in a plain recycled box.",
+    "Ships in a simple recycled box.",
     "Returns are free within thirty days.",
     "Designed to be repaired, not replaced.",
     "Sizes run true; if in doubt, ask us.",

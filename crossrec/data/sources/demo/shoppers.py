@@ -12,18 +12,18 @@ from crossrec.data.sources.demo.vocabulary import LEVELS
 TASTE_SCALE = {
     "category": 1.1,
     "price": 0.5,
-    "colour": 1.8,
-    "pattern": 1.4,
-    "material": 1.8,
-    "occasion": 1.5,
+    "colour": 1.9,
+    "pattern": 1.5,
+    "material": 2.0,
+    "occasion": 1.9,
 }
 """Standard deviation over shoppers of the taste for one level, in units of utility."""
 
 N_STYLES = 16
 STYLE_SHARE = 0.25
-DRIFT_SHARE = 0.25
+DRIFT_SHARE = 0.2
 DRIFT_MEMORY = 0.8
-CHANGE_PROBABILITY = 0.06
+CHANGE_PROBABILITY = 0.03
 EPOCH_DAYS = 30
 
 MIN_CLICKS, MAX_CLICKS = 4, 120

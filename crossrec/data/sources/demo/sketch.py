@@ -111,8 +111,7 @@ def spline(points: Sequence[Point], closed: bool, steps: int = 12) -> list[Point
     curve: list[Point] = []
     for i in range(n if closed else n - 1):
         ring = [points[j % n] if closed else points[min(max(j, 0), n - 1)] for j in range(i - 1, i + 3)]
-        for step in range(steps):
-            curve.append(_catmull_rom(ring, step / steps))
+        curve.extend(_catmull_rom(ring, step / steps) for step in range(steps))
     return curve if closed else [*curve, points[-1]]
 
 

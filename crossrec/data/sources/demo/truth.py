@@ -27,7 +27,7 @@ COMPLEMENT_BOOST = 3.0
 BOUGHT_CATEGORY_BOOST = -1.5
 BROWSING_BOOST = 1.0
 SESSION_SECONDS = 3600
-NOVELTY_BOOST = 0.7
+NOVELTY_BOOST = 1.0
 NOVELTY_DAYS = 30
 PURCHASE_BIAS, PURCHASE_SLOPE = -3.8, 0.3
 NO_CLICK = -1
@@ -84,8 +84,10 @@ class DemoTruth:
         truth = folder / "truth"
         levels = {name: np.load(truth / f"{name}.npy") for name in LEVELS}
         days = json.loads((truth / "truth.json").read_text(encoding="utf-8"))["days"]
-        arrays = (np.load(truth / f"{name}.npy") for name in ("popularity", "launch_day", "tastes"))
-        return cls(levels, *arrays, days=days)
+        popularity, launch_day, tastes = (
+            np.load(truth / f"{name}.npy") for name in ("popularity", "launch_day", "tastes")
+        )
+        return cls(levels, popularity, launch_day, tastes, days)
 
     def save(self, folder: Path) -> None:
         """Writes one ``.npy`` file an array below ``folder/truth``."""

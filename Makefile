@@ -1,0 +1,40 @@
+# Needs nothing but Python 3.11 to 3.13 and make.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+UV_VERSION := 0.13.9
+INSTALLED := $(VENV)/.installed
+
+.PHONY: setup train test test-slow lint requirements clean
+
+setup: $(INSTALLED)
+
+$(INSTALLED): requirements.txt pyproject.toml
+	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(0 if (3, 11) <= v <= (3, 13) else "crossrec needs Python 3.11 to 3.13, this is %d.%d; name another one: make PYTHON=python3.12" % v)'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv==$(UV_VERSION)
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes --no-deps --requirements requirements.txt
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --editable .
+	@touch $@
+
+train: setup  ## trains the cross-modal LoRA model on the embedded demo data
+	$(BIN)/python train.py configs/demo.yaml
+
+test: setup  ## every test that is not marked slow
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2
+
+test-slow: setup  ## the long ones
+	$(BIN)/python -m pytest -m slow --override-ini addopts="-q --import-mode=importlib"
+
+lint: setup
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+requirements:  ## pins pyproject.toml anew
+	$(BIN)/uv pip compile pyproject.toml --all-extras --universal --python-version 3.11 --generate-hashes \
+	  --no-emit-index-url --no-header --quiet --upgrade --output-file requirements.txt
+
+clean:
+	rm -rf $(VENV)

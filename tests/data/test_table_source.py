@@ -1,0 +1,187 @@
+"""The table source: column mapping, CSV and Parquet alike, times in every form, clear faults."""
+
+from __future__ import annotations
+
+from datetime import UTC, date, datetime
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pytest
+
+from crossrec.config import validate
+from crossrec.data.sources.raw import RawData
+from crossrec.data.sources.reading import SourceError
+from crossrec.data.sources.table import TableConfig
+from crossrec.data.sources.table_times import seconds
+
+ITEMS = {
+    "sku": ["007", "8", "9"],
+    "name": ["Red shoe", None, "Hat"],
+    "blurb": ["For walking", "Warm", "  "],
+    "photo": ["a.jpg", None, "c.jpg"],
+    "tags": ["shoes; red", None, ";"],
+    "cost": [9.5, None, 3.0],
+    "stock": [4, 5, None],
+}
+CLICKS = {
+    "who": ["01", "01", "x"],
+    "what": ["007", "9", "8"],
+    "when": [100.5, 200.0, 300.0],
+    "stars": [4.0, None, 2.0],
+    "kind": ["click", "purchase", "click"],
+}
+MAPPING: dict[str, Any] = {
+    "type": "table",
+    "item_columns": {
+        "id": "sku", "title": "name", "text": ["name", "blurb"], "image": "photo", "categories": "tags",
+        "price": "cost",
+    },
+    "interaction_columns": {
+        "user": "who", "item": "what", "timestamp": "when", "rating": "stars", "label": "kind",
+    },
+    "category_separator": ";",
+    "text_separator": ". ",
+    "images": "photos",
+}  # fmt: skip
+
+
+def write(root: Path, suffix: str) -> None:
+    (root / "photos").mkdir(exist_ok=True)
+    for name, content in (("items", ITEMS), ("clicks", CLICKS)):
+        frame = pl.DataFrame(content)
+        if suffix == "csv":
+            frame.write_csv(root / f"{name}.csv")
+        else:
+            frame.write_parquet(root / f"{name}.parquet")
+
+
+def load(root: Path, suffix: str = "csv", **changes: Any) -> RawData:
+    content = MAPPING | {"items": f"items.{suffix}", "interactions": f"clicks.{suffix}"} | changes
+    return validate(TableConfig, content, "test").load(root, Path("unused"))
+
+
+@pytest.mark.parametrize("suffix", ["csv", "parquet"])
+def test_csv_and_parquet_give_the_same(tmp_path: Path, suffix: str) -> None:
+    write(tmp_path, suffix)
+    raw = load(tmp_path, suffix, name="shop", note="a test")
+    rows = raw.catalog.dataset
+    assert list(raw.catalog.item_ids) == ["007", "8", "9"]
+    assert rows["title"][:] == ["Red shoe", None, "Hat"]
+    assert rows["text"][:] == ["Red shoe. For walking", "Warm", "Hat"]
+    assert rows["image_path"][:] == [str(tmp_path / "photos/a.jpg"), None, str(tmp_path / "photos/c.jpg")]
+    assert rows["categories"][:] == [["shoes", "red"], None, None]
+    assert rows["price"][:] == [9.5, None, 3.0]
+    assert rows["stock"][:] == [4, 5, None]
+    log = raw.interactions.frame
+    assert log["user_id"].to_list() == ["01", "01", "x"]
+    assert log["item_id"].to_list() == ["007", "9", "8"]
+    assert log["timestamp"].to_list() == [100.5, 200.0, 300.0]
+    assert log["rating"].to_list() == [4.0, None, 2.0]
+    assert log["label"].to_list() == ["click", "purchase", "click"]
+    assert (raw.name, raw.note) == ("shop", "a test")
+
+
+def test_standard_names_need_no_mapping(tmp_path: Path) -> None:
+    (tmp_path / "items.csv").write_text("item_id,title,categories,text,image\n1,,a|b,,\n2,T,,words,p.jpg\n")
+    (tmp_path / "interactions.csv").write_text("user_id,item_id,timestamp\n1,1,0\n1,2,1\n")
+    raw = TableConfig().load(tmp_path, Path("unused"))
+    assert raw.catalog.dataset["categories"][:] == [["a", "b"], None]
+    assert raw.catalog.dataset["image_path"][:] == [None, str(tmp_path / "p.jpg")]
+    assert raw.catalog.has_text.tolist() == [False, True]
+    assert "rating" not in raw.interactions.frame.columns
+    assert raw.name == tmp_path.name
+
+
+def test_pictures_are_found_by_item_id(tmp_path: Path) -> None:
+    write(tmp_path, "csv")
+    for name in ("007.png", "007.JPG", "9.webp", "8.txt"):
+        (tmp_path / "photos" / name).write_bytes(b"x")
+    columns = MAPPING["item_columns"] | {"image": None}
+    raw = load(tmp_path, item_columns=columns)
+    paths = raw.catalog.dataset["image_path"][:]
+    assert paths == [str(tmp_path / "photos/007.JPG"), None, str(tmp_path / "photos/9.webp")]
+
+
+def test_parquet_may_embed_pictures_and_list_categories(tmp_path: Path) -> None:
+    write(tmp_path, "parquet")
+    frame = pl.DataFrame(ITEMS | {"photo": [b"one", None, b"three"], "tags": [["a", "b"], None, ["c"]]})
+    frame.write_parquet(tmp_path / "items.parquet")
+    raw = load(tmp_path, "parquet")
+    assert [raw.catalog.image_bytes(row) for row in range(3)] == [b"one", None, b"three"]
+    assert raw.catalog.dataset["categories"][:] == [["a", "b"], None, ["c"]]
+
+
+@pytest.mark.parametrize(
+    ("values", "unit", "expected"),
+    [
+        ([1500, None], "ms", [1.5, None]),
+        (["2500000", " 1e6 "], "us", [2.5, 1.0]),
+        (["1970-01-02", "1970-01-02T00:00:01", "1970-01-02 00:01", "bad"], "s", [86400, 86401, 86460, None]),
+        (["1970-01-01T01:00:00.5+01:00", "1970-01-01 00:00:02Z", "7"], "s", [0.5, 2.0, 7.0]),
+        ([date(1970, 1, 2), None], "s", [86400.0, None]),
+        ([datetime(1970, 1, 1, 0, 0, 3, 250000)], "ms", [3.25]),
+        ([datetime(1970, 1, 1, 0, 0, 3, tzinfo=UTC)], "s", [3.0]),
+    ],
+)
+def test_times_in_every_form(values: list[Any], unit: str, expected: list[float | None]) -> None:
+    assert seconds(pl.Series("t", values), unit, Path("f"), "key").to_list() == expected
+
+
+def test_nan_times_pass_to_cleaning_and_text_times_must_be_readable() -> None:
+    column = pl.Series("t", ["nan", "1"])
+    assert seconds(column, "s", Path("f"), "key").is_nan().to_list() == [True, False]
+    with pytest.raises(SourceError, match=r"log\.csv: no value of column 't'.*'03/04/2020'.*set key=COLUMN"):
+        seconds(pl.Series("t", ["03/04/2020", None]), "s", Path("log.csv"), "key")
+
+
+@pytest.mark.parametrize("suffix", ["csv", "parquet"])
+@pytest.mark.parametrize(
+    ("table", "key", "wrong", "file", "hint"),
+    [
+        ("item_columns", "title", "nam", "items", "did you mean 'name'"),
+        ("item_columns", "text", ["name", "blurp"], "items", "did you mean 'blurb'"),
+        ("item_columns", "id", "SKU", "items", "did you mean 'sku'"),
+        ("interaction_columns", "timestamp", "wen", "clicks", "did you mean 'when'"),
+        ("interaction_columns", "user", "zzz", "clicks", "It has: who, what, when"),
+    ],
+)
+def test_a_missing_column_names_file_column_neighbour_and_key(
+    tmp_path: Path, suffix: str, table: str, key: str, wrong: Any, file: str, hint: str
+) -> None:
+    write(tmp_path, suffix)
+    with pytest.raises(SourceError) as caught:
+        load(tmp_path, suffix, **{table: MAPPING[table] | {key: wrong}})
+    message = str(caught.value)
+    name = wrong[-1] if isinstance(wrong, list) else wrong
+    assert f"{file}.{suffix} has no column '{name}'" in message
+    assert hint in message
+    assert f"Set data.source.{table}.{key}=COLUMN" in message
+
+
+def test_missing_and_broken_files_are_named(tmp_path: Path) -> None:
+    write(tmp_path, "csv")
+    with pytest.raises(SourceError, match=r"does not exist: set data\.root=FOLDER"):
+        load(tmp_path / "nowhere")
+    with pytest.raises(SourceError, match=r"item\.csv does not exist; did you mean 'items\.csv'"):
+        load(tmp_path, items="item.csv")
+    with pytest.raises(SourceError, match=r"Set data\.source\.interactions=FILE"):
+        load(tmp_path, interactions="gone.csv")
+    with pytest.raises(SourceError, match=r"image folder .*pics does not exist: set data\.source\.images"):
+        load(tmp_path, images="pics")
+    (tmp_path / "items.xlsx").write_bytes(b"")
+    with pytest.raises(SourceError, match=r"must end in one of \.csv"):
+        load(tmp_path, items="items.xlsx")
+    (tmp_path / "none.csv").write_text("")
+    with pytest.raises(SourceError, match=r"none\.csv is empty"):
+        load(tmp_path, items="none.csv")
+    (tmp_path / "fake.parquet").write_text("not parquet")
+    with pytest.raises(SourceError, match=r"fake\.parquet can't be read"):
+        load(tmp_path, items="fake.parquet")
+
+
+def test_addresses_of_pictures_are_refused(tmp_path: Path) -> None:
+    write(tmp_path, "csv")
+    pl.DataFrame(ITEMS | {"photo": [None, "https://x/y.jpg", None]}).write_csv(tmp_path / "items.csv")
+    with pytest.raises(SourceError, match=r"row 1 of items\.csv names a picture by its address"):
+        load(tmp_path)

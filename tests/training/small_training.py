@@ -1,0 +1,104 @@
+"""A small training as a program: ``small_training.py FOLDER [die_at_step]``; run by the tests in other processes."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sys
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from crossrec.data.leave_out import LeaveOneOutConfig
+from crossrec.evaluation.ranking import rank_queries
+from crossrec.fusion.config import GatedConfig
+from crossrec.model.item_encoder import ItemEncoder
+from crossrec.model.modalities import FrozenFeatures, ItemId
+from crossrec.model.network import SequentialNetwork
+from crossrec.model.recommender import NeuralRecommender
+from crossrec.objectives.config import FullSoftmaxConfig, SampledSoftmaxConfig
+from crossrec.runtime import distributed
+from crossrec.sequence.config import SASRecConfig
+from crossrec.training.config import TrainerConfig
+from crossrec.training.parallel import build_accelerator
+from crossrec.training.task import NextItemTask
+from crossrec.training.trainer import Trainer
+from crossrec.training.windows import WindowBatches
+from crossrec.types import Sequences
+
+N_ITEMS, WIDTH = 60, 16
+
+
+def log_with_order(n_users: int = 80, seed: int = 0) -> Sequences:
+    """Users who mostly go from item i to item i + 1: an order that popularity can't see."""
+    generator = np.random.default_rng(seed)
+    rows = []
+    for length in generator.integers(3, 25, n_users):
+        jumps = generator.integers(0, N_ITEMS, length)
+        row = [int(jumps[0])]
+        for jump in jumps[1:]:
+            row.append((row[-1] + 1) % N_ITEMS if generator.random() < 0.85 else int(jump))
+        rows.append(list(dict.fromkeys(row)))
+    return Sequences.from_lists(rows)
+
+
+def network(counts: np.ndarray) -> SequentialNetwork:
+    torch.manual_seed(0)
+    features = np.random.default_rng(1).normal(size=(N_ITEMS, 12)).astype(np.float32)
+    present = np.arange(N_ITEMS) % 7 > 0
+    modalities = {
+        "text": FrozenFeatures(features, present, components=8),
+        "id": ItemId(counts > 0, WIDTH),
+    }
+    items = ItemEncoder(modalities, GatedConfig().build(2, WIDTH), WIDTH, dropout=0.0, modality_dropout=0.0)
+    sequence = SASRecConfig(max_length=10, dropout=0.0).build(WIDTH, Path())
+    return SequentialNetwork(items, sequence, N_ITEMS, similarity="cosine", temperature=0.1)
+
+
+def main() -> None:
+    folder = Path(sys.argv[1])
+    die_at = int(sys.argv[2]) if len(sys.argv) > 2 else None
+    sampled = os.environ.get("OBJECTIVE") == "sampled"
+    split = LeaveOneOutConfig().split(log_with_order(), N_ITEMS)
+    config = TrainerConfig(epochs=6, batch_size=8, lr=0.01, checkpoint_every=7, patience=50)
+    accelerator = build_accelerator(config, folder)
+    model = network(split.train_counts)
+    recommender = NeuralRecommender(model)
+
+    def validate() -> dict[str, float]:
+        recommender.refresh()
+        lists = rank_queries(recommender, split, split.valid, 10)
+        hits = (lists.ids == np.asarray(split.valid.targets.items)[:, None]) / np.log2(np.arange(10) + 2)
+        return {"ndcg@10": float(hits.sum(1).mean())}
+
+    objective = SampledSoftmaxConfig(negatives=16) if sampled else FullSoftmaxConfig()
+    trainer = Trainer(
+        NextItemTask(model, objective.build(split.train_counts), torch.arange(N_ITEMS)),
+        WindowBatches(split.train, max_length=10, batch_size=config.batch_size, overlap=0.25, seed=0),
+        config,
+        accelerator=accelerator,
+        validate=validate,
+        run_folder=folder,
+        seed=0,
+    )
+    if die_at is not None:
+        step = trainer._step
+
+        def step_or_die(windows, number, share_done):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202
+            if number == die_at:
+                os.kill(os.getpid(), signal.SIGKILL)
+            return step(windows, number, share_done)
+
+        trainer._step = step_or_die  # type: ignore[method-assign]
+    outcome = trainer.fit()
+    if distributed.is_main():
+        final: dict[str, object] = {"steps": outcome.steps, "best": outcome.best}
+        if distributed.world_size() == 1:
+            final |= validate()
+        (folder / "outcome.json").write_text(json.dumps(final))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,89 @@
+"""Training: learns an order, resumes a killed run to the same losses, and is the same on two processes."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from safetensors import safe_open
+
+PROGRAM = Path(__file__).with_name("small_training.py")
+ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1", "ACCELERATE_USE_CPU": "true"}
+
+
+def run(folder: Path, *arguments: str, processes: int = 1, objective: str = "full") -> subprocess.CompletedProcess:
+    launcher = [sys.executable]
+    if processes > 1:
+        launcher += ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node", str(processes)]
+    return subprocess.run(
+        [*launcher, str(PROGRAM), str(folder), *arguments],
+        env={**ENVIRONMENT, "OBJECTIVE": objective},
+        capture_output=True,
+        text=True,
+    )
+
+
+def lines(folder: Path, kind: str) -> list[dict]:
+    parsed = [json.loads(line) for line in (folder / "log.jsonl").read_text().splitlines()]
+    return [line for line in parsed if line["kind"] == kind]
+
+
+@pytest.fixture(scope="module")
+def unbroken(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("unbroken")
+    finished = run(folder)
+    assert finished.returncode == 0, finished.stderr
+    return folder
+
+
+def test_an_order_is_learned(unbroken: Path) -> None:
+    values = [line["ndcg@10"] for line in lines(unbroken, "eval")]
+    chance = np.mean([1 / np.log2(r + 2) if r < 10 else 0 for r in range(60)])
+    assert max(values) > 4 * chance
+    outcome = json.loads((unbroken / "outcome.json").read_text())
+    # fit() hands back the best weights, not the last ones.
+    assert outcome["ndcg@10"] == pytest.approx(max(values), abs=1e-9)
+
+
+@pytest.mark.parametrize("die_at", [3, 24])
+def test_a_killed_run_resumes_to_the_same_losses(unbroken: Path, tmp_path: Path, die_at: int) -> None:
+    killed = run(tmp_path, str(die_at))
+    assert killed.returncode == -signal.SIGKILL
+    finished = run(tmp_path)
+    assert finished.returncode == 0, finished.stderr
+    for kind, names in (("step", ("step", "epoch", "loss", "lr")), ("eval", ("step", "ndcg@10"))):
+        ours, theirs = lines(tmp_path, kind), lines(unbroken, kind)
+        assert [[line[n] for n in names] for line in ours] == [[line[n] for n in names] for line in theirs]
+
+
+def test_a_finished_run_is_not_trained_again(unbroken: Path) -> None:
+    before = (unbroken / "log.jsonl").read_text()
+    assert run(unbroken).returncode == 0
+    assert (unbroken / "log.jsonl").read_text() == before
+
+
+@pytest.mark.parametrize("objective", ["full", "sampled"])
+def test_two_processes_give_one_process_metrics(unbroken: Path, tmp_path: Path, objective: str) -> None:
+    reference = unbroken
+    if objective == "sampled":
+        reference = tmp_path / "one"
+        assert run(reference, objective=objective).returncode == 0
+    finished = run(tmp_path / "two", processes=2, objective=objective)
+    assert finished.returncode == 0, finished.stderr
+    for kind, name in (("step", "loss"), ("eval", "ndcg@10")):
+        ours = [line[name] for line in lines(tmp_path / "two", kind)]
+        theirs = [line[name] for line in lines(reference, kind)]
+        np.testing.assert_allclose(ours, theirs, rtol=1e-5, atol=1e-5)
+
+
+def test_checkpoints_hold_safetensors_that_open_without_the_project(unbroken: Path) -> None:
+    with safe_open(unbroken / "checkpoints" / "best" / "model.safetensors", framework="np") as file:
+        assert "items.modalities.id.embedding.weight" in file.keys()  # noqa: SIM118
+        assert file.get_tensor("items.modalities.id.embedding.weight").shape == (60, 16)
+    assert not list((unbroken / "checkpoints").glob(".*tmp"))
