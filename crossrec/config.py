@@ -12,7 +12,7 @@ import importlib
 from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Any, TypeVar, Union, get_args
+from typing import Any, TypeVar, get_args
 
 import yaml
 from pydantic import BaseModel, ConfigDict, GetCoreSchemaHandler, ValidationError, model_validator
@@ -55,10 +55,6 @@ class Family:
             partial(_choose, members),
             serialization=core_schema.plain_serializer_function_ser_schema(partial(_dump, members)),
         )
-
-
-def family(*members: type[Config]) -> Any:
-    return Annotated[Union[members], Family()]
 
 
 def _choose(members: Mapping[str, type[Config]], value: Any) -> Config:

@@ -42,7 +42,10 @@ class Root(Config):
     ("content", "expected"),
     [
         ({"epohcs": 1}, "unknown key 'epohcs'; did you mean 'epochs'?"),
-        ({"letter": {"type": "beta", "inner": {"sise": 1}}}, "letter.inner: unknown key 'sise'; did you mean 'size'?"),
+        (
+            {"letter": {"type": "beta", "inner": {"sise": 1}}},
+            "letter.inner: unknown key 'sise'; did you mean 'size'?",
+        ),
         ({"letter": {"type": "bta"}}, "letter: unknown type 'bta'; did you mean 'beta'?"),
         ({"letter": {"x": 1}}, "letter: needs a mapping with a 'type'"),
         ({"letter": {"type": "beta", "y": "much"}}, "letter.y: Input should be a valid number"),
@@ -81,7 +84,7 @@ def test_overrides_are_yaml_and_nest() -> None:
         "d": None,
         "e": "x=y",
     }
-    with pytest.raises(ConfigError, match="key.subkey=value"):
+    with pytest.raises(ConfigError, match=r"key\.subkey=value"):
         parse_overrides(["epochs"])
 
 

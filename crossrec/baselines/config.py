@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from itertools import product
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field
 
-from crossrec.config import Config, family
+from crossrec.config import Config, Family
 
 if TYPE_CHECKING:
     from crossrec.baselines.base import Baseline
@@ -103,5 +103,5 @@ class ALSConfig(Config):
 AnyBaseline = PopularityConfig | ItemKNNConfig | ALSConfig
 """For annotations in code."""
 
-BaselineConfig = family(PopularityConfig, ItemKNNConfig, ALSConfig)
+BaselineConfig = Annotated[AnyBaseline, Family()]
 """For fields of other configurations."""

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from crossrec.types import InputError
-import pyarrow.compute as pc
 
 if TYPE_CHECKING:
     from datasets import Dataset

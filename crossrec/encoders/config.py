@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field
 
-from crossrec.config import Config, family
+from crossrec.config import Config
 
 if TYPE_CHECKING:
     from crossrec.encoders.image import ImageEncoder
@@ -115,10 +115,3 @@ class ImageEncoderConfig(Config):
         from crossrec.encoders.image import build_image_encoder
 
         return build_image_encoder(self)
-
-
-AnyTextEncoder = family(TextEncoderConfig)
-"""Annotation of a config field that takes any text encoder."""
-
-AnyImageEncoder = family(ImageEncoderConfig)
-"""Annotation of a config field that takes any image encoder."""

@@ -44,9 +44,7 @@ class Setting:
 
     def network(self) -> SequentialNetwork:
         """A network as it is before training."""
-        return build_network(
-            self.config.model, self.content, self.data.split.train_counts, self.config.seed
-        )
+        return build_network(self.config.model, self.content, self.data.split.train_counts, self.config.seed)
 
 
 def describe_model(config: ExperimentConfig) -> str:

@@ -48,7 +48,7 @@ def evaluate(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "--predictions",
         type=Path,
-        help="a .parquet or .csv file with user_id, item_id, and rank or score (and query, where users have several)",
+        help="a .parquet or .csv file: user_id, item_id, rank or score (and query, where users have several)",
     )
     parsed = parser.parse_args(arguments)
 
@@ -65,7 +65,9 @@ def evaluate(arguments: Sequence[str] | None = None) -> int:
 
 def _guarded(run: Callable[[], None]) -> int:
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
-    logging.getLogger("crossrec").setLevel(logging.INFO if os.environ.get("RANK", "0") == "0" else logging.ERROR)
+    logging.getLogger("crossrec").setLevel(
+        logging.INFO if os.environ.get("RANK", "0") == "0" else logging.ERROR
+    )
     try:
         run()
     except InputError as error:

@@ -37,7 +37,7 @@ class ExperimentConfig(Config):
     model: ModelConfig = ModelConfig()
     objective: ObjectiveConfig = FullSoftmaxConfig()
     trainer: TrainerConfig = TrainerConfig()
-    baselines: list[BaselineConfig] = [PopularityConfig(), ItemKNNConfig()]
+    baselines: tuple[BaselineConfig, ...] = (PopularityConfig(), ItemKNNConfig())
     tune_baselines: bool = Field(False, description="choose each baseline's settings on validation")
     spaces: SpacesConfig = SpacesConfig()
     evaluation: EvaluationConfig = EvaluationConfig()

@@ -22,7 +22,9 @@ def load_recommender(setting: Setting) -> NeuralRecommender:
     """
     path = setting.config.run_folder / "checkpoints" / "best" / WEIGHTS
     if not path.exists():
-        raise InputError(f"{path} does not exist: the run has not reached its first validation; train it first")
+        raise InputError(
+            f"{path} does not exist: the run has not reached its first validation; train it first"
+        )
     network = setting.network()
     load_trained_state(network, path)
     return NeuralRecommender(network, name=describe_model(setting.config))

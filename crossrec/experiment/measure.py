@@ -74,7 +74,9 @@ def _evaluate(setting: Setting, name: str, lists: TopK, queries: Queries) -> Mea
     return Measured(name, lists, evaluation)
 
 
-def save_results(setting: Setting, found: Sequence[Measured], folder: Path, part: SplitPart, log: Path) -> None:
+def save_results(
+    setting: Setting, found: Sequence[Measured], folder: Path, part: SplitPart, log: Path
+) -> None:
     """Writes metrics, per-user tables, recommendations and the report; on the main process only.
 
     The first recommender's files stand in ``folder`` itself, the others' in ``folder/baselines/``.
@@ -116,7 +118,12 @@ def _for_report(measured: Measured) -> RecommenderResult:
     for name, content in measured.evaluation.slices.items():
         metrics = {key: value for key, value in content.items() if isinstance(value, dict)}
         slices[name] = {"n_queries": content["n_queries"], "metrics": metrics}
-    return RecommenderResult(measured.name, dict(measured.evaluation.metrics), slices, measured.lists)
+    return RecommenderResult(
+        measured.name,
+        {name: dict(e) for name, e in measured.evaluation.metrics.items()},
+        slices,
+        measured.lists,
+    )
 
 
 def slug(name: str) -> str:

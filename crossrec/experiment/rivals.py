@@ -41,7 +41,8 @@ def fitted_baselines(setting: Setting, folder: Path) -> list[Baseline]:
     adapter: TypeAdapter[Any] = TypeAdapter(BaselineConfig)
     n_items = len(setting.data.catalog)
     return [
-        adapter.validate_python(entry["config"]).build(n_items).fit(setting.data.split.train) for entry in chosen
+        adapter.validate_python(entry["config"]).build(n_items).fit(setting.data.split.train)
+        for entry in chosen
     ]
 
 

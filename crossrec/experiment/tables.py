@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 from rich.table import Table
 
+from crossrec.evaluation.bootstrap import Estimate
 from crossrec.experiment.measure import Measured
 from crossrec.runtime import distributed
 
@@ -55,7 +56,7 @@ def show_results(setting: Setting, found: Sequence[Measured], part: str) -> None
     note = f"{setting.data.name}: {setting.data.note}" if setting.data.note else setting.data.name
     evaluation = found[0].evaluation
     title = f"{part}, {evaluation.n_users:,} users, {evaluation.n_queries:,} queries ({note})"
-    table = Table(title=title, caption=evaluation.protocol)
+    table = Table(title=title, caption=evaluation.protocol, show_lines=True)
     table.add_column("recommender")
     for name in [*names, f"cold recall@{k}"]:
         table.add_column(name, justify="right")
@@ -67,19 +68,20 @@ def show_results(setting: Setting, found: Sequence[Measured], part: str) -> None
     console().print(table)
 
 
-def _mark(estimates: Sequence[dict], metric: str) -> list[str]:  # type: ignore[type-arg]
+def _mark(estimates: Sequence[Estimate], metric: str) -> list[str]:
     values = [e["value"] for e in estimates]
     known = [v for v in values if v == v]
     best = None if not known else (min(known) if metric in LOWER_IS_BETTER else max(known))
-    return [_cell(e) + (" *" if e["value"] == best and len(values) > 1 else "") for e in estimates]
+    # A best of zero is nobody's merit.
+    return [_cell(e, starred=e["value"] == best != 0 and len(values) > 1) for e in estimates]
 
 
-def _cell(estimate: dict) -> str:  # type: ignore[type-arg]
+def _cell(estimate: Estimate, *, starred: bool) -> str:
     value, ci = estimate["value"], estimate.get("ci95")
     if value != value:
         return "none"
-    interval = "" if not ci or ci[0] != ci[0] else f" [{ci[0]:.4f}, {ci[1]:.4f}]"
-    return f"{value:.4f}{interval}"
+    interval = "" if not ci or ci[0] != ci[0] else f"\n[{ci[0]:.4f}, {ci[1]:.4f}]"
+    return f"{'* ' if starred else ''}{value:.4f}{interval}"
 
 
 def _number(value: object) -> str:

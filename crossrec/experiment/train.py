@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+from typing import TYPE_CHECKING
 
 import torch
 
@@ -23,6 +24,9 @@ from crossrec.training.task import NextItemTask
 from crossrec.training.trainer import Trainer, TrainingOutcome
 from crossrec.training.windows import WindowBatches
 from crossrec.types import Sequences
+
+if TYPE_CHECKING:
+    from accelerate import Accelerator
 
 logger = logging.getLogger(__name__)
 
@@ -53,7 +57,7 @@ def _trainer(
     network: SequentialNetwork,
     recommender: NeuralRecommender,
     train: Sequences,
-    accelerator: object,
+    accelerator: Accelerator,
 ) -> Trainer:
     config = setting.config
     counts = setting.data.split.train_counts
@@ -72,10 +76,10 @@ def _trainer(
         return validation_metrics(setting, recommender)
 
     return Trainer(
-        NextItemTask(network, config.objective.build(counts), train_items),
+        NextItemTask(network, config.objective.build(counts[train_items.numpy()]), train_items),
         batches,
         config.trainer,
-        accelerator=accelerator,  # type: ignore[arg-type]
+        accelerator=accelerator,
         validate=validate,
         run_folder=config.run_folder,
         seed=config.seed,
@@ -106,5 +110,9 @@ def show_outcome(outcome: TrainingOutcome, config: ExperimentConfig) -> None:
 
 def _save_account(data: PreparedData, config: ExperimentConfig) -> None:
     if distributed.is_main():
-        content = {"cleaning": data.account.to_dict(), "counts": data.summary(), "left_out": data.split.excluded}
+        content = {
+            "cleaning": data.account.to_dict(),
+            "counts": data.summary(),
+            "left_out": data.split.excluded,
+        }
         write_text(config.run_folder / "data.json", json.dumps(content, indent=2, default=int))

@@ -48,7 +48,9 @@ class AttentionConfig(Config):
         """A fusion of (B, M, D) features."""
         from crossrec.fusion.attention import AttentionFusion
 
-        return AttentionFusion(n_modalities, width, heads=self.heads, layers=self.layers, dropout=self.dropout)
+        return AttentionFusion(
+            n_modalities, width, heads=self.heads, layers=self.layers, dropout=self.dropout
+        )
 
 
 class GatedConfig(Config):

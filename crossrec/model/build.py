@@ -2,55 +2,73 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from crossrec.encoders.cache import FeatureCache, Features, content_key, fetch_each
-from crossrec.encoders.config import Training
+from crossrec.encoders.config import ImageEncoderConfig, TextEncoderConfig, Training
 from crossrec.model.item_encoder import ItemEncoder
 from crossrec.model.modalities import FrozenFeatures, ItemId, Modality, TrainedEncoder
 from crossrec.model.network import SequentialNetwork
 
 if TYPE_CHECKING:
+    from PIL.Image import Image
+
     from crossrec.data.catalog import Catalog
-    from crossrec.encoders.config import ImageEncoderConfig, TextEncoderConfig
-    from crossrec.encoders.image import ImageEncoder
-    from crossrec.encoders.text import TextEncoder
     from crossrec.model.config import ModelConfig
 
+AnyEncoder = TypeVar("AnyEncoder", TextEncoderConfig, ImageEncoderConfig)
 
-@dataclass(frozen=True)
+
 class Content:
     """A catalogue and the encoders' view of it.
+
+    Encoders and frozen features are kept, so that a model and the diversity measures that use the same
+    encoder load it once.
 
     Args:
         catalog: N items.
         cache_dir: where features and converted weights are kept.
     """
 
-    catalog: Catalog
-    cache_dir: Path
+    def __init__(self, catalog: Catalog, cache_dir: Path) -> None:
+        self.catalog = catalog
+        self.cache_dir = cache_dir
+        self._features: dict[str, Features] = {}
 
     def text_features(self, config: TextEncoderConfig) -> Features:
         """Frozen text vectors of the catalogue, from the cache where they are known."""
+        return self._remembered(config, self._encode_texts)
+
+    def image_features(self, config: ImageEncoderConfig) -> Features:
+        """Frozen image vectors of the catalogue; pictures that can't be read are counted and masked."""
+        return self._remembered(config, self._encode_images)
+
+    def _remembered(self, config: AnyEncoder, encode: Callable[[AnyEncoder], Features]) -> Features:
+        key = config.model_dump_json()
+        if key not in self._features:
+            self._features[key] = encode(config)
+        return self._features[key]
+
+    def _encode_texts(self, config: TextEncoderConfig) -> Features:
         encoder = config.build(self.cache_dir)
-        rows = np.arange(len(self.catalog))
-        texts = self.catalog.texts(rows)
-        keys = [content_key(t) if known else None for t, known in zip(texts, self.catalog.has_text, strict=True)]
+        texts = self.catalog.texts(np.arange(len(self.catalog)))
+        keys = [
+            content_key(t) if known else None for t, known in zip(texts, self.catalog.has_text, strict=True)
+        ]
         cache: FeatureCache[str] = FeatureCache(self.cache_dir / "features", encoder.identity, encoder.width)
         return cache.encode_catalog(
             keys, lambda wanted: [texts[row] for row in wanted], encoder.encode, description="text features"
         )
 
-    def image_features(self, config: ImageEncoderConfig) -> Features:
-        """Frozen image vectors of the catalogue; pictures that can't be read are counted and masked."""
+    def _encode_images(self, config: ImageEncoderConfig) -> Features:
         encoder = config.build(self.cache_dir)
-        cache: FeatureCache[object] = FeatureCache(
+        cache: FeatureCache[Image] = FeatureCache(
             self.cache_dir / "features", encoder.identity, encoder.width
         )
         return cache.encode_catalog(
@@ -76,10 +94,11 @@ class Content:
             features = self.text_features(config)
             return FrozenFeatures(features.vectors_ND, features.present_N, components=whiten)
         encoder = config.build(self.cache_dir)
-        return TrainedEncoder(encoder, self._load_tokens(encoder), self.catalog.has_text, encoder.width)
 
-    def _load_tokens(self, encoder: TextEncoder):  # noqa: ANN202
-        return lambda rows: encoder.tokenize(self.catalog.texts(rows))
+        def load(rows: np.ndarray) -> dict[str, Tensor]:
+            return encoder.tokenize(self.catalog.texts(rows))
+
+        return TrainedEncoder(encoder, load, self.catalog.has_text, encoder.width)
 
     def image(self, config: ImageEncoderConfig, whiten: int | None) -> Modality:
         """The image modality: frozen features, or an encoder in the training step."""
@@ -87,22 +106,18 @@ class Content:
             features = self.image_features(config)
             return FrozenFeatures(features.vectors_ND, features.present_N, components=whiten)
         encoder = config.build(self.cache_dir)
-        readable = self._readable()
-        return TrainedEncoder(encoder, self._load_pixels(encoder), readable, encoder.width)
 
-    def _readable(self) -> np.ndarray:
-        fetch = fetch_each(self.catalog.image)
-        found = [picture is not None for picture in fetch(np.flatnonzero(self.catalog.has_image))]
-        readable = self.catalog.has_image.copy()
-        readable[readable] = found
-        return readable
-
-    def _load_pixels(self, encoder: ImageEncoder):  # noqa: ANN202
         def load(rows: np.ndarray) -> dict[str, Tensor]:
             pictures = [self.catalog.image(int(row)) for row in rows]
             return {"pixels": torch.stack([encoder.preprocess(p) for p in pictures if p is not None])}
 
-        return load
+        return TrainedEncoder(encoder, load, self._readable(), encoder.width)
+
+    def _readable(self) -> np.ndarray:
+        fetch = fetch_each(self.catalog.image)
+        readable = self.catalog.has_image.copy()
+        readable[readable] = [picture is not None for picture in fetch(np.flatnonzero(readable))]
+        return readable
 
 
 def build_network(

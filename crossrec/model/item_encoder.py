@@ -45,7 +45,7 @@ class ItemEncoder(nn.Module):
 
     def mask(self, items_K: Tensor) -> Tensor:
         """(K, M) bool, which modalities are used: present, and not hidden by modality dropout."""
-        present_KM = torch.stack([m.present[items_K] for m in self.modalities.values()], dim=1)
+        present_KM = torch.stack([m.get_buffer("present")[items_K] for m in self.modalities.values()], dim=1)
         if not self.training or self.modality_dropout == 0:
             return present_KM
         kept_KM = present_KM & (torch.rand(present_KM.shape, device=items_K.device) >= self.modality_dropout)

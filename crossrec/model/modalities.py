@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 from torch import Tensor, nn
+
+if TYPE_CHECKING:
+    from peft import PeftModel
+
+    from crossrec.encoders.base import Encoder
 
 RESIDENT_BYTES = 2 << 30
 """Frozen features up to this size are kept on the device; larger ones stay mapped from disk."""
@@ -59,14 +65,18 @@ class FrozenFeatures(Modality):
     basis: Tensor
 
     def __init__(self, vectors: np.ndarray, present: np.ndarray, *, components: int | None) -> None:
-        mean, basis = _centring(vectors, present) if components is None else _pca(vectors, present, components)
+        mean, basis = (
+            _centring(vectors, present) if components is None else _pca(vectors, present, components)
+        )
         super().__init__(present, vectors.shape[1] if basis.ndim == 1 else basis.shape[1])
         # Saved with the model: an item that is added later must be mapped like those seen here.
         self.register_buffer("mean", torch.from_numpy(mean))
         self.register_buffer("basis", torch.from_numpy(basis))
         self._mapped: np.ndarray | None = None
         if len(vectors) * self.width * 4 <= RESIDENT_BYTES:
-            blocks = [self.transform(torch.tensor(vectors[i : i + 4096])) for i in range(0, len(vectors), 4096)]
+            blocks = [
+                self.transform(torch.tensor(vectors[i : i + 4096])) for i in range(0, len(vectors), 4096)
+            ]
             self.register_buffer("vectors", torch.cat(blocks), persistent=False)
         else:
             self._mapped = vectors
@@ -96,7 +106,7 @@ class TrainedEncoder(Modality):
 
     def __init__(
         self,
-        encoder: nn.Module,
+        encoder: Encoder,
         load: Callable[[np.ndarray], dict[str, Tensor]],
         present: np.ndarray,
         width: int,
@@ -104,6 +114,10 @@ class TrainedEncoder(Modality):
         super().__init__(present, width)
         self.encoder = encoder
         self._load = load
+
+    def adapter(self) -> PeftModel | None:
+        """peft's model, where the encoder is tuned by LoRA."""
+        return self.encoder.adapter()
 
     def forward(self, items_K: Tensor) -> Tensor:
         """(K, width); the encoder only sees items that have the modality."""
@@ -132,4 +146,6 @@ def _pca(vectors: np.ndarray, present: np.ndarray, components: int) -> tuple[np.
     values, axes = np.linalg.eigh(np.cov(known, rowvar=False))
     values, axes = values[::-1][:components], axes[:, ::-1][:, :components]
     floor = 1e-3 * max(float(values[0]), 1e-12)
-    return known.mean(0).astype(np.float32), (axes / np.sqrt(np.maximum(values, 0) + floor)).astype(np.float32)
+    return known.mean(0).astype(np.float32), (axes / np.sqrt(np.maximum(values, 0) + floor)).astype(
+        np.float32
+    )

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from crossrec.model.item_encoder import ItemEncoder
+from crossrec.model.modalities import TrainedEncoder
 from crossrec.sequence.base import SequenceModel
+
+if TYPE_CHECKING:
+    from peft import PeftModel
 
 
 class SequentialNetwork(nn.Module):
@@ -38,6 +42,14 @@ class SequentialNetwork(nn.Module):
         self.n_items = n_items
         self.normalise = similarity == "cosine"
         self.temperature = temperature
+
+    def adapters(self) -> dict[str, PeftModel]:
+        """LoRA adapters by folder name: ``adapter`` of a decoder, ``adapter-text`` of an encoder."""
+        found = {"adapter": self.sequence.adapter()}
+        for name, modality in self.items.modalities.items():
+            if isinstance(modality, TrainedEncoder):
+                found[f"adapter-{name}"] = modality.adapter()
+        return {name: adapter for name, adapter in found.items() if adapter is not None}
 
     def item_vectors(self, items_K: Tensor) -> Tensor:
         """(K, D) vectors as they are compared: of unit length for the cosine."""

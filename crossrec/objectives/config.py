@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import numpy as np
 from pydantic import Field
 
-from crossrec.config import Config, family
+from crossrec.config import Config, Family
 
 if TYPE_CHECKING:
     from crossrec.objectives.full_softmax import FullSoftmax
@@ -76,5 +76,5 @@ class SampledSoftmaxConfig(Config):
 AnyObjective = FullSoftmaxConfig | SampledSoftmaxConfig
 """For annotations in code."""
 
-ObjectiveConfig = family(FullSoftmaxConfig, SampledSoftmaxConfig)
+ObjectiveConfig = Annotated[FullSoftmaxConfig | SampledSoftmaxConfig, Family()]
 """For fields of other configurations."""

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 from torch import Tensor, nn
+
+if TYPE_CHECKING:
+    from peft import PeftModel
 
 
 class SequenceModel(nn.Module):
@@ -30,6 +33,6 @@ class SequenceModel(nn.Module):
         """
         raise NotImplementedError("a sequence model implements forward()")
 
-    def save_adapter(self, folder: Path) -> bool:
-        """Writes adapters in peft's own layout; False where the model has none."""
-        return False
+    def adapter(self) -> PeftModel | None:
+        """peft's model, where the model has one: ``save_pretrained`` writes peft's own layout."""
+        return None

@@ -14,6 +14,8 @@ from crossrec.sequence.base import SequenceModel
 from crossrec.types import InputError
 
 if TYPE_CHECKING:
+    from peft import PeftModel
+
     from crossrec.sequence.config import LLMConfig
 
 
@@ -32,6 +34,8 @@ class LLMSequenceModel(SequenceModel):
         width: D of item vectors and hidden states.
         cache_dir: where converted weights are kept.
     """
+
+    prompt: Tensor
 
     def __init__(self, config: LLMConfig, width: int, cache_dir: Path) -> None:
         super().__init__()
@@ -76,11 +80,9 @@ class LLMSequenceModel(SequenceModel):
         states = self.decoder(inputs_embeds=torch.cat([prompt, tokens], dim=1)).last_hidden_state
         return self.norm(self.out(states[:, prompt.shape[1] :]))
 
-    def save_adapter(self, folder: Path) -> bool:
-        """Writes the LoRA adapter in peft's own layout; False where all weights are trained."""
-        if self.has_adapter:
-            self.decoder.save_pretrained(folder, save_embedding_layers=False)
-        return self.has_adapter
+    def adapter(self) -> PeftModel | None:
+        """peft's model; None where all weights are trained."""
+        return self.decoder if self.has_adapter else None
 
 
 def _keep_first_layers(decoder: Any, count: int | None) -> str:
@@ -99,7 +101,7 @@ def _keep_first_layers(decoder: Any, count: int | None) -> str:
     return stacks[0]
 
 
-def _target_pattern(modules: list[str], stack: str, layers: int | None) -> str:
+def _target_pattern(modules: tuple[str, ...], stack: str, layers: int | None) -> str:
     """A pattern of the adapted modules that names layers, so that it fits the uncut decoder as well."""
     numbers = r"\d+" if layers is None else "|".join(str(i) for i in range(layers))
     names = "|".join(re.escape(module) for module in modules)

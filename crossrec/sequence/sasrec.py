@@ -45,7 +45,9 @@ class SASRec(SequenceModel):
         self.max_length = max_length
         self.positions = nn.Parameter(torch.randn(max_length, width) * 0.02) if positions else None
         self.dropout = nn.Dropout(dropout)
-        self.blocks = nn.ModuleList([_Block(width, heads, feedforward, dropout, attention_dropout) for _ in range(layers)])
+        self.blocks = nn.ModuleList(
+            [_Block(width, heads, feedforward, dropout, attention_dropout) for _ in range(layers)]
+        )
         self.norm = nn.LayerNorm(width)
 
     def forward(self, vectors_BLD: Tensor) -> Tensor:

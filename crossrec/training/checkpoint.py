@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from accelerate import Accelerator
     from torch import nn
 
-    from crossrec.sequence.base import SequenceModel
+    from crossrec.model.network import SequentialNetwork
 
 WEIGHTS = "model.safetensors"
 PROGRESS = "progress.json"
@@ -63,8 +63,8 @@ def load_trained_state(module: nn.Module, path: Path) -> None:
     module.load_state_dict(state, strict=False)
 
 
-def save_weights(network: nn.Module, sequence: SequenceModel, folder: Path) -> None:
-    """Writes ``model.safetensors`` and, where there is one, the LoRA ``adapter/``; on the main process."""
+def save_weights(network: SequentialNetwork, folder: Path) -> None:
+    """Writes ``model.safetensors`` and each LoRA adapter in peft's layout; on the main process."""
     from safetensors.torch import save_file
 
     if distributed.is_main():
@@ -73,7 +73,8 @@ def save_weights(network: nn.Module, sequence: SequenceModel, folder: Path) -> N
         with atomic_path(folder) as temporary:
             temporary.mkdir(parents=True)
             save_file(trained_state(network), temporary / WEIGHTS)
-            sequence.save_adapter(temporary / "adapter")
+            for name, adapter in network.adapters().items():
+                adapter.save_pretrained(str(temporary / name), save_embedding_layers=False)
     distributed.barrier()
 
 

@@ -43,8 +43,9 @@ class NextItemTask(nn.Module):
 
     Args:
         network: the model.
-        objective: a loss of ``crossrec.objectives``; ``objective.samples_negatives`` tells its kind.
-        train_items: (N',) catalogue indices that a full softmax runs over.
+        objective: a loss of ``crossrec.objectives`` over the training items, which it numbers from 0;
+            ``objective.samples_negatives`` tells its kind.
+        train_items: (N',) catalogue indices of the training items: all targets and all negatives.
     """
 
     train_items: Tensor
@@ -61,17 +62,18 @@ class NextItemTask(nn.Module):
         self.register_buffer("position_of", position_of, persistent=False)
 
     def sample_negatives(self, seed: int) -> Tensor | None:
-        """Negatives of one step, the same on every process; None for a full softmax."""
+        """Negatives of one step as positions in ``train_items``, the same on every process.
+
+        None for a full softmax.
+        """
         if not self.samples_negatives:
             return None
-        return cast(SampledObjective, self.objective).sample(torch.Generator().manual_seed(seed))
+        sampled = cast(SampledObjective, self.objective).sample(torch.Generator().manual_seed(seed))
+        return sampled.to(self.train_items.device)
 
     def forward(self, batch: Batch, negatives_K: Tensor | None) -> dict[str, Tensor]:
         """Named losses, summed over the batch's targets."""
-        if negatives_K is None:
-            losses_T = self._full(batch)
-        else:
-            losses_T = self._sampled(batch, negatives_K)
+        losses_T = self._full(batch) if negatives_K is None else self._sampled(batch, negatives_K)
         return {"next_item": losses_T.sum()}
 
     def _full(self, batch: Batch) -> Tensor:
@@ -82,7 +84,8 @@ class NextItemTask(nn.Module):
 
     def _sampled(self, batch: Batch, negatives_K: Tensor) -> Tensor:
         n_clicks = batch.items_BL.numel()
-        everything = torch.cat([batch.items_BL.flatten(), batch.targets_T, negatives_K])
+        negatives = self.train_items[negatives_K]
+        everything = torch.cat([batch.items_BL.flatten(), batch.targets_T, negatives])
         needed, where = everything.unique(return_inverse=True)
         vectors = self.network.item_vectors(needed)
         history = vectors[where[:n_clicks]].view(*batch.items_BL.shape, -1)
@@ -91,7 +94,7 @@ class NextItemTask(nn.Module):
             self._queries(history, batch),
             vectors[where[n_clicks:split]],
             vectors[where[split:]],
-            batch.targets_T,
+            self.position_of[batch.targets_T],
             negatives_K,
         )
 

@@ -90,5 +90,7 @@ def progress_bar(total: int, done: int) -> Iterator[ProgressBar]:
         TimeRemainingColumn(),
         TextColumn("{task.fields[figures]}"),
     )
-    with Progress(*columns, console=console, disable=not (distributed.is_main() and console.is_terminal)) as bar:
+    with Progress(
+        *columns, console=console, disable=not (distributed.is_main() and console.is_terminal)
+    ) as bar:
         yield ProgressBar(bar, total, done)

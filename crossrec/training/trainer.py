@@ -132,7 +132,6 @@ class Trainer:
         for group, base in zip(self.optimiser.param_groups, self._base_rates, strict=True):
             group["lr"] = base * factor
         negatives = self.task.sample_negatives(hash((self.seed, step)) % 2**63)
-        negatives = None if negatives is None else negatives.to(self.accelerator.device)
         world = distributed.world_size()
         parts = list(
             self.batches.parts(
@@ -158,13 +157,14 @@ class Trainer:
         metrics = self.validate()
         self.wrapped.train()
         if self.config.metric not in metrics:
-            raise ValueError(f"trainer.metric={self.config.metric} is not measured; there are {sorted(metrics)}")
+            raise ValueError(
+                f"trainer.metric={self.config.metric} is not measured; there are {sorted(metrics)}"
+            )
         value = metrics[self.config.metric]
         log.write("eval", progress.step, {"epoch": progress.epoch, **metrics})
         if progress.best is None or value > progress.best:
             progress.best, progress.stale = value, 0
-            save_weights(self.task.network, self.task.network.sequence, self.best_folder)
+            save_weights(self.task.network, self.best_folder)
         else:
             progress.stale += 1
         progress.finished = progress.stale >= self.config.patience or progress.epoch >= self.config.epochs
-

@@ -134,4 +134,6 @@ class WindowBatches:
     def parts(self, step: Windows, *, rank: int, world: int, accumulation: int) -> Iterator[Batch]:
         """This process's share of a global batch, in ``accumulation`` parts."""
         for part in range(accumulation):
-            yield self.collate(step.take(np.arange(rank * accumulation + part, len(step), world * accumulation)))
+            yield self.collate(
+                step.take(np.arange(rank * accumulation + part, len(step), world * accumulation))
+            )

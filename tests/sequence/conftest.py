@@ -16,7 +16,9 @@ def tiny_llama(tmp_path_factory: pytest.TempPathFactory) -> Path:
     from tokenizers.pre_tokenizers import Whitespace
     from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
-    words = Tokenizer(WordLevel({"[UNK]": 0, "[PAD]": 1, "the": 2, "shopper": 3, "viewed": 4}, unk_token="[UNK]"))
+    words = Tokenizer(
+        WordLevel({"[UNK]": 0, "[PAD]": 1, "the": 2, "shopper": 3, "viewed": 4}, unk_token="[UNK]")
+    )
     words.pre_tokenizer = Whitespace()
     torch.manual_seed(0)
     model = LlamaForCausalLM(
@@ -32,5 +34,7 @@ def tiny_llama(tmp_path_factory: pytest.TempPathFactory) -> Path:
     )
     folder = tmp_path_factory.mktemp("tiny-llama")
     model.save_pretrained(folder)
-    PreTrainedTokenizerFast(tokenizer_object=words, pad_token="[PAD]", unk_token="[UNK]").save_pretrained(folder)
+    PreTrainedTokenizerFast(tokenizer_object=words, pad_token="[PAD]", unk_token="[UNK]").save_pretrained(
+        folder
+    )
     return folder

@@ -1,4 +1,4 @@
-"""A small training as a program: ``small_training.py FOLDER [die_at_step]``; run by the tests in other processes."""
+"""A small training as a program, which tests run in other processes: FOLDER [STEP AT WHICH TO DIE]."""
 
 from __future__ import annotations
 

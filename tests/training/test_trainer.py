@@ -17,7 +17,9 @@ PROGRAM = Path(__file__).with_name("small_training.py")
 ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1", "ACCELERATE_USE_CPU": "true"}
 
 
-def run(folder: Path, *arguments: str, processes: int = 1, objective: str = "full") -> subprocess.CompletedProcess:
+def run(
+    folder: Path, *arguments: str, processes: int = 1, objective: str = "full"
+) -> subprocess.CompletedProcess:
     launcher = [sys.executable]
     if processes > 1:
         launcher += ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node", str(processes)]

@@ -1,4 +1,4 @@
-"""Windows and batches: every click a target once, nothing crosses users, the same on any number of processes."""
+"""Windows: every click a target once, nothing crosses users, the same on any number of processes."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def sequences(lengths: list[int]) -> Sequences:
 
 @settings(max_examples=60, deadline=None)
 @given(
-    lengths=st.lists(st.integers(0, 40), min_size=1, max_size=12).filter(lambda l: max(l) > 1),
+    lengths=st.lists(st.integers(0, 40), min_size=1, max_size=12).filter(lambda lengths: max(lengths) > 1),
     max_length=st.integers(1, 12),
     batch_size=st.integers(1, 7),
     overlap=st.sampled_from([0.0, 0.25, 0.9]),

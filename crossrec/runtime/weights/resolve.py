@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Literal
 
 from crossrec.runtime.weights.registry import PACKAGES, PackagedWeights
+from crossrec.types import InputError
 
 logger = logging.getLogger(__name__)
 
@@ -18,7 +19,7 @@ _FILE_SUFFIXES = (".safetensors", ".pth", ".pt", ".bin", ".gguf")
 _HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 
 
-class WeightsError(RuntimeError):
+class WeightsError(InputError):
     """Weights that can't be had or don't fit; the message lists the ways to get them."""
 
 
