@@ -19,24 +19,31 @@ PROVENANCE = "provenance"
 REPORTED_PACKAGES = ("torch", "transformers", "timm", "accelerate", "peft", "datasets", "implicit", "numpy")
 
 
-def open_run(config: ExperimentConfig) -> None:
-    """Creates the run's folder, or checks that the one there belongs to the same configuration.
+def check_run(config: ExperimentConfig) -> None:
+    """Refuses to go on in the folder of another run.
 
     Raises:
         ConfigError: the folder holds a run with another configuration.
     """
     path = config.run_folder / CONFIG_FILE
-    content = config.model_dump(mode="json")
-    if path.exists():
-        there = yaml.safe_load(path.read_text(encoding="utf-8"))
-        there.pop(PROVENANCE, None)
-        different = _differences(there, content)
-        if different:
-            raise ConfigError(
-                f"{config.run_folder} holds a run with another configuration ({', '.join(different[:5])}); "
-                f"choose another name (name=...) or remove the folder"
-            )
+    if not path.exists():
         return
+    there = yaml.safe_load(path.read_text(encoding="utf-8"))
+    there.pop(PROVENANCE, None)
+    different = _differences(there, config.model_dump(mode="json"))
+    if different:
+        raise ConfigError(
+            f"{config.run_folder} holds a run with another configuration ({', '.join(different[:5])}); "
+            f"choose another name (name=...) or remove the folder"
+        )
+
+
+def open_run(config: ExperimentConfig) -> None:
+    """Writes the run's configuration; what was written when the run began stays."""
+    path = config.run_folder / CONFIG_FILE
+    if path.exists():
+        return
+    content = config.model_dump(mode="json")
     text = yaml.safe_dump({**content, PROVENANCE: _provenance()}, sort_keys=False, allow_unicode=True)
     write_text(path, text)
 

@@ -13,7 +13,7 @@ from crossrec.experiment.assembly import Setting, describe_model
 from crossrec.experiment.config import ExperimentConfig
 from crossrec.experiment.evaluate import evaluate_run
 from crossrec.experiment.rivals import validation_metrics
-from crossrec.experiment.run_folder import open_run
+from crossrec.experiment.run_folder import check_run, open_run
 from crossrec.experiment.tables import show, show_account
 from crossrec.model.network import SequentialNetwork
 from crossrec.model.recommender import NeuralRecommender
@@ -34,13 +34,15 @@ logger = logging.getLogger(__name__)
 def run_training(config: ExperimentConfig) -> None:
     """Trains, evaluates on test beside the baselines, and writes the run folder; resumes a killed run."""
     accelerator = build_accelerator(config.trainer, config.run_folder)
-    if distributed.is_main():
-        open_run(config)
-    distributed.barrier()
+    check_run(config)
     setting = Setting.of(config)
     show_account(setting)
-    _save_account(setting.data, config)
     network = setting.network()
+    # Written only now: input that turned out bad leaves no run behind that would stand in the way.
+    if distributed.is_main():
+        open_run(config)
+        _save_account(setting.data, config)
+    distributed.barrier()
 
     def fit(recommender: NeuralRecommender, train: Sequences) -> None:
         trainer = _trainer(setting, network, recommender, train, accelerator)
@@ -109,10 +111,9 @@ def show_outcome(outcome: TrainingOutcome, config: ExperimentConfig) -> None:
 
 
 def _save_account(data: PreparedData, config: ExperimentConfig) -> None:
-    if distributed.is_main():
-        content = {
-            "cleaning": data.account.to_dict(),
-            "counts": data.summary(),
-            "left_out": data.split.excluded,
-        }
-        write_text(config.run_folder / "data.json", json.dumps(content, indent=2, default=int))
+    content = {
+        "cleaning": data.account.to_dict(),
+        "counts": data.summary(),
+        "left_out": data.split.excluded,
+    }
+    write_text(config.run_folder / "data.json", json.dumps(content, indent=2, default=int))

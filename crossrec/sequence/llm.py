@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -54,6 +55,9 @@ class LLMSequenceModel(SequenceModel):
         self.norm_in = nn.LayerNorm(decoder_width, elementwise_affine=False)
         self.dropout = nn.Dropout(config.dropout)
         self.out = nn.Linear(decoder_width, width)
+        # A round trip that starts as the identity: the first predictions resemble the last click.
+        nn.init.orthogonal_(self.into.weight)
+        self.out.weight = nn.Parameter(self.into.weight.detach().T.clone())
         self.norm = nn.LayerNorm(width)
 
     def _adapt(self, decoder: Any, config: LLMConfig, stack: str) -> Any:
@@ -70,7 +74,10 @@ class LLMSequenceModel(SequenceModel):
             lora_dropout=config.lora.dropout,
             target_modules=_target_pattern(config.lora.target_modules, stack, config.layers),
         )
-        return get_peft_model(decoder, lora)
+        with warnings.catch_warnings():
+            # peft still asks transformers by a name that it is about to drop.
+            warnings.filterwarnings("ignore", category=FutureWarning, message=".*is_gradient_checkpointing.*")
+            return get_peft_model(decoder, lora)
 
     def forward(self, vectors_BLD: Tensor) -> Tensor:
         """Hidden states (B, L, D); the prompt's own positions are cut off."""

@@ -51,7 +51,7 @@ class ListView:
 
     name: str
     cards: list[Card]
-    n_hits: int
+    hit_ranks: list[int]
 
 
 @dataclass(frozen=True)
@@ -87,10 +87,12 @@ class Pictures:
 
     def add(self, catalog: Catalog, row: int) -> str:
         """The CSS class of an item's picture; empty where it has none that can be read."""
+        from PIL.Image import DecompressionBombError
+
         try:
             picture = catalog.image(row)
         # Pillow reports some damaged files as SyntaxError or ValueError instead of OSError.
-        except (OSError, SyntaxError, ValueError) as error:
+        except (OSError, SyntaxError, ValueError, DecompressionBombError) as error:
             self.n_broken += 1
             logger.warning("item %s: its picture can't be read (%s)", catalog.item_ids[row], error)
             return ""
@@ -162,7 +164,7 @@ def _list(name: str, ids_K: np.ndarray, hit_K: np.ndarray, cards: dict[int, Card
         for rank, (item, hit) in enumerate(zip(ids_K, hit_K, strict=True), start=1)
         if item != ABSENT
     ]
-    return ListView(name, shown, int(hit_K.sum()))
+    return ListView(name, shown, [card.rank for card in shown if card.hit])
 
 
 def _cards(catalog: Catalog, rows: np.ndarray) -> tuple[dict[int, Card], Pictures]:

@@ -37,7 +37,8 @@ class RecommenderResult:
     Args:
         name: as the reader should see it, such as ``item-kNN BM25``.
         metrics: ``ndcg@10`` to ``{"value": v, "ci95": [low, high]}``; the interval may be absent.
-        slices: ``cold_items`` to ``{"n_queries": n, "metrics": {...}}``, metrics of the same shape.
+        slices: ``cold_items`` to ``{"n_queries": n, "metrics": {...}}``, metrics of the same shape;
+            an optional ``"note"`` says what the slice holds.
         lists: (Q, K) ranked catalogue indices.
     """
 
@@ -80,6 +81,7 @@ class Slice:
 
     label: str
     n_queries: int
+    note: str
     rows: list[Row]
 
 
@@ -153,9 +155,11 @@ def slice_table(results: Sequence[RecommenderResult]) -> tuple[list[str], list[S
     groups = []
     for name in slices:
         maps = [result.slices.get(name, {}).get("metrics", {}) for result in results]
-        n_queries = max(int(r.slices[name]["n_queries"]) for r in results if name in r.slices)
+        first = next(result.slices[name] for result in results if name in result.slices)
         rows = rows_by_recommender(metrics, [result.name for result in results], maps)
-        groups.append(Slice(name.replace("_", " ").capitalize(), n_queries, rows))
+        groups.append(
+            Slice(name.replace("_", " ").capitalize(), int(first["n_queries"]), first.get("note", ""), rows)
+        )
     return metrics, groups
 
 
@@ -205,17 +209,19 @@ def _verdict(results: Sequence[RecommenderResult]) -> str:
     other = None if rival is None else estimate(results[rival].metrics, name)
     if model is None or other is None or rival is None:
         return ""
-    relation = "ahead of" if model.value > other.value else "behind"
-    if model.value == other.value:
-        relation = "level with"
     ending = {
-        True: "The 95 % intervals overlap: the difference may be chance.",
-        False: "The 95 % intervals do not overlap.",
+        True: " The 95 % intervals overlap: the difference may be chance.",
+        False: " The 95 % intervals do not overlap.",
         None: "",
     }[model.overlaps(other)]
-    gap = (
-        f" by {abs(model.value / other.value - 1):.0%}"
-        if other.value > 0 and model.value != other.value
-        else ""
+    relation = _relation(model.value, other.value)
+    return (
+        f"On {name}, {results[0].name} is {relation} {results[rival].name}, the strongest baseline.{ending}"
     )
-    return f"On {name}, {results[0].name} is {relation} {results[rival].name}, the strongest baseline{gap}. {ending}"
+
+
+def _relation(mine: float, other: float) -> str:
+    if mine == other:
+        return "level with"
+    side = "ahead of" if mine > other else "behind"
+    return f"{abs(mine / other - 1):.0%} {side}".replace("%", " %") if other > 0 else side

@@ -127,7 +127,7 @@ def popularity_plot(results: Sequence[RecommenderResult], train_counts: np.ndarr
         axes.legend(loc="upper right")
     return Plot(
         "Popularity of what is recommended",
-        "Above the grey bars, a recommender favours that tenth of the items more than the clicks themselves do.",
+        "Above the grey bars: a recommender favours that tenth of the items more than the clicks do.",
         f"Share that falls on the most clicked tenth of the items: {'; '.join(told)}.",
         drawn[0],
     )

@@ -123,7 +123,7 @@ def short(name: str) -> str:
     return name if len(name) <= LONGEST_NAME else name[: LONGEST_NAME - 1] + "…"
 
 
-def spread(positions: Sequence[float], gap: float, low: float, high: float) -> np.ndarray:
+def spread(positions: Sequence[float] | np.ndarray, gap: float, low: float, high: float) -> np.ndarray:
     """Moves label positions apart to at least ``gap``, in their order, inside ``[low, high]`` if they fit."""
     moved = np.asarray(positions, dtype=float)
     order = np.argsort(moved, kind="stable")

@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from numbers import Real
+from typing import Any, TypeGuard
 
 CUTOFF = 10
 """Length of the lists that the report shows and draws."""
@@ -93,8 +94,8 @@ def estimate(metrics: Mapping[str, Any], name: str) -> Estimate | None:
     return Estimate(float(entry["value"]), interval)
 
 
-def _is_number(value: Any) -> bool:
-    return isinstance(value, (int, float)) and math.isfinite(value)
+def _is_number(value: Any) -> TypeGuard[float]:
+    return isinstance(value, Real) and math.isfinite(value)
 
 
 def format_value(name: str, value: float) -> str:
@@ -106,4 +107,4 @@ def format_interval(name: str, found: Estimate) -> str:
     """``low–high``, or the empty string where there is no interval."""
     if found.interval is None:
         return ""
-    return "–".join(format_value(name, bound) for bound in found.interval)
+    return "\u2013".join(format_value(name, bound) for bound in found.interval)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -26,11 +27,29 @@ from crossrec.evaluation.report.glossary import (
     format_value,
 )
 
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
 MAX_POINTS = 300
 """Points drawn of a training curve; more are averaged."""
 STEP, EVAL = "step", "eval"
 
 Found = list[tuple[int, str, Estimate]]
+
+
+@dataclass(frozen=True)
+class Point:
+    """One recommender in a scatter plot; ``index`` is its place among the results."""
+
+    index: int
+    label: str
+    x: Estimate
+    y: Estimate
+
+    @property
+    def y_range(self) -> tuple[float, float]:
+        """The interval of y, or y twice."""
+        return self.y.interval or (self.y.value, self.y.value)
 
 
 def accuracy_bars(results: Sequence[RecommenderResult], base: str) -> Plot | None:
@@ -84,70 +103,58 @@ def trade_off(results: Sequence[RecommenderResult], accuracy: str, diversity: st
     """Accuracy against diversity, a named point for each recommender that has both."""
     y_name, x_name = at_cutoff(accuracy), at_cutoff(diversity)
     y_of = {i: one for i, _, one in _found(results, y_name)}
-    found = [(i, label, one, y_of[i]) for i, label, one in _found(results, x_name) if i in y_of]
-    if not found:
+    points = [Point(i, label, one, y_of[i]) for i, label, one in _found(results, x_name) if i in y_of]
+    if not points:
         return None
     with canvas(f"trade-{diversity}") as (axes, drawn):
-        xs, ys = (np.asarray([entry[column].value for entry in found]) for column in (2, 3))
-        highest = max(max(y.value, *(y.interval or (0.0,))) for _, _, _, y in found) or 1.0
-        axes.set(
-            ylim=(0, highest * 1.12),
-            xlabel=f"{x_name}, more diverse →",
-            ylabel=f"{y_name}, better →",
-        )
-        axes.set_xlim(*_padded(xs))
+        axes.set(xlabel=f"{x_name}, more diverse →", ylabel=f"{y_name}, better →")
+        axes.set_xlim(*_padded([point.x.value for point in points], 0.12))
+        axes.set_ylim(*_padded([bound for point in points for bound in point.y_range], 0.1))
         middle = float(np.mean(axes.get_xlim()))
-        for side in (False, True):
-            members = [k for k in range(len(found)) if (xs[k] > middle) == side]
-            heights = spread(ys[members], highest * 0.085, highest * 0.03, highest * 1.08)
-            for k, height in zip(members, heights, strict=True):
-                _named_point(axes, found[k], float(height), label_left=side)
+        _named_points(axes, [point for point in points if point.x.value > middle], labels_left=True)
+        _named_points(axes, [point for point in points if point.x.value <= middle], labels_left=False)
     listed = "; ".join(
-        f"{label} {format_value(x_name, x.value)} and {format_value(y_name, y.value)}"
-        for _, label, x, y in found
+        f"{p.label} {format_value(x_name, p.x.value)} and {format_value(y_name, p.y.value)}" for p in points
     )
     return Plot(
         f"{y_name} against {x_name}",
-        "Up is more accurate, right is more diverse: the upper right corner is best.",
+        "Up is more accurate, right more diverse: the upper right corner is best. Lines: 95 % intervals.",
         f"Scatter plot of {x_name} and {y_name}: {listed}.",
         drawn[0],
     )
 
 
-def _named_point(
-    axes: Any,
-    entry: tuple[int, str, Estimate, Estimate],
-    height: float,
-    *,
-    label_left: bool,
-) -> None:
-    i, label, x, y = entry
-    if y.interval is not None:
-        axes.plot([x.value, x.value], y.interval, color=colour(i), linewidth=1.2, alpha=0.55)
-    axes.plot(x.value, y.value, marker(i), color=colour(i), markersize=9 if i == 0 else 7)
-    low, high = axes.get_xlim()
-    axes.annotate(
-        short(label),
-        (x.value, y.value),
-        xytext=(x.value + (high - low) * (-0.035 if label_left else 0.035), height),
-        ha="right" if label_left else "left",
-        va="center",
-        color=colour(i),
-        fontsize=9.5,
-        fontweight="bold" if i == 0 else "normal",
-        arrowprops={
-            "arrowstyle": "-",
-            "color": colour(i),
-            "linewidth": 0.6,
-            "shrinkA": 0,
-            "shrinkB": 4,
-        },
-    )
+def _named_points(axes: Axes, points: Sequence[Point], *, labels_left: bool) -> None:
+    """Draws points, their names in a column on the side where there is room."""
+    if not points:
+        return
+    (left, right), (bottom, top) = axes.get_xlim(), axes.get_ylim()
+    edge = min(p.x.value for p in points) if labels_left else max(p.x.value for p in points)
+    column = edge + (right - left) * (-0.05 if labels_left else 0.05)
+    high = top - bottom
+    heights = spread([p.y.value for p in points], 0.075 * high, bottom + 0.04 * high, top - 0.04 * high)
+    for point, height in zip(points, heights, strict=True):
+        shade, model = colour(point.index), point.index == 0
+        axes.plot([point.x.value] * 2, point.y_range, color=shade, linewidth=1.2, alpha=0.5)
+        axes.plot(
+            point.x.value, point.y.value, marker(point.index), color=shade, markersize=10 if model else 7
+        )
+        axes.annotate(
+            short(point.label),
+            (point.x.value, point.y.value),
+            xytext=(column, float(height)),
+            ha="right" if labels_left else "left",
+            va="center",
+            color=shade,
+            fontsize=9.5,
+            fontweight="bold" if model else "normal",
+            arrowprops={"arrowstyle": "-", "color": shade, "linewidth": 0.7, "shrinkA": 1, "shrinkB": 4},
+        )
 
 
-def _padded(values: np.ndarray) -> tuple[float, float]:
-    low, high = float(values.min()), float(values.max())
-    pad = (high - low) * 0.12 or max(abs(high) * 0.1, 0.05)
+def _padded(values: Sequence[float], share: float) -> tuple[float, float]:
+    low, high = min(values), max(values)
+    pad = (high - low) * share or max(abs(high) * share, 0.01)
     return low - pad, high + pad
 
 
@@ -163,6 +170,7 @@ def training_curves(log: Sequence[dict[str, Any]], metrics: Sequence[str]) -> li
 def _loss(steps: Sequence[dict[str, Any]]) -> Plot:
     at = thin(np.asarray([line["step"] for line in steps]), MAX_POINTS)
     loss = thin(np.asarray([line["loss"] for line in steps]), MAX_POINTS)
+    told = f"from {loss[0]:.3g} at step {at[0]:.0f} to {loss[-1]:.3g} at step {at[-1]:.0f}"
     with canvas("loss", height=3.2) as (axes, drawn):
         axes.plot(at, loss, color=colour(0), linewidth=1.0, alpha=0.4)
         axes.plot(at, _smooth(loss), color=colour(0))
@@ -170,16 +178,16 @@ def _loss(steps: Sequence[dict[str, Any]]) -> Plot:
     return Plot(
         "Training loss",
         "Faint: as logged; strong: moving average.",
-        f"Line chart: the loss goes from {loss[0]:.3g} at step {at[0]:.0f} to {loss[-1]:.3g} at step {at[-1]:.0f}.",
+        f"Line chart: the loss goes {told}.",
         drawn[0],
     )
 
 
 def _smooth(values: np.ndarray) -> np.ndarray:
-    window = max(1, len(values) // 15)
+    reach = len(values) // 30
     sums = np.cumsum(np.insert(values, 0, 0.0))
-    ends = np.arange(1, len(values) + 1)
-    starts = np.maximum(0, ends - window)
+    places = np.arange(len(values))
+    starts, ends = np.maximum(0, places - reach), np.minimum(len(values), places + reach + 1)
     return np.asarray((sums[ends] - sums[starts]) / (ends - starts))
 
 
