@@ -117,7 +117,7 @@ def _for_report(measured: Measured) -> RecommenderResult:
     slices: dict[str, dict[str, Any]] = {}
     for name, content in measured.evaluation.slices.items():
         metrics = {key: value for key, value in content.items() if isinstance(value, dict)}
-        slices[name] = {"n_queries": content["n_queries"], "metrics": metrics}
+        slices[name] = {"n_queries": content["n_queries"], "note": content["note"], "metrics": metrics}
     return RecommenderResult(
         measured.name,
         {name: dict(e) for name, e in measured.evaluation.metrics.items()},

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import logging
 from typing import TYPE_CHECKING
+
+import torch
 
 from crossrec.training.config import TrainerConfig
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    import torch
     from accelerate import Accelerator
     from torch import nn
+
+
+logger = logging.getLogger(__name__)
 
 
 def build_accelerator(config: TrainerConfig, run_folder: Path) -> Accelerator:
@@ -19,6 +24,10 @@ def build_accelerator(config: TrainerConfig, run_folder: Path) -> Accelerator:
     from accelerate import Accelerator
     from accelerate.utils import DistributedDataParallelKwargs
 
+    if config.precision == "bf16" and not torch.cuda.is_available() and not _cpu_multiplies_bf16():
+        logger.warning(
+            "trainer.precision=bf16, but this processor has no bf16 arithmetic: far slower than precision=no"
+        )
     # A process whose share of a step holds no picture (or no text) leaves that encoder unused.
     unused = DistributedDataParallelKwargs(find_unused_parameters=True)
     return Accelerator(
@@ -27,6 +36,10 @@ def build_accelerator(config: TrainerConfig, run_folder: Path) -> Accelerator:
         project_dir=str(run_folder),
         kwargs_handlers=[unused],
     )
+
+
+def _cpu_multiplies_bf16() -> bool:
+    return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
 
 
 def parallelise(

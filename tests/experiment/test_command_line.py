@@ -39,8 +39,8 @@ def write_shop(root: Path) -> None:
     rows = []
     for user in range(60):
         start = int(generator.integers(0, N_ITEMS))
-        for step in range(int(generator.integers(4, 12))):
-            rows.append((f"u{user}", f"i{(start + step) % N_ITEMS}", 100 * step + user))
+        steps = range(int(generator.integers(4, 12)))
+        rows += [(f"u{user}", f"i{(start + step) % N_ITEMS}", 100 * step + user) for step in steps]
     pl.DataFrame(rows, schema=["user_id", "item_id", "timestamp"], orient="row").write_csv(
         root / "interactions.csv"
     )
@@ -181,7 +181,8 @@ def test_evaluate_says_what_is_missing(shop: Path) -> None:
 def test_help_and_errors_load_no_heavy_library() -> None:
     program = (
         "import sys; import crossrec.experiment.cli, crossrec.experiment.config; "
-        "print([m for m in ('torch', 'transformers', 'timm', 'peft', 'datasets', 'matplotlib') if m in sys.modules])"
+        "heavy = ('torch', 'transformers', 'timm', 'peft', 'datasets', 'matplotlib'); "
+        "print([name for name in heavy if name in sys.modules])"
     )
     finished = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert finished.stdout.strip() == "[]"
