@@ -96,8 +96,8 @@ def show_plan(setting: Setting, trainer: Trainer) -> None:
     per_epoch = len(trainer.batches.epoch(0))
     show(f"Model: {describe_model(config)}, {trained:,} trained and {frozen:,} frozen parameters")
     show(
+        f"Training: {config.trainer.epochs} epochs of about {per_epoch:,} steps, "
         f"{trainer.batches.n_targets:,} clicks to predict in each; {distributed.world_size()} process(es), "
-        f"{trainer.batches.n_targets:,} clicks to predict in each, on {distributed.world_size()} process(es), "
         f"device {trainer.accelerator.device}, precision {config.trainer.precision}"
     )
     show(f"Results: {config.run_folder}/")
