@@ -55,9 +55,7 @@ class LLMSequenceModel(SequenceModel):
         self.norm_in = nn.LayerNorm(decoder_width, elementwise_affine=False)
         self.dropout = nn.Dropout(config.dropout)
         self.out = nn.Linear(decoder_width, width)
-        # A round trip that starts as the identity: the first predictions resemble the last click.
         nn.init.orthogonal_(self.into.weight)
-        self.out.weight = nn.Parameter(self.into.weight.detach().T.clone())
         self.norm = nn.LayerNorm(width)
 
     def _adapt(self, decoder: Any, config: LLMConfig, stack: str) -> Any:
@@ -85,7 +83,8 @@ class LLMSequenceModel(SequenceModel):
         tokens = self.dropout(tokens)
         prompt = self.prompt.to(tokens.dtype).expand(len(tokens), -1, -1)
         states = self.decoder(inputs_embeds=torch.cat([prompt, tokens], dim=1)).last_hidden_state
-        return self.norm(self.out(states[:, prompt.shape[1] :]))
+        # The clicked item itself goes round the decoder, which adds what the history says beyond it.
+        return self.norm(vectors_BLD + self.out(states[:, prompt.shape[1] :]))
 
     def adapter(self) -> PeftModel | None:
         """peft's model; None where all weights are trained."""

@@ -1,0 +1,25 @@
+"""Every configuration that we ship loads, and what it says survives a round trip."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from crossrec.config import load_config, validate
+from crossrec.experiment.assembly import describe_model
+from crossrec.experiment.config import ExperimentConfig
+
+CONFIGS = sorted((Path(__file__).parents[2] / "configs").glob("**/*.yaml"))
+
+
+@pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
+def test_a_shipped_config_loads_and_round_trips(path: Path) -> None:
+    config = load_config(ExperimentConfig, path)
+    again = validate(ExperimentConfig, config.model_dump(mode="json"), "dumped")
+    assert again == config
+    assert describe_model(config)
+
+
+def test_there_are_configs() -> None:
+    assert {path.stem for path in CONFIGS} >= {"demo", "movielens_small", "table_example"}
