@@ -12,7 +12,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, Self, runtime_checkable
 
 import numpy as np
@@ -92,24 +91,6 @@ class Sequences:
         np.cumsum([len(a) for a in arrays], out=offsets[1:])
         items = np.concatenate(arrays) if arrays else np.zeros(0, dtype=np.int64)
         return cls(offsets, items)
-
-    def save(self, folder: Path) -> None:
-        """Writes one ``.npy`` file an array, so that :meth:`load` can map them."""
-        folder.mkdir(parents=True, exist_ok=True)
-        np.save(folder / "offsets.npy", self.offsets)
-        np.save(folder / "items.npy", self.items)
-        if self.times is not None:
-            np.save(folder / "times.npy", self.times)
-
-    @classmethod
-    def load(cls, folder: Path) -> Sequences:
-        """Maps arrays that :meth:`save` wrote; nothing is read until it is used."""
-        times = folder / "times.npy"
-        return cls(
-            np.load(folder / "offsets.npy"),
-            np.load(folder / "items.npy", mmap_mode="r"),
-            np.load(times, mmap_mode="r") if times.exists() else None,
-        )
 
 
 @dataclass(frozen=True)

@@ -21,6 +21,7 @@ from crossrec.runtime import distributed
 from crossrec.runtime.files import write_text
 from crossrec.training.parallel import build_accelerator
 from crossrec.training.task import NextItemTask
+from crossrec.training.tracking import start_tracker
 from crossrec.training.trainer import Trainer, TrainingOutcome
 from crossrec.training.windows import WindowBatches
 from crossrec.types import Sequences
@@ -47,6 +48,7 @@ def run_training(config: ExperimentConfig) -> None:
     def fit(recommender: NeuralRecommender, train: Sequences) -> None:
         trainer = _trainer(setting, network, recommender, train, accelerator)
         show_plan(setting, trainer)
+        start_tracker(accelerator, config.trainer, config.name, config.model_dump(mode="json"))
         show_outcome(trainer.fit(), config)
 
     recommender = NeuralRecommender(network, fitter=fit, name=describe_model(config))

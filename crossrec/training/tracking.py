@@ -15,6 +15,25 @@ if TYPE_CHECKING:
     from accelerate import Accelerator
     from rich.progress import Progress as RichProgress
 
+    from crossrec.training.config import TrainerConfig
+
+
+def start_tracker(
+    accelerator: Accelerator, config: TrainerConfig, run: str, settings: dict[str, Any]
+) -> None:
+    """Starts wandb (offline unless the configuration says online) or tensorboard, if one is asked for.
+
+    Args:
+        accelerator: made with ``log_with``.
+        config: which tracker, and wandb's mode.
+        run: what the tracker calls the run.
+        settings: the resolved configuration.
+    """
+    if config.tracker == "none":
+        return
+    wandb = {"mode": config.wandb_mode, "name": run, "dir": str(accelerator.project_dir), "config": settings}
+    accelerator.init_trackers("crossrec", init_kwargs={"wandb": wandb})
+
 
 class RunLog:
     """``log.jsonl``: one line a step and one a validation, written by the main process.

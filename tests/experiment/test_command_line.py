@@ -13,6 +13,7 @@ import polars as pl
 import pytest
 import yaml
 from PIL import Image
+from safetensors.numpy import load_file
 
 REPOSITORY = Path(__file__).parents[2]
 SCRIPT_ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"}
@@ -170,6 +171,27 @@ def test_bad_input_is_one_message_without_a_traceback(shop: Path, overrides: lis
     assert "Traceback" not in refused.stderr
     assert refused.stderr.count("error: ") == 1
     assert not (shop / "runs" / "refused").exists()
+
+
+def test_an_encoder_in_the_training_step_a_sampled_loss_and_a_tracker(shop: Path) -> None:
+    finished = train(
+        shop,
+        "name=finetuned",
+        "model.image.training=finetune",
+        "model.item_id=false",
+        "objective.type=sampled_softmax",
+        "objective.negatives=8",
+        "trainer.epochs=1",
+        "trainer.accumulation=2",
+        "trainer.tracker=wandb",
+        "baselines=[]",
+    )
+    assert finished.returncode == 0, finished.stderr
+    run_folder = shop / "runs" / "finetuned"
+    weights = load_file(run_folder / "checkpoints" / "best" / "model.safetensors")
+    tuned = [name for name in weights if name.startswith("items.modalities.image.encoder.")]
+    assert tuned
+    assert list(run_folder.glob("wandb/offline-run-*"))
 
 
 def test_evaluate_says_what_is_missing(shop: Path) -> None:
