@@ -30,6 +30,8 @@ LLM = [
     "model.sequence.layers=1",
     "model.sequence.max_length=50",
     "trainer.epochs=10",
+    "trainer.lr=0.003",
+    "trainer.encoder_lr=0.001",
     "trainer.eval_every=5",
 ]
 BASELINES = "baselines"
@@ -47,7 +49,10 @@ VARIANTS: dict[str, list[str]] = {
 }
 PROTOCOLS: dict[str, tuple[list[str], list[str]]] = {
     "last5": ([], list(VARIANTS)),
-    "last1": (["data.split.n_last=1"], list(VARIANTS)),
+    "last1": (
+        ["data.split.n_last=1"],
+        ["sasrec-id", "sasrec-text-image-gated", "sasrec-id-text-image", "llm-lora-id-text-image"],
+    ),
     # Without a least number of clicks for films, some are clicked for the first time in the test part.
     "last5-all-films": (
         ["data.cleaning.k_items=1"],

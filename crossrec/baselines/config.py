@@ -100,8 +100,5 @@ class ALSConfig(Config):
         return ALS(n_items, self)
 
 
-AnyBaseline = PopularityConfig | ItemKNNConfig | ALSConfig
-"""For annotations in code."""
-
-BaselineConfig = Annotated[AnyBaseline, Family()]
-"""For fields of other configurations."""
+BaselineConfig = Annotated[PopularityConfig | ItemKNNConfig | ALSConfig, Family()]
+"""Any baseline, told apart by ``type``."""

@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from crossrec.baselines.config import AnyBaseline
+from crossrec.baselines.config import BaselineConfig
 from crossrec.types import Recommender, Sequences
 
 
@@ -19,16 +19,16 @@ class Trial:
         value: what ``validate`` said of it, higher is better.
     """
 
-    config: AnyBaseline
+    config: BaselineConfig
     value: float
 
 
 def tune(
-    grid: Sequence[AnyBaseline],
+    grid: Sequence[BaselineConfig],
     n_items: int,
     train: Sequences,
     validate: Callable[[Recommender], float],
-) -> tuple[AnyBaseline, list[Trial]]:
+) -> tuple[BaselineConfig, list[Trial]]:
     """Fits every setting on ``train`` and keeps the one that ``validate`` likes best.
 
     Args:

@@ -73,8 +73,5 @@ class SampledSoftmaxConfig(Config):
         return SampledSoftmax(NegativeSampler.from_config(self, train_counts), self.correct_log_q)
 
 
-AnyObjective = FullSoftmaxConfig | SampledSoftmaxConfig
-"""For annotations in code."""
-
 ObjectiveConfig = Annotated[FullSoftmaxConfig | SampledSoftmaxConfig, Family()]
 """For fields of other configurations."""

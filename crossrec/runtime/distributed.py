@@ -42,15 +42,6 @@ def gather_objects(value: Any) -> list[Any]:
     return gathered
 
 
-def broadcast(value: Any) -> Any:
-    """The main process's value, on every process."""
-    if not _active():
-        return value
-    box = [value]
-    _group().broadcast_object_list(box, src=0)
-    return box[0]
-
-
 def total(value: float) -> float:
     """The sum of every process's value, on every process."""
     return float(sum(gather_objects(value)))

@@ -12,11 +12,11 @@ from scipy.sparse import csr_matrix
 from crossrec.baselines import ALSConfig, ItemKNNConfig, PopularityConfig
 from crossrec.baselines.als import ALS
 from crossrec.baselines.base import history_matrix
-from crossrec.baselines.config import AnyBaseline
+from crossrec.baselines.config import BaselineConfig
 from crossrec.types import ABSENT, Recommender, Sequences
 
 N = 30
-CONFIGS: list[AnyBaseline] = [
+CONFIGS: list[BaselineConfig] = [
     PopularityConfig(),
     ItemKNNConfig(similarity="cosine", neighbours=8),
     ItemKNNConfig(similarity="bm25", neighbours=8, recency=0.8),
@@ -35,18 +35,18 @@ def clicks(seed: int = 0, users: int = 60) -> Sequences:
 
 
 @pytest.fixture(params=CONFIGS, ids=NAMES)
-def config(request: pytest.FixtureRequest) -> AnyBaseline:
+def config(request: pytest.FixtureRequest) -> BaselineConfig:
     return request.param
 
 
-def test_satisfies_the_protocol_and_has_a_name(config: AnyBaseline) -> None:
+def test_satisfies_the_protocol_and_has_a_name(config: BaselineConfig) -> None:
     recommender = config.build(N)
     assert isinstance(recommender, Recommender)
     assert recommender.n_items == N
     assert recommender.name == NAMES[CONFIGS.index(config)]
 
 
-def test_scores_have_the_contract_shape_and_candidates_agree(config: AnyBaseline) -> None:
+def test_scores_have_the_contract_shape_and_candidates_agree(config: BaselineConfig) -> None:
     recommender = config.build(N).fit(clicks())
     histories = Sequences.from_lists([[0, 2, 4], [], [29], [5, 5, 7]])
     scores_BN = recommender.score(histories)
@@ -60,7 +60,7 @@ def test_scores_have_the_contract_shape_and_candidates_agree(config: AnyBaseline
     assert torch.equal(picked, expected)
 
 
-def test_excluded_items_never_appear_and_rows_are_independent(config: AnyBaseline) -> None:
+def test_excluded_items_never_appear_and_rows_are_independent(config: BaselineConfig) -> None:
     recommender = config.build(N).fit(clicks())
     histories = clicks(seed=1, users=12)
     found = recommender.recommend(histories, 10, exclude=histories)
@@ -70,13 +70,13 @@ def test_excluded_items_never_appear_and_rows_are_independent(config: AnyBaselin
         np.testing.assert_array_equal(recommender.recommend(alone, 10, alone).ids[0], found.ids[row])
 
 
-def test_fitting_again_with_the_same_seed_gives_the_same_scores(config: AnyBaseline) -> None:
+def test_fitting_again_with_the_same_seed_gives_the_same_scores(config: BaselineConfig) -> None:
     histories = clicks(seed=2, users=10)
     again = config.build(N).fit(clicks(seed=3)).fit(clicks())
     assert torch.equal(config.build(N).fit(clicks()).score(histories), again.score(histories))
 
 
-def test_masking_a_result_leaves_the_recommender_as_it_was(config: AnyBaseline) -> None:
+def test_masking_a_result_leaves_the_recommender_as_it_was(config: BaselineConfig) -> None:
     recommender = config.build(N).fit(clicks())
     histories = clicks(seed=1, users=3)
     before = recommender.score(histories)
@@ -84,14 +84,14 @@ def test_masking_a_result_leaves_the_recommender_as_it_was(config: AnyBaseline) 
     assert torch.equal(recommender.score(histories), before)
 
 
-def test_fitting_and_scoring_are_silent(config: AnyBaseline, capfd: pytest.CaptureFixture[str]) -> None:
+def test_fitting_and_scoring_are_silent(config: BaselineConfig, capfd: pytest.CaptureFixture[str]) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         config.build(N).fit(clicks()).recommend(clicks(seed=1), 5)
     assert capfd.readouterr() == ("", "")
 
 
-def test_bad_input_is_named(config: AnyBaseline) -> None:
+def test_bad_input_is_named(config: BaselineConfig) -> None:
     recommender = config.build(N)
     with pytest.raises(RuntimeError, match=r"has not been fitted: call fit\(train\) first"):
         recommender.score(clicks())
@@ -108,7 +108,7 @@ def test_bad_input_is_named(config: AnyBaseline) -> None:
 
 
 @pytest.mark.parametrize("config", CONFIGS[1:], ids=NAMES[1:])
-def test_a_history_finds_its_own_taste(config: AnyBaseline) -> None:
+def test_a_history_finds_its_own_taste(config: BaselineConfig) -> None:
     histories = Sequences.from_lists([[0, 2], [1, 3]])
     found = config.build(N).fit(clicks()).recommend(histories, 5, histories)
     for row in (0, 1):

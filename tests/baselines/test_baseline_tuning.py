@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from crossrec.baselines import ALSConfig, BaselineConfig, ItemKNNConfig, PopularityConfig, tune
-from crossrec.baselines.config import AnyBaseline
+from crossrec.baselines.config import BaselineConfig
 from crossrec.config import Config, ConfigError, validate
 from crossrec.types import Recommender, Sequences
 
@@ -21,7 +21,7 @@ class Holder(Config):
 
 
 @pytest.mark.parametrize("config", [PopularityConfig(), ItemKNNConfig(recency=0.5), ALSConfig(seed=3)])
-def test_config_round_trip(config: AnyBaseline) -> None:
+def test_config_round_trip(config: BaselineConfig) -> None:
     held = Holder(baseline=config)
     assert Holder.model_validate(held.model_dump()) == held
 
