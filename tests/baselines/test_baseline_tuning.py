@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 
 from crossrec.baselines import ALSConfig, BaselineConfig, ItemKNNConfig, PopularityConfig, tune
-from crossrec.baselines.config import BaselineConfig
 from crossrec.config import Config, ConfigError, validate
 from crossrec.types import Recommender, Sequences
 
