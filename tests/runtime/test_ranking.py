@@ -1,4 +1,4 @@
-"""Top-k with ties by index, seen items, short lists; files that appear whole or not at all; shares of rows."""
+"""Top-k with ties by index, seen items, short lists; files that appear whole or not at all."""
 
 from __future__ import annotations
 
@@ -54,9 +54,14 @@ def test_take_and_tail() -> None:
 def test_a_failed_write_leaves_what_was_there(tmp_path: Path) -> None:
     path = tmp_path / "file.txt"
     write_text(path, "old")
-    with pytest.raises(RuntimeError, match="half-way"), atomic_path(path) as temporary:
-        temporary.write_text("new, but")
-        raise RuntimeError("half-way")
+
+    def fail_half_way() -> None:
+        with atomic_path(path) as temporary:
+            temporary.write_text("new, but")
+            raise RuntimeError("half-way")
+
+    with pytest.raises(RuntimeError, match="half-way"):
+        fail_half_way()
     assert path.read_text() == "old"
     assert list(tmp_path.iterdir()) == [path]
 
