@@ -209,6 +209,17 @@ def test_hits_are_marked_with_frame_and_word(html: str) -> None:
     assert sum(len(found.split(",")) for found in ranks) == expected
 
 
+def test_history_is_the_last_clicks_newest_first(html: str) -> None:
+    given_in = inputs()
+    titles, ids = given_in["catalog"].dataset["title"], given_in["catalog"].item_ids
+    shown = choose_users(given_in["results"][0].lists, given_in["targets"], given_in["user_ids"], 8, 0)
+    histories = [given_in["histories"].row(q)[-8:][::-1] for q in shown.queries]
+    assert max(len(history) for history in histories) == 8
+    strips = re.findall(r'<ol class="strip history".*?</ol>', html, re.DOTALL)
+    found = [[attrs["title"] for attrs in parse(strip).of_class("item")] for strip in strips]
+    assert found == [[titles[i] or ids[i] for i in history] for history in histories if len(history)]
+
+
 def test_each_picture_is_embedded_once_and_small(html: str) -> None:
     rules = dict(re.findall(r"\.(p\w+) \{ background-image: url\(data:image/jpeg;base64,([^)]*)\)", html))
     page = parse(html)
@@ -221,11 +232,12 @@ def test_each_picture_is_embedded_once_and_small(html: str) -> None:
             assert max(picture.size) == 160
 
 
-def test_broken_picture_is_counted_logged_and_replaced(
-    write: Callable[..., str], caplog: pytest.LogCaptureFixture
+def test_second_writing_gives_the_same_bytes_and_warns_of_the_broken_picture(
+    write: Callable[..., str], html: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     with caplog.at_level(logging.WARNING):
-        page = parse(write())
+        assert write() == html
+    page = parse(html)
     assert "item id-3" in caplog.text
     assert "1 of 30 pictures could not be read" in caplog.text
     assert "1 picture could not be read" in page.text
@@ -244,6 +256,25 @@ def test_tables_hold_the_numbers_and_mark_the_best(html: str) -> None:
     assert "42 % ahead of popularity, the strongest baseline. The 95 % intervals do not" in page.text
 
 
+def test_where_all_are_level_none_is_marked(write: Callable[..., str]) -> None:
+    page_html = write(results=[result("one", 0.1234, 1), result("two", 0.1234, 2)], n_shown_users=0)
+    assert "0.1234" in page_html
+    assert 'class="best"' not in page_html
+    assert "one is level with two" in page_html
+
+
+def test_no_baseline_and_losses_that_are_no_numbers(write: Callable[..., str]) -> None:
+    losses = [5.0, None, float("nan"), 2.5]
+    log = [{"kind": "step", "step": i, "loss": loss} for i, loss in enumerate(losses)]
+    log += [{"kind": "eval", "step": i, "ndcg@10": value} for i, value in enumerate((0.2, None, 0.1))]
+    page_html = write(results=[result("only", 0.1234, 1)], log=log, n_shown_users=0)
+    assert "the loss goes from 5 at step 0 to 2.5 at step 3" in page_html
+    assert "ndcg@10 is highest, 0.2000, at step 0" in page_html
+    page = parse(page_html)
+    assert "0.1234" in page.text
+    assert not [name for name in ("best", "mark", "rival", "verdict") if page.of_class(name)]
+
+
 def test_pictures_and_plots_have_alternative_texts(html: str) -> None:
     page = parse(html)
     labels = [attrs.get("aria-label") for _, attrs in page.tags if attrs.get("role") == "img"]
@@ -252,10 +283,6 @@ def test_pictures_and_plots_have_alternative_texts(html: str) -> None:
     drawings = re.findall(r"<svg.*?</svg>", html, re.DOTALL)
     assert len(drawings) == 8
     assert sum("model &lt;b&gt;$x$&lt;/b&gt;" in drawing for drawing in drawings) == 6
-
-
-def test_same_input_gives_the_same_bytes(write: Callable[..., str], html: str) -> None:
-    assert write() == html
 
 
 def test_poor_input_leaves_out_what_it_lacks(write: Callable[..., str]) -> None:
@@ -274,7 +301,7 @@ def test_metrics_without_ild_lose_only_their_column_and_plot(write: Callable[...
     results = inputs()["results"]
     for one in results:
         del one.metrics["ild@10"]
-    page_html = write(results=results)
+    page_html = write(results=results, n_shown_users=0)
     assert "ild@10" not in page_html
     assert page_html.count("<svg") == 7
 

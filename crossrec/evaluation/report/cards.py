@@ -56,7 +56,7 @@ class ListView:
 
 @dataclass(frozen=True)
 class UserView:
-    """One user: what was clicked, what came next, and what was recommended."""
+    """One user: what was clicked (newest first), what came next, and what was recommended."""
 
     user_id: str
     n_history: int
@@ -146,7 +146,7 @@ def build_users(
         UserView(
             user_id=str(user_ids[query]),
             n_history=len(past.row(u)),
-            history=[cards[int(i)] for i in past.row(u)[-N_HISTORY:]],
+            history=[cards[int(i)] for i in past.row(u)[-N_HISTORY:][::-1]],
             n_next=len(after.row(u)),
             next_clicks=[cards[int(i)] for i in after.row(u)[:N_HISTORY]],
             lists=[
@@ -172,7 +172,7 @@ def _cards(catalog: Catalog, rows: np.ndarray) -> tuple[dict[int, Card], Picture
     cards = {}
     table = catalog.dataset.select_columns(FIELDS)[rows.tolist()]
     for at, row in enumerate(rows.tolist()):
-        title = table["title"][at] or table["item_id"][at]
+        title = (table["title"][at] or "").strip() or table["item_id"][at]
         price = table["price"][at]
         cards[row] = Card(
             title=title,

@@ -126,7 +126,8 @@ def cells_of(name: str, maps: Sequence[Mapping[str, Any]]) -> list[Cell]:
 def _best(name: str, found: Sequence[Estimate | None]) -> float | None:
     values = [one.value for one in found if one is not None]
     higher = info(name).higher_is_better
-    if len(values) < 2 or higher is None:
+    # Where all are level, a mark on each would say nothing.
+    if len(set(values)) < 2 or higher is None:
         return None
     return max(values) if higher else min(values)
 
@@ -144,7 +145,9 @@ def rows_by_metric(results: Sequence[RecommenderResult]) -> list[Row]:
     names = list(dict.fromkeys(name for result in results for name in result.metrics))
     maps = [result.metrics for result in results]
     kept = [name for name in names if any(estimate(metrics, name) for metrics in maps)]
-    return [Row(f"{name} {_arrow(name)}".strip(), cells_of(name, maps), info(name).meaning) for name in kept]
+    return [
+        Row(f"{name}\u00a0{_arrow(name)}".strip(), cells_of(name, maps), info(name).meaning) for name in kept
+    ]
 
 
 def slice_table(results: Sequence[RecommenderResult]) -> tuple[list[str], list[Slice]]:

@@ -47,7 +47,9 @@ STYLE: dict[Any, Any] = {
     "xtick.color": MUTED,
     "ytick.color": MUTED,
     "lines.linewidth": 2.0,
-    "legend.frameon": False,
+    "legend.facecolor": "white",
+    "legend.edgecolor": "none",
+    "legend.framealpha": 0.85,
     "legend.fontsize": 9.5,
 }
 
@@ -70,7 +72,7 @@ class Plot:
 
 
 @contextmanager
-def canvas(name: str, width: float = 5.2, height: float = 3.7) -> Iterator[tuple[Axes, list[str]]]:
+def canvas(name: str, width: float = 4.7, height: float = 3.4) -> Iterator[tuple[Axes, list[str]]]:
     """Yields axes and a list that holds the finished SVG once the block has ended.
 
     Args:

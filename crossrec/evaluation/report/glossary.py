@@ -87,14 +87,15 @@ def info(name: str) -> MetricInfo:
 def estimate(metrics: Mapping[str, Any], name: str) -> Estimate | None:
     """Reads one entry of ``metrics.json``; None where it is absent, null or NaN."""
     entry = metrics.get(name)
-    if not isinstance(entry, Mapping) or not _is_number(entry.get("value")):
+    if not isinstance(entry, Mapping) or not is_number(entry.get("value")):
         return None
     low, high = entry.get("ci95") or (None, None)
-    interval = (float(low), float(high)) if _is_number(low) and _is_number(high) else None
+    interval = (float(low), float(high)) if is_number(low) and is_number(high) else None
     return Estimate(float(entry["value"]), interval)
 
 
-def _is_number(value: Any) -> TypeGuard[float]:
+def is_number(value: Any) -> TypeGuard[float]:
+    """Whether a value read from JSON is a finite number."""
     return isinstance(value, Real) and math.isfinite(value)
 
 

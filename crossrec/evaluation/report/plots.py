@@ -25,6 +25,7 @@ from crossrec.evaluation.report.glossary import (
     estimate,
     format_interval,
     format_value,
+    is_number,
 )
 
 if TYPE_CHECKING:
@@ -110,9 +111,7 @@ def trade_off(results: Sequence[RecommenderResult], accuracy: str, diversity: st
         axes.set(xlabel=f"{x_name}, more diverse →", ylabel=f"{y_name}, better →")
         axes.set_xlim(*_padded([point.x.value for point in points], 0.12))
         axes.set_ylim(*_padded([bound for point in points for bound in point.y_range], 0.1))
-        middle = float(np.mean(axes.get_xlim()))
-        _named_points(axes, [point for point in points if point.x.value > middle], labels_left=True)
-        _named_points(axes, [point for point in points if point.x.value <= middle], labels_left=False)
+        _named_points(axes, points)
     listed = "; ".join(
         f"{p.label} {format_value(x_name, p.x.value)} and {format_value(y_name, p.y.value)}" for p in points
     )
@@ -124,46 +123,68 @@ def trade_off(results: Sequence[RecommenderResult], accuracy: str, diversity: st
     )
 
 
-def _named_points(axes: Axes, points: Sequence[Point], *, labels_left: bool) -> None:
-    """Draws points, their names in a column on the side where there is room."""
-    if not points:
-        return
+def _named_points(axes: Axes, points: Sequence[Point]) -> None:
+    """Draws points, each named on the side where there is room, no name at another's height."""
     (left, right), (bottom, top) = axes.get_xlim(), axes.get_ylim()
-    edge = min(p.x.value for p in points) if labels_left else max(p.x.value for p in points)
-    column = edge + (right - left) * (-0.05 if labels_left else 0.05)
-    high = top - bottom
+    high, aside = top - bottom, 0.05 * (right - left)
     heights = spread([p.y.value for p in points], 0.075 * high, bottom + 0.04 * high, top - 0.04 * high)
     for point, height in zip(points, heights, strict=True):
         shade, model = colour(point.index), point.index == 0
         axes.plot([point.x.value] * 2, point.y_range, color=shade, linewidth=1.2, alpha=0.5)
         axes.plot(
-            point.x.value, point.y.value, marker(point.index), color=shade, markersize=10 if model else 7
+            point.x.value,
+            point.y.value,
+            marker(point.index),
+            color=shade,
+            markersize=10 if model else 7,
+            clip_on=False,
         )
+        side = -1 if point.x.value > (left + right) / 2 else 1
         axes.annotate(
             short(point.label),
             (point.x.value, point.y.value),
-            xytext=(column, float(height)),
-            ha="right" if labels_left else "left",
+            xytext=(_beside(points, point, float(height), side, 0.04 * high) + side * aside, float(height)),
+            ha="right" if side < 0 else "left",
             va="center",
             color=shade,
             fontsize=9.5,
             fontweight="bold" if model else "normal",
-            arrowprops={"arrowstyle": "-", "color": shade, "linewidth": 0.7, "shrinkA": 1, "shrinkB": 4},
+            arrowprops={
+                "arrowstyle": "-",
+                "color": shade,
+                "linewidth": 0.7,
+                "relpos": (1.0 if side < 0 else 0.0, 0.5),
+                "shrinkA": 1,
+                "shrinkB": 4,
+            },
         )
+
+
+def _beside(points: Sequence[Point], point: Point, height: float, side: int, margin: float) -> float:
+    """Where a name may start: past those neighbours, drawn with their intervals, that stand in its way."""
+    edge = point.x.value
+    reach = 0.5 * max(abs(p.x.value - q.x.value) for p in points for q in points)
+    for other in sorted(points, key=lambda p: side * p.x.value):
+        low, high = other.y_range
+        ahead = side * (other.x.value - edge)
+        if low - margin <= height <= high + margin and 0 < ahead < reach / 2:
+            edge = other.x.value
+    return edge
 
 
 def _padded(values: Sequence[float], share: float) -> tuple[float, float]:
     low, high = min(values), max(values)
     pad = (high - low) * share or max(abs(high) * share, 0.01)
-    return low - pad, high + pad
+    # No metric that is never negative gets an axis that is.
+    return (max(low - pad, 0.0) if low >= 0 else low - pad), high + pad
 
 
 def training_curves(log: Sequence[dict[str, Any]], metrics: Sequence[str]) -> list[Plot]:
     """The loss by step and the validation metrics by step; only what the log holds."""
-    steps = [line for line in log if line.get("kind") == STEP and "loss" in line]
+    steps = [line for line in log if line.get("kind") == STEP and is_number(line.get("loss"))]
     evals = [line for line in log if line.get("kind") == EVAL]
     plots = [_loss(steps)] if steps else []
-    names = [at_cutoff(m) for m in metrics if any(at_cutoff(m) in line for line in evals)]
+    names = [at_cutoff(m) for m in metrics if any(is_number(line.get(at_cutoff(m))) for line in evals)]
     return [*plots, _validation(evals, names)] if names else plots
 
 
@@ -195,7 +216,7 @@ def _validation(evals: Sequence[dict[str, Any]], names: Sequence[str]) -> Plot:
     told = []
     with canvas("validation", height=3.2) as (axes, drawn):
         for i, name in enumerate(names):
-            lines = [line for line in evals if name in line]
+            lines = [line for line in evals if is_number(line.get(name))]
             at = np.asarray([line["step"] for line in lines])
             values = np.asarray([line[name] for line in lines], dtype=float)
             axes.plot(at, values, marker=marker(i), markersize=5, color=colour(i), label=name)
