@@ -68,13 +68,13 @@ def save_weights(network: SequentialNetwork, folder: Path) -> None:
     from safetensors.torch import save_file
 
     if distributed.is_main():
-        if folder.exists():
-            shutil.rmtree(folder)
         with atomic_path(folder) as temporary:
             temporary.mkdir(parents=True)
             save_file(trained_state(network), temporary / WEIGHTS)
             for name, adapter in network.adapters().items():
                 adapter.save_pretrained(str(temporary / name), save_embedding_layers=False)
+            if folder.exists():
+                shutil.rmtree(folder)
     distributed.barrier()
 
 
