@@ -49,10 +49,7 @@ VARIANTS: dict[str, list[str]] = {
 }
 PROTOCOLS: dict[str, tuple[list[str], list[str]]] = {
     "last5": ([], list(VARIANTS)),
-    "last1": (
-        ["data.split.n_last=1"],
-        ["sasrec-id", "sasrec-text-image-gated", "sasrec-id-text-image", "llm-lora-id-text-image"],
-    ),
+    "last1": (["data.split.n_last=1"], list(VARIANTS)),
     # Without a least number of clicks for films, some are clicked for the first time in the test part.
     "last5-all-films": (
         ["data.cleaning.k_items=1"],

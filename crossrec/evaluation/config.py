@@ -44,7 +44,7 @@ class EvaluationConfig(Config):
             most clicked items with ``1 - tail_share`` of all training clicks; all others are the tail
             (Abdollahpouri et al. 2019).
         short_history: a history of at most so many clicks is short.
-        batch: queries ranked at a time; memory grows with ``batch * N``.
+        batch: most queries handed to a recommender at a time; it bounds its own memory.
     """
 
     ks: tuple[int, ...] = (10,)
@@ -54,7 +54,7 @@ class EvaluationConfig(Config):
     exclude_seen: bool = True
     tail_share: float = Field(default=0.2, ge=0, le=1)
     short_history: int = Field(default=5, ge=0)
-    batch: int = Field(default=256, ge=1)
+    batch: int = Field(default=65_536, ge=1)
 
     @field_validator("ks")
     @classmethod

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 
 from crossrec.data.splits import Queries, Split
 from crossrec.runtime import distributed
 from crossrec.types import Recommender, TopK
+
+CLICKS = 4_000_000
+"""Clicks of histories that are held at a time: 64 MB with their times."""
 
 
 def rank_queries(
@@ -15,9 +20,12 @@ def rank_queries(
     queries: Queries,
     k: int,
     exclude_seen: bool = True,
-    batch: int = 256,
+    batch: int = 65_536,
 ) -> TopK:
     """Ranks the full catalogue for every query; each process takes its share, all get all lists.
+
+    A recommender is handed many histories at once, so that it can read those of one length together;
+    they hold at most ``CLICKS`` clicks (or are a single history).
 
     Args:
         recommender: fitted; the same on every process.
@@ -25,7 +33,7 @@ def rank_queries(
         queries: Q queries; the same on every process.
         k: length of the lists.
         exclude_seen: whether items of a query's history may not appear.
-        batch: queries ranked at a time.
+        batch: most queries handed over at a time.
 
     Returns:
         (Q, k) lists in the order of the queries, the same on every process.
@@ -35,8 +43,7 @@ def rank_queries(
     """
     share = distributed.shard(len(queries))
     ids, scores = [np.zeros((0, k), np.int64)], [np.zeros((0, k), np.float32)]
-    for start in range(share.start, share.stop, batch):
-        rows = slice(start, min(start + batch, share.stop))
+    for rows in _blocks(np.asarray(queries.ends[share]), share.start, batch):
         histories = split.clicks.take(queries.users[rows], queries.ends[rows])
         lists = recommender.recommend(histories, k, histories if exclude_seen else None)
         if lists.ids.shape != (len(histories), k) or lists.scores.shape != lists.ids.shape:
@@ -47,3 +54,15 @@ def rank_queries(
         ids.append(lists.ids)
         scores.append(lists.scores)
     return TopK(distributed.gather_rows(np.concatenate(ids)), distributed.gather_rows(np.concatenate(scores)))
+
+
+def _blocks(lengths: np.ndarray, first: int, batch: int) -> Iterator[slice]:
+    """Cuts rows, numbered from ``first``, into runs of at most ``batch`` rows and ``CLICKS`` clicks."""
+    clicks = np.cumsum(lengths)
+    start = 0
+    while start < len(lengths):
+        done = clicks[start - 1] if start else 0
+        fitting = int(np.searchsorted(clicks, done + CLICKS, side="right"))
+        stop = min(max(fitting, start + 1), start + batch)
+        yield slice(first + start, first + stop)
+        start = stop

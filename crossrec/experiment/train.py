@@ -15,12 +15,11 @@ from crossrec.experiment.evaluate import evaluate_run
 from crossrec.experiment.rivals import validation_metrics
 from crossrec.experiment.run_folder import check_run, open_run
 from crossrec.experiment.tables import show, show_account
-from crossrec.model.network import SequentialNetwork
 from crossrec.model.recommender import NeuralRecommender
 from crossrec.runtime import distributed
 from crossrec.runtime.files import write_text
 from crossrec.training.parallel import build_accelerator
-from crossrec.training.task import NextItemTask
+from crossrec.training.task import ClickTask
 from crossrec.training.tracking import start_tracker
 from crossrec.training.trainer import Trainer, TrainingOutcome
 from crossrec.training.windows import WindowBatches
@@ -46,24 +45,27 @@ def run_training(config: ExperimentConfig) -> None:
     distributed.barrier()
 
     def fit(recommender: NeuralRecommender, train: Sequences) -> None:
-        trainer = _trainer(setting, network, recommender, train, accelerator)
-        show_plan(setting, trainer)
         start_tracker(accelerator, config.trainer, config.name, config.model_dump(mode="json"))
-        show_outcome(trainer.fit(), config)
+        show_outcome(train_network(setting, recommender, train, accelerator), config)
 
     recommender = NeuralRecommender(network, fitter=fit, name=describe_model(config))
     recommender.fit(setting.data.split.train)
     evaluate_run(setting, recommender, "test")
 
 
+def train_network(
+    setting: Setting, recommender: NeuralRecommender, train: Sequences, accelerator: Accelerator
+) -> TrainingOutcome:
+    """Trains the recommender's network in place, watched on validation; prints the plan first."""
+    trainer = _trainer(setting, recommender, train, accelerator)
+    show_plan(setting, trainer)
+    return trainer.fit()
+
+
 def _trainer(
-    setting: Setting,
-    network: SequentialNetwork,
-    recommender: NeuralRecommender,
-    train: Sequences,
-    accelerator: Accelerator,
+    setting: Setting, recommender: NeuralRecommender, train: Sequences, accelerator: Accelerator
 ) -> Trainer:
-    config = setting.config
+    config, network = setting.config, recommender.network
     counts = setting.data.split.train_counts
     everything = config.trainer.negatives_from == "catalogue"
     train_items = torch.arange(len(counts)) if everything else torch.from_numpy(counts.nonzero()[0])
@@ -73,6 +75,7 @@ def _trainer(
         batch_size=config.trainer.batch_size,
         overlap=config.trainer.window_overlap,
         seed=config.seed,
+        masked=network.sequence.mask_share is not None,
     )
 
     def validate() -> dict[str, float]:
@@ -80,7 +83,7 @@ def _trainer(
         return validation_metrics(setting, recommender)
 
     return Trainer(
-        NextItemTask(network, config.objective.build(counts[train_items.numpy()]), train_items),
+        ClickTask(network, config.objective.build(counts[train_items.numpy()]), train_items),
         batches,
         config.trainer,
         accelerator=accelerator,

@@ -7,6 +7,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from crossrec.fusion.base import Fusion
+from crossrec.runtime.dropout import Dropout
 
 
 class AttentionFusion(Fusion):
@@ -45,9 +46,9 @@ class _Block(nn.Module):
         self.out = nn.Linear(width, width)
         self.norm_feedforward = nn.LayerNorm(width)
         self.feedforward = nn.Sequential(
-            nn.Linear(width, 2 * width), nn.GELU(), nn.Dropout(dropout), nn.Linear(2 * width, width)
+            nn.Linear(width, 2 * width), nn.GELU(), Dropout(dropout), nn.Linear(2 * width, width)
         )
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
 
     def forward(self, tokens: Tensor, visible: Tensor) -> Tensor:
         batch, count, width = tokens.shape

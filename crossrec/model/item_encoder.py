@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from crossrec.fusion.base import Fusion
 from crossrec.model.modalities import ItemId, Modality
+from crossrec.runtime.dropout import Dropout
 
 
 class ItemEncoder(nn.Module):
@@ -33,7 +34,7 @@ class ItemEncoder(nn.Module):
         self.modalities = nn.ModuleDict(modalities)
         self.project = nn.ModuleDict({name: _projection(m, width) for name, m in modalities.items()})
         self.fusion = fusion
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
         self.modality_dropout = modality_dropout
 
     def forward(self, items_K: Tensor) -> Tensor:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Literal
 
 import torch
@@ -10,7 +11,7 @@ from torch.nn import functional as F
 
 from crossrec.model.item_encoder import ItemEncoder
 from crossrec.model.modalities import TrainedEncoder
-from crossrec.sequence.base import SequenceModel
+from crossrec.sequence.base import History, SequenceModel
 
 if TYPE_CHECKING:
     from peft import PeftModel
@@ -62,15 +63,26 @@ class SequentialNetwork(nn.Module):
             return F.normalize(hidden.float(), dim=-1) / self.temperature
         return hidden * hidden.shape[-1] ** -0.5
 
-    def hidden(self, vectors_BLD: Tensor) -> Tensor:
-        """(B, L, D) hidden states of right-padded histories."""
-        scale = vectors_BLD.shape[-1] ** 0.5 if self.normalise else 1.0
-        # Sequence models expect entries of about unit size, unit vectors have D times less.
-        return self.sequence(vectors_BLD * scale)
+    @property
+    def history_length(self) -> int:
+        """Clicks that a query is made from: a bidirectional model keeps one place for its guess."""
+        return self.sequence.max_length - (self.sequence.mask_share is not None)
 
-    def forward(self, vectors_BLD: Tensor, lengths_B: Tensor) -> Tensor:
-        """(B, D) queries at the last real position; zeros for an empty history."""
-        last_B = (lengths_B - 1).clamp(min=0)
-        hidden_BLD = self.hidden(vectors_BLD)
-        hidden_BD = hidden_BLD[torch.arange(len(last_B), device=last_B.device), last_B]
-        return self.queries(hidden_BD) * (lengths_B > 0).unsqueeze(1)
+    def hidden(self, history: History) -> Tensor:
+        """(B, L, D) hidden states."""
+        scale = history.vectors_BLD.shape[-1] ** 0.5 if self.normalise else 1.0
+        # Sequence models expect entries of about unit size, unit vectors have D times less.
+        return self.sequence(replace(history, vectors_BLD=history.vectors_BLD * scale))
+
+    def forward(self, history: History) -> Tensor:
+        """(B, D) queries for the click after each history of at most ``history_length`` clicks.
+
+        A row of length 0 gives zeros.
+        """
+        known_B = history.lengths_B > 0
+        history = replace(history, lengths_B=history.lengths_B.clamp(min=1))
+        if self.sequence.mask_share is not None:
+            history = history.ask_next()
+        rows_B = torch.arange(len(known_B), device=known_B.device)
+        hidden_BD = self.hidden(history)[rows_B, history.lengths_B - 1]
+        return self.queries(hidden_BD) * known_B.unsqueeze(1)

@@ -11,10 +11,16 @@ from torch import Tensor
 
 from crossrec.model.network import SequentialNetwork
 from crossrec.runtime import distributed
-from crossrec.runtime.ranking import recommend_by_score
+from crossrec.runtime.ranking import rank_by_vectors
+from crossrec.sequence.base import History
 from crossrec.types import Sequences, TopK
 
 ENCODE_CHUNK = 4096
+
+POSITIONS = {"cpu": 4_096}
+"""Positions that the sequence model reads at a time (16,384 on other devices), so short histories go by
+the hundred. On a CPU activations should stay in the cache: with 4,096 one core took 22 µs a history of
+Beauty's lengths, with 16,384 it took 34."""
 
 
 class NeuralRecommender:
@@ -84,31 +90,52 @@ class NeuralRecommender:
         return np.zeros((0, width), np.float32)
 
     @torch.no_grad()
-    def score(self, histories: Sequences, candidates: np.ndarray | None = None) -> Tensor:
-        """(B, N) float32 scores, or (B, K) for candidates; all zero after an empty history."""
+    def queries(self, histories: Sequences) -> Tensor:
+        """What histories ask for: the dot product with :meth:`item_vectors` is the score.
+
+        Histories of about the same length are read together, so that little is padding.
+
+        Returns:
+            (B, D) float32; zeros for an empty history.
+        """
         vectors_ND = self.item_vectors()
         self.network.eval()
-        recent = histories.tail(self.network.sequence.max_length)
-        items_BL, lengths_B = pad(recent)
-        queries_BD = self.network(vectors_ND[items_BL.to(self.device)], lengths_B.to(self.device)).float()
+        recent = histories.tail(self.network.history_length)
+        order = np.argsort(-recent.lengths, kind="stable")
+        queries_BD = vectors_ND.new_empty(len(histories), vectors_ND.shape[1])
+        positions = POSITIONS.get(self.device.type, 16_384)
+        start = 0
+        while start < len(order):
+            longest = max(int(recent.lengths[order[start]]), 1)
+            rows = order[start : start + max(positions // longest, 1)]
+            history = self._history(recent.take(rows), vectors_ND)
+            queries_BD[torch.from_numpy(rows).to(self.device)] = self.network(history).float()
+            start += len(rows)
+        return queries_BD
+
+    def _history(self, sequences: Sequences, vectors_ND: Tensor) -> History:
+        vectors_BLD = vectors_ND[pad(sequences.items, sequences.lengths).to(self.device)]
+        times_BL = None
+        if self.network.sequence.reads_times and sequences.times is not None:
+            times_BL = pad(sequences.times, sequences.lengths).to(self.device)
+        return History(vectors_BLD, torch.from_numpy(sequences.lengths).to(self.device), times_BL)
+
+    @torch.no_grad()
+    def score(self, histories: Sequences, candidates: np.ndarray | None = None) -> Tensor:
+        """(B, N) float32 scores, or (B, K) for candidates; all zero after an empty history."""
+        queries_BD, vectors_ND = self.queries(histories), self.item_vectors()
         if candidates is None:
             return queries_BD @ vectors_ND.T
         chosen_BKD = vectors_ND[torch.from_numpy(candidates).to(self.device)]
         return torch.einsum("bd,bkd->bk", queries_BD, chosen_BKD)
 
     def recommend(self, histories: Sequences, k: int, exclude: Sequences | None = None) -> TopK:
-        """The best k items for each history; neighbours in length are scored together."""
-        order = np.argsort(histories.lengths, kind="stable")
-        ranked = recommend_by_score(
-            self, histories.take(order), k, None if exclude is None else exclude.take(order)
-        )
-        back = np.argsort(order, kind="stable")
-        return TopK(ranked.ids[back], ranked.scores[back])
+        """The best k items for each history, in memory bounded by ``B * (D + k)``, whatever N."""
+        return rank_by_vectors(self.queries(histories), self.item_vectors(), k, exclude)
 
 
-def pad(sequences: Sequences) -> tuple[Tensor, Tensor]:
-    """Right-padded (B, L) int64 items (0 in padded places, L at least 1) and (B,) lengths."""
-    lengths = sequences.lengths
-    items_BL = np.zeros((len(sequences), max(int(lengths.max(initial=0)), 1)), np.int64)
-    items_BL[np.arange(items_BL.shape[1]) < lengths[:, None]] = sequences.items
-    return torch.from_numpy(items_BL), torch.from_numpy(lengths)
+def pad(values_T: np.ndarray, lengths_B: np.ndarray) -> Tensor:
+    """The values of B rows as right-padded (B, L) int64, 0 in padded places, L at least 1."""
+    padded_BL = np.zeros((len(lengths_B), max(int(lengths_B.max(initial=0)), 1)), np.int64)
+    padded_BL[np.arange(padded_BL.shape[1]) < lengths_B[:, None]] = values_T
+    return torch.from_numpy(padded_BL)

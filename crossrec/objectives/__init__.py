@@ -1,5 +1,19 @@
 """Training objectives: losses of next-item prediction from hidden states and item vectors."""
 
-from crossrec.objectives.config import FullSoftmaxConfig, ObjectiveConfig, SampledSoftmaxConfig
+from crossrec.objectives.config import (
+    BCEConfig,
+    BPRConfig,
+    FullSoftmaxConfig,
+    GBCEConfig,
+    ObjectiveConfig,
+    SampledSoftmaxConfig,
+)
 
-__all__ = ["FullSoftmaxConfig", "ObjectiveConfig", "SampledSoftmaxConfig"]
+__all__ = [
+    "BCEConfig",
+    "BPRConfig",
+    "FullSoftmaxConfig",
+    "GBCEConfig",
+    "ObjectiveConfig",
+    "SampledSoftmaxConfig",
+]

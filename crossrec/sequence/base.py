@@ -2,31 +2,76 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 if TYPE_CHECKING:
     from peft import PeftModel
 
 
-class SequenceModel(nn.Module):
-    """Turns item vectors of a history into hidden states, causally.
+@dataclass(frozen=True)
+class History:
+    """What a sequence model reads: clicked items of B users, oldest first, padded on the right.
 
-    Histories are padded on the right, so a causal model never sees padding from a real position and
-    needs no mask; hidden states at padded positions are meaningless.
+    Args:
+        vectors_BLD: item vectors; anything in padded places.
+        lengths_B: int64 real clicks in each row, at least 1.
+        times_BL: int64 seconds; None where times are not known.
+        masked_BL: bool, clicks whose item is hidden and to be guessed; None where all are shown. Only
+            bidirectional models take it.
+    """
+
+    vectors_BLD: Tensor
+    lengths_B: Tensor
+    times_BL: Tensor | None = None
+    masked_BL: Tensor | None = None
+
+    def real(self) -> Tensor:
+        """(B, L) bool, False in padded places."""
+        steps_L = torch.arange(self.vectors_BLD.shape[1], device=self.vectors_BLD.device)
+        return steps_L < self.lengths_B[:, None]
+
+    def ask_next(self) -> History:
+        """The history with one masked click after each row's last, at the last one's time."""
+        rows_B = torch.arange(len(self.lengths_B), device=self.lengths_B.device)
+        masked_BL = torch.zeros(
+            len(rows_B), self.vectors_BLD.shape[1] + 1, dtype=torch.bool, device=rows_B.device
+        )
+        masked_BL[rows_B, self.lengths_B] = True
+        times_BL = None
+        if self.times_BL is not None:
+            times_BL = F.pad(self.times_BL, (0, 1))
+            times_BL[rows_B, self.lengths_B] = self.times_BL[rows_B, self.lengths_B - 1]
+        return History(F.pad(self.vectors_BLD, (0, 0, 0, 1)), self.lengths_B + 1, times_BL, masked_BL)
+
+
+class SequenceModel(nn.Module):
+    """Turns the item vectors of a history into hidden states.
+
+    A causal model's state at position l depends on clicks 0..l only; since padding stands on the right,
+    it needs no mask. A bidirectional one sees the whole row, learns by guessing masked clicks, and
+    must itself leave padding out. Hidden states at padded positions are meaningless.
 
     Attributes:
         max_length: clicks that the model sees at once.
+        mask_share: None for a causal model; for a bidirectional one the chance that training masks a
+            click.
+        reads_times: whether ``History.times_BL`` is wanted.
     """
 
     max_length: int
+    mask_share: float | None = None
+    reads_times: bool = False
 
-    def forward(self, vectors_BLD: Tensor) -> Tensor:
-        """Hidden states; position l depends on vectors 0..l only.
+    def forward(self, history: History) -> Tensor:
+        """Hidden states.
 
         Args:
-            vectors_BLD: (B, L, D) item vectors, oldest first, L <= max_length.
+            history: L <= max_length.
 
         Returns:
             (B, L, D), float32 or the autocast type.

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
+from crossrec.runtime.dropout import Dropout
 from crossrec.runtime.weights import causal_lm
-from crossrec.sequence.base import SequenceModel
+from crossrec.sequence.base import History, SequenceModel
 from crossrec.types import InputError
 
 if TYPE_CHECKING:
@@ -53,7 +54,7 @@ class LLMSequenceModel(SequenceModel):
         self.decoder = self._adapt(decoder, config, stack)
         self.into = nn.Linear(width, decoder_width)
         self.norm_in = nn.LayerNorm(decoder_width, elementwise_affine=False)
-        self.dropout = nn.Dropout(config.dropout)
+        self.dropout = Dropout(config.dropout)
         self.out = nn.Linear(decoder_width, width)
         nn.init.orthogonal_(self.into.weight)
         self.norm = nn.LayerNorm(width)
@@ -77,8 +78,9 @@ class LLMSequenceModel(SequenceModel):
             warnings.filterwarnings("ignore", category=FutureWarning, message=".*is_gradient_checkpointing.*")
             return get_peft_model(decoder, lora)
 
-    def forward(self, vectors_BLD: Tensor) -> Tensor:
+    def forward(self, history: History) -> Tensor:
         """Hidden states (B, L, D); the prompt's own positions are cut off."""
+        vectors_BLD = history.vectors_BLD
         tokens = self.norm_in(self.into(vectors_BLD)) * (self.token_size / self.into.out_features**0.5)
         tokens = self.dropout(tokens)
         prompt = self.prompt.to(tokens.dtype).expand(len(tokens), -1, -1)

@@ -2,11 +2,21 @@
 
 from __future__ import annotations
 
-import torch
-from torch import Tensor, nn
-from torch.nn import functional as F
+from typing import TYPE_CHECKING
 
-from crossrec.sequence.base import SequenceModel
+from torch import Tensor, nn
+
+from crossrec.runtime.dropout import Dropout
+from crossrec.sequence.base import History, SequenceModel
+from crossrec.sequence.parts.attention import Attention, head_width
+from crossrec.sequence.parts.click_dropout import ClickDropout
+from crossrec.sequence.parts.feedforward import feed_forward
+from crossrec.sequence.parts.norm import make_norm
+from crossrec.sequence.parts.positions import Rotary, learned_positions
+from crossrec.sequence.parts.times import TimeGaps, required_times
+
+if TYPE_CHECKING:
+    from crossrec.sequence.config import CausalTransformerConfig
 
 
 class SASRec(SequenceModel):
@@ -14,45 +24,38 @@ class SASRec(SequenceModel):
 
     Source: Kang and McAuley 2018, Self-Attentive Sequential Recommendation, section III: each
     sub-layer is x + Dropout(g(LayerNorm(x))), point-wise feed-forward with ReLU. Positions are
-    counted from the start of the (right-padded) window.
+    counted from the start of the (right-padded) window. Rotary positions, other norms and activations,
+    dropout of clicks and time gaps are not the paper's, nor are they on by default.
 
     Args:
+        config: sizes, rates and choice of parts.
         width: D of item vectors and hidden states.
-        max_length: longest window.
-        layers: blocks of attention and feed-forward.
-        heads: attention heads; must divide the width.
-        feedforward: inner width of the feed-forward part as a multiple of D (1 in the paper).
-        dropout: rate on the input and in both sub-layers.
-        attention_dropout: rate on attention weights (the paper's is ``dropout``).
-        positions: whether learned position embeddings are added.
     """
 
-    def __init__(
-        self,
-        width: int,
-        *,
-        max_length: int,
-        layers: int,
-        heads: int,
-        feedforward: float,
-        dropout: float,
-        attention_dropout: float,
-        positions: bool,
-    ) -> None:
+    def __init__(self, config: CausalTransformerConfig, width: int) -> None:
         super().__init__()
-        if width % heads:
-            raise ValueError(f"sequence.heads={heads} does not divide the item width {width}")
-        self.max_length = max_length
-        self.positions = nn.Parameter(torch.randn(max_length, width) * 0.02) if positions else None
-        self.dropout = nn.Dropout(dropout)
-        self.blocks = nn.ModuleList(
-            [_Block(width, heads, feedforward, dropout, attention_dropout) for _ in range(layers)]
-        )
-        self.norm = nn.LayerNorm(width)
+        self.max_length = config.max_length
+        self.reads_times = config.time_gaps
+        learned = config.positions == "learned"
+        self.positions = learned_positions(config.max_length, width) if learned else None
+        self.dropout = Dropout(config.dropout)
+        rotary = None
+        if config.positions == "rotary":
+            rotary = Rotary(head_width(width, config.heads), config.max_length)
+        self.blocks = nn.ModuleList([self.make_block(config, width, rotary) for _ in range(config.layers)])
+        self.norm = make_norm(config.norm, width)
+        self.click_dropout = ClickDropout(config.click_dropout)
+        self.time_gaps = TimeGaps(width) if config.time_gaps else None
 
-    def forward(self, vectors_BLD: Tensor) -> Tensor:
+    def make_block(self, config: CausalTransformerConfig, width: int, rotary: Rotary | None) -> nn.Module:
+        """One layer, from (B, L, D) to (B, L, D)."""
+        return PreNormBlock(config, width, rotary)
+
+    def forward(self, history: History) -> Tensor:
         """Hidden states (B, L, D)."""
-        hidden = vectors_BLD
+        hidden = self.click_dropout(history.vectors_BLD)
+        if self.time_gaps is not None:
+            hidden = hidden + self.time_gaps(required_times(history, "time_gaps")).to(hidden.dtype)
         if self.positions is not None:
             hidden = hidden + self.positions[: hidden.shape[1]].to(hidden.dtype)
         hidden = self.dropout(hidden)
@@ -61,29 +64,37 @@ class SASRec(SequenceModel):
         return self.norm(hidden)
 
 
-class _Block(nn.Module):
-    def __init__(
-        self, width: int, heads: int, feedforward: float, dropout: float, attention_dropout: float
-    ) -> None:
+class PreNormBlock(nn.Module):
+    """Causal attention and a feed-forward part, each x + Dropout(g(Norm(x))).
+
+    Args:
+        config: sizes, rates and choice of parts.
+        width: D.
+        rotary: turns queries and keys; None where positions are learned or left out.
+    """
+
+    def __init__(self, config: CausalTransformerConfig, width: int, rotary: Rotary | None) -> None:
         super().__init__()
-        self.heads = heads
-        self.attention_dropout = attention_dropout
-        self.norm_attention = nn.LayerNorm(width)
+        self.attention = Attention(
+            width, config.heads, causal=True, dropout=config.attention_dropout, rotary=rotary
+        )
+        self.norm_attention = make_norm(config.norm, width)
         self.qkv = nn.Linear(width, 3 * width)
         self.out = nn.Linear(width, width)
-        self.norm_feedforward = nn.LayerNorm(width)
-        inner = int(width * feedforward)
-        self.feedforward = nn.Sequential(
-            nn.Linear(width, inner), nn.ReLU(), nn.Dropout(dropout), nn.Linear(inner, width)
-        )
-        self.dropout = nn.Dropout(dropout)
+        self.norm_feedforward = make_norm(config.norm, width)
+        inner = int(width * config.feedforward)
+        self.feedforward = feed_forward(config.activation, width, inner, config.dropout)
+        self.dropout = Dropout(config.dropout)
+
+    def attended(self, hidden_BLD: Tensor) -> Tensor:
+        """What attention adds to (B, L, D)."""
+        return self.dropout(self.out(self.attention(self.qkv(self.norm_attention(hidden_BLD)))))
+
+    def fed(self, hidden_BLD: Tensor) -> Tensor:
+        """What the feed-forward part adds to (B, L, D)."""
+        return self.dropout(self.feedforward(self.norm_feedforward(hidden_BLD)))
 
     def forward(self, hidden_BLD: Tensor) -> Tensor:
-        batch, length, width = hidden_BLD.shape
-        qkv = self.qkv(self.norm_attention(hidden_BLD))
-        query, key, value = qkv.view(batch, length, 3, self.heads, width // self.heads).permute(2, 0, 3, 1, 4)
-        mixed = F.scaled_dot_product_attention(
-            query, key, value, dropout_p=self.attention_dropout if self.training else 0.0, is_causal=True
-        )
-        hidden = hidden_BLD + self.dropout(self.out(mixed.transpose(1, 2).reshape(batch, length, width)))
-        return hidden + self.dropout(self.feedforward(self.norm_feedforward(hidden)))
+        """(B, L, D) to (B, L, D)."""
+        hidden = hidden_BLD + self.attended(hidden_BLD)
+        return hidden + self.fed(hidden)

@@ -18,7 +18,7 @@ from crossrec.training.checkpoint import WEIGHTS, Checkpoints, Progress, load_tr
 from crossrec.training.config import TrainerConfig
 from crossrec.training.optimiser import build_optimiser, rate_factor
 from crossrec.training.parallel import parallelise
-from crossrec.training.task import NextItemTask
+from crossrec.training.task import ClickTask
 from crossrec.training.tracking import ProgressBar, RunLog, progress_bar
 from crossrec.training.windows import WindowBatches, Windows
 
@@ -61,7 +61,7 @@ class Trainer:
 
     def __init__(
         self,
-        task: NextItemTask,
+        task: ClickTask,
         batches: WindowBatches,
         config: TrainerConfig,
         *,
@@ -131,7 +131,7 @@ class Trainer:
         factor = rate_factor(share_done, self.config)
         for group, base in zip(self.optimiser.param_groups, self._base_rates, strict=True):
             group["lr"] = base * factor
-        negatives = self.task.sample_negatives(hash((self.seed, step)) % 2**63)
+        negatives = self.task.sample_negatives(hash((self.seed, step)) % 2**63, self.batches.targets(windows))
         world = distributed.world_size()
         parts = list(
             self.batches.parts(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -17,7 +17,7 @@ POOL = 32
 
 @dataclass(frozen=True)
 class Windows:
-    """Slices of histories: inputs ``items[start:end]``; targets are the clicks after each input.
+    """Slices of histories: inputs ``items[start:end]``, targets the clicks after them or they themselves.
 
     Args:
         starts, ends: (W,) positions in the sequences' flat item array.
@@ -36,9 +36,14 @@ class Windows:
         return Windows(self.starts[rows], self.ends[rows], self.first_targets[rows])
 
     @property
+    def target_counts(self) -> np.ndarray:
+        """(W,) clicks to be predicted in each window."""
+        return self.ends - self.first_targets
+
+    @property
     def n_targets(self) -> int:
         """Clicks to be predicted."""
-        return int((self.ends - self.first_targets).sum())
+        return int(self.target_counts.sum())
 
 
 @dataclass(frozen=True)
@@ -47,23 +52,46 @@ class Batch:
 
     Args:
         items_BL: (B, L) int64, right-padded with 0.
+        lengths_B: (B,) int64.
         positions_T: (T,) flat indices into B * L that have a target.
         targets_T: (T,) int64.
+        places_T: (T,) where each target stands among those of the whole step.
+        times_BL: (B, L) int64 seconds; None where not known.
     """
 
     items_BL: Tensor
+    lengths_B: Tensor
     positions_T: Tensor
     targets_T: Tensor
+    places_T: Tensor
+    times_BL: Tensor | None = None
 
     def to(self, device: torch.device) -> Batch:
         """The batch on a device."""
-        return Batch(self.items_BL.to(device), self.positions_T.to(device), self.targets_T.to(device))
+        return Batch(
+            self.items_BL.to(device),
+            self.lengths_B.to(device),
+            self.positions_T.to(device),
+            self.targets_T.to(device),
+            self.places_T.to(device),
+            None if self.times_BL is None else self.times_BL.to(device),
+        )
+
+    def only(self, chosen_T: Tensor) -> Batch:
+        """The batch with some of its targets."""
+        return replace(
+            self,
+            positions_T=self.positions_T[chosen_T],
+            targets_T=self.targets_T[chosen_T],
+            places_T=self.places_T[chosen_T],
+        )
 
 
 class WindowBatches:
     """Deals out windows of training sequences, a new order and new cuts each epoch.
 
-    Every click but a user's first is a target exactly once an epoch. Long histories are cut into
+    Every click that has another before it (beside it, where clicks are masked) is a target exactly once an
+    epoch. Long histories are cut into
     windows of ``max_length`` inputs that overlap, cut at another place each epoch. Everything
     depends on (seed, epoch) alone, so a resumed run continues with the very same batches.
 
@@ -73,17 +101,29 @@ class WindowBatches:
         batch_size: windows in a step, over all processes.
         overlap: share of a window that only gives context to the rest of it.
         seed: of the order.
+        masked: whether targets are the inputs themselves, for a model that guesses masked clicks; else
+            each target is the click after its input.
     """
 
     def __init__(
-        self, sequences: Sequences, *, max_length: int, batch_size: int, overlap: float, seed: int
+        self,
+        sequences: Sequences,
+        *,
+        max_length: int,
+        batch_size: int,
+        overlap: float,
+        seed: int,
+        masked: bool = False,
     ) -> None:
         self.sequences = sequences
         self.max_length = max_length
         self.batch_size = batch_size
         self.stride = max(1, round(max_length * (1 - overlap)))
         self.seed = seed
-        self.n_targets = int(np.maximum(sequences.lengths - 1, 0).sum())
+        self.shift = 0 if masked else 1
+        lengths = sequences.lengths
+        self._inputs = np.where(lengths > 1, lengths - self.shift, 0)
+        self.n_targets = int(self._inputs.sum())
         if self.n_targets == 0:
             raise ValueError("no user has two training clicks: there is nothing to predict")
         self.mean_targets = self.n_targets / len(self.epoch(0))
@@ -106,7 +146,7 @@ class WindowBatches:
 
     def _cut(self, generator: np.random.Generator) -> Windows:
         begins = np.asarray(self.sequences.offsets[:-1])
-        inputs = np.maximum(self.sequences.lengths - 1, 0)
+        inputs = self._inputs
         phase = generator.integers(0, self.stride, len(inputs))
         first_end = np.minimum(inputs, self.max_length - np.where(inputs > self.max_length, phase, 0))
         count = (inputs > 0) + -(-(inputs - first_end) // self.stride)
@@ -117,23 +157,40 @@ class WindowBatches:
         starts = np.maximum(ends - self.max_length, 0)
         return Windows(begins[user] + starts, begins[user] + ends, begins[user] + first_targets)
 
-    def collate(self, windows: Windows) -> Batch:
-        """Padded tensors of some windows (none gives a batch of one click without targets)."""
+    def targets(self, step: Windows) -> np.ndarray:
+        """(G,) int64 items to be predicted in a step, over all processes, in the order of its windows."""
+        counts = step.target_counts
+        ends = np.cumsum(counts)
+        at = np.repeat(step.first_targets - ends + counts, counts) + np.arange(counts.sum())
+        return self.sequences.items[at + self.shift].astype(np.int64)
+
+    def collate(self, step: Windows, rows: np.ndarray | None = None) -> Batch:
+        """Padded tensors of some rows of a step (all when None; none gives one click without targets)."""
+        rows = np.arange(len(step)) if rows is None else rows
+        windows = step.take(rows)
         lengths = windows.ends - windows.starts
-        length = int(lengths.max(initial=1))
-        steps = np.arange(length)
+        steps = np.arange(int(lengths.max(initial=1)))
         at_BL = windows.starts[:, None] + steps
         real_BL = steps < lengths[:, None]
-        items_BL = np.zeros((max(len(windows), 1), length), np.int64)
-        items_BL[: len(windows)][real_BL] = self.sequences.items[at_BL[real_BL]]
         wanted_BL = real_BL & (at_BL >= windows.first_targets[:, None])
-        targets_T = self.sequences.items[at_BL[wanted_BL] + 1].astype(np.int64)
-        positions_T = np.flatnonzero(wanted_BL)
-        return Batch(torch.from_numpy(items_BL), torch.from_numpy(positions_T), torch.from_numpy(targets_T))
+        before = np.cumsum(step.target_counts) - step.target_counts
+        places_BL = before[rows][:, None] + at_BL - windows.first_targets[:, None]
+        times = self.sequences.times
+        return Batch(
+            items_BL=self._padded(self.sequences.items, at_BL, real_BL),
+            lengths_B=torch.from_numpy(lengths if len(rows) else np.ones(1, np.int64)),
+            positions_T=torch.from_numpy(np.flatnonzero(wanted_BL)),
+            targets_T=torch.from_numpy(self.sequences.items[at_BL[wanted_BL] + self.shift].astype(np.int64)),
+            places_T=torch.from_numpy(places_BL[wanted_BL]),
+            times_BL=None if times is None else self._padded(times, at_BL, real_BL),
+        )
+
+    def _padded(self, values: np.ndarray, at_BL: np.ndarray, real_BL: np.ndarray) -> Tensor:
+        padded_BL = np.zeros((max(len(at_BL), 1), at_BL.shape[1]), np.int64)
+        padded_BL[: len(at_BL)][real_BL] = values[at_BL[real_BL]]
+        return torch.from_numpy(padded_BL)
 
     def parts(self, step: Windows, *, rank: int, world: int, accumulation: int) -> Iterator[Batch]:
         """This process's share of a global batch, in ``accumulation`` parts."""
         for part in range(accumulation):
-            yield self.collate(
-                step.take(np.arange(rank * accumulation + part, len(step), world * accumulation))
-            )
+            yield self.collate(step, np.arange(rank * accumulation + part, len(step), world * accumulation))

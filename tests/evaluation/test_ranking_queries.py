@@ -75,6 +75,36 @@ def test_batches_do_not_show() -> None:
     np.testing.assert_array_equal(whole.scores, single.scores)
 
 
+class Recording(Fixed):
+    """Remembers the clicks of each block of histories."""
+
+    def __init__(self) -> None:
+        super().__init__([0] * N_ITEMS)
+        self.blocks: list[list[int]] = []
+
+    def recommend(self, histories: Sequences, k: int, exclude: Sequences | None = None) -> TopK:
+        self.blocks.append(histories.lengths.tolist())
+        return super().recommend(histories, k, exclude)
+
+
+@pytest.mark.parametrize(
+    ("clicks", "blocks"),
+    [
+        (100, [[2, 3, 4, 0]]),
+        (5, [[2, 3], [4, 0]]),
+        # A history that is too long on its own is still ranked.
+        (3, [[2], [3], [4], [0]]),
+    ],
+)
+def test_blocks_are_bounded_in_clicks(
+    monkeypatch: pytest.MonkeyPatch, clicks: int, blocks: list[list[int]]
+) -> None:
+    monkeypatch.setattr("crossrec.evaluation.ranking.CLICKS", clicks)
+    recommender = Recording()
+    rank_queries(recommender, split(), split().test, 2)
+    assert recommender.blocks == blocks
+
+
 def test_no_queries_give_no_lists() -> None:
     nobody = Queries(np.zeros(0, int), np.zeros(0, int), Sequences.from_lists([]))
     assert rank_queries(Fixed([0] * N_ITEMS), split(), nobody, 3).ids.shape == (0, 3)

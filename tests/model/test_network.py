@@ -122,6 +122,22 @@ def test_fit_without_a_fitter_is_an_error() -> None:
 
 
 def test_padding() -> None:
-    items, lengths = pad(Sequences.from_lists([[4, 5], [], [6]]))
-    assert items.tolist() == [[4, 5], [0, 0], [6, 0]]
-    assert lengths.tolist() == [2, 0, 1]
+    padded = pad(np.asarray([4, 5, 6]), np.asarray([2, 0, 1]))
+    assert padded.tolist() == [[4, 5], [0, 0], [6, 0]]
+    assert pad(np.zeros(0, np.int64), np.zeros(2, np.int64)).tolist() == [[0], [0]]
+
+
+def test_batches_by_length_do_not_show(monkeypatch: pytest.MonkeyPatch) -> None:
+    recommender = NeuralRecommender(network(features(0), features(1)))
+    rng = np.random.default_rng(0)
+    histories = Sequences.from_lists(rng.integers(0, N, rng.integers(0, 9)) for _ in range(50))
+    together = recommender.queries(histories)
+    shapes: list[torch.Size] = []
+    recommender.network.sequence.register_forward_pre_hook(
+        lambda _, inputs: shapes.append(inputs[0].vectors_BLD.shape)
+    )
+    monkeypatch.setattr("crossrec.model.recommender.POSITIONS", {"cpu": 20})
+    torch.testing.assert_close(recommender.queries(histories), together, rtol=1e-4, atol=1e-5)
+    assert max(rows * length for rows, length, _ in shapes) <= 20
+    assert len(shapes) > 5
+    assert recommender.queries(histories.take(np.zeros(0, int))).shape == (0, D)

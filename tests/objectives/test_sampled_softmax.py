@@ -12,10 +12,13 @@ from torch import Tensor
 
 from crossrec.config import Config, ConfigError, validate
 from crossrec.objectives import FullSoftmaxConfig, ObjectiveConfig, SampledSoftmaxConfig
-from crossrec.objectives.negatives import NegativeSampler
+from crossrec.objectives.negatives import WeightedDraws
+from crossrec.types import InputError
 
 T, N, D = 6, 20, 4
 COUNTS = np.arange(N) ** 2
+TARGETS = torch.repeat_interleave(torch.arange(N), torch.from_numpy(COUNTS))
+"""Every training click: a step whose targets are spread as the clicks are."""
 
 
 class Holder(Config):
@@ -29,11 +32,25 @@ def inputs() -> tuple[Tensor, Tensor, Tensor]:
     return queries, items, torch.randint(0, N, (T,), generator=generator)
 
 
+def drawn_from(distribution: str, negatives: int) -> SampledSoftmaxConfig:
+    name, _, rest = (
+        distribution.partition("_") if distribution.startswith("mixed") else (distribution, "", "")
+    )
+    mix = {"mix_with": rest} if rest else {}
+    return SampledSoftmaxConfig.model_validate({"distribution": name, "negatives": negatives, **mix})
+
+
 def losses(
-    config: SampledSoftmaxConfig, seed: int, items: Tensor, queries: Tensor, targets: Tensor
+    config: SampledSoftmaxConfig,
+    seed: int,
+    items: Tensor,
+    queries: Tensor,
+    targets: Tensor,
+    counts: np.ndarray = COUNTS,
 ) -> Tensor:
-    objective = config.build(COUNTS)
-    ids = objective.sample(torch.Generator().manual_seed(seed))
+    objective = config.build(counts)
+    clicks = torch.repeat_interleave(torch.arange(N), torch.from_numpy(counts))
+    ids = objective.sampler.sample(torch.Generator().manual_seed(seed), clicks)
     loss: Tensor = objective(queries, items[targets], items[ids], targets, ids)
     return loss
 
@@ -43,7 +60,7 @@ def test_matches_plain_arithmetic() -> None:
     queries, items, targets = inputs()
     config = SampledSoftmaxConfig(negatives=40, distribution="popularity")
     objective = config.build(COUNTS)
-    ids = objective.sample(torch.Generator().manual_seed(1))
+    ids = objective.sampler.sample(torch.Generator().manual_seed(1), TARGETS)
     assert any(int(t) in ids.tolist() for t in targets)
     q = (COUNTS + 1.0) ** 0.75 / ((COUNTS + 1.0) ** 0.75).sum()
     expected = []
@@ -81,17 +98,20 @@ def test_accidental_hits_get_no_weight_and_no_gradient(correct: bool) -> None:
     assert (gradient == 0).all()
 
 
-@pytest.mark.parametrize("distribution", ["uniform", "popularity", "mixed"])
+@pytest.mark.parametrize("distribution", ["uniform", "popularity", "in_batch", "mixed", "mixed_in_batch"])
 def test_denominator_is_unbiased_and_gradient_nears_the_full_softmax(distribution: str) -> None:
     """400 draws of 256 negatives: the mean gradient was within 0.025 of the full softmax's, whose
-    largest entry is 3.5 (uncorrected: 0.09 to 0.78 away), the mean denominator within 1.4 %."""
+    largest entry is 3.5 (uncorrected: 0.09 to 0.78 away), the mean denominator within 1.4 %.
+
+    In-batch negatives need every item to have clicks: one without never comes up."""
+    counts = 10 + np.arange(N) if "in_batch" in distribution else COUNTS
     queries, items, targets = inputs()
     full = torch.autograd.grad(F.cross_entropy(queries @ items.T, targets, reduction="sum"), [queries, items])
-    config = SampledSoftmaxConfig.model_validate({"distribution": distribution, "negatives": 256})
+    config = drawn_from(distribution, 256)
     mean = [torch.zeros_like(queries), torch.zeros_like(items)]
     partition = torch.zeros(T)
     for seed in range(400):
-        loss = losses(config, seed, items, queries, targets)
+        loss = losses(config, seed, items, queries, targets, counts)
         with torch.no_grad():
             partition += (loss + (queries * items[targets]).sum(1)).exp() / 400
         for total, part in zip(mean, torch.autograd.grad(loss.sum(), [queries, items]), strict=True):
@@ -113,17 +133,24 @@ def test_more_negatives_come_closer_to_the_full_loss() -> None:
     assert error(20_000) < 0.3 * error(200) < 0.3 * error(5)
 
 
-@pytest.mark.parametrize("distribution", ["uniform", "popularity", "mixed"])
+@pytest.mark.parametrize("distribution", ["uniform", "popularity", "in_batch", "mixed", "mixed_in_batch"])
 def test_draws_follow_the_distribution(distribution: str) -> None:
     """100,000 draws: every frequency within five standard errors."""
-    config = SampledSoftmaxConfig.model_validate({"distribution": distribution, "negatives": 100_000})
+    config = drawn_from(distribution, 100_000)
     popular = (COUNTS + 1.0) ** 0.75
     popular /= popular.sum()
     even = np.full(N, 1 / N)
-    q = {"uniform": even, "popularity": popular, "mixed": (even + popular) / 2}[distribution]
+    clicked = COUNTS / COUNTS.sum()
+    q = {
+        "uniform": even,
+        "popularity": popular,
+        "in_batch": clicked,
+        "mixed": (even + popular) / 2,
+        "mixed_in_batch": (even + clicked) / 2,
+    }[distribution]
     objective = config.build(COUNTS)
-    np.testing.assert_allclose(objective.sampler.q_N, q)
-    ids = objective.sample(torch.Generator().manual_seed(0))
+    np.testing.assert_allclose(objective.sampler.draws.q_N, q)
+    ids = objective.sampler.sample(torch.Generator().manual_seed(0), TARGETS)
     assert ids.dtype == torch.int64
     frequency = np.bincount(ids.numpy(), minlength=N) / len(ids)
     assert (np.abs(frequency - q) <= 5 * np.sqrt(q * (1 - q) / len(ids))).all()
@@ -131,39 +158,39 @@ def test_draws_follow_the_distribution(distribution: str) -> None:
 
 def test_the_same_generator_state_gives_the_same_negatives() -> None:
     objective = SampledSoftmaxConfig(negatives=64).build(COUNTS)
-    first = objective.sample(torch.Generator().manual_seed(5))
+    first = objective.sampler.sample(torch.Generator().manual_seed(5), TARGETS)
     torch.manual_seed(99)
     torch.rand(3)
-    assert torch.equal(objective.sample(torch.Generator().manual_seed(5)), first)
+    assert torch.equal(objective.sampler.sample(torch.Generator().manual_seed(5), TARGETS), first)
     generator = torch.Generator().manual_seed(5)
-    objective.sample(generator)
-    assert not torch.equal(objective.sample(generator), first)
+    objective.sampler.sample(generator, TARGETS)
+    assert not torch.equal(objective.sampler.sample(generator, TARGETS), first)
 
 
 def test_smoothing_decides_whether_cold_items_can_be_negatives() -> None:
     counts = np.array([0, 5, 0, 5])
     config = SampledSoftmaxConfig(distribution="popularity", negatives=2000)
-    drawn = config.build(counts).sample(torch.Generator().manual_seed(0))
+    drawn = config.build(counts).sampler.sample(torch.Generator().manual_seed(0), TARGETS)
     assert set(drawn.tolist()) == {0, 1, 2, 3}
     strict = config.model_copy(update={"smoothing": 0.0}).build(counts)
-    assert set(strict.sample(torch.Generator().manual_seed(0)).tolist()) == {1, 3}
+    assert set(strict.sampler.sample(torch.Generator().manual_seed(0), TARGETS).tolist()) == {1, 3}
     flat = config.model_copy(update={"smoothing": 0.0, "power": 0.0}).build(counts)
-    assert set(flat.sample(torch.Generator().manual_seed(0)).tolist()) == {1, 3}
+    assert set(flat.sampler.sample(torch.Generator().manual_seed(0), TARGETS).tolist()) == {1, 3}
 
 
 def test_no_draw_falls_on_a_trailing_impossible_item() -> None:
-    sampler = NegativeSampler(np.array([0.1] * 10 + [0.0]), 10)
-    sampler._cumulative_N *= 0.5
-    assert sampler.sample(torch.Generator().manual_seed(0)).max() == 9
+    draws = WeightedDraws(np.array([0.1] * 10 + [0.0]))
+    draws._cumulative_N *= 0.5
+    assert draws.draw((10,), torch.Generator().manual_seed(0), TARGETS).max() == 9
 
 
 def test_impossible_distributions_are_refused() -> None:
-    with pytest.raises(ValueError, match="no training click and smoothing 0"):
+    with pytest.raises(InputError, match="no training click and smoothing 0"):
         SampledSoftmaxConfig(distribution="popularity", smoothing=0).build(np.zeros(3))
     SampledSoftmaxConfig(distribution="uniform", smoothing=0).build(np.zeros(3))
     for q in ([0.0, 0.0], [1.0, -1.0], [1.0, math.nan]):
         with pytest.raises(ValueError, match="must be finite, not negative"):
-            NegativeSampler(np.array(q), 2)
+            WeightedDraws(np.array(q))
 
 
 def test_bf16_autocast_stays_close_and_returns_fp32() -> None:
@@ -180,7 +207,7 @@ def test_bf16_autocast_stays_close_and_returns_fp32() -> None:
 def test_shapes_that_do_not_fit_are_named() -> None:
     queries, items, targets = inputs()
     objective = SampledSoftmaxConfig(negatives=3).build(COUNTS)
-    with pytest.raises(ValueError, match=r"have an id each, not \(2,\)"):
+    with pytest.raises(ValueError, match=r"an id each, not \(2,\)"):
         objective(queries, items[targets], items[:3], targets, torch.tensor([0, 1]))
 
 
@@ -191,7 +218,7 @@ def test_config_round_trip_and_build(config: FullSoftmaxConfig | SampledSoftmaxC
     held = Holder(objective=config)
     assert Holder.model_validate(held.model_dump()) == held
     objective = config.build(COUNTS)
-    assert objective.samples_negatives is isinstance(config, SampledSoftmaxConfig)
+    assert (objective.sampler is None) is isinstance(config, FullSoftmaxConfig)
     assert list(objective.parameters()) == []
     assert objective.state_dict() == {}
 
@@ -202,7 +229,10 @@ def test_config_round_trip_and_build(config: FullSoftmaxConfig | SampledSoftmaxC
         ({"type": "sampled"}, "did you mean 'sampled_softmax'"),
         ({"type": "full_softmax", "chunks": 2}, "did you mean 'chunk'"),
         ({"type": "full_softmax", "label_smoothing": 1.0}, "less than 1"),
-        ({"type": "sampled_softmax", "distribution": "popular"}, "'uniform', 'popularity' or 'mixed'"),
+        (
+            {"type": "sampled_softmax", "distribution": "popular"},
+            "'uniform', 'popularity', 'in_batch' or 'mixed'",
+        ),
     ],
 )
 def test_wrong_config_names_the_way_out(content: dict[str, object], message: str) -> None:

@@ -1,16 +1,24 @@
-"""A tiny decoder on disk, as transformers saves it."""
+"""A tiny decoder on disk, as transformers saves it, and models from short settings."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
+import torch
+from pydantic import TypeAdapter
+
+from crossrec.sequence import SequenceConfig
+from crossrec.sequence.base import SequenceModel
+
+WIDTH = 16
 
 
 @pytest.fixture(scope="session")
 def tiny_llama(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with a random three-layer Llama of width 32 and a word tokenizer."""
-    import torch
     from tokenizers import Tokenizer
     from tokenizers.models import WordLevel
     from tokenizers.pre_tokenizers import Whitespace
@@ -38,3 +46,17 @@ def tiny_llama(tmp_path_factory: pytest.TempPathFactory) -> Path:
         folder
     )
     return folder
+
+
+@pytest.fixture
+def build(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[..., SequenceModel]:
+    """``build(settings, seed=0, **changes)``: a model of width 16; decoders are the tiny one."""
+
+    def make(settings: dict[str, Any], seed: int = 0, **changes: Any) -> SequenceModel:
+        settings = {"max_length": 9, **settings, **changes}
+        if settings["type"] == "llm":
+            settings["weights"] = str(request.getfixturevalue("tiny_llama"))
+        torch.manual_seed(seed)
+        return TypeAdapter(SequenceConfig).validate_python(settings).build(WIDTH, tmp_path)
+
+    return make

@@ -23,7 +23,7 @@ from crossrec.runtime import distributed
 from crossrec.sequence.config import SASRecConfig
 from crossrec.training.config import TrainerConfig
 from crossrec.training.parallel import build_accelerator
-from crossrec.training.task import NextItemTask
+from crossrec.training.task import ClickTask
 from crossrec.training.trainer import Trainer
 from crossrec.training.windows import WindowBatches
 from crossrec.types import Sequences
@@ -75,7 +75,7 @@ def main() -> None:
 
     objective = SampledSoftmaxConfig(negatives=16) if sampled else FullSoftmaxConfig()
     trainer = Trainer(
-        NextItemTask(model, objective.build(split.train_counts), torch.arange(N_ITEMS)),
+        ClickTask(model, objective.build(split.train_counts), torch.arange(N_ITEMS)),
         WindowBatches(split.train, max_length=10, batch_size=config.batch_size, overlap=0.25, seed=0),
         config,
         accelerator=accelerator,
