@@ -3,7 +3,7 @@
     python benchmarks/search.py CONFIG --out FILE.jsonl [--set key=value …] --trial "key=value key=value" …
     python benchmarks/search.py CONFIG --out FILE.jsonl [--set key=value …] --space SPACE.yaml --trials 20
 
-A space names keys and the values to draw from; draws depend on ``--seed`` alone. Each finished trial is a line
+A space names keys and the values to draw from; draws depend on ``--seed`` alone. A finished trial is a line
 of the file, trials found there are not repeated, and several searches may share one file.
 """
 

@@ -92,7 +92,7 @@ class ClickTask(nn.Module):
         return objective(
             self._queries(history_BLD.view(*batch.items_BL.shape, -1), batch, masked_BL),
             positives_TD,
-            negative_vectors.view(*negatives.shape, -1),
+            negative_vectors.view(*negatives.shape, vectors.shape[-1]),
             self.position_of[batch.targets_T],
             negatives,
         )

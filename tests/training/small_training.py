@@ -18,7 +18,7 @@ from crossrec.model.item_encoder import ItemEncoder
 from crossrec.model.modalities import FrozenFeatures, ItemId
 from crossrec.model.network import SequentialNetwork
 from crossrec.model.recommender import NeuralRecommender
-from crossrec.objectives.config import FullSoftmaxConfig, SampledSoftmaxConfig
+from crossrec.objectives.config import FullSoftmaxConfig, GBCEConfig, SampledSoftmaxConfig
 from crossrec.runtime import distributed
 from crossrec.sequence.config import SASRecConfig
 from crossrec.training.config import TrainerConfig
@@ -29,6 +29,11 @@ from crossrec.training.windows import WindowBatches
 from crossrec.types import Sequences
 
 N_ITEMS, WIDTH = 60, 16
+OBJECTIVES = {
+    "full": FullSoftmaxConfig(),
+    "sampled": SampledSoftmaxConfig(negatives=16),
+    "own negatives": GBCEConfig(negatives=8),
+}
 
 
 def log_with_order(n_users: int = 80, seed: int = 0) -> Sequences:
@@ -60,7 +65,7 @@ def network(counts: np.ndarray) -> SequentialNetwork:
 def main() -> None:
     folder = Path(sys.argv[1])
     die_at = int(sys.argv[2]) if len(sys.argv) > 2 else None
-    sampled = os.environ.get("OBJECTIVE") == "sampled"
+    objective = OBJECTIVES[os.environ.get("OBJECTIVE", "full")]
     split = LeaveOneOutConfig().split(log_with_order(), N_ITEMS)
     config = TrainerConfig(epochs=6, batch_size=8, lr=0.01, checkpoint_every=7, patience=50)
     accelerator = build_accelerator(config, folder)
@@ -73,7 +78,6 @@ def main() -> None:
         hits = (lists.ids == np.asarray(split.valid.targets.items)[:, None]) / np.log2(np.arange(10) + 2)
         return {"ndcg@10": float(hits.sum(1).mean())}
 
-    objective = SampledSoftmaxConfig(negatives=16) if sampled else FullSoftmaxConfig()
     trainer = Trainer(
         ClickTask(model, objective.build(split.train_counts), torch.arange(N_ITEMS)),
         WindowBatches(split.train, max_length=10, batch_size=config.batch_size, overlap=0.25, seed=0),
