@@ -79,7 +79,7 @@ def empty(rows: int, k: int) -> TopK:
 
 
 def write(lists: TopK, rows: slice, keys_BK: Tensor) -> None:
-    """Turns keys, in any order, into rows of ``lists`` (made by ``TopK.empty``), best first."""
+    """Turns keys, in any order, into rows of ``lists`` (made by :func:`empty`), best first."""
     keys_BK = keys_BK.sort(1, descending=True).values
     scores_BK = _mirror((keys_BK >> 32).int()).view(torch.float32)
     ids_BK = (_LOW - (keys_BK & _LOW)).masked_fill_(torch.isneginf(scores_BK), ABSENT)
