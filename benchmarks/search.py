@@ -72,12 +72,17 @@ def main() -> None:
     if args.space:
         trials += drawn(yaml.safe_load(args.space.read_text()), args.trials, args.seed)
     results = [json.loads(line) for line in args.out.read_text().splitlines()] if args.out.exists() else []
-    for trial in trials:
+    # The data's place is no setting: the record should read the same on any machine.
+    common = [change for change in args.set if not change.startswith("data.root=")]
+    for drawn_or_given in trials:
+        trial = " ".join([*common, drawn_or_given])
         if any(r["trial"] == trial for r in results):
             continue
         name = f"search-{args.out.stem}-{len(results)}-{int(time.time())}"
         config = load_config(
-            ExperimentConfig, args.config, [*args.set, *trial.split(), f"name={name}", "baselines=[]"]
+            ExperimentConfig,
+            args.config,
+            [*args.set, *drawn_or_given.split(), f"name={name}", "baselines=[]"],
         )
         setting = Setting.of(config)
         results.append({"trial": trial, **run_trial(config, setting)})

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from crossrec.encoders.cache import FeatureCache, Features, content_key, fetch_each
 from crossrec.encoders.config import ImageEncoderConfig, TextEncoderConfig, Training
+from crossrec.fusion.config import build_fusion
 from crossrec.model.item_encoder import ItemEncoder
 from crossrec.model.modalities import FrozenFeatures, ItemId, Modality, TrainedEncoder
 from crossrec.model.network import SequentialNetwork
@@ -139,7 +140,7 @@ def build_network(
     torch.manual_seed(seed)
     if config.item_id:
         modalities["id"] = ItemId(train_counts > 0, config.width)
-    fusion = config.fusion.build(len(modalities), config.width)
+    fusion = build_fusion(config.fusion, len(modalities), config.width)
     items = ItemEncoder(
         modalities,
         fusion,

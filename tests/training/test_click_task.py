@@ -1,4 +1,4 @@
-"""The task: every sequence model learns an order, padding costs nothing, own negatives keep to their targets."""
+"""The task: every model learns an order, padding costs nothing, own negatives keep to their targets."""
 
 from __future__ import annotations
 
