@@ -23,7 +23,7 @@ from rich.table import Table
 from torch import Tensor
 from torch.profiler import ProfilerActivity, profile
 
-from crossrec.fusion.config import WeightedConfig
+from crossrec.fusion.single import SingleModality
 from crossrec.model.item_encoder import ItemEncoder
 from crossrec.model.modalities import ItemId
 from crossrec.model.network import SequentialNetwork
@@ -132,7 +132,7 @@ def histories(root: Path | None) -> Sequences:
 def build_network(n_items: int) -> SequentialNetwork:
     """SASRec on item ids."""
     torch.manual_seed(0)
-    fusion = WeightedConfig().build(1, WIDTH)
+    fusion = SingleModality(1, WIDTH)
     items = ItemEncoder(
         {"id": ItemId(np.ones(n_items, bool), WIDTH)}, fusion, WIDTH, dropout=0.2, modality_dropout=0.0
     )
@@ -174,8 +174,8 @@ def measure_training(train: Sequences, n_items: int, machine: Machine, steps: in
     targets = np.mean([windows.n_targets for windows in done])
     longest = [int((w.ends - w.starts).max()) for w in done]
     positions = np.mean([len(w) * length for w, length in zip(done, longest, strict=True)])
-    # Full: the logits, again in backward, and a product for each of the two gradients.
-    loss = 2 * targets * WIDTH * (3 * NEGATIVES if sampled else 4 * n_items)
+    # The logits, and a product for each of the two gradients.
+    loss = 2 * targets * WIDTH * 3 * (NEGATIVES if sampled else n_items)
     flops = loss + 3 * transformer_flops(int(positions), float(np.mean(longest)))
     # AdamW reads weight, gradient and two moments, writes three; gradients are written and their norm read.
     moved = 4 * 9 * sum(p.numel() for p in task.parameters())

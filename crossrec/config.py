@@ -106,9 +106,12 @@ def merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def parse_overrides(arguments: Sequence[str]) -> dict[str, Any]:
-    """Turns ``["fusion.type=attention", "trainer.epochs=3"]`` into nested mappings; values are YAML."""
+    """Turns ``["fusion.type=attention", "trainer.epochs=3"]`` into nested mappings; values are YAML.
+
+    The order makes no difference between a ``type`` and the keys beside it: they are the new type's.
+    """
     result: dict[str, Any] = {}
-    for argument in arguments:
+    for argument in sorted(arguments, key=lambda argument: not argument.partition("=")[0].endswith(".type")):
         key, equals, text = argument.partition("=")
         if not equals or not key:
             raise ConfigError(f"override '{argument}' is not of the form key.subkey=value")

@@ -104,3 +104,9 @@ def test_extends_goes_one_level(tmp_path: Path) -> None:
         load_config(Root, tmp_path / "grandchild.yaml")
     with pytest.raises(ConfigError, match="no such configuration file"):
         load_config(Root, tmp_path / "absent.yaml")
+
+
+def test_a_key_before_its_type_on_the_command_line_belongs_to_the_new_type() -> None:
+    after = parse_overrides(["model.sequence.type=hstu", "model.sequence.dropout=0.4"])
+    assert parse_overrides(["model.sequence.dropout=0.4", "model.sequence.type=hstu"]) == after
+    assert after == {"model": {"sequence": {"type": "hstu", "dropout": 0.4}}}

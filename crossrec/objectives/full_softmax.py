@@ -12,11 +12,10 @@ from crossrec.objectives.base import FullObjective
 from crossrec.objectives.fused import Swept, fused_loss
 from crossrec.objectives.logits import LogitProducts, Precision, Scratch, chunks
 
-CHUNK = {"cpu": 128}
+CHUNK = {"cpu": 512}
 """Positions at once where a configuration leaves it open (4096 on other devices, whose kernels should be
-large). On a CPU a chunk should stay in the cache: forward and backward of 6,400 positions and 12,101
-items, 64 wide, took 0.46 s of one core with 64 to 256 positions, 0.69 s with PyTorch's own; the three matrix
-products alone take 0.39 s."""
+large). Forward and backward of 6,400 positions and 12,101 items, 64 wide: one core took the same with 64 to
+512 positions, two cores 0.84 s with 128 and 0.66 s with 512 (the three matrix products at once: 0.68 s)."""
 
 
 class FullSoftmax(FullObjective):
