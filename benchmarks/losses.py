@@ -36,7 +36,7 @@ LOSSES = {
     "full_softmax-class_balanced": ["objective.type=full_softmax", "objective.balance.type=class_balanced"],
     "full_softmax-focal": ["objective.type=full_softmax", "objective.balance.type=focal"],
 }
-TABLES = {"losses": Table(["model.text=null", "model.image=null"], LOSSES)}
+TABLES = {"losses": Table(["model.text=null", "model.image=null", "baselines=[]"], LOSSES)}
 
 if __name__ == "__main__":
     main(__doc__.split("\n")[0], CONFIG, TABLES, (0, 1, 2))
