@@ -18,7 +18,7 @@ from crossrec.model.item_encoder import ItemEncoder
 from crossrec.model.modalities import FrozenFeatures, ItemId
 from crossrec.model.network import SequentialNetwork
 from crossrec.model.recommender import NeuralRecommender
-from crossrec.objectives.config import FullSoftmaxConfig, GBCEConfig, SampledSoftmaxConfig
+from crossrec.objectives.config import FullSoftmaxConfig, SampledSoftmaxConfig
 from crossrec.runtime import distributed
 from crossrec.sequence.config import SASRecConfig
 from crossrec.training.config import TrainerConfig
@@ -32,7 +32,6 @@ N_ITEMS, WIDTH = 60, 16
 OBJECTIVES = {
     "full": FullSoftmaxConfig(),
     "sampled": SampledSoftmaxConfig(negatives=16),
-    "own negatives": GBCEConfig(negatives=8),
 }
 
 

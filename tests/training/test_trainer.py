@@ -70,7 +70,7 @@ def test_a_finished_run_is_not_trained_again(unbroken: Path) -> None:
     assert (unbroken / "log.jsonl").read_text() == before
 
 
-@pytest.mark.parametrize("objective", ["full", "sampled", "own negatives"])
+@pytest.mark.parametrize("objective", ["full", "sampled"])
 def test_two_processes_give_one_process_metrics(unbroken: Path, tmp_path: Path, objective: str) -> None:
     reference = unbroken
     if objective != "full":
