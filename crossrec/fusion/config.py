@@ -66,12 +66,3 @@ class GatedConfig(Config):
 
 
 FusionConfig = Annotated[ConcatConfig | WeightedConfig | AttentionConfig | GatedConfig, Family()]
-
-
-def build_fusion(config: FusionConfig, n_modalities: int, width: int) -> Fusion:
-    """The configured fusion of (B, M, D) features; with one modality its vectors are used as they are."""
-    if n_modalities == 1:
-        from crossrec.fusion.single import SingleModality
-
-        return SingleModality(1, width)
-    return config.build(n_modalities, width)

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from crossrec.encoders.cache import FeatureCache, Features, content_key, fetch_each
 from crossrec.encoders.config import ImageEncoderConfig, TextEncoderConfig, Training
-from crossrec.fusion.config import build_fusion
+from crossrec.fusion.single import SingleModality
 from crossrec.model.item_encoder import ItemEncoder
 from crossrec.model.modalities import FrozenFeatures, ItemId, Modality, TrainedEncoder
 from crossrec.model.network import SequentialNetwork
@@ -140,7 +140,11 @@ def build_network(
     torch.manual_seed(seed)
     if config.item_id:
         modalities["id"] = ItemId(train_counts > 0, config.width)
-    fusion = build_fusion(config.fusion, len(modalities), config.width)
+    # Ids alone need no layers; projected features of one modality still gain from the fusion's.
+    ids_alone = list(modalities) == ["id"]
+    fusion = (
+        SingleModality(1, config.width) if ids_alone else config.fusion.build(len(modalities), config.width)
+    )
     items = ItemEncoder(
         modalities,
         fusion,
