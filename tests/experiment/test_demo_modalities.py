@@ -23,6 +23,8 @@ SHARED = [
     "data.source.n_shoppers=1500",
     "model.text.max_tokens=64",
     "model.image.image_size=96",
+    # 256 and 256 dimensions for 500 products would let linear maps learn each product by heart.
+    "model.whiten=64",
     "model.fusion.type=concat",
     "model.similarity=dot",
     "model.sequence.type=sasrec",
