@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Literal
 
-import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -70,9 +69,12 @@ class SequentialNetwork(nn.Module):
 
     def hidden(self, history: History) -> Tensor:
         """(B, L, D) hidden states."""
+        return self.sequence(self._readable(history))
+
+    def _readable(self, history: History) -> History:
+        """Sequence models expect entries of about unit size; unit vectors have D times less."""
         scale = history.vectors_BLD.shape[-1] ** 0.5 if self.normalise else 1.0
-        # Sequence models expect entries of about unit size, unit vectors have D times less.
-        return self.sequence(replace(history, vectors_BLD=history.vectors_BLD * scale))
+        return replace(history, vectors_BLD=history.vectors_BLD * scale)
 
     def forward(self, history: History) -> Tensor:
         """(B, D) queries for the click after each history of at most ``history_length`` clicks.
@@ -83,6 +85,5 @@ class SequentialNetwork(nn.Module):
         history = replace(history, lengths_B=history.lengths_B.clamp(min=1))
         if self.sequence.mask_share is not None:
             history = history.ask_next()
-        rows_B = torch.arange(len(known_B), device=known_B.device)
-        hidden_BD = self.hidden(history)[rows_B, history.lengths_B - 1]
+        hidden_BD = self.sequence.last(self._readable(history))
         return self.queries(hidden_BD) * known_B.unsqueeze(1)

@@ -78,6 +78,19 @@ class SequenceModel(nn.Module):
         """
         raise NotImplementedError("a sequence model implements forward()")
 
+    def last(self, history: History) -> Tensor:
+        """(B, D) hidden states at each row's last click, all that recommending needs.
+
+        A model that can leave out work for the other positions overrides it.
+        """
+        return at_last(self(history), history.lengths_B).squeeze(1)
+
     def adapter(self) -> PeftModel | None:
         """peft's model, where the model has one: ``save_pretrained`` writes peft's own layout."""
         return None
+
+
+def at_last(states_BLD: Tensor, lengths_B: Tensor) -> Tensor:
+    """(B, 1, D) states at each row's last click."""
+    rows_B = torch.arange(len(lengths_B), device=lengths_B.device)
+    return states_BLD[rows_B, lengths_B - 1].unsqueeze(1)

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from torch import Tensor, nn
 
+from crossrec.sequence.base import at_last
 from crossrec.sequence.parts.positions import Rotary
 from crossrec.sequence.sasrec import PreNormBlock, SASRec
 
@@ -47,7 +48,8 @@ class LiGRBlock(PreNormBlock):
         self.gate_attention = nn.Linear(width, width)
         self.gate_feedforward = nn.Linear(width, width)
 
-    def forward(self, hidden_BLD: Tensor) -> Tensor:
-        """(B, L, D) to (B, L, D)."""
-        hidden = hidden_BLD + self.gate_attention(hidden_BLD).sigmoid() * self.attended(hidden_BLD)
+    def forward(self, hidden_BLD: Tensor, lengths_B: Tensor | None = None) -> Tensor:
+        """(B, L, D) to (B, L, D); with lengths to (B, 1, D), the states at each row's last click."""
+        asked = hidden_BLD if lengths_B is None else at_last(hidden_BLD, lengths_B)
+        hidden = asked + self.gate_attention(asked).sigmoid() * self.attended(hidden_BLD, lengths_B)
         return hidden + self.gate_feedforward(hidden).sigmoid() * self.fed(hidden)

@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from crossrec.runtime.dropout import Dropout
-from crossrec.sequence.base import History, SequenceModel
+from crossrec.sequence.base import History, SequenceModel, at_last
 from crossrec.sequence.parts.attention import Attention, head_width
 from crossrec.sequence.parts.click_dropout import ClickDropout
 from crossrec.sequence.parts.feedforward import feed_forward
@@ -53,15 +54,25 @@ class SASRec(SequenceModel):
 
     def forward(self, history: History) -> Tensor:
         """Hidden states (B, L, D)."""
+        hidden = self._embedded(history)
+        for block in self.blocks:
+            hidden = block(hidden)
+        return self.norm(hidden)
+
+    def last(self, history: History) -> Tensor:
+        """(B, D) hidden states at each row's last click; the last layer is computed there alone."""
+        hidden = self._embedded(history)
+        for block in self.blocks[:-1]:
+            hidden = block(hidden)
+        return self.norm(self.blocks[-1](hidden, history.lengths_B)).squeeze(1)
+
+    def _embedded(self, history: History) -> Tensor:
         hidden = self.click_dropout(history.vectors_BLD)
         if self.time_gaps is not None:
             hidden = hidden + self.time_gaps(required_times(history, "time_gaps")).to(hidden.dtype)
         if self.positions is not None:
             hidden = hidden + self.positions[: hidden.shape[1]].to(hidden.dtype)
-        hidden = self.dropout(hidden)
-        for block in self.blocks:
-            hidden = block(hidden)
-        return self.norm(hidden)
+        return self.dropout(hidden)
 
 
 class PreNormBlock(nn.Module):
@@ -86,15 +97,23 @@ class PreNormBlock(nn.Module):
         self.feedforward = feed_forward(config.activation, width, inner, config.dropout)
         self.dropout = Dropout(config.dropout)
 
-    def attended(self, hidden_BLD: Tensor) -> Tensor:
-        """What attention adds to (B, L, D)."""
-        return self.dropout(self.out(self.attention(self.qkv(self.norm_attention(hidden_BLD)))))
+    def attended(self, hidden_BLD: Tensor, lengths_B: Tensor | None) -> Tensor:
+        """What attention adds to (B, L, D), or to the states (B, 1, D) at each row's last click."""
+        normed_BLD = self.norm_attention(hidden_BLD)
+        if lengths_B is None:
+            return self.dropout(self.out(self.attention(self.qkv(normed_BLD))))
+        width = hidden_BLD.shape[2]
+        weights, biases = self.qkv.weight, self.qkv.bias
+        query_B1D = F.linear(at_last(normed_BLD, lengths_B), weights[:width], biases[:width])
+        rest_BLE = F.linear(normed_BLD, weights[width:], biases[width:])
+        return self.dropout(self.out(self.attention.last(query_B1D, rest_BLE, lengths_B)))
 
     def fed(self, hidden_BLD: Tensor) -> Tensor:
         """What the feed-forward part adds to (B, L, D)."""
         return self.dropout(self.feedforward(self.norm_feedforward(hidden_BLD)))
 
-    def forward(self, hidden_BLD: Tensor) -> Tensor:
-        """(B, L, D) to (B, L, D)."""
-        hidden = hidden_BLD + self.attended(hidden_BLD)
+    def forward(self, hidden_BLD: Tensor, lengths_B: Tensor | None = None) -> Tensor:
+        """(B, L, D) to (B, L, D); with lengths to (B, 1, D), the states at each row's last click."""
+        asked = hidden_BLD if lengths_B is None else at_last(hidden_BLD, lengths_B)
+        hidden = asked + self.attended(hidden_BLD, lengths_B)
         return hidden + self.fed(hidden)

@@ -133,7 +133,7 @@ def test_batches_by_length_do_not_show(monkeypatch: pytest.MonkeyPatch) -> None:
     histories = Sequences.from_lists(rng.integers(0, N, rng.integers(0, 9)) for _ in range(50))
     together = recommender.queries(histories)
     shapes: list[torch.Size] = []
-    recommender.network.sequence.register_forward_pre_hook(
+    recommender.network.register_forward_pre_hook(
         lambda _, inputs: shapes.append(inputs[0].vectors_BLD.shape)
     )
     monkeypatch.setattr("crossrec.model.recommender.POSITIONS", {"cpu": 20})

@@ -96,6 +96,15 @@ def test_autocast_stays_close(name: str, build: Build) -> None:
     assert (rough - exact).norm() < 0.05 * exact.norm()  # measured: at most 0.005
 
 
+@pytest.mark.parametrize("name", MODELS)
+def test_the_last_state_alone_is_the_same(name: str, build: Build) -> None:
+    model = build(MODELS[name], D).eval()
+    clicks = history(model)
+    with torch.no_grad():
+        expected_BD = model(clicks)[torch.arange(B), LENGTHS - 1]
+        torch.testing.assert_close(model.last(clicks), expected_BD, rtol=1e-5, atol=1e-5)
+
+
 @pytest.mark.parametrize("name", CAUSAL)
 def test_a_causal_model_never_looks_ahead(name: str, build: Build) -> None:
     model = build(MODELS[name]).eval()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -68,3 +69,24 @@ class Attention(nn.Module):
             is_causal=self.causal,
         )
         return mixed.transpose(1, 2).reshape(batch, length, -1)
+
+    def last(self, query_B1D: Tensor, rest_BLE: Tensor, lengths_B: Tensor) -> Tensor:
+        """Mixed values at each row's last position alone, as :meth:`forward` gives them there.
+
+        Args:
+            query_B1D: its query.
+            rest_BLE: (B, L, 2 D) keys and values side by side.
+            lengths_B: positions of each row that are real.
+
+        Returns:
+            (B, 1, D).
+        """
+        batch, length, _ = rest_BLE.shape
+        split = rest_BLE.view(batch, length, 2, self.heads, self.head_width)
+        key, value = split.permute(2, 0, 3, 1, 4)
+        query = query_B1D.view(batch, 1, self.heads, self.head_width).transpose(1, 2)
+        if self.rotary is not None:
+            query, key = self.rotary(query, lengths_B - 1), self.rotary(key)
+        real_BL = torch.arange(length, device=lengths_B.device) < lengths_B[:, None]
+        mixed = F.scaled_dot_product_attention(query, key, value, attn_mask=real_BL[:, None, None, :])
+        return mixed.transpose(1, 2).reshape(batch, 1, -1)

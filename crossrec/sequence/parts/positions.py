@@ -46,8 +46,15 @@ class Rotary(nn.Module):
         # The first half of a pair takes minus the second, so the sign stands in the table.
         self.register_buffer("sin", torch.cat([-angles.sin(), angles.sin()], 1).float(), persistent=False)
 
-    def forward(self, states: Tensor) -> Tensor:
-        """Turned queries or keys (..., L, width of a head), of the same shape and type."""
+    def forward(self, states: Tensor, place_B: Tensor | None = None) -> Tensor:
+        """Turned queries or keys (B, heads, L, width of a head), of the same shape and type.
+
+        Args:
+            states: at positions 0 to L - 1, or all of a row at its ``place_B``.
+            place_B: one position a row.
+        """
         length, width = states.shape[-2:]
         cos, sin = self.cos[:length].to(states.dtype), self.sin[:length].to(states.dtype)
+        if place_B is not None:
+            cos, sin = (table[place_B, None, None].to(states.dtype) for table in (self.cos, self.sin))
         return states * cos + states.roll(width // 2, dims=-1) * sin

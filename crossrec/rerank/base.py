@@ -1,0 +1,126 @@
+"""What all rerankers share: the pool of candidates, and what may be known of items."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal, Protocol
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from crossrec.types import ABSENT, Sequences
+
+Relevance = Literal["minmax", "softmax", "rank"]
+
+
+@dataclass(frozen=True)
+class ItemTraits:
+    """What rerankers may know of the N items of a catalogue, in its order.
+
+    Args:
+        train_counts: (N,) training clicks of each item.
+        categories_NG: (N, G) float32, 1 where the item is in the category; G may be 0.
+        vectors: space name -> (N, D) float32 rows of unit length, or zeros for an item that has none:
+            ``"text"``, ``"image"``, ``"model"`` for the recommender's own item vectors.
+        columns: name of a context column of the catalogue -> (N,) values; None where not known.
+    """
+
+    train_counts: np.ndarray
+    categories_NG: Tensor
+    vectors: Mapping[str, Tensor] = field(default_factory=dict)
+    columns: Mapping[str, np.ndarray] = field(default_factory=dict)
+
+    @property
+    def n_items(self) -> int:
+        """N."""
+        return len(self.train_counts)
+
+
+@dataclass(frozen=True)
+class Pool:
+    """Candidates of B lists, best first.
+
+    Args:
+        ids_BC: (B, C) int64 catalogue indices; ``ABSENT`` (-1) at the end of a row that ran out.
+        scores_BC: (B, C) float32 scores; -inf where absent.
+        histories: B rows, what each list is made for, oldest click first; with times where they are known.
+    """
+
+    ids_BC: Tensor
+    scores_BC: Tensor
+    histories: Sequences
+
+    def __len__(self) -> int:
+        return len(self.ids_BC)
+
+    @property
+    def present_BC(self) -> Tensor:
+        """(B, C) bool, where there is a candidate."""
+        return self.ids_BC != ABSENT
+
+    def relevance(self, kind: Relevance) -> Tensor:
+        """(B, C) float32 relevance of the candidates, 0 where absent.
+
+        ``minmax`` maps each row's scores to [0, 1]; ``softmax`` gives probabilities within the row, divided
+        by the greatest; ``rank`` gives 1 to the first and 1 / C to the last of C candidates, evenly. A row
+        whose scores are all equal gets 1 everywhere under the first two.
+        """
+        present_BC = self.present_BC
+        if kind == "rank":
+            width = max(self.ids_BC.shape[1], 1)
+            falling_C = 1 - torch.arange(width, device=self.ids_BC.device, dtype=torch.float32) / width
+            return torch.where(present_BC, falling_C[: self.ids_BC.shape[1]], 0)
+        scores_BC = self.scores_BC.float()
+        top_B1 = scores_BC.masked_fill(~present_BC, -torch.inf).amax(1, keepdim=True)
+        if kind == "softmax":
+            return torch.where(present_BC, (scores_BC - top_B1).exp(), 0)
+        low_B1 = scores_BC.masked_fill(~present_BC, torch.inf).amin(1, keepdim=True)
+        range_B1 = top_B1 - low_B1
+        scaled_BC = torch.where(range_B1 > 0, (scores_BC - low_B1) / range_B1, 1.0)
+        return torch.where(present_BC, scaled_BC, 0)
+
+    def pick(self, columns_BK: Tensor) -> Pool:
+        """The candidates in these columns, in this order.
+
+        Args:
+            columns_BK: (B, K) int64 columns of the pool, ``ABSENT`` where a list runs out.
+        """
+        chosen_BK = columns_BK != ABSENT
+        safe_BK = columns_BK.clamp(min=0)
+        ids_BK = torch.where(chosen_BK, self.ids_BC.gather(1, safe_BK), ABSENT)
+        scores_BK = torch.where(chosen_BK, self.scores_BC.gather(1, safe_BK), -torch.inf)
+        return Pool(ids_BK, scores_BK, self.histories)
+
+    def reordered(self, scores_BC: Tensor, k: int) -> Pool:
+        """The k candidates with the highest new scores, which take the place of the old ones.
+
+        Ties keep the pool's order; a candidate whose new score is -inf is left out.
+
+        Args:
+            scores_BC: (B, C) float32.
+            k: candidates to keep; the pool's width at most.
+        """
+        usable_BC = self.present_BC & (scores_BC > -torch.inf)
+        scores_BC = scores_BC.masked_fill(~usable_BC, -torch.inf)
+        # Stable: equal scores stay in the order in which the recommender ranked them.
+        order_BK = scores_BC.sort(dim=1, descending=True, stable=True).indices[:, :k]
+        order_BK = torch.where(usable_BC.gather(1, order_BK), order_BK, ABSENT)
+        return Pool(self.ids_BC, scores_BC, self.histories).pick(order_BK)
+
+
+class Reranker(Protocol):
+    """Chooses and orders k of a pool's candidates, for all users at once.
+
+    At its neutral end (``diversity`` 0) a reranker leaves the pool's order alone. Whatever it does for one
+    user hangs on that user's row only.
+    """
+
+    def rerank(self, pool: Pool, k: int) -> Pool:
+        """A pool of width min(k, C), the chosen candidates best first.
+
+        Rerankers that choose one item after the other keep each candidate's score, so that scores may no
+        longer fall along the list; those that change scores give the new ones.
+        """
+        ...
