@@ -14,6 +14,7 @@ MetricName = Literal[
     "mrr",
     "hit",
     "map",
+    "alpha_ndcg",
     "coverage",
     "gini",
     "entropy",
@@ -22,6 +23,7 @@ MetricName = Literal[
     "ild_text",
     "ild_image",
     "ild",
+    "eild",
     "jaccard",
     "personalization",
     "novelty",
@@ -29,6 +31,9 @@ MetricName = Literal[
     "tail_share",
     "calibration",
 ]
+
+
+TestName = Literal["randomisation", "t", "wilcoxon"]
 
 
 class EvaluationConfig(Config):
@@ -69,3 +74,23 @@ class EvaluationConfig(Config):
         if not metrics or len(set(metrics)) < len(metrics):
             raise ValueError(f"needs at least one metric, none of them twice; got {list(metrics)}")
         return metrics
+
+
+class ComparisonConfig(Config):
+    """How measured systems are compared.
+
+    Args:
+        metrics: with the lengths, such as ``ndcg@10``; those that exist of a usual choice when empty.
+        diversity: metrics that are drawn against accuracy; all compared ones but accuracy's when empty.
+        test: of per-user metrics; exposure metrics have no value a user and take the bootstrap's p.
+        n_bootstrap: resamples of the users behind each interval and each p of an exposure metric.
+        n_permutations: of the randomisation test.
+        seed: of resamples and permutations.
+    """
+
+    metrics: tuple[str, ...] = ()
+    diversity: tuple[str, ...] = ()
+    test: TestName = "randomisation"
+    n_bootstrap: int = Field(default=2000, ge=1)
+    n_permutations: int = Field(default=10_000, ge=1)
+    seed: int = Field(default=0, ge=0)

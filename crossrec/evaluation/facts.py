@@ -86,12 +86,14 @@ class Ranked:
         hits_QK: (Q, K) bool, whether the item is a target of the query.
         n_targets_Q: (Q,) distinct targets of each query.
         histories: Q rows, the clicks before each query.
+        targets: Q rows, the distinct targets sorted by index.
     """
 
     ids_QK: np.ndarray
     hits_QK: np.ndarray
     n_targets_Q: np.ndarray
     histories: Sequences
+    targets: Sequences
 
 
 def distinct(rows: Sequences, n_items: int) -> Sequences:
@@ -131,4 +133,4 @@ def lay_against(ids_QK: np.ndarray, targets: Sequences, histories: Sequences, n_
         n_items: N.
     """
     once = distinct(targets, n_items)
-    return Ranked(ids_QK, contains(once, ids_QK, n_items), once.lengths, histories)
+    return Ranked(ids_QK, contains(once, ids_QK, n_items), once.lengths, histories, once)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
 
+from crossrec.config import Config
 from crossrec.data.prepare import PreparedData, prepare
 from crossrec.evaluation.facts import ItemFacts
 from crossrec.experiment.config import ExperimentConfig
@@ -15,6 +16,7 @@ from crossrec.sequence.config import LLMConfig
 
 if TYPE_CHECKING:
     from crossrec.model.network import SequentialNetwork
+    from crossrec.rerank.config import RerankConfig
 
 
 @dataclass(frozen=True)
@@ -58,3 +60,14 @@ def describe_model(config: ExperimentConfig) -> str:
         reader += " + LoRA"
     fused = f", {getattr(model.fusion, 'type', type(model.fusion).__name__)}" if len(known) > 1 else ""
     return f"{reader} ({'+'.join(known)}{fused})"
+
+
+def describe_reranking(config: RerankConfig) -> str:
+    """How tables call a chain of rerankers: each stage's type, with its strength where it has one."""
+    return " + ".join(_describe_stage(stage) for stage in config.stages)
+
+
+def _describe_stage(stage: Config) -> str:
+    strength = getattr(stage, "diversity", None)
+    name = str(getattr(stage, "type", type(stage).__name__))
+    return name if strength is None else f"{name} {strength:g}"

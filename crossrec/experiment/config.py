@@ -13,6 +13,8 @@ from crossrec.encoders.config import ImageEncoderConfig, TextEncoderConfig
 from crossrec.evaluation.config import EvaluationConfig
 from crossrec.model.config import ModelConfig
 from crossrec.objectives.config import FullSoftmaxConfig, ObjectiveConfig
+from crossrec.objectives.diversity.config import DiversityConfig
+from crossrec.rerank.config import RerankConfig
 from crossrec.training.config import TrainerConfig
 
 
@@ -36,7 +38,11 @@ class ExperimentConfig(Config):
     data: DataConfig = DataConfig()
     model: ModelConfig = ModelConfig()
     objective: ObjectiveConfig = FullSoftmaxConfig()
+    diversity: DiversityConfig | None = Field(None, description="terms beside the ranking loss")
     trainer: TrainerConfig = TrainerConfig()
+    rerank: RerankConfig | None = Field(
+        None, description="what becomes of the model's lists; they are also measured as they were"
+    )
     baselines: tuple[BaselineConfig, ...] = (PopularityConfig(), ItemKNNConfig())
     tune_baselines: bool = Field(False, description="choose each baseline's settings on validation")
     spaces: SpacesConfig = SpacesConfig()

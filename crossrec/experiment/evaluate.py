@@ -4,11 +4,19 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from crossrec.experiment.assembly import Setting, describe_model
+from crossrec.experiment.assembly import Setting, describe_model, describe_reranking
 from crossrec.experiment.config import ExperimentConfig
-from crossrec.experiment.measure import SplitPart, measure, measure_predictions, save_results, slug
+from crossrec.experiment.measure import (
+    NamedRecommender,
+    SplitPart,
+    measure,
+    measure_predictions,
+    save_results,
+    slug,
+)
 from crossrec.experiment.rivals import fitted_baselines
 from crossrec.experiment.tables import show, show_results
+from crossrec.experiment.traits import item_traits
 from crossrec.model.recommender import NeuralRecommender
 from crossrec.training.checkpoint import WEIGHTS, load_trained_state
 from crossrec.types import InputError
@@ -31,9 +39,17 @@ def load_recommender(setting: Setting) -> NeuralRecommender:
 
 
 def evaluate_run(setting: Setting, recommender: NeuralRecommender, part: SplitPart) -> None:
-    """Measures the model and its baselines on one part, saves everything, prints the table."""
+    """Measures the model and its baselines on one part, saves everything, prints the table.
+
+    Where the lists are reranked, the reranked ones come first and the model's own stand beside them.
+    """
     folder = setting.config.run_folder
-    found = measure(setting, [recommender, *fitted_baselines(setting, folder)], part)
+    models: list[NamedRecommender] = [recommender]
+    if setting.config.rerank is not None:
+        rerank = setting.config.rerank
+        name = f"{recommender.name}, {describe_reranking(rerank)}"
+        models.insert(0, rerank.wrap(recommender, item_traits(setting, recommender), name))
+    found = measure(setting, [*models, *fitted_baselines(setting, folder)], part)
     save_results(setting, found, folder / "eval" / part, part, folder / "log.jsonl")
     show_results(setting, found, part)
     show(f"Report with pictures: {folder / 'eval' / part / 'report.html'}")

@@ -15,6 +15,7 @@ from crossrec.experiment.evaluate import evaluate_run
 from crossrec.experiment.rivals import validation_metrics
 from crossrec.experiment.run_folder import check_run, open_run
 from crossrec.experiment.tables import show, show_account
+from crossrec.experiment.traits import item_info
 from crossrec.model.recommender import NeuralRecommender
 from crossrec.runtime import distributed
 from crossrec.runtime.files import write_text
@@ -82,8 +83,12 @@ def _trainer(
         recommender.refresh()
         return validation_metrics(setting, recommender)
 
+    objective = config.objective.build(counts[train_items.numpy()])
+    terms = None
+    if config.diversity is not None:
+        terms = config.diversity.build(item_info(setting, train_items), config.model.width)
     return Trainer(
-        ClickTask(network, config.objective.build(counts[train_items.numpy()]), train_items),
+        ClickTask(network, objective, train_items, terms),
         batches,
         config.trainer,
         accelerator=accelerator,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import cast
 
 import numpy as np
@@ -11,11 +12,31 @@ from torch.nn import functional as F
 
 from crossrec.model.network import SequentialNetwork
 from crossrec.objectives.base import FullObjective, Objective, SampledObjective
+from crossrec.objectives.diversity.base import StepSample
+from crossrec.objectives.diversity.terms import DiversityTerms
+from crossrec.objectives.diversity.weighting import RANKING
 from crossrec.sequence.base import History
 from crossrec.training.windows import Batch
+from crossrec.types import ABSENT
 
 ONLY_LAST_MASKED = 1 / 11
 """Share of rows in which training masks the last click alone, as recommending does (BERT4Rec's own code)."""
+
+
+@dataclass(frozen=True)
+class _Predictions:
+    """Losses of T positions and what they came from: vectors of all training items, or of the targets."""
+
+    losses_T: Tensor
+    queries_TD: Tensor
+    items_ND: Tensor | None = None
+    positives_TD: Tensor | None = None
+
+    def positives(self, chosen_B: Tensor, targets_B: Tensor) -> Tensor:
+        """(B, D) vectors of the chosen positions' targets."""
+        if self.positives_TD is not None:
+            return F.embedding(chosen_B, self.positives_TD)
+        return F.embedding(targets_B, cast(Tensor, self.items_ND))
 
 
 class ClickTask(nn.Module):
@@ -25,15 +46,28 @@ class ClickTask(nn.Module):
         network: the model; a bidirectional one learns by masking.
         objective: a loss over the training items, which it numbers from 0.
         train_items: (N',) catalogue indices of the training items: all targets and all negatives.
+        terms: what is added to the ranking loss, over the training items; None for nothing.
+
+    Attributes:
+        progress: share of the training done, 0 to 1, for weights that change; whoever trains sets it.
     """
 
     train_items: Tensor
     position_of: Tensor
 
-    def __init__(self, network: SequentialNetwork, objective: Objective, train_items: Tensor) -> None:
+    def __init__(
+        self,
+        network: SequentialNetwork,
+        objective: Objective,
+        train_items: Tensor,
+        terms: DiversityTerms | None = None,
+    ) -> None:
         super().__init__()
         self.network = network
         self.objective = objective
+        self.terms = terms
+        self.progress = 0.0
+        self._measured: dict[str, float] = {}
         position_of = torch.full((network.n_items,), -1)
         position_of[train_items] = torch.arange(len(train_items))
         self.register_buffer("train_items", train_items, persistent=False)
@@ -56,28 +90,47 @@ class ClickTask(nn.Module):
         return sampled.to(self.train_items.device)
 
     def forward(self, batch: Batch, negatives: Tensor | None) -> dict[str, Tensor]:
-        """Named losses, summed over the batch's targets.
+        """Named losses, weighted and summed over the batch's targets; their sum is to be minimised.
 
-        Where clicks are masked, the sum over those masked is scaled up to stand for all of them.
+        Where clicks are masked, the sum over those masked is scaled up to stand for all of them. A term is
+        a mean over some of the positions, times the number of targets.
         """
         masked_BL, scale = None, 1.0
+        n_all = len(batch.targets_T)
         if self.network.sequence.mask_share is not None:
-            n_all = len(batch.targets_T)
             batch, masked_BL = _mask(batch, self.network.sequence.mask_share)
             scale = n_all / max(len(batch.targets_T), 1)
-        losses_T = (
+        found = (
             self._full(batch, masked_BL) if negatives is None else self._sampled(batch, masked_BL, negatives)
         )
-        return {"next_item": losses_T.sum() * scale}
+        ranking = found.losses_T.sum() * scale
+        values = self._term_values(batch, masked_BL, found)
+        self._measure({RANKING: ranking, **{name: value * n_all for name, value in values.items()}})
+        if self.terms is None:
+            return {RANKING: ranking}
+        weighed: dict[str, Tensor] = self.terms.weighting(ranking, values, n_all, self.progress)
+        return weighed
 
-    def _full(self, batch: Batch, masked_BL: Tensor | None) -> Tensor:
+    def take_measured(self) -> dict[str, float]:
+        """The ranking loss and all terms without their weights, summed over targets since the last call."""
+        measured, self._measured = self._measured, {}
+        return measured
+
+    def _measure(self, sums: dict[str, Tensor]) -> None:
+        figures = torch.stack([value.detach() for value in sums.values()]).tolist()
+        for name, figure in zip(sums, figures, strict=True):
+            self._measured[name] = self._measured.get(name, 0.0) + figure
+
+    def _full(self, batch: Batch, masked_BL: Tensor | None) -> _Predictions:
         vectors_ND = self.network.item_vectors(self.train_items)
         history_BLD = F.embedding(self.position_of[batch.items_BL].clamp(min=0), vectors_ND)
         objective = cast(FullObjective, self.objective)
         targets_T = self.position_of[batch.targets_T]
-        return objective(self._queries(history_BLD, batch, masked_BL), vectors_ND, targets_T)
+        queries_TD = self._queries(history_BLD, batch, masked_BL)
+        losses_T = objective(queries_TD, vectors_ND, targets_T)
+        return _Predictions(losses_T, queries_TD, items_ND=vectors_ND)
 
-    def _sampled(self, batch: Batch, masked_BL: Tensor | None, negatives: Tensor) -> Tensor:
+    def _sampled(self, batch: Batch, masked_BL: Tensor | None, negatives: Tensor) -> _Predictions:
         if negatives.ndim == 2:
             negatives = negatives[batch.places_T]
         n_clicks, n_targets = batch.items_BL.numel(), len(batch.targets_T)
@@ -89,13 +142,71 @@ class ClickTask(nn.Module):
         vectors = F.embedding(where, self.network.item_vectors(needed))
         history_BLD, positives_TD, negative_vectors = vectors.split([n_clicks, n_targets, negatives.numel()])
         objective = cast(SampledObjective, self.objective)
-        return objective(
-            self._queries(history_BLD.view(*batch.items_BL.shape, -1), batch, masked_BL),
+        queries_TD = self._queries(history_BLD.view(*batch.items_BL.shape, -1), batch, masked_BL)
+        losses_T = objective(
+            queries_TD,
             positives_TD,
             negative_vectors.view(*negatives.shape, vectors.shape[-1]),
             self.position_of[batch.targets_T],
             negatives,
         )
+        return _Predictions(losses_T, queries_TD, positives_TD=positives_TD)
+
+    def _term_values(self, batch: Batch, masked_BL: Tensor | None, found: _Predictions) -> dict[str, Tensor]:
+        """Name -> value of each term; none for a part of a step that has no target."""
+        if self.terms is None or not len(batch.targets_T):
+            return {}
+        device = batch.items_BL.device
+        # Generators are left as they were, so that a term that only measures changes no dropout.
+        with (
+            torch.random.fork_rng(devices=[device] if device.type == "cuda" else []),
+            torch.autocast(device.type, enabled=False),
+        ):
+            chosen_B = self.terms.draw_positions(len(batch.targets_T), device)
+            sample = self._sample(batch.only(chosen_B), masked_BL, found, chosen_B)
+            values: dict[str, Tensor] = self.terms(sample, self.progress)
+        return values
+
+    def _sample(
+        self, batch: Batch, masked_BL: Tensor | None, found: _Predictions, chosen_B: Tensor
+    ) -> StepSample:
+        """What terms see of the chosen positions, which are those of the batch."""
+        terms = cast(DiversityTerms, self.terms)
+        items_ND, numbers_N = None, None
+        if terms.needs_lists:
+            numbers_N = terms.draw_items(batch.items_BL.device)
+            items_ND = self._listed(found.items_ND, numbers_N)
+        windows_B = batch.positions_T // batch.items_BL.shape[1]
+        targets_B = self.position_of[batch.targets_T]
+        return StepSample(
+            queries_BD=F.embedding(chosen_B, found.queries_TD).float(),
+            positives_BD=found.positives(chosen_B, targets_B).float(),
+            targets_B=targets_B,
+            windows_B=windows_B,
+            seen_BL=self._seen(batch, masked_BL, windows_B),
+            n_items=len(self.train_items),
+            items_ND=items_ND,
+            numbers_N=numbers_N,
+            tables=terms.tables(),
+            exclude_seen=terms.exclude_seen,
+        )
+
+    def _listed(self, items_ND: Tensor | None, numbers_N: Tensor | None) -> Tensor:
+        """Vectors of the items that lists are made of, made for them where the objective made none."""
+        if items_ND is None:
+            rows = self.train_items if numbers_N is None else self.train_items[numbers_N]
+            return self.network.item_vectors(rows).float()
+        return (items_ND if numbers_N is None else F.embedding(numbers_N, items_ND)).float()
+
+    def _seen(self, batch: Batch, masked_BL: Tensor | None, windows_B: Tensor) -> Tensor:
+        """(B, L) positions in ``train_items`` of the clicks that each query knows, else -1."""
+        length = batch.items_BL.shape[1]
+        steps_L = torch.arange(length, device=windows_B.device)
+        if masked_BL is None:
+            known_BL = steps_L <= (batch.positions_T % length)[:, None]
+        else:
+            known_BL = (steps_L < batch.lengths_B[windows_B, None]) & ~masked_BL[windows_B]
+        return self.position_of[batch.items_BL[windows_B]].masked_fill(~known_BL, ABSENT)
 
     def _queries(self, history_BLD: Tensor, batch: Batch, masked_BL: Tensor | None) -> Tensor:
         hidden_BLD = self.network.hidden(History(history_BLD, batch.lengths_B, batch.times_BL, masked_BL))

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from crossrec.objectives.diversity.weighting import RANKING
 from crossrec.runtime import distributed
 from crossrec.runtime.memory import keep_freed_memory
 from crossrec.training.checkpoint import WEIGHTS, Checkpoints, Progress, load_trained_state, save_weights
@@ -107,14 +108,21 @@ class Trainer:
         while progress.batch < len(steps):
             share_done = (progress.epoch + progress.batch / len(steps)) / self.config.epochs
             started = time.perf_counter()
-            loss, rate = self._step(steps[progress.batch], progress.step, share_done)
+            losses, rate = self._step(steps[progress.batch], progress.step, share_done)
+            loss = losses.pop(RANKING)
             progress.step += 1
             progress.batch += 1
             speed = steps[progress.batch - 1].n_targets / (time.perf_counter() - started)
             log.write(
                 "step",
                 progress.step,
-                {"epoch": progress.epoch, "loss": loss, "lr": rate, "clicks_per_s": round(speed, 1)},
+                {
+                    "epoch": progress.epoch,
+                    "loss": loss,
+                    **losses,
+                    "lr": rate,
+                    "clicks_per_s": round(speed, 1),
+                },
             )
             bar.advance(f"{speed:,.0f} clicks/s", f"loss {loss:.3f} best {progress.best or 0:.4f}")
             if progress.step % self.config.checkpoint_every == 0:
@@ -125,8 +133,9 @@ class Trainer:
             self._validate(progress, log)
             self.checkpoints.save(progress)
 
-    def _step(self, windows: Windows, step: int, share_done: float) -> tuple[float, float]:
-        """One optimiser step; the mean loss over its clicks, and the learning rate."""
+    def _step(self, windows: Windows, step: int, share_done: float) -> tuple[dict[str, float], float]:
+        """One optimiser step; each loss as a mean over its clicks, without weights, and the learning rate."""
+        self.task.progress = share_done
         torch.manual_seed(hash((self.seed, step, distributed.rank())) % 2**63)
         factor = rate_factor(share_done, self.config)
         for group, base in zip(self.optimiser.param_groups, self._base_rates, strict=True):
@@ -138,7 +147,6 @@ class Trainer:
                 windows, rank=distributed.rank(), world=world, accumulation=self.config.accumulation
             )
         )
-        total = 0.0
         for number, part in enumerate(parts):
             last = number == len(parts) - 1
             with self.accelerator.no_sync(self.wrapped) if not last else nullcontext():
@@ -147,11 +155,17 @@ class Trainer:
                 loss = sum(losses.values(), torch.zeros((), device=self.accelerator.device))
                 # Wrappers average gradients over processes; the sum over the global batch is wanted.
                 self.accelerator.backward(loss * (world / self.batches.mean_targets))
-                total += float(loss.detach())
         self.accelerator.clip_grad_norm_(self.wrapped.parameters(), self.config.clip_norm)
         self.optimiser.step()
         self.optimiser.zero_grad()
-        return distributed.total(total) / windows.n_targets, self._base_rates[-1] * factor
+        return self._means(windows.n_targets), self._base_rates[-1] * factor
+
+    def _means(self, n_targets: int) -> dict[str, float]:
+        """What the task measured in this step on all processes, for each target."""
+        measured = distributed.gather_objects(self.task.take_measured())
+        # A process whose part has no target measured no term.
+        names = dict.fromkeys(name for part in measured for name in part)
+        return {name: float(sum(part.get(name, 0.0) for part in measured)) / n_targets for name in names}
 
     def _validate(self, progress: Progress, log: RunLog) -> None:
         metrics = self.validate()

@@ -95,7 +95,7 @@ def test_metrics_without_their_data_are_left_out_by_name() -> None:
     bare = ItemFacts(np.ones(6), csr_matrix((6, 0)), {}, {})
     found = evaluate_lists(LISTS, QUERIES, HISTORIES, bare, CONFIG)
     assert found.left_out.keys() == {
-        "ild_category", "jaccard", "calibration", "ild", "ild_text", "ild_image"
+        "ild_category", "jaccard", "calibration", "alpha_ndcg", "ild", "ild_text", "ild_image", "eild"
     }  # fmt: skip
     assert "ild@2" not in found.metrics
     assert "recall@2" in found.metrics

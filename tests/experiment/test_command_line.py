@@ -202,7 +202,7 @@ def test_evaluate_says_what_is_missing(shop: Path) -> None:
 
 def test_help_and_errors_load_no_heavy_library() -> None:
     program = (
-        "import sys; import crossrec.experiment.cli, crossrec.experiment.config; "
+        "import sys; import crossrec.cli.experiment, crossrec.experiment.config; "
         "heavy = ('torch', 'transformers', 'timm', 'peft', 'datasets', 'matplotlib'); "
         "print([name for name in heavy if name in sys.modules])"
     )

@@ -6,11 +6,14 @@ from pathlib import Path
 
 import pytest
 
+from crossrec.ablation.large_model.config import LargeModelConfig
+from crossrec.ablation.large_model.pair import check_matched, differences
 from crossrec.config import load_config, validate
 from crossrec.experiment.assembly import describe_model
 from crossrec.experiment.config import ExperimentConfig
 
-CONFIGS = sorted((Path(__file__).parents[2] / "configs").glob("**/*.yaml"))
+FOLDER = Path(__file__).parents[2] / "configs"
+CONFIGS = sorted(FOLDER.glob("*.yaml"))
 
 
 @pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
@@ -23,3 +26,10 @@ def test_a_shipped_config_loads_and_round_trips(path: Path) -> None:
 
 def test_there_are_configs() -> None:
     assert {path.stem for path in CONFIGS} >= {"demo", "movielens_small", "table_example"}
+
+
+def test_the_shipped_pair_of_models_is_matched() -> None:
+    config = load_config(LargeModelConfig, FOLDER / "studies" / "large_model_movielens.yaml")
+    config = config.model_copy(update={"base": FOLDER / config.base.name})
+    check_matched(config)
+    assert differences(config)["model.sequence.type"] == ("sasrec", "llm")

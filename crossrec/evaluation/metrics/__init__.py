@@ -9,7 +9,7 @@ import numpy as np
 
 from crossrec.evaluation.config import EvaluationConfig, MetricName
 from crossrec.evaluation.facts import ItemFacts, Ranked
-from crossrec.evaluation.metrics import accuracy, calibration, diversity, exposure, novelty
+from crossrec.evaluation.metrics import accuracy, calibration, diversity, exposure, novelty, rank_aware
 from crossrec.evaluation.metrics.exposure import Exposure
 
 PerQuery = Callable[[Ranked, ItemFacts, EvaluationConfig, int], np.ndarray]
@@ -24,10 +24,13 @@ ACCURACY: dict[MetricName, Callable[[np.ndarray, np.ndarray, int], np.ndarray]] 
 }
 """(hits_QK, n_targets_Q, k) -> (Q,)."""
 
-SPACES: dict[MetricName, str] = {"ild": "", "ild_text": "text", "ild_image": "image"}
-"""The vector space in which each intra-list distance is measured."""
+SPACES: dict[MetricName, str] = {"ild": "", "ild_text": "text", "ild_image": "image", "eild": ""}
+"""The vector space in which each distance within a list is measured."""
 
-BY_CATEGORY: tuple[MetricName, ...] = ("ild_category", "jaccard", "calibration")
+Distance = Callable[[np.ndarray, np.ndarray, np.ndarray, int], np.ndarray]
+"""(ids_QK, vectors_ND, present_N, k) -> (Q,)."""
+
+BY_CATEGORY: tuple[MetricName, ...] = ("ild_category", "jaccard", "calibration", "alpha_ndcg")
 """Metrics that need categories."""
 
 
@@ -52,14 +55,18 @@ def _accuracy(name: MetricName) -> PerQuery:
     return lambda r, f, c, k: ACCURACY[name](r.hits_QK, r.n_targets_Q, k)
 
 
-def _distance(name: MetricName) -> PerQuery:
+def _distance(name: MetricName, distance: Distance = diversity.intra_list_distance) -> PerQuery:
     space = SPACES[name]
-    return lambda r, f, c, k: diversity.intra_list_distance(r.ids_QK, f.vectors[space], f.present[space], k)
+    return lambda r, f, c, k: distance(r.ids_QK, f.vectors[space], f.present[space], k)
 
 
 PER_QUERY: dict[MetricName, PerQuery] = {
     **{name: _accuracy(name) for name in ACCURACY},
-    **{name: _distance(name) for name in SPACES},
+    "alpha_ndcg": lambda r, f, c, k: rank_aware.alpha_ndcg(r.ids_QK, r.hits_QK, r.targets, f.categories, k),
+    "ild": _distance("ild"),
+    "ild_text": _distance("ild_text"),
+    "ild_image": _distance("ild_image"),
+    "eild": _distance("eild", rank_aware.expected_distance),
     "ild_category": lambda r, f, c, k: diversity.category_distance(r.ids_QK, f.categories, k),
     "jaccard": lambda r, f, c, k: diversity.category_overlap(r.ids_QK, f.categories, k),
     "calibration": lambda r, f, c, k: calibration.calibration(r.ids_QK, r.histories, f.categories, k),

@@ -41,7 +41,7 @@ def intra_list_distance(
     """
     ids_QK = ids_QK[:, :k]
     items, place = np.unique(ids_QK, return_inverse=True)
-    unit_ID, usable_I = _unit_rows(items, vectors_ND, present_N)
+    unit_ID, usable_I = unit_rows(items, vectors_ND, present_N)
     place_QK = place.reshape(ids_QK.shape)
     count_Q = usable_I[place_QK].sum(1)
     squared_Q = np.empty(len(ids_QK))
@@ -54,10 +54,22 @@ def intra_list_distance(
     return np.where(count_Q > 1, np.maximum(distance_Q, 0.0), np.nan)
 
 
-def _unit_rows(
+def unit_rows(
     items: np.ndarray, vectors_ND: np.ndarray, present_N: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Unit vectors of some items, zero where unusable, and which are usable."""
+    """Unit vectors of some items, zero where unusable, and which are usable.
+
+    Args:
+        items: (I,) catalogue indices or ``ABSENT``.
+        vectors_ND: (N, D) item vectors.
+        present_N: (N,) bool, which items have a vector; a vector of zeros is unusable too.
+
+    Returns:
+        (I, D) float32 and (I,) bool.
+
+    Raises:
+        ValueError: the vector of one of these items is not finite.
+    """
     usable_I = (items != ABSENT) & present_N[items]
     unit_ID = np.zeros((len(items), vectors_ND.shape[1]), dtype=np.float32)
     unit_ID[usable_I] = vectors_ND[items[usable_I]]

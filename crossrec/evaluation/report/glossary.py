@@ -39,6 +39,9 @@ METRICS: dict[str, MetricInfo] = {
     "mrr": MetricInfo("One divided by the rank of the first hit.", True, 4),
     "hit": MetricInfo("Share of lists with at least one hit.", True, 4),
     "map": MetricInfo("Precision averaged over the ranks of the hits.", True, 4),
+    "alpha_ndcg": MetricInfo(
+        "Hits discounted by rank and by how often their categories came before.", True, 4
+    ),
     "coverage": MetricInfo("Share of the catalogue that is recommended to anybody."),
     "gini": MetricInfo("Inequality of exposure; 0 = all items alike, 1 = one item gets all.", False),
     "entropy": MetricInfo("Shannon entropy of exposure, in nats."),
@@ -47,6 +50,7 @@ METRICS: dict[str, MetricInfo] = {
     "ild_category": MetricInfo("Mean distance between a list's items by category."),
     "ild_text": MetricInfo("Mean distance between a list's items by text."),
     "ild_image": MetricInfo("Mean distance between a list's items by picture."),
+    "eild": MetricInfo("Distance between a list's items, those on top and close by weighing more."),
     "jaccard": MetricInfo("Mean overlap of categories between the items of a list.", False),
     "personalization": MetricInfo("One minus the mean overlap between two users' lists."),
     "novelty": MetricInfo(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from importlib import resources
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +25,7 @@ from crossrec.evaluation.report.exposure import lorenz_plot, popularity_plot
 from crossrec.evaluation.report.figures import Plot
 from crossrec.evaluation.report.glossary import CUTOFF
 from crossrec.evaluation.report.plots import accuracy_bars, trade_off, training_curves
+from crossrec.evaluation.report.render import render
 from crossrec.evaluation.report.users import choose_users
 from crossrec.runtime.files import write_text
 from crossrec.types import Sequences
@@ -110,7 +110,7 @@ def write_report(
         "n_history": N_HISTORY,
         "config_text": config_text,
     }
-    write_text(path, _render(content))
+    write_text(path, render("crossrec.evaluation.report", "template.html", content))
 
 
 def _check(
@@ -154,17 +154,3 @@ def _format_count(value: object) -> str:
     if isinstance(value, (int, np.integer)) and not isinstance(value, bool):
         return f"{value:,}"
     return f"{value:,.4g}" if isinstance(value, (float, np.floating)) else str(value)
-
-
-def _render(content: Mapping[str, Any]) -> str:
-    from jinja2 import Environment, StrictUndefined
-    from markupsafe import Markup
-
-    here = resources.files(__package__)
-    environment = Environment(
-        autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    )
-    template = environment.from_string(here.joinpath("template.html").read_text(encoding="utf-8"))
-    style = here.joinpath("style.css").read_text(encoding="utf-8")
-    # The style sheet is ours; the drawings come from matplotlib, which escapes text itself.
-    return template.render(**content, style=Markup(style), drawing=Markup)

@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import argparse
-import logging
-import os
-import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
-from crossrec.types import InputError
+from crossrec.cli.guard import guarded
 
 
 def train(arguments: Sequence[str] | None = None) -> int:
@@ -33,7 +30,7 @@ def train(arguments: Sequence[str] | None = None) -> int:
 
         run_training(config)
 
-    return _guarded(run)
+    return guarded(run)
 
 
 def evaluate(arguments: Sequence[str] | None = None) -> int:
@@ -60,17 +57,4 @@ def evaluate(arguments: Sequence[str] | None = None) -> int:
 
         run_evaluation(config, parsed.split, parsed.predictions)
 
-    return _guarded(run)
-
-
-def _guarded(run: Callable[[], None]) -> int:
-    logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
-    logging.getLogger("crossrec").setLevel(
-        logging.INFO if os.environ.get("RANK", "0") == "0" else logging.ERROR
-    )
-    try:
-        run()
-    except InputError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    return 0
+    return guarded(run)

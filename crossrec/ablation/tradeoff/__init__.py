@@ -1,0 +1,1 @@
+"""Accuracy against diversity: sweep strengths on validation, pick there, report on test."""

@@ -1,0 +1,79 @@
+"""Points of accuracy and diversity, both to be as great as may be: front, area under it, choice on it."""
+
+from __future__ import annotations
+
+import numpy as np
+
+ROUNDING = 1e-12
+"""A loss that exceeds the budget by no more than this keeps it."""
+
+
+def pareto_front(points_P2: np.ndarray) -> np.ndarray:
+    """Which points no other point beats.
+
+    A point is beaten by one that is at least as great in both coordinates and greater in one. Of points
+    equal in both, the first stands for all. A point with a NaN is never on the front.
+
+    Args:
+        points_P2: (P, 2) accuracy and diversity.
+
+    Returns:
+        (F,) indices, accuracy falling and diversity rising along them.
+    """
+    points_P2 = np.asarray(points_P2, dtype=float).reshape(-1, 2)
+    known_F = np.flatnonzero(~np.isnan(points_P2).any(1))
+    # Stable: of equal points the first comes first and is the one that rises above what went before.
+    order_F = known_F[np.lexsort((known_F, -points_P2[known_F, 1], -points_P2[known_F, 0]))]
+    diversity_F = points_P2[order_F, 1]
+    before_F = np.concatenate([[-np.inf], np.maximum.accumulate(diversity_F)[:-1]])[: len(order_F)]
+    return np.asarray(order_F[diversity_F > before_F])
+
+
+def hypervolume(points_RP2: np.ndarray, reference_2: tuple[float, float]) -> np.ndarray:
+    """The area that points dominate above a reference point, exactly, for R sets of points at once.
+
+    The union of the rectangles between the reference and each point, by one sweep in falling accuracy. A
+    point at or below the reference in either coordinate, or with a NaN, adds nothing.
+
+    Args:
+        points_RP2: (R, P, 2), or (P, 2) for one set; they need not be a front.
+        reference_2: the corner from which the area counts.
+
+    Returns:
+        (R,) areas, 0 for no points.
+
+    Source:
+        Zitzler, Thiele: Multiobjective evolutionary algorithms: a comparative case study and the strength
+        Pareto approach (IEEE Transactions on Evolutionary Computation 1999).
+    """
+    points_RP2 = np.asarray(points_RP2, dtype=float)
+    if points_RP2.ndim == 2:
+        points_RP2 = points_RP2[None]
+    above_RP2 = points_RP2 - np.asarray(reference_2, dtype=float)
+    counts_RP1 = (above_RP2 > 0).all(2, keepdims=True)
+    above_RP2 = np.where(counts_RP1, above_RP2, 0.0)
+    order_RP = np.argsort(-above_RP2[:, :, 0], axis=1, kind="stable")
+    width_RP = np.take_along_axis(above_RP2[:, :, 0], order_RP, axis=1)
+    height_RP = np.maximum.accumulate(np.take_along_axis(above_RP2[:, :, 1], order_RP, axis=1), axis=1)
+    next_RP = np.concatenate([width_RP[:, 1:], np.zeros((len(width_RP), 1))], axis=1)[:, : width_RP.shape[1]]
+    return np.asarray(((width_RP - next_RP) * height_RP).sum(1))
+
+
+def pick(accuracy_P: np.ndarray, score_P: np.ndarray, budget: float) -> int | None:
+    """The point with the greatest score among those whose accuracy loses at most the budget.
+
+    Ties go to the more accurate point, then to the first.
+
+    Args:
+        accuracy_P: (P,) relative change of accuracy against the reference, -0.01 for 1 % lost.
+        score_P: (P,) what should be great, NaN where it is not known.
+        budget: the greatest relative loss that may be, 0.01 for 1 %.
+
+    Returns:
+        Its index; None where no point keeps the budget.
+    """
+    accuracy_P, score_P = np.asarray(accuracy_P, dtype=float), np.asarray(score_P, dtype=float)
+    kept = np.flatnonzero((accuracy_P >= -budget - ROUNDING) & ~np.isnan(score_P))
+    if not len(kept):
+        return None
+    return int(kept[np.lexsort((kept, -accuracy_P[kept], -score_P[kept]))[0]])

@@ -1,0 +1,202 @@
+"""The trained runs of a study: opened on shared data, their candidates ranked once and kept."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from crossrec.ablation.tradeoff.config import TradeoffConfig
+from crossrec.ablation.tradeoff.store import file_digest, key_of
+from crossrec.data.prepare import DataConfig
+from crossrec.data.splits import Queries
+from crossrec.evaluation.ranking import rank_queries
+from crossrec.experiment.assembly import Setting
+from crossrec.experiment.config import ExperimentConfig
+from crossrec.experiment.evaluate import load_recommender
+from crossrec.experiment.measure import SplitPart
+from crossrec.experiment.run_folder import read_run
+from crossrec.experiment.traits import item_traits
+from crossrec.model.recommender import NeuralRecommender
+from crossrec.rerank.base import ItemTraits
+from crossrec.runtime.files import atomic_path
+from crossrec.training.checkpoint import WEIGHTS
+from crossrec.types import InputError, Sequences, TopK
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Part:
+    """A part of the split, as all runs are measured on it.
+
+    Args:
+        name: of the part.
+        queries: Q queries.
+        histories: Q rows.
+    """
+
+    name: SplitPart
+    queries: Queries
+    histories: Sequences
+
+
+class TrainedRun:
+    """One trained run; its model is loaded only when something of it is not kept yet.
+
+    Args:
+        config: of the run.
+        shared: the setting of the study's first run, whose data and facts serve all.
+        digest: of the run's weights.
+        keep: folder where ranked candidates are kept.
+        device: where the model runs.
+    """
+
+    def __init__(
+        self, config: ExperimentConfig, shared: Setting, digest: str, keep: Path, device: torch.device
+    ) -> None:
+        self.config, self.shared, self.digest = config, shared, digest
+        self._keep, self._device = keep, device
+        self._held: dict[tuple[str, int], TopK] = {}
+
+    @cached_property
+    def recommender(self) -> NeuralRecommender:
+        """The trained model."""
+        recommender = load_recommender(Setting(self.config, self.shared.data, self.shared.content))
+        recommender.network.to(self._device)
+        return recommender
+
+    @cached_property
+    def traits(self) -> ItemTraits:
+        """What rerankers may know of the items."""
+        return item_traits(self.shared, self.recommender)
+
+    def candidates(self, part: Part, width: int) -> TopK:
+        """(Q, width) the model's best items, ranked once and kept on disk."""
+        if (part.name, width) not in self._held:
+            self._held[part.name, width] = self._ranked(part, width)
+        return self._held[part.name, width]
+
+    def _ranked(self, part: Part, width: int) -> TopK:
+        evaluation = self.shared.config.evaluation
+        content = [self.digest, part.name, width, evaluation.exclude_seen, data_key(self.shared.config)]
+        path = self._keep / f"{key_of({'of': content})}.npz"
+        if path.exists():
+            with np.load(path) as kept:
+                return TopK(kept["ids"], kept["scores"])
+        split = self.shared.data.split
+        lists = rank_queries(
+            self.recommender, split, part.queries, width, evaluation.exclude_seen, evaluation.batch
+        )
+        with atomic_path(path) as temporary, temporary.open("wb") as file:
+            np.savez(file, ids=lists.ids, scores=lists.scores)
+        return lists
+
+    def release(self) -> None:
+        """Forgets the model and its lists, so that only one run's are held."""
+        self._held.clear()
+        for name in ("recommender", "traits"):
+            self.__dict__.pop(name, None)
+
+
+@dataclass(frozen=True)
+class Study:
+    """All runs of a study on their common data.
+
+    Args:
+        config: of the study.
+        shared: setting of the reference model's first run; its protocol measures all runs.
+        runs: label -> one run a seed.
+        device: where rerankers run.
+    """
+
+    config: TradeoffConfig
+    shared: Setting
+    runs: dict[str, list[TrainedRun]]
+    device: torch.device
+
+    @property
+    def n_seeds(self) -> int:
+        """S, runs of each model."""
+        return len(next(iter(self.runs.values())))
+
+    @cached_property
+    def parts(self) -> dict[SplitPart, Part]:
+        """Validation and test."""
+        split = self.shared.data.split
+        names: tuple[SplitPart, ...] = ("valid", "test")
+        return {n: Part(n, split.part(n), split.histories(split.part(n))) for n in names}
+
+
+def open_study(config: TradeoffConfig) -> Study:
+    """Reads all runs' configurations, prepares their common data once.
+
+    Raises:
+        InputError: a folder holds no trained run, or runs differ in data, in the spaces of measures, in
+            whether seen items are left out, or in the order of their seeds.
+    """
+    configs = {label: [read_run(folder, []) for folder in folders] for label, folders in config.runs.items()}
+    first = configs[config.reference_label][0]
+    for label, several in configs.items():
+        for number, one in enumerate(several):
+            _same_ground(first, one)
+            beside = configs[config.reference_label][number]
+            if one.seed != beside.seed:
+                raise InputError(
+                    f"runs.{label}: {one.run_folder} has seed {one.seed}, but {beside.run_folder} beside "
+                    f"it has seed {beside.seed}; give all models' runs in the same order of seeds"
+                )
+    digests = {label: [_weights_digest(c) for c in several] for label, several in configs.items()}
+    shared = Setting.of(first)
+    device = _device(config.device)
+    keep = config.out / "candidates"
+    runs = {
+        label: [
+            TrainedRun(c, shared, digest, keep, device)
+            for c, digest in zip(several, digests[label], strict=True)
+        ]
+        for label, several in configs.items()
+    }
+    return Study(config, shared, runs, device)
+
+
+def data_key(config: ExperimentConfig) -> str:
+    """What queries and measures of a run hang on, besides its lists."""
+    ground = {"data": _data(config).model_dump(mode="json"), "spaces": config.spaces.model_dump(mode="json")}
+    return key_of({**ground, "evaluation": config.evaluation.model_dump(mode="json")})
+
+
+def _same_ground(first: ExperimentConfig, other: ExperimentConfig) -> None:
+    differing = {
+        "data": _data(first) != _data(other),
+        "spaces": first.spaces != other.spaces,
+        "evaluation.exclude_seen": first.evaluation.exclude_seen != other.evaluation.exclude_seen,
+    }
+    for name, differs in differing.items():
+        if differs:
+            raise InputError(
+                f"{other.run_folder} and {first.run_folder} differ in {name}: one study compares runs on the "
+                "same data, measured alike"
+            )
+
+
+def _data(config: ExperimentConfig) -> DataConfig:
+    """The data without the folder where generated data is kept, which may differ."""
+    return config.data.model_copy(update={"cache_dir": Path()})
+
+
+def _weights_digest(config: ExperimentConfig) -> str:
+    path = config.run_folder / "checkpoints" / "best" / WEIGHTS
+    if not path.exists():
+        raise InputError(f"{path} does not exist: {config.run_folder} has no trained weights; train it first")
+    return file_digest(path)
+
+
+def _device(name: str) -> torch.device:
+    if name != "auto":
+        return torch.device(name)
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")

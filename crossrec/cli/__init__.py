@@ -1,0 +1,1 @@
+"""Command lines: what a user types, parsed before anything heavy is imported."""

@@ -1,0 +1,243 @@
+"""From measured systems to a comparison: values, differences from the first system, tests."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from crossrec.evaluation.bootstrap import estimate_means
+from crossrec.evaluation.comparison.exposure import Resampled, resample_exposure
+from crossrec.evaluation.comparison.systems import System, check_comparable, check_metrics
+from crossrec.evaluation.config import ComparisonConfig, MetricName
+from crossrec.evaluation.metrics import AGGREGATE
+from crossrec.evaluation.significance import ROUNDING, EffectSize, effect_size, holm, p_values
+from crossrec.types import InputError
+
+USUAL: tuple[MetricName, ...] = (
+    "ndcg",
+    "recall",
+    "ild_category",
+    "ild",
+    "coverage",
+    "gini",
+    "personalization",
+)
+"""Compared where nothing is asked for, as far as all systems have them."""
+
+
+@dataclass(frozen=True)
+class Difference:
+    """A system's metric minus the reference's.
+
+    Args:
+        value: mean over the users who have a value with both; for exposure metrics of all lists together.
+        ci95: bootstrap over users.
+        p: of the comparison's test; for exposure metrics of the bootstrap.
+        p_holm: corrected for all comparisons made together.
+        n_users: behind it.
+        effect: None for exposure metrics.
+    """
+
+    value: float
+    ci95: tuple[float, float]
+    p: float
+    p_holm: float
+    n_users: int
+    effect: EffectSize | None
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One metric of one system; ``difference`` is None for the reference.
+
+    Args:
+        system: its name.
+        metric: such as ``ndcg@10``.
+        value: mean over the system's seeds.
+        ci95: bootstrap over users; it holds no chance of training, which ``seeds`` shows.
+        seeds: the value of each seed.
+        difference: from the reference.
+    """
+
+    system: str
+    metric: str
+    value: float
+    ci95: tuple[float, float]
+    seeds: list[float]
+    difference: Difference | None
+
+    @property
+    def spread(self) -> float:
+        """Standard deviation over seeds; NaN with one."""
+        return float(np.std(self.seeds, ddof=1)) if len(self.seeds) > 1 else math.nan
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Everything that was compared; ``systems[0]`` is the reference, entries are metric by metric."""
+
+    systems: list[str]
+    metrics: list[str]
+    entries: list[Entry]
+    protocol: str
+    n_users: int
+    config: ComparisonConfig
+
+    def entry(self, system: str, metric: str) -> Entry:
+        """One of the entries."""
+        return next(e for e in self.entries if e.system == system and e.metric == metric)
+
+    def to_dict(self) -> dict[str, Any]:
+        """As plain values, NaN as None: what ``comparison.json`` holds."""
+        content = {
+            "reference": self.systems[0],
+            "systems": self.systems,
+            "protocol": self.protocol,
+            "n_users": self.n_users,
+            "settings": {**self.config.model_dump(mode="json"), "metrics": self.metrics},
+            "entries": [{**asdict(entry), "seed_spread": entry.spread} for entry in self.entries],
+        }
+        return {key: _plain(value) for key, value in content.items()}
+
+
+def compare_systems(systems: Sequence[System], n_items: int, config: ComparisonConfig) -> Comparison:
+    """Compares every system with the first.
+
+    Per-user metrics: each user's values are averaged over a system's seeds, then paired over users.
+    Exposure metrics: averaged over seeds under each resample of users. All p are corrected together.
+
+    Args:
+        systems: the reference first.
+        n_items: N, size of the catalogue.
+        config: what to compare and how.
+
+    Raises:
+        InputError: systems that were not measured alike, or lack a metric.
+    """
+    check_comparable(systems)
+    metrics = chosen_metrics(systems, config)
+    exposure = _exposures(systems, metrics, n_items, config)
+    entries: list[Entry] = []
+    for metric in metrics:
+        if metric in exposure:
+            entries += _compare_exposure(systems, metric, *exposure[metric], n_items)
+        else:
+            entries += _compare_users(systems, metric, config)
+    names = [system.name for system in systems]
+    first = systems[0].seeds[0].evaluation
+    return Comparison(names, metrics, _corrected(entries), first.protocol, first.n_users, config)
+
+
+def chosen_metrics(systems: Sequence[System], config: ComparisonConfig) -> list[str]:
+    """The metrics to compare; those to be drawn among them.
+
+    Raises:
+        InputError: one that was asked for is missing, or there is none to choose.
+    """
+    check_metrics(systems, [*config.metrics, *config.diversity])
+    if config.metrics:
+        return list(dict.fromkeys([*config.metrics, *config.diversity]))
+    shared = [set(seed.evaluation.metrics) for system in systems for seed in system.seeds]
+    there = [name for name in systems[0].seeds[0].evaluation.metrics if all(name in one for one in shared)]
+    k = max((split_name(name)[1] for name in there), default=0)
+    usual = [f"{base}@{k}" for base in USUAL if f"{base}@{k}" in there]
+    if not usual:
+        raise InputError(f"the systems share none of the usual metrics; name some of {there} by --metrics")
+    return list(dict.fromkeys([*usual, *config.diversity]))
+
+
+def split_name(metric: str) -> tuple[MetricName, int]:
+    """``ndcg@10`` as its name and its length."""
+    base, _, k = metric.partition("@")
+    return base, int(k)  # type: ignore[return-value]
+
+
+def _compare_users(systems: Sequence[System], metric: str, config: ComparisonConfig) -> list[Entry]:
+    values = [system.values(metric) for system in systems]
+    difference_US = np.stack([value_U - values[0] for value_U in values], axis=1)
+    # Means over seeds in another order differ by rounding: that is no user for whom anything changed.
+    difference_US[np.abs(difference_US) < ROUNDING] = 0.0
+    names = [str(place) for place in range(len(systems))]
+    own = estimate_means(dict(zip(names, values, strict=True)), config.n_bootstrap, config.seed)
+    apart = estimate_means(dict(zip(names, difference_US.T, strict=True)), config.n_bootstrap, config.seed)
+    p_S = p_values(config.test, difference_US, config.n_permutations, config.seed)
+    entries = []
+    for place, (system, name) in enumerate(zip(systems, names, strict=True)):
+        found = apart[name]
+        difference = Difference(
+            found["value"],
+            (found["ci95"][0], found["ci95"][1]),
+            float(p_S[place]),
+            math.nan,
+            found["n_users"],
+            effect_size(difference_US[:, place]),
+        )
+        value, ci95 = own[name]["value"], (own[name]["ci95"][0], own[name]["ci95"][1])
+        entries.append(
+            Entry(system.name, metric, value, ci95, system.seed_values(metric), difference if place else None)
+        )
+    return entries
+
+
+def _exposures(
+    systems: Sequence[System], metrics: Sequence[str], n_items: int, config: ComparisonConfig
+) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+    """(S,) values and (S, R) resampled values of those metrics that all lists have together."""
+    by_length: dict[int, list[MetricName]] = {}
+    for metric in metrics:
+        base, k = split_name(metric)
+        if base in AGGREGATE:
+            by_length.setdefault(k, []).append(base)
+    result: dict[str, tuple[np.ndarray, np.ndarray]] = {}
+    for k, bases in by_length.items():
+        shown = [[seed.shown(k) for seed in system.seeds] for system in systems]
+        found = resample_exposure(shown, bases, n_items, k, config.n_bootstrap, config.seed)
+        result |= {f"{base}@{k}": values for base, values in found.items()}
+    return result
+
+
+def _compare_exposure(
+    systems: Sequence[System], metric: str, value_S: np.ndarray, resampled_SR: np.ndarray, n_items: int
+) -> list[Entry]:
+    upper = AGGREGATE[split_name(metric)[0]].upper(n_items)
+    n_users = systems[0].seeds[0].evaluation.n_users
+    entries = []
+    for place, system in enumerate(systems):
+        own = Resampled.of(float(value_S[place]), resampled_SR[place])
+        apart = Resampled.of(float(value_S[place] - value_S[0]), resampled_SR[place] - resampled_SR[0])
+        difference = Difference(apart.value, apart.interval(), apart.p_of_zero(), math.nan, n_users, None)
+        ci95 = own.interval(0.0, upper)
+        entries.append(
+            Entry(
+                system.name,
+                metric,
+                own.value,
+                ci95,
+                system.seed_values(metric),
+                difference if place else None,
+            )
+        )
+    return entries
+
+
+def _corrected(entries: Sequence[Entry]) -> list[Entry]:
+    """The same entries with Holm's correction over all of them."""
+    p_M = np.array([math.nan if e.difference is None else e.difference.p for e in entries])
+    return [
+        entry
+        if entry.difference is None
+        else replace(entry, difference=replace(entry.difference, p_holm=float(p)))
+        for entry, p in zip(entries, holm(p_M), strict=True)
+    ]
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _plain(inner) for key, inner in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(inner) for inner in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value

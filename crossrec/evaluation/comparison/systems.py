@@ -1,0 +1,156 @@
+"""What is compared: systems, each measured once or with several seeds, on the same queries."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+
+from crossrec.evaluation.comparison.exposure import UserLists
+from crossrec.evaluation.results import METRICS_FILE, PER_USER_FILE, Evaluation
+from crossrec.types import InputError
+
+LISTS_FILE = "recommendations.parquet"
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """One evaluation of one run.
+
+    Args:
+        folder: that holds it.
+        evaluation: what was found.
+    """
+
+    folder: Path
+    evaluation: Evaluation
+
+    @classmethod
+    def read(cls, folder: Path) -> Measurement:
+        """Reads an evaluation's folder.
+
+        Raises:
+            InputError: it holds none, or one without original user ids.
+        """
+        for name in (METRICS_FILE, PER_USER_FILE, LISTS_FILE):
+            if not (folder / name).exists():
+                raise InputError(f"{folder / name} does not exist; run evaluate.py on this run first")
+        evaluation = Evaluation.load(folder)
+        if "user_id" not in evaluation.per_user.columns:
+            raise InputError(f"{folder / PER_USER_FILE} lacks the column 'user_id'; run evaluate.py again")
+        return cls(folder, evaluation)
+
+    @cached_property
+    def users(self) -> pl.DataFrame:
+        """One row a user, sorted by original id."""
+        return self.evaluation.per_user.sort("user_id")
+
+    def values(self, metric: str) -> np.ndarray:
+        """(U,) one value a user, NaN where there is none."""
+        return self.users[metric].to_numpy()
+
+    @cached_property
+    def lists(self) -> pl.DataFrame:
+        """One row a recommendation, with ``row``, the place of its user in ``users``."""
+        rows = self.users.select("user_id").with_row_index("row")
+        frame = pl.read_parquet(self.folder / LISTS_FILE, columns=["user_id", "query", "rank", "item_id"])
+        joined = frame.join(rows, on="user_id", how="left")
+        if joined["row"].null_count():
+            stranger = joined.filter(pl.col("row").is_null())["user_id"][0]
+            raise InputError(
+                f"{self.folder / LISTS_FILE}: user '{stranger}' does not stand in {PER_USER_FILE}; "
+                "run evaluate.py again"
+            )
+        return joined
+
+    def shown(self, k: int) -> UserLists:
+        """What the first k places of all lists show."""
+        kept = self.lists.filter(pl.col("rank") <= k)
+        return UserLists.of(kept["row"].to_numpy(), kept["item_id"], self.users["n_queries"].to_numpy())
+
+
+@dataclass(frozen=True)
+class System:
+    """A recommender as compared.
+
+    Args:
+        name: for tables.
+        seeds: its measurements, one for each seed of training.
+    """
+
+    name: str
+    seeds: Sequence[Measurement]
+
+    def values(self, metric: str) -> np.ndarray:
+        """(U,) each user's mean over the seeds that have a value; NaN where none has."""
+        values_SU = np.stack([seed.values(metric) for seed in self.seeds])
+        known_U = (~np.isnan(values_SU)).sum(0)
+        empty_U = np.full(len(known_U), np.nan)
+        return np.divide(np.nansum(values_SU, axis=0), known_U, out=empty_U, where=known_U > 0)
+
+    def seed_values(self, metric: str) -> list[float]:
+        """The metric's value for each seed."""
+        return [float(seed.evaluation.metrics[metric]["value"]) for seed in self.seeds]
+
+
+def check_comparable(systems: Sequence[System]) -> None:
+    """Refuses systems that were not measured alike.
+
+    Raises:
+        InputError: fewer than two systems, a name twice, or the first difference in protocol, users or
+            queries, with the folders that show it.
+    """
+    if len(systems) < 2:
+        raise InputError("a comparison needs at least two systems; name more runs, or add --baselines")
+    names = [system.name for system in systems]
+    twice = next((name for name in names if names.count(name) > 1), None)
+    if twice is not None:
+        raise InputError(f"two systems are called '{twice}'; name them: first=RUN second=RUN")
+    first, *others = [seed for system in systems for seed in system.seeds]
+    for other in others:
+        _check_protocol(first, other)
+        _check_users(first, other)
+
+
+def _check_protocol(first: Measurement, other: Measurement) -> None:
+    ours, theirs = (m.evaluation.protocol.split("; ") for m in (first, other))
+    if ours != theirs:
+        there = next(((a, b) for a, b in zip(ours, theirs, strict=False) if a != b), (ours, theirs))
+        raise InputError(
+            f"{other.folder} was measured by another protocol than {first.folder}: '{there[1]}' against "
+            f"'{there[0]}'; run evaluate.py on both with the same settings"
+        )
+
+
+def _check_users(first: Measurement, other: Measurement) -> None:
+    columns = ["user_id", "n_queries"]
+    ours, theirs = first.users.select(columns), other.users.select(columns)
+    if ours.equals(theirs):
+        return
+    joined = ours.join(theirs, on="user_id", how="full", coalesce=True, suffix="_other").sort("user_id")
+    differs = pl.col("n_queries").ne_missing(pl.col("n_queries_other"))
+    user, here, there = joined.filter(differs).row(0)
+    raise InputError(
+        f"{other.folder} and {first.folder} were not measured on the same queries: user '{user}' has "
+        f"{there or 0} there and {here or 0} here; run evaluate.py on both with the same data and split"
+    )
+
+
+def check_metrics(systems: Sequence[System], metrics: Sequence[str]) -> None:
+    """Refuses a metric that a system lacks.
+
+    Raises:
+        InputError: names the metric, the folder, and the nearest metric that it has.
+    """
+    for seed in (seed for system in systems for seed in system.seeds):
+        known = list(seed.evaluation.metrics)
+        for metric in metrics:
+            if metric not in known:
+                close = difflib.get_close_matches(metric, known, n=1)
+                hint = f"did you mean '{close[0]}'? " if close else ""
+                raise InputError(f"{seed.folder} has no metric '{metric}'; {hint}It has {', '.join(known)}")

@@ -1,0 +1,179 @@
+"""Is a difference between two systems more than chance? Paired tests over users, and how large it is.
+
+A difference is one number a user, NaN where the user has no value. U users, M comparisons side by side.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from crossrec.evaluation.config import TestName
+
+CHUNK_CELLS = 1 << 22
+ROUNDING = 1e-12
+"""Sums that differ by less, relative to the sum of all magnitudes, count as equal."""
+
+
+@dataclass(frozen=True)
+class EffectSize:
+    """How large a paired difference is, whatever the number of users.
+
+    Args:
+        cohen_dz: mean of the differences over their standard deviation; NaN where they don't vary.
+        rank_biserial: (W+ - W-) / (W+ + W-) of the signed-rank sums, from -1 to 1; 0 where all are equal.
+        share_higher: share of the users whose value rose.
+        share_lower: share of the users whose value fell.
+    """
+
+    cohen_dz: float
+    rank_biserial: float
+    share_higher: float
+    share_lower: float
+
+
+def p_values(test: TestName, difference_UM: np.ndarray, n_permutations: int, seed: int) -> np.ndarray:
+    """Two-sided p of no difference, for M comparisons.
+
+    Args:
+        test: which one; what it assumes stands at its function.
+        difference_UM: (U, M); users with NaN are left out of that comparison.
+        n_permutations: of the randomisation test; the others take no notice of it.
+        seed: of the randomisation test.
+
+    Returns:
+        (M,); 1 where all differences are zero, NaN with fewer than two users.
+    """
+    if test in BY_COLUMN:
+        columns = [_usable(column) for column in difference_UM.T]
+        return np.array([_p_or_trivial(BY_COLUMN[test], column) for column in columns], dtype=float)
+    return randomisation(difference_UM, n_permutations, seed)
+
+
+def paired_t(difference_U: np.ndarray) -> float:
+    """p of Student's t test that the mean difference is zero.
+
+    It takes the mean of the differences to be normal, which many users make true.
+
+    Source:
+        Student: The probable error of a mean (Biometrika 1908).
+    """
+    from scipy.stats import ttest_1samp
+
+    # Equal differences have no spread: scipy warns of it and answers with t = inf, so p = 0.
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return 0.0 if np.ptp(difference_U) == 0 else float(ttest_1samp(difference_U, 0.0).pvalue)
+
+
+def wilcoxon(difference_U: np.ndarray) -> float:
+    """p of the signed-rank test that differences are symmetric about zero; zeros are left out.
+
+    Exact up to 50 users without ties, else by the normal approximation with its correction for ties.
+    Symmetry is an assumption: where few users change by much and many by little, it speaks of the many
+    and may contradict the means.
+
+    Source:
+        Wilcoxon: Individual comparisons by ranking methods (Biometrics Bulletin 1945).
+    """
+    from scipy.stats import wilcoxon as signed_rank
+
+    return float(signed_rank(difference_U[difference_U != 0]).pvalue)
+
+
+def randomisation(difference_UM: np.ndarray, n_permutations: int, seed: int) -> np.ndarray:
+    """p of Fisher's randomisation test on the mean: were the two systems' labels exchangeable?
+
+    Each user's difference keeps or changes its sign by a coin; p = (1 + #{|sum*| >= |sum|}) / (1 + R).
+    It assumes neither normality nor symmetry. All M comparisons share the coins.
+
+    Args:
+        difference_UM: (U, M); NaN where a user has no value.
+        n_permutations: R; the least p is 1 / (1 + R).
+        seed: of the coins.
+
+    Returns:
+        (M,); 1 where all differences are zero, NaN with fewer than two users.
+
+    Source:
+        Fisher: The design of experiments (1935), section 21; Smucker, Allan, Carterette: A comparison of
+        statistical significance tests for information retrieval evaluation (CIKM 2007).
+    """
+    known_M = (~np.isnan(difference_UM)).sum(0)
+    # A zero has no sign to change, and a missing value counts like one.
+    filled_UM = np.nan_to_num(difference_UM)
+    filled_UM = filled_UM[(filled_UM != 0).any(1)]
+    observed_M = filled_UM.sum(0)
+    reached_M = np.abs(observed_M) - ROUNDING * np.abs(filled_UM).sum(0)
+    rng = np.random.default_rng(seed)
+    exceeded_M = np.zeros(len(known_M))
+    step = max(1, CHUNK_CELLS // max(1, *filled_UM.shape))
+    for start in range(0, n_permutations, step):
+        rows = min(step, n_permutations - start)
+        kept_RU = rng.integers(0, 2, (rows, len(filled_UM)), dtype=np.uint8).astype(float)
+        sums_RM = 2 * (kept_RU @ filled_UM) - observed_M
+        exceeded_M += (np.abs(sums_RM) >= reached_M).sum(0)
+    return np.where(known_M > 1, (1 + exceeded_M) / (1 + n_permutations), np.nan)
+
+
+BY_COLUMN: dict[TestName, Callable[[np.ndarray], float]] = {"t": paired_t, "wilcoxon": wilcoxon}
+
+
+def holm(p_M: np.ndarray) -> np.ndarray:
+    """p values corrected so that the chance of any false finding among all M stays what each p says.
+
+    The r-th smallest p becomes max over s <= r of min(1, (M - s + 1) p_(s)).
+
+    Args:
+        p_M: (M,); NaN is no comparison and stays.
+
+    Returns:
+        (M,), each at least its p.
+
+    Source:
+        Holm: A simple sequentially rejective multiple test procedure (Scandinavian Journal of Statistics
+        1979).
+    """
+    adjusted_M = np.full(len(p_M), np.nan)
+    known = np.flatnonzero(~np.isnan(p_M))
+    order = known[np.argsort(p_M[known], kind="stable")]
+    factor = np.arange(len(order), 0, -1)
+    adjusted_M[order] = np.maximum.accumulate(np.minimum(1.0, factor * p_M[order]))
+    return adjusted_M
+
+
+def effect_size(difference_U: np.ndarray) -> EffectSize:
+    """How large the differences of one comparison are.
+
+    Args:
+        difference_U: (U,); users with NaN are left out.
+
+    Source:
+        Cohen: Statistical power analysis for the behavioral sciences (1988), section 2.3.5 (d_z); Kerby:
+        The simple difference formula (Comprehensive Psychology 2014).
+    """
+    from scipy.stats import rankdata
+
+    difference_U = _usable(difference_U)
+    if not len(difference_U):
+        return EffectSize(np.nan, np.nan, np.nan, np.nan)
+    varied = len(difference_U) > 1 and np.ptp(difference_U) > 0
+    changed = difference_U[difference_U != 0]
+    rank = rankdata(np.abs(changed))
+    return EffectSize(
+        cohen_dz=float(difference_U.mean() / difference_U.std(ddof=1)) if varied else np.nan,
+        rank_biserial=float((rank * np.sign(changed)).sum() / rank.sum()) if len(changed) else 0.0,
+        share_higher=float((difference_U > 0).mean()),
+        share_lower=float((difference_U < 0).mean()),
+    )
+
+
+def _p_or_trivial(test: Callable[[np.ndarray], float], difference_U: np.ndarray) -> float:
+    if len(difference_U) < 2:
+        return np.nan
+    return test(difference_U) if difference_U.any() else 1.0
+
+
+def _usable(difference_U: np.ndarray) -> np.ndarray:
+    return difference_U[~np.isnan(difference_U)]

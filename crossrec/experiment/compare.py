@@ -1,0 +1,141 @@
+"""Compares measured runs: ``crossrec compare RUN RUN …``."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from rich.table import Table
+
+from crossrec.evaluation.comparison.compare import Comparison, compare_systems
+from crossrec.evaluation.comparison.page import HTML_FILE, blocks_of, write_comparison
+from crossrec.evaluation.comparison.systems import Measurement, System
+from crossrec.evaluation.config import ComparisonConfig
+from crossrec.evaluation.results import METRICS_FILE
+from crossrec.experiment.measure import SplitPart, slug
+from crossrec.experiment.tables import console, show
+from crossrec.types import InputError
+
+DATA_FILE = "data.json"
+NUMBERED = re.compile(r"[._-]?(seed)?\d+$")
+
+
+@dataclass(frozen=True)
+class Request:
+    """What to compare.
+
+    Args:
+        runs: run folders, folders that hold an evaluation themselves, or ``name=folder,folder`` for the
+            seeds of one system; the first is the reference.
+        part: of the split.
+        group: runs whose names differ only in a number at the end are seeds of one system.
+        baselines: adds the baselines that were measured beside the reference.
+        out: where files go; ``compare-<names>`` beside the first run when None.
+    """
+
+    runs: Sequence[str]
+    part: SplitPart = "test"
+    group: bool = False
+    baselines: bool = False
+    out: Path | None = None
+
+
+def run_comparison(request: Request, config: ComparisonConfig) -> Comparison:
+    """Compares, prints the table, writes ``comparison.html`` and ``comparison.json``."""
+    named = _grouped([_named(text) for text in request.runs], request.group)
+    folders = {name: [_evaluation_folder(run, request.part) for run in runs] for name, runs in named}
+    if len(folders) < len(named):
+        raise InputError(f"two systems have the same name: {[name for name, _ in named]}; use name=RUN")
+    systems = [System(name, [Measurement.read(f) for f in found]) for name, found in folders.items()]
+    if request.baselines:
+        systems += _baselines(systems[0])
+    found = compare_systems(systems, _catalogue_size(systems[0].seeds[0].folder), config)
+    _show(found)
+    out = request.out or named[0][1][0].parent / ("compare-" + "-".join(slug(name) for name in folders))
+    write_comparison(found, out)
+    show(f"With plots: {out / HTML_FILE}")
+    return found
+
+
+def _named(text: str) -> tuple[str, list[Path]]:
+    """A system's name, empty where none was given, and its runs."""
+    name, equals, rest = text.partition("=")
+    if not equals or Path(text).exists():
+        return "", [Path(text)]
+    if not name or not rest:
+        raise InputError(f"'{text}' is neither a run folder nor name=RUN,RUN")
+    return name, [Path(part) for part in rest.split(",")]
+
+
+def _grouped(given: Sequence[tuple[str, list[Path]]], group: bool) -> list[tuple[str, list[Path]]]:
+    """Systems in the order of their first run."""
+    systems: list[tuple[str, list[Path]]] = []
+    by_stem: dict[str, list[Path]] = {}
+    for name, runs in given:
+        own = runs[0].resolve().name
+        stem = NUMBERED.sub("", own) or own
+        if name or not group:
+            systems.append((name or own, runs))
+        elif stem in by_stem:
+            by_stem[stem] += runs
+        else:
+            by_stem[stem] = runs
+            systems.append((stem, runs))
+    return systems
+
+
+def _evaluation_folder(run: Path, part: SplitPart) -> Path:
+    folder = run if (run / METRICS_FILE).exists() else run / "eval" / part
+    if not run.is_dir():
+        raise InputError(f"{run}: no such run folder")
+    return folder
+
+
+def _baselines(reference: System) -> list[System]:
+    """The baselines that stand beside the reference; of every seed that has them."""
+    folders: dict[str, list[Path]] = {}
+    for seed in reference.seeds:
+        for folder in sorted((seed.folder / "baselines").glob("*")):
+            folders.setdefault(folder.name, []).append(folder)
+    if not folders:
+        raise InputError(
+            f"{reference.seeds[0].folder / 'baselines'} holds no baselines; measure the run with some first "
+            "(evaluate.py RUN), or leave --baselines out"
+        )
+    return [System(name, [Measurement.read(f) for f in found]) for name, found in folders.items()]
+
+
+def _catalogue_size(folder: Path) -> int:
+    """N, as the run that an evaluation belongs to wrote it down."""
+    for parent in folder.resolve().parents:
+        if (parent / DATA_FILE).exists():
+            return int(json.loads((parent / DATA_FILE).read_text(encoding="utf-8"))["counts"]["items"])
+    raise InputError(f"no {DATA_FILE} above {folder}: it says how many items there are; train.py writes it")
+
+
+def _show(found: Comparison) -> None:
+    title = f"Differences from {found.systems[0]}, {found.n_users:,} users"
+    table = Table(title=title, caption=f"{found.protocol}\nTest: {found.config.test}, Holm over all rows")
+    table.add_column("metric")
+    table.add_column("system")
+    for name in ("value", "difference", "95 % interval", "relative", "p", "p, Holm", "d_z", "seeds"):
+        table.add_column(name, justify="right")
+    for block in blocks_of(found):
+        for place, line in enumerate(block.lines):
+            table.add_row(
+                "" if place else f"{block.metric} {block.arrow}",
+                line.system,
+                line.value,
+                line.difference,
+                line.difference_interval,
+                line.relative,
+                line.p,
+                line.p_holm,
+                line.effect,
+                line.seeds,
+                end_section=place == len(block.lines) - 1,
+            )
+    console().print(table, highlight=False)

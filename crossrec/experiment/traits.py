@@ -1,0 +1,92 @@
+"""What diversity losses and rerankers may know of a catalogue's items."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pyarrow as pa
+import torch
+from torch import Tensor
+
+from crossrec.data.catalog import REQUIRED
+from crossrec.objectives.diversity.base import ItemInfo
+from crossrec.rerank.base import ItemTraits
+
+if TYPE_CHECKING:
+    from crossrec.data.catalog import Catalog
+    from crossrec.experiment.assembly import Setting
+    from crossrec.model.recommender import NeuralRecommender
+
+MODEL_SPACE, CONTENT_SPACE = "model", "content"
+PRICE = "price"
+
+
+def item_traits(setting: Setting, recommender: NeuralRecommender) -> ItemTraits:
+    """Training clicks, categories, vectors and context columns, on the recommender's device.
+
+    Spaces are those in which lists are measured (``text``, ``image``, and ``content`` for both side by
+    side), which don't hang on the recommender, and ``model`` for the recommender's own item vectors.
+    Columns are the price and whatever the catalogue holds besides its fixed columns, if it is a number, a
+    text or true and false.
+
+    Args:
+        setting: of the data; any run's on the same data will do.
+        recommender: trained.
+    """
+    device = recommender.device
+    vectors = {space: table.to(device) for space, table in _content_vectors(setting).items()}
+    vectors[MODEL_SPACE] = _unit(recommender.item_vectors())
+    counts, categories_NG = setting.facts.train_counts, _categories(setting).to(device)
+    return ItemTraits(counts, categories_NG, vectors, context_columns(setting.data.catalog))
+
+
+def item_info(setting: Setting, train_items: Tensor) -> ItemInfo:
+    """What diversity losses may know of the training items (N',), in their order; spaces as above."""
+    counts_N = torch.from_numpy(np.asarray(setting.facts.train_counts))
+    return ItemInfo(counts_N, _categories(setting), _content_vectors(setting)).take(train_items)
+
+
+def _content_vectors(setting: Setting) -> dict[str, Tensor]:
+    """Unit vectors by space; the facts name text and image side by side ""."""
+    return {
+        space or CONTENT_SPACE: _unit(torch.from_numpy(np.asarray(vectors_ND, np.float32)))
+        for space, vectors_ND in setting.facts.vectors.items()
+    }
+
+
+def _categories(setting: Setting) -> Tensor:
+    return torch.from_numpy(setting.facts.categories.toarray().astype(np.float32))
+
+
+def context_columns(catalog: Catalog) -> dict[str, np.ndarray]:
+    """Name -> (N,) values of the catalogue's columns that rerankers may filter by; None where not known."""
+    fixed = {*REQUIRED.names, "image_bytes"} - {PRICE}
+    found: dict[str, np.ndarray] = {}
+    for name in catalog.dataset.column_names:
+        if name in fixed:
+            continue
+        column = catalog.column(name)
+        if _is_scalar(column.type):
+            values = np.empty(len(column), dtype=object)
+            values[:] = column.to_pylist()
+            found[name] = values
+    return found
+
+
+def _is_scalar(kind: pa.DataType) -> bool:
+    types = pa.types
+    tests = (
+        types.is_string,
+        types.is_large_string,
+        types.is_integer,
+        types.is_floating,
+        types.is_boolean,
+        types.is_temporal,
+    )
+    return any(test(kind) for test in tests)
+
+
+def _unit(vectors_ND: Tensor) -> Tensor:
+    """Rows of unit length; a row of zeros stays one."""
+    return torch.nn.functional.normalize(vectors_ND.float(), dim=1)

@@ -1,0 +1,179 @@
+"""Configurations of the diversity terms."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Literal
+
+from pydantic import Field
+
+from crossrec.config import Config, Family
+
+if TYPE_CHECKING:
+    from crossrec.objectives.diversity.base import DiversityTerm, ItemInfo
+
+
+class TermOptions(Config):
+    """What every term has.
+
+    Args:
+        weight: beside the ranking loss's 1; 0 only measures the term.
+    """
+
+    weight: float = Field(default=1.0, ge=0)
+
+
+class ListTermOptions(TermOptions):
+    """What every term over lists has.
+
+    Args:
+        k: length of the lists.
+        temperature: of the soft lists, in units of the logits: low for lists that are almost hard, high for
+            a gradient that reaches more items.
+    """
+
+    k: int = Field(default=10, ge=2)
+    temperature: float = Field(default=0.5, gt=0)
+
+
+class SimilarityConfig(ListTermOptions):
+    """Expected intra-list similarity.
+
+    Args:
+        space: ``category``, ``text``, ``image``, or ``model`` for the model's own item vectors.
+        detach: in the space ``model``, whether only scores learn from the term.
+    """
+
+    type: Literal["similarity"] = "similarity"
+    space: str = "category"
+    detach: bool = True
+
+    def build(self, info: ItemInfo, width: int) -> DiversityTerm:
+        """The term, from what is known of the training items; ``width`` is D of the queries."""
+        from crossrec.objectives.diversity.similarity import SimilarityTerm
+
+        return SimilarityTerm(space=self.space, k=self.k, temperature=self.temperature, detach=self.detach)
+
+
+class JaccardConfig(ListTermOptions):
+    """Expected overlap of categories.
+
+    Args:
+        candidates: items furthest in the list, whose pairs count.
+    """
+
+    type: Literal["jaccard"] = "jaccard"
+    candidates: int = Field(default=100, ge=2)
+
+    def build(self, info: ItemInfo, width: int) -> DiversityTerm:
+        """The term, from what is known of the training items; ``width`` is D of the queries."""
+        from crossrec.objectives.diversity.jaccard import JaccardTerm
+
+        return JaccardTerm(k=self.k, temperature=self.temperature, candidates=self.candidates)
+
+
+class DPPConfig(ListTermOptions):
+    """Log-determinant of the list.
+
+    Args:
+        space: ``category``, ``text``, ``image``, or ``model`` for the model's own item vectors.
+        candidates: items furthest in the list, which make the matrix.
+        detach: in the space ``model``, whether only scores learn from the term.
+    """
+
+    type: Literal["dpp"] = "dpp"
+    space: str = "category"
+    candidates: int = Field(default=100, ge=2)
+    detach: bool = True
+
+    def build(self, info: ItemInfo, width: int) -> DiversityTerm:
+        """The term, from what is known of the training items; ``width`` is D of the queries."""
+        from crossrec.objectives.diversity.dpp import DPPTerm
+
+        return DPPTerm(
+            space=self.space,
+            k=self.k,
+            temperature=self.temperature,
+            candidates=self.candidates,
+            detach=self.detach,
+        )
+
+
+class EntropyConfig(ListTermOptions):
+    """Minus the entropy of the expected exposure."""
+
+    type: Literal["entropy"] = "entropy"
+
+    def build(self, info: ItemInfo, width: int) -> DiversityTerm:
+        """The term, from what is known of the training items; ``width`` is D of the queries."""
+        from crossrec.objectives.diversity.exposure import EntropyTerm
+
+        return EntropyTerm(k=self.k, temperature=self.temperature)
+
+
+class GiniConfig(ListTermOptions):
+    """Gini coefficient of the expected exposure."""
+
+    type: Literal["gini"] = "gini"
+
+    def build(self, info: ItemInfo, width: int) -> DiversityTerm:
+        """The term, from what is known of the training items; ``width`` is D of the queries."""
+        from crossrec.objectives.diversity.exposure import GiniTerm
+
+        return GiniTerm(k=self.k, temperature=self.temperature)
+
+
+class AdversarialConfig(TermOptions):
+    """A discriminator that should not find category or popularity in the user vector.
+
+    Args:
+        predicts: what it looks for.
+        of: in the click to be predicted, or in the clicks before it.
+        buckets: of popularity, each with about the same number of clicks.
+        hidden: width of the discriminator.
+        reversal: strength of the gradient into the model.
+    """
+
+    type: Literal["adversarial"] = "adversarial"
+    predicts: Literal["category", "popularity"] = "category"
+    of: Literal["target", "history"] = "target"
+    buckets: int = Field(default=5, ge=2)
+    hidden: int = Field(default=64, ge=1)
+    reversal: float = Field(default=1.0, gt=0)
+
+    def build(self, info: ItemInfo, width: int) -> DiversityTerm:
+        """The term, from what is known of the training items; ``width`` is D of the queries."""
+        from crossrec.objectives.diversity.adversarial import (
+            AdversarialTerm,
+            category_labels,
+            popularity_labels,
+        )
+
+        labels_NC = (
+            category_labels(info) if self.predicts == "category" else popularity_labels(info, self.buckets)
+        )
+        return AdversarialTerm(labels_NC, width=width, hidden=self.hidden, of=self.of, reversal=self.reversal)
+
+
+class ItemToUserConfig(TermOptions):
+    """Softmax over the sampled queries for each target."""
+
+    type: Literal["item_to_user"] = "item_to_user"
+
+    def build(self, info: ItemInfo, width: int) -> DiversityTerm:
+        """The term, from what is known of the training items; ``width`` is D of the queries."""
+        from crossrec.objectives.diversity.item_to_user import ItemToUserTerm
+
+        return ItemToUserTerm()
+
+
+TermConfig = Annotated[
+    SimilarityConfig
+    | JaccardConfig
+    | DPPConfig
+    | EntropyConfig
+    | GiniConfig
+    | AdversarialConfig
+    | ItemToUserConfig,
+    Family(),
+]
+"""For fields of other configurations."""

@@ -1,0 +1,140 @@
+"""Greedy choice of a list: relevance, and what a candidate adds to the diversity of those chosen before it.
+
+Exact, but not done one user after the other over all candidates: users go through in blocks whose vectors
+fit the processor's cache, and at first with the front of their pools only. Where relevance alone rules out
+that any candidate behind the front could have been chosen, the list is final; the others start again with
+a larger front, and at last with the whole pool.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+from crossrec.rerank.base import Pool
+from crossrec.rerank.intent_config import TradeOffOptions
+from crossrec.rerank.spaces import PoolSimilarity, Space, blocks
+from crossrec.types import ABSENT
+
+TIE = 1e-6
+"""Candidates whose objectives differ by no more are tied, and the earlier one wins: rounding is no reason."""
+
+FRONT_SHARE, LARGEST_FRONT, EVEN = 0.16, 0.6, 8
+"""Part of a pool that is tried first, rounded up to multiples that matrix products like; twice as much next,
+and so on, below the largest part."""
+
+WORTHWHILE = 0.5
+"""A front is given up when fewer of a block's lists than this share turn out final."""
+
+
+class Gain(Protocol):
+    """What each candidate would add to the diversity of the items chosen so far, in B lists."""
+
+    def now(self) -> Tensor:
+        """(B, C) gains."""
+        ...
+
+    def choose(self, columns_B: Tensor) -> None:
+        """Takes the candidates in these columns into the lists."""
+        ...
+
+
+class GainMaker(Protocol):
+    """Starts the gains of empty lists.
+
+    Args of a call: similarities among the candidates; (B, C) relevance, for shape, type and device; the
+    length that the lists will have.
+    """
+
+    def __call__(self, similarity: PoolSimilarity, like_BC: Tensor, k: int) -> Gain: ...
+
+
+def rerank_greedily(
+    pool: Pool, k: int, options: TradeOffOptions, space: Space, start: GainMaker, ceiling: float
+) -> Pool:
+    """Takes the candidate with the highest (1 - diversity) * relevance + diversity * gain, k times.
+
+    Args:
+        pool: (B, C).
+        k: length of the lists; C at most.
+        options: weight of diversity, and scale of relevance.
+        space: similarity of items; gives cells.
+        start: gains of empty lists.
+        ceiling: what no gain ever exceeds; ``inf`` where there is no such limit.
+
+    Returns:
+        The chosen candidates in the order in which they were chosen, with their scores.
+    """
+    k = min(k, pool.ids_BC.shape[1])
+    if options.diversity == 0 or not pool.ids_BC[:, :k].numel():
+        return Pool(pool.ids_BC[:, :k], pool.scores_BC[:, :k], pool.histories)
+    worth_BC = (1 - options.diversity) * pool.relevance(options.relevance)
+    worth_BC = worth_BC.masked_fill(~pool.present_BC, -torch.inf)
+    choice = _Choice(pool.ids_BC, worth_BC, options.diversity, space, start, k)
+    return pool.pick(choice.final(ceiling))
+
+
+class _Choice:
+    """The choice of k candidates each, for B users."""
+
+    def __init__(
+        self, ids_BC: Tensor, worth_BC: Tensor, diversity: float, space: Space, start: GainMaker, k: int
+    ) -> None:
+        self._ids_BC, self._worth_BC, self._diversity = ids_BC, worth_BC, diversity
+        self._space, self._start, self._k = space, start, k
+
+    def final(self, ceiling: float) -> Tensor:
+        """(B, k) columns, ``ABSENT`` where a list ran out.
+
+        Args:
+            ceiling: what no gain ever exceeds.
+        """
+        n_users, n_candidates = self._ids_BC.shape
+        columns_BK = self._ids_BC.new_full((n_users, self._k), ABSENT)
+        open_B = torch.arange(n_users, device=self._ids_BC.device)
+        width = math.ceil(max(1.5 * self._k, FRONT_SHARE * n_candidates) / EVEN) * EVEN
+        while ceiling < torch.inf and width < LARGEST_FRONT * n_candidates:
+            behind_B = self._worth_BC[:, width:].amax(1) + self._diversity * ceiling
+            open_B = self._decide(open_B, width, behind_B, columns_BK)
+            width *= 2
+        for rows_B in blocks(open_B, self._space.cells(n_candidates)):
+            columns_BK[rows_B] = self._greedy(rows_B, n_candidates)[0]
+        return columns_BK
+
+    def _decide(self, open_B: Tensor, width: int, behind_B: Tensor, columns_BK: Tensor) -> Tensor:
+        """Fills in lists by the front of the pool; the rows for which it does not suffice.
+
+        Args:
+            open_B: rows to fill in.
+            width: of the front.
+            behind_B: of all rows, what no objective behind the front ever exceeds.
+            columns_BK: of all rows, filled in.
+        """
+        parts = blocks(open_B, self._space.cells(width))
+        still_open = [open_B[:0]]
+        for number, rows_B in enumerate(parts):
+            columns_BK[rows_B], least_B = self._greedy(rows_B, width)
+            still_open.append(rows_B[least_B < behind_B[rows_B]])
+            if len(still_open[-1]) > (1 - WORTHWHILE) * len(rows_B):
+                return torch.cat([*still_open, *parts[number + 1 :]])
+        return torch.cat(still_open)
+
+    def _greedy(self, rows_B: Tensor, width: int) -> tuple[Tensor, Tensor]:
+        """(B, k) columns chosen from the first ``width``, and (B,) the lowest objective among them."""
+        worth_BC = self._worth_BC[rows_B, :width]
+        gain = self._start(self._space.of(self._ids_BC[rows_B, :width]), worth_BC, self._k)
+        columns, tops = [], []
+        for step in range(self._k):
+            objective_BC = torch.add(worth_BC, gain.now(), alpha=self._diversity)
+            top_B1 = objective_BC.amax(1, keepdim=True)
+            column_B1 = (objective_BC >= top_B1 - TIE).max(1, keepdim=True).indices
+            tops.append(top_B1)
+            columns.append(column_B1)
+            if step < self._k - 1:
+                worth_BC.scatter_(1, column_B1, -torch.inf)
+                gain.choose(column_B1[:, 0])
+        top_BK, column_BK = torch.cat(tops, 1), torch.cat(columns, 1)
+        return torch.where(top_BK > -torch.inf, column_BK, ABSENT), top_BK.amin(1)

@@ -1,0 +1,169 @@
+"""How alike two candidates are: by vectors, or by categories."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+from crossrec.rerank.base import ItemTraits
+from crossrec.types import ABSENT, InputError
+
+CACHE_BYTES, ACCELERATOR_BYTES = 6 << 20, 1 << 30
+"""Memory for what users that go through together have it read again and again."""
+
+SMALL_POOL = 32
+"""Candidates up to which all pairs at once are faster than one column for each of about ten choices."""
+
+
+class PoolSimilarity(Protocol):
+    """Similarities among the candidates of one pool."""
+
+    def to(self, columns_B: Tensor) -> Tensor:
+        """(B, C) similarity of every candidate with one of each row; 0 where nothing is known of either.
+
+        Args:
+            columns_B: (B,) column of that one.
+        """
+        ...
+
+
+class Space(Protocol):
+    """A way to compare items. Its similarities are at most 1 and form positive semidefinite matrices."""
+
+    def cells(self, n_candidates: int) -> int:
+        """Numbers that are read again and again for a pool of so many candidates."""
+        ...
+
+    def of(self, ids_BC: Tensor) -> PoolSimilarity:
+        """Similarities among the candidates (B, C), ``ABSENT`` ones included as unknown."""
+        ...
+
+
+class CosineSpace:
+    """Cosine of two items' vectors.
+
+    Args:
+        vectors_ND: rows of unit length, or zeros where an item has none.
+    """
+
+    def __init__(self, vectors_ND: Tensor) -> None:
+        self.vectors_ND = vectors_ND
+
+    def cells(self, n_candidates: int) -> int:
+        """Numbers that are read again and again for a pool of so many candidates."""
+        return n_candidates * (n_candidates if n_candidates <= SMALL_POOL else self.vectors_ND.shape[1])
+
+    def of(self, ids_BC: Tensor) -> PoolSimilarity:
+        """Similarities among the candidates (B, C)."""
+        return _Dots(self.vectors_ND, ids_BC)
+
+
+class JaccardSpace:
+    """Overlap of two items' categories, |A & B| / |A | B|: one less the distance in ``ild_category``.
+
+    Positive semidefinite: Gower, A general coefficient of similarity and some of its properties (1971).
+
+    Args:
+        categories_NG: (N, G), 1 where the item is in the category.
+    """
+
+    def __init__(self, categories_NG: Tensor) -> None:
+        self.categories_NG = categories_NG
+
+        self._size_N = categories_NG.sum(1)
+
+    def cells(self, n_candidates: int) -> int:
+        """Numbers that are read again and again for a pool of so many candidates."""
+        return n_candidates * (n_candidates if n_candidates <= SMALL_POOL else self.categories_NG.shape[1])
+
+    def of(self, ids_BC: Tensor) -> PoolSimilarity:
+        """Similarities among the candidates (B, C)."""
+        size_BC = self._size_N[ids_BC.clamp(min=0)].masked_fill_(ids_BC == ABSENT, 0)
+        return _Overlaps(_Dots(self.categories_NG, ids_BC), size_BC)
+
+
+def space_named(name: str, traits: ItemTraits) -> Space:
+    """The space that a configuration names: ``category``, or one of the traits' vectors.
+
+    Raises:
+        InputError: the traits hold no such space; names those that there are.
+    """
+    if name == "category":
+        if not traits.categories_NG.shape[1]:
+            raise InputError("rerank: space 'category', but the catalogue has no categories")
+        return JaccardSpace(traits.categories_NG)
+    if name not in traits.vectors:
+        there = sorted([*traits.vectors, *(["category"] if traits.categories_NG.shape[1] else [])])
+        raise InputError(f"rerank: there are no item vectors in the space '{name}'; there are {there}")
+    return CosineSpace(traits.vectors[name])
+
+
+def blocks(rows_B: Tensor, cells: int) -> tuple[Tensor, ...]:
+    """Users in blocks that fit the processor's cache, or a part of the accelerator's memory.
+
+    Args:
+        rows_B: numbers of users.
+        cells: numbers in memory for each of them.
+    """
+    room = CACHE_BYTES if rows_B.device.type == "cpu" else ACCELERATOR_BYTES
+    return rows_B.split(max(1, room // (4 * max(1, cells)))) if len(rows_B) else ()
+
+
+class _Dots:
+    """Dot products among the rows of a table that stand for a pool's candidates."""
+
+    def __init__(self, table_ND: Tensor, ids_BC: Tensor) -> None:
+        n_users, n_candidates = ids_BC.shape
+        self._first_B = torch.arange(n_users, device=ids_BC.device) * n_candidates
+        self._all_RC: Tensor | None = None
+        if n_candidates <= SMALL_POOL:
+            self._all_RC = _all_pairs(table_ND, ids_BC)
+        else:
+            rows_BCD = _rows(table_ND, ids_BC)
+            self._rows_RD, self._rows_BDC = rows_BCD.flatten(0, 1), rows_BCD.transpose(1, 2)
+
+    def to(self, columns_B: Tensor) -> Tensor:
+        """(B, C)."""
+        if self._all_RC is not None:
+            return self._all_RC.index_select(0, self._first_B + columns_B)
+        chosen_BD = self._rows_RD.index_select(0, self._first_B + columns_B)
+        # A row times a matrix: on processors many times faster than the same matrix times a column.
+        return torch.bmm(chosen_BD[:, None], self._rows_BDC)[:, 0]
+
+
+class _Overlaps:
+    """Shared categories over those that either has."""
+
+    def __init__(self, shared: _Dots, size_BC: Tensor) -> None:
+        self._shared = shared
+        self._size_BC = size_BC
+
+    def to(self, columns_B: Tensor) -> Tensor:
+        """(B, C)."""
+        shared_BC = self._shared.to(columns_B)
+        size_B1 = self._size_BC.gather(1, columns_B[:, None])
+        return shared_BC / (self._size_BC + size_B1 - shared_BC).clamp_(min=1)
+
+
+def _all_pairs(table_ND: Tensor, ids_BC: Tensor) -> Tensor:
+    """(B * C, C) dot products of all pairs, a few users at a time."""
+    n_users, n_candidates = ids_BC.shape
+    all_BCC = table_ND.new_empty(n_users, n_candidates, n_candidates)
+    rows_B = torch.arange(n_users, device=ids_BC.device)
+    for block_B in blocks(rows_B, n_candidates * table_ND.shape[1]):
+        part = slice(int(block_B[0]), int(block_B[-1]) + 1)
+        rows_BCD = _rows(table_ND, ids_BC[part])
+        torch.bmm(rows_BCD, rows_BCD.transpose(1, 2), out=all_BCC[part])
+    return all_BCC.flatten(0, 1)
+
+
+def _rows(table_ND: Tensor, ids_BC: Tensor) -> Tensor:
+    """(B, C, D) rows of a table, zeros where absent."""
+    rows_RD = table_ND.index_select(0, ids_BC.clamp(min=0).flatten())
+    absent_BC = ids_BC == ABSENT
+    # Most pools are full: looking is far cheaper than writing zeros through all vectors.
+    if absent_BC.any():
+        rows_RD.masked_fill_(absent_BC.view(-1, 1), 0)
+    return rows_RD.view(*ids_BC.shape, table_ND.shape[1])
