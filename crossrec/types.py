@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Protocol, Self, runtime_checkable
 
 import numpy as np
@@ -55,6 +56,24 @@ class Sequences:
     def row(self, index: int) -> np.ndarray:
         """The items of one row, oldest first."""
         return self.items[self.offsets[index] : self.offsets[index + 1]]
+
+    def contains(self, ids_BK: np.ndarray) -> np.ndarray:
+        """(B, K) bool, whether each row holds the items (B, K) beside it; false for ``ABSENT``.
+
+        The rows' items are sorted on the first call and kept, so that asking again is cheap.
+        """
+        stride, keys = self._sorted_keys
+        if not len(keys):
+            return np.zeros(ids_BK.shape, dtype=bool)
+        wanted_BK = np.arange(len(ids_BK), dtype=np.int64)[:, None] * stride + ids_BK
+        place_BK = np.minimum(np.searchsorted(keys, wanted_BK), len(keys) - 1)
+        return (keys[place_BK] == wanted_BK) & (ids_BK != ABSENT) & (ids_BK < stride)
+
+    @cached_property
+    def _sorted_keys(self) -> tuple[int, np.ndarray]:
+        """Row and item as one number, row * stride + item, sorted."""
+        stride = int(self.items.max(initial=-1)) + 1
+        return stride, np.sort(np.repeat(np.arange(len(self)), self.lengths) * stride + self.items)
 
     def take(self, rows: np.ndarray, ends: np.ndarray | None = None) -> Sequences:
         """Rows in the order asked for, each cut to its first ``ends[i]`` clicks.

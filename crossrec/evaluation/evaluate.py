@@ -8,7 +8,7 @@ import polars as pl
 from crossrec.data.splits import Queries
 from crossrec.evaluation.bootstrap import Estimate, estimate_exposure, estimate_means
 from crossrec.evaluation.config import EvaluationConfig
-from crossrec.evaluation.facts import ItemFacts, Ranked, contains, lay_against
+from crossrec.evaluation.facts import ItemFacts, Ranked, lay_against
 from crossrec.evaluation.metrics import AGGREGATE, PER_QUERY, missing_for
 from crossrec.evaluation.results import Evaluation
 from crossrec.evaluation.slices import evaluate_slice, make_slices
@@ -71,7 +71,7 @@ def evaluate_lists(
         n_users=len(groups.users),
         n_queries=len(queries),
         protocol=_protocol(protocol, facts.n_items, config),
-        counts=_counts(ranked, queries, facts.n_items, config),
+        counts=_counts(ranked, queries, config),
         left_out=left_out,
     )
 
@@ -103,7 +103,7 @@ def _check(
         query, place = np.argwhere(twice)[0]
         raise ValueError(f"query {query} has item {in_order[query, place]} more than once in its list")
     if config.exclude_seen:
-        seen = contains(histories, ids_QK, n_items)
+        seen = histories.contains(ids_QK)
         if seen.any():
             query, place = np.argwhere(seen)[0]
             raise ValueError(
@@ -113,13 +113,13 @@ def _check(
             )
 
 
-def _counts(ranked: Ranked, queries: Queries, n_items: int, config: EvaluationConfig) -> dict[str, int]:
+def _counts(ranked: Ranked, queries: Queries, config: EvaluationConfig) -> dict[str, int]:
     """What a reader should know of before trusting a value."""
     width = int(max(queries.targets.lengths, default=0))
     places = np.arange(width) < queries.targets.lengths[:, None]
     targets_QT = np.full(places.shape, ABSENT, dtype=np.int64)
     targets_QT[places] = queries.targets.items
-    seen = contains(ranked.histories, targets_QT, n_items)
+    seen = ranked.histories.contains(targets_QT)
     return {
         "empty_lists": int((ranked.ids_QK == ABSENT).all(1).sum()),
         "short_lists": int((ranked.ids_QK == ABSENT).any(1).sum()),

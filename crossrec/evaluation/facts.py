@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from crossrec.types import ABSENT, Sequences
+from crossrec.types import Sequences
 
 if TYPE_CHECKING:
     from scipy.sparse import csr_matrix
@@ -104,25 +104,6 @@ def distinct(rows: Sequences, n_items: int) -> Sequences:
     return Sequences(np.concatenate([[0], np.cumsum(counts)]), keys % n_items)
 
 
-def contains(rows: Sequences, ids_QK: np.ndarray, n_items: int) -> np.ndarray:
-    """Whether each place of a list holds an item of the row with the same number.
-
-    Args:
-        rows: Q rows of items.
-        ids_QK: (Q, K) catalogue indices or ``ABSENT``.
-        n_items: N.
-
-    Returns:
-        (Q, K) bool, false where absent.
-    """
-    keys = np.unique(np.repeat(np.arange(len(rows)), rows.lengths) * n_items + rows.items)
-    wanted_QK = np.arange(len(ids_QK))[:, None] * n_items + ids_QK
-    if not len(keys):
-        return np.zeros(ids_QK.shape, dtype=bool)
-    place_QK = np.minimum(np.searchsorted(keys, wanted_QK), len(keys) - 1)
-    return (keys[place_QK] == wanted_QK) & (ids_QK != ABSENT)
-
-
 def lay_against(ids_QK: np.ndarray, targets: Sequences, histories: Sequences, n_items: int) -> Ranked:
     """Marks the hits in ranked lists; a target named twice counts once.
 
@@ -133,4 +114,4 @@ def lay_against(ids_QK: np.ndarray, targets: Sequences, histories: Sequences, n_
         n_items: N.
     """
     once = distinct(targets, n_items)
-    return Ranked(ids_QK, contains(once, ids_QK, n_items), once.lengths, histories, once)
+    return Ranked(ids_QK, once.contains(ids_QK), once.lengths, histories, once)

@@ -83,7 +83,9 @@ def _trainer(
         recommender.refresh()
         return validation_metrics(setting, recommender)
 
-    objective = config.objective.build(counts[train_items.numpy()])
+    objective = config.objective.build(
+        counts[train_items.numpy()], setting.data.catalog.category_matrix[train_items.numpy()]
+    )
     terms = None
     if config.diversity is not None:
         terms = config.diversity.build(item_info(setting, train_items), config.model.width)

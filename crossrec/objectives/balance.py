@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 import torch
 from torch import Tensor, nn
 
+from crossrec.objectives.categories import category_weights
 from crossrec.types import InputError
+
+if TYPE_CHECKING:
+    from scipy.sparse import csr_matrix
 
 
 class Balance(nn.Module):
@@ -106,6 +112,24 @@ def inverse_propensity(train_counts: np.ndarray, power: float, clip: float) -> I
     counts = np.asarray(train_counts, dtype=np.float64)
     propensity = (counts / max(counts.max(initial=0.0), 1.0)) ** power
     return ItemBalance(1.0 / np.maximum(propensity, clip), counts)
+
+
+def category_balanced(train_counts: np.ndarray, categories: csr_matrix, power: float) -> ItemBalance:
+    """Weights a click by one over its categories' training clicks, ``mean_g clicks_g ** -power``.
+
+    Args:
+        train_counts: (N,) training clicks of each item.
+        categories: (N, G), above 0 where the item is in the category.
+        power: 0 for no weights; 1 for the same total weight for every category, where items have one each.
+
+    Raises:
+        InputError: no item has a category.
+    """
+    counts = np.asarray(train_counts, dtype=np.float64)
+    weights_N = category_weights(categories, counts, power)
+    if weights_N is None:
+        raise InputError("balance: 'category_balanced', but no item has a category")
+    return ItemBalance(weights_N, counts)
 
 
 def class_balanced(train_counts: np.ndarray, beta: float) -> ItemBalance:

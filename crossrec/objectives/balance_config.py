@@ -8,8 +8,11 @@ import numpy as np
 from pydantic import Field
 
 from crossrec.config import Config, Family
+from crossrec.types import InputError
 
 if TYPE_CHECKING:
+    from scipy.sparse import csr_matrix
+
     from crossrec.objectives.balance import Balance
 
 
@@ -18,8 +21,8 @@ class NoBalanceConfig(Config):
 
     type: Literal["none"] = "none"
 
-    def build(self, train_counts: np.ndarray) -> Balance:
-        """The balance, from (N,) training clicks of each item."""
+    def build(self, train_counts: np.ndarray, categories: csr_matrix | None = None) -> Balance:
+        """The balance, from (N,) training clicks of each item and its (N, G) categories."""
         from crossrec.objectives.balance import Balance
 
         return Balance()
@@ -37,8 +40,8 @@ class InversePropensityConfig(Config):
     power: float = Field(default=0.5, ge=0)
     clip: float = Field(default=0.1, gt=0, le=1)
 
-    def build(self, train_counts: np.ndarray) -> Balance:
-        """The balance, from (N,) training clicks of each item."""
+    def build(self, train_counts: np.ndarray, categories: csr_matrix | None = None) -> Balance:
+        """The balance, from (N,) training clicks of each item and its (N, G) categories."""
         from crossrec.objectives.balance import inverse_propensity
 
         return inverse_propensity(train_counts, self.power, self.clip)
@@ -54,11 +57,34 @@ class ClassBalancedConfig(Config):
     type: Literal["class_balanced"] = "class_balanced"
     beta: float = Field(default=0.99, ge=0, lt=1)
 
-    def build(self, train_counts: np.ndarray) -> Balance:
-        """The balance, from (N,) training clicks of each item."""
+    def build(self, train_counts: np.ndarray, categories: csr_matrix | None = None) -> Balance:
+        """The balance, from (N,) training clicks of each item and its (N, G) categories."""
         from crossrec.objectives.balance import class_balanced
 
         return class_balanced(train_counts, self.beta)
+
+
+class CategoryBalancedConfig(Config):
+    """Clicks count by one over the training clicks of their item's categories.
+
+    Args:
+        power: 0 for no weights, 1 for the same total weight for every category.
+    """
+
+    type: Literal["category_balanced"] = "category_balanced"
+    power: float = Field(default=0.5, ge=0)
+
+    def build(self, train_counts: np.ndarray, categories: csr_matrix | None = None) -> Balance:
+        """The balance, from (N,) training clicks of each item and its (N, G) categories.
+
+        Raises:
+            InputError: no item has a category.
+        """
+        from crossrec.objectives.balance import category_balanced
+
+        if categories is None:
+            raise InputError("balance: 'category_balanced' needs the catalogue's categories")
+        return category_balanced(train_counts, categories, self.power)
 
 
 class FocalConfig(Config):
@@ -71,14 +97,15 @@ class FocalConfig(Config):
     type: Literal["focal"] = "focal"
     gamma: float = Field(default=2.0, ge=0)
 
-    def build(self, train_counts: np.ndarray) -> Balance:
-        """The balance, from (N,) training clicks of each item."""
+    def build(self, train_counts: np.ndarray, categories: csr_matrix | None = None) -> Balance:
+        """The balance, from (N,) training clicks of each item and its (N, G) categories."""
         from crossrec.objectives.balance import Focal
 
         return Focal(self.gamma)
 
 
 BalanceConfig = Annotated[
-    NoBalanceConfig | InversePropensityConfig | ClassBalancedConfig | FocalConfig, Family()
+    NoBalanceConfig | InversePropensityConfig | ClassBalancedConfig | CategoryBalancedConfig | FocalConfig,
+    Family(),
 ]
 """For fields of other configurations."""

@@ -9,14 +9,19 @@ from pydantic import Field
 
 from crossrec.config import Config, Family
 from crossrec.objectives.balance_config import BalanceConfig, NoBalanceConfig
+from crossrec.types import InputError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from scipy.sparse import csr_matrix
+
     from crossrec.objectives.binary import BPR, GBCE
     from crossrec.objectives.full_softmax import FullSoftmax
     from crossrec.objectives.negatives import NegativeSampler
     from crossrec.objectives.sampled_softmax import SampledSoftmax
 
-Distribution = Literal["uniform", "popularity", "in_batch", "mixed"]
+Distribution = Literal["uniform", "popularity", "in_batch", "category", "mixed"]
 
 
 class ObjectiveOptions(Config):
@@ -37,7 +42,8 @@ class NegativesOptions(ObjectiveOptions):
     Args:
         negatives: K, negatives drawn for a step or, where they are not shared, for each position; with
             replacement.
-        distribution: every item alike, by popularity, the targets of the step, or a mixture.
+        distribution: every item alike, by popularity, the targets of the step, every category alike and in
+            it every item, or a mixture.
         mix_with: in ``mixed``, what the draws that are not even come from.
         uniform_share: in ``mixed``, share of even draws.
         power: exponent that flattens popularity, ``(clicks + smoothing) ** power``; targets of the step
@@ -50,17 +56,23 @@ class NegativesOptions(ObjectiveOptions):
 
     negatives: int = Field(default=512, ge=1)
     distribution: Distribution = "uniform"
-    mix_with: Literal["popularity", "in_batch"] = "popularity"
+    mix_with: Literal["popularity", "in_batch", "category"] = "popularity"
     uniform_share: float = Field(default=0.5, ge=0, le=1)
     power: float = Field(default=0.75, ge=0)
     smoothing: float = Field(default=1.0, ge=0)
     shared: bool = True
 
-    def build_sampler(self, train_counts: np.ndarray) -> NegativeSampler:
+    def build_sampler(
+        self, train_counts: np.ndarray, categories: csr_matrix | None = None
+    ) -> NegativeSampler:
         """The sampler of negatives.
 
         Args:
             train_counts: (N,) clicks of each item in the training part alone.
+            categories: (N, G) membership of each item; only where draws go by category.
+
+        Raises:
+            InputError: draws go by category, and there are none.
         """
         from crossrec.objectives import negatives as ways
 
@@ -73,11 +85,22 @@ class NegativesOptions(ObjectiveOptions):
         def uniform() -> ways.Draws:
             return ways.UniformDraws(len(train_counts))
 
+        def category() -> ways.Draws:
+            if categories is None:
+                raise InputError("objective.distribution: 'category' needs the catalogue's categories")
+            return ways.category_draws(categories)
+
         def mixed() -> ways.Draws:
-            rest = {"popularity": popularity, "in_batch": in_batch}[self.mix_with]
+            rest = {"popularity": popularity, "in_batch": in_batch, "category": category}[self.mix_with]
             return ways.MixedDraws(self.uniform_share, uniform(), rest())
 
-        build = {"uniform": uniform, "popularity": popularity, "in_batch": in_batch, "mixed": mixed}
+        build: dict[str, Callable[[], ways.Draws]] = {
+            "uniform": uniform,
+            "popularity": popularity,
+            "in_batch": in_batch,
+            "category": category,
+        }
+        build["mixed"] = mixed
         return ways.NegativeSampler(build[self.distribution](), self.negatives, shared=self.shared)
 
 
@@ -94,12 +117,13 @@ class FullSoftmaxConfig(ObjectiveOptions):
     chunk: int | None = Field(default=None, ge=1)
     label_smoothing: float = Field(default=0.0, ge=0, lt=1)
 
-    def build(self, train_counts: np.ndarray) -> FullSoftmax:
+    def build(self, train_counts: np.ndarray, categories: csr_matrix | None = None) -> FullSoftmax:
         """The objective.
 
         Args:
             train_counts: (N,) clicks of each item in the training part alone: no click after the
                 cut may be counted.
+            categories: (N, G) membership of each item, for what goes by category.
         """
         from crossrec.objectives.full_softmax import FullSoftmax
 
@@ -107,7 +131,7 @@ class FullSoftmaxConfig(ObjectiveOptions):
             self.chunk,
             self.label_smoothing,
             temperature=self.temperature,
-            balance=self.balance.build(train_counts),
+            balance=self.balance.build(train_counts, categories),
         )
 
 
@@ -124,16 +148,16 @@ class SampledSoftmaxConfig(NegativesOptions):
     correct_log_q: bool = True
     label_smoothing: float = Field(default=0.0, ge=0, lt=1)
 
-    def build(self, train_counts: np.ndarray) -> SampledSoftmax:
+    def build(self, train_counts: np.ndarray, categories: csr_matrix | None = None) -> SampledSoftmax:
         """The objective; ``train_counts`` as in :meth:`FullSoftmaxConfig.build`."""
         from crossrec.objectives.sampled_softmax import SampledSoftmax
 
         return SampledSoftmax(
-            self.build_sampler(train_counts),
+            self.build_sampler(train_counts, categories),
             correct_log_q=self.correct_log_q,
             label_smoothing=self.label_smoothing,
             temperature=self.temperature,
-            balance=self.balance.build(train_counts),
+            balance=self.balance.build(train_counts, categories),
         )
 
 
@@ -149,15 +173,15 @@ class GBCEConfig(NegativesOptions):
     shared: bool = False
     t: float = Field(default=0.75, ge=0, le=1)
 
-    def build(self, train_counts: np.ndarray) -> GBCE:
+    def build(self, train_counts: np.ndarray, categories: csr_matrix | None = None) -> GBCE:
         """The objective; ``train_counts`` as in :meth:`FullSoftmaxConfig.build`."""
         from crossrec.objectives.binary import GBCE, gbce_beta
 
         return GBCE(
-            self.build_sampler(train_counts),
+            self.build_sampler(train_counts, categories),
             beta=gbce_beta(self.negatives, len(train_counts), self.t),
             temperature=self.temperature,
-            balance=self.balance.build(train_counts),
+            balance=self.balance.build(train_counts, categories),
         )
 
 
@@ -168,15 +192,15 @@ class BCEConfig(NegativesOptions):
     negatives: int = Field(default=1, ge=1)
     shared: bool = False
 
-    def build(self, train_counts: np.ndarray) -> GBCE:
+    def build(self, train_counts: np.ndarray, categories: csr_matrix | None = None) -> GBCE:
         """The objective; ``train_counts`` as in :meth:`FullSoftmaxConfig.build`."""
         from crossrec.objectives.binary import GBCE
 
         return GBCE(
-            self.build_sampler(train_counts),
+            self.build_sampler(train_counts, categories),
             beta=1.0,
             temperature=self.temperature,
-            balance=self.balance.build(train_counts),
+            balance=self.balance.build(train_counts, categories),
         )
 
 
@@ -187,14 +211,14 @@ class BPRConfig(NegativesOptions):
     negatives: int = Field(default=1, ge=1)
     shared: bool = False
 
-    def build(self, train_counts: np.ndarray) -> BPR:
+    def build(self, train_counts: np.ndarray, categories: csr_matrix | None = None) -> BPR:
         """The objective; ``train_counts`` as in :meth:`FullSoftmaxConfig.build`."""
         from crossrec.objectives.binary import BPR
 
         return BPR(
-            self.build_sampler(train_counts),
+            self.build_sampler(train_counts, categories),
             temperature=self.temperature,
-            balance=self.balance.build(train_counts),
+            balance=self.balance.build(train_counts, categories),
         )
 
 

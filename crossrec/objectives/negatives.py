@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from crossrec.objectives.categories import category_weights
 from crossrec.types import InputError
+
+if TYPE_CHECKING:
+    from scipy.sparse import csr_matrix
 
 
 class Draws(Protocol):
@@ -154,6 +158,24 @@ def popularity_draws(train_counts: np.ndarray, power: float, smoothing: float) -
             "objective.smoothing: no training click and smoothing 0 give every item probability 0"
         )
     return WeightedDraws(weights)
+
+
+def category_draws(categories: csr_matrix) -> WeightedDraws:
+    """A category, each alike, then one of its items, each alike.
+
+    So that a model is not taught mostly by what the largest categories hold. Items of several categories
+    come up in each; those without one stand together as one more.
+
+    Args:
+        categories: (N, G), above 0 where the item is in the category; empty categories don't count.
+
+    Raises:
+        InputError: no item has a category.
+    """
+    weights_N = category_weights(categories)
+    if weights_N is None:
+        raise InputError("objective.distribution: 'category', but no item has a category")
+    return WeightedDraws(weights_N)
 
 
 class NegativeSampler:

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from crossrec.rerank.base import Pool
 from crossrec.rerank.intent_config import TradeOffOptions
-from crossrec.rerank.spaces import PoolSimilarity, Space, blocks
+from crossrec.rerank.spaces import PoolSimilarity, Space, users_at_once
 from crossrec.types import ABSENT
 
 TIE = 1e-6
@@ -26,8 +26,8 @@ FRONT_SHARE, LARGEST_FRONT, EVEN = 0.16, 0.6, 8
 """Part of a pool that is tried first, rounded up to multiples that matrix products like; twice as much next,
 and so on, below the largest part."""
 
-WORTHWHILE = 0.5
-"""A front is given up when fewer of a block's lists than this share turn out final."""
+TRIAL, WORTHWHILE = 64, 0.5
+"""So many users try a front first; it is given up when fewer than this share of a block's lists are final."""
 
 
 class Gain(Protocol):
@@ -100,7 +100,7 @@ class _Choice:
             behind_B = self._worth_BC[:, width:].amax(1) + self._diversity * ceiling
             open_B = self._decide(open_B, width, behind_B, columns_BK)
             width *= 2
-        for rows_B in blocks(open_B, self._space.cells(n_candidates)):
+        for rows_B in self._blocks(open_B, n_candidates):
             columns_BK[rows_B] = self._greedy(rows_B, n_candidates)[0]
         return columns_BK
 
@@ -113,7 +113,7 @@ class _Choice:
             behind_B: of all rows, what no objective behind the front ever exceeds.
             columns_BK: of all rows, filled in.
         """
-        parts = blocks(open_B, self._space.cells(width))
+        parts = (*self._blocks(open_B[:TRIAL], width), *self._blocks(open_B[TRIAL:], width))
         still_open = [open_B[:0]]
         for number, rows_B in enumerate(parts):
             columns_BK[rows_B], least_B = self._greedy(rows_B, width)
@@ -138,3 +138,8 @@ class _Choice:
                 gain.choose(column_B1[:, 0])
         top_BK, column_BK = torch.cat(tops, 1), torch.cat(columns, 1)
         return torch.where(top_BK > -torch.inf, column_BK, ABSENT), top_BK.amin(1)
+
+    def _blocks(self, rows_B: Tensor, width: int) -> tuple[Tensor, ...]:
+        """Rows in blocks of users that go through together."""
+        size = users_at_once(self._space.cells(width), rows_B.device)
+        return rows_B.split(size) if len(rows_B) else ()

@@ -100,15 +100,15 @@ def space_named(name: str, traits: ItemTraits) -> Space:
     return CosineSpace(traits.vectors[name])
 
 
-def blocks(rows_B: Tensor, cells: int) -> tuple[Tensor, ...]:
-    """Users in blocks that fit the processor's cache, or a part of the accelerator's memory.
+def users_at_once(cells: int, device: torch.device) -> int:
+    """Users whose data fit the processor's cache, or a part of the accelerator's memory.
 
     Args:
-        rows_B: numbers of users.
         cells: numbers in memory for each of them.
+        device: where they are.
     """
-    room = CACHE_BYTES if rows_B.device.type == "cpu" else ACCELERATOR_BYTES
-    return rows_B.split(max(1, room // (4 * max(1, cells)))) if len(rows_B) else ()
+    room = CACHE_BYTES if device.type == "cpu" else ACCELERATOR_BYTES
+    return max(1, room // (4 * max(1, cells)))
 
 
 class _Dots:
@@ -151,17 +151,25 @@ def _all_pairs(table_ND: Tensor, ids_BC: Tensor) -> Tensor:
     """(B * C, C) dot products of all pairs, a few users at a time."""
     n_users, n_candidates = ids_BC.shape
     all_BCC = table_ND.new_empty(n_users, n_candidates, n_candidates)
-    rows_B = torch.arange(n_users, device=ids_BC.device)
-    for block_B in blocks(rows_B, n_candidates * table_ND.shape[1]):
-        part = slice(int(block_B[0]), int(block_B[-1]) + 1)
-        rows_BCD = _rows(table_ND, ids_BC[part])
+    step = max(1, min(n_users, users_at_once(n_candidates * table_ND.shape[1], ids_BC.device)))
+    # The same memory again and again: fresh pages would cost more than what is written into them.
+    room_RD = table_ND.new_empty(step * n_candidates, table_ND.shape[1])
+    for start in range(0, n_users, step):
+        part = slice(start, start + step)
+        rows_BCD = _rows(table_ND, ids_BC[part], room_RD[: ids_BC[part].numel()])
         torch.bmm(rows_BCD, rows_BCD.transpose(1, 2), out=all_BCC[part])
     return all_BCC.flatten(0, 1)
 
 
-def _rows(table_ND: Tensor, ids_BC: Tensor) -> Tensor:
-    """(B, C, D) rows of a table, zeros where absent."""
-    rows_RD = table_ND.index_select(0, ids_BC.clamp(min=0).flatten())
+def _rows(table_ND: Tensor, ids_BC: Tensor, out: Tensor | None = None) -> Tensor:
+    """(B, C, D) rows of a table, zeros where absent.
+
+    Args:
+        table_ND: the table.
+        ids_BC: rows of it, or ``ABSENT``.
+        out: (B * C, D) memory for the result.
+    """
+    rows_RD = torch.index_select(table_ND, 0, ids_BC.clamp(min=0).flatten(), out=out)
     absent_BC = ids_BC == ABSENT
     # Most pools are full: looking is far cheaper than writing zeros through all vectors.
     if absent_BC.any():

@@ -231,7 +231,7 @@ def test_config_round_trip_and_build(config: FullSoftmaxConfig | SampledSoftmaxC
         ({"type": "full_softmax", "label_smoothing": 1.0}, "less than 1"),
         (
             {"type": "sampled_softmax", "distribution": "popular"},
-            "'uniform', 'popularity', 'in_batch' or 'mixed'",
+            "'uniform', 'popularity', 'in_batch', 'category' or 'mixed'",
         ),
     ],
 )

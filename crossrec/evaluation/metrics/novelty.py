@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from crossrec.evaluation.facts import contains, distinct
+from crossrec.evaluation.facts import distinct
 from crossrec.types import ABSENT, Sequences
 
 
@@ -85,7 +85,7 @@ def serendipity(
     if exclude_seen:
         rank_H = rank_H - _more_popular_seen(query_H, rank_H, histories, position_N)
         # A hit that was itself seen (repeat clicks) can't stand in the popular list.
-        seen_H = contains(histories.take(query_H), item_H[:, None], n_items)[:, 0]
+        seen_H = histories.take(query_H).contains(item_H[:, None])[:, 0]
         rank_H = np.where(seen_H, n_items, rank_H)
     found_Q = np.bincount(query_H, weights=rank_H >= k, minlength=len(ids_QK))
     return np.where(n_targets_Q > 0, found_Q / k, np.nan)
