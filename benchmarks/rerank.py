@@ -43,7 +43,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--k", type=int, default=10)
     parser.add_argument("--width", type=int, default=384)
     parser.add_argument("--diversity", type=float, nargs="+", default=[0.3, 0.7])
-    parser.add_argument("--threads", type=int, default=os.cpu_count() or 1)
+    parser.add_argument("--threads", type=int, default=1, help="of ours; pyversity always has one")
     parser.add_argument("--work-dir", type=Path, default=Path("runs/peers"))
     parser.add_argument(
         "--peer-python", default=sys.executable, help="interpreter of pyversity's environment"
@@ -90,15 +90,15 @@ class Pyversity:
             env=one_thread,
         )
 
-    def rerank(self, algorithm: str, diversity: float, rows: range) -> tuple[float, np.ndarray]:
-        """Seconds, and (rows, k) columns of the candidates."""
+    def rerank(self, algorithm: str, diversity: float, rows: range) -> tuple[np.ndarray, np.ndarray]:
+        """Seconds on the clock and of processors, and (rows, k) columns of the candidates."""
         asked = {"algorithm": algorithm, "diversity": diversity, "start": rows.start, "stop": rows.stop}
         assert self._process.stdin
         assert self._process.stdout
         self._process.stdin.write(json.dumps(asked) + "\n")
         self._process.stdin.flush()
         answer = json.loads(self._process.stdout.readline())
-        return answer["seconds"], np.array(answer["columns"])
+        return np.array(answer["seconds"]), np.array(answer["columns"])
 
     def close(self) -> None:
         """Ends the process."""
@@ -120,8 +120,8 @@ class Ours:
         vectors = {"text": torch.from_numpy(data["vectors"])}
         self._traits = ItemTraits(np.ones(args.items), torch.zeros(args.items, 0), vectors)
 
-    def rerank(self, algorithm: str, diversity: float, rows: range) -> tuple[float, np.ndarray]:
-        """Seconds, and (rows, k) catalogue indices."""
+    def rerank(self, algorithm: str, diversity: float, rows: range) -> tuple[np.ndarray, np.ndarray]:
+        """Seconds on the clock and of processors, and (rows, k) catalogue indices."""
         from crossrec.rerank.recommender import rerank_lists
         from crossrec.rerank.similarity_config import DPPConfig, MMRConfig
         from crossrec.types import Sequences, TopK
@@ -131,34 +131,35 @@ class Ours:
         chosen = slice(rows.start, rows.stop)
         candidates = TopK(self._data["ids"][chosen], self._data["scores"][chosen])
         histories = Sequences(np.zeros(len(rows) + 1, np.int64), np.zeros(0, np.int64))
-        start = time.perf_counter()
+        start = np.array([time.perf_counter(), time.process_time()])
         lists = rerank_lists(candidates, histories, [reranker], self._k)
-        return time.perf_counter() - start, lists.ids
+        return np.array([time.perf_counter(), time.process_time()]) - start, lists.ids
 
 
 def compare(args: argparse.Namespace, ours: Ours, peer: Pyversity, data: dict[str, np.ndarray]) -> Table:
     """Takes turns, share by share; a row for each algorithm and diversity."""
     title = f"{args.users:,} users, {args.candidates} candidates to {args.k}, width {args.width}, "
-    table = Table(title=title + f"{args.items:,} items, {args.threads} threads for crossrec")
-    for column in ("", "diversity", "crossrec us/user", "pyversity us/user", "ratio", "same lists"):
+    table = Table(title=title + f"{args.items:,} items, {args.threads} thread(s)")
+    columns = ("", "diversity", "crossrec us/user", "pyversity us/user", "ratio", "CPU ratio", "same lists")
+    for column in columns:
         table.add_column(column, justify="right")
     for algorithm in ALGORITHMS:
         for diversity in args.diversity:
-            seconds, same = np.zeros(2), 0
+            seconds, same = np.zeros((2, 2)), 0
             step = max(1, args.users // SHARES)
             ours.rerank(algorithm, diversity, range(min(step, 64)))
             for number, start in enumerate(range(0, args.users, step)):
                 rows = range(start, min(start + step, args.users))
-                turns: dict[Any, tuple[float, np.ndarray]] = {}
+                turns: dict[Any, tuple[np.ndarray, np.ndarray]] = {}
                 for side in (ours, peer) if number % 2 else (peer, ours):
                     turns[side] = side.rerank(algorithm, diversity, rows)
-                seconds += turns[ours][0], turns[peer][0]
+                seconds += np.stack([turns[ours][0], turns[peer][0]])
                 theirs = np.take_along_axis(data["ids"][rows.start : rows.stop], turns[peer][1], 1)
                 same += int((theirs == turns[ours][1]).all(1).sum())
             each = 1e6 * seconds / args.users
-            ratio = f"{each[1] / each[0]:.1f}"
-            cells = (f"{each[0]:.1f}", f"{each[1]:.1f}", ratio, f"{same / args.users:.2%}")
-            table.add_row(algorithm, f"{diversity:g}", *cells)
+            ratio, cpu_ratio = each[1] / each[0]
+            cells = (f"{each[0, 0]:.1f}", f"{each[1, 0]:.1f}", f"{ratio:.1f}", f"{cpu_ratio:.1f}")
+            table.add_row(algorithm, f"{diversity:g}", *cells, f"{same / args.users:.2%}")
     return table
 
 

@@ -7,6 +7,7 @@ import logging
 from typing import TYPE_CHECKING
 
 import torch
+from torch import Tensor
 
 from crossrec.data.prepare import PreparedData
 from crossrec.experiment.assembly import Setting, describe_model
@@ -15,7 +16,7 @@ from crossrec.experiment.evaluate import evaluate_run
 from crossrec.experiment.rivals import validation_metrics
 from crossrec.experiment.run_folder import check_run, open_run
 from crossrec.experiment.tables import show, show_account
-from crossrec.experiment.traits import item_info
+from crossrec.experiment.traits import item_info, untrained_traits
 from crossrec.model.recommender import NeuralRecommender
 from crossrec.runtime import distributed
 from crossrec.runtime.files import write_text
@@ -29,6 +30,8 @@ from crossrec.types import Sequences
 if TYPE_CHECKING:
     from accelerate import Accelerator
 
+    from crossrec.objectives.diversity.terms import DiversityTerms
+
 logger = logging.getLogger(__name__)
 
 
@@ -39,6 +42,7 @@ def run_training(config: ExperimentConfig) -> None:
     setting = Setting.of(config)
     show_account(setting)
     network = setting.network()
+    _check_diversity(setting)
     # Written only now: input that turned out bad leaves no run behind that would stand in the way.
     if distributed.is_main():
         open_run(config)
@@ -67,9 +71,7 @@ def _trainer(
     setting: Setting, recommender: NeuralRecommender, train: Sequences, accelerator: Accelerator
 ) -> Trainer:
     config, network = setting.config, recommender.network
-    counts = setting.data.split.train_counts
-    everything = config.trainer.negatives_from == "catalogue"
-    train_items = torch.arange(len(counts)) if everything else torch.from_numpy(counts.nonzero()[0])
+    counts, train_items = setting.data.split.train_counts, _train_items(setting)
     batches = WindowBatches(
         train,
         max_length=network.sequence.max_length,
@@ -86,11 +88,8 @@ def _trainer(
     objective = config.objective.build(
         counts[train_items.numpy()], setting.data.catalog.category_matrix[train_items.numpy()]
     )
-    terms = None
-    if config.diversity is not None:
-        terms = config.diversity.build(item_info(setting, train_items), config.model.width)
     return Trainer(
-        ClickTask(network, objective, train_items, terms),
+        ClickTask(network, objective, train_items, _diversity_terms(setting)),
         batches,
         config.trainer,
         accelerator=accelerator,
@@ -98,6 +97,29 @@ def _trainer(
         run_folder=config.run_folder,
         seed=config.seed,
     )
+
+
+def _train_items(setting: Setting) -> Tensor:
+    """(N',) catalogue indices of the items that are targets and negatives."""
+    counts = setting.data.split.train_counts
+    everything = setting.config.trainer.negatives_from == "catalogue"
+    return torch.arange(len(counts)) if everything else torch.from_numpy(counts.nonzero()[0])
+
+
+def _diversity_terms(setting: Setting) -> DiversityTerms | None:
+    config = setting.config
+    if config.diversity is None:
+        return None
+    return config.diversity.build(item_info(setting, _train_items(setting)), config.model.width)
+
+
+def _check_diversity(setting: Setting) -> None:
+    """Refuses terms and rerankers whose spaces or columns the catalogue lacks, before anything is written."""
+    _diversity_terms(setting)
+    if setting.config.rerank is not None:
+        traits = untrained_traits(setting)
+        for stage in setting.config.rerank.stages:
+            stage.build(traits)
 
 
 def show_plan(setting: Setting, trainer: Trainer) -> None:

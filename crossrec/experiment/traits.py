@@ -34,9 +34,18 @@ def item_traits(setting: Setting, recommender: NeuralRecommender) -> ItemTraits:
         setting: of the data; any run's on the same data will do.
         recommender: trained.
     """
-    device = recommender.device
+    return _traits(setting, _unit(recommender.item_vectors()))
+
+
+def untrained_traits(setting: Setting) -> ItemTraits:
+    """The same before training, with zeros as the space of the model: to see if rerankers find what they need."""
+    return _traits(setting, torch.zeros(setting.facts.n_items, 1))
+
+
+def _traits(setting: Setting, model_ND: Tensor) -> ItemTraits:
+    device = model_ND.device
     vectors = {space: table.to(device) for space, table in _content_vectors(setting).items()}
-    vectors[MODEL_SPACE] = _unit(recommender.item_vectors())
+    vectors[MODEL_SPACE] = model_ND
     counts, categories_NG = setting.facts.train_counts, _categories(setting).to(device)
     return ItemTraits(counts, categories_NG, vectors, context_columns(setting.data.catalog))
 

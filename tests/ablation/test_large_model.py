@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from typing import Any
+
 import numpy as np
 import polars as pl
 import pytest
@@ -18,44 +21,13 @@ from crossrec.experiment.assembly import Setting
 from crossrec.types import InputError, Sequences
 
 scipy_sparse = pytest.importorskip("scipy.sparse")
-N_ITEMS = 30
 
 
 @pytest.fixture(scope="module")
-def pair(tmp_path_factory: pytest.TempPathFactory) -> LargeModelConfig:
+def pair(id_shop: dict[str, Any]) -> LargeModelConfig:
     """Two models by ids of different width, trained for two seeds."""
-    folder = tmp_path_factory.mktemp("pair")
-    generator = np.random.default_rng(0)
-    pl.DataFrame(
-        {
-            "item_id": [f"i{i}" for i in range(N_ITEMS)],
-            "title": [f"Thing {i}" for i in range(N_ITEMS)],
-            "categories": [f"kind {i % 5}" for i in range(N_ITEMS)],
-        }
-    ).write_csv(folder / "items.csv")
-    rows = [
-        (f"u{user}", f"i{(user * 7 + step * int(generator.integers(1, 4))) % N_ITEMS}", 100 * step + user)
-        for user in range(60)
-        for step in range(int(generator.integers(5, 12)))
-    ]
-    pl.DataFrame(rows, schema=["user_id", "item_id", "timestamp"], orient="row").write_csv(
-        folder / "interactions.csv"
-    )
-    experiment = {
-        "data": {"source": {"type": "table"}, "root": str(folder), "split": {"type": "leave_one_out"}},
-        "model": {
-            "text": None,
-            "image": None,
-            "item_id": True,
-            "width": 16,
-            "sequence": {"type": "sasrec", "max_length": 8},
-        },
-        "trainer": {"epochs": 2, "batch_size": 16, "lr": 0.01},
-        "spaces": {"text": None, "image": None},
-        "baselines": [],
-        "evaluation": {"n_bootstrap": 20},
-    }
-    (folder / "base.yaml").write_text(yaml.safe_dump(experiment))
+    folder = Path(id_shop["data"]["root"])
+    (folder / "base.yaml").write_text(yaml.safe_dump(id_shop))
     config = LargeModelConfig(
         base=folder / "base.yaml",
         small=(),
