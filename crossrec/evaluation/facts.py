@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from crossrec.data.tail import tail_items
 from crossrec.types import Sequences
 
 if TYPE_CHECKING:
@@ -53,28 +54,8 @@ class ItemFacts:
         return len(self.train_counts)
 
     def tail(self, share: float) -> np.ndarray:
-        """Which items are in the tail.
-
-        The head is the shortest prefix of the items, sorted by (training clicks descending, index), that
-        holds at least ``1 - share`` of the training clicks. All others, unclicked ones too, are the tail.
-
-        Args:
-            share: share of the training clicks that the tail may hold at most, from 0 to 1.
-
-        Returns:
-            (N,) bool; all true where there is no training click.
-
-        Source:
-            Abdollahpouri, Burke, Mobasher: Managing popularity bias in recommender systems with
-            personalized re-ranking (FLAIRS 2019).
-        """
-        tail_N = np.ones(self.n_items, dtype=bool)
-        order = np.argsort(-self.train_counts, kind="stable")
-        before = np.cumsum(self.train_counts[order]) - self.train_counts[order]
-        # Rounding must not let one more item into the head when the share is met exactly.
-        needed = (1 - share) * self.train_counts.sum() * (1 - 1e-12)
-        tail_N[order[before < needed]] = False
-        return tail_N
+        """(N,) bool, the items of the tail, see :func:`tail_items`."""
+        return tail_items(self.train_counts, share)
 
 
 @dataclass(frozen=True)

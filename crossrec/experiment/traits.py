@@ -38,7 +38,7 @@ def item_traits(setting: Setting, recommender: NeuralRecommender) -> ItemTraits:
 
 
 def untrained_traits(setting: Setting) -> ItemTraits:
-    """The same before training, with zeros as the space of the model: to see if rerankers find what they need."""
+    """The same before training, with zeros as the model's space: to see if rerankers find what they need."""
     return _traits(setting, torch.zeros(setting.facts.n_items, 1))
 
 

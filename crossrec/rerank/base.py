@@ -4,15 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal, Protocol
+from typing import Protocol
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from crossrec.rerank.options import Relevance
 from crossrec.types import ABSENT, Sequences
-
-Relevance = Literal["minmax", "softmax", "rank"]
 
 
 @dataclass(frozen=True)
@@ -80,6 +79,10 @@ class Pool:
         range_B1 = top_B1 - low_B1
         scaled_BC = torch.where(range_B1 > 0, (scores_BC - low_B1) / range_B1, 1.0)
         return torch.where(present_BC, scaled_BC, 0)
+
+    def head(self, k: int) -> Pool:
+        """The first k candidates as they are."""
+        return Pool(self.ids_BC[:, :k], self.scores_BC[:, :k], self.histories)
 
     def pick(self, columns_BK: Tensor) -> Pool:
         """The candidates in these columns, in this order.

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
+from crossrec.rerank.aspects import Aspects, gathered
 from crossrec.rerank.base import Pool
-from crossrec.rerank.xquad import Aspects, first, gathered, take_best
+from crossrec.rerank.greedy import take_best
 from crossrec.types import ABSENT
 
 if TYPE_CHECKING:
@@ -45,7 +46,7 @@ class Calibrated:
         """A pool of width min(k, C), the chosen candidates in the order in which they were chosen."""
         diversity = self._options.diversity
         if diversity == 0:
-            return first(pool, k)
+            return pool.head(k)
         relevance_BC = (1 - diversity) * pool.relevance(self._options.relevance)
         mass_BG = self._aspects.mass(pool.histories)
         # Rows without categories stay zero.

@@ -8,8 +8,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from crossrec.rerank.aspects import Aspects, gathered
 from crossrec.rerank.base import Pool
-from crossrec.rerank.xquad import Aspects, first, gathered
 from crossrec.types import ABSENT, InputError, Sequences
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ class Fatigue:
         """
         diversity = self._options.diversity
         if diversity == 0:
-            return first(pool, k)
+            return pool.head(k)
         gaps_T = self._gaps(pool.histories)
         item_BC = self._forgotten(last_seen(pool.ids_BC, pool.histories, gaps_T))
         category_BC = torch.zeros_like(item_BC)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field
 
-from crossrec.rerank.intent_config import TradeOffOptions
+from crossrec.rerank.options import TradeOffOptions
 from crossrec.types import InputError
 
 if TYPE_CHECKING:
@@ -43,8 +43,8 @@ class FatigueConfig(TradeOffOptions):
         Raises:
             InputError: categories count and the catalogue has none.
         """
+        from crossrec.rerank.aspects import Aspects
         from crossrec.rerank.fatigue import Fatigue
-        from crossrec.rerank.xquad import Aspects
 
         if self.category_weight and not traits.categories_NG.shape[1]:
             raise InputError(

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from crossrec.rerank.base import Pool
-from crossrec.rerank.intent_config import TradeOffOptions
+from crossrec.rerank.options import TradeOffOptions
 from crossrec.rerank.spaces import PoolSimilarity, Space, users_at_once
 from crossrec.types import ABSENT
 
@@ -70,11 +70,27 @@ def rerank_greedily(
     """
     k = min(k, pool.ids_BC.shape[1])
     if options.diversity == 0 or not pool.ids_BC[:, :k].numel():
-        return Pool(pool.ids_BC[:, :k], pool.scores_BC[:, :k], pool.histories)
+        return pool.head(k)
     worth_BC = (1 - options.diversity) * pool.relevance(options.relevance)
     worth_BC = worth_BC.masked_fill(~pool.present_BC, -torch.inf)
     choice = _Choice(pool.ids_BC, worth_BC, options.diversity, space, start, k)
     return pool.pick(choice.final(ceiling))
+
+
+def take_best(values_BC: Tensor, open_BC: Tensor) -> Tensor:
+    """(B,) column of the highest value among those still open, the first within ``TIE``; closes it.
+
+    ``ABSENT``, which as an index means a row's last column, where none is open.
+
+    Args:
+        values_BC: (B, C) float32.
+        open_BC: (B, C) bool, changed.
+    """
+    values_BC = values_BC.masked_fill(~open_BC, -torch.inf)
+    chosen_B1 = (values_BC >= values_BC.amax(1, keepdim=True) - TIE).max(1, keepdim=True).indices
+    chosen_B1 = torch.where(open_BC.gather(1, chosen_B1), chosen_B1, ABSENT)
+    open_BC.scatter_(1, chosen_B1.clamp(min=0), False)
+    return chosen_B1[:, 0]
 
 
 class _Choice:

@@ -6,27 +6,15 @@ from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field
 
-from crossrec.config import Config
+from crossrec.rerank.options import TradeOffOptions
 from crossrec.types import InputError
 
 if TYPE_CHECKING:
+    from crossrec.rerank.aspects import Aspects
     from crossrec.rerank.base import ItemTraits
     from crossrec.rerank.calibrated import Calibrated
     from crossrec.rerank.popularity import PopularityDebias
-    from crossrec.rerank.xquad import Aspects, XQuAD
-
-
-class TradeOffOptions(Config):
-    """What every reranker has that weighs relevance against something else.
-
-    Args:
-        diversity: weight of the other goal: 0 leaves the pool's order alone.
-        relevance: scale of relevance: ``minmax`` and ``softmax`` go by the scores, ``rank`` by the order
-            alone, which a stage after another one should use where that one keeps the scores.
-    """
-
-    diversity: float = Field(default=0.5, ge=0, le=1)
-    relevance: Literal["minmax", "softmax", "rank"] = "minmax"
+    from crossrec.rerank.xquad import XQuAD
 
 
 class XQuADConfig(TradeOffOptions):
@@ -57,12 +45,13 @@ class XQuADConfig(TradeOffOptions):
         """
         import torch
 
-        from crossrec.rerank.popularity import is_tail
-        from crossrec.rerank.xquad import Aspects, XQuAD
+        from crossrec.data.tail import tail_items
+        from crossrec.rerank.aspects import Aspects
+        from crossrec.rerank.xquad import XQuAD
 
         if self.aspects == "category":
             return XQuAD(self, category_aspects(traits, "xquad"), traits.train_counts)
-        tail_N = torch.from_numpy(is_tail(traits.train_counts, self.tail_share))
+        tail_N = torch.from_numpy(tail_items(traits.train_counts, self.tail_share))
         member_N2 = torch.stack([~tail_N, tail_N], 1).to(traits.categories_NG.device)
         return XQuAD(self, Aspects(member_N2), traits.train_counts)
 
@@ -107,7 +96,7 @@ def category_aspects(traits: ItemTraits, asked_by: str) -> Aspects:
     Raises:
         InputError: there are none.
     """
-    from crossrec.rerank.xquad import Aspects
+    from crossrec.rerank.aspects import Aspects
 
     if not traits.categories_NG.shape[1]:
         raise InputError(f"rerank: {asked_by} goes by categories, but the catalogue has none")

@@ -1,4 +1,4 @@
-"""Popularity-debiased lists, and which items are the tail."""
+"""Popularity-debiased lists."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ import numpy as np
 import torch
 
 from crossrec.rerank.base import Pool
-from crossrec.rerank.xquad import first
 
 if TYPE_CHECKING:
     from crossrec.rerank.intent_config import PopularityDebiasConfig
@@ -43,25 +42,6 @@ class PopularityDebias:
         """A pool of width min(k, C) with the new scores, best first."""
         diversity = self._options.diversity
         if diversity == 0:
-            return first(pool, k)
+            return pool.head(k)
         relevance_BC = pool.relevance(self._options.relevance)
         return pool.reordered((1 - diversity) * relevance_BC + diversity * self._novelty_N[pool.ids_BC], k)
-
-
-def is_tail(counts_N: np.ndarray, share: float) -> np.ndarray:
-    """(N,) bool, the tail as the metric ``tail_share`` has it.
-
-    The head is the shortest run of items by falling training clicks, equals in catalogue order, that holds at
-    least ``1 - share`` of the clicks; all others are the tail.
-
-    Args:
-        counts_N: (N,) training clicks.
-        share: share of the clicks that the tail holds at most, 0 to 1.
-    """
-    falling = np.argsort(-counts_N, kind="stable")
-    held_before = np.cumsum(counts_N[falling]) - counts_N[falling]
-    # A share met exactly must not let in one more item by rounding.
-    wanted = (1 - share) * counts_N.sum() * (1 - 1e-12)
-    tail_N = np.ones(len(counts_N), dtype=bool)
-    tail_N[falling[held_before < wanted]] = False
-    return tail_N

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field
 
-from crossrec.rerank.intent_config import TradeOffOptions
+from crossrec.rerank.options import TradeOffOptions
 
 if TYPE_CHECKING:
     from crossrec.rerank.base import ItemTraits

@@ -11,10 +11,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.sparse import csr_matrix
 
+from crossrec.data.tail import tail_items
 from crossrec.evaluation.facts import ItemFacts
 from crossrec.rerank.base import ItemTraits, Pool
 from crossrec.rerank.intent_config import PopularityDebiasConfig
-from crossrec.rerank.popularity import is_tail
 from crossrec.types import ABSENT, Sequences
 
 
@@ -85,4 +85,4 @@ def test_without_a_click_all_are_equally_new() -> None:
 @pytest.mark.parametrize("counts", [[5, 3, 1, 1, 0], [0, 0, 0], [1, 1, 1, 1, 1], [2, 8]])
 def test_the_tail_is_that_of_the_metrics(counts: list[int], share: float) -> None:
     facts = ItemFacts(np.array(counts), csr_matrix((len(counts), 0)), {}, {})
-    np.testing.assert_array_equal(is_tail(np.array(counts), share), facts.tail(share))
+    np.testing.assert_array_equal(tail_items(np.array(counts), share), facts.tail(share))

@@ -10,9 +10,9 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from crossrec.rerank.aspects import Aspects
 from crossrec.rerank.base import ItemTraits, Pool
 from crossrec.rerank.intent_config import XQuADConfig
-from crossrec.rerank.xquad import Aspects
 from crossrec.types import ABSENT, InputError, Sequences
 
 N, G, B, C = 20, 4, 5, 9

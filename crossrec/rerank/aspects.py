@@ -1,0 +1,75 @@
+"""Items as sets of aspects: categories, or head and tail."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from crossrec.types import Sequences
+
+
+class Aspects:
+    """Which of G aspects (categories, or head and tail) each item has, as short lists of M places.
+
+    Few items have many aspects, so that lists cost far less than rows of G. Places beyond an item's aspects
+    hold G, a column that exists in every table of aspects and is never asked about.
+
+    Args:
+        member_NG: (N, G), above 0 where the item has the aspect.
+    """
+
+    def __init__(self, member_NG: Tensor) -> None:
+        n_items, self.n_aspects = member_NG.shape
+        item_P, aspect_P = torch.nonzero(member_NG > 0, as_tuple=True)
+        # One row more than there are items: what -1, an absent candidate, indexes.
+        count_N = torch.bincount(item_P, minlength=n_items + 1)
+        place_P = torch.arange(len(item_P), device=item_P.device) - (count_N.cumsum(0) - count_N)[item_P]
+        width = int(count_N.max().clamp(min=1))
+        self._lists_NM = torch.full(
+            (n_items + 1, width), self.n_aspects, dtype=torch.int64, device=item_P.device
+        )
+        self._lists_NM[item_P, place_P] = aspect_P
+        self._share_N = torch.where(count_N > 0, 1 / count_N.clamp(min=1), 0)
+        self._lists_on_host, self._share_on_host = self._lists_NM.cpu().numpy(), self._share_N.cpu().numpy()
+
+    def of(self, ids_BC: Tensor) -> Tensor:
+        """(B, C, M) aspects of items, filled up with G."""
+        return self._lists_NM[ids_BC]
+
+    def share(self, ids_BC: Tensor) -> Tensor:
+        """(B, C) float32, one over the number of an item's aspects; 0 without any, and where absent."""
+        return self._share_N[ids_BC]
+
+    def of_clicks(self, histories: Sequences) -> np.ndarray:
+        """(T, M) aspects of each click's item, filled up with G."""
+        return self._lists_on_host[histories.items]
+
+    def mass(self, histories: Sequences) -> Tensor:
+        """(B, G + 1) clicks on each aspect, each spread evenly over its item's aspects; column G is 0."""
+        # On the host: sums in the order of the clicks, the same on every device and for any B.
+        row_T = np.repeat(np.arange(len(histories)), histories.lengths)
+        flat_TM = row_T[:, None] * (self.n_aspects + 1) + self.of_clicks(histories)
+        weight_TM = np.broadcast_to(self._share_on_host[histories.items][:, None], flat_TM.shape)
+        shape = (len(histories), self.n_aspects + 1)
+        mass = np.bincount(flat_TM.ravel(), weight_TM.ravel(), minlength=shape[0] * shape[1]).reshape(shape)
+        mass[:, -1] = 0
+        return torch.from_numpy(mass).to(self._share_N)
+
+    def clicks(self, counts_N: np.ndarray) -> Tensor:
+        """(G + 1,) clicks on each aspect in total, each spread evenly over its item's aspects; column G is 0.
+
+        Args:
+            counts_N: (N,) clicks of each item.
+        """
+        weight_NM = np.broadcast_to(
+            (self._share_on_host[:-1] * counts_N)[:, None], self._lists_on_host[:-1].shape
+        )
+        mass = np.bincount(self._lists_on_host[:-1].ravel(), weight_NM.ravel(), minlength=self.n_aspects + 1)
+        mass[-1] = 0
+        return torch.from_numpy(mass).to(self._share_N)
+
+
+def gathered(table_BG: Tensor, lists_BCM: Tensor) -> Tensor:
+    """(B, C, M) entries of each row's table at the aspects of its candidates."""
+    return table_BG.gather(1, lists_BCM.flatten(1)).view(lists_BCM.shape)
