@@ -21,6 +21,7 @@ from crossrec.config import validate
 CONFIG = Path(__file__).parents[1] / "configs" / "movielens_small.yaml"
 SEEDS = (0, 1, 2)
 CANDIDATES = 200
+GRID = (0.0, 0.02, 0.05, 0.1, 0.15, 0.2, 0.3, 0.5)
 MMR = {"type": "mmr", "space": "category"}
 DPP = {"type": "dpp", "space": "category"}
 POPULARITY = {"type": "popularity"}
@@ -41,7 +42,7 @@ def terms(weight: float) -> list[str]:
     ]
 
 
-VARIANTS = {"plain": [], "terms-0.1": terms(0.1), "terms-0.3": terms(0.3)}
+VARIANTS = {"plain": [], **{f"terms-{weight:g}": terms(weight) for weight in (0.3, 1, 3)}}
 
 
 def study(comparison: Comparison, out: Path) -> TradeoffConfig:
@@ -53,12 +54,13 @@ def study(comparison: Comparison, out: Path) -> TradeoffConfig:
     content = {
         "out": str(out),
         "runs": runs,
+        "grid": list(GRID),
         "rerankers": {
             "mmr": {"stages": [MMR], "candidates": CANDIDATES},
             "dpp": {"stages": [DPP], "candidates": CANDIDATES},
             "popularity + mmr": {
                 "stages": [POPULARITY, MMR],
-                "grids": [[0.05, 0.1, 0.2, 0.3], [0.05, 0.1, 0.2, 0.3, 0.5]],
+                "grids": [[0.05, 0.1, 0.2], list(GRID[1:])],
                 "candidates": CANDIDATES,
             },
         },

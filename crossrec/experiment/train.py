@@ -30,6 +30,7 @@ from crossrec.types import Sequences
 if TYPE_CHECKING:
     from accelerate import Accelerator
 
+    from crossrec.objectives.base import Objective
     from crossrec.objectives.diversity.terms import DiversityTerms
 
 logger = logging.getLogger(__name__)
@@ -42,7 +43,7 @@ def run_training(config: ExperimentConfig) -> None:
     setting = Setting.of(config)
     show_account(setting)
     network = setting.network()
-    _check_diversity(setting)
+    _check_parts(setting)
     # Written only now: input that turned out bad leaves no run behind that would stand in the way.
     if distributed.is_main():
         open_run(config)
@@ -71,7 +72,6 @@ def _trainer(
     setting: Setting, recommender: NeuralRecommender, train: Sequences, accelerator: Accelerator
 ) -> Trainer:
     config, network = setting.config, recommender.network
-    counts, train_items = setting.data.split.train_counts, _train_items(setting)
     batches = WindowBatches(
         train,
         max_length=network.sequence.max_length,
@@ -85,11 +85,8 @@ def _trainer(
         recommender.refresh()
         return validation_metrics(setting, recommender)
 
-    objective = config.objective.build(
-        counts[train_items.numpy()], setting.data.catalog.category_matrix[train_items.numpy()]
-    )
     return Trainer(
-        ClickTask(network, objective, train_items, _diversity_terms(setting)),
+        ClickTask(network, _objective(setting), _train_items(setting), _diversity_terms(setting)),
         batches,
         config.trainer,
         accelerator=accelerator,
@@ -106,6 +103,12 @@ def _train_items(setting: Setting) -> Tensor:
     return torch.arange(len(counts)) if everything else torch.from_numpy(counts.nonzero()[0])
 
 
+def _objective(setting: Setting) -> Objective:
+    train_items = _train_items(setting).numpy()
+    counts, categories = setting.data.split.train_counts, setting.data.catalog.category_matrix
+    return setting.config.objective.build(counts[train_items], categories[train_items])
+
+
 def _diversity_terms(setting: Setting) -> DiversityTerms | None:
     config = setting.config
     if config.diversity is None:
@@ -113,8 +116,9 @@ def _diversity_terms(setting: Setting) -> DiversityTerms | None:
     return config.diversity.build(item_info(setting, _train_items(setting)), config.model.width)
 
 
-def _check_diversity(setting: Setting) -> None:
-    """Refuses terms and rerankers whose spaces or columns the catalogue lacks, before anything is written."""
+def _check_parts(setting: Setting) -> None:
+    """Refuses parts that the catalogue lacks something for, before anything is written."""
+    _objective(setting)
     _diversity_terms(setting)
     if setting.config.rerank is not None:
         traits = untrained_traits(setting)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 import pyarrow as pa
@@ -17,6 +19,8 @@ if TYPE_CHECKING:
     from crossrec.data.catalog import Catalog
     from crossrec.experiment.assembly import Setting
     from crossrec.model.recommender import NeuralRecommender
+
+Value = TypeVar("Value")
 
 MODEL_SPACE, CONTENT_SPACE = "model", "content"
 PRICE = "price"
@@ -44,10 +48,46 @@ def untrained_traits(setting: Setting) -> ItemTraits:
 
 def _traits(setting: Setting, model_ND: Tensor) -> ItemTraits:
     device = model_ND.device
-    vectors = {space: table.to(device) for space, table in _content_vectors(setting).items()}
-    vectors[MODEL_SPACE] = model_ND
+    content = _content_vectors(setting)
+    # Only what a reranker asks for is made and moved: a catalogue may have many spaces and columns.
+    spaces: dict[str, Callable[[], Tensor]] = {
+        space: partial(_moved, content, space, device) for space in content
+    }
+    spaces[MODEL_SPACE] = lambda: model_ND
     counts, categories_NG = setting.facts.train_counts, _categories(setting).to(device)
-    return ItemTraits(counts, categories_NG, vectors, context_columns(setting.data.catalog))
+    return ItemTraits(counts, categories_NG, OnDemand(spaces), context_columns(setting.data.catalog))
+
+
+def _moved(vectors: Mapping[str, Tensor], space: str, device: torch.device) -> Tensor:
+    return vectors[space].to(device)
+
+
+class OnDemand(Mapping[str, Value]):
+    """A mapping whose values are made when they are first asked for, and kept.
+
+    Args:
+        makers: name -> what makes the value.
+    """
+
+    def __init__(self, makers: Mapping[str, Callable[[], Value]]) -> None:
+        self._makers = makers
+        self._made: dict[str, Value] = {}
+
+    def __getitem__(self, name: str) -> Value:
+        """The value of a name.
+
+        Raises:
+            KeyError: there is no such name.
+        """
+        if name not in self._made:
+            self._made[name] = self._makers[name]()
+        return self._made[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._makers)
+
+    def __len__(self) -> int:
+        return len(self._makers)
 
 
 def item_info(setting: Setting, train_items: Tensor) -> ItemInfo:
@@ -56,31 +96,32 @@ def item_info(setting: Setting, train_items: Tensor) -> ItemInfo:
     return ItemInfo(counts_N, _categories(setting), _content_vectors(setting)).take(train_items)
 
 
-def _content_vectors(setting: Setting) -> dict[str, Tensor]:
+def _content_vectors(setting: Setting) -> Mapping[str, Tensor]:
     """Unit vectors by space; the facts name text and image side by side ""."""
-    return {
-        space or CONTENT_SPACE: _unit(torch.from_numpy(np.asarray(vectors_ND, np.float32)))
-        for space, vectors_ND in setting.facts.vectors.items()
-    }
+
+    def made(vectors_ND: np.ndarray) -> Tensor:
+        return _unit(torch.from_numpy(np.asarray(vectors_ND, np.float32)))
+
+    tables = setting.facts.vectors.items()
+    return OnDemand({space or CONTENT_SPACE: partial(made, vectors_ND) for space, vectors_ND in tables})
 
 
 def _categories(setting: Setting) -> Tensor:
     return torch.from_numpy(setting.facts.categories.toarray().astype(np.float32))
 
 
-def context_columns(catalog: Catalog) -> dict[str, np.ndarray]:
+def context_columns(catalog: Catalog) -> Mapping[str, np.ndarray]:
     """Name -> (N,) values of the catalogue's columns that rerankers may filter by; None where not known."""
     fixed = {*REQUIRED.names, "image_bytes"} - {PRICE}
-    found: dict[str, np.ndarray] = {}
-    for name in catalog.dataset.column_names:
-        if name in fixed:
-            continue
+
+    def made(name: str) -> np.ndarray:
         column = catalog.column(name)
-        if _is_scalar(column.type):
-            values = np.empty(len(column), dtype=object)
-            values[:] = column.to_pylist()
-            found[name] = values
-    return found
+        values = np.empty(len(column), dtype=object)
+        values[:] = column.to_pylist()
+        return values
+
+    names = [name for name in catalog.dataset.column_names if name not in fixed]
+    return OnDemand({name: partial(made, name) for name in names if _is_scalar(catalog.column(name).type)})
 
 
 def _is_scalar(kind: pa.DataType) -> bool:

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from crossrec.objectives.categories import category_weights
+from crossrec.objectives.categories import categories_of, category_weights
 from crossrec.types import InputError
 
 if TYPE_CHECKING:
@@ -129,7 +129,7 @@ def category_balanced(train_counts: np.ndarray, categories: csr_matrix, power: f
     weights_N = category_weights(categories, counts, power)
     if weights_N is None:
         raise InputError("balance: 'category_balanced', but no item has a category")
-    return ItemBalance(weights_N, counts)
+    return ItemBalance(weights_N / categories_of(categories), counts)
 
 
 def class_balanced(train_counts: np.ndarray, beta: float) -> ItemBalance:

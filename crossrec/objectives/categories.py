@@ -13,14 +13,13 @@ if TYPE_CHECKING:
 def category_weights(
     categories: csr_matrix, counts: np.ndarray | None = None, power: float = 1.0
 ) -> np.ndarray | None:
-    """(N,) mean, over an item's categories, of one over the category's size to a power.
+    """(N,) sum, over an item's categories, of one over the category's size to a power.
 
     Args:
         categories: (N, G), above 0 where the item is in the category. Items without one stand together as
             one more category.
         counts: (N,) what each item adds to the size of its categories; 1 when None.
-        power: 0 for no weights; 1 for the same sum over the items of each category, where every item has one
-            category (of several, an item takes the mean).
+        power: of a category's size; 1 gives every category the same in all.
 
     Returns:
         None where no item has a category.
@@ -36,4 +35,9 @@ def category_weights(
     member = sparse(hstack([member, without_N1]))
     size_G = member.T @ (np.ones(member.shape[0]) if counts is None else np.asarray(counts, np.float64))
     inverse_G = np.divide(1.0, size_G**power, out=np.zeros_like(size_G), where=size_G > 0)
-    return np.asarray(member @ inverse_G) / np.maximum(of_item_N, 1)
+    return np.asarray(member @ inverse_G)
+
+
+def categories_of(categories: csr_matrix) -> np.ndarray:
+    """(N,) categories of each item; 1 where it has none, as those items stand together as one."""
+    return np.maximum(np.asarray((categories > 0).sum(1)).ravel(), 1)

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from crossrec.config import Config, Family
 from crossrec.rerank.context_config import ContextConfig
@@ -43,6 +43,20 @@ class RerankConfig(Config):
 
     stages: tuple[RerankerConfig, ...] = Field(min_length=1)
     candidates: int = Field(default=100, ge=1)
+
+    @model_validator(mode="after")
+    def _later_stages_see_the_order(self) -> Self:
+        before = ""
+        for number, stage in enumerate(self.stages):
+            relevance = getattr(stage, "relevance", "rank")
+            if before and relevance != "rank":
+                raise ValueError(
+                    f"stages.{number}: '{before}' before it leaves scores that no longer say the order, and "
+                    f"relevance '{relevance}' would go back to them; give this stage relevance: rank"
+                )
+            if getattr(stage, "keeps_scores", False):
+                before = getattr(stage, "type", type(stage).__name__)
+        return self
 
     def wrap(self, recommender: Recommender, traits: ItemTraits, name: str) -> RerankedRecommender:
         """The recommender with its candidates reranked, on the device of the traits.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 from pydantic import Field
 
@@ -27,6 +27,7 @@ class FatigueConfig(TradeOffOptions):
         category_weight: how much a category just seen counts beside the item itself; 0 for items alone.
     """
 
+    keeps_scores: ClassVar[bool] = False
     type: Literal["fatigue"] = "fatigue"
     unit: Literal["clicks", "seconds"] = "clicks"
     half_life: float | None = Field(default=None, gt=0)

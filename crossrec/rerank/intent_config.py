@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 from pydantic import Field
 
@@ -81,6 +81,7 @@ class CalibratedConfig(TradeOffOptions):
 class PopularityDebiasConfig(TradeOffOptions):
     """Raises items that few clicked on."""
 
+    keeps_scores: ClassVar[bool] = False
     type: Literal["popularity"] = "popularity"
 
     def build(self, traits: ItemTraits) -> PopularityDebias:

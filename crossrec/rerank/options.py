@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import ClassVar, Literal
 
 from pydantic import Field
 
@@ -19,6 +19,9 @@ class TradeOffOptions(Config):
         relevance: scale of relevance: ``minmax`` and ``softmax`` go by the scores, ``rank`` by the order
             alone, which a stage after another one should use where that one keeps the scores.
     """
+
+    keeps_scores: ClassVar[bool] = True
+    """Whether candidates keep their scores in an order that is no longer that of the scores."""
 
     diversity: float = Field(default=0.5, ge=0, le=1)
     relevance: Relevance = "minmax"

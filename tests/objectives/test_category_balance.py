@@ -23,7 +23,7 @@ COUNTS = np.array([6, 3, 0, 1, 2, 0])
     power=st.sampled_from([0.0, 0.5, 1.0]),
     seed=st.integers(0, 99),
 )
-def test_weights_are_the_mean_over_an_items_categories(
+def test_weights_are_the_sum_over_an_items_categories(
     rows: list[list[bool]], power: float, seed: int
 ) -> None:
     counts = np.random.default_rng(seed).integers(1, 9, len(rows))
@@ -36,7 +36,7 @@ def test_weights_are_the_mean_over_an_items_categories(
     for item, row in enumerate(rows):
         own = [sizes[g] for g in range(3) if row[g]] or [without]
         assert found is not None
-        assert found[item] == pytest.approx(np.mean([1 / size**power for size in own]))
+        assert found[item] == pytest.approx(sum(1 / size**power for size in own))
 
 
 def test_every_category_is_drawn_alike_and_the_rest_stands_as_one_more() -> None:
@@ -46,6 +46,15 @@ def test_every_category_is_drawn_alike_and_the_rest_stands_as_one_more() -> None
     np.testing.assert_allclose(
         np.bincount(drawn.numpy(), minlength=6) / len(drawn), sampler.draws.q_N, atol=0.01
     )
+
+
+def test_an_item_of_several_categories_comes_up_in_each() -> None:
+    member = csr_matrix(np.array([[1, 1], [1, 0], [1, 0], [0, 1]]))
+    found = SampledSoftmaxConfig(distribution="category").build_sampler(np.ones(4), member).draws.q_N
+    np.testing.assert_allclose(found, [1 / 6 + 1 / 4, 1 / 6, 1 / 6, 1 / 4])
+    # A click is one click, whatever its item's categories: there the mean over them counts.
+    weights = CategoryBalancedConfig(power=1.0).build(np.ones(4), member)(torch.ones(4), torch.arange(4))
+    np.testing.assert_allclose(weights / weights[1], [(1 / 3 + 1 / 2) / 2 * 3, 1, 1, 1.5], rtol=1e-6)
 
 
 def test_every_category_weighs_the_same_and_a_click_one_on_average() -> None:

@@ -164,3 +164,12 @@ def test_traits_of_another_catalogue_are_refused() -> None:
 def test_the_configuration_does_not_load_torch() -> None:
     code = "import sys, crossrec.rerank.config; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_a_stage_behind_a_greedy_one_must_go_by_the_order() -> None:
+    greedy = {"type": "mmr", "diversity": 0.9}
+    with pytest.raises(ConfigError, match=r"stages.1: 'mmr' before it .* give this stage relevance: rank"):
+        validate(RerankConfig, {"stages": [greedy, {"type": "popularity"}]}, "test")
+    by_order = {"type": "popularity", "relevance": "rank"}
+    assert len(validate(RerankConfig, {"stages": [greedy, by_order]}, "test").stages) == 2
+    assert len(validate(RerankConfig, {"stages": [{"type": "popularity"}, greedy]}, "test").stages) == 2
