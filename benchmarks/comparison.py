@@ -14,6 +14,7 @@ from crossrec.config import load_config
 from crossrec.evaluation.bootstrap import estimate_means
 from crossrec.evaluation.results import METRICS_FILE, Evaluation
 from crossrec.experiment.config import ExperimentConfig
+from crossrec.experiment.run_folder import check_run
 from crossrec.experiment.train import run_training
 
 SHOWN = ("ndcg@10", "recall@10", "coverage@10", "gini@10", "ild@10")
@@ -72,9 +73,16 @@ class Comparison:
                     )
 
     def train(self, only: str) -> None:
-        """Trains what is missing among the runs whose name contains ``only``."""
-        for config in self.runs():
-            if only in config.name and not (config.run_folder / "eval" / "test" / METRICS_FILE).exists():
+        """Trains what is missing among the runs whose name contains ``only``.
+
+        Raises:
+            ConfigError: the folder of a run holds one with another configuration.
+        """
+        wanted = [config for config in self.runs() if only in config.name]
+        for config in wanted:
+            check_run(config)
+        for config in wanted:
+            if not (config.run_folder / "eval" / "test" / METRICS_FILE).exists():
                 run_training(config)
 
     def measured(self, name: str) -> Iterator[tuple[str, list[Evaluation]]]:

@@ -7,16 +7,14 @@ multinomial weights give the resamples: one code path for both.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, TypedDict
+from dataclasses import dataclass
+from typing import TypedDict
 
 import numpy as np
 
 from crossrec.evaluation.config import MetricName
 from crossrec.evaluation.metrics import AGGREGATE
-from crossrec.evaluation.metrics.exposure import Exposure
-
-if TYPE_CHECKING:
-    from scipy.sparse import csr_matrix
+from crossrec.evaluation.metrics.exposure import UserLists
 
 Statistic = Callable[[np.ndarray], dict[str, np.ndarray]]
 
@@ -34,6 +32,56 @@ class Estimate(TypedDict):
     n_users: int
 
 
+@dataclass(frozen=True)
+class Resampled:
+    """A number and what it comes to under R resamples of the users; the same seed draws the same users.
+
+    Args:
+        value: for all users.
+        resampled_R: (R,), NaN where a resample has no value; empty without resamples.
+    """
+
+    value: float
+    resampled_R: np.ndarray
+
+    @classmethod
+    def recentred(cls, value: float, resampled_R: np.ndarray) -> Resampled:
+        """Moves resamples so that their mean is the value.
+
+        A resample drops about a third of the users, so its coverage and entropy lie too low, its Gini too
+        high, and a maximum over noisy points too high: the bootstrap's spread is used, not its place. That
+        removes the bias of resampling only, not one that the value itself has.
+
+        Source:
+            Efron, Tibshirani: An introduction to the bootstrap (1993), chapter 10 (bias) and section 16.4
+            (tests by shifting).
+        """
+        known = resampled_R[~np.isnan(resampled_R)]
+        return cls(value, resampled_R + (value - known.mean()) if len(known) else resampled_R)
+
+    def interval(self, low: float = -np.inf, high: float = np.inf) -> tuple[float, float]:
+        """The 95 % interval, cut to a range; NaN without resamples."""
+        below, above = interval(self.resampled_R, low, high)
+        return below, above
+
+    def p_of_zero(self) -> float:
+        """Two-sided p that the number is really zero: 2 (1 + resamples on zero's other side) / (1 + R)."""
+        known = self.resampled_R[~np.isnan(self.resampled_R)]
+        if not len(known):
+            return np.nan
+        beyond = min((known <= 0).sum(), (known >= 0).sum())
+        return float(min(1.0, 2 * (1 + beyond) / (1 + len(known))))
+
+
+def interval(resampled_R: np.ndarray, low: float = -np.inf, high: float = np.inf) -> list[float]:
+    """The middle 95 % of resampled values, cut to a range; NaN where none is known."""
+    known = resampled_R[~np.isnan(resampled_R)]
+    if not len(known):
+        return [float("nan"), float("nan")]
+    ends = np.percentile(known, [TAIL_PERCENT, 100 - TAIL_PERCENT])
+    return [float(end) for end in np.clip(ends, low, high)]
+
+
 def estimate_means(values_U: Mapping[str, np.ndarray], n_resamples: int, seed: int) -> dict[str, Estimate]:
     """Means over users with percentile intervals.
 
@@ -49,6 +97,25 @@ def estimate_means(values_U: Mapping[str, np.ndarray], n_resamples: int, seed: i
         Efron, Tibshirani: An introduction to the bootstrap (1993), chapter 13; resampling whole users
         because a user's queries are not independent.
     """
+    found = resample_means(values_U, n_resamples, seed)
+    return {
+        name: Estimate(
+            value=mean.value,
+            ci95=interval(mean.resampled_R),
+            n_users=int((~np.isnan(values_U[name])).sum()),
+        )
+        for name, mean in found.items()
+    }
+
+
+def resample_means(values_U: Mapping[str, np.ndarray], n_resamples: int, seed: int) -> dict[str, Resampled]:
+    """Means over users, for everybody and under resamples.
+
+    Args:
+        values_U: metric -> (U,) one value a user; users with NaN are left out of that metric.
+        n_resamples: R.
+        seed: of the resampling; all metrics share the same resamples.
+    """
     names = list(values_U)
     if not names:
         return {}
@@ -62,32 +129,16 @@ def estimate_means(values_U: Mapping[str, np.ndarray], n_resamples: int, seed: i
         mean_RM = np.divide(weights_RU @ filled_UM, count_RM, out=empty_RM, where=count_RM > 0)
         return dict(zip(names, mean_RM.T, strict=True))
 
-    values, resampled = _run(means, len(values_UM), len(names), n_resamples, seed)
-    counts = dict(zip(names, known_UM.sum(0).astype(int).tolist(), strict=True))
-    return {
-        name: Estimate(value=values[name], ci95=_percentiles(resampled[name]), n_users=counts[name])
-        for name in names
-    }
+    return _run(means, len(values_UM), len(names), n_resamples, seed)
 
 
 def estimate_exposure(
-    shown_UI: csr_matrix,
-    lists_U: np.ndarray,
-    metrics: Sequence[MetricName],
-    n_items: int,
-    k: int,
-    n_resamples: int,
-    seed: int,
+    lists: UserLists, metrics: Sequence[MetricName], n_items: int, k: int, n_resamples: int, seed: int
 ) -> dict[str, Estimate]:
-    """Metrics of all lists together, with shifted percentile intervals.
-
-    A resample drops about a third of the users, so its coverage and entropy lie too low and its Gini too
-    high. The resampled values are therefore shifted so that their mean is the estimate, and the interval
-    is cut to the metric's range: its width is the bootstrap's, its place the estimate's.
+    """Metrics of all lists together, with recentred percentile intervals cut to each metric's range.
 
     Args:
-        shown_UI: (U, I) how many of a user's lists show each item that any list shows.
-        lists_U: (U,) lists of each user.
+        lists: of U users.
         metrics: names of aggregate metrics.
         n_items: N.
         k: places of a list.
@@ -96,30 +147,42 @@ def estimate_exposure(
 
     Returns:
         Name with ``@k`` -> estimate.
+    """
+    found = resample_exposure(lists, metrics, n_items, k, n_resamples, seed)
+    return {
+        f"{name}@{k}": Estimate(
+            value=found[name].value,
+            ci95=interval(found[name].resampled_R, 0.0, AGGREGATE[name].upper(n_items)),
+            n_users=len(lists.lists_U),
+        )
+        for name in metrics
+    }
 
-    Source:
-        Efron, Tibshirani: An introduction to the bootstrap (1993), chapter 10 (bias).
+
+def resample_exposure(
+    lists: UserLists, metrics: Sequence[MetricName], n_items: int, k: int, n_resamples: int, seed: int
+) -> dict[str, Resampled]:
+    """Metrics of all lists together, for everybody and under resamples, which are recentred on the value.
+
+    They are not cut to the metrics' ranges, so that differences of two sets of lists stay unbiased.
+
+    Args:
+        lists: of U users.
+        metrics: names of aggregate metrics.
+        n_items: N.
+        k: places of a list.
+        n_resamples: R.
+        seed: of the resampling.
     """
     if not metrics:
         return {}
-    own_U = np.asarray(shown_UI.multiply(shown_UI).sum(1), dtype=float).ravel()
-    shown_IU = shown_UI.T.tocsr().astype(float)
 
     def exposures(weights_RU: np.ndarray) -> dict[str, np.ndarray]:
-        counts_RI = np.ascontiguousarray((shown_IU @ np.ascontiguousarray(weights_RU.T)).T)
-        squared_RU = weights_RU**2
-        pairs_R = (weights_RU @ lists_U) ** 2 - squared_RU @ (lists_U**2)
-        exposure = Exposure(counts_RI, n_items, k, squared_RU @ own_U, pairs_R)
-        return {f"{name}@{k}": AGGREGATE[name].compute(exposure) for name in metrics}
+        exposure = lists.exposure(weights_RU, n_items, k)
+        return {name: AGGREGATE[name].compute(exposure) for name in metrics}
 
-    values, resampled = _run(exposures, len(lists_U), shown_UI.shape[1], n_resamples, seed)
-    result: dict[str, Estimate] = {}
-    for metric in metrics:
-        name, upper = f"{metric}@{k}", AGGREGATE[metric].upper(n_items)
-        low, high = _percentiles(resampled[name] - _mean(resampled[name]) + values[name])
-        ci95 = [float(np.clip(low, 0.0, upper)), float(np.clip(high, 0.0, upper))]
-        result[name] = Estimate(value=values[name], ci95=ci95, n_users=len(lists_U))
-    return result
+    found = _run(exposures, len(lists.lists_U), lists.shown_UI.shape[1], n_resamples, seed)
+    return {name: Resampled.recentred(found[name].value, found[name].resampled_R) for name in metrics}
 
 
 def resample_weights(n_users: int, n_resamples: int, width: int, seed: int) -> Iterator[np.ndarray]:
@@ -144,24 +207,13 @@ def resample_weights(n_users: int, n_resamples: int, width: int, seed: int) -> I
         yield weights_RU
 
 
-def _run(
-    statistic: Statistic, n_users: int, width: int, n_resamples: int, seed: int
-) -> tuple[dict[str, float], dict[str, np.ndarray]]:
+def _run(statistic: Statistic, n_users: int, width: int, n_resamples: int, seed: int) -> dict[str, Resampled]:
     """The statistic for everybody counted once, and for every resample."""
     values = {name: float(value_R[0]) for name, value_R in statistic(np.ones((1, n_users))).items()}
     if not n_users:
-        return values, {name: np.zeros(0) for name in values}
+        return {name: Resampled(value, np.zeros(0)) for name, value in values.items()}
     chunks = [statistic(weights) for weights in resample_weights(n_users, n_resamples, width, seed)]
-    return values, {name: np.concatenate([np.zeros(0), *(c[name] for c in chunks)]) for name in values}
-
-
-def _mean(resampled_R: np.ndarray) -> float:
-    known = resampled_R[~np.isnan(resampled_R)]
-    return float(known.mean()) if len(known) else float("nan")
-
-
-def _percentiles(resampled_R: np.ndarray) -> list[float]:
-    known = resampled_R[~np.isnan(resampled_R)]
-    if not len(known):
-        return [float("nan"), float("nan")]
-    return [float(v) for v in np.percentile(known, [TAIL_PERCENT, 100 - TAIL_PERCENT])]
+    return {
+        name: Resampled(value, np.concatenate([np.zeros(0), *(c[name] for c in chunks)]))
+        for name, value in values.items()
+    }

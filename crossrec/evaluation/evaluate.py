@@ -10,6 +10,7 @@ from crossrec.evaluation.bootstrap import Estimate, estimate_exposure, estimate_
 from crossrec.evaluation.config import EvaluationConfig
 from crossrec.evaluation.facts import ItemFacts, Ranked, lay_against
 from crossrec.evaluation.metrics import AGGREGATE, PER_QUERY, missing_for
+from crossrec.evaluation.metrics.exposure import UserLists
 from crossrec.evaluation.results import Evaluation
 from crossrec.evaluation.slices import evaluate_slice, make_slices
 from crossrec.evaluation.users import UserGroups
@@ -55,10 +56,8 @@ def evaluate_lists(
             if name in PER_QUERY and name not in left_out:
                 values_U[f"{name}@{k}"] = groups.mean(PER_QUERY[name](ranked, facts, config, k))
         aggregates = [name for name in config.metrics if name in AGGREGATE]
-        shown_UI = groups.shown(ids_QK[:, :k])
-        exposure |= estimate_exposure(
-            shown_UI, groups.counts, aggregates, facts.n_items, k, config.n_bootstrap, config.seed
-        )
+        shown = UserLists(groups.shown(ids_QK[:, :k]), groups.counts)
+        exposure |= estimate_exposure(shown, aggregates, facts.n_items, k, config.n_bootstrap, config.seed)
     estimates = estimate_means(values_U, config.n_bootstrap, config.seed) | exposure
     names = [f"{name}@{k}" for k in config.ks for name in config.metrics if name not in left_out]
     return Evaluation(

@@ -15,6 +15,8 @@ from crossrec.evaluation.config import TestName
 CHUNK_CELLS = 1 << 22
 ROUNDING = 1e-12
 """Sums that differ by less, relative to the sum of all magnitudes, count as equal."""
+SIGNIFICANT = 0.05
+"""A corrected p below this counts as more than chance."""
 
 
 @dataclass(frozen=True)
@@ -86,7 +88,9 @@ def randomisation(difference_UM: np.ndarray, n_permutations: int, seed: int) -> 
     """p of Fisher's randomisation test on the mean: were the two systems' labels exchangeable?
 
     Each user's difference keeps or changes its sign by a coin; p = (1 + #{|sum*| >= |sum|}) / (1 + R).
-    It assumes neither normality nor symmetry. All M comparisons share the coins.
+    Exact where every difference is symmetric about zero, as exchangeable labels make it; it needs no
+    normality. For skewed differences whose mean alone is zero it holds approximately, the better the more
+    users there are (Romano 1990). All M comparisons share the coins.
 
     Args:
         difference_UM: (U, M); NaN where a user has no value.
@@ -98,7 +102,8 @@ def randomisation(difference_UM: np.ndarray, n_permutations: int, seed: int) -> 
 
     Source:
         Fisher: The design of experiments (1935), section 21; Smucker, Allan, Carterette: A comparison of
-        statistical significance tests for information retrieval evaluation (CIKM 2007).
+        statistical significance tests for information retrieval evaluation (CIKM 2007); Romano: On the
+        behavior of randomization tests without a group invariance assumption (JASA 1990).
     """
     known_M = (~np.isnan(difference_UM)).sum(0)
     # A zero has no sign to change, and a missing value counts like one.

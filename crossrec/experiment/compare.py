@@ -2,24 +2,35 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+import yaml
 from rich.table import Table
 
-from crossrec.evaluation.comparison.compare import Comparison, compare_systems
+from crossrec.config import validate
+from crossrec.evaluation.comparison.compare import Comparison, chosen_metrics, compare_systems, split_name
 from crossrec.evaluation.comparison.page import HTML_FILE, blocks_of, write_comparison
 from crossrec.evaluation.comparison.systems import Measurement, System
-from crossrec.evaluation.config import ComparisonConfig
+from crossrec.evaluation.config import ComparisonConfig, EvaluationConfig, MetricName
+from crossrec.evaluation.metrics import SPACES
 from crossrec.evaluation.results import METRICS_FILE
+from crossrec.experiment.config import SpacesConfig
 from crossrec.experiment.measure import SplitPart, slug
+from crossrec.experiment.run_folder import CONFIG_FILE
 from crossrec.experiment.tables import console, show
+from crossrec.runtime import distributed
 from crossrec.types import InputError
 
 DATA_FILE = "data.json"
+TAIL_METRIC: MetricName = "tail_share"
+TAIL_KEY = "evaluation.tail_share"
+"""The metric, and the key of the run's configuration that says which items are the tail."""
 NUMBERED = re.compile(r"[._-]?(seed)?\d+$")
 
 
@@ -45,13 +56,19 @@ class Request:
 
 def run_comparison(request: Request, config: ComparisonConfig) -> Comparison:
     """Compares, prints the table, writes ``comparison.html`` and ``comparison.json``."""
+    distributed.require_one_process("crossrec compare")
     named = _grouped([_named(text) for text in request.runs], request.group)
     folders = {name: [_evaluation_folder(run, request.part) for run in runs] for name, runs in named}
+    for name, runs in named:
+        once = list(dict.fromkeys(run.resolve() for run in runs))
+        if len(once) < len(runs):
+            raise InputError(f"{name}: the same run folder stands twice in it; give a run for each seed")
     if len(folders) < len(named):
         raise InputError(f"two systems have the same name: {[name for name, _ in named]}; use name=RUN")
     systems = [System(name, [Measurement.read(f) for f in found]) for name, found in folders.items()]
     if request.baselines:
         systems += _baselines(systems[0])
+    _check_ground(systems, chosen_metrics(systems, config))
     found = compare_systems(systems, _catalogue_size(systems[0].seeds[0].folder), config)
     _show(found)
     out = request.out or named[0][1][0].parent / ("compare-" + "-".join(slug(name) for name in folders))
@@ -114,6 +131,51 @@ def _catalogue_size(folder: Path) -> int:
         if (parent / DATA_FILE).exists():
             return int(json.loads((parent / DATA_FILE).read_text(encoding="utf-8"))["counts"]["items"])
     raise InputError(f"no {DATA_FILE} above {folder}: it says how many items there are; train.py writes it")
+
+
+def _check_ground(systems: Sequence[System], metrics: Sequence[str]) -> None:
+    """Refuses metrics that were measured on other ground, of which the protocol's line says nothing.
+
+    Raises:
+        InputError: the runs differ in the spaces or in the tail that a metric hangs on.
+    """
+    folders = [seed.folder for system in systems for seed in system.seeds]
+    grounds = [(folder, found) for folder in folders if (found := _ground(folder))]
+    for metric, (folder, ground) in itertools.product(metrics, grounds[1:]):
+        first_folder, first = grounds[0]
+        own = _ground_of(split_name(metric)[0])
+        for key in (key for key in {**first, **ground} if key.startswith(own)):
+            here, there = first.get(key), ground.get(key)
+            if here != there:
+                raise InputError(
+                    f"{metric} can't be compared: {folder} and {first_folder} differ in {key} ({there} "
+                    f"against {here}); run evaluate.py on both with the same one, or leave the metric out"
+                )
+
+
+def _ground_of(metric: MetricName) -> tuple[str, ...]:
+    """How the keys of a run's configuration begin that decide what a metric means."""
+    if metric == TAIL_METRIC:
+        return (TAIL_KEY,)
+    if metric in SPACES:
+        return (f"spaces.{SPACES[metric]}",)
+    return ()
+
+
+def _ground(folder: Path) -> dict[str, Any]:
+    """Dotted key -> value of spaces and tail of the run of an evaluation; empty without a run."""
+    path = next((p / CONFIG_FILE for p in folder.resolve().parents if (p / CONFIG_FILE).exists()), None)
+    if path is None:
+        return {}
+    content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    # Validated, so that a key that one run's file lacks has its default.
+    spaces = validate(SpacesConfig, content.get("spaces", {}), str(path)).model_dump(mode="json")
+    evaluation = validate(EvaluationConfig, content.get("evaluation", {}), str(path))
+    found: dict[str, Any] = {TAIL_KEY: evaluation.tail_share}
+    for name, space in spaces.items():
+        settings = space if isinstance(space, dict) else {"": space}
+        found |= {f"spaces.{name}.{key}".rstrip("."): value for key, value in settings.items()}
+    return found
 
 
 def _show(found: Comparison) -> None:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
 import numpy as np
+
+from crossrec.types import InputError
 
 
 def rank() -> int:
@@ -15,6 +18,28 @@ def rank() -> int:
 def world_size() -> int:
     """How many processes work together."""
     return _group().get_world_size() if _active() else 1
+
+
+def launched() -> int:
+    """How many processes the launcher started, told by its environment before they find each other."""
+    return int(os.environ.get("WORLD_SIZE") or "1")
+
+
+def require_one_process(what: str) -> None:
+    """Refuses to run under a launcher that started several processes.
+
+    Args:
+        what: runs alone, such as ``a trade-off study``.
+
+    Raises:
+        InputError: several processes were started.
+    """
+    found = max(launched(), world_size())
+    if found > 1:
+        raise InputError(
+            f"{what} runs in one process, but the launcher started {found}; start it without accelerate "
+            "launch or torchrun (train.py may train the runs with them first)"
+        )
 
 
 def is_main() -> bool:

@@ -29,12 +29,13 @@ def build_accelerator(config: TrainerConfig, run_folder: Path) -> Accelerator:
             "trainer.precision=bf16, but this processor has no bf16 arithmetic: far slower than precision=no"
         )
     # A process whose share of a step holds no picture (or no text) leaves that encoder unused.
-    unused = DistributedDataParallelKwargs(find_unused_parameters=True)
+    # Buffers stay as they were built: batch norms of trained encoders keep their statistics.
+    wrapping = DistributedDataParallelKwargs(find_unused_parameters=True, broadcast_buffers=False)
     return Accelerator(
         mixed_precision=config.precision,
         log_with=None if config.tracker == "none" else config.tracker,
         project_dir=str(run_folder),
-        kwargs_handlers=[unused],
+        kwargs_handlers=[wrapping],
     )
 
 

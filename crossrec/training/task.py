@@ -157,7 +157,8 @@ class ClickTask(nn.Module):
         if self.terms is None or not len(batch.targets_T):
             return {}
         device = batch.items_BL.device
-        # Generators are left as they were, so that a term that only measures changes no dropout.
+        # Generators are left as they were, so that a term that only measures changes no dropout; what is
+        # drawn comes from the terms' own.
         with (
             torch.random.fork_rng(devices=[device] if device.type == "cuda" else []),
             torch.autocast(device.type, enabled=False),
@@ -179,7 +180,7 @@ class ClickTask(nn.Module):
         windows_B = batch.positions_T // batch.items_BL.shape[1]
         targets_B = self.position_of[batch.targets_T]
         return StepSample(
-            queries_BD=F.embedding(chosen_B, found.queries_TD).float(),
+            queries_BD=self.objective.scaled(F.embedding(chosen_B, found.queries_TD).float()),
             positives_BD=found.positives(chosen_B, targets_B).float(),
             targets_B=targets_B,
             windows_B=windows_B,

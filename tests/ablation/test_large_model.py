@@ -8,16 +8,25 @@ from typing import Any
 import numpy as np
 import polars as pl
 import pytest
+import torch
 import yaml
 
 from crossrec.ablation.large_model.config import LargeModelConfig
-from crossrec.ablation.large_model.pair import Effect, differences, experiment_of, measure_pair, train_pair
-from crossrec.ablation.large_model.study import run_large_model, verdict
+from crossrec.ablation.large_model.effect import Effect, verdict
+from crossrec.ablation.large_model.pair import differences, experiment_of, measure_pair, train_pair
+from crossrec.ablation.large_model.study import run_large_model
 from crossrec.ablation.large_model.user_groups import EVERYBODY, group_queries
+from crossrec.ablation.measurable import measurable_metrics
+from crossrec.ablation.tradeoff.config import TradeoffConfig
+from crossrec.ablation.tradeoff.study import run_tradeoff
+from crossrec.config import ConfigError, validate
 from crossrec.data.splits import Queries
+from crossrec.evaluation.config import ComparisonConfig, MetricName
 from crossrec.evaluation.facts import ItemFacts
 from crossrec.evaluation.results import Evaluation
 from crossrec.experiment.assembly import Setting
+from crossrec.experiment.compare import Request, run_comparison
+from crossrec.model.recommender import NeuralRecommender
 from crossrec.types import InputError, Sequences
 
 scipy_sparse = pytest.importorskip("scipy.sparse")
@@ -110,19 +119,89 @@ def test_the_study_writes_a_page_with_every_group_and_length(pair: LargeModelCon
     assert effects.filter(pl.col("low") > pl.col("high")).is_empty()
 
 
+def effect(metric: MetricName, seeds: list[float], ci95: list[float]) -> Effect:
+    return Effect(EVERYBODY, 9, metric, 10, 0.5, 0.5 + float(np.mean(seeds)), ci95, seeds)
+
+
 @pytest.mark.parametrize(
     ("gini", "ild", "told"),
     [
-        ((0.1, [0.05, 0.2]), (0.0, [-0.1, 0.1]), "less diverse in gini; not settled in ild"),
-        ((-0.1, [-0.2, -0.05]), (0.2, [0.1, 0.3]), "more diverse in gini, ild."),
+        (effect("gini", [0.1], [0.05, 0.2]), effect("ild", [0.0], [-0.1, 0.1]), "less diverse in gini; not"),
+        (
+            effect("gini", [-0.1], [-0.2, -0.05]),
+            effect("ild", [0.2], [0.1, 0.3]),
+            "more diverse in gini, ild.",
+        ),
+        (
+            effect("gini", [0.1, 0.3], [0.05, 0.2]),
+            effect("ild", [0.5, -0.1], [0.1, 0.3]),
+            "less diverse in gini; not settled in ild. Settled: the 95 % interval over users leaves out 0 "
+            "and all 2 seeds agree in sign; not corrected for 2 measures.",
+        ),
     ],
 )
-def test_the_verdict_knows_which_way_is_diverse(
-    gini: tuple[float, list[float]], ild: tuple[float, list[float]], told: str
+def test_the_verdict_knows_which_way_is_diverse_and_what_is_settled(
+    gini: Effect, ild: Effect, told: str
 ) -> None:
-    effects = [
-        Effect(EVERYBODY, 9, "gini", 10, 0.5, 0.5 + gini[0], *gini, float("nan")),
-        Effect(EVERYBODY, 9, "ild", 10, 0.5, 0.5 + ild[0], *ild, float("nan")),
-        Effect(EVERYBODY, 9, "ndcg", 10, 0.5, 0.4, -0.1, [-0.2, -0.1], float("nan")),
-    ]
-    assert told in verdict(effects, 10)
+    n_seeds = len(gini.seeds)
+    others = [effect(m, [-0.1] * n_seeds, [-0.2, -0.1]) for m in ("ndcg", "tail_share", "serendipity")]
+    found = verdict([gini, ild, *others], 10)
+    assert told in found
+    assert found.startswith("For these models, lists of 10")
+    assert not any(other.metric in found for other in others)
+    assert verdict(others, 10) == "No measure of diversity was compared."
+
+
+def test_a_trained_run_of_another_configuration_is_not_taken_for_this_one(pair: LargeModelConfig) -> None:
+    with pytest.raises(ConfigError, match=r"large\.0 holds a run with another configuration.*model\.width"):
+        train_pair(pair.model_copy(update={"large": ("model.width=24", "model.sequence.layers=1")}))
+
+
+def test_two_precisions_are_refused_before_anything_trains(pair: LargeModelConfig, tmp_path: Path) -> None:
+    unlike = pair.model_copy(update={"large": (*pair.large, "trainer.precision=bf16"), "out": tmp_path})
+    with pytest.raises(InputError, match=r"trainer\.precision.*'changes'"):
+        train_pair(unlike)
+    assert not list(tmp_path.iterdir())
+
+
+def test_studies_refuse_a_launcher_s_processes_and_devices_that_are_not_here(
+    pair: LargeModelConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(InputError, match="'gpu' can't be used here"):
+        run_large_model(pair.model_copy(update={"device": "gpu"}))
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    with pytest.raises(InputError, match="one process, but the launcher started 2"):
+        run_large_model(pair)
+    with pytest.raises(InputError, match="a trade-off study runs in one process"):
+        run_tradeoff(TradeoffConfig(out=pair.out, runs={"a": (Path("a.0"),)}))
+    with pytest.raises(InputError, match="crossrec compare runs in one process"):
+        run_comparison(Request(["a.0"]), ComparisonConfig())
+
+
+def test_models_rank_on_the_device_that_was_asked_for(
+    pair: LargeModelConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[torch.device] = []
+
+    def refuse(recommender: NeuralRecommender, *rest: object) -> None:
+        asked.extend({parameter.device for parameter in recommender.network.parameters()})
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("crossrec.ablation.large_model.pair.rank_queries", refuse)
+    with pytest.raises(KeyboardInterrupt):
+        measure_pair(pair.model_copy(update={"device": "meta"}), Setting.of(experiment_of(pair, "small", 0)))
+    assert asked == [torch.device("meta")]
+
+
+def test_what_can_not_be_measured_is_logged(pair: LargeModelConfig, caplog: pytest.LogCaptureFixture) -> None:
+    facts = Setting.of(experiment_of(pair, "small", 0)).facts
+    assert measurable_metrics(("ndcg", "ild"), facts) == ("ndcg",)
+    assert "ild is left out: no item vectors" in caplog.text
+    with pytest.raises(InputError, match="'ild' can't be measured"):
+        measurable_metrics(("ndcg", "ild"), facts, needed={"ild"})
+
+
+@pytest.mark.parametrize("ks", [(), (0, 5)])
+def test_lists_have_a_length(ks: tuple[int, ...]) -> None:
+    with pytest.raises(ConfigError, match="ks"):
+        validate(LargeModelConfig, {"base": "b.yaml", "out": "out", "ks": ks}, "test")

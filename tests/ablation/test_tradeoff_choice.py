@@ -9,6 +9,7 @@ import pytest
 
 from crossrec.ablation.tradeoff.config import TradeoffConfig
 from crossrec.ablation.tradeoff.outcome import choose, difference, hypervolumes, seed_interval
+from crossrec.ablation.tradeoff.plots import front_plots
 from crossrec.ablation.tradeoff.sweep import Table, relative_gain
 from crossrec.ablation.tradeoff.variants import all_variants, members
 from crossrec.config import ConfigError, validate
@@ -144,6 +145,48 @@ def test_resamples_that_are_all_the_value_have_no_width(config: TradeoffConfig, 
     np.testing.assert_allclose(whole.resampled_R, whole.per_seed_S.mean())
     less = difference(whole, hypervolumes(config, valid, "ild_category", [1]))
     assert less["ci95_users"] == pytest.approx([less["value"], less["value"]])
+
+
+def test_hypervolumes_of_noisy_resamples_stay_around_their_values(
+    config: TradeoffConfig, valid: Table
+) -> None:
+    # Noise raises a running maximum: raw resamples of all points lie above the value.
+    rng = np.random.default_rng(0)
+    for row in range(4):
+        for seed in range(2):
+            valid.resampled[row, seed] = {
+                m: v[row, seed] * (1 + 0.05 * rng.normal(size=400)) for m, v in valid.values.items()
+            }
+    whole = hypervolumes(config, valid, "ild_category", [1, 2, 3])
+    part = hypervolumes(config, valid, "ild_category", [1, 2])
+    for one in (whole, part):
+        assert one.resampled_R.mean() == pytest.approx(one.per_seed_S.mean())
+        low, high = one.summary()["ci95_users"]
+        assert 0 <= low < one.summary()["value"] < high
+    less = difference(whole, part)
+    assert np.mean(whole.resampled_R - part.resampled_R) == pytest.approx(less["value"])
+    assert less["ci95_users"][0] < less["value"] < less["ci95_users"][1]
+
+
+@pytest.mark.parametrize("metric", ["ndcg", "ild_category", "coverage"])
+def test_a_reference_of_0_is_refused_by_its_name(config: TradeoffConfig, valid: Table, metric: str) -> None:
+    valid.values[metric][0, 1] = 0.0
+    with pytest.raises(InputError, match=rf"{metric}@10 of a\.1, unreranked, is 0 on validation"):
+        choose(config, valid, {"mmr": [0, 1, 2, 3]})
+
+
+def test_a_method_without_any_known_point_is_refused(config: TradeoffConfig, valid: Table) -> None:
+    valid.values["ild_category"][3] = np.nan
+    with pytest.raises(InputError, match=r"methods\.lone: none of its points"):
+        choose(config, valid, {"mmr": [0, 1, 2, 3], "lone": [3]})
+
+
+def test_a_plot_tells_the_best_value_by_the_measure_s_direction() -> None:
+    config = study(runs=["a.0"], grid=[0.1], diversity=["gini"], goals={"g": {"gains": {"gini": 0.1}}})
+    valid = table(config, ndcg=[[0.2], [0.19]], gini=[[0.5], [0.3]])
+    chosen = choose(config, valid, {"mmr": [0, 1]})
+    plots = front_plots(config, valid, valid, chosen, {"mmr": [0, 1]})
+    assert all("mmr reaches gini@10 0.300 at ndcg@10 0.1900" in plot.alt for plot in plots)
 
 
 def test_interval_over_seeds_is_students() -> None:

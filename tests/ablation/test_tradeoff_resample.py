@@ -16,7 +16,7 @@ from crossrec.evaluation.bootstrap import resample_weights
 from crossrec.evaluation.config import EvaluationConfig
 from crossrec.evaluation.evaluate import evaluate_lists
 from crossrec.evaluation.facts import ItemFacts
-from crossrec.types import Sequences, TopK
+from crossrec.types import ABSENT, Sequences, TopK
 
 N_ITEMS, N_USERS, K, N_RESAMPLES, SEED = 12, 6, 3, 40, 5
 METRICS = ("ndcg", "ild_category", "coverage", "gini", "personalization")
@@ -65,6 +65,22 @@ def test_resamples_are_metrics_of_the_drawn_users(case: tuple[np.ndarray, Querie
         np.testing.assert_allclose(found[name] - found[name].mean(), centred, atol=1e-12)
     for name in ("coverage", "gini", "personalization"):
         assert found[name].mean() == pytest.approx(evaluation.metrics[f"{name}@{K}"]["value"])
+
+
+def test_a_resample_without_a_value_does_not_spoil_the_others() -> None:
+    # All lists but one user's are empty: a resample without that user has no Gini.
+    ids_QK = np.full((3, K), ABSENT)
+    ids_QK[0] = [1, 2, 3]
+    queries = Queries(np.arange(3), np.zeros(3, np.int64), Sequences.from_lists([[5]] * 3))
+    facts = ItemFacts(np.ones(N_ITEMS), csr_matrix((N_ITEMS, 0)), {}, {})
+    histories = Sequences.from_lists([[] for _ in range(3)])
+    config = EvaluationConfig(ks=(K,), metrics=("gini",), n_bootstrap=0)
+    evaluation = evaluate_lists(TopK(ids_QK, ids_QK * 0.0), queries, histories, facts, config)
+    found = resampled_metrics(
+        evaluation, ids_QK, queries.users, ("gini",), n_items=N_ITEMS, k=K, n_resamples=40, seed=SEED
+    )["gini"]
+    assert 0 < np.isnan(found).sum() < 40
+    assert np.nanmean(found) == pytest.approx(evaluation.metrics[f"gini@{K}"]["value"])
 
 
 def test_points_are_there_after_a_restart_and_old_ones_can_go(tmp_path: Path) -> None:

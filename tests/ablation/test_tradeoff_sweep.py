@@ -26,6 +26,7 @@ from crossrec.data.splits import Queries
 from crossrec.evaluation.facts import ItemFacts
 from crossrec.experiment.config import ExperimentConfig
 from crossrec.rerank.base import ItemTraits
+from crossrec.training.checkpoint import WEIGHTS
 from crossrec.types import InputError, Sequences, TopK
 
 N_ITEMS, N_QUERIES, CANDIDATES, K = 40, 30, 12, 4
@@ -162,6 +163,7 @@ def test_the_whole_report_is_written_from_a_sweep(tmp_path: Path) -> None:
     picked = found["goals"][0]["picks"]["rare"]
     low, high = picked["test"]["coverage"]["gain_ci95_users"]
     assert low <= picked["test"]["coverage"]["gain"] <= high
+    assert found["reference"]["test"]["coverage"]["ci95_users"][1] <= 1 == test.upper["coverage"]
     assert found["reference"]["test"]["ndcg"]["gain_ci95_users"] == [0.0, 0.0]
 
 
@@ -182,5 +184,12 @@ def test_runs_that_can_not_be_compared_are_refused(tmp_path: Path) -> None:
         open_study(tradeoff(tmp_path, runs={"a": [first], "b": [more]}))
     with pytest.raises(InputError, match="no trained weights"):
         open_study(tradeoff(tmp_path, runs=[first, cached]))
+    with pytest.raises(InputError, match=r"runs\.model: .*a\.0 and .*a\.0 are the same folder"):
+        open_study(tradeoff(tmp_path, runs=[first, f"{tmp_path}/b.0/../a.0"]))
+    for name in ("a.0", "a.1"):
+        (tmp_path / name / "checkpoints" / "best").mkdir(parents=True)
+        (tmp_path / name / "checkpoints" / "best" / WEIGHTS).write_bytes(b"the same")
+    with pytest.raises(InputError, match=r"a\.0 and .*a\.1 are folders with the same weights"):
+        open_study(tradeoff(tmp_path, runs=[first, more]))
     with pytest.raises(InputError, match="holds no run"):
         open_study(tradeoff(tmp_path, runs=[str(tmp_path / "nowhere")]))

@@ -13,18 +13,18 @@ from scipy.sparse import csr_matrix
 
 from crossrec.data.splits import Queries
 from crossrec.evaluation.comparison.compare import Comparison, compare_systems
-from crossrec.evaluation.comparison.front import pareto_front
 from crossrec.evaluation.comparison.page import blocks_of, write_comparison
 from crossrec.evaluation.comparison.systems import Measurement, System
 from crossrec.evaluation.config import ComparisonConfig, EvaluationConfig
 from crossrec.evaluation.evaluate import evaluate_lists
 from crossrec.evaluation.facts import ItemFacts
+from crossrec.evaluation.pareto import on_front
 from crossrec.evaluation.predictions import save_recommendations
 from crossrec.types import InputError, Sequences, TopK
 
 N_ITEMS, N_USERS, K = 30, 40, 3
 USER_IDS = np.array([f"u{i}" for i in range(N_USERS)], dtype=object)
-CONFIG = ComparisonConfig(n_bootstrap=200, n_permutations=300)
+CONFIG = ComparisonConfig(n_bootstrap=400, n_permutations=300)
 METRICS = ("ndcg@3", "ild_category@3", "coverage@3", "gini@3", "entropy@3", "personalization@3")
 
 
@@ -168,6 +168,33 @@ def test_folders_that_hold_no_evaluation_are_named(tmp_path: Path, systems: list
         Measurement.read(tmp_path)
 
 
+def test_too_few_resamples_for_so_many_comparisons_are_refused(systems: list[System]) -> None:
+    few = CONFIG.model_copy(update={"metrics": METRICS, "n_bootstrap": 239})
+    with pytest.raises(
+        InputError, match=r"239 resamples .* 6 comparisons: coverage@3 .*--resamples 240 or more"
+    ):
+        compare_systems(systems, N_ITEMS, few)
+    compare_systems(systems, N_ITEMS, few.model_copy(update={"n_bootstrap": 240}))
+    compare_systems(systems, N_ITEMS, few.model_copy(update={"metrics": METRICS[:2], "n_bootstrap": 5}))
+
+
+def test_small_values_differ_although_they_are_small(systems: list[System]) -> None:
+    def scaled(seed: Measurement, factor: float) -> Measurement:
+        per_user = seed.evaluation.per_user.with_columns((pl.col("ndcg@3") + 1) * factor)
+        return Measurement(seed.folder, replace(seed.evaluation, per_user=per_user))
+
+    seed = systems[0].seeds[0]
+    config = CONFIG.model_copy(update={"metrics": ("ndcg@3",)})
+    several = [System("a", [scaled(seed, 1e-14)]), System("b", [scaled(seed, 2e-14)])]
+    apart = compare_systems(several, N_ITEMS, config).entry("b", "ndcg@3").difference
+    assert apart is not None
+    assert apart.value > 0
+    rounded = [System("a", [scaled(seed, 1e3)]), System("b", [scaled(seed, 1e3 * (1 + 1e-15))])]
+    same = compare_systems(rounded, N_ITEMS, config).entry("b", "ndcg@3").difference
+    assert same is not None
+    assert (same.value, same.p) == (0, 1)
+
+
 points = st.lists(st.tuples(st.integers(0, 4), st.integers(0, 4)), min_size=1, max_size=8)
 
 
@@ -175,7 +202,7 @@ points = st.lists(st.tuples(st.integers(0, 4), st.integers(0, 4)), min_size=1, m
 @given(points)
 def test_the_front_holds_what_nobody_beats(found: list[tuple[int, int]]) -> None:
     expected = [not any(c >= a and d >= b and (c, d) != (a, b) for c, d in found) for a, b in found]
-    assert pareto_front(np.array(found, dtype=float)).tolist() == expected
+    assert on_front(np.array(found, dtype=float)).tolist() == expected
 
 
 def test_the_files_hold_what_was_found(tmp_path: Path, compared: Comparison) -> None:

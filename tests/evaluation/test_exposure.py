@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from crossrec.evaluation.bootstrap import estimate_exposure
 from crossrec.evaluation.metrics import AGGREGATE
+from crossrec.evaluation.metrics.exposure import UserLists
 from crossrec.evaluation.users import UserGroups
 from crossrec.types import ABSENT
 
@@ -44,7 +45,9 @@ def oracle(rows: list[tuple[list[int], int]], k: int) -> dict[str, float]:
 def estimate(rows: list[tuple[list[int], int]], k: int, n_resamples: int = 0) -> dict[str, dict]:
     groups = UserGroups.of(np.array([user for _, user in rows]))
     shown = groups.shown(np.array([ranked[:k] for ranked, _ in rows]))
-    found = estimate_exposure(shown, groups.counts, list(AGGREGATE), N_ITEMS, k, n_resamples, seed=0)
+    found = estimate_exposure(
+        UserLists(shown, groups.counts), list(AGGREGATE), N_ITEMS, k, n_resamples, seed=0
+    )
     return {name.removesuffix(f"@{k}"): dict(value) for name, value in found.items()}
 
 

@@ -1,10 +1,12 @@
 """``crossrec compare`` on folders that look like runs: naming, grouping, baselines, files, refusals."""
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
+import yaml
 from scipy.sparse import csr_matrix
 
 from crossrec.cli.commands import COMMANDS, main
@@ -16,7 +18,7 @@ from crossrec.evaluation.predictions import save_recommendations
 from crossrec.types import Sequences, TopK
 
 N_ITEMS, N_USERS, K = 20, 25, 3
-QUICK = ("--resamples", "50", "--permutations", "50")
+QUICK = ("--resamples", "300", "--permutations", "50")
 
 
 def write_evaluation(folder: Path, seed: int) -> None:
@@ -111,6 +113,7 @@ def test_files_go_beside_the_runs_where_nothing_is_said(runs: Path) -> None:
         (["large.0", "--baselines"], "holds no baselines"),
         (["base.0", "large.0", "--metrics", "ndgc@3"], "did you mean 'ndcg@3'?"),
         (["base.0", "large.0", "--resamples", "0"], "n_bootstrap"),
+        (["base.0", "large.0", "--resamples", "79", "--metrics", "ndcg@3,gini@3"], "--resamples 80 or more"),
     ],
 )
 def test_what_cannot_be_compared_is_one_message(
@@ -122,6 +125,41 @@ def test_what_cannot_be_compared_is_one_message(
     complaint = capsys.readouterr().err
     assert message in complaint
     assert complaint.count("error: ") == 1
+
+
+def test_one_folder_is_no_two_seeds(runs: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["compare", f"a={runs}/base.0,{runs}/base.1/../base.0", str(runs / "large.0")]) == 2
+    assert "a: the same run folder stands twice" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("changes", "metric", "key"),
+    [
+        ({"evaluation": {"tail_share": 0.5}}, "tail_share@3", "evaluation.tail_share (0.5 against 0.2)"),
+        ({"spaces": {"text": None}}, "ild@3", "spaces.text"),
+    ],
+)
+def test_metrics_measured_on_other_ground_are_refused(
+    runs: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    changes: dict[str, object],
+    metric: str,
+    key: str,
+) -> None:
+    folders = []
+    for name, content in (("base.0", {}), ("large.0", changes)):
+        shutil.copytree(runs / name, tmp_path / name)
+        (tmp_path / name / "config.yaml").write_text(yaml.safe_dump({"name": name, **content}))
+        path = tmp_path / name / "eval" / "test" / "metrics.json"
+        found = json.loads(path.read_text())
+        path.write_text(json.dumps({metric: found["ndcg@3"], **found}))
+        folders.append(str(tmp_path / name))
+    assert main(["compare", *folders, "--metrics", f"ndcg@3,{metric}", *QUICK]) == 2
+    complaint = capsys.readouterr().err
+    assert f"{metric} can't be compared" in complaint
+    assert key in complaint
+    compare(tmp_path, tmp_path / "out", *folders, "--metrics", "ndcg@3")
 
 
 def test_every_command_has_a_help_text_of_its_own(capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,17 +1,16 @@
-"""Diversity terms in training: lists get more diverse, runs resume, processes agree; also a program."""
+"""Diversity terms in training: lists get more diverse, runs resume, processes agree."""
 
 from __future__ import annotations
 
 import json
 import os
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from accelerate.state import AcceleratorState
 from pydantic import TypeAdapter
 
 from crossrec.fusion.config import ConcatConfig
@@ -122,6 +121,19 @@ def fit(
     return [line for line in lines if line["kind"] == "step"]
 
 
+def fit_in_pair(rank: int, folder: Path) -> None:
+    """One of two processes, with the environment that a launcher gives them."""
+    torch.set_num_threads(1)
+    ranks = {"RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": "2", "LOCAL_WORLD_SIZE": "2"}
+    os.environ.update({**ranks, "OMP_NUM_THREADS": "1", "ACCELERATE_USE_CPU": "true"})
+    # A fork inherits what accelerate found in the parent, which is alone.
+    AcceleratorState._reset_state(reset_partial_state=True)
+    torch.distributed.init_process_group(
+        "gloo", init_method=f"file://{folder}/store", rank=rank, world_size=2
+    )
+    fit(folder / "two", task(EXACT))
+
+
 def learn(diversity: dict[str, Any] | None, epochs: int = 25) -> ClickTask:
     """Trains without a trainer, which costs less."""
     learner = task(diversity)
@@ -204,12 +216,13 @@ def _accuracy_of_a_fresh_discriminator(learner: ClickTask) -> float:
 
 @pytest.mark.parametrize("objective", OBJECTIVES)
 def test_terms_without_weight_change_no_bit(tmp_path: Path, objective: str) -> None:
-    silent = {name: {**term, "weight": 0} for name, term in EVERY_TERM.items()}
+    # A discriminator without a weight is refused, so it takes no part.
+    silent = {name: {**term, "weight": 0} for name, term in EVERY_TERM.items() if name != "adversary"}
     options = {"objective": objective, "dropout": 0.2}
     measured = fit(tmp_path / "a", task({"terms": silent, "rows": 20}, **options), accumulation=2)
     nothing = fit(tmp_path / "b", task(None, **options), accumulation=2)
     assert [line["loss"] for line in measured] == [line["loss"] for line in nothing]
-    assert measured[0].keys() - nothing[0].keys() == EVERY_TERM.keys()
+    assert measured[0].keys() - nothing[0].keys() == silent.keys()
 
 
 @pytest.mark.parametrize(
@@ -262,16 +275,50 @@ def test_a_part_without_targets_adds_nothing() -> None:
     assert float(sum(losses.values()).detach()) == 0
 
 
+def test_each_part_of_a_step_looks_at_other_positions_and_items() -> None:
+    # Without dropout nothing else moves the generator of the processor, as on an accelerator.
+    learner = task({"terms": {"similarity": {"type": "similarity"}}, "rows": 15, "items": 30})
+    dealer = WindowBatches(clicks(), max_length=LENGTH, batch_size=30, overlap=0.25, seed=0)
+    batch = dealer.collate(dealer.epoch(0)[0])
+
+    def part() -> float:
+        learner(batch, None)
+        return learner.take_measured()["similarity"]
+
+    torch.manual_seed(3)
+    parts = [part() for _ in range(3)]
+    assert len(set(parts)) == 3
+    torch.manual_seed(4)
+    assert part() not in parts
+    torch.manual_seed(3)
+    assert [part() for _ in range(3)] == parts
+
+
+def test_lists_are_of_the_logits_that_the_ranking_loss_sees() -> None:
+    dealer = WindowBatches(clicks(), max_length=LENGTH, batch_size=30, overlap=0.25, seed=0)
+    values = []
+    # Twice the logits and twice the temperature of lists: the same lists.
+    for objective_temperature, temperature in ((1.0, 0.5), (0.5, 1.0), (0.5, 0.5)):
+        learner = task({"terms": {"similarity": {"type": "similarity", "temperature": temperature}}})
+        learner.objective.temperature = objective_temperature
+        learner(dealer.collate(dealer.epoch(0)[0]), None)
+        values.append(learner.take_measured()["similarity"])
+    assert values[1] == pytest.approx(values[0], rel=1e-5)
+    assert values[2] != pytest.approx(values[0], rel=1e-3)
+
+
+def test_wrapping_sends_no_tables_around_at_each_step(tmp_path: Path) -> None:
+    handler = build_accelerator(TrainerConfig(), tmp_path).ddp_handler
+    assert handler is not None
+    assert not handler.broadcast_buffers
+
+
 def test_two_processes_give_one_process_losses(tmp_path: Path) -> None:
     one = fit(tmp_path / "one", task(EXACT))
-    launcher = ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
-    finished = subprocess.run(
-        [sys.executable, *launcher, __file__, str(tmp_path / "two")],
-        env={**os.environ, "OMP_NUM_THREADS": "1", "ACCELERATE_USE_CPU": "true"},
-        capture_output=True,
-        text=True,
-    )
-    assert finished.returncode == 0, finished.stderr
+    # Forked processes need no imports of their own, which take far longer than the training. Where there is
+    # an accelerator, autograd can't be forked.
+    start = "spawn" if torch.accelerator.is_available() else "fork"
+    torch.multiprocessing.start_processes(fit_in_pair, args=(tmp_path,), nprocs=2, start_method=start)
     lines = [json.loads(line) for line in (tmp_path / "two" / "log.jsonl").read_text().splitlines()]
     two = [line for line in lines if line["kind"] == "step"]
     # Terms of single lists are means over positions, so that they add up over processes.
@@ -284,7 +331,3 @@ def test_two_processes_give_one_process_losses(tmp_path: Path) -> None:
 @pytest.fixture(autouse=True)
 def _on_the_processor(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ACCELERATE_USE_CPU", "true")
-
-
-if __name__ == "__main__":
-    fit(Path(sys.argv[1]), task(EXACT))

@@ -26,6 +26,7 @@ class LargeModelConfig(Config):
         metrics: names without ``@k``.
         n_bootstrap: resamples of the users behind each interval.
         out: folder of the results and of the runs.
+        device: where the trained models rank; training asks the launcher's environment.
     """
 
     base: Path
@@ -33,7 +34,7 @@ class LargeModelConfig(Config):
     small: tuple[str, ...] = ("model.text=null", "model.image=null", "model.sequence.type=sasrec")
     large: tuple[str, ...] = ("model.sequence.type=llm",)
     seeds: tuple[int, ...] = Field((0, 1, 2), min_length=1)
-    ks: tuple[int, ...] = (5, 10, 20, 50)
+    ks: tuple[int, ...] = Field((5, 10, 20, 50), min_length=1)
     metrics: tuple[MetricName, ...] = (
         "ndcg",
         "recall",
@@ -47,6 +48,7 @@ class LargeModelConfig(Config):
     )
     n_bootstrap: int = Field(1000, ge=2)
     out: Path
+    device: str = "auto"
 
     @field_validator("ks", "seeds")
     @classmethod
@@ -54,3 +56,10 @@ class LargeModelConfig(Config):
         if len(set(values)) < len(values) or min(values, default=1) < 0:
             raise ValueError(f"needs distinct values that are not negative; got {list(values)}")
         return tuple(sorted(values))
+
+    @field_validator("ks")
+    @classmethod
+    def _at_least_one(cls, ks: tuple[int, ...]) -> tuple[int, ...]:
+        if min(ks, default=1) < 1:
+            raise ValueError(f"a list has at least one place; got {list(ks)}")
+        return ks

@@ -3,68 +3,32 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
-from typing import Literal
+from dataclasses import dataclass
 
 import numpy as np
 
+from crossrec.ablation.device import pick_device
 from crossrec.ablation.large_model.config import LargeModelConfig
+from crossrec.ablation.large_model.effect import SIDES, Effect, Side
 from crossrec.ablation.large_model.user_groups import group_queries
-from crossrec.ablation.resample import interval, resampled_metrics
+from crossrec.ablation.measurable import measurable_metrics
+from crossrec.ablation.resample import resampled_metrics
 from crossrec.config import load_config
 from crossrec.data.splits import Queries
+from crossrec.evaluation.bootstrap import interval
 from crossrec.evaluation.config import EvaluationConfig, MetricName
 from crossrec.evaluation.evaluate import evaluate_lists
-from crossrec.evaluation.metrics import missing_for
 from crossrec.evaluation.ranking import rank_queries
 from crossrec.evaluation.results import METRICS_FILE
 from crossrec.experiment.assembly import Setting
 from crossrec.experiment.config import ExperimentConfig
 from crossrec.experiment.evaluate import load_recommender
+from crossrec.experiment.run_folder import check_run
 from crossrec.experiment.train import run_training
 from crossrec.types import InputError, TopK
 
-Side = Literal["small", "large"]
-SIDES: tuple[Side, Side] = ("small", "large")
 Model = tuple[Side, int]
 """A side and a seed."""
-
-
-@dataclass(frozen=True)
-class Effect:
-    """One measure of both models in one group of users at one list length, means over seeds.
-
-    Args:
-        group: of users.
-        n_users: in the group.
-        metric: name without ``@k``.
-        k: length of the lists.
-        small, large: values.
-        difference: large less small.
-        ci95: of the difference, over users; the same resamples for both models and all seeds.
-        spread: standard deviation of the difference over seeds; NaN with one seed.
-    """
-
-    group: str
-    n_users: int
-    metric: MetricName
-    k: int
-    small: float
-    large: float
-    difference: float
-    ci95: list[float]
-    spread: float
-
-    @property
-    def settled(self) -> bool:
-        """Whether the interval leaves out 0."""
-        return self.ci95[0] > 0 or self.ci95[1] < 0
-
-    def row(self) -> dict[str, object]:
-        """As one row of a table."""
-        low, high = self.ci95
-        fields = {name: value for name, value in asdict(self).items() if name != "ci95"}
-        return {**fields, "low": low, "high": high}
 
 
 def experiment_of(config: LargeModelConfig, side: Side, seed: int) -> ExperimentConfig:
@@ -94,9 +58,15 @@ def check_matched(config: LargeModelConfig) -> None:
     """Refuses a pair that would be measured or trained on different ground.
 
     Raises:
-        InputError: the models differ in data, loss, evaluation or the spaces of measures.
+        InputError: the models differ in data, loss, evaluation or the spaces of measures, or in the
+            precision, of which one process has one.
     """
     for key in differences(config):
+        if key == "trainer.precision":
+            raise InputError(
+                f"the two models differ in {key}, but both train in one process, which has one precision; "
+                "say it in 'changes'"
+            )
         if key.split(".")[0] in ("data", "objective", "evaluation", "spaces"):
             raise InputError(
                 f"the two models differ in {key}, so they are no matched pair; say it in 'changes'"
@@ -104,13 +74,19 @@ def check_matched(config: LargeModelConfig) -> None:
 
 
 def train_pair(config: LargeModelConfig) -> None:
-    """Trains what is not trained yet; a killed study goes on where it was."""
+    """Trains what is not trained yet; a killed study goes on where it was.
+
+    Raises:
+        InputError: the two models are no matched pair.
+        ConfigError: the folder of a run holds one with another configuration.
+    """
     check_matched(config)
-    for seed in config.seeds:
-        for side in SIDES:
-            experiment = experiment_of(config, side, seed)
-            if not (experiment.run_folder / "eval" / "test" / METRICS_FILE).exists():
-                run_training(experiment)
+    experiments = [experiment_of(config, side, seed) for seed in config.seeds for side in SIDES]
+    for experiment in experiments:
+        check_run(experiment)
+    for experiment in experiments:
+        if not (experiment.run_folder / "eval" / "test" / METRICS_FILE).exists():
+            run_training(experiment)
 
 
 def measure_pair(config: LargeModelConfig, setting: Setting) -> list[Effect]:
@@ -121,12 +97,16 @@ def measure_pair(config: LargeModelConfig, setting: Setting) -> list[Effect]:
         setting: of one of its runs; its data and facts serve all.
     """
     split, evaluation = setting.data.split, setting.config.evaluation
+    metrics = measurable_metrics(config.metrics, setting.facts)
+    device = pick_device(config.device)
     lists: dict[Model, TopK] = {}
     for seed in config.seeds:
         for side in SIDES:
             own = Setting(experiment_of(config, side, seed), setting.data, setting.content)
+            recommender = load_recommender(own)
+            recommender.network.to(device)
             lists[side, seed] = rank_queries(
-                load_recommender(own),
+                recommender,
                 split,
                 split.test,
                 max(config.ks),
@@ -139,7 +119,7 @@ def measure_pair(config: LargeModelConfig, setting: Setting) -> list[Effect]:
         effect
         for name, rows in groups.items()
         for k in config.ks
-        for effect in _effects(config, setting, lists, name, rows, k)
+        for effect in _effects(config, setting, lists, metrics, name, rows, k)
     ]
 
 
@@ -155,13 +135,13 @@ def _effects(
     config: LargeModelConfig,
     setting: Setting,
     lists: dict[Model, TopK],
+    metrics: tuple[MetricName, ...],
     group: str,
     rows: np.ndarray,
     k: int,
 ) -> Iterator[Effect]:
     test = setting.data.split.test
     queries = Queries(test.users[rows], test.ends[rows], test.targets.take(rows))
-    metrics = tuple(m for m in config.metrics if missing_for(m, setting.facts) is None)
     settings = setting.config.evaluation.model_copy(update={"ks": (k,), "metrics": metrics, "n_bootstrap": 0})
     found = {
         model: _measure(
@@ -188,9 +168,8 @@ def _effects(
             k=k,
             small=float(small_S.mean()),
             large=float(large_S.mean()),
-            difference=float((large_S - small_S).mean()),
             ci95=interval(np.mean(gaps_SR, axis=0)),
-            spread=float((large_S - small_S).std(ddof=1)) if len(config.seeds) > 1 else float("nan"),
+            seeds=(large_S - small_S).tolist(),
         )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from crossrec.ablation.large_model.pair import SIDES, Effect
+from crossrec.ablation.large_model.effect import SIDES, Effect
 from crossrec.ablation.large_model.user_groups import EVERYBODY
 from crossrec.evaluation.report.figures import INK, MUTED, Plot, canvas, colour, marker
 from crossrec.evaluation.report.glossary import format_value, info
@@ -53,7 +53,7 @@ def by_group(effects: Sequence[Effect], metric: str, k: int) -> Plot:
     listed = "; ".join(f"{e.group} {e.difference:+.4f} ({e.ci95[0]:+.4f} to {e.ci95[1]:+.4f})" for e in found)
     return Plot(
         f"{metric}@{k} by group of users",
-        "Dots: differences; lines: 95 % intervals over users; grey where they hold 0.",
+        "Dots: differences; lines: 95 % intervals over users; grey where they hold 0 or seeds disagree.",
         f"Differences of the large model from the small one: {listed}.",
         drawn[0],
     )

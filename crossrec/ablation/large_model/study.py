@@ -9,20 +9,21 @@ from typing import Any
 import polars as pl
 from rich.table import Table
 
+from crossrec.ablation.device import pick_device
 from crossrec.ablation.large_model.config import LargeModelConfig
-from crossrec.ablation.large_model.pair import Effect, differences, experiment_of, measure_pair, train_pair
+from crossrec.ablation.large_model.effect import Effect, verdict
+from crossrec.ablation.large_model.pair import differences, experiment_of, measure_pair, train_pair
 from crossrec.ablation.large_model.plots import by_group, curve
 from crossrec.ablation.large_model.user_groups import EVERYBODY
-from crossrec.evaluation.metrics import ACCURACY
-from crossrec.evaluation.report.glossary import format_value, info
+from crossrec.evaluation.report.glossary import arrow, format_value, info
 from crossrec.evaluation.report.render import render
 from crossrec.experiment.assembly import Setting, describe_model
 from crossrec.experiment.tables import console, show
+from crossrec.runtime import distributed
 from crossrec.runtime.files import atomic_path, write_text
 
 EFFECTS_FILE, ABOUT_FILE, PAGE_FILE = "effects.parquet", "about.json", "large_model.html"
 SHOWN_LENGTH = 10
-ARROWS = {True: "↑", False: "↓", None: ""}
 
 
 def run_large_model(config: LargeModelConfig) -> None:
@@ -31,8 +32,10 @@ def run_large_model(config: LargeModelConfig) -> None:
     What is trained already is not trained again.
 
     Raises:
-        InputError: the two models are no matched pair, or an override doesn't fit.
+        InputError: the two models are no matched pair, or an override doesn't fit; several processes.
     """
+    distributed.require_one_process("the study of a large model")
+    pick_device(config.device)
     train_pair(config)
     setting = Setting.of(experiment_of(config, "large", config.seeds[0]))
     effects = measure_pair(config, setting)
@@ -49,22 +52,6 @@ def run_large_model(config: LargeModelConfig) -> None:
 def shown_length(config: LargeModelConfig) -> int:
     """The list length that tables show: 10 where it is measured, else the shortest."""
     return SHOWN_LENGTH if SHOWN_LENGTH in config.ks else config.ks[0]
-
-
-def verdict(effects: Sequence[Effect], k: int) -> str:
-    """One sentence: which measures of diversity the large model lowers and raises beyond chance."""
-    found = [e for e in effects if e.group == EVERYBODY and e.k == k and e.metric not in ACCURACY]
-    moved: dict[str, list[str]] = {"less": [], "more": [], "unsettled": []}
-    for effect in found:
-        raised = (effect.difference > 0) == (info(effect.metric).higher_is_better is not False)
-        kind = ("more" if raised else "less") if effect.settled else "unsettled"
-        moved[kind].append(effect.metric)
-    parts = [
-        f"less diverse in {', '.join(moved['less'])}" if moved["less"] else "",
-        f"more diverse in {', '.join(moved['more'])}" if moved["more"] else "",
-        f"not settled in {', '.join(moved['unsettled'])}" if moved["unsettled"] else "",
-    ]
-    return f"Lists of {k} of the large model are " + "; ".join(part for part in parts if part) + "."
 
 
 def _about(config: LargeModelConfig, setting: Setting) -> dict[str, Any]:
@@ -98,7 +85,7 @@ def _group(effects: Sequence[Effect]) -> dict[str, Any]:
     rows = [
         {
             "metric": f"{e.metric}@{e.k}",
-            "arrow": ARROWS[info(e.metric).higher_is_better],
+            "arrow": arrow(e.metric),
             "meaning": info(e.metric).meaning,
             "small": format_value(e.metric, e.small),
             "large": format_value(e.metric, e.large),

@@ -8,10 +8,11 @@ from typing import Any
 
 import numpy as np
 
-from crossrec.ablation.resample import TAIL_PERCENT, interval
 from crossrec.ablation.tradeoff.config import GoalConfig, TradeoffConfig
-from crossrec.ablation.tradeoff.pareto import hypervolume, pareto_front, pick
 from crossrec.ablation.tradeoff.sweep import Table
+from crossrec.evaluation.bootstrap import TAIL_PERCENT, Resampled, interval
+from crossrec.evaluation.pareto import hypervolume, pareto_front, pick
+from crossrec.types import InputError
 
 
 @dataclass(frozen=True)
@@ -43,13 +44,23 @@ def choose(config: TradeoffConfig, valid: Table, methods: Mapping[str, list[int]
         config: of the study.
         valid: all points on validation.
         methods: name -> its points.
+
+    Raises:
+        InputError: a measure of a front or a goal is 0 for the reference, so there is no relative gain; or
+            no point of a method has a value.
     """
+    _check_reference(config, valid)
     gains: dict[str, np.ndarray] = {m: valid.gains(m).mean(1) for m in valid.values}
     fronts: dict[tuple[str, str], list[int]] = {}
     for measure in config.diversity:
         for name, points in methods.items():
             pairs_P2 = np.stack([gains[config.accuracy][points], gains[measure][points]], axis=1)
             fronts[measure, name] = [points[i] for i in pareto_front(pairs_P2)]
+            if not fronts[measure, name]:
+                raise InputError(
+                    f"methods.{name}: none of its points has both {config.accuracy}@{config.k} and "
+                    f"{measure}@{config.k} on validation; leave the method or the measure out of the study"
+                )
     picks: dict[tuple[str, str], int | None] = {}
     best: dict[str, str | None] = {}
     for title, goal in config.goals.items():
@@ -60,6 +71,22 @@ def choose(config: TradeoffConfig, valid: Table, methods: Mapping[str, list[int]
         reached = {n: scores_V[p] for n in methods if (p := picks[title, n]) is not None}
         best[title] = max(reached, key=lambda n: reached[n]) if reached else None
     return Chosen(fronts, picks, best)
+
+
+def _check_reference(config: TradeoffConfig, valid: Table) -> None:
+    """Relative gains need a reference that is not 0."""
+    goals = [m for goal in config.goals.values() for m in goal.gains]
+    for metric in dict.fromkeys([config.accuracy, *config.diversity, *goals]):
+        reference_S = valid.values[metric][0]
+        for seed, value in enumerate(reference_S):
+            if value == 0 or np.isnan(value):
+                found = "0" if value == 0 else "not known"
+                run = config.runs[config.reference_label][seed]
+                raise InputError(
+                    f"{metric}@{config.k} of {run}, unreranked, is {found} on validation, so nothing can be "
+                    "a relative gain on it; take it out of accuracy, diversity and goals, or train a better "
+                    "reference"
+                )
 
 
 def goal_score(goal: GoalConfig, gains: Mapping[str, np.ndarray]) -> np.ndarray:
@@ -73,7 +100,8 @@ class Hypervolumes:
 
     Args:
         per_seed_S: (S,) of the seeds.
-        resampled_R: (R,) mean over seeds under resamples of the users; empty without resamples.
+        resampled_R: (R,) mean over seeds under resamples of the users, recentred on the mean of
+            ``per_seed_S``; empty without resamples.
     """
 
     per_seed_S: np.ndarray
@@ -85,7 +113,7 @@ class Hypervolumes:
             "value": float(self.per_seed_S.mean()),
             "sd": spread(self.per_seed_S),
             "seeds": self.per_seed_S.tolist(),
-            **({"ci95_users": interval(self.resampled_R)} if len(self.resampled_R) else {}),
+            **({"ci95_users": interval(self.resampled_R, 0.0)} if len(self.resampled_R) else {}),
         }
 
 
@@ -95,6 +123,10 @@ def hypervolumes(config: TradeoffConfig, table: Table, measure: str, front: list
     The reference is the unreranked reference model of the same seed, less ``hypervolume_loss`` of its
     accuracy. Where no point is more accurate than the model, the value is the gain of diversity that the
     front gives on average over losses from 0 to that one: 0.2 for 20 %.
+
+    A hypervolume is a running maximum over points, which noise can only raise, so resamples lie above the
+    value; they are recentred on it (and so are their differences). That removes the bias of resampling
+    only: the value itself is a maximum over noisy points, too, and stays a little too great.
     """
     corner = (-config.hypervolume_loss, 0.0)
     accuracy_VS, gain_VS = table.gains(config.accuracy), table.gains(measure)
@@ -109,11 +141,15 @@ def hypervolumes(config: TradeoffConfig, table: Table, measure: str, front: list
         ]
         sets_RP2 = np.stack([np.stack(pair, axis=1) for pair in pairs], axis=1)
         resampled.append(hypervolume(sets_RP2, corner) / config.hypervolume_loss)
-    return Hypervolumes(per_seed_S, np.mean(resampled, axis=0))
+    mean = Resampled.recentred(float(per_seed_S.mean()), np.mean(resampled, axis=0))
+    return Hypervolumes(per_seed_S, mean.resampled_R)
 
 
 def difference(one: Hypervolumes, other: Hypervolumes) -> dict[str, Any]:
-    """How much greater one hypervolume is, with intervals paired over users and over seeds."""
+    """How much greater one hypervolume is, with intervals paired over users and over seeds.
+
+    Both are recentred (see :func:`hypervolumes`), and so is their difference.
+    """
     per_seed_S = one.per_seed_S - other.per_seed_S
     return {
         "value": float(per_seed_S.mean()),

@@ -11,11 +11,9 @@ from crossrec.ablation.tradeoff.outcome import Chosen
 from crossrec.ablation.tradeoff.plots import front_plots
 from crossrec.ablation.tradeoff.sweep import Table
 from crossrec.ablation.tradeoff.tables import number, percent, range_text, with_spread
-from crossrec.evaluation.report.glossary import info
+from crossrec.evaluation.report.glossary import arrow, info
 from crossrec.evaluation.report.render import render
 from crossrec.runtime.files import write_text
-
-ARROWS = {True: "↑", False: "↓", None: ""}
 
 
 def write_page(
@@ -48,7 +46,7 @@ def write_page(
             {
                 "name": f"{m}@{found['k']}",
                 "meaning": info(m).meaning,
-                "arrow": ARROWS[info(m).higher_is_better],
+                "arrow": arrow(m),
             }
             for m in test.values
         ],

@@ -47,6 +47,8 @@ def _plot(
     x_V, y_V = table.values[measure].mean(1), table.values[config.accuracy].mean(1)
     x_name, y_name = f"{measure}@{config.k}", f"{config.accuracy}@{config.k}"
     picked = {name: _picks(chosen, measure, name, config) for name in methods}
+    turned = info(measure).higher_is_better is False
+    sign = 1.0 if turned else -1.0
     told = []
     with canvas(f"front-{measure}-{part}", WIDTH, HEIGHT) as (axes, drawn):
         for place, (name, points) in enumerate(methods.items()):
@@ -64,12 +66,13 @@ def _plot(
             )
             for point in picked[name]:
                 _ring(axes, x_V[point], y_V[point], colour(place))
-            told.append(f"{name} reaches {x_name} {x_V[front].max():.3f} at {y_name} {y_V[front].min():.4f}")
+            reached = front[int(np.argmin(sign * x_V[front]))]
+            told.append(f"{name} reaches {x_name} {x_V[reached]:.3f} at {y_name} {y_V[reached]:.4f}")
         axes.plot(x_V[0], y_V[0], "*", color=INK, markersize=14, label="unreranked", zorder=5)
         for budget in sorted({goal.budget for goal in config.goals.values()}):
             axes.axhline(y_V[0] * (1 - budget), color=MUTED, linestyle="--", linewidth=1)
         _limits(axes, config, chosen, methods, measure, x_V, y_V)
-        better = "← better" if info(measure).higher_is_better is False else "more diverse →"
+        better = "← better" if turned else "more diverse →"
         axes.set(xlabel=f"{x_name}, {better}", ylabel=f"{y_name}, better →")
         axes.legend(loc="lower left")
     how = (

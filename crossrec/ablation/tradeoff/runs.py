@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
-import logging
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 
+from crossrec.ablation.device import pick_device
+from crossrec.ablation.measurable import measurable_metrics
 from crossrec.ablation.tradeoff.config import TradeoffConfig
 from crossrec.ablation.tradeoff.store import file_digest, key_of
 from crossrec.data.prepare import DataConfig
 from crossrec.data.splits import Queries
+from crossrec.evaluation.config import EvaluationConfig
 from crossrec.evaluation.ranking import rank_queries
 from crossrec.experiment.assembly import Setting
 from crossrec.experiment.config import ExperimentConfig
@@ -26,8 +30,6 @@ from crossrec.rerank.base import ItemTraits
 from crossrec.runtime.files import atomic_path
 from crossrec.training.checkpoint import WEIGHTS
 from crossrec.types import InputError, Sequences, TopK
-
-logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -125,6 +127,19 @@ class Study:
         return len(next(iter(self.runs.values())))
 
     @cached_property
+    def settings(self) -> EvaluationConfig:
+        """What is measured at every point: the reference's protocol, the study's metrics.
+
+        Raises:
+            InputError: a metric of a front or a goal can't be measured.
+        """
+        config = self.config
+        needed = {config.accuracy, *config.diversity, *(m for g in config.goals.values() for m in g.gains)}
+        metrics = measurable_metrics(config.measured, self.shared.facts, needed)
+        update: dict[str, Any] = {"ks": (config.k,), "metrics": metrics, "n_bootstrap": 0}
+        return self.shared.config.evaluation.model_copy(update=update)
+
+    @cached_property
     def parts(self) -> dict[SplitPart, Part]:
         """Validation and test."""
         split = self.shared.data.split
@@ -137,8 +152,10 @@ def open_study(config: TradeoffConfig) -> Study:
 
     Raises:
         InputError: a folder holds no trained run, or runs differ in data, in the spaces of measures, in
-            whether seen items are left out, or in the order of their seeds.
+            whether seen items are left out, or in the order of their seeds; a model's run is given twice.
     """
+    for label, folders in config.runs.items():
+        _check_twice(label, folders, [folder.resolve() for folder in folders], "the same folder")
     configs = {label: [read_run(folder, []) for folder in folders] for label, folders in config.runs.items()}
     first = configs[config.reference_label][0]
     for label, several in configs.items():
@@ -151,8 +168,10 @@ def open_study(config: TradeoffConfig) -> Study:
                     f"it has seed {beside.seed}; give all models' runs in the same order of seeds"
                 )
     digests = {label: [_weights_digest(c) for c in several] for label, several in configs.items()}
+    for label, folders in config.runs.items():
+        _check_twice(label, folders, digests[label], "folders with the same weights")
+    device = pick_device(config.device)
     shared = Setting.of(first)
-    device = _device(config.device)
     keep = config.out / "candidates"
     runs = {
         label: [
@@ -162,6 +181,16 @@ def open_study(config: TradeoffConfig) -> Study:
         for label, several in configs.items()
     }
     return Study(config, shared, runs, device)
+
+
+def _check_twice(label: str, folders: Sequence[Path], marks: Sequence[object], what: str) -> None:
+    """Copies of one run are no seeds: they would make the spread over seeds too small."""
+    for number, mark in enumerate(marks):
+        first = marks.index(mark)
+        if first < number:
+            raise InputError(
+                f"runs.{label}: {folders[first]} and {folders[number]} are {what}; give a run for each seed"
+            )
 
 
 def data_key(config: ExperimentConfig) -> str:
@@ -194,9 +223,3 @@ def _weights_digest(config: ExperimentConfig) -> str:
     if not path.exists():
         raise InputError(f"{path} does not exist: {config.run_folder} has no trained weights; train it first")
     return file_digest(path)
-
-
-def _device(name: str) -> torch.device:
-    if name != "auto":
-        return torch.device(name)
-    return torch.device("cuda" if torch.cuda.is_available() else "cpu")

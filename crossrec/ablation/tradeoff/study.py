@@ -21,7 +21,6 @@ from crossrec.ablation.tradeoff.variants import all_variants, members
 from crossrec.experiment.tables import console, show
 from crossrec.runtime import distributed
 from crossrec.runtime.files import write_text
-from crossrec.types import InputError
 
 CONFIG_FILE, PICKED_FILE, PAGE_FILE = "config.yaml", "picked.json", "tradeoff.html"
 
@@ -35,8 +34,7 @@ def run_tradeoff(config: TradeoffConfig) -> None:
     Raises:
         InputError: runs that can't be compared, a reranker that lacks what it needs, several processes.
     """
-    if distributed.world_size() > 1:
-        raise InputError("a trade-off study runs in one process; start it without a launcher")
+    distributed.require_one_process("a trade-off study")
     variants = all_variants(config)
     study = open_study(config)
     methods = {name: members(method, variants) for name, method in config.all_methods.items()}

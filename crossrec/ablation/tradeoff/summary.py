@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 
-from crossrec.ablation.resample import interval
 from crossrec.ablation.tradeoff.config import TradeoffConfig
 from crossrec.ablation.tradeoff.outcome import (
     Chosen,
@@ -19,6 +18,7 @@ from crossrec.ablation.tradeoff.outcome import (
     spread,
 )
 from crossrec.ablation.tradeoff.sweep import Table
+from crossrec.evaluation.bootstrap import interval
 
 
 def summarise(
@@ -69,8 +69,9 @@ def _values(table: Table, metric: str, row: int) -> dict[str, Any]:
 
 def _intervals(test: Table, metric: str, row: int) -> dict[str, Any]:
     values_R = np.mean([test.resampled[row, seed][metric] for seed in test.seeds], axis=0)
+    low, high = (0.0, test.upper[metric]) if metric in test.upper else (-np.inf, np.inf)
     return {
-        "ci95_users": interval(values_R),
+        "ci95_users": interval(values_R, low, high),
         "gain_ci95_users": interval(test.resampled_gains(metric, row)),
         "gain_ci95_seeds": seed_interval(test.gains(metric)[row]),
     }

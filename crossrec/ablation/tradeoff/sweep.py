@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -12,14 +12,14 @@ from crossrec.ablation.resample import resampled_metrics
 from crossrec.ablation.tradeoff.runs import Study, TrainedRun, data_key
 from crossrec.ablation.tradeoff.store import PointStore, key_of
 from crossrec.ablation.tradeoff.variants import UNRERANKED, Variant
-from crossrec.evaluation.config import EvaluationConfig, MetricName
+from crossrec.evaluation.config import EvaluationConfig
 from crossrec.evaluation.evaluate import evaluate_lists
-from crossrec.evaluation.metrics import missing_for
+from crossrec.evaluation.metrics import AGGREGATE
 from crossrec.evaluation.report.glossary import info
 from crossrec.evaluation.results import Evaluation
 from crossrec.experiment.measure import SplitPart
 from crossrec.rerank.recommender import rerank_lists
-from crossrec.types import InputError, TopK
+from crossrec.types import TopK
 
 Tick = Callable[[str], None]
 """Called with a point's label once it is measured."""
@@ -33,11 +33,13 @@ class Table:
         variants: V points, the unreranked reference first.
         values: metric without ``@k`` -> (V, S).
         resampled: (variant, seed) -> metric -> (R,) values under resamples of the users; may be empty.
+        upper: metric of all lists together -> its greatest value.
     """
 
     variants: list[Variant]
     values: dict[str, np.ndarray]
     resampled: dict[tuple[int, int], dict[str, np.ndarray]]
+    upper: dict[str, float] = field(default_factory=dict)
 
     def gains(self, metric: str) -> np.ndarray:
         """(V, S) relative gains on the reference of the same seed, 0.2 for 20 % better."""
@@ -93,11 +95,13 @@ def sweep(
     Returns:
         The table, and the keys of its points in the store.
     """
-    settings = _settings(study)
+    settings = study.settings
     values: dict[str, np.ndarray] = {
         m: np.full((len(variants), study.n_seeds), np.nan) for m in settings.metrics
     }
-    table = Table(list(variants), values, {})
+    n_items = len(study.shared.data.catalog)
+    upper: dict[str, float] = {m: AGGREGATE[m].upper(n_items) for m in settings.metrics if m in AGGREGATE}
+    table = Table(list(variants), values, {}, upper)
     keys: set[str] = set()
     chosen = sorted(set(wanted))
     width = max([study.config.k, *(v.candidates for v in variants)])
@@ -119,23 +123,6 @@ def sweep(
                 tick(variants[row].label)
             run.release()
     return table, keys
-
-
-def _settings(study: Study) -> EvaluationConfig:
-    """What is measured at every point: the reference's protocol, the study's metrics."""
-    config, facts = study.config, study.shared.facts
-    needed = {config.accuracy, *config.diversity, *(m for g in config.goals.values() for m in g.gains)}
-    metrics: list[MetricName] = []
-    for name in config.measured:
-        why = missing_for(name, facts)
-        if why is None:
-            metrics.append(name)
-        elif name in needed:
-            raise InputError(
-                f"'{name}' can't be measured: {why}; take it out of diversity and goals in the study"
-            )
-    update: dict[str, Any] = {"ks": (config.k,), "metrics": tuple(metrics), "n_bootstrap": 0}
-    return study.shared.config.evaluation.model_copy(update=update)
 
 
 @dataclass(frozen=True)

@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from crossrec.evaluation.bootstrap import estimate_means
-from crossrec.evaluation.comparison.exposure import Resampled, resample_exposure
+from crossrec.evaluation.bootstrap import Resampled, estimate_means
+from crossrec.evaluation.comparison.exposure import check_resamples, resample_systems
 from crossrec.evaluation.comparison.systems import System, check_comparable, check_metrics
 from crossrec.evaluation.config import ComparisonConfig, MetricName
 from crossrec.evaluation.metrics import AGGREGATE
@@ -116,10 +116,13 @@ def compare_systems(systems: Sequence[System], n_items: int, config: ComparisonC
         config: what to compare and how.
 
     Raises:
-        InputError: systems that were not measured alike, or lack a metric.
+        InputError: systems that were not measured alike, or lack a metric; too few resamples for so many
+            comparisons.
     """
     check_comparable(systems)
     metrics = chosen_metrics(systems, config)
+    exposed = [metric for metric in metrics if split_name(metric)[0] in AGGREGATE]
+    check_resamples(exposed, (len(systems) - 1) * len(metrics), config.n_bootstrap)
     exposure = _exposures(systems, metrics, n_items, config)
     entries: list[Entry] = []
     for metric in metrics:
@@ -160,7 +163,8 @@ def _compare_users(systems: Sequence[System], metric: str, config: ComparisonCon
     values = [system.values(metric) for system in systems]
     difference_US = np.stack([value_U - values[0] for value_U in values], axis=1)
     # Means over seeds in another order differ by rounding: that is no user for whom anything changed.
-    difference_US[np.abs(difference_US) < ROUNDING] = 0.0
+    scale_US = np.stack([np.abs(value_U) + np.abs(values[0]) for value_U in values], axis=1)
+    difference_US[np.abs(difference_US) <= ROUNDING * scale_US] = 0.0
     names = [str(place) for place in range(len(systems))]
     own = estimate_means(dict(zip(names, values, strict=True)), config.n_bootstrap, config.seed)
     apart = estimate_means(dict(zip(names, difference_US.T, strict=True)), config.n_bootstrap, config.seed)
@@ -194,8 +198,8 @@ def _exposures(
             by_length.setdefault(k, []).append(base)
     result: dict[str, tuple[np.ndarray, np.ndarray]] = {}
     for k, bases in by_length.items():
-        shown = [[seed.shown(k) for seed in system.seeds] for system in systems]
-        found = resample_exposure(shown, bases, n_items, k, config.n_bootstrap, config.seed)
+        shown = ((seed.shown(k) for seed in system.seeds) for system in systems)
+        found = resample_systems(shown, bases, n_items, k, config.n_bootstrap, config.seed)
         result |= {f"{base}@{k}": values for base, values in found.items()}
     return result
 
@@ -207,8 +211,8 @@ def _compare_exposure(
     n_users = systems[0].seeds[0].evaluation.n_users
     entries = []
     for place, system in enumerate(systems):
-        own = Resampled.of(float(value_S[place]), resampled_SR[place])
-        apart = Resampled.of(float(value_S[place] - value_S[0]), resampled_SR[place] - resampled_SR[0])
+        own = Resampled.recentred(float(value_S[place]), resampled_SR[place])
+        apart = Resampled.recentred(float(value_S[place] - value_S[0]), resampled_SR[place] - resampled_SR[0])
         difference = Difference(apart.value, apart.interval(), apart.p_of_zero(), math.nan, n_users, None)
         ci95 = own.interval(0.0, upper)
         entries.append(

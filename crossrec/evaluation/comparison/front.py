@@ -7,26 +7,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from crossrec.evaluation.comparison.compare import Comparison, Entry
+from crossrec.evaluation.pareto import on_front
 from crossrec.evaluation.report.figures import GRID, MUTED, Plot, canvas, colour, marker, short, spread
 from crossrec.evaluation.report.glossary import format_value, info
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-
-
-def pareto_front(points_SP: np.ndarray) -> np.ndarray:
-    """Which points no other point beats: at least as good in everything and better in something.
-
-    Args:
-        points_SP: (S, P) values, higher is better; a point with NaN is never on the front.
-
-    Returns:
-        (S,) bool; equal points are on the front together.
-    """
-    known_S = ~np.isnan(points_SP).any(1)
-    as_good_SS = (points_SP[:, None] >= points_SP[None]).all(2)
-    better_SS = (points_SP[:, None] > points_SP[None]).any(2)
-    return known_S & ~(as_good_SS & better_SS).any(0)
 
 
 def plane(comparison: Comparison, accuracy: str, diversity: str, number: int) -> Plot:
@@ -43,7 +29,7 @@ def plane(comparison: Comparison, accuracy: str, diversity: str, number: int) ->
     turned = info(diversity).higher_is_better is False
     sign = -1.0 if turned else 1.0
     points = np.array([[sign * right.value, up.value] for right, up in zip(rights, ups, strict=True)])
-    front = pareto_front(points)
+    front = on_front(points)
     with canvas(f"plane-{number}", width=5.6, height=4.2) as (axes, drawn):
         axes.set(xlabel=f"{diversity}, more diverse →", ylabel=f"{accuracy}, better →")
         axes.margins(0.12)

@@ -12,12 +12,12 @@ from crossrec.evaluation.comparison.compare import Comparison, Entry, split_name
 from crossrec.evaluation.comparison.front import plane
 from crossrec.evaluation.metrics import ACCURACY
 from crossrec.evaluation.report.figures import Plot
-from crossrec.evaluation.report.glossary import format_value, info
+from crossrec.evaluation.report.glossary import arrow, format_value, info
 from crossrec.evaluation.report.render import render
+from crossrec.evaluation.significance import SIGNIFICANT
 from crossrec.runtime.files import write_text
 
 JSON_FILE, HTML_FILE = "comparison.json", "comparison.html"
-SIGNIFICANT = 0.05
 MINUS = "\u2212"
 
 
@@ -58,7 +58,7 @@ def blocks_of(comparison: Comparison) -> list[Block]:
     return [
         Block(
             metric,
-            {True: "↑", False: "↓", None: ""}[info(metric).higher_is_better],
+            arrow(metric),
             info(metric).meaning,
             [
                 _line(comparison.entry(system, metric), comparison.entry(comparison.systems[0], metric).value)

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
-from crossrec.evaluation.comparison.exposure import UserLists
+from crossrec.evaluation.metrics.exposure import UserLists
 from crossrec.evaluation.results import METRICS_FILE, PER_USER_FILE, Evaluation
 from crossrec.types import InputError
 
@@ -70,8 +70,13 @@ class Measurement:
 
     def shown(self, k: int) -> UserLists:
         """What the first k places of all lists show."""
-        kept = self.lists.filter(pl.col("rank") <= k)
-        return UserLists.of(kept["row"].to_numpy(), kept["item_id"], self.users["n_queries"].to_numpy())
+        from scipy.sparse import csr_matrix
+
+        kept, lists_U = self.lists.filter(pl.col("rank") <= k), self.users["n_queries"].to_numpy()
+        column_T = kept["item_id"].rank("dense").to_numpy().astype(np.int64) - 1
+        shape = (len(lists_U), int(column_T.max(initial=-1)) + 1)
+        entries = (np.ones(len(kept)), (kept["row"].to_numpy(), column_T))
+        return UserLists(csr_matrix(entries, shape=shape), lists_U)
 
 
 @dataclass(frozen=True)

@@ -7,8 +7,13 @@ bootstrap resampling) and gives R values. x_i is how many lists (of at most k pl
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING
 
 import numpy as np
+
+if TYPE_CHECKING:
+    from scipy.sparse import csr_matrix
 
 
 @dataclass(frozen=True)
@@ -28,6 +33,40 @@ class Exposure:
     k: int
     own_R: np.ndarray
     pairs_R: np.ndarray
+
+
+@dataclass(frozen=True)
+class UserLists:
+    """What one set of lists shows to each user; the same U users may be weighted in many ways.
+
+    Args:
+        shown_UI: (U, I) how many of a user's lists show each item that any list shows.
+        lists_U: (U,) lists of each user.
+    """
+
+    shown_UI: csr_matrix
+    lists_U: np.ndarray
+
+    @cached_property
+    def _shown_IU(self) -> csr_matrix:
+        return self.shown_UI.T.tocsr().astype(float)
+
+    @cached_property
+    def _own_U(self) -> np.ndarray:
+        return np.asarray(self.shown_UI.multiply(self.shown_UI).sum(1), dtype=float).ravel()
+
+    def exposure(self, weights_RU: np.ndarray, n_items: int, k: int) -> Exposure:
+        """Exposure under R weightings of the users.
+
+        Args:
+            weights_RU: (R, U) how often each user counts.
+            n_items: N, size of the catalogue.
+            k: places of a list.
+        """
+        counts_RI = np.ascontiguousarray((self._shown_IU @ np.ascontiguousarray(weights_RU.T)).T)
+        squared_RU = weights_RU**2
+        pairs_R = (weights_RU @ self.lists_U) ** 2 - squared_RU @ (self.lists_U**2)
+        return Exposure(counts_RI, n_items, k, squared_RU @ self._own_U, pairs_R)
 
 
 def coverage(exposure: Exposure) -> np.ndarray:

@@ -8,6 +8,7 @@ from typing import Any
 
 from crossrec.evaluation.report.glossary import (
     Estimate,
+    arrow,
     at_cutoff,
     estimate,
     format_interval,
@@ -98,11 +99,7 @@ class Tile:
 
 def columns_of(names: Sequence[str]) -> list[Column]:
     """Heads for metrics, in the order given."""
-    return [Column(name, _arrow(name), info(name).meaning) for name in names]
-
-
-def _arrow(name: str) -> str:
-    return {True: "↑", False: "↓", None: ""}[info(name).higher_is_better]
+    return [Column(name, arrow(name), info(name).meaning) for name in names]
 
 
 def measured(maps: Sequence[Mapping[str, Any]], bases: Sequence[str]) -> list[str]:
@@ -146,7 +143,7 @@ def rows_by_metric(results: Sequence[RecommenderResult]) -> list[Row]:
     maps = [result.metrics for result in results]
     kept = [name for name in names if any(estimate(metrics, name) for metrics in maps)]
     return [
-        Row(f"{name}\u00a0{_arrow(name)}".strip(), cells_of(name, maps), info(name).meaning) for name in kept
+        Row(f"{name}\u00a0{arrow(name)}".strip(), cells_of(name, maps), info(name).meaning) for name in kept
     ]
 
 
@@ -176,7 +173,7 @@ def headline(results: Sequence[RecommenderResult]) -> tuple[str, list[Tile]]:
             tiles.append(
                 Tile(
                     name,
-                    _arrow(name),
+                    arrow(name),
                     format_value(name, value.value),
                     format_interval(name, value),
                     _rival(name, results[1:]),

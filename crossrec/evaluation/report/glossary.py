@@ -27,6 +27,7 @@ class MetricInfo:
     digits: int = 3
 
 
+ARROWS = {True: "↑", False: "↓", None: ""}
 UNKNOWN = MetricInfo("No description.", None, 4)
 
 METRICS: dict[str, MetricInfo] = {
@@ -86,6 +87,11 @@ def at_cutoff(base: str) -> str:
 def info(name: str) -> MetricInfo:
     """What is known of a metric named like ``ndcg@10``."""
     return METRICS.get(name.partition("@")[0], UNKNOWN)
+
+
+def arrow(name: str) -> str:
+    """Which way a metric gets better, as tables show it: up, down, or nothing where neither end is better."""
+    return ARROWS[info(name).higher_is_better]
 
 
 def estimate(metrics: Mapping[str, Any], name: str) -> Estimate | None:

@@ -17,7 +17,8 @@ class AdversarialTerm(DiversityTerm):
 
     A small MLP predicts the label distribution from the query, of unit length; its cross-entropy is the
     value of the term, which the MLP lowers while the model, behind a gradient reversal, raises it. So
-    here a *higher* value is more diverse. Both learn in the same backward pass.
+    here a *higher* value is more diverse. Both learn in the same backward pass, and only in those in which
+    the term weighs something: before that, the value is that of an untrained MLP.
 
     Args:
         labels_NC: label distribution of each training item; zeros for an item without one.

@@ -61,10 +61,10 @@ class ItemInfo:
             )
         return space
 
-    def tables(self) -> dict[str, Tensor]:
-        """Space name -> (N, D) rows of unit length (zeros where nothing is known); without ``model``."""
-        raw = {CATEGORY: self.categories_NG, **self.vectors}
-        return {name: F.normalize(table_ND.float(), dim=1) for name, table_ND in raw.items()}
+    def table(self, space: str) -> Tensor:
+        """(N, D) rows of unit length (zeros where nothing is known) of any space but ``model``."""
+        raw_ND = self.categories_NG if space == CATEGORY else self.vectors[space]
+        return F.normalize(raw_ND.float(), dim=1)
 
 
 @dataclass
@@ -82,8 +82,9 @@ class StepSample:
         n_items: N of all training items.
         items_ND: vectors of the items of which lists are made; None where no term needs lists.
         numbers_N: int64 number of each of those; None for all training items in order.
-        tables: space name -> (N of all training items, D) unit rows.
-        exclude_seen: whether lists leave out the clicks that their query knows, as recommending does.
+        tables: space name -> (N of all training items, D) unit rows, of the spaces that terms use.
+        exclude_seen: whether lists leave out the clicks of the window that their query knows. Recommending
+            leaves out the whole history, of which a window can be a part.
     """
 
     queries_BD: Tensor
@@ -125,11 +126,25 @@ class StepSample:
         if name == MODEL:
             items_ND = self._items()
             return F.normalize(items_ND.detach() if detach else items_ND, dim=1)
-        return self.of_listed(self.tables[name])
+        table_ND = self.tables[name]
+        return table_ND if self.numbers_N is None else table_ND[self.numbers_N]
 
-    def of_listed(self, table_N: Tensor) -> Tensor:
-        """Rows of the items of which lists are made, from a table of all training items."""
-        return table_N if self.numbers_N is None else table_N[self.numbers_N]
+    def at_places(self, name: str, places_BM: Tensor, *, detach: bool = True) -> Tensor:
+        """(B, M, D) vectors of a space at places among the items of which lists are made.
+
+        Nothing of the size of the catalogue is made.
+
+        Args:
+            name: ``model`` or one of the tables.
+            places_BM: as :meth:`top` gives them.
+            detach: whether no gradient goes into the model's vectors.
+        """
+        if name == MODEL:
+            items_ND = self._items()
+            chosen_BMD = F.embedding(places_BM, items_ND.detach() if detach else items_ND)
+            return F.normalize(chosen_BMD, dim=2)
+        numbers_BM = places_BM if self.numbers_N is None else self.numbers_N[places_BM]
+        return F.embedding(numbers_BM, self.tables[name])
 
     def _items(self) -> Tensor:
         if self.items_ND is None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal, Self
 from pydantic import Field, StringConstraints, model_validator
 
 from crossrec.config import Config, Family
-from crossrec.objectives.diversity.term_config import ItemToUserConfig, SimilarityConfig, TermConfig
+from crossrec.objectives.diversity.term_config import ItemToUserTermConfig, SimilarityTermConfig, TermConfig
 
 if TYPE_CHECKING:
     from crossrec.objectives.diversity.base import DiversityTerm, ItemInfo
@@ -79,10 +79,11 @@ class DiversityOptions(Config):
     """What terms look at, and how they weigh.
 
     Args:
-        rows: positions of each process's part of a step that terms look at, at most.
+        rows: positions of each process's part of a step that terms look at, at most; drawn for each part.
         items: training items that lists are made of, drawn anew for each part of a step; None for all. A list
             of k out of a share of the items stands for a list of k divided by that share out of all.
-        exclude_seen: whether lists leave out the clicks that their query knows, as recommending does.
+        exclude_seen: whether lists leave out the clicks of the window that their query knows. Recommending
+            leaves out the whole history, of which a window can be a part.
         weighting: fixed, scheduled or learned.
     """
 
@@ -132,7 +133,8 @@ class DiversityLossConfig(DiversityOptions):
             width: D of the queries.
 
         Raises:
-            InputError: a term asks for a space that there isn't, or for longer lists than there are items.
+            InputError: a term asks for a space that there isn't, or for longer lists than there are items,
+                or ``rows`` times items is more than memory should hold.
         """
         return self.assemble(self.terms, info, width) if self.terms else None
 
@@ -150,11 +152,11 @@ class UserItemDiversityConfig(DiversityOptions):
 
     type: Literal["user_item_diversity"] = "user_item_diversity"
     item_weight: float = Field(default=1.0, ge=0)
-    diversity: TermConfig = SimilarityConfig(weight=0.1)
+    diversity: TermConfig = SimilarityTermConfig(weight=0.1)
 
     def build(self, info: ItemInfo, width: int) -> DiversityTerms:
         """What a task adds to its ranking loss, see :meth:`DiversityLossConfig.build`."""
-        terms = {"item_to_user": ItemToUserConfig(weight=self.item_weight), "diversity": self.diversity}
+        terms = {"item_to_user": ItemToUserTermConfig(weight=self.item_weight), "diversity": self.diversity}
         return self.assemble(terms, info, width)
 
 

@@ -21,7 +21,7 @@ class DPPTerm(DiversityTerm):
         space: ``category``, ``model`` or a space of frozen vectors.
         k: length of the lists.
         temperature: of the soft lists.
-        candidates: M, items furthest in the list, which make the matrix.
+        candidates: M, items furthest in the list, which make the matrix; at least k.
         detach: in the space ``model``, whether only scores learn from the term.
 
     Source:
@@ -45,8 +45,7 @@ class DPPTerm(DiversityTerm):
     def forward(self, sample: StepSample) -> Tensor:
         """() mean over lists, from -1 to 0."""
         soft_BM, places_BM = sample.top(self.k, self.temperature, self.candidates)
-        unit_ND = sample.space(self.space, detach=self.detach)
-        unit_BMD = torch.nn.functional.embedding(places_BM, unit_ND)
+        unit_BMD = sample.at_places(self.space, places_BM, detach=self.detach)
         # det(I + A A') = det(I + A' A): the smaller of the two.
         if unit_BMD.shape[2] <= unit_BMD.shape[1]:
             inner = unit_BMD.transpose(1, 2) @ (unit_BMD * soft_BM[:, :, None])

@@ -18,7 +18,7 @@ class JaccardTerm(DiversityTerm):
     Args:
         k: length of the lists.
         temperature: of the soft lists.
-        candidates: M.
+        candidates: M, at least k.
 
     Source:
         Jaccard 1912, as in Ziegler et al. 2005 for pairs of a list; the expectation is ours.
@@ -36,8 +36,7 @@ class JaccardTerm(DiversityTerm):
     def forward(self, sample: StepSample) -> Tensor:
         """() mean over lists, 0 to 1; 0 for a list without categories."""
         soft_BM, places_BM = sample.top(self.k, self.temperature, self.candidates)
-        member_NG = (sample.space(CATEGORY) > 0).to(soft_BM.dtype)
-        member_BMG = member_NG[places_BM]
+        member_BMG = (sample.at_places(CATEGORY, places_BM) > 0).to(soft_BM.dtype)
         size_BM = member_BMG.sum(2)
         shared_BMM = torch.bmm(member_BMG, member_BMG.transpose(1, 2))
         either_BMM = size_BM[:, :, None] + size_BM[:, None, :] - shared_BMM

@@ -71,7 +71,10 @@ def _solve(logits_BN: Tensor, k: int, temperature: float) -> Tensor:
     centre_B, low_B, high_B = _bracket(logits_BN, k, temperature)
     # Beyond 80 temperatures an item is in or out; fp32 holds up to 88.
     weight_BN = ((logits_BN - centre_B[:, None]) / temperature).clamp_(-80, 80).exp_()
-    weight_BN.masked_fill_(logits_BN == -torch.inf, 0.0)
+    possible_BN = logits_BN != -torch.inf
+    weight_BN.masked_fill_(~possible_BN, 0.0)
+    # A row with fewer than k never sums to k: all of them are in at any threshold of its bracket.
+    enough_B = possible_BN.sum(1) >= k
     tolerance = k * (1e-5 if logits_BN.dtype == torch.float32 else 1e-13)
     at_B = torch.zeros_like(centre_B).clamp(low_B, high_B)
     moved_B = torch.full_like(at_B, torch.inf)
@@ -80,7 +83,7 @@ def _solve(logits_BN: Tensor, k: int, temperature: float) -> Tensor:
         torch.add(weight_BN, at_B.exp()[:, None], out=selected_BN)
         torch.div(weight_BN, selected_BN, out=selected_BN)
         sum_B = selected_BN.sum(1)
-        open_B = (sum_B - k).abs() > tolerance
+        open_B = ((sum_B - k).abs() > tolerance) & enough_B
         if not bool(open_B.any()):
             break
         slope_B = sum_B - torch.linalg.vector_norm(selected_BN, dim=1).square()

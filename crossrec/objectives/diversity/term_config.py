@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, field_validator, model_validator
 
 from crossrec.config import Config, Family
 
@@ -16,7 +16,7 @@ class TermOptions(Config):
     """What every term has.
 
     Args:
-        weight: beside the ranking loss's 1; 0 only measures the term.
+        weight: beside the ranking loss's 1; 0 only measures the term (``adversarial`` can't be measured so).
     """
 
     weight: float = Field(default=1.0, ge=0)
@@ -27,15 +27,33 @@ class ListTermOptions(TermOptions):
 
     Args:
         k: length of the lists.
-        temperature: of the soft lists, in units of the logits: low for lists that are almost hard, high for
-            a gradient that reaches more items.
+        temperature: of the soft lists, in units of the logits that the ranking loss sees: low for lists that
+            are almost hard, high for a gradient that reaches more items.
     """
 
     k: int = Field(default=10, ge=2)
     temperature: float = Field(default=0.5, gt=0)
 
 
-class SimilarityConfig(ListTermOptions):
+class CandidateTermOptions(ListTermOptions):
+    """What every term over the items furthest in a list has.
+
+    Args:
+        candidates: how many of them; at least k.
+    """
+
+    candidates: int = Field(default=100, ge=2)
+
+    @model_validator(mode="after")
+    def _hold_a_list(self) -> Self:
+        if self.candidates < self.k:
+            raise ValueError(
+                f"candidates={self.candidates} can't hold a list of k={self.k}; raise candidates or lower k"
+            )
+        return self
+
+
+class SimilarityTermConfig(ListTermOptions):
     """Expected intra-list similarity.
 
     Args:
@@ -54,15 +72,10 @@ class SimilarityConfig(ListTermOptions):
         return SimilarityTerm(space=self.space, k=self.k, temperature=self.temperature, detach=self.detach)
 
 
-class JaccardConfig(ListTermOptions):
-    """Expected overlap of categories.
-
-    Args:
-        candidates: items furthest in the list, whose pairs count.
-    """
+class JaccardTermConfig(CandidateTermOptions):
+    """Expected overlap of categories, over the pairs of the candidates."""
 
     type: Literal["jaccard"] = "jaccard"
-    candidates: int = Field(default=100, ge=2)
 
     def build(self, info: ItemInfo, width: int) -> DiversityTerm:
         """The term, from what is known of the training items; ``width`` is D of the queries."""
@@ -71,18 +84,16 @@ class JaccardConfig(ListTermOptions):
         return JaccardTerm(k=self.k, temperature=self.temperature, candidates=self.candidates)
 
 
-class DPPConfig(ListTermOptions):
-    """Log-determinant of the list.
+class DPPTermConfig(CandidateTermOptions):
+    """Log-determinant of the list, over the candidates.
 
     Args:
         space: ``category``, ``text``, ``image``, or ``model`` for the model's own item vectors.
-        candidates: items furthest in the list, which make the matrix.
         detach: in the space ``model``, whether only scores learn from the term.
     """
 
     type: Literal["dpp"] = "dpp"
     space: str = "category"
-    candidates: int = Field(default=100, ge=2)
     detach: bool = True
 
     def build(self, info: ItemInfo, width: int) -> DiversityTerm:
@@ -98,7 +109,7 @@ class DPPConfig(ListTermOptions):
         )
 
 
-class EntropyConfig(ListTermOptions):
+class EntropyTermConfig(ListTermOptions):
     """Minus the entropy of the expected exposure."""
 
     type: Literal["entropy"] = "entropy"
@@ -110,7 +121,7 @@ class EntropyConfig(ListTermOptions):
         return EntropyTerm(k=self.k, temperature=self.temperature)
 
 
-class GiniConfig(ListTermOptions):
+class GiniTermConfig(ListTermOptions):
     """Gini coefficient of the expected exposure."""
 
     type: Literal["gini"] = "gini"
@@ -122,8 +133,11 @@ class GiniConfig(ListTermOptions):
         return GiniTerm(k=self.k, temperature=self.temperature)
 
 
-class AdversarialConfig(TermOptions):
+class AdversarialTermConfig(TermOptions):
     """A discriminator that should not find category or popularity in the user vector.
+
+    It learns only where the term weighs something, so that the weight can't be 0, and before the ``start``
+    of a schedule the log shows the cross-entropy of an untrained one.
 
     Args:
         predicts: what it looks for.
@@ -140,6 +154,16 @@ class AdversarialConfig(TermOptions):
     hidden: int = Field(default=64, ge=1)
     reversal: float = Field(default=1.0, gt=0)
 
+    @field_validator("weight")
+    @classmethod
+    def _learns(cls, weight: float) -> float:
+        if weight == 0:
+            raise ValueError(
+                "a discriminator without weight never learns, so that it measures nothing; "
+                "give the term a weight or leave it out"
+            )
+        return weight
+
     def build(self, info: ItemInfo, width: int) -> DiversityTerm:
         """The term, from what is known of the training items; ``width`` is D of the queries."""
         from crossrec.objectives.diversity.adversarial import (
@@ -154,7 +178,7 @@ class AdversarialConfig(TermOptions):
         return AdversarialTerm(labels_NC, width=width, hidden=self.hidden, of=self.of, reversal=self.reversal)
 
 
-class ItemToUserConfig(TermOptions):
+class ItemToUserTermConfig(TermOptions):
     """Softmax over the sampled queries for each target."""
 
     type: Literal["item_to_user"] = "item_to_user"
@@ -167,13 +191,13 @@ class ItemToUserConfig(TermOptions):
 
 
 TermConfig = Annotated[
-    SimilarityConfig
-    | JaccardConfig
-    | DPPConfig
-    | EntropyConfig
-    | GiniConfig
-    | AdversarialConfig
-    | ItemToUserConfig,
+    SimilarityTermConfig
+    | JaccardTermConfig
+    | DPPTermConfig
+    | EntropyTermConfig
+    | GiniTermConfig
+    | AdversarialTermConfig
+    | ItemToUserTermConfig,
     Family(),
 ]
 """For fields of other configurations."""

@@ -70,6 +70,9 @@ def test_preset_is_user_item_and_lambda_times_diversity() -> None:
         ({"x": {"type": "ginni"}}, "did you mean 'gini'"),
         ({"x": {"type": "gini", "weigth": 1}}, "did you mean 'weight'"),
         ({"X.y": {"type": "gini"}}, "terms"),
+        ({"x": {"type": "adversarial", "weight": 0}}, "never learns"),
+        ({"x": {"type": "jaccard", "candidates": 5}}, "candidates=5 can't hold a list of k=10"),
+        ({"x": {"type": "dpp", "k": 101}}, "candidates=100 can't hold a list of k=101"),
     ],
 )
 def test_a_slip_is_named(terms: dict[str, Any], told: str) -> None:
@@ -85,6 +88,8 @@ def test_a_slip_is_named(terms: dict[str, Any], told: str) -> None:
         ({"type": "adversarial"}, {}, 0, "'category'"),
         ({"type": "gini", "k": 20}, {}, 3, "k=20"),
         ({"type": "gini", "k": 10}, {"items": 10}, 3, "raise diversity.items"),
+        ({"type": "gini"}, {"rows": 2**22}, 3, f"rows={2**22}.*over 20 items.*diversity.items to at most 16"),
+        ({"type": "gini"}, {"rows": 2**22, "items": 17}, 3, "over 17 items.*lower diversity.rows"),
     ],
 )
 def test_what_the_data_can_not_give_is_named(
@@ -93,6 +98,20 @@ def test_what_the_data_can_not_give_is_named(
     config = held({"type": "terms", "terms": {"x": term}, **options})
     with pytest.raises(InputError, match=told):
         config.build(info(groups), 8)
+
+
+def test_many_rows_are_no_matter_without_lists_or_over_few_items() -> None:
+    for term, items in (("item_to_user", None), ("gini", 16)):
+        content = {"type": "terms", "terms": {"x": {"type": term}}, "rows": 2**22, "items": items}
+        assert held(content).build(info(), 8).rows == 2**22
+
+
+def test_only_the_spaces_that_terms_compare_in_are_kept() -> None:
+    terms = {"a": {"type": "similarity", "space": "text"}, "b": {"type": "dpp", "space": "model"}}
+    built = held({"type": "terms", "terms": terms}).build(info(), 8)
+    assert list(built.tables()) == ["text"]
+    assert [name for name, _ in built.named_buffers()] == ["table_text"]
+    assert built.tables()["text"].norm(dim=1) == pytest.approx(1, abs=1e-6)
 
 
 def test_configurations_are_read_without_torch() -> None:
@@ -153,3 +172,16 @@ def test_draws_are_distinct_and_within_bounds() -> None:
     ):
         assert len(set(drawn.tolist())) == size
         assert 0 <= min(drawn.tolist()) <= max(drawn.tolist()) < bound
+
+
+def test_draws_follow_the_seed_and_leave_the_generator_alone() -> None:
+    content = {"type": "terms", "rows": 5, "items": 15, "terms": {"gini": {"type": "gini"}}}
+    terms, again = (held(content).build(info(), 8) for _ in range(2))
+    torch.manual_seed(1)
+    state = torch.get_rng_state()
+    first, second = (terms.draw_positions(500, torch.device("cpu")).tolist() for _ in range(2))
+    assert torch.equal(torch.get_rng_state(), state)
+    assert first != second
+    assert again.draw_positions(500, torch.device("cpu")).tolist() == first
+    torch.manual_seed(2)
+    assert terms.draw_positions(500, torch.device("cpu")).tolist() not in (first, second)

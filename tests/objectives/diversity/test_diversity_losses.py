@@ -13,26 +13,26 @@ from torch import Tensor
 from crossrec.objectives.diversity.adversarial import AdversarialTerm, category_labels, popularity_labels
 from crossrec.objectives.diversity.base import DiversityTerm, ItemInfo, StepSample
 from crossrec.objectives.diversity.term_config import (
-    DPPConfig,
-    EntropyConfig,
-    GiniConfig,
-    ItemToUserConfig,
-    JaccardConfig,
-    SimilarityConfig,
+    DPPTermConfig,
+    EntropyTermConfig,
+    GiniTermConfig,
+    ItemToUserTermConfig,
+    JaccardTermConfig,
+    SimilarityTermConfig,
 )
 
 N, B, D, K = 14, 6, 5, 4
 LIST_TERMS = {
-    "similarity": SimilarityConfig(space="category", k=K),
-    "similarity text": SimilarityConfig(space="text", k=K),
-    "similarity model": SimilarityConfig(space="model", k=K, detach=False),
-    "jaccard": JaccardConfig(k=K, candidates=N),
-    "dpp": DPPConfig(space="category", k=K, candidates=N),
-    "dpp text": DPPConfig(space="text", k=K, candidates=N),
-    "dpp few": DPPConfig(space="text", k=K, candidates=4),
-    "dpp model": DPPConfig(space="model", k=K, detach=False),
-    "entropy": EntropyConfig(k=K),
-    "gini": GiniConfig(k=K),
+    "similarity": SimilarityTermConfig(space="category", k=K),
+    "similarity text": SimilarityTermConfig(space="text", k=K),
+    "similarity model": SimilarityTermConfig(space="model", k=K, detach=False),
+    "jaccard": JaccardTermConfig(k=K, candidates=N),
+    "dpp": DPPTermConfig(space="category", k=K, candidates=N),
+    "dpp text": DPPTermConfig(space="text", k=K, candidates=N),
+    "dpp few": DPPTermConfig(space="text", k=K, candidates=4),
+    "dpp model": DPPTermConfig(space="model", k=K, detach=False),
+    "entropy": EntropyTermConfig(k=K),
+    "gini": GiniTermConfig(k=K),
 }
 
 
@@ -45,6 +45,10 @@ def info() -> ItemInfo:
     return ItemInfo(torch.arange(N) + 1, categories, {"text": text})
 
 
+def tables(known: ItemInfo) -> dict[str, Tensor]:
+    return {space: known.table(space) for space in ("category", "text")}
+
+
 def sample(known: ItemInfo, seed: int = 1, **changes: object) -> StepSample:
     generator = torch.Generator().manual_seed(seed)
     fields: dict = {
@@ -55,7 +59,7 @@ def sample(known: ItemInfo, seed: int = 1, **changes: object) -> StepSample:
         "seen_BL": torch.tensor([[0, 1, -1], [2, -1, -1], [3, 4, 5], [-1, -1, -1], [9, 9, 9], [1, 2, 13]]),
         "n_items": N,
         "items_ND": torch.randn(N, D, generator=generator),
-        "tables": known.tables(),
+        "tables": tables(known),
         **changes,
     }
     return StepSample(**fields)
@@ -89,7 +93,7 @@ def test_similarity_is_the_mean_over_pairs(space: str) -> None:
     step = sample(known)
     assert step.items_ND is not None
     rows = {"category": known.categories_NG, "text": known.vectors["text"], "model": step.items_ND}[space]
-    value = SimilarityConfig(space=space, k=K).build(known, D)(step)
+    value = SimilarityTermConfig(space=space, k=K).build(known, D)(step)
     there = [any(row) for row in rows.tolist()]
     assert float(value) == pytest.approx(pairs_oracle(step.soft(K, 0.5), cosines(rows), there), abs=1e-5)
 
@@ -97,17 +101,17 @@ def test_similarity_is_the_mean_over_pairs(space: str) -> None:
 def test_jaccard_is_the_mean_over_pairs() -> None:
     known = info()
     step = sample(known)
-    value = JaccardConfig(k=K, candidates=50).build(known, D)(step)
+    value = JaccardTermConfig(k=K, candidates=50).build(known, D)(step)
     there = [any(row) for row in known.categories_NG.tolist()]
     expected = pairs_oracle(step.soft(K, 0.5), overlaps(known.categories_NG), there)
     assert float(value) == pytest.approx(expected, abs=1e-5)
 
 
-@pytest.mark.parametrize("candidates", [3, 8])
+@pytest.mark.parametrize("candidates", [K, 8])
 def test_dpp_is_the_log_of_the_sum_over_subsets(candidates: int) -> None:
     known = info()
     step = sample(known)
-    term = DPPConfig(space="text", k=K, candidates=candidates).build(known, D)
+    term = DPPTermConfig(space="text", k=K, candidates=candidates).build(known, D)
     values = []
     for soft in step.soft(K, 0.5).double().numpy():
         chosen = np.argsort(-soft)[:candidates]
@@ -132,14 +136,14 @@ def test_entropy_and_gini_are_those_of_mean_exposure() -> None:
     shares = [e / sum(exposure) for e in exposure]
     entropy = -sum(s * math.log(s) for s in shares if s > 0) / math.log(N)
     gini = sum(abs(a - b) for a in shares for b in shares) / (2 * N)
-    assert float(EntropyConfig(k=K).build(known, D)(step)) == pytest.approx(-entropy, abs=1e-5)
-    assert float(GiniConfig(k=K).build(known, D)(step)) == pytest.approx(gini, abs=1e-5)
+    assert float(EntropyTermConfig(k=K).build(known, D)(step)) == pytest.approx(-entropy, abs=1e-5)
+    assert float(GiniTermConfig(k=K).build(known, D)(step)) == pytest.approx(gini, abs=1e-5)
 
 
 def test_item_to_user_is_a_softmax_over_queries() -> None:
     known = info()
     step = sample(known)
-    value = ItemToUserConfig().build(known, D)(step)
+    value = ItemToUserTermConfig().build(known, D)(step)
     losses = []
     for i in range(B):
         own = float(step.queries_BD[i] @ step.positives_BD[i])
@@ -210,7 +214,7 @@ def test_a_step_down_the_gradient_makes_hard_lists_more_diverse_in_the_terms_own
 @pytest.mark.parametrize("name", [name for name in LIST_TERMS if "model" not in name])
 def test_gradients_of_terms_are_those_of_finite_differences(name: str) -> None:
     known = info()
-    double = {space: table.double() for space, table in known.tables().items()}
+    double = {space: table.double() for space, table in tables(known).items()}
     term = LIST_TERMS[name].build(known, D)
     step = sample(known)
     assert step.items_ND is not None
@@ -245,7 +249,7 @@ def test_detached_model_space_moves_scores_only() -> None:
         step = sample(known, queries_BD=torch.zeros(B, D))
         assert step.items_ND is not None
         step.items_ND.requires_grad_()
-        SimilarityConfig(space="model", k=K, detach=detach).build(known, D)(step).backward()
+        SimilarityTermConfig(space="model", k=K, detach=detach).build(known, D)(step).backward()
         gradients.append(float(step.items_ND.grad.abs().max()))  # type: ignore[union-attr]
     # Scores of queries of zeros do not depend on item vectors.
     assert gradients[0] == 0 < gradients[1]
@@ -265,7 +269,20 @@ def test_seen_items_and_items_that_are_not_drawn_stay_out_of_lists() -> None:
     assert part.soft(K, 0.5).shape == (B, 8)
     assert part.soft(K, 0.5)[0, 0] == 0  # item 1, which query 0 has seen
     assert part.soft(K, 0.5)[2, [2, 3]].eq(0).all()
-    assert torch.equal(part.space("text"), known.tables()["text"][drawn])
+    assert torch.equal(part.space("text"), known.table("text")[drawn])
+
+
+@pytest.mark.parametrize("space", ["category", "text", "model"])
+@pytest.mark.parametrize("drawn", [None, [1, 2, 4, 5, 7, 8, 11, 13]])
+def test_vectors_at_places_are_those_of_the_whole_space(space: str, drawn: list[int] | None) -> None:
+    known = info()
+    step = sample(known)
+    if drawn is not None:
+        assert step.items_ND is not None
+        step = sample(known, items_ND=step.items_ND[drawn], numbers_N=torch.tensor(drawn))
+    _, places_BM = step.top(K, 0.5, 6)
+    assert places_BM.shape == (B, 6)
+    torch.testing.assert_close(step.at_places(space, places_BM), step.space(space)[places_BM])
 
 
 def test_popularity_buckets_hold_about_the_same_number_of_clicks() -> None:

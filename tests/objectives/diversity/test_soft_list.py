@@ -73,6 +73,22 @@ def test_impossible_items_are_left_out_and_their_gradient_is_zero() -> None:
     assert logits.grad[0, 3:].abs().max() > 0
 
 
+@pytest.mark.parametrize("possible", [0, 1, 3, 4])
+def test_a_row_with_few_possible_items_costs_no_more_steps(
+    monkeypatch: pytest.MonkeyPatch, possible: int
+) -> None:
+    logits = torch.randn(6, 40, generator=torch.Generator().manual_seed(3))
+    expected = soft_top_k(logits, 4, 0.5)
+    logits = torch.cat([logits, torch.full((1, 40), -torch.inf)])
+    logits[6, :possible] = torch.arange(float(possible))
+    steps, norm = [], torch.linalg.vector_norm
+    monkeypatch.setattr(torch.linalg, "vector_norm", lambda *a, **k: steps.append(1) or norm(*a, **k))
+    found = soft_top_k(logits, 4, 0.5)
+    assert 0 < len(steps) < 15
+    torch.testing.assert_close(found[:6], expected)
+    torch.testing.assert_close(found[6], (torch.arange(40) < possible).float(), atol=1e-4, rtol=0)
+
+
 def test_a_wide_gap_between_in_and_out_is_found() -> None:
     logits = torch.cat([torch.full((1, 5), 1e4), torch.full((1, 50), -1e4)], dim=1)
     torch.testing.assert_close(soft_top_k(logits, 5, 0.5)[0, :5], torch.ones(5))

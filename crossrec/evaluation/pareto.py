@@ -8,11 +8,23 @@ ROUNDING = 1e-12
 """A loss that exceeds the budget by no more than this keeps it."""
 
 
-def pareto_front(points_P2: np.ndarray) -> np.ndarray:
-    """Which points no other point beats.
+def on_front(points_PM: np.ndarray) -> np.ndarray:
+    """Which points no other point beats: at least as great in everything and greater in something.
 
-    A point is beaten by one that is at least as great in both coordinates and greater in one. Of points
-    equal in both, the first stands for all. A point with a NaN is never on the front.
+    Args:
+        points_PM: (P, M) values, higher is better; a point with NaN is never on the front.
+
+    Returns:
+        (P,) bool; equal points are on the front together.
+    """
+    known_P = ~np.isnan(points_PM).any(1)
+    as_good_PP = (points_PM[:, None] >= points_PM[None]).all(2)
+    better_PP = (points_PM[:, None] > points_PM[None]).any(2)
+    return np.asarray(known_P & ~(as_good_PP & better_PP).any(0))
+
+
+def pareto_front(points_P2: np.ndarray) -> np.ndarray:
+    """The points of :func:`on_front` in order, of points equal in both coordinates the first alone.
 
     Args:
         points_P2: (P, 2) accuracy and diversity.
@@ -21,12 +33,9 @@ def pareto_front(points_P2: np.ndarray) -> np.ndarray:
         (F,) indices, accuracy falling and diversity rising along them.
     """
     points_P2 = np.asarray(points_P2, dtype=float).reshape(-1, 2)
-    known_F = np.flatnonzero(~np.isnan(points_P2).any(1))
-    # Stable: of equal points the first comes first and is the one that rises above what went before.
-    order_F = known_F[np.lexsort((known_F, -points_P2[known_F, 1], -points_P2[known_F, 0]))]
-    diversity_F = points_P2[order_F, 1]
-    before_F = np.concatenate([[-np.inf], np.maximum.accumulate(diversity_F)[:-1]])[: len(order_F)]
-    return np.asarray(order_F[diversity_F > before_F])
+    kept_F = np.flatnonzero(on_front(points_P2))
+    _, first = np.unique(points_P2[kept_F], axis=0, return_index=True)
+    return np.asarray(kept_F[first[::-1]])
 
 
 def hypervolume(points_RP2: np.ndarray, reference_2: tuple[float, float]) -> np.ndarray:

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from crossrec.ablation.tradeoff.pareto import hypervolume, pareto_front, pick
+from crossrec.evaluation.pareto import hypervolume, pareto_front, pick
 
 # Few values, so that ties and duplicates are common.
 points = st.lists(st.tuples(st.integers(-3, 6), st.integers(-3, 6)), max_size=9).map(
