@@ -12,7 +12,7 @@ from crossrec.ablation.tradeoff.outcome import choose, difference, hypervolumes,
 from crossrec.ablation.tradeoff.plots import front_plots
 from crossrec.ablation.tradeoff.sweep import Table, relative_gain
 from crossrec.ablation.tradeoff.variants import all_variants, members
-from crossrec.config import ConfigError, validate
+from crossrec.config import ConfigError, parse_overrides, validate
 from crossrec.types import InputError
 
 MMR = {"type": "mmr", "space": "category", "diversity": 0.5}
@@ -197,3 +197,13 @@ def test_interval_over_seeds_is_students() -> None:
         pytest.approx(2 + 4.3027 / 3**0.5, abs=1e-4),
     )
     assert np.isnan(seed_interval(np.array([1.0]))).all()
+
+
+def test_a_point_says_how_to_apply_it() -> None:
+    sweep = {"stages": [{"type": "mmr", "space": "category"}], "candidates": 30}
+    config = TradeoffConfig.model_validate({"out": "out", "runs": ["a"], "rerankers": {"mmr": sweep}})
+    plain, *_, last = all_variants(config)
+    assert plain.overrides == []
+    applied = parse_overrides(last.overrides)["rerank"]
+    assert applied["candidates"] == 30
+    assert [(s["type"], s["diversity"]) for s in applied["stages"]] == [("mmr", last.strengths[0])]

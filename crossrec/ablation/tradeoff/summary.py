@@ -51,6 +51,7 @@ def _point(valid: Table, test: Table, row: int) -> dict[str, Any]:
         "reranker": variant.reranker,
         "space": variant.space,
         "diversity": list(variant.strengths),
+        "overrides": variant.overrides,
         "valid": {m: _values(valid, m, row) for m in valid.values},
         "test": {m: {**_values(test, m, row), **_intervals(test, m, row)} for m in test.values},
     }

@@ -14,7 +14,16 @@ def show_picks(found: dict[str, Any]) -> None:
     out = console()
     for goal in found["goals"]:
         out.print(_goal(found, goal))
+        if goal["best_method"] is not None:
+            out.print(_how_to_apply(found, goal["picks"][goal["best_method"]]), highlight=False, markup=False)
     out.print(_hypervolumes(found))
+
+
+def _how_to_apply(found: dict[str, Any], point: dict[str, Any]) -> str:
+    """The command that measures a run with the picked rerankers."""
+    runs = " or ".join(found["runs"][point["model"]])
+    overrides = " ".join(f"'{override}'" for override in point["overrides"])
+    return f"To apply {point['label']}: evaluate.py RUN {overrides}".rstrip() + f"\n  where RUN is {runs}"
 
 
 def _goal(found: dict[str, Any], goal: dict[str, Any]) -> Table:

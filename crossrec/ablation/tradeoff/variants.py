@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -42,6 +43,14 @@ class Variant:
             return f"{self.model}, unreranked"
         space = f" ({self.space})" if self.space else ""
         return f"{self.model}, {self.reranker}{space} {self.strength}"
+
+    @property
+    def overrides(self) -> list[str]:
+        """What ``evaluate.py`` takes after a run of the model to rerank its lists in this way."""
+        if self.reranker == UNRERANKED:
+            return []
+        stages = [stage.model_dump(mode="json") for stage in self.stages]
+        return [f"rerank.candidates={self.candidates}", f"rerank.stages={json.dumps(stages)}"]
 
     @property
     def strength(self) -> str:
