@@ -20,17 +20,18 @@ REPORTED_PACKAGES = ("torch", "transformers", "timm", "accelerate", "peft", "dat
 
 
 def check_run(config: ExperimentConfig) -> None:
-    """Refuses to go on in the folder of another run.
+    """Refuses to go on in the folder of another run; keys that did not exist then have their defaults.
 
     Raises:
-        ConfigError: the folder holds a run with another configuration.
+        ConfigError: the folder holds a run with another configuration, or one that can't be read any more.
     """
     path = config.run_folder / CONFIG_FILE
     if not path.exists():
         return
-    there = yaml.safe_load(path.read_text(encoding="utf-8"))
-    there.pop(PROVENANCE, None)
-    different = _differences(there, config.model_dump(mode="json"))
+    content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    content.pop(PROVENANCE, None)
+    there = validate(ExperimentConfig, content, str(path))
+    different = _differences(there.model_dump(mode="json"), config.model_dump(mode="json"))
     if different:
         raise ConfigError(
             f"{config.run_folder} holds a run with another configuration ({', '.join(different[:5])}); "
