@@ -53,7 +53,7 @@ def test_an_order_is_learned(unbroken: Path) -> None:
     assert outcome["ndcg@10"] == pytest.approx(max(values), abs=1e-9)
 
 
-@pytest.mark.parametrize("die_at", [3, 24])
+@pytest.mark.parametrize("die_at", [3, pytest.param(24, marks=pytest.mark.slow)])
 def test_a_killed_run_resumes_to_the_same_losses(unbroken: Path, tmp_path: Path, die_at: int) -> None:
     killed = run(tmp_path, str(die_at))
     assert killed.returncode == -signal.SIGKILL
@@ -70,7 +70,7 @@ def test_a_finished_run_is_not_trained_again(unbroken: Path) -> None:
     assert (unbroken / "log.jsonl").read_text() == before
 
 
-@pytest.mark.parametrize("objective", ["full", "sampled"])
+@pytest.mark.parametrize("objective", [pytest.param("full", marks=pytest.mark.slow), "sampled"])
 def test_two_processes_give_one_process_metrics(unbroken: Path, tmp_path: Path, objective: str) -> None:
     reference = unbroken
     if objective != "full":

@@ -71,6 +71,11 @@ class Effect:
             return min(self.seeds) > 0
         return self.ci95[1] < 0 and max(self.seeds) < 0
 
+    @property
+    def better(self) -> bool:
+        """Whether the large model has the better or more diverse value."""
+        return (self.difference > 0) == (info(self.metric).higher_is_better is not False)
+
     def row(self) -> dict[str, object]:
         """As one row of a table."""
         low, high = self.ci95
@@ -85,8 +90,7 @@ def verdict(effects: Sequence[Effect], k: int) -> str:
         return "No measure of diversity was compared."
     moved: dict[str, list[str]] = {"less diverse": [], "more diverse": [], "not settled": []}
     for effect in found:
-        raised = (effect.difference > 0) == (info(effect.metric).higher_is_better is not False)
-        kind = ("more diverse" if raised else "less diverse") if effect.settled else "not settled"
+        kind = ("more diverse" if effect.better else "less diverse") if effect.settled else "not settled"
         moved[kind].append(effect.metric)
     parts = [f"{kind} in {', '.join(names)}" for kind, names in moved.items() if names]
     n_seeds = len(found[0].seeds)

@@ -92,7 +92,7 @@ def _group(effects: Sequence[Effect]) -> dict[str, Any]:
             "difference": f"{e.difference:+.4f}",
             "interval": _interval(e),
             "spread": "" if e.spread != e.spread else f"{e.spread:.4f}",
-            "settled": e.settled,
+            "better": e.better if e.settled else None,
         }
         for e in effects
     ]
