@@ -58,7 +58,9 @@ def rank_in_pair(rank: int, folder: str) -> None:
 
 def values(lists: TopK) -> dict[str, float]:
     division = split()
-    facts = ItemFacts(division.train_counts, csr_matrix((N_ITEMS, 0)), {}, {})
+    vectors = {"": np.random.default_rng(1).normal(size=(N_ITEMS, 4))}
+    categories = csr_matrix(np.eye(6)[np.arange(N_ITEMS) % 6])
+    facts = ItemFacts(division.train_counts, categories, vectors, {"": np.ones(N_ITEMS, dtype=bool)})
     histories, config = division.histories(division.test), EvaluationConfig(ks=(K,), n_bootstrap=0)
     found = evaluate_lists(lists, division.test, histories, facts, config)
     return {name: entry["value"] for name, entry in found.metrics.items()}
@@ -73,4 +75,6 @@ def test_two_processes_equal_one(tmp_path: Path) -> None:
         np.testing.assert_array_equal(saved["scores"], alone.scores)
         together = values(TopK(saved["ids"], saved["scores"]))
         assert together == pytest.approx(values(alone), abs=0)
+        assert {"entropy@5", "gini@5", "ild@5", "ild_category@5", "coverage@5"} <= together.keys()
         assert together["coverage@5"] > 0
+        assert together["ild@5"] > 0
