@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import os
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from crossrec.types import InputError
+
+if TYPE_CHECKING:
+    from torch import nn
 
 
 def rank() -> int:
@@ -67,9 +70,15 @@ def gather_objects(value: Any) -> list[Any]:
     return gathered
 
 
-def total(value: float) -> float:
-    """The sum of every process's value, on every process."""
-    return float(sum(gather_objects(value)))
+def share_buffers(module: nn.Module) -> None:
+    """Gives every process the main one's buffers, in place: tables computed on unlike machines may differ."""
+    if not _active():
+        return
+    import torch
+
+    for buffer in module.buffers():
+        # gloo has no bool.
+        _group().broadcast(buffer.view(torch.uint8) if buffer.dtype == torch.bool else buffer, 0)
 
 
 def shard(n: int) -> slice:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from crossrec.runtime import distributed
 from crossrec.training.config import TrainerConfig
 
 if TYPE_CHECKING:
@@ -29,7 +30,7 @@ def build_accelerator(config: TrainerConfig, run_folder: Path) -> Accelerator:
             "trainer.precision=bf16, but this processor has no bf16 arithmetic: far slower than precision=no"
         )
     # A process whose share of a step holds no picture (or no text) leaves that encoder unused.
-    # Buffers stay as they were built: batch norms of trained encoders keep their statistics.
+    # Buffers are shared once, after wrapping: none changes in training, not even those of batch norms.
     wrapping = DistributedDataParallelKwargs(find_unused_parameters=True, broadcast_buffers=False)
     return Accelerator(
         mixed_precision=config.precision,
@@ -48,4 +49,5 @@ def parallelise(
 ) -> tuple[nn.Module, torch.optim.Optimizer]:
     """Moves the task to its device and wraps it (DDP, FSDP, …) as the launcher asked."""
     prepared = accelerator.prepare(task, optimiser)
+    distributed.share_buffers(prepared[0])
     return prepared[0], prepared[1]

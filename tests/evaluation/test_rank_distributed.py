@@ -1,4 +1,4 @@
-"""Two processes give one process's lists, on both of them, and so its metrics."""
+"""Two processes give one process's lists, on both of them, and so its metrics; they share buffers."""
 
 from pathlib import Path
 from typing import Self
@@ -15,6 +15,7 @@ from crossrec.evaluation.config import EvaluationConfig
 from crossrec.evaluation.evaluate import evaluate_lists
 from crossrec.evaluation.facts import ItemFacts
 from crossrec.evaluation.ranking import rank_queries
+from crossrec.runtime import distributed
 from crossrec.runtime.ranking import recommend_by_score
 from crossrec.types import Sequences, TopK
 
@@ -53,6 +54,11 @@ def rank_in_pair(rank: int, folder: str) -> None:
     )
     lists = rank_queries(ByHistory(), split(), split().test, K, batch=4)
     np.savez(Path(folder) / f"{rank}.npz", ids=lists.ids, scores=lists.scores)
+    tables = torch.nn.Module()
+    tables.register_buffer("present", torch.tensor([rank == 0, rank == 1]))
+    tables.register_buffer("basis", torch.full((2, 2), float(rank)), persistent=False)
+    distributed.share_buffers(tables)
+    assert [buffer.tolist() for buffer in tables.buffers()] == [[True, False], [[0.0, 0.0], [0.0, 0.0]]]
     torch.distributed.destroy_process_group()
 
 

@@ -193,4 +193,3 @@ def test_a_failed_write_leaves_what_was_there(tmp_path: Path) -> None:
 def test_one_process_has_everything() -> None:
     assert distributed.shard(7) == slice(0, 7)
     assert distributed.gather_objects("x") == ["x"]
-    assert distributed.total(2.5) == 2.5
