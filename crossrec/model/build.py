@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from crossrec.data.catalog import Catalog
     from crossrec.model.config import ModelConfig
 
+SMALL_STD = 0.02
+
 AnyEncoder = TypeVar("AnyEncoder", TextEncoderConfig, ImageEncoderConfig)
 
 
@@ -139,7 +141,7 @@ def build_network(
         modalities["image"] = content.image(config.image, config.whiten)
     torch.manual_seed(seed)
     if config.item_id:
-        modalities["id"] = ItemId(train_counts > 0, config.width)
+        modalities["id"] = ItemId(train_counts > 0, config.width, _id_std(config))
     # Ids alone need no layers; projected features of one modality still gain from the fusion's.
     ids_alone = list(modalities) == ["id"]
     fusion = (
@@ -159,4 +161,11 @@ def build_network(
         len(train_counts),
         similarity=config.similarity,
         temperature=config.temperature,
+        unit_items=not ids_alone,
     )
+
+
+def _id_std(config: ModelConfig) -> float | None:
+    """Of id embeddings at the start: dot products of long random vectors would be noise that a loss with few
+    negatives takes very long to unlearn; a cosine doesn't see the length."""
+    return SMALL_STD if config.similarity == "dot" else None

@@ -39,12 +39,18 @@ class Modality(nn.Module):
 
 
 class ItemId(Modality):
-    """A trained embedding an item; items without a training click have none."""
+    """A trained embedding an item; items without a training click have none.
 
-    def __init__(self, present: np.ndarray, width: int) -> None:
+    Args:
+        present: (N,) bool.
+        width: D.
+        std: standard deviation of the entries at the start; None for vectors of about unit length.
+    """
+
+    def __init__(self, present: np.ndarray, width: int, std: float | None = None) -> None:
         super().__init__(present, width)
         self.embedding = nn.Embedding(len(present), width)
-        nn.init.normal_(self.embedding.weight, std=width**-0.5)
+        nn.init.normal_(self.embedding.weight, std=width**-0.5 if std is None else std)
 
     def forward(self, items_K: Tensor) -> Tensor:
         """(K, width)."""

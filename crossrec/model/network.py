@@ -25,6 +25,8 @@ class SequentialNetwork(nn.Module):
         n_items: N.
         similarity: ``cosine`` divides by the temperature, ``dot`` by the square root of D.
         temperature: of the cosine.
+        unit_items: whether entries of item vectors are of about unit size as they are; else they are
+            scaled up by the square root of D where they are read as clicks, as unit vectors always are.
     """
 
     def __init__(
@@ -35,6 +37,7 @@ class SequentialNetwork(nn.Module):
         *,
         similarity: Literal["cosine", "dot"],
         temperature: float,
+        unit_items: bool = True,
     ) -> None:
         super().__init__()
         self.items = items
@@ -42,6 +45,7 @@ class SequentialNetwork(nn.Module):
         self.n_items = n_items
         self.normalise = similarity == "cosine"
         self.temperature = temperature
+        self.unit_items = unit_items and not self.normalise
 
     def adapters(self) -> dict[str, PeftModel]:
         """LoRA adapters by folder name: ``adapter`` of a decoder, ``adapter-text`` of an encoder."""
@@ -72,8 +76,7 @@ class SequentialNetwork(nn.Module):
         return self.sequence(self._readable(history))
 
     def _readable(self, history: History) -> History:
-        """Sequence models expect entries of about unit size; unit vectors have D times less."""
-        scale = history.vectors_BLD.shape[-1] ** 0.5 if self.normalise else 1.0
+        scale = 1.0 if self.unit_items else history.vectors_BLD.shape[-1] ** 0.5
         return replace(history, vectors_BLD=history.vectors_BLD * scale)
 
     def forward(self, history: History) -> Tensor:
