@@ -122,22 +122,24 @@ def _range(low: float | None, high: float | None, times: bool) -> str:
 
 
 def _encode(frame: pl.DataFrame, catalog: Catalog, steps: list[Step]) -> tuple[pl.DataFrame, pl.Series]:
-    """Drops unknown items and turns ids into numbers; the row order is made safe for a stable sort."""
-    items = pl.DataFrame(
-        {"item_id": list(catalog.index), "item": np.arange(len(catalog), dtype=np.int32)},
-        schema={"item_id": pl.String, "item": pl.Int32},
+    """Drops unknown items, turns ids into numbers and sorts stably by (user, time)."""
+    log = frame.select("user_id", "item_id", "timestamp").with_columns(
+        item=_codes(pl.col("item_id"), pl.Series(list(catalog.index), dtype=pl.String))
     )
-    log = frame.select("user_id", "item_id", "timestamp").with_row_index("position")
-    log = log.join(items, on="item_id", how="left")
     unknown = log.filter(pl.col("item").is_null())["item_id"]
     detail = "not in the catalogue"
     if len(unknown):
         detail += f": {unknown.n_unique():,} ids such as '{unknown.sort()[0]}'"
-    log = _keep(log, steps, "unknown item", pl.col("item").is_not_null(), detail)
-    log = log.select("position", "user_id", "item", "timestamp").sort("position")
-    users = log.select(pl.col("user_id").unique(maintain_order=True)).with_row_index("user")
-    coded = log.join(users, on="user_id", how="left").select("position", "user", "item", "timestamp")
-    return coded.sort("user", "timestamp", "position"), users["user_id"]
+    log = _keep(log.drop("item_id"), steps, "unknown item", pl.col("item").is_not_null(), detail)
+    user_ids = log["user_id"].unique(maintain_order=True)
+    log = log.select("item", "timestamp", user=_codes(pl.col("user_id"), user_ids))
+    return log.sort("user", "timestamp", maintain_order=True), user_ids
+
+
+def _codes(ids: pl.Expr, known: pl.Series) -> pl.Expr:
+    """The place of each id among those known, null where it is not there."""
+    places = pl.Series(np.arange(len(known), dtype=np.int32))
+    return ids.replace_strict(known, places, default=None, return_dtype=pl.Int32)
 
 
 def _drop_repeats(

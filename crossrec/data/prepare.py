@@ -97,9 +97,11 @@ def prepare(config: DataConfig) -> PreparedData:
         SplitError: a part of the split stays empty.
     """
     raw = _load(config)
+    name, note = raw.name, raw.note
     catalog, clicks, account = clean(raw, config.cleaning)
+    del raw  # of a long log, the strings of its ids weigh more than all that is made of it
     split = config.split.split(clicks.sequences, len(catalog))
-    return PreparedData(raw.name, raw.note, catalog, clicks, split, account)
+    return PreparedData(name, note, catalog, clicks, split, account)
 
 
 def _load(config: DataConfig) -> RawData:

@@ -161,7 +161,7 @@ def build_network(
         len(train_counts),
         similarity=config.similarity,
         temperature=config.temperature,
-        unit_items=not ids_alone,
+        history_scale=1 / SMALL_STD if ids_alone else 1.0,
     )
 
 

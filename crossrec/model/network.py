@@ -25,8 +25,8 @@ class SequentialNetwork(nn.Module):
         n_items: N.
         similarity: ``cosine`` divides by the temperature, ``dot`` by the square root of D.
         temperature: of the cosine.
-        unit_items: whether entries of item vectors are of about unit size as they are; else they are
-            scaled up by the square root of D where they are read as clicks, as unit vectors always are.
+        history_scale: brings item vectors that are compared by dot products to entries of about unit size
+            where they are read as clicks, which is what sequence models expect.
     """
 
     def __init__(
@@ -37,7 +37,7 @@ class SequentialNetwork(nn.Module):
         *,
         similarity: Literal["cosine", "dot"],
         temperature: float,
-        unit_items: bool = True,
+        history_scale: float = 1.0,
     ) -> None:
         super().__init__()
         self.items = items
@@ -45,7 +45,7 @@ class SequentialNetwork(nn.Module):
         self.n_items = n_items
         self.normalise = similarity == "cosine"
         self.temperature = temperature
-        self.unit_items = unit_items and not self.normalise
+        self.history_scale = history_scale
 
     def adapters(self) -> dict[str, PeftModel]:
         """LoRA adapters by folder name: ``adapter`` of a decoder, ``adapter-text`` of an encoder."""
@@ -76,7 +76,8 @@ class SequentialNetwork(nn.Module):
         return self.sequence(self._readable(history))
 
     def _readable(self, history: History) -> History:
-        scale = 1.0 if self.unit_items else history.vectors_BLD.shape[-1] ** 0.5
+        # A unit vector's entries are of the size of 1 / sqrt(D).
+        scale = history.vectors_BLD.shape[-1] ** 0.5 if self.normalise else self.history_scale
         return replace(history, vectors_BLD=history.vectors_BLD * scale)
 
     def forward(self, history: History) -> Tensor:

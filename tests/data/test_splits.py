@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from crossrec.config import ConfigError, validate
 from crossrec.data.leave_out import LeaveOneOutConfig
-from crossrec.data.splits import Queries, Split, SplitError
+from crossrec.data.splits import Queries, Split, SplitError, first_clicks
 from crossrec.data.temporal import TemporalConfig
 from crossrec.types import Sequences
 
@@ -68,6 +68,19 @@ def check_common(split: Split) -> None:
         assert train == [item for _, item in clicks_of(split.clicks, user)][: len(train)]
     assert split.train_counts.sum() == split.train_ends.sum()
     assert set(np.flatnonzero(split.cold)) == set(range(N_ITEMS)) - set(split.train.items.tolist())
+
+
+ROWS = st.lists(st.lists(st.integers(0, 4), max_size=9), max_size=12)
+
+
+@given(ROWS, st.integers(1, 8))
+@settings(max_examples=60)
+def test_first_clicks_are_the_same_however_many_are_sorted_at_once(rows: list[list[int]], block: int) -> None:
+    clicks = Sequences.from_lists(rows)
+    expected = [int(clicks.offsets[user]) + row.index(item) for user, row in enumerate(rows) for item in row]
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr("crossrec.data.splits.BLOCK", block)
+        assert first_clicks(clicks, 5).tolist() == expected
 
 
 @given(LOGS, st.integers(1, 3))
