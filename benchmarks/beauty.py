@@ -21,8 +21,10 @@ MODELS = {
         "model.similarity=dot",
         # Undoes the network's 1 / sqrt(D): the plain dot product of the paper.
         "objective.temperature=0.125",
-        "trainer.lr=0.001",
-        "trainer.epochs=60",
+        "model.sequence.dropout=0.5",
+        "trainer.lr=0.003",
+        "trainer.weight_decay=0",
+        "trainer.epochs=100",
         "trainer.eval_every=10",
     ],
     "hstu": [
