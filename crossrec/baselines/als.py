@@ -9,7 +9,8 @@ from scipy.sparse import csr_matrix
 from threadpoolctl import threadpool_limits
 
 from crossrec.baselines.base import Baseline, history_matrix
-from crossrec.baselines.config import ALSConfig
+from crossrec.baselines.context import BaselineContext
+from crossrec.baselines.factor_config import ALSConfig
 from crossrec.types import Sequences
 
 
@@ -21,18 +22,18 @@ class ALS(Baseline):
     falls back to catalogue order. An item without training clicks always scores 0.
 
     Args:
-        n_items: N, items in the catalogue.
+        context: the catalogue.
         config: factors, regularisation, confidence, iterations, seed.
 
     Source:
         Hu, Koren and Volinsky 2008, "Collaborative filtering for implicit feedback datasets".
     """
 
-    def __init__(self, n_items: int, config: ALSConfig) -> None:
-        super().__init__(n_items, "ALS")
+    def __init__(self, context: BaselineContext, config: ALSConfig) -> None:
+        super().__init__(context.n_items, "ALS")
         self.config = config
 
-    def _learn(self, clicks_UN: csr_matrix) -> None:
+    def _learn(self, train: Sequences, clicks_UN: csr_matrix) -> None:
         # The solver runs threads of its own over rows, which BLAS threads would only hinder.
         with threadpool_limits(limits=1, user_api="blas"):
             model = AlternatingLeastSquares(

@@ -9,8 +9,12 @@ import numpy as np
 import torch
 from scipy.sparse import csr_matrix
 
+from crossrec.baselines.sparse_ranking import best_positive
 from crossrec.runtime.ranking import recommend_by_score
 from crossrec.types import ABSENT, Sequences, TopK
+
+HISTORIES = 2048
+"""Histories whose sparse scores exist at a time."""
 
 
 class Baseline(ABC):
@@ -39,7 +43,7 @@ class Baseline(ABC):
         """
         if len(train.items) == 0:
             raise ValueError(f"{self.name} can't be fitted: the training part has no click")
-        self._learn(history_matrix(train, self.n_items))
+        self._learn(train, history_matrix(train, self.n_items))
         self._fitted = True
         return self
 
@@ -57,8 +61,7 @@ class Baseline(ABC):
             RuntimeError: not fitted.
             ValueError: an item or candidate is outside the catalogue, or candidates have another B.
         """
-        if not self._fitted:
-            raise RuntimeError(f"{self.name} has not been fitted: call fit(train) first")
+        self._require_fitted()
         scores_BN = self._score(histories)
         return scores_BN if candidates is None else pick_candidates(scores_BN, candidates)
 
@@ -72,11 +75,49 @@ class Baseline(ABC):
         """
         return recommend_by_score(self, histories, k, exclude)
 
-    @abstractmethod
-    def _learn(self, clicks_UN: csr_matrix) -> None: ...
+    def _require_fitted(self) -> None:
+        if not self._fitted:
+            raise RuntimeError(f"{self.name} has not been fitted: call fit(train) first")
 
     @abstractmethod
-    def _score(self, histories: Sequences) -> torch.Tensor: ...
+    def _learn(self, train: Sequences, clicks_UN: csr_matrix) -> None:
+        """Learns from the clicks: in order (``train``), and summed over repeats (U, N)."""
+
+    @abstractmethod
+    def _score(self, histories: Sequences) -> torch.Tensor:
+        """(B, N) float32 scores, in memory that the caller may change."""
+
+
+class SparseBaseline(Baseline):
+    """A baseline that gives most items no score at all: those are -inf, and its lists may run out."""
+
+    def recommend(self, histories: Sequences, k: int, exclude: Sequences | None = None) -> TopK:
+        """The best k items for each history, ties broken by the lower item index.
+
+        Args:
+            histories: B rows.
+            k: length of the lists.
+            exclude: B rows of items that must not appear.
+        """
+        self._require_fitted()
+        if exclude is not None and len(exclude) != len(histories):
+            raise ValueError(f"{len(exclude)} rows of items to leave out, for {len(histories)} histories")
+        ids, scores = [np.zeros((0, k), np.int64)], [np.zeros((0, k), np.float32)]
+        for start in range(0, len(histories), HISTORIES):
+            rows = np.arange(start, min(start + HISTORIES, len(histories)))
+            sparse_BN = self._sparse_scores(histories.take(rows))
+            found = best_positive(sparse_BN, k, None if exclude is None else exclude.take(rows))
+            ids.append(found.ids)
+            scores.append(found.scores)
+        return TopK(np.concatenate(ids), np.concatenate(scores))
+
+    def _score(self, histories: Sequences) -> torch.Tensor:
+        scores_BN = torch.from_numpy(self._sparse_scores(histories).toarray())
+        return scores_BN.masked_fill_(scores_BN <= 0, -torch.inf)
+
+    @abstractmethod
+    def _sparse_scores(self, histories: Sequences) -> csr_matrix:
+        """(B, N) float32; what is not stored, or not above 0, is not recommended."""
 
 
 def history_matrix(histories: Sequences, n_items: int, recency: float = 1.0) -> csr_matrix:

@@ -1,12 +1,18 @@
-"""Choosing a baseline's settings by a validation value, and by nothing else."""
+"""Choosing a baseline's settings by a validation value, and by nothing else, within a stated budget."""
 
 from __future__ import annotations
 
 import math
+import random
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from pydantic import Field
+
 from crossrec.baselines.config import BaselineConfig
+from crossrec.baselines.context import BaselineContext, as_context
+from crossrec.config import Config
 from crossrec.types import Recommender, Sequences
 
 
@@ -17,38 +23,95 @@ class Trial:
     Args:
         config: the setting.
         value: what ``validate`` said of it, higher is better.
+        seconds: what fitting and validating took.
     """
 
     config: BaselineConfig
     value: float
+    seconds: float = 0.0
+
+
+class TuningBudget(Config):
+    """How much tuning one baseline may cost.
+
+    Args:
+        trials: settings tried at most; a larger grid is sampled. None tries all.
+        seconds: no setting is begun after so much time, the first excepted; the setting that is under
+            way is finished. None knows no limit.
+        seed: of the sample.
+    """
+
+    trials: int | None = Field(default=None, ge=1)
+    seconds: float | None = Field(default=None, gt=0)
+    seed: int = Field(default=0, ge=0)
+
+    def choose(self, grid: Sequence[BaselineConfig]) -> list[BaselineConfig]:
+        """The grid, or a random subset of it in an order of its own; the same for the same seed."""
+        if self.trials is None and self.seconds is None:
+            return list(grid)
+        # Where time may cut it short, what was tried should be a fair sample of the grid.
+        count = len(grid) if self.trials is None else min(self.trials, len(grid))
+        return random.Random(self.seed).sample(list(grid), count)
 
 
 def tune(
     grid: Sequence[BaselineConfig],
-    n_items: int,
+    context: BaselineContext | int,
     train: Sequences,
     validate: Callable[[Recommender], float],
+    budget: TuningBudget | None = None,
+    done: Sequence[Trial] = (),
+    keep: Callable[[Trial], None] | None = None,
 ) -> tuple[BaselineConfig, list[Trial]]:
-    """Fits every setting on ``train`` and keeps the one that ``validate`` likes best.
+    """Fits settings on ``train`` and keeps the one that ``validate`` likes best.
 
     Args:
         grid: settings to try, usually ``config.grid()``.
-        n_items: N, items in the catalogue.
+        context: the catalogue, or N, its number of items.
         train: training clicks, one row a user.
         validate: value of a fitted recommender on the validation part, higher is better.
+        budget: how many settings and seconds; the whole grid when None.
+        done: trials that were made before; their settings are not tried again, their seconds count.
+        keep: called with each new trial, to store it.
 
     Returns:
-        The best setting (the first of equals) and all trials in grid order.
+        The best setting (the first of equals) and all trials in the order tried.
 
     Raises:
         ValueError: the grid is empty, or a value is not a finite number.
+        InputError: the baseline needs what the catalogue lacks.
     """
     if not grid:
         raise ValueError("the grid is empty: give tune() at least one configuration")
-    trials = []
-    for config in grid:
-        value = float(validate(config.build(n_items).fit(train)))
-        if not math.isfinite(value):
-            raise ValueError(f"validation gave {value} for {config!r}; expected a finite number")
-        trials.append(Trial(config, value))
+    from crossrec.encoders.progress import progress_bar
+
+    budget, context = budget or TuningBudget(), as_context(context)
+    chosen, known = budget.choose(grid), {trial.config: trial for trial in done}
+    trials: list[Trial] = []
+    with progress_bar(
+        f"tuning {getattr(chosen[0], 'type', type(chosen[0]).__name__)}", len(chosen)
+    ) as advance:
+        for config in chosen:
+            if trials and budget.seconds is not None and sum(t.seconds for t in trials) >= budget.seconds:
+                break
+            trial = known.get(config)
+            if trial is None:
+                trial = _try(config, context, train, validate)
+                if keep is not None:
+                    keep(trial)
+            trials.append(trial)
+            advance(1)
     return max(trials, key=lambda trial: trial.value).config, trials
+
+
+def _try(
+    config: BaselineConfig,
+    context: BaselineContext,
+    train: Sequences,
+    validate: Callable[[Recommender], float],
+) -> Trial:
+    started = time.monotonic()
+    value = float(validate(config.build(context).fit(train)))
+    if not math.isfinite(value):
+        raise ValueError(f"validation gave {value} for {config!r}; expected a finite number")
+    return Trial(config, value, time.monotonic() - started)

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from crossrec.cli import experiment, study
+from crossrec.cli import ensemble, experiment, simulation, study, synthesis
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,10 @@ COMMANDS: dict[str, Command] = {
     "evaluate": Command(experiment.evaluate, "measure a run, or a file of predictions"),
     "compare": Command(study.compare, "compare runs: differences, intervals, tests, the front"),
     "tradeoff": Command(study.tradeoff, "accuracy against diversity over rerankers, strengths and runs"),
+    "ensemble": Command(ensemble.ensemble, "weigh runs and baselines on validation, measure them together"),
     "large-model": Command(study.large_model, "what a large model does to diversity, beside a small one"),
+    "synthesis": Command(synthesis.synthesis, "train generators of features and pictures and measure them"),
+    "simulate": Command(simulation.simulate, "policies against simulated users, round after round"),
 }
 
 

@@ -15,6 +15,7 @@ from crossrec.model.build import Content, build_network
 from crossrec.sequence.config import LLMConfig
 
 if TYPE_CHECKING:
+    from crossrec.data.segments import Groups
     from crossrec.model.network import SequentialNetwork
     from crossrec.rerank.config import RerankConfig
 
@@ -44,9 +45,22 @@ class Setting:
         """What metrics may know of the items."""
         return item_facts(self.data, self.config.spaces, self.content)
 
-    def network(self) -> SequentialNetwork:
-        """A network as it is before training."""
-        return build_network(self.config.model, self.content, self.data.split.train_counts, self.config.seed)
+    @cached_property
+    def segments(self) -> Groups | None:
+        """Segments of the users, from their training clicks; None where the configuration has none."""
+        config = self.config.segments
+        return None if config is None else config.user_segments(self.data, self.config.evaluation.tail_share)
+
+    def network(self, *, training: bool = True) -> SequentialNetwork:
+        """A network as it is before training.
+
+        Args:
+            training: with the views of items that training looks at; else for use alone. Weights and scores
+                are the same.
+        """
+        augment = self.config.augment if training else None
+        counts = self.data.split.train_counts
+        return build_network(self.config.model, self.content, counts, self.config.seed, augment)
 
 
 def describe_model(config: ExperimentConfig) -> str:

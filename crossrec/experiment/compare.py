@@ -22,12 +22,11 @@ from crossrec.evaluation.metrics import SPACES
 from crossrec.evaluation.results import METRICS_FILE
 from crossrec.experiment.config import SpacesConfig
 from crossrec.experiment.measure import SplitPart, slug
-from crossrec.experiment.run_folder import CONFIG_FILE
+from crossrec.experiment.run_folder import CONFIG_FILE, DATA_FILE
 from crossrec.experiment.tables import console, show
 from crossrec.runtime import distributed
 from crossrec.types import InputError
 
-DATA_FILE = "data.json"
 TAIL_METRIC: MetricName = "tail_share"
 TAIL_KEY = "evaluation.tail_share"
 """The metric, and the key of the run's configuration that says which items are the tail."""

@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
+from crossrec.augment.config import AugmentConfig
 from crossrec.baselines.config import BaselineConfig, ItemKNNConfig, PopularityConfig
+from crossrec.baselines.tuning import TuningBudget
 from crossrec.config import Config
 from crossrec.data.prepare import DataConfig
+from crossrec.data.segments_config import SegmentsConfig
 from crossrec.encoders.config import ImageEncoderConfig, TextEncoderConfig
 from crossrec.evaluation.config import EvaluationConfig
 from crossrec.model.config import ModelConfig
 from crossrec.objectives.config import FullSoftmaxConfig, ObjectiveConfig
+from crossrec.objectives.contrastive.config import ContrastiveConfig
 from crossrec.objectives.diversity.config import DiversityConfig
 from crossrec.rerank.config import RerankConfig
 from crossrec.training.config import TrainerConfig
@@ -39,14 +44,37 @@ class ExperimentConfig(Config):
     model: ModelConfig = ModelConfig()
     objective: ObjectiveConfig = FullSoftmaxConfig()
     diversity: DiversityConfig | None = Field(None, description="terms beside the ranking loss")
+    contrastive: ContrastiveConfig | None = Field(
+        None, description="losses between views of a history, and between modalities of an item"
+    )
+    augment: AugmentConfig | None = Field(
+        None, description="what is made of the training data; evaluation sees none of it"
+    )
     trainer: TrainerConfig = TrainerConfig()
     rerank: RerankConfig | None = Field(
         None, description="what becomes of the model's lists; they are also measured as they were"
     )
     baselines: tuple[BaselineConfig, ...] = (PopularityConfig(), ItemKNNConfig())
     tune_baselines: bool = Field(False, description="choose each baseline's settings on validation")
+    tuning: TuningBudget = TuningBudget()
     spaces: SpacesConfig = SpacesConfig()
     evaluation: EvaluationConfig = EvaluationConfig()
+    segments: SegmentsConfig | None = Field(
+        None, description="of users, as slices of the results and as strata of augment.resample"
+    )
+
+    @model_validator(mode="after")
+    def _parts_fit(self) -> Self:
+        sequence = None if self.augment is None else self.augment.sequence
+        if self.contrastive is not None and self.contrastive.needs_views and sequence is None:
+            raise ValueError(
+                "contrastive compares views of histories: say in augment.sequence how they are made "
+                "(with copies: 0 for views alone)"
+            )
+        resample = None if self.augment is None else self.augment.resample
+        if resample is not None and resample.segment > 0 and self.segments is None:
+            raise ValueError("augment.resample.segment evens out user segments: give the section 'segments'")
+        return self
 
     @property
     def run_folder(self) -> Path:

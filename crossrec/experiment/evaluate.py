@@ -33,7 +33,7 @@ def load_recommender(setting: Setting) -> NeuralRecommender:
         raise InputError(
             f"{path} does not exist: the run has not reached its first validation; train it first"
         )
-    network = setting.network()
+    network = setting.network(training=False)
     load_trained_state(network, path)
     return NeuralRecommender(network, name=describe_model(setting.config))
 

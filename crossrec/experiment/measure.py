@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
+import numpy as np
 import yaml
 
+from crossrec.data.segments import Groups
 from crossrec.data.splits import Queries
 from crossrec.evaluation.evaluate import evaluate_lists
 from crossrec.evaluation.predictions import load_predictions, save_recommendations
 from crossrec.evaluation.ranking import rank_queries
 from crossrec.evaluation.report import RecommenderResult, write_report
 from crossrec.evaluation.results import Evaluation
+from crossrec.evaluation.slices import Slice, evaluate_slice
 from crossrec.experiment.assembly import Setting
 from crossrec.runtime import distributed
 from crossrec.training.tracking import read_log
@@ -71,7 +74,25 @@ def _evaluate(setting: Setting, name: str, lists: TopK, queries: Queries) -> Mea
     evaluation = evaluate_lists(
         lists, queries, split.histories(queries), setting.facts, setting.config.evaluation, split.protocol
     )
+    if setting.segments is not None:
+        slices = segment_slices(setting, setting.segments, lists, queries)
+        evaluation = replace(evaluation, slices={**evaluation.slices, **slices})
     return Measured(name, lists, evaluation)
+
+
+def segment_slices(
+    setting: Setting, segments: Groups, lists: TopK, queries: Queries
+) -> dict[str, dict[str, Any]]:
+    """``user_segment_1`` (the largest) and so on: accuracy on the queries of a segment's users."""
+    config, histories = setting.config.evaluation, setting.data.split.histories(queries)
+    found = {}
+    for number, note in enumerate(segments.notes):
+        rows = np.flatnonzero(segments.labels[queries.users] == number)
+        part = Slice(rows, queries.targets.take(rows), note)
+        found[f"user_segment_{number + 1}"] = evaluate_slice(
+            part, lists.ids[:, : max(config.ks)], queries, histories, setting.facts.n_items, config
+        )
+    return found
 
 
 def save_results(

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import TypeAdapter
 
 from crossrec.baselines.config import BaselineConfig
+from crossrec.baselines.context import BaselineContext
 from crossrec.baselines.tuning import tune
 from crossrec.evaluation.evaluate import evaluate_lists
 from crossrec.evaluation.ranking import rank_queries
@@ -39,11 +40,17 @@ def fitted_baselines(setting: Setting, folder: Path) -> list[Baseline]:
             write_text(folder / BASELINES_FILE, json.dumps(chosen, indent=2))
         distributed.barrier()
     adapter: TypeAdapter[Any] = TypeAdapter(BaselineConfig)
-    n_items = len(setting.data.catalog)
+    context = baseline_context(setting)
     return [
-        adapter.validate_python(entry["config"]).build(n_items).fit(setting.data.split.train)
+        adapter.validate_python(entry["config"]).build(context).fit(setting.data.split.train)
         for entry in chosen
     ]
+
+
+def baseline_context(setting: Setting) -> BaselineContext:
+    """What baselines may know of the items: categories, texts, and the vectors of the configured spaces."""
+    facts = setting.facts
+    return BaselineContext.of_catalog(setting.data.catalog, facts.vectors, facts.present)
 
 
 def _stored(path: Path) -> list[dict[str, Any]] | None:
@@ -55,14 +62,15 @@ def _choose(setting: Setting, config: Any) -> dict[str, Any]:
         return {"config": config.model_dump(mode="json"), "trials": []}
     best, trials = tune(
         config.grid(),
-        len(setting.data.catalog),
+        baseline_context(setting),
         setting.data.split.train,
         lambda recommender: validation_value(setting, recommender),
+        setting.config.tuning,
     )
     logger.info("tuned %s on validation over %d settings: %s", best.type, len(trials), best)
     return {
         "config": best.model_dump(mode="json"),
-        "trials": [{"config": t.config.model_dump(mode="json"), "value": t.value} for t in trials],
+        "trials": [{**vars(t), "config": t.config.model_dump(mode="json")} for t in trials],
     }
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.metadata
+import json
 import platform
 import subprocess
 from pathlib import Path
@@ -15,6 +16,7 @@ from crossrec.experiment.config import ExperimentConfig
 from crossrec.runtime.files import write_text
 
 CONFIG_FILE = "config.yaml"
+DATA_FILE = "data.json"
 PROVENANCE = "provenance"
 REPORTED_PACKAGES = ("torch", "transformers", "timm", "accelerate", "peft", "datasets", "implicit", "numpy")
 
@@ -47,6 +49,13 @@ def open_run(config: ExperimentConfig) -> None:
     content = config.model_dump(mode="json")
     text = yaml.safe_dump({**content, PROVENANCE: _provenance()}, sort_keys=False, allow_unicode=True)
     write_text(path, text)
+
+
+def add_account(config: ExperimentConfig, key: str, content: Any) -> None:
+    """Writes something under a key of the run's ``data.json``, in the place of what stood there."""
+    path = config.run_folder / DATA_FILE
+    there = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+    write_text(path, json.dumps({**there, key: content}, indent=2, default=int))
 
 
 def read_run(folder: Path, overrides: list[str]) -> ExperimentConfig:

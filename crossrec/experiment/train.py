@@ -2,24 +2,29 @@
 
 from __future__ import annotations
 
-import json
 import logging
 from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
-from crossrec.data.prepare import PreparedData
 from crossrec.experiment.assembly import Setting, describe_model
+from crossrec.experiment.augmentation.account import augmentation_account, augmentation_lines
+from crossrec.experiment.augmentation.assembly import (
+    Augmentation,
+    build_augmentation,
+    check_augmentation,
+    check_fit,
+)
 from crossrec.experiment.config import ExperimentConfig
 from crossrec.experiment.evaluate import evaluate_run
 from crossrec.experiment.rivals import validation_metrics
-from crossrec.experiment.run_folder import check_run, open_run
+from crossrec.experiment.run_folder import add_account, check_run, open_run
 from crossrec.experiment.tables import show, show_account
 from crossrec.experiment.traits import item_info, untrained_traits
 from crossrec.model.recommender import NeuralRecommender
 from crossrec.runtime import distributed
-from crossrec.runtime.files import write_text
+from crossrec.training.contrast import check_terms
 from crossrec.training.parallel import build_accelerator
 from crossrec.training.task import ClickTask
 from crossrec.training.tracking import start_tracker
@@ -30,6 +35,7 @@ from crossrec.types import Sequences
 if TYPE_CHECKING:
     from accelerate import Accelerator
 
+    from crossrec.model.network import SequentialNetwork
     from crossrec.objectives.base import Objective
     from crossrec.objectives.diversity.terms import DiversityTerms
 
@@ -43,11 +49,11 @@ def run_training(config: ExperimentConfig) -> None:
     setting = Setting.of(config)
     show_account(setting)
     network = setting.network()
-    _check_parts(setting)
+    _check_parts(setting, network)
     # Written only now: input that turned out bad leaves no run behind that would stand in the way.
     if distributed.is_main():
         open_run(config)
-        _save_account(setting.data, config)
+        _save_account(setting)
     distributed.barrier()
 
     def fit(recommender: NeuralRecommender, train: Sequences) -> None:
@@ -63,13 +69,23 @@ def train_network(
     setting: Setting, recommender: NeuralRecommender, train: Sequences, accelerator: Accelerator
 ) -> TrainingOutcome:
     """Trains the recommender's network in place, watched on validation; prints the plan first."""
-    trainer = _trainer(setting, recommender, train, accelerator)
+    augmentation = build_augmentation(setting, recommender.network, train, accelerator)
+    account = augmentation_account(augmentation, recommender.network, setting.config)
+    if account and distributed.is_main():
+        add_account(setting.config, "augmentation", account)
+    trainer = _trainer(setting, recommender, train, accelerator, augmentation)
     show_plan(setting, trainer)
+    for line in augmentation_lines(account):
+        show(line)
     return trainer.fit()
 
 
 def _trainer(
-    setting: Setting, recommender: NeuralRecommender, train: Sequences, accelerator: Accelerator
+    setting: Setting,
+    recommender: NeuralRecommender,
+    train: Sequences,
+    accelerator: Accelerator,
+    augmentation: Augmentation,
 ) -> Trainer:
     config, network = setting.config, recommender.network
     batches = WindowBatches(
@@ -79,6 +95,8 @@ def _trainer(
         overlap=config.trainer.window_overlap,
         seed=config.seed,
         masked=network.sequence.mask_share is not None,
+        source=augmentation.source,
+        views=augmentation.views,
     )
 
     def validate() -> dict[str, float]:
@@ -86,7 +104,13 @@ def _trainer(
         return validation_metrics(setting, recommender)
 
     return Trainer(
-        ClickTask(network, _objective(setting), _train_items(setting), _diversity_terms(setting)),
+        ClickTask(
+            network,
+            _objective(setting),
+            _train_items(setting),
+            _diversity_terms(setting),
+            None if config.contrastive is None else config.contrastive.build(),
+        ),
         batches,
         config.trainer,
         accelerator=accelerator,
@@ -116,8 +140,12 @@ def _diversity_terms(setting: Setting) -> DiversityTerms | None:
     return config.diversity.build(item_info(setting, _train_items(setting)), config.model.width)
 
 
-def _check_parts(setting: Setting) -> None:
-    """Refuses parts that the catalogue lacks something for, before anything is written."""
+def _check_parts(setting: Setting, network: SequentialNetwork) -> None:
+    """Refuses parts that the catalogue or the model lack something for, before anything is written."""
+    check_fit(setting, setting.data.split.train)
+    check_augmentation(setting)
+    if setting.config.contrastive is not None:
+        check_terms(setting.config.contrastive.build(), network)
     _objective(setting)
     _diversity_terms(setting)
     if setting.config.rerank is not None:
@@ -148,10 +176,11 @@ def show_outcome(outcome: TrainingOutcome, config: ExperimentConfig) -> None:
     show(f"Trained {outcome.steps:,} steps, {ending}; best validation {config.trainer.metric} {best}")
 
 
-def _save_account(data: PreparedData, config: ExperimentConfig) -> None:
-    content = {
-        "cleaning": data.account.to_dict(),
-        "counts": data.summary(),
-        "left_out": data.split.excluded,
-    }
-    write_text(config.run_folder / "data.json", json.dumps(content, indent=2, default=int))
+def _save_account(setting: Setting) -> None:
+    data = setting.data
+    add_account(setting.config, "cleaning", data.account.to_dict())
+    add_account(setting.config, "counts", data.summary())
+    add_account(setting.config, "left_out", data.split.excluded)
+    if setting.segments is not None:
+        sizes = zip(setting.segments.sizes.tolist(), setting.segments.notes, strict=True)
+        add_account(setting.config, "user_segments", [{"users": size, "note": note} for size, note in sizes])

@@ -13,9 +13,13 @@ from torch import Tensor
 from crossrec.encoders.cache import FeatureCache, Features, content_key, fetch_each
 from crossrec.encoders.config import ImageEncoderConfig, TextEncoderConfig, Training
 from crossrec.fusion.single import SingleModality
+from crossrec.model.image_views import viewed_pictures
 from crossrec.model.item_encoder import ItemEncoder
 from crossrec.model.modalities import FrozenFeatures, ItemId, Modality, TrainedEncoder
 from crossrec.model.network import SequentialNetwork
+from crossrec.model.text_views import viewed_texts
+from crossrec.model.view_plan import ContentAugmentation, TrainingViews
+from crossrec.types import InputError
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -75,10 +79,11 @@ class Content:
             self.cache_dir / "features", encoder.identity, encoder.width
         )
         return cache.encode_catalog(
-            self._image_keys(), fetch_each(self.catalog.image), encoder.encode, description="image features"
+            self.image_keys(), fetch_each(self.catalog.image), encoder.encode, description="image features"
         )
 
-    def _image_keys(self) -> list[str | None]:
+    def image_keys(self) -> list[str | None]:
+        """N digests of the pictures' bytes, None where there is none."""
         keys: list[str | None] = []
         for row, known in enumerate(self.catalog.has_image):
             if not known:
@@ -91,8 +96,18 @@ class Content:
                 keys.append(content_key(f"unreadable picture of {self.catalog.item_ids[row]}"))
         return keys
 
-    def text(self, config: TextEncoderConfig, whiten: int | None) -> Modality:
-        """The text modality: frozen features, or an encoder in the training step."""
+    def text(
+        self, config: TextEncoderConfig, whiten: int | None, views: TrainingViews | None = None
+    ) -> Modality:
+        """The text modality: frozen features, or an encoder in the training step.
+
+        Args:
+            config: of the encoder.
+            whiten: as ``components`` of :class:`FrozenFeatures`.
+            views: which items are augmented and how; None for a network that is not trained.
+        """
+        if views is not None and views.augment.text is not None:
+            return viewed_texts(self, config, whiten, views, views.augment.text)
         if config.training is Training.FROZEN:
             features = self.text_features(config)
             return FrozenFeatures(features.vectors_ND, features.present_N, components=whiten)
@@ -103,8 +118,18 @@ class Content:
 
         return TrainedEncoder(encoder, load, self.catalog.has_text, encoder.width)
 
-    def image(self, config: ImageEncoderConfig, whiten: int | None) -> Modality:
-        """The image modality: frozen features, or an encoder in the training step."""
+    def image(
+        self, config: ImageEncoderConfig, whiten: int | None, views: TrainingViews | None = None
+    ) -> Modality:
+        """The image modality: frozen features, or an encoder in the training step.
+
+        Args:
+            config: of the encoder.
+            whiten: as ``components`` of :class:`FrozenFeatures`.
+            views: which items are augmented and how; None for a network that is not trained.
+        """
+        if views is not None and views.augment.image is not None:
+            return viewed_pictures(self, config, whiten, views, views.augment.image)
         if config.training is Training.FROZEN:
             features = self.image_features(config)
             return FrozenFeatures(features.vectors_ND, features.present_N, components=whiten)
@@ -114,9 +139,10 @@ class Content:
             pictures = [self.catalog.image(int(row)) for row in rows]
             return {"pixels": torch.stack([encoder.preprocess(p) for p in pictures if p is not None])}
 
-        return TrainedEncoder(encoder, load, self._readable(), encoder.width)
+        return TrainedEncoder(encoder, load, self.readable_pictures(), encoder.width)
 
-    def _readable(self) -> np.ndarray:
+    def readable_pictures(self) -> np.ndarray:
+        """(N,) bool, which items have a picture that can be read; reads them all."""
         fetch = fetch_each(self.catalog.image)
         readable = self.catalog.has_image.copy()
         readable[readable] = [picture is not None for picture in fetch(np.flatnonzero(readable))]
@@ -124,21 +150,32 @@ class Content:
 
 
 def build_network(
-    config: ModelConfig, content: Content, train_counts: np.ndarray, seed: int
+    config: ModelConfig,
+    content: Content,
+    train_counts: np.ndarray,
+    seed: int,
+    augment: ContentAugmentation | None = None,
 ) -> SequentialNetwork:
     """An untrained network; pretrained parts are loaded, new parts depend on the seed alone.
 
     Args:
         config: of the model.
         content: catalogue and encoders.
-        train_counts: (N,) training clicks; an item without any has no id embedding.
-        seed: of the initial weights.
+        train_counts: (N,) training clicks; an item without any has no id embedding and no views.
+        seed: of the initial weights and of the views.
+        augment: views of texts and pictures for the training; None for a network that is only used, which
+            has the same weights and gives the same scores.
+
+    Raises:
+        InputError: views are asked for of content that the model does not read.
     """
+    views = None if augment is None else TrainingViews(augment, train_counts > 0, seed)
+    _check_views(config, augment)
     modalities: dict[str, Modality] = {}
     if config.text is not None:
-        modalities["text"] = content.text(config.text, config.whiten)
+        modalities["text"] = content.text(config.text, config.whiten, views)
     if config.image is not None:
-        modalities["image"] = content.image(config.image, config.whiten)
+        modalities["image"] = content.image(config.image, config.whiten, views)
     torch.manual_seed(seed)
     if config.item_id:
         modalities["id"] = ItemId(train_counts > 0, config.width, _id_std(config))
@@ -169,3 +206,17 @@ def _id_std(config: ModelConfig) -> float | None:
     """Of id embeddings at the start: dot products of long random vectors would be noise that a loss with few
     negatives takes very long to unlearn; a cosine doesn't see the length."""
     return SMALL_STD if config.similarity == "dot" else None
+
+
+def _check_views(config: ModelConfig, augment: ContentAugmentation | None) -> None:
+    if augment is None:
+        return
+    for name, views, encoder in (
+        ("text", augment.text, config.text),
+        ("image", augment.image, config.image),
+    ):
+        if views is not None and encoder is None:
+            raise InputError(
+                f"augment.{name} asks for views, but model.{name} is null: set augment.{name}=null, or give "
+                f"the model a {name} encoder"
+            )

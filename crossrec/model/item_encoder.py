@@ -44,6 +44,13 @@ class ItemEncoder(nn.Module):
         features_KMD = torch.stack([self.dropout(f).to(dtype) for f in features], dim=1)
         return self.fusion(features_KMD, self.mask(items_K))
 
+    def projected(self, items_K: Tensor) -> tuple[Tensor, Tensor]:
+        """(K, M, D) features of each modality before fusion, and (K, M) bool, which of them are present."""
+        features = [self.project[name](source(items_K)) for name, source in self.modalities.items()]
+        dtype = features[0].dtype
+        present_KM = torch.stack([m.get_buffer("present")[items_K] for m in self.modalities.values()], dim=1)
+        return torch.stack([f.to(dtype) for f in features], dim=1), present_KM
+
     def mask(self, items_K: Tensor) -> Tensor:
         """(K, M) bool, which modalities are used: present, and not hidden by modality dropout."""
         present_KM = torch.stack([m.get_buffer("present")[items_K] for m in self.modalities.values()], dim=1)

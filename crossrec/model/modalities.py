@@ -125,13 +125,17 @@ class TrainedEncoder(Modality):
         """peft's model, where the encoder is tuned by LoRA."""
         return self.encoder.adapter()
 
+    def inputs(self, rows_K: Tensor) -> dict[str, Tensor]:
+        """The encoder's input for K items that have the modality."""
+        return self._load(rows_K.cpu().numpy())
+
     def forward(self, items_K: Tensor) -> Tensor:
         """(K, width); the encoder only sees items that have the modality."""
         known = self.present[items_K]
         rows = items_K[known]
         if not len(rows):
             return torch.zeros(len(items_K), self.width, device=items_K.device)
-        inputs = {name: value.to(items_K.device) for name, value in self._load(rows.cpu().numpy()).items()}
+        inputs = {name: value.to(items_K.device) for name, value in self.inputs(rows).items()}
         vectors = self.encoder(**inputs)
         result = vectors.new_zeros(len(items_K), self.width)
         return result.index_put((known.nonzero().squeeze(1),), vectors)

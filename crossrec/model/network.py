@@ -10,6 +10,7 @@ from torch.nn import functional as F
 
 from crossrec.model.item_encoder import ItemEncoder
 from crossrec.model.modalities import TrainedEncoder
+from crossrec.model.views import ViewChoice
 from crossrec.sequence.base import History, SequenceModel
 
 if TYPE_CHECKING:
@@ -54,6 +55,12 @@ class SequentialNetwork(nn.Module):
             if isinstance(modality, TrainedEncoder):
                 found[f"adapter-{name}"] = modality.adapter()
         return {name: adapter for name, adapter in found.items() if adapter is not None}
+
+    def set_progress(self, progress: float) -> None:
+        """Tells all parts that change with it the share of the training that is done, 0 to 1."""
+        for module in self.modules():
+            if isinstance(module, ViewChoice):
+                module.set_progress(progress)
 
     def item_vectors(self, items_K: Tensor) -> Tensor:
         """(K, D) vectors as they are compared: of unit length for the cosine."""

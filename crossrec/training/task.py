@@ -12,12 +12,14 @@ from torch.nn import functional as F
 
 from crossrec.model.network import SequentialNetwork
 from crossrec.objectives.base import FullObjective, Objective, SampledObjective
+from crossrec.objectives.contrastive.terms import ContrastiveTerms
 from crossrec.objectives.diversity.base import StepSample
 from crossrec.objectives.diversity.terms import DiversityTerms
 from crossrec.objectives.diversity.weighting import RANKING
 from crossrec.sequence.base import History
+from crossrec.training.contrast import Contrast, check_terms, contrast, looked_up
 from crossrec.training.windows import Batch
-from crossrec.types import ABSENT
+from crossrec.types import ABSENT, InputError
 
 ONLY_LAST_MASKED = 1 / 11
 """Share of rows in which training masks the last click alone, as recommending does (BERT4Rec's own code)."""
@@ -47,6 +49,7 @@ class ClickTask(nn.Module):
         objective: a loss over the training items, which it numbers from 0.
         train_items: (N',) catalogue indices of the training items: all targets and all negatives.
         terms: what is added to the ranking loss, over the training items; None for nothing.
+        contrastive: more that is added to it, over views and items of a step; None for nothing.
 
     Attributes:
         progress: share of the training done, 0 to 1, for weights that change; whoever trains sets it.
@@ -61,11 +64,16 @@ class ClickTask(nn.Module):
         objective: Objective,
         train_items: Tensor,
         terms: DiversityTerms | None = None,
+        contrastive: ContrastiveTerms | None = None,
     ) -> None:
         super().__init__()
+        if contrastive is not None:
+            check_terms(contrastive, network)
+            _check_names(contrastive, terms)
         self.network = network
         self.objective = objective
         self.terms = terms
+        self.contrastive = contrastive
         self.progress = 0.0
         self._measured: dict[str, float] = {}
         position_of = torch.full((network.n_items,), -1)
@@ -93,7 +101,8 @@ class ClickTask(nn.Module):
         """Named losses, weighted and summed over the batch's targets; their sum is to be minimised.
 
         Where clicks are masked, the sum over those masked is scaled up to stand for all of them. A term is
-        a mean over some of the positions, times the number of targets.
+        a mean over some of the positions, times the number of targets. A contrastive term is that of all
+        processes' parts, with a gradient into this process's share of it.
         """
         masked_BL, scale = None, 1.0
         n_all = len(batch.targets_T)
@@ -105,11 +114,29 @@ class ClickTask(nn.Module):
         )
         ranking = found.losses_T.sum() * scale
         values = self._term_values(batch, masked_BL, found)
-        self._measure({RANKING: ranking, **{name: value * n_all for name, value in values.items()}})
-        if self.terms is None:
-            return {RANKING: ranking}
-        weighed: dict[str, Tensor] = self.terms.weighting(ranking, values, n_all, self.progress)
-        return weighed
+        found_contrast = self._contrast(batch, found, n_all)
+        means = {**values, **found_contrast.values}
+        self._measure({RANKING: ranking, **{name: value * n_all for name, value in means.items()}})
+        losses = {RANKING: ranking}
+        if self.terms is not None:
+            losses = self.terms.weighting(ranking, values, n_all, self.progress)
+        if self.contrastive is not None:
+            losses = losses | self.contrastive.weigh(
+                found_contrast.values, found_contrast.clicks, self.progress
+            )
+        return losses
+
+    def _contrast(self, batch: Batch, found: _Predictions, n_clicks: int) -> Contrast:
+        """Values of the contrastive terms; none where there are no such terms."""
+        if self.contrastive is None:
+            return Contrast({}, 0)
+
+        def vectors_of(items_BL: Tensor) -> Tensor:
+            if found.items_ND is None:
+                return looked_up(items_BL, self.network)
+            return F.embedding(self.position_of[items_BL].clamp(min=0), found.items_ND)
+
+        return contrast(self.network, self.contrastive, batch, vectors_of, n_clicks, self.progress)
 
     def take_measured(self) -> dict[str, float]:
         """The ranking loss and all terms without their weights, summed over targets since the last call."""
@@ -212,6 +239,15 @@ class ClickTask(nn.Module):
     def _queries(self, history_BLD: Tensor, batch: Batch, masked_BL: Tensor | None) -> Tensor:
         hidden_BLD = self.network.hidden(History(history_BLD, batch.lengths_B, batch.times_BL, masked_BL))
         return self.network.queries(hidden_BLD.flatten(0, 1)[batch.positions_T])
+
+
+def _check_names(contrastive: ContrastiveTerms, terms: DiversityTerms | None) -> None:
+    twice = set(contrastive.names) & set(terms.names if terms is not None else ())
+    if twice:
+        raise InputError(
+            f"diversity and contrastive both have a term named {sorted(twice)[0]}; rename one, as the log "
+            "could not tell them apart"
+        )
 
 
 def _mask(batch: Batch, share: float) -> tuple[Batch, Tensor]:

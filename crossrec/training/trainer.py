@@ -91,9 +91,8 @@ class Trainer:
         log = RunLog(self.folder / "log.jsonl", progress.step, self.accelerator)
         if progress.step and not progress.finished:
             logger.info("resuming at step %d, epoch %d", progress.step, progress.epoch)
-        per_epoch = len(self.batches.epoch(0))
         try:
-            with progress_bar(per_epoch * self.config.epochs, progress.step) as bar:
+            with progress_bar(self.batches.expected_steps(self.config.epochs), progress.step) as bar:
                 while not progress.finished and progress.epoch < self.config.epochs:
                     self._epoch(progress, log, bar)
         finally:
@@ -136,6 +135,7 @@ class Trainer:
     def _step(self, windows: Windows, step: int, share_done: float) -> tuple[dict[str, float], float]:
         """One optimiser step; each loss as a mean over its clicks, without weights, and the learning rate."""
         self.task.progress = share_done
+        self.task.network.set_progress(share_done)
         torch.manual_seed(hash((self.seed, step, distributed.rank())) % 2**63)
         factor = rate_factor(share_done, self.config)
         for group, base in zip(self.optimiser.param_groups, self._base_rates, strict=True):
@@ -144,7 +144,11 @@ class Trainer:
         world = distributed.world_size()
         parts = list(
             self.batches.parts(
-                windows, rank=distributed.rank(), world=world, accumulation=self.config.accumulation
+                windows,
+                rank=distributed.rank(),
+                world=world,
+                accumulation=self.config.accumulation,
+                number=step,
             )
         )
         for number, part in enumerate(parts):

@@ -9,6 +9,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from crossrec.training.epochs import EpochSequences, EpochSource, LogRows
+from crossrec.training.views import ViewBatch, ViewMaker, collate_views
 from crossrec.types import Sequences
 
 POOL = 32
@@ -20,20 +22,33 @@ class Windows:
     """Slices of histories: inputs ``items[start:end]``, targets the clicks after them or they themselves.
 
     Args:
-        starts, ends: (W,) positions in the sequences' flat item array.
+        starts, ends: (W,) positions in the clicks' flat item array.
         first_targets: (W,) inputs from here to ``end`` have a target; earlier ones are only context.
+        users: (W,) row of the training log that each comes from.
+        augmented: (W,) bool, marks windows of rows that are not users' own clicks.
+        clicks: the epoch's rows that the windows are slices of.
     """
 
     starts: np.ndarray
     ends: np.ndarray
     first_targets: np.ndarray
+    users: np.ndarray
+    augmented: np.ndarray
+    clicks: Sequences
 
     def __len__(self) -> int:
         return len(self.starts)
 
     def take(self, rows: np.ndarray) -> Windows:
         """Some of the windows."""
-        return Windows(self.starts[rows], self.ends[rows], self.first_targets[rows])
+        return Windows(
+            self.starts[rows],
+            self.ends[rows],
+            self.first_targets[rows],
+            self.users[rows],
+            self.augmented[rows],
+            self.clicks,
+        )
 
     @property
     def target_counts(self) -> np.ndarray:
@@ -44,6 +59,14 @@ class Windows:
     def n_targets(self) -> int:
         """Clicks to be predicted."""
         return int(self.target_counts.sum())
+
+    def histories(self) -> Sequences:
+        """The inputs of each window as a row of its own."""
+        lengths = self.ends - self.starts
+        offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
+        at = np.arange(offsets[-1]) + np.repeat(self.starts - offsets[:-1], lengths)
+        times = self.clicks.times
+        return Sequences(offsets, self.clicks.items[at], None if times is None else times[at])
 
 
 @dataclass(frozen=True)
@@ -57,6 +80,7 @@ class Batch:
         targets_T: (T,) int64.
         places_T: (T,) where each target stands among those of the whole step.
         times_BL: (B, L) int64 seconds; None where not known.
+        views: augmented views of the inputs; None where no loss compares them.
     """
 
     items_BL: Tensor
@@ -65,6 +89,7 @@ class Batch:
     targets_T: Tensor
     places_T: Tensor
     times_BL: Tensor | None = None
+    views: ViewBatch | None = None
 
     def to(self, device: torch.device) -> Batch:
         """The batch on a device."""
@@ -75,6 +100,7 @@ class Batch:
             self.targets_T.to(device),
             self.places_T.to(device),
             None if self.times_BL is None else self.times_BL.to(device),
+            None if self.views is None else self.views.to(device),
         )
 
     def only(self, chosen_T: Tensor) -> Batch:
@@ -103,6 +129,9 @@ class WindowBatches:
         seed: of the order.
         masked: whether targets are the inputs themselves, for a model that guesses masked clicks; else
             each target is the click after its input.
+        source: gives each epoch its rows, such as augmented copies beside ``sequences``; None for
+            ``sequences`` alone. A click of a copy is a target like any other.
+        views: makes two augmented views of each history of a step; None where no loss compares them.
     """
 
     def __init__(
@@ -114,6 +143,8 @@ class WindowBatches:
         overlap: float,
         seed: int,
         masked: bool = False,
+        source: EpochSource | None = None,
+        views: ViewMaker | None = None,
     ) -> None:
         self.sequences = sequences
         self.max_length = max_length
@@ -121,18 +152,29 @@ class WindowBatches:
         self.stride = max(1, round(max_length * (1 - overlap)))
         self.seed = seed
         self.shift = 0 if masked else 1
-        lengths = sequences.lengths
-        self._inputs = np.where(lengths > 1, lengths - self.shift, 0)
-        self.n_targets = int(self._inputs.sum())
+        self.views = views
+        self._whole = LogRows(sequences)
+        self.source: EpochSource = source or self._whole
+        self.n_targets = int(self._inputs(sequences).sum())
+        """Targets of an epoch, augmented copies aside."""
         if self.n_targets == 0:
             raise ValueError("no user has two training clicks: there is nothing to predict")
-        self.mean_targets = self.n_targets / len(self.epoch(0))
-        """Targets in an average step; steps divide by it, so that every click weighs the same."""
+        self._steps = len(self._deal(self._whole, 0))
+        self.mean_targets = self.n_targets / self._steps
+        """Targets in an average step without copies; steps divide by it, so that every click weighs the same:
+        that of a copy as much as any, and all as much as without copies."""
 
     def epoch(self, epoch: int) -> list[Windows]:
         """The steps of one epoch: global batches, of windows of about the same length."""
+        return self._deal(self.source, epoch)
+
+    def expected_steps(self, epochs: int) -> int:
+        """About how many steps so many epochs have, told without making them."""
+        return round(self._steps * sum(self.source.size(epoch) for epoch in range(epochs)))
+
+    def _deal(self, source: EpochSource, epoch: int) -> list[Windows]:
         generator = np.random.default_rng((self.seed, epoch))
-        windows = self._cut(generator)
+        windows = self._cut(source.epoch(epoch), generator)
         windows = windows.take(generator.permutation(len(windows)))
         batches = []
         for start in range(0, len(windows), POOL * self.batch_size):
@@ -144,25 +186,36 @@ class WindowBatches:
             ]
         return [batches[i] for i in generator.permutation(len(batches))]
 
-    def _cut(self, generator: np.random.Generator) -> Windows:
-        begins = np.asarray(self.sequences.offsets[:-1])
-        inputs = self._inputs
+    def _inputs(self, sequences: Sequences) -> np.ndarray:
+        """(B,) clicks of each row that have a target."""
+        return np.where(sequences.lengths > 1, sequences.lengths - self.shift, 0)
+
+    def _cut(self, rows: EpochSequences, generator: np.random.Generator) -> Windows:
+        begins = np.asarray(rows.sequences.offsets[:-1])
+        inputs = self._inputs(rows.sequences)
         phase = generator.integers(0, self.stride, len(inputs))
         first_end = np.minimum(inputs, self.max_length - np.where(inputs > self.max_length, phase, 0))
         count = (inputs > 0) + -(-(inputs - first_end) // self.stride)
-        user = np.repeat(np.arange(len(inputs)), count)
-        nth = np.arange(len(user)) - np.repeat(np.cumsum(count) - count, count)
-        ends = np.minimum(first_end[user] + nth * self.stride, inputs[user])
-        first_targets = np.where(nth > 0, first_end[user] + (nth - 1) * self.stride, 0)
+        row = np.repeat(np.arange(len(inputs)), count)
+        nth = np.arange(len(row)) - np.repeat(np.cumsum(count) - count, count)
+        ends = np.minimum(first_end[row] + nth * self.stride, inputs[row])
+        first_targets = np.where(nth > 0, first_end[row] + (nth - 1) * self.stride, 0)
         starts = np.maximum(ends - self.max_length, 0)
-        return Windows(begins[user] + starts, begins[user] + ends, begins[user] + first_targets)
+        return Windows(
+            begins[row] + starts,
+            begins[row] + ends,
+            begins[row] + first_targets,
+            rows.users_B[row],
+            rows.augmented_B[row],
+            rows.sequences,
+        )
 
     def targets(self, step: Windows) -> np.ndarray:
         """(G,) int64 items to be predicted in a step, over all processes, in the order of its windows."""
         counts = step.target_counts
         ends = np.cumsum(counts)
         at = np.repeat(step.first_targets - ends + counts, counts) + np.arange(counts.sum())
-        return self.sequences.items[at + self.shift].astype(np.int64)
+        return step.clicks.items[at + self.shift].astype(np.int64)
 
     def collate(self, step: Windows, rows: np.ndarray | None = None) -> Batch:
         """Padded tensors of some rows of a step (all when None; none gives one click without targets)."""
@@ -175,12 +228,12 @@ class WindowBatches:
         wanted_BL = real_BL & (at_BL >= windows.first_targets[:, None])
         before = np.cumsum(step.target_counts) - step.target_counts
         places_BL = before[rows][:, None] + at_BL - windows.first_targets[:, None]
-        times = self.sequences.times
+        items, times = step.clicks.items, step.clicks.times
         return Batch(
-            items_BL=self._padded(self.sequences.items, at_BL, real_BL),
+            items_BL=self._padded(items, at_BL, real_BL),
             lengths_B=torch.from_numpy(lengths if len(rows) else np.ones(1, np.int64)),
             positions_T=torch.from_numpy(np.flatnonzero(wanted_BL)),
-            targets_T=torch.from_numpy(self.sequences.items[at_BL[wanted_BL] + self.shift].astype(np.int64)),
+            targets_T=torch.from_numpy(items[at_BL[wanted_BL] + self.shift].astype(np.int64)),
             places_T=torch.from_numpy(places_BL[wanted_BL]),
             times_BL=None if times is None else self._padded(times, at_BL, real_BL),
         )
@@ -190,7 +243,19 @@ class WindowBatches:
         padded_BL[: len(at_BL)][real_BL] = values[at_BL[real_BL]]
         return torch.from_numpy(padded_BL)
 
-    def parts(self, step: Windows, *, rank: int, world: int, accumulation: int) -> Iterator[Batch]:
-        """This process's share of a global batch, in ``accumulation`` parts."""
+    def parts(
+        self, step: Windows, *, rank: int, world: int, accumulation: int, number: int = 0
+    ) -> Iterator[Batch]:
+        """This process's share of a global batch, in ``accumulation`` parts.
+
+        Args:
+            step: the global batch.
+            rank, world: this process, of how many.
+            accumulation: parts.
+            number: of the step in the whole training, on which draws of views depend.
+        """
+        views = None if self.views is None else self.views.make(step.histories(), number)
         for part in range(accumulation):
-            yield self.collate(step, np.arange(rank * accumulation + part, len(step), world * accumulation))
+            rows = np.arange(rank * accumulation + part, len(step), world * accumulation)
+            batch = self.collate(step, rows)
+            yield batch if views is None else replace(batch, views=collate_views(views, step.users, rows))

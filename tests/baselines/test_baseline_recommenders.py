@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import warnings
 
 import numpy as np
@@ -9,29 +10,89 @@ import pytest
 import torch
 from scipy.sparse import csr_matrix
 
-from crossrec.baselines import ALSConfig, ItemKNNConfig, PopularityConfig
+from crossrec.baselines import (
+    ALSConfig,
+    BaselineContext,
+    BPRConfig,
+    ContentConfig,
+    EASEConfig,
+    FeatureModelConfig,
+    ItemKNNConfig,
+    LightGCNConfig,
+    NGCFConfig,
+    PopularityConfig,
+    RecentPopularityConfig,
+    TwoTowerConfig,
+    UserKNNConfig,
+    VBPRConfig,
+)
 from crossrec.baselines.als import ALS
 from crossrec.baselines.base import history_matrix
 from crossrec.baselines.config import BaselineConfig
-from crossrec.types import ABSENT, Recommender, Sequences
+from crossrec.types import ABSENT, InputError, Recommender, Sequences
 
 N = 30
-CONFIGS: list[BaselineConfig] = [
-    PopularityConfig(),
-    ItemKNNConfig(similarity="cosine", neighbours=8),
-    ItemKNNConfig(similarity="bm25", neighbours=8, recency=0.8),
-    ItemKNNConfig(similarity="tfidf", neighbours=8),
-    ALSConfig(factors=4, iterations=5, regularization=0.1, alpha=5.0),
-]
-NAMES = ["popularity", "item-kNN cosine", "item-kNN BM25", "item-kNN TF-IDF", "ALS"]
+BASELINES: dict[str, BaselineConfig] = {
+    "popularity": PopularityConfig(),
+    "recent popularity": RecentPopularityConfig(half_life_days=10),
+    "item-kNN cosine": ItemKNNConfig(similarity="cosine", neighbours=8),
+    "item-kNN BM25": ItemKNNConfig(similarity="bm25", neighbours=8, recency=0.8),
+    "item-kNN TF-IDF": ItemKNNConfig(similarity="tfidf", neighbours=8),
+    "item-kNN Pearson": ItemKNNConfig(similarity="pearson", neighbours=8),
+    "user-kNN cosine": UserKNNConfig(similarity="cosine", neighbours=8),
+    "user-kNN Pearson": UserKNNConfig(similarity="pearson", neighbours=8, recency=0.8, power=2.0),
+    "content TF-IDF": ContentConfig(space="tfidf"),
+    "content BM25": ContentConfig(space="bm25"),
+    "content text vectors": ContentConfig(space="text"),
+    "content image vectors": ContentConfig(space="image"),
+    "content categories": ContentConfig(space="categories"),
+    "logistic on features": FeatureModelConfig(neighbours=8, negatives=5),
+    "linear on features": FeatureModelConfig(loss="squared", neighbours=8, negatives=5),
+    "ALS": ALSConfig(factors=4, iterations=5, regularization=0.1, alpha=5.0),
+    "BPR-MF": BPRConfig(factors=4, iterations=50),
+    "EASE": EASEConfig(regularization=5.0),
+    "two-tower (text+image)": TwoTowerConfig(
+        modalities=("text", "image"), width=4, hidden=8, negatives=5, batch_size=64, learning_rate=0.02
+    ),
+    "VBPR": VBPRConfig(width=4, visual_width=4, epochs=10, batch_size=100, learning_rate=0.1),
+    "NGCF": NGCFConfig(width=8, layers=2, epochs=10, batch_size=100, learning_rate=0.05),
+    "LightGCN": LightGCNConfig(width=8, layers=2, epochs=10, batch_size=100, learning_rate=0.1),
+}
+NAMES, CONFIGS = list(BASELINES), list(BASELINES.values())
+PERSONAL = [name for name in NAMES if "popularity" not in name]
 
 
 def clicks(seed: int = 0, users: int = 60) -> Sequences:
     """Users of two tastes: even or odd items below N - 2; the last two items stay unclicked."""
     rng = np.random.default_rng(seed)
-    return Sequences.from_lists(
+    rows = Sequences.from_lists(
         2 * rng.integers(0, (N - 2) // 2, size=rng.integers(3, 9)) + user % 2 for user in range(users)
     )
+    return Sequences(rows.offsets, rows.items, 10**9 + 86_400 * np.arange(len(rows.items)))
+
+
+def known_items() -> BaselineContext:
+    """Content that tells the tastes apart; item 29 has none, item 28 has all but clicks."""
+    rng = np.random.default_rng(5)
+    taste = np.where(np.arange(N) % 2 == 0, 1.0, -1.0)[:, None]
+    present = np.arange(N) < N - 1
+    vectors = {
+        name: (taste * rng.normal(size=width) + rng.normal(scale=0.3, size=(N, width))).astype(np.float32)
+        for name, width in (("text", 6), ("image", 5))
+    }
+    rows = np.flatnonzero(present)
+    kinds = csr_matrix((np.ones(len(rows), np.float32), (rows, rows % 2)), shape=(N, 2))
+    words = [f"{('even', 'odd')[i % 2]} thing number{i % 6}" if present[i] else "" for i in range(N)]
+    return BaselineContext(
+        N,
+        categories=kinds,
+        texts=lambda rows: [words[row] for row in rows],
+        vectors=vectors,
+        present={"text": present, "image": present},
+    )
+
+
+KNOWN = known_items()
 
 
 @pytest.fixture(params=CONFIGS, ids=NAMES)
@@ -40,14 +101,14 @@ def config(request: pytest.FixtureRequest) -> BaselineConfig:
 
 
 def test_satisfies_the_protocol_and_has_a_name(config: BaselineConfig) -> None:
-    recommender = config.build(N)
+    recommender = config.build(KNOWN)
     assert isinstance(recommender, Recommender)
     assert recommender.n_items == N
     assert recommender.name == NAMES[CONFIGS.index(config)]
 
 
 def test_scores_have_the_contract_shape_and_candidates_agree(config: BaselineConfig) -> None:
-    recommender = config.build(N).fit(clicks())
+    recommender = config.build(KNOWN).fit(clicks())
     histories = Sequences.from_lists([[0, 2, 4], [], [29], [5, 5, 7]])
     scores_BN = recommender.score(histories)
     assert scores_BN.shape == (4, N)
@@ -61,7 +122,7 @@ def test_scores_have_the_contract_shape_and_candidates_agree(config: BaselineCon
 
 
 def test_excluded_items_never_appear_and_rows_are_independent(config: BaselineConfig) -> None:
-    recommender = config.build(N).fit(clicks())
+    recommender = config.build(KNOWN).fit(clicks())
     histories = clicks(seed=1, users=12)
     found = recommender.recommend(histories, 10, exclude=histories)
     for row in range(len(histories)):
@@ -72,12 +133,12 @@ def test_excluded_items_never_appear_and_rows_are_independent(config: BaselineCo
 
 def test_fitting_again_with_the_same_seed_gives_the_same_scores(config: BaselineConfig) -> None:
     histories = clicks(seed=2, users=10)
-    again = config.build(N).fit(clicks(seed=3)).fit(clicks())
-    assert torch.equal(config.build(N).fit(clicks()).score(histories), again.score(histories))
+    again = config.build(KNOWN).fit(clicks(seed=3)).fit(clicks())
+    assert torch.equal(config.build(KNOWN).fit(clicks()).score(histories), again.score(histories))
 
 
 def test_masking_a_result_leaves_the_recommender_as_it_was(config: BaselineConfig) -> None:
-    recommender = config.build(N).fit(clicks())
+    recommender = config.build(KNOWN).fit(clicks())
     histories = clicks(seed=1, users=3)
     before = recommender.score(histories)
     recommender.score(histories).fill_(-torch.inf)
@@ -87,12 +148,12 @@ def test_masking_a_result_leaves_the_recommender_as_it_was(config: BaselineConfi
 def test_fitting_and_scoring_are_silent(config: BaselineConfig, capfd: pytest.CaptureFixture[str]) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        config.build(N).fit(clicks()).recommend(clicks(seed=1), 5)
+        config.build(KNOWN).fit(clicks()).recommend(clicks(seed=1), 5)
     assert capfd.readouterr() == ("", "")
 
 
 def test_bad_input_is_named(config: BaselineConfig) -> None:
-    recommender = config.build(N)
+    recommender = config.build(KNOWN)
     with pytest.raises(RuntimeError, match=r"has not been fitted: call fit\(train\) first"):
         recommender.score(clicks())
     with pytest.raises(ValueError, match="the training part has no click"):
@@ -107,14 +168,46 @@ def test_bad_input_is_named(config: BaselineConfig) -> None:
         recommender.score(one, np.zeros((2, 1), dtype=np.int64))
 
 
-@pytest.mark.parametrize("config", CONFIGS[1:], ids=NAMES[1:])
+@pytest.mark.parametrize("config", [BASELINES[name] for name in PERSONAL], ids=PERSONAL)
 def test_a_history_finds_its_own_taste(config: BaselineConfig) -> None:
     histories = Sequences.from_lists([[0, 2], [1, 3]])
-    found = config.build(N).fit(clicks()).recommend(histories, 5, histories)
+    found = config.build(KNOWN).fit(clicks()).recommend(histories, 5, histories)
     for row in (0, 1):
         listed = found.ids[row][found.ids[row] != ABSENT]
         assert len(listed) >= 3
         assert (listed % 2 == row).mean() >= 0.8
+
+
+NEEDS = {
+    "content TF-IDF": "item texts",
+    "content BM25": "item texts",
+    "content text vectors": "text vectors",
+    "content image vectors": "image vectors",
+    "content categories": "item categories",
+    "two-tower (text+image)": "text vectors",
+    "VBPR": "image vectors",
+}
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_number_of_items_is_enough_where_no_content_is_needed(name: str) -> None:
+    config = BASELINES[name]
+    if name in NEEDS:
+        with pytest.raises(InputError, match=f"{re.escape(name)} needs {NEEDS[name]}"):
+            config.build(N)
+    else:
+        assert config.build(N).fit(clicks()).score(clicks(seed=1, users=2)).shape == (2, N)
+
+
+COLD = {name for name in NAMES if name.startswith(("content", "two-tower", "VBPR"))}
+
+
+@pytest.mark.parametrize("name", sorted(COLD))
+def test_content_ranks_an_item_that_nobody_clicked(name: str) -> None:
+    histories = Sequences.from_lists([[0, 2, 4, 6], [1, 3, 5, 7]])
+    scores = BASELINES[name].build(KNOWN).fit(clicks()).score(histories)
+    assert scores[0, N - 2] > scores[1, N - 2]
+    assert torch.isneginf(scores[:, N - 1]).all()
 
 
 def test_popularity_counts_clicks_and_breaks_ties_by_index() -> None:
@@ -171,7 +264,7 @@ def test_recency_lets_the_last_click_decide() -> None:
 def test_als_folds_in_by_the_closed_form() -> None:
     """Hu et al. 2008, equation 4; implicit counts confidence as alpha times the clicks, 1 elsewhere."""
     config = ALSConfig(factors=4, iterations=5, regularization=0.1, alpha=5.0)
-    recommender = ALS(N, config).fit(clicks())
+    recommender = ALS(BaselineContext(N), config).fit(clicks())
     histories = Sequences.from_lists([[0, 2, 2], [7]])
     items = recommender._items_DN.T.double().numpy()
     rows: csr_matrix = history_matrix(histories, N)

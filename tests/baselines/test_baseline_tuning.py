@@ -8,7 +8,25 @@ import sys
 import numpy as np
 import pytest
 
-from crossrec.baselines import ALSConfig, BaselineConfig, ItemKNNConfig, PopularityConfig, tune
+from crossrec.baselines import (
+    ALSConfig,
+    BaselineConfig,
+    BPRConfig,
+    ContentConfig,
+    EASEConfig,
+    FeatureModelConfig,
+    ItemKNNConfig,
+    LightGCNConfig,
+    NGCFConfig,
+    PopularityConfig,
+    RecentPopularityConfig,
+    Trial,
+    TuningBudget,
+    TwoTowerConfig,
+    UserKNNConfig,
+    VBPRConfig,
+    tune,
+)
 from crossrec.config import Config, ConfigError, validate
 from crossrec.types import Recommender, Sequences
 
@@ -31,7 +49,7 @@ def test_config_round_trip(config: BaselineConfig) -> None:
         ({"type": "item_nn"}, "did you mean 'item_knn'"),
         ({"type": "als", "factor": 8}, "did you mean 'factors'"),
         ({"type": "item_knn", "recency": 0.0}, "greater than 0"),
-        ({"type": "item_knn", "similarity": "jaccard"}, "'cosine', 'bm25' or 'tfidf'"),
+        ({"type": "item_knn", "similarity": "jaccard"}, "'cosine', 'bm25', 'tfidf' or 'pearson'"),
     ],
 )
 def test_wrong_config_names_the_way_out(content: dict[str, object], message: str) -> None:
@@ -71,6 +89,59 @@ def test_tune_prefers_the_family_that_validation_prefers() -> None:
     best, trials = tune([PopularityConfig(), ItemKNNConfig(similarity="cosine")], 6, TRAIN, hits)
     assert isinstance(best, ItemKNNConfig)
     assert [trial.value for trial in trials] == [0.0, 1.0]
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        RecentPopularityConfig(),
+        UserKNNConfig(similarity="pearson"),
+        ContentConfig(space="bm25"),
+        FeatureModelConfig(loss="squared"),
+        BPRConfig(seed=1),
+        EASEConfig(memory_gb=1),
+        TwoTowerConfig(modalities=("image",)),
+        VBPRConfig(visual_width=5),
+        NGCFConfig(width=7),
+        LightGCNConfig(width=7),
+    ],
+    ids=lambda config: config.type,
+)
+def test_every_grid_is_valid_without_repeats_and_round_trips(config: BaselineConfig) -> None:
+    grid = config.grid()
+    assert len(set(grid)) == len(grid) > 1
+    assert all(Holder.model_validate(Holder(baseline=t).model_dump()).baseline == t for t in grid)
+
+
+def test_a_budget_draws_the_same_part_of_the_grid_by_seed() -> None:
+    grid = ALSConfig().grid()
+    first, again, other = (TuningBudget(trials=5, seed=s).choose(grid) for s in (0, 0, 1))
+    assert first == again != other
+    assert len(set(first)) == 5
+    assert set(first) <= set(grid)
+    assert TuningBudget().choose(grid) == grid
+    assert set(TuningBudget(trials=99).choose(grid)) == set(grid)
+
+
+def test_tune_stops_beginning_settings_when_the_time_is_spent() -> None:
+    grid = [ALSConfig(factors=f, iterations=1) for f in (1, 2, 3)]
+    spent = [Trial(grid[0], 0.2, seconds=50.0), Trial(grid[1], 0.5, seconds=50.0), Trial(grid[2], 0.1, 50.0)]
+    _, trials = tune(grid, 6, TRAIN, lambda _: 0.0, TuningBudget(seconds=60), done=spent)
+    assert len(trials) == 2
+    _, trials = tune(grid, 6, TRAIN, lambda _: 0.0, TuningBudget(seconds=1), done=spent)
+    assert len(trials) == 1
+
+
+def test_tune_resumes_from_the_trials_that_were_kept() -> None:
+    grid = [ALSConfig(factors=f, iterations=1) for f in (1, 2, 3)]
+    kept: list[Trial] = []
+    values = iter([0.1, 0.3])
+    with pytest.raises(StopIteration):
+        tune(grid, 6, TRAIN, lambda _: next(values), keep=kept.append)
+    assert [trial.config for trial in kept] == grid[:2]
+    best, trials = tune(grid, 6, TRAIN, lambda _: 0.2, done=kept)
+    assert [trial.value for trial in trials] == [0.1, 0.3, 0.2]
+    assert best == grid[1]
 
 
 def test_tune_refuses_an_empty_grid_and_a_nan() -> None:

@@ -1,0 +1,87 @@
+"""The variants of benchmarks/augmentation.py: name to overrides, each augmenter alone first, then mixes."""
+
+from __future__ import annotations
+
+
+def _text(augmenter: str, views: int = 3, share: float = 0.3) -> list[str]:
+    return [
+        f"augment.text.augmenters=[{augmenter}]",
+        f"augment.text.views={views}",
+        f"augment.text.share={share}",
+    ]
+
+
+def _image(augmenters: str) -> list[str]:
+    return [f"augment.image.augmenters={augmenters}", "augment.image.views=3", "augment.image.share=0.3"]
+
+
+def _sequence(augmenters: str, copies: float = 0.5) -> list[str]:
+    return [f"augment.sequence.augmenters={augmenters}", f"augment.sequence.copies={copies}"]
+
+
+def _contrastive(name: str, kind: str, weight: float) -> list[str]:
+    term = f"contrastive.terms.{name}"
+    return [f"{term}.type={kind}", f"{term}.weight={weight}"]
+
+
+SYNONYMS = "{type: synonyms, probability: 1.0}"
+NOISE = "{type: word_noise, probability: 1.0}"
+IMAGES = "[{type: crop, probability: 1.0}, {type: flip}, {type: colour}]"
+ORDER = "[{type: crop}, {type: mask}, {type: reorder}]"
+SIMILAR = "[{type: substitute, similarity: both}, {type: insert, similarity: both}]"
+VIEWS = [*_sequence(ORDER, 0), *_contrastive("views", "sequence_views", 0.1)]
+CROSS_MODAL = _contrastive("modalities", "cross_modal", 0.1)
+ITEMS = ["augment.synthesis.items.ratio=3"]
+CATEGORY, POPULARITY = ["augment.resample.category=0.5"], ["augment.resample.popularity=0.5"]
+
+
+def _users(max_clicks: int) -> list[str]:
+    return [f"augment.synthesis.users.max_clicks={max_clicks}"]
+
+
+def _variants(max_clicks: int) -> dict[str, list[str]]:
+    """All variants; few clicks mean something else in another log."""
+    users = _users(max_clicks)
+    balance = ["objective.balance.type=inverse_propensity"]
+    return {
+        "none": [],
+        "text-synonyms": _text(SYNONYMS),
+        "text-character_noise": _text("{type: character_noise, probability: 1.0}"),
+        "text-word_noise": _text(NOISE),
+        "text-reorder": _text("{type: reorder, probability: 1.0}"),
+        "text-transform": _text("{type: transform, probability: 1.0}"),
+        "text-paraphrase": _text("{type: paraphrase, probability: 1.0, max_sentences: 1}", views=1),
+        "image-views": _image(IMAGES),
+        "image-randaugment": _image("[{type: randaugment, probability: 1.0}]"),
+        "image-mix": _image("[{type: mixup}, {type: cutmix}]"),
+        "sequence-order": _sequence(ORDER),
+        "sequence-similar": _sequence(SIMILAR),
+        "sequence-contrastive": VIEWS,
+        "cross_modal-contrastive": CROSS_MODAL,
+        "synthesis-items": ITEMS,
+        "synthesis-items-wgan": [*ITEMS, "augment.synthesis.items.generator.type=wgan_gp"],
+        "synthesis-users": users,
+        "resample-category": CATEGORY,
+        "resample-popularity": POPULARITY,
+        "resample-activity": ["augment.resample.activity=0.5"],
+        "loss-inverse_propensity": balance,
+        "loss-class_balanced": ["objective.balance.type=class_balanced"],
+        "loss-category_balanced": ["objective.balance.type=category_balanced"],
+        "mix-content": [*_text(f"{SYNONYMS}, {NOISE}"), *_image(IMAGES)],
+        "mix-content-synthesis": [*_text(f"{SYNONYMS}, {NOISE}"), *_image(IMAGES), *ITEMS],
+        "mix-content-cross_modal": [*_text(f"{SYNONYMS}, {NOISE}"), *_image(IMAGES), *CROSS_MODAL],
+        "mix-rare": [*POPULARITY, *ITEMS, *balance],
+        "mix-all": [
+            *_text(f"{SYNONYMS}, {NOISE}"),
+            *_image(IMAGES),
+            *_sequence(SIMILAR),
+            *CROSS_MODAL,
+            *ITEMS,
+            *POPULARITY,
+        ],
+    }
+
+
+VARIANTS = {"demo": _variants(5), "movielens": _variants(20)}
+SLOW = ("text-paraphrase",)
+"""They take hours on a CPU."""

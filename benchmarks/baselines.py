@@ -1,0 +1,182 @@
+"""Tunes every baseline on validation within a stated budget, and prints one table of what it does on test.
+
+    python benchmarks/baselines.py --data movielens_small --root PATH/TO/ml-latest-small
+    python benchmarks/baselines.py --data amazon_beauty --root PATH/TO/amazon-beauty
+        [--only bpr,ease] [--trials 12] [--seconds 300] [--out FOLDER]
+
+The budget is one baseline's: at most so many settings, drawn from its grid by seed, and none begun after so
+many seconds. Trials are kept, so the command may be stopped and started again. Nothing is chosen on test.
+A baseline that needs what the data lacks is named below the table. Intervals are 95 % bootstraps over users.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import sys
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from pydantic import TypeAdapter
+
+from crossrec.baselines import (
+    ALSConfig,
+    BaselineConfig,
+    BaselineContext,
+    BPRConfig,
+    ContentConfig,
+    EASEConfig,
+    FeatureModelConfig,
+    ItemKNNConfig,
+    LightGCNConfig,
+    NGCFConfig,
+    PopularityConfig,
+    RecentPopularityConfig,
+    Trial,
+    TuningBudget,
+    TwoTowerConfig,
+    UserKNNConfig,
+    VBPRConfig,
+    tune,
+)
+from crossrec.config import load_config
+from crossrec.experiment.assembly import Setting
+from crossrec.experiment.config import ExperimentConfig
+from crossrec.experiment.measure import measure
+from crossrec.experiment.rivals import validation_value
+from crossrec.runtime.files import write_text
+from crossrec.types import InputError
+
+CONFIGS = Path(__file__).parents[1] / "configs"
+BASELINES: dict[str, BaselineConfig] = {
+    "popularity": PopularityConfig(),
+    "recent_popularity": RecentPopularityConfig(),
+    "item_knn_cosine": ItemKNNConfig(similarity="cosine"),
+    "item_knn_pearson": ItemKNNConfig(similarity="pearson"),
+    "item_knn_bm25": ItemKNNConfig(similarity="bm25"),
+    "user_knn_cosine": UserKNNConfig(similarity="cosine"),
+    "user_knn_pearson": UserKNNConfig(similarity="pearson"),
+    "content_tfidf": ContentConfig(space="tfidf"),
+    "content_bm25": ContentConfig(space="bm25"),
+    "content_text": ContentConfig(space="text"),
+    "content_image": ContentConfig(space="image"),
+    "content_categories": ContentConfig(space="categories"),
+    "logistic": FeatureModelConfig(loss="logistic"),
+    "linear": FeatureModelConfig(loss="squared"),
+    "als": ALSConfig(),
+    "bpr": BPRConfig(),
+    "ease": EASEConfig(),
+    "two_tower": TwoTowerConfig(modalities=("text", "image")),
+    "vbpr": VBPRConfig(),
+    "ngcf": NGCFConfig(),
+    "lightgcn": LightGCNConfig(),
+}
+PUBLISHED: dict[str, dict[str, tuple[float, float]]] = {
+    # Leave-one-out on the 5-core Beauty log of 22,363 users, full ranking.
+    "amazon_beauty": {"lightgcn": (0.0479, 0.0241)},
+}
+COLUMNS = ("recall@10", "ndcg@10", "coverage@10", "gini@10")
+
+
+def main() -> None:
+    """Reads the arguments, tunes, tests and prints."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--data", choices=("movielens_small", "amazon_beauty"), required=True)
+    parser.add_argument("--root", type=Path, required=True)
+    parser.add_argument("--only", default="", help="names of baselines, separated by commas; all by default")
+    parser.add_argument("--trials", type=int, default=12, help="settings tried for each baseline at most")
+    parser.add_argument("--seconds", type=float, default=300.0, help="none is begun after so long")
+    parser.add_argument("--seed", type=int, default=0, help="of the draw from the grids")
+    parser.add_argument("--out", type=Path, default=Path("runs/baselines"))
+    args = parser.parse_args()
+    names = args.only.split(",") if args.only else list(BASELINES)
+    unknown = [name for name in names if name not in BASELINES]
+    if unknown:
+        parser.error(f"no baseline is called {', '.join(unknown)}; there are {', '.join(BASELINES)}")
+    config = load_config(ExperimentConfig, CONFIGS / f"{args.data}.yaml", [f"data.root={args.root}"])
+    setting = Setting.of(config)
+    context = BaselineContext.of_catalog(setting.data.catalog, setting.facts.vectors, setting.facts.present)
+    budget = TuningBudget(trials=args.trials, seconds=args.seconds, seed=args.seed)
+    lacking = {}
+    _say(f"{args.data}; {setting.data.split.protocol}")
+    _say(f"budget for each: {args.trials} settings, {args.seconds:g} s; {torch.get_num_threads()} threads\n")
+    _say("| baseline | " + " | ".join(COLUMNS) + " | published recall, ndcg | trials | tuning s | fit s |")
+    _say("|---" * (len(COLUMNS) + 5) + "|")
+    for name in names:
+        try:
+            _say(_row(name, setting, context, budget, args.out / args.data))
+        except InputError as error:
+            lacking[name] = str(error)
+    for name, reason in lacking.items():
+        _say(f"\n{name} is left out: {reason}")
+
+
+def _say(line: str) -> None:
+    sys.stdout.write(f"{line}\n")
+    sys.stdout.flush()
+
+
+def _row(name: str, setting: Setting, context: BaselineContext, budget: TuningBudget, out: Path) -> str:
+    chosen, trials = _tuned(name, setting, context, budget, out)
+    started = time.monotonic()
+    fitted = chosen.build(context).fit(setting.data.split.train)
+    fit_seconds = time.monotonic() - started
+    (measured,) = measure(setting, [fitted], "test")
+    metrics = measured.evaluation.metrics
+    _write(
+        out / f"{name}.result.json", {"config": chosen.model_dump(mode="json"), "metrics": _plain(metrics)}
+    )
+    values = [_cell(metrics[column]) if column in metrics else "" for column in COLUMNS]
+    published = PUBLISHED.get(out.name, {}).get(name)
+    shown = "" if published is None else " / ".join(f"{value:.4f}" for value in published)
+    seconds = sum(trial.seconds for trial in trials)
+    cells = [fitted.name, *values, shown, str(len(trials)), f"{seconds:.0f}", f"{fit_seconds:.1f}"]
+    return "| " + " | ".join(cells) + " |"
+
+
+def _tuned(
+    name: str, setting: Setting, context: BaselineContext, budget: TuningBudget, out: Path
+) -> tuple[BaselineConfig, list[Trial]]:
+    """The best setting and all trials, of which those made before are read from the folder."""
+    data_key = hashlib.blake2b(setting.config.data.model_dump_json().encode(), digest_size=6).hexdigest()
+    path = out / f"{name}.{data_key}.trials.json"
+    kept = _stored(path)
+
+    def keep(trial: Trial) -> None:
+        kept.append(trial)
+        rows = [{**vars(t), "config": t.config.model_dump(mode="json")} for t in kept]
+        _write(path, rows)
+
+    train = setting.data.split.train
+    grid = BASELINES[name].grid()
+    return tune(grid, context, train, lambda r: validation_value(setting, r), budget, list(kept), keep)
+
+
+def _stored(path: Path) -> list[Trial]:
+    if not path.exists():
+        return []
+    adapter: TypeAdapter[Any] = TypeAdapter(BaselineConfig)
+    rows = json.loads(path.read_text(encoding="utf-8"))
+    return [Trial(**{**row, "config": adapter.validate_python(row["config"])}) for row in rows]
+
+
+def _cell(estimate: Mapping[str, Any]) -> str:
+    interval = estimate.get("ci95")
+    bounds = "" if interval is None else f" [{interval[0]:.4f}, {interval[1]:.4f}]"
+    return f"{estimate['value']:.4f}{bounds}"
+
+
+def _plain(metrics: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: dict(estimate) for name, estimate in metrics.items()}
+
+
+def _write(path: Path, content: Any) -> None:
+    write_text(path, json.dumps(content, indent=1))
+
+
+if __name__ == "__main__":
+    main()

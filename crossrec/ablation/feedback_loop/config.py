@@ -1,0 +1,146 @@
+"""The configuration of a study of policies in a simulated feedback loop."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, field_validator, model_validator
+
+from crossrec.baselines.config import BaselineConfig
+from crossrec.config import Config, Family
+from crossrec.exploration.config import ExplorationConfig
+from crossrec.rerank.config import RerankConfig, RerankerConfig
+from crossrec.simulation.choice_config import ChoiceModelConfig
+from crossrec.simulation.config import EnvironmentConfig
+
+
+class DemoTastesConfig(Config):
+    """The true tastes of the demo's shoppers; every recommender knows the demo's whole log at the start."""
+
+    type: Literal["demo"] = "demo"
+
+
+class FittedTastesConfig(ChoiceModelConfig):
+    """A choice model fitted to the log; recommenders know the part that its features were first made from."""
+
+    type: Literal["fitted"] = "fitted"
+
+
+TastesConfig = Annotated[DemoTastesConfig | FittedTastesConfig, Family()]
+"""Where users' hidden tastes come from."""
+
+
+class BaselineLearnerConfig(Config):
+    """A baseline, fitted anew to the whole log each time.
+
+    Args:
+        baseline: which one.
+    """
+
+    type: Literal["baseline"] = "baseline"
+    baseline: BaselineConfig
+
+
+class NeuralLearnerConfig(Config):
+    """The model of the base experiment, trained once and then on top of itself.
+
+    Its first training is shared by all policies of a seed.
+
+    Args:
+        first_epochs: over the log at the start; those of the base experiment when None.
+        epochs: over the histories of users who clicked since, each time.
+        lr_share: of the base experiment's learning rates, in the later trainings.
+    """
+
+    type: Literal["neural"] = "neural"
+    first_epochs: int | None = Field(None, ge=0)
+    epochs: int = Field(1, ge=0)
+    lr_share: float = Field(0.3, gt=0)
+
+
+LearnerConfig = Annotated[BaselineLearnerConfig | NeuralLearnerConfig, Family()]
+"""What learns from the clicks."""
+
+
+class PolicyConfig(Config):
+    """How lists are made.
+
+    Args:
+        learner: what scores items.
+        rerank: rerankers over its candidates, one after the other.
+        explore: how lists are drawn; null shows the best.
+        every: rounds from one retraining to the next.
+        candidates: best items of the learner that rerankers and exploration choose from.
+    """
+
+    learner: LearnerConfig
+    rerank: tuple[RerankerConfig, ...] = ()
+    explore: ExplorationConfig | None = None
+    every: int = Field(1, ge=1)
+    candidates: int = Field(100, ge=1)
+
+    @model_validator(mode="after")
+    def _stages_fit(self) -> Self:
+        if self.rerank:
+            RerankConfig(stages=self.rerank, candidates=self.candidates)
+        for part in (*self.rerank, *([self.explore] if self.explore else [])):
+            if getattr(part, "space", None) == "model":
+                raise ValueError(
+                    "space 'model' changes with every retraining; say category, text, image or content"
+                )
+        return self
+
+
+class FeedbackLoopConfig(Config):
+    """Policies under the same simulated users and the same luck.
+
+    Args:
+        base: the experiment's configuration file: data, model, training, spaces in which distances are
+            measured.
+        changes: overrides of it.
+        tastes: where users' hidden tastes come from.
+        environment: how users behave.
+        policies: name -> how lists are made.
+        compare_with: policies that all others are compared with; the first one by default.
+        users: how many of the data's users take part, drawn by the seed; all when None.
+        rounds: of recommending and learning.
+        seeds: of users, luck and first weights.
+        k: length of the lists.
+        tail_share: share of the clicks at the start that the tail holds.
+        out: folder of the results; a study that is started again goes on where it was.
+        device: where models run.
+    """
+
+    base: Path
+    changes: tuple[str, ...] = ()
+    tastes: TastesConfig = DemoTastesConfig()
+    environment: EnvironmentConfig = EnvironmentConfig()
+    policies: dict[str, PolicyConfig] = Field(min_length=1)
+    compare_with: tuple[str, ...] = ()
+    users: int | None = Field(None, ge=2)
+    rounds: int = Field(20, ge=1)
+    seeds: tuple[int, ...] = Field((0, 1, 2, 3, 4, 5, 6, 7, 8, 9), min_length=1)
+    k: int = Field(10, ge=2)
+    tail_share: float = Field(0.2, ge=0, le=1)
+    out: Path
+    device: str = "auto"
+
+    @field_validator("seeds")
+    @classmethod
+    def _distinct(cls, seeds: tuple[int, ...]) -> tuple[int, ...]:
+        if len(set(seeds)) < len(seeds) or min(seeds) < 0:
+            raise ValueError(f"needs distinct seeds that are not negative; got {list(seeds)}")
+        return seeds
+
+    @model_validator(mode="after")
+    def _known_references(self) -> Self:
+        for name in self.compare_with:
+            if name not in self.policies:
+                raise ValueError(f"compare_with: '{name}' is not among {', '.join(self.policies)}")
+        return self
+
+    @property
+    def references(self) -> tuple[str, ...]:
+        """Policies that all others are compared with."""
+        return self.compare_with or (next(iter(self.policies)),)

@@ -1,0 +1,52 @@
+"""The configuration of a study of generators."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field
+
+from crossrec.augment.synthesis.config import (
+    BetaVaeConfig,
+    GaussianConfig,
+    ImageGanConfig,
+    VectorGeneratorConfig,
+    WganGpConfig,
+)
+from crossrec.config import Config
+
+SpaceName = Literal["text", "image", "profile"]
+
+
+class SynthesisConfig(Config):
+    """Which generators are trained on what.
+
+    Args:
+        base: a run's configuration file, which names data and encoders.
+        changes: overrides of it.
+        out: folder of the results; a killed study goes on there.
+        spaces: what is generated: items' text features, their image features, or users' profiles (means of
+            the features of their training clicks).
+        components: dimensions that frozen features are whitened to; null only centres and scales them.
+        generators: over vectors.
+        gaussian: the baseline.
+        image_gan: over the catalogue's pictures; null for none.
+        max_classes: most frequent categories that generators are told of.
+        grid: columns and rows of the pictures shown.
+        seed: of everything that is drawn.
+        device: where generators learn.
+    """
+
+    base: Path
+    changes: tuple[str, ...] = ()
+    out: Path = Path("runs/synthesis")
+    spaces: tuple[SpaceName, ...] = ("text", "image")
+    components: int | None = Field(64, ge=2)
+    generators: tuple[VectorGeneratorConfig, ...] = (WganGpConfig(), BetaVaeConfig())
+    gaussian: GaussianConfig = GaussianConfig()
+    image_gan: ImageGanConfig | None = ImageGanConfig()
+    max_classes: int = Field(64, ge=1)
+    grid: tuple[int, int] = (12, 6)
+    seed: int = Field(0, ge=0)
+    device: str = "auto"

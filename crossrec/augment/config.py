@@ -1,0 +1,28 @@
+"""Configuration of augmentation: what is made of the training data, each kind off by default."""
+
+from __future__ import annotations
+
+from crossrec.augment.image.config import ImageViewsConfig
+from crossrec.augment.sequence.config import SequenceAugmentConfig
+from crossrec.augment.synthesis.application_config import SynthesisUseConfig
+from crossrec.augment.text.config import TextViewsConfig
+from crossrec.config import Config
+from crossrec.data.resample_config import ResampleConfig
+
+
+class AugmentConfig(Config):
+    """Augmentation, synthesis and resampling of the training part; nothing is augmented at evaluation.
+
+    Args:
+        text: views of items' texts.
+        image: views of items' pictures.
+        sequence: augmented copies of users' clicks.
+        synthesis: synthetic items of tail categories and synthetic users with few clicks.
+        resample: which users' clicks an epoch holds more often.
+    """
+
+    text: TextViewsConfig | None = None
+    image: ImageViewsConfig | None = None
+    sequence: SequenceAugmentConfig | None = None
+    synthesis: SynthesisUseConfig | None = None
+    resample: ResampleConfig | None = None

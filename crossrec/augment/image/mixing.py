@@ -1,0 +1,79 @@
+"""Augmenters that mix two pictures.
+
+In classification both pictures' labels are mixed too. An item has no label to mix: its view must still
+stand for it. So the partner is of the same category, and the item's own picture has the larger share.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from torchvision.transforms import v2
+
+from crossrec.augment.image.picture import PictureAugmenter, seeded
+from crossrec.types import InputError
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+    from crossrec.augment.image.config import CutMixConfig, MixUpConfig
+    from crossrec.augment.image.partners import Partners
+
+
+class Mixing(PictureAugmenter):
+    """Mixes a picture with a partner, which takes its size and mode.
+
+    Args:
+        transform: torchvision's, of a batch of two pictures and their labels.
+        partners: pictures to mix with.
+
+    Raises:
+        InputError: there are no partners.
+    """
+
+    def __init__(self, transform: v2.MixUp | v2.CutMix, partners: Partners | None) -> None:
+        if not partners:
+            raise InputError(
+                "mixup and cutmix mix pictures of one category, but no category has pictures of two training "
+                "items; leave them out of augment.image.augmenters, or give the catalogue categories"
+            )
+        self.transform, self.partners = transform, partners
+
+    def change(self, picture: Image, key: str | int, generator: np.random.Generator) -> Image:
+        """The picture with a part of its partner's."""
+        partner = self.partners.draw(key, generator).convert(picture.mode).resize(picture.size)
+        pair = torch.stack([v2.functional.pil_to_tensor(p) for p in (picture, partner)]).float()
+        with seeded(generator):
+            mixed, shares = self.transform(pair, torch.tensor([0, 1]))
+        # Row 0 holds the shares (s, 1 - s), row 1 the reverse.
+        stronger = mixed[int(shares[:, 0].argmax())]
+        return v2.functional.to_pil_image(stronger.round().clamp(0, 255).to(torch.uint8))
+
+
+class MixUp(Mixing):
+    """A weighted mean of the picture and its partner.
+
+    Differs from the source: the weight is at least a half, and no label is mixed.
+
+    Source:
+        Zhang et al., mixup: Beyond Empirical Risk Minimization, ICLR 2018, section 2.
+    """
+
+    def __init__(self, config: MixUpConfig, partners: Partners | None) -> None:
+        super().__init__(v2.MixUp(alpha=config.alpha, num_classes=2), partners)
+
+
+class CutMix(Mixing):
+    """A rectangle of one in the place of the other's; the picture itself keeps at least half of the area.
+
+    Differs from the source: the share is at least a half, and no label is mixed.
+
+    Source:
+        Yun et al., CutMix: Regularization Strategy to Train Strong Classifiers with Localizable Features,
+        ICCV 2019, section 3.2.
+    """
+
+    def __init__(self, config: CutMixConfig, partners: Partners | None) -> None:
+        super().__init__(v2.CutMix(alpha=config.alpha, num_classes=2), partners)

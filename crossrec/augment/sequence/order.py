@@ -1,0 +1,115 @@
+"""Augmenters that need nothing but the row: crop, mask and reorder.
+
+Source:
+    Xie et al. 2022, "Contrastive learning for sequential recommendation" (CL4SRec), section III-C.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from crossrec.augment.sequence.base import RowAugmenter, part_of
+from crossrec.augment.sequence.numbers import RowNumbers
+from crossrec.augment.sequence.rows import choose_clicks, place_of_click, row_of_click
+from crossrec.types import Sequences
+
+
+class Crop(RowAugmenter):
+    """Keeps a contiguous part of the clicks.
+
+    Args:
+        probability: of a row to be cropped.
+        share: of the clicks that are kept, rounded down, at least one; below 1.
+    """
+
+    def __init__(self, probability: float, share: float) -> None:
+        super().__init__(probability)
+        self.share = share
+
+    def long_enough(self, lengths: np.ndarray) -> np.ndarray:
+        """Two clicks, of which one can be left out."""
+        return lengths >= 2
+
+    def change(self, samples: Sequences, numbers: RowNumbers) -> Sequences:
+        """The part begins anywhere with the same chance."""
+        begin, end = _part(samples.lengths, np.maximum(part_of(samples.lengths, self.share), 1), numbers)
+        row_T, place_T = row_of_click(samples), place_of_click(samples)
+        return choose_clicks(samples, (place_T >= begin[row_T]) & (place_T < end[row_T]))
+
+
+class Mask(RowAugmenter):
+    """Leaves out some clicks; the others keep their order.
+
+    The source puts a mask item in their place. Here they are gone, so that any sequence model reads the row,
+    and a mask is no click to be predicted where the row is trained on.
+
+    Args:
+        probability: of a row to be masked.
+        share: of the clicks that are left out, rounded down; below 1.
+    """
+
+    def __init__(self, probability: float, share: float) -> None:
+        super().__init__(probability)
+        self.share = share
+
+    def long_enough(self, lengths: np.ndarray) -> np.ndarray:
+        """So long that the share is a whole click."""
+        return part_of(lengths, self.share) >= 1
+
+    def change(self, samples: Sequences, numbers: RowNumbers) -> Sequences:
+        """All choices of so many clicks have the same chance."""
+        row_T = row_of_click(samples)
+        chance_T = numbers.clicks("masked", row_T, place_of_click(samples))
+        return choose_clicks(samples, ~lowest(chance_T, samples, part_of(samples.lengths, self.share)))
+
+
+class Reorder(RowAugmenter):
+    """Shuffles a contiguous part of the clicks; times stay where they were, so they stay sorted.
+
+    Args:
+        probability: of a row to be reordered.
+        share: of the clicks that are shuffled, rounded down.
+    """
+
+    def __init__(self, probability: float, share: float) -> None:
+        super().__init__(probability)
+        self.share = share
+
+    def long_enough(self, lengths: np.ndarray) -> np.ndarray:
+        """So long that the part has two clicks."""
+        return self._sizes(lengths) >= 2
+
+    def change(self, samples: Sequences, numbers: RowNumbers) -> Sequences:
+        """All orders of the part have the same chance."""
+        begin, end = _part(samples.lengths, self._sizes(samples.lengths), numbers)
+        row_T, place_T = row_of_click(samples), place_of_click(samples)
+        inside_T = (place_T >= begin[row_T]) & (place_T < end[row_T])
+        key_T = np.where(inside_T, numbers.clicks("order", row_T, place_T), 0.0)
+        # Before the part, the part, and after it; the sort is stable outside the part.
+        section_T = (place_T >= begin[row_T]).astype(np.int8) + (place_T >= end[row_T])
+        order = np.lexsort((key_T, section_T, row_T))
+        return Sequences(samples.offsets, samples.items[order], samples.times)
+
+    def _sizes(self, lengths: np.ndarray) -> np.ndarray:
+        return (lengths * self.share).astype(np.int64)
+
+
+def _part(lengths: np.ndarray, sizes: np.ndarray, numbers: RowNumbers) -> tuple[np.ndarray, np.ndarray]:
+    """(B,) begin and (B,) end of a part of so many clicks, drawn for each row."""
+    begin = (numbers.rows("begin") * (lengths - sizes + 1)).astype(np.int64)
+    return begin, begin + sizes
+
+
+def lowest(chance_T: np.ndarray, samples: Sequences, counts: np.ndarray) -> np.ndarray:
+    """(T,) bool, marks in each row the clicks with the lowest numbers.
+
+    Args:
+        chance_T: a number for each click; infinite for one that must not be chosen.
+        samples: B rows.
+        counts: (B,) how many of each row.
+    """
+    row_T = row_of_click(samples)
+    order = np.lexsort((chance_T, row_T))
+    chosen_T = np.zeros(len(chance_T), dtype=bool)
+    chosen_T[order] = place_of_click(samples) < counts[row_T]
+    return chosen_T & np.isfinite(chance_T)

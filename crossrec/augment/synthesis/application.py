@@ -1,0 +1,222 @@
+"""Generated vectors put to use: synthetic items of tail categories, synthetic users with few clicks.
+
+A synthetic item has no row of its own in the catalogue: its vector stands in for the features of an item
+of the same categories that it lies near to, in some of the look-ups of training. So no index that ranking,
+popularity, negatives, checkpoints or metrics know of is ever synthetic, and losses over the catalogue
+stay comparable. A synthetic user is a row of clicks on real training items.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from crossrec.augment.base import Draws
+from crossrec.augment.synthesis.application_config import SyntheticItemsConfig, SyntheticUsersConfig
+from crossrec.data.tail import tail_items
+from crossrec.types import InputError, Sequences
+
+if TYPE_CHECKING:
+    from scipy.sparse import csr_matrix
+
+Sample = Callable[[np.ndarray, int], np.ndarray]
+"""(n, G) classes and a seed in, (n, W) generated vectors out."""
+
+ROWS_AT_ONCE = 256
+"""Users whose scores over all training items exist at a time."""
+
+
+@dataclass(frozen=True)
+class SyntheticItems:
+    """Synthetic items of tail categories in one feature space.
+
+    Args:
+        items: (I,) catalogue indices of the items that are enlarged, growing.
+        vectors: (I, V, W) synthetic vectors for each, nearest first.
+        n_training: training items that have features here, to which the number relates.
+    """
+
+    items: np.ndarray
+    vectors: np.ndarray
+    n_training: int
+
+    @property
+    def count(self) -> int:
+        """Synthetic items."""
+        return int(self.vectors.shape[0] * self.vectors.shape[1])
+
+
+@dataclass(frozen=True)
+class SyntheticUsers:
+    """Synthetic users as rows of clicks on real items.
+
+    Args:
+        rows: S rows; their times are those of the users they are made after.
+        like: (S,) the few-click user whose number of clicks and categories each was made for.
+        n_training: users with two training clicks or more, to which the number relates.
+    """
+
+    rows: Sequences
+    like: np.ndarray
+    n_training: int
+
+    def first(self, share: float) -> Sequences:
+        """The first ``share`` of the rows, for a schedule."""
+        return self.rows.take(np.arange(round(len(self.rows) * share)))
+
+
+def tail_categories(categories: csr_matrix, train_counts: np.ndarray, share: float) -> np.ndarray:
+    """(G,) bool, categories outside the smallest set of most clicked ones that holds ``1 - share`` of clicks.
+
+    Args:
+        categories: (N, G) membership; a click on an item of several categories counts in each.
+        train_counts: (N,) training clicks.
+        share: of all counted clicks that the tail holds at most.
+    """
+    clicks_G = np.asarray((categories > 0).T @ train_counts, dtype=np.float64).ravel()
+    return tail_items(clicks_G, share)
+
+
+def enlarged_items(
+    categories: csr_matrix, train_counts: np.ndarray, present: np.ndarray, share: float
+) -> np.ndarray:
+    """(I,) training items with features that are in a tail category, growing.
+
+    Raises:
+        InputError: there is none.
+    """
+    tail_G = tail_categories(categories, train_counts, share)
+    wanted_N = (np.asarray((categories > 0) @ tail_G.astype(np.float32)).ravel() > 0) & (train_counts > 0)
+    if not (wanted_N & present).any():
+        raise InputError(
+            "augment.synthesis.items: no item with a training click and features is in a tail category; "
+            "raise tail_share, or leave items out"
+        )
+    return np.flatnonzero(wanted_N & present)
+
+
+def synthesise_items(
+    features: np.ndarray,
+    items: np.ndarray,
+    classes: np.ndarray,
+    sample: Sample,
+    config: SyntheticItemsConfig,
+    n_training: int,
+    seed: int,
+) -> SyntheticItems:
+    """Draws vectors of each item's own categories and keeps those nearest to it.
+
+    Args:
+        features: (N, W) of the catalogue, in the generator's space.
+        items: (I,) that are enlarged.
+        classes: (N, G) classes of all items.
+        sample: of a generator fitted on training items alone.
+        config: how many are drawn and kept.
+        n_training: training items that the number relates to.
+        seed: of the samples.
+    """
+    drawn = config.ratio * config.pool
+    pool = sample(np.repeat(classes[items], drawn, axis=0), seed).reshape(len(items), drawn, -1)
+    distance = np.linalg.norm(pool - features[items][:, None, :], axis=2)
+    nearest = np.argsort(distance, axis=1, kind="stable")[:, : config.ratio]
+    return SyntheticItems(items, np.take_along_axis(pool, nearest[:, :, None], axis=1), n_training)
+
+
+def few_click_users(train: Sequences, max_clicks: int) -> np.ndarray:
+    """(F,) rows of at least two and at most ``max_clicks`` clicks.
+
+    Raises:
+        InputError: there is none.
+    """
+    rows = np.flatnonzero((train.lengths >= 2) & (train.lengths <= max_clicks))
+    if not len(rows):
+        raise InputError(
+            f"augment.synthesis.users: no user has 2 to {max_clicks} training clicks; raise max_clicks, or "
+            "leave users out"
+        )
+    return rows
+
+
+def user_profiles(train: Sequences, vectors: np.ndarray) -> np.ndarray:
+    """(U, W) float32 mean vector of each user's training clicks; zeros without any.
+
+    Args:
+        train: U rows of training clicks.
+        vectors: (N, W) of the catalogue; rows of zeros where missing.
+    """
+    from crossrec.data.profiles import click_matrix
+
+    total = click_matrix(train, len(vectors)) @ np.asarray(vectors, np.float32)
+    return np.asarray(total / np.maximum(train.lengths, 1)[:, None], dtype=np.float32)
+
+
+def synthesise_users(
+    train: Sequences,
+    vectors: np.ndarray,
+    classes: np.ndarray,
+    sample: Sample,
+    config: SyntheticUsersConfig,
+    seed: int,
+) -> SyntheticUsers:
+    """Generates profiles like those of few-click users, and draws each one's items without repeats.
+
+    A profile's items are drawn from softmax(cosine / temperature) over the training items with a vector, and
+    stand in the order in which they were drawn. A row is as long as the user's it was made for.
+
+    Args:
+        train: U rows of training clicks.
+        vectors: (N, W) item vectors in the space of the profiles; rows of zeros where missing.
+        classes: (U, G) classes of all users.
+        sample: of a generator fitted on training profiles alone.
+        config: for whom, how many.
+        seed: of profiles and items.
+
+    Source:
+        Drawing without repeats by the largest perturbed scores: Kool et al. 2019, "Stochastic beams and where
+        to find them" (the Gumbel-top-k trick).
+    """
+    few = few_click_users(train, config.max_clicks)
+    # In a random order, so that any first part of them is as good as another.
+    draws = Draws(seed, ("synthetic users",), [])
+    like = np.tile(few, int(np.ceil(config.ratio)))[: max(1, round(len(few) * config.ratio))]
+    like = draws.substream("order").shared().permutation(like)
+    profiles = sample(classes[like], seed)
+    clicked = np.flatnonzero(np.bincount(train.items, minlength=len(vectors)))
+    clicked = clicked[np.any(vectors[clicked] != 0, axis=1)]
+    lengths = np.minimum(train.lengths[like], len(clicked))
+    items = [
+        _drawn(
+            profiles[start : start + ROWS_AT_ONCE],
+            vectors[clicked],
+            config.temperature,
+            lengths[start : start + ROWS_AT_ONCE],
+            draws.substream(start).shared(),
+        )
+        for start in range(0, len(like), ROWS_AT_ONCE)
+    ]
+    offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
+    times = train.take(like, lengths).times
+    rows = Sequences(offsets, clicked[np.concatenate(items)].astype(train.items.dtype), times)
+    return SyntheticUsers(rows, like, int((train.lengths > 1).sum()))
+
+
+def _drawn(
+    profiles: np.ndarray,
+    vectors: np.ndarray,
+    temperature: float,
+    lengths: np.ndarray,
+    generator: np.random.Generator,
+) -> np.ndarray:
+    """Flat positions in ``vectors``, ``lengths`` for each profile."""
+    scores = _unit(profiles) @ _unit(vectors).T / temperature + generator.gumbel(
+        size=(len(profiles), len(vectors))
+    )
+    order = np.argsort(-scores, axis=1, kind="stable")[:, : int(lengths.max(initial=0))]
+    return order[np.arange(order.shape[1]) < lengths[:, None]]
+
+
+def _unit(rows: np.ndarray) -> np.ndarray:
+    return rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-12)

@@ -1,0 +1,99 @@
+"""Tells a generator that failed: one that repeats itself, misses the data, copies it, or lost its balance."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+
+import numpy as np
+
+from crossrec.augment.synthesis.log import Line
+from crossrec.augment.synthesis.quality import Quality
+
+LEAST_RECALL = 0.1
+"""Below it nearly all real vectors are out of reach of the samples."""
+LEAST_SPREAD = 0.3
+LEAST_COVERAGE = 0.05
+LEAST_COPY_RATIO = 0.5
+MOST_COPIED = 0.2
+CODES_IN_USE = 1
+LOSS_GROWTH = 10.0
+"""How much greater the critic's distance or the generator's loss may end than its early median."""
+FEW_LINES = 12
+"""Lines of a log below which nothing is said of its course."""
+
+
+class Failure(StrEnum):
+    """What went wrong with a generator."""
+
+    MODE_COLLAPSE = "mode collapse"
+    OFF_DATA = "off the data"
+    COPYING = "copies of the training data"
+    DIVERGING = "diverging losses"
+    UNUSED_CODE = "unused code"
+
+
+@dataclass(frozen=True)
+class SynthesisWarning:
+    """One failure.
+
+    Args:
+        failure: which.
+        figure: the figure that shows it.
+        value: of that figure.
+        limit: that it is beyond.
+    """
+
+    failure: Failure
+    figure: str
+    value: float
+    limit: float
+
+    def __str__(self) -> str:
+        side = "below" if self.value < self.limit else "above"
+        return f"{self.failure.value}: {self.figure} {self.value:.3g} is {side} {self.limit:g}"
+
+
+def find_failures(
+    quality: Quality, log: Sequence[Line] = (), report: dict[str, float | list[float]] | None = None
+) -> tuple[SynthesisWarning, ...]:
+    """Looks for everything that is known to go wrong.
+
+    Args:
+        quality: of the samples.
+        log: of the training.
+        report: of the learner.
+    """
+    below = [
+        (Failure.MODE_COLLAPSE, "recall", quality.train.recall, LEAST_RECALL),
+        (Failure.MODE_COLLAPSE, "spread", quality.spread, LEAST_SPREAD),
+        (Failure.MODE_COLLAPSE, "spread within a class", quality.spread_within, LEAST_SPREAD),
+        (Failure.OFF_DATA, "coverage", quality.train.coverage, LEAST_COVERAGE),
+        (Failure.COPYING, "copy ratio", quality.copy_ratio, LEAST_COPY_RATIO),
+    ]
+    found = [
+        SynthesisWarning(f, name, v, limit) for f, name, v, limit in below if v is not None and v < limit
+    ]
+    if quality.copied_share is not None and quality.copied_share > MOST_COPIED:
+        found.append(SynthesisWarning(Failure.COPYING, "copied share", quality.copied_share, MOST_COPIED))
+    terms = (report or {}).get("kl_terms")
+    if isinstance(terms, list):
+        used = len(terms) - float(np.asarray((report or {})["collapsed"]))
+        if used < CODES_IN_USE:
+            found.append(SynthesisWarning(Failure.UNUSED_CODE, "dimensions in use", used, CODES_IN_USE))
+    return (*found, *_diverging(log))
+
+
+def _diverging(log: Sequence[Line]) -> list[SynthesisWarning]:
+    """A Wasserstein distance or a generator's loss that grows without end instead of settling."""
+    found = []
+    for name in ("distance", "generator"):
+        course = np.asarray([abs(float(line[name])) for line in log if name in line])
+        if len(course) < FEW_LINES:
+            continue
+        third = len(course) // 3
+        growth = float(np.median(course[-third:])) / max(float(np.median(course[:third])), 1.0)
+        if growth > LOSS_GROWTH:
+            found.append(SynthesisWarning(Failure.DIVERGING, f"growth of {name}", growth, LOSS_GROWTH))
+    return found

@@ -1,0 +1,179 @@
+"""From training samples to a generator and its quality: hold some back, train, measure, look for failures."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+
+from crossrec.augment.synthesis.base import Sampler
+from crossrec.augment.synthesis.collapse import SynthesisWarning, find_failures
+from crossrec.augment.synthesis.config import BetaVaeConfig, GaussianConfig, ImageGanConfig, WganGpConfig
+from crossrec.augment.synthesis.loop import SCORE, Outcome, train_generator
+from crossrec.augment.synthesis.quality import NEIGHBOURS, Quality, copying, manifold, measure
+from crossrec.augment.synthesis.store import Generator, GeneratorConfig
+from crossrec.types import InputError
+
+if TYPE_CHECKING:
+    from accelerate import Accelerator
+
+Encode = Callable[[np.ndarray], np.ndarray]
+"""Samples to the (n, D) vectors in which they are compared."""
+LEAST_HELD_BACK = 4 * NEIGHBOURS
+QUALITY_SEED, CHECK_SEED = 1_000_003, 1_000_033
+
+
+@dataclass(frozen=True)
+class TrainingSamples:
+    """Samples of the training part, divided into those to learn from and those that tell how it goes.
+
+    Args:
+        samples: (n, …) float32.
+        classes: (n, G) float32.
+        learned: (n,) bool, the others are held back.
+    """
+
+    samples: np.ndarray
+    classes: np.ndarray
+    learned: np.ndarray
+
+    @classmethod
+    def divide(cls, samples: np.ndarray, classes: np.ndarray, held_back: float, seed: int) -> TrainingSamples:
+        """Holds some back at random.
+
+        Args:
+            samples: (n, …).
+            classes: (n, G).
+            held_back: share; nothing is held back where that is too few to compare with.
+            seed: of the choice.
+
+        Raises:
+            InputError: samples and classes that don't fit, no samples, or numbers that are not finite.
+        """
+        if len(samples) != len(classes) or not len(samples):
+            raise InputError(
+                f"{len(samples)} samples and {len(classes)} class vectors; both need one row each"
+            )
+        if not np.isfinite(samples).all():
+            bad = np.flatnonzero(~np.isfinite(samples.reshape(len(samples), -1)).all(1))
+            raise InputError(
+                f"{len(bad)} samples hold numbers that are not finite, the first is row {bad[0]}"
+            )
+        learned = np.ones(len(samples), dtype=bool)
+        n = round(held_back * len(samples))
+        if n >= LEAST_HELD_BACK:
+            learned[np.random.default_rng([seed, QUALITY_SEED]).permutation(len(samples))[:n]] = False
+        return cls(np.asarray(samples, np.float32), np.asarray(classes, np.float32), learned)
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """A generator with everything that is known of it.
+
+    Args:
+        generator: trained.
+        quality: of its samples for the training samples' classes.
+        warnings: failures that were found; empty where all is well.
+        report: what only this kind of generator tells, such as KL terms.
+        outcome: of the training; None for a Gaussian fit.
+    """
+
+    generator: Generator
+    quality: Quality
+    warnings: tuple[SynthesisWarning, ...]
+    report: dict[str, float | list[float]]
+    outcome: Outcome | None
+
+
+def fit_generator(
+    config: GeneratorConfig,
+    data: TrainingSamples,
+    *,
+    seed: int,
+    folder: Path,
+    accelerator: Accelerator,
+    class_names: Sequence[str] = (),
+    encode: Encode | None = None,
+) -> Fitted:
+    """Trains a generator, or takes up its training where a killed one stopped, and measures its samples.
+
+    Args:
+        config: which generator.
+        data: of the training part alone.
+        seed: of weights, batches and noise.
+        folder: gets the generator, its state and its log.
+        accelerator: of this process.
+        class_names: G names.
+        encode: maps samples to the vectors in which they are compared; pictures need it.
+    """
+    encode = encode or _flat
+    sampler, outcome, report = _train(config, data, seed, folder, accelerator, encode)
+    generator = Generator(config, sampler.cpu(), tuple(class_names))
+    generator.save(folder)
+    quality = measure_sampler(sampler, data, encode)
+    warnings = find_failures(quality, outcome.log if outcome else (), report)
+    return Fitted(generator, quality, warnings, report, outcome)
+
+
+def measure_sampler(sampler: Sampler, data: TrainingSamples, encode: Encode | None = None) -> Quality:
+    """Quality of samples for the classes of what was learned from, one each."""
+    encode = encode or _flat
+    train, classes = data.samples[data.learned], data.classes[data.learned]
+    fake = sampler.draw(torch.from_numpy(classes), QUALITY_SEED).numpy()
+    held_back = encode(data.samples[~data.learned]) if not data.learned.all() else None
+    return measure(encode(fake), classes, encode(train), classes, held_back)
+
+
+def _train(
+    config: GeneratorConfig,
+    data: TrainingSamples,
+    seed: int,
+    folder: Path,
+    accelerator: Accelerator,
+    encode: Encode,
+) -> tuple[Sampler, Outcome | None, dict[str, float | list[float]]]:
+    samples, classes = data.samples[data.learned], data.classes[data.learned]
+    if isinstance(config, GaussianConfig):
+        from crossrec.augment.synthesis.gaussian import fit_gaussian
+
+        return fit_gaussian(config, samples, classes), None, {}
+    learnable: WganGpConfig | BetaVaeConfig | ImageGanConfig = config
+    tensors = torch.from_numpy(samples), torch.from_numpy(classes)
+    learner = learnable.build(*tensors, seed)
+    outcome = train_generator(
+        learner,
+        *tensors,
+        learnable.loop,
+        seed=seed,
+        folder=folder,
+        accelerator=accelerator,
+        check=_check(data, encode),
+        description=learnable.type,
+    )
+    return learner.sampler, outcome, learner.report(*tensors)
+
+
+def _check(data: TrainingSamples, encode: Encode) -> Callable[[Sampler], dict[str, float]] | None:
+    """Scores a sampler by its overlap with the training samples, less where it copies them."""
+    if data.learned.all():
+        return None
+    real, other = (torch.from_numpy(encode(data.samples[rows])) for rows in (data.learned, ~data.learned))
+    classes = torch.from_numpy(data.classes[data.learned])
+
+    def check(sampler: Sampler) -> dict[str, float]:
+        fake = torch.from_numpy(encode(sampler.draw(classes, CHECK_SEED).numpy()))
+        found = manifold(real, fake)
+        ratio, _ = copying(fake, real, other)
+        # Density beyond 1 is no gain: samples then crowd where real ones are dense.
+        overlap = found.coverage + min(found.density, 1 / found.density if found.density else 0.0)
+        return {SCORE: overlap * min(ratio, 1.0), **asdict(found), "copy_ratio": ratio}
+
+    return check
+
+
+def _flat(samples: np.ndarray) -> np.ndarray:
+    return samples.reshape(len(samples), -1)

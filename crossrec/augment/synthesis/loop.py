@@ -1,0 +1,198 @@
+"""The one loop that trains every generator; deterministic, and resumable to the same result."""
+
+from __future__ import annotations
+
+import copy
+import hashlib
+import json
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from crossrec.augment.synthesis.base import Learner, Sampler, Turn
+from crossrec.augment.synthesis.config import LoopConfig
+from crossrec.augment.synthesis.log import Line, LoopLog, progress_bar
+from crossrec.augment.synthesis.state import LoopProgress, LoopState
+from crossrec.types import InputError
+
+if TYPE_CHECKING:
+    from accelerate import Accelerator
+
+STATE_FILE, LOG_FILE = "state.safetensors", "log.jsonl"
+
+Check = Callable[[Sampler], dict[str, float]]
+"""Measures a sampler on held-back samples; ``score`` is what decides which one is best."""
+SCORE = "score"
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a training came to.
+
+    Args:
+        steps: done.
+        best_step: whose averaged generator the learner's sampler now is.
+        best_score: of it; None where nothing was measured.
+        log: lines of the log.
+    """
+
+    steps: int
+    best_step: int
+    best_score: float | None
+    log: list[Line]
+
+
+def train_generator(
+    learner: Learner,
+    samples: Tensor,
+    classes: Tensor,
+    config: LoopConfig,
+    *,
+    seed: int,
+    folder: Path,
+    accelerator: Accelerator,
+    check: Check | None = None,
+    description: str = "generator",
+) -> Outcome:
+    """Trains a generator; its sampler then holds the averaged weights that scored best.
+
+    Batches depend on (seed, epoch), noise on (seed, step). Accelerate gives device and precision; the
+    generators are small, so one process trains and no gradient is shared.
+
+    Args:
+        learner: untrained.
+        samples: (n, …) training samples.
+        classes: (n, G) their classes.
+        config: how long and how.
+        seed: of batches and noise.
+        folder: of the state and the log; a training found there goes on.
+        accelerator: of this process.
+        check: measures on held-back samples every ``check_every`` steps; without it the last average stays.
+        description: what the progress bar says.
+
+    Raises:
+        InputError: no samples, a loss that is not finite, or a folder that holds another training.
+    """
+    if not len(samples):
+        raise InputError(f"{description}: there are no training samples to learn from")
+    learner.to(accelerator.device)
+    average = copy.deepcopy(learner.sampler).requires_grad_(False)
+    state = LoopState(learner, average, _weights(average), LoopProgress())
+    key = _digest(learner, samples, classes, config, seed)
+    if (folder / STATE_FILE).exists():
+        state.restore(folder / STATE_FILE, key)
+    log = LoopLog(folder / LOG_FILE, state.progress.step)
+    run = _Run(state, samples, classes.float(), config, seed, accelerator, check, log)
+    with progress_bar(description, config.steps, state.progress.step) as tick:
+        run.train(lambda: state.save(folder / STATE_FILE, key), tick)
+    learner.sampler.load_state_dict(state.best)
+    learner.eval()
+    done = state.progress
+    return Outcome(done.step, done.best_step, done.best_score, log.lines)
+
+
+@dataclass
+class _Run:
+    state: LoopState
+    samples: Tensor
+    classes: Tensor
+    config: LoopConfig
+    seed: int
+    accelerator: Accelerator
+    check: Check | None
+    log: LoopLog
+
+    def train(self, save: Callable[[], None], tick: Callable[[], None]) -> None:
+        progress, config = self.state.progress, self.config
+        self.state.learner.train()
+        while not progress.finished:
+            figures = self._step(progress.step)
+            progress.step += 1
+            last = progress.step == config.steps
+            if progress.step % config.log_every == 0 or last:
+                self.log.add({"kind": "step", "step": progress.step, **figures})
+            if last or (config.check_every is not None and progress.step % config.check_every == 0):
+                self._measure()
+            progress.finished = last or (config.patience is not None and progress.stale >= config.patience)
+            if progress.step % config.checkpoint_every == 0 or progress.finished:
+                self.log.flush()
+                save()
+            tick()
+
+    def _step(self, step: int) -> dict[str, float]:
+        rows = batch_rows(len(self.samples), self.config.batch_size, self.seed, step)
+        device = self.accelerator.device
+        turn = Turn(step, step / self.config.steps, _source(self.seed, "noise", step), self._optimise)
+        with self.accelerator.autocast():
+            figures = self.state.learner.step(
+                self.samples[rows].to(device), self.classes[rows].to(device), turn
+            )
+        odd = [name for name, value in figures.items() if not math.isfinite(value)]
+        if odd:
+            raise InputError(f"step {step}: {odd[0]} is no longer finite; lower the rate (lr)")
+        follow(self.state.average, self.state.learner.sampler, min(self.config.ema, (1 + step) / (10 + step)))
+        return figures
+
+    def _optimise(self, player: str, loss: Tensor) -> None:
+        optimiser = self.state.learner.players()[player]
+        # A player's loss also reaches the other's parameters, whose gradients are nobody's business.
+        parameters = [p for group in optimiser.param_groups for p in group["params"]]
+        self.state.learner.zero_grad(set_to_none=True)
+        self.accelerator.backward(loss, inputs=parameters)
+        optimiser.step()
+
+    def _measure(self) -> None:
+        progress = self.state.progress
+        if self.check is None:
+            self.state.best, progress.best_step = _weights(self.state.average), progress.step
+            return
+        figures = self.check(self.state.average)
+        self.log.add({"kind": "check", "step": progress.step, **figures})
+        progress.stale += 1
+        if progress.best_score is None or figures[SCORE] > progress.best_score:
+            self.state.best = _weights(self.state.average)
+            progress.best_score, progress.best_step, progress.stale = figures[SCORE], progress.step, 0
+
+
+def batch_rows(n: int, batch_size: int, seed: int, step: int) -> Tensor:
+    """(B,) rows of one step's batch: the epochs' orders one after the other, cut into batches."""
+    start = step * batch_size
+    epochs = range(start // n, (start + batch_size - 1) // n + 1)
+    orders = [torch.randperm(n, generator=_source(seed, "epoch", epoch)) for epoch in epochs]
+    first = start - epochs[0] * n
+    return torch.cat(orders)[first : first + batch_size]
+
+
+@torch.no_grad()
+def follow(average: Sampler, sampler: Sampler, decay: float) -> None:
+    """Moves a moving average, buffers included, towards a sampler's state."""
+    new = sampler.state_dict()
+    for name, old in average.state_dict().items():
+        if old.is_floating_point():
+            old.lerp_(new[name], 1 - decay)
+        else:
+            old.copy_(new[name])
+
+
+def _weights(sampler: Sampler) -> dict[str, Tensor]:
+    return {name: tensor.detach().clone() for name, tensor in sampler.state_dict().items()}
+
+
+def _source(*parts: int | str) -> torch.Generator:
+    digest = hashlib.blake2b(repr(parts).encode(), digest_size=7).digest()
+    return torch.Generator().manual_seed(int.from_bytes(digest, "little"))
+
+
+def _digest(learner: Learner, samples: Tensor, classes: Tensor, config: LoopConfig, seed: int) -> str:
+    """What a training depends on; the untrained weights stand for the learner's settings and seed."""
+    settings = [learner.config.model_dump_json(), config.model_dump_json(), seed]
+    digest = hashlib.blake2b(json.dumps(settings).encode(), digest_size=16)
+    for tensor in (samples, classes, *learner.state_dict().values()):
+        digest.update(np.ascontiguousarray(tensor.detach().cpu().numpy()).tobytes())
+    return digest.hexdigest()

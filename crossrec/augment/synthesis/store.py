@@ -1,0 +1,110 @@
+"""Generators on disk: safetensors and JSON, never pickle."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from pydantic import TypeAdapter, ValidationError
+
+from crossrec.augment.synthesis.base import Sampler, Synthetic
+from crossrec.augment.synthesis.config import (
+    AnyGeneratorConfig,
+    BetaVaeConfig,
+    GaussianConfig,
+    ImageGanConfig,
+    WganGpConfig,
+)
+from crossrec.runtime.files import atomic_path, write_text
+from crossrec.types import InputError
+
+WEIGHTS_FILE, CONFIG_FILE = "generator.safetensors", "generator.json"
+
+GeneratorConfig = WganGpConfig | BetaVaeConfig | ImageGanConfig | GaussianConfig
+
+
+@dataclass(frozen=True)
+class Generator:
+    """A trained generator.
+
+    Args:
+        config: that it was trained with.
+        sampler: makes samples of noise and classes.
+        class_names: G names, in the order of the class vectors' columns.
+    """
+
+    config: GeneratorConfig
+    sampler: Sampler
+    class_names: tuple[str, ...]
+
+    def sample(self, classes_nG: np.ndarray, seed: int) -> Synthetic:
+        """Synthetic samples for given classes; the same for the same seed.
+
+        Args:
+            classes_nG: (n, G) one-hot or multi-hot.
+            seed: of the noise.
+
+        Raises:
+            InputError: class vectors of another width.
+        """
+        if classes_nG.ndim != 2 or classes_nG.shape[1] != self.sampler.n_classes:
+            raise InputError(
+                f"classes of shape {classes_nG.shape}: this generator takes (n, {self.sampler.n_classes})"
+            )
+        samples = self.sampler.draw(torch.as_tensor(np.asarray(classes_nG, np.float32)), seed).numpy()
+        return Synthetic(samples, np.asarray(classes_nG), seed, self.config.type)
+
+    def save(self, folder: Path) -> None:
+        """Writes ``generator.safetensors`` and ``generator.json``."""
+        from safetensors.torch import save_file
+
+        state = {name: t.detach().cpu().contiguous() for name, t in self.sampler.state_dict().items()}
+        shapes = {name: list(tensor.shape) for name, tensor in state.items()}
+        about = {
+            "synthetic": True,
+            "config": self.config.model_dump(mode="json"),
+            "class_names": list(self.class_names),
+            "n_classes": self.sampler.n_classes,
+            "shapes": shapes,
+        }
+        with atomic_path(folder / WEIGHTS_FILE) as temporary:
+            save_file(state, temporary)
+        write_text(folder / CONFIG_FILE, json.dumps(about, indent=2) + "\n")
+
+
+def load_generator(folder: Path) -> Generator:
+    """Reads what :meth:`Generator.save` wrote.
+
+    Raises:
+        InputError: a file is missing, or the two don't fit.
+    """
+    from safetensors.torch import load_file
+
+    missing = [name for name in (WEIGHTS_FILE, CONFIG_FILE) if not (folder / name).exists()]
+    if missing:
+        raise InputError(f"{folder}: no generator is here, {' and '.join(missing)} is missing; train one")
+    about = json.loads((folder / CONFIG_FILE).read_text(encoding="utf-8"))
+    try:
+        config: GeneratorConfig = TypeAdapter(AnyGeneratorConfig).validate_python(about["config"])
+        sampler = _empty(config, about)
+        sampler.load_state_dict(load_file(folder / WEIGHTS_FILE))
+    except (KeyError, ValidationError, RuntimeError) as error:
+        raise InputError(f"{folder}: the generator can't be read ({error}); train it again") from error
+    return Generator(config, sampler.eval(), tuple(about["class_names"]))
+
+
+def _empty(config: GeneratorConfig, about: dict[str, Any]) -> Sampler:
+    """A sampler with the right shapes, to load weights into."""
+    from crossrec.augment.synthesis.gaussian import GaussianSampler
+
+    n_classes, shapes = int(about["n_classes"]), about["shapes"]
+    if isinstance(config, GaussianConfig):
+        n_kinds, width = shapes["means"]
+        return GaussianSampler(width, n_kinds, n_classes)
+    # Pictures have their size in the architecture; vectors have it in the mean that centres them.
+    width = shapes.get("scale.mean", [1])[0]
+    return config.build(torch.zeros(2, width), torch.zeros(2, n_classes), 0).sampler

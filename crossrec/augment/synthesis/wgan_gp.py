@@ -1,0 +1,113 @@
+"""A conditional Wasserstein GAN with gradient penalty over vectors."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.optim import Adam, Optimizer
+
+from crossrec.augment.synthesis.base import Learner, Sampler, Turn
+from crossrec.augment.synthesis.config import WganGpConfig
+from crossrec.augment.synthesis.networks import ConditionalMLP, Scale, decayed
+
+GENERATOR, CRITIC = "generator", "critic"
+
+
+class VectorGenerator(Sampler):
+    """Noise and classes to vectors.
+
+    Args:
+        config: of the GAN.
+        scale: of the training vectors.
+        n_classes: G, width of the class vectors.
+    """
+
+    def __init__(self, config: WganGpConfig, scale: Scale, n_classes: int) -> None:
+        super().__init__(config.latent, n_classes)
+        self.scale = scale
+        self.net = ConditionalMLP(config.latent, n_classes, config.width, config.depth, len(scale.mean))
+        # Samples start about as spread as the data: those near the mean would be long in drifting apart.
+        self.start = nn.Linear(config.latent, len(scale.mean), bias=False)
+        nn.init.orthogonal_(self.start.weight)
+
+    def scaled(self, noise_BZ: Tensor, classes_BG: Tensor) -> Tensor:
+        """(B, W) as the critic sees it."""
+        out: Tensor = self.start(noise_BZ) + self.net(noise_BZ, classes_BG)
+        return out
+
+    def forward(self, noise_BZ: Tensor, classes_BG: Tensor) -> Tensor:
+        """(B, W)."""
+        return self.scale.back(self.scaled(noise_BZ, classes_BG))
+
+
+class WganGp(Learner):
+    """Generator and critic.
+
+    Source: Gulrajani et al. 2017, "Improved Training of Wasserstein GANs", algorithm 1. Ours gives both
+    players the classes, adds a linear path to the generator, lets the rate fall, and by default has one
+    step of the critic for each of the generator's (theirs: 5) and a penalty of weight 1 (theirs: 10).
+
+    Args:
+        config: of the GAN.
+        sampler: the generator.
+    """
+
+    def __init__(self, config: WganGpConfig, sampler: VectorGenerator) -> None:
+        super().__init__()
+        self.config: WganGpConfig = config
+        self.sampler: VectorGenerator = sampler
+        n_inputs = len(sampler.scale.mean)
+        self.critic = ConditionalMLP(n_inputs, sampler.n_classes, config.width, config.depth, 1)
+        self._optimisers: dict[str, Optimizer] = {
+            GENERATOR: Adam(sampler.parameters(), lr=config.lr, betas=(0.5, 0.9)),
+            CRITIC: Adam(self.critic.parameters(), lr=config.lr, betas=(0.5, 0.9)),
+        }
+
+    def players(self) -> dict[str, Optimizer]:
+        """Generator and critic."""
+        return self._optimisers
+
+    def step(self, samples_BW: Tensor, classes_BG: Tensor, turn: Turn) -> dict[str, float]:
+        """The critic learns from every batch, the generator from each ``critic_steps``-th.
+
+        Returns:
+            ``distance``, the critic's estimate of the Wasserstein distance (eq. 2), ``penalty``, and
+            ``generator`` where it learned.
+        """
+        for optimiser in self._optimisers.values():
+            decayed(optimiser, self.config.lr, turn.progress)
+        real_BW = self.sampler.scale(samples_BW)
+        with torch.no_grad():
+            fake_BW = self._fake(real_BW, classes_BG, turn)
+        mixed_B1 = turn.uniform(len(real_BW), 1, like=real_BW)
+        penalty = gradient_penalty(self.critic, torch.lerp(fake_BW, real_BW, mixed_B1), classes_BG)
+        both = self.critic(torch.cat([real_BW, fake_BW]), classes_BG.repeat(2, 1)).view(2, -1).mean(1)
+        distance = both[0] - both[1]
+        turn.optimise(CRITIC, self.config.penalty * penalty - distance)
+        found = {"distance": float(distance.detach()), "penalty": float(penalty.detach())}
+        if turn.step % self.config.critic_steps == self.config.critic_steps - 1:
+            loss = -self.critic(self._fake(real_BW, classes_BG, turn), classes_BG).mean()
+            turn.optimise(GENERATOR, loss)
+            found["generator"] = float(loss.detach())
+        return found
+
+    def _fake(self, real_BW: Tensor, classes_BG: Tensor, turn: Turn) -> Tensor:
+        noise_BZ = turn.normal(len(real_BW), self.sampler.latent, like=real_BW)
+        return self.sampler.scaled(noise_BZ, classes_BG)
+
+
+def gradient_penalty(critic: nn.Module, points_BW: Tensor, classes_BG: Tensor) -> Tensor:
+    """Mean squared deviation from 1 of the norm of the critic's gradient at some points.
+
+    Source: Gulrajani et al. 2017, eq. 3.
+    """
+    points_BW = points_BW.detach().requires_grad_(True)
+    (slope_BW,) = torch.autograd.grad(critic(points_BW, classes_BG).sum(), points_BW, create_graph=True)
+    return (slope_BW.flatten(1).norm(dim=1) - 1).square().mean()
+
+
+def build_wgan_gp(config: WganGpConfig, samples_NW: Tensor, classes_NG: Tensor, seed: int) -> WganGp:
+    """An untrained GAN whose weights depend on the seed alone."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return WganGp(config, VectorGenerator(config, Scale(samples_NW), classes_NG.shape[1]))

@@ -1,0 +1,212 @@
+"""Texts drawn from a language model, many at once, each with its own random numbers."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from crossrec.augment.text.config import LanguageModel, ParaphraseConfig
+from crossrec.augment.text.prompts import Prompt
+from crossrec.runtime.weights import load_model
+
+if TYPE_CHECKING:
+    import torch
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+_LINE_END = "\n"
+
+
+class LineGenerator:
+    """Draws one line of text for each prompt.
+
+    Args:
+        model: causal, or encoder-decoder.
+        tokenizer: its tokenizer.
+        seq2seq: whether the model is an encoder-decoder.
+        temperature: divides the scores.
+        top_k: how many of the likeliest tokens are drawn from at most.
+        top_p: the likeliest tokens that together reach this probability are drawn from.
+    """
+
+    def __init__(
+        self,
+        model: PreTrainedModel,
+        tokenizer: PreTrainedTokenizerBase,
+        *,
+        seq2seq: bool,
+        temperature: float,
+        top_k: int,
+        top_p: float,
+    ) -> None:
+        self.model, self.tokenizer, self.seq2seq = model, tokenizer, seq2seq
+        self.temperature, self.top_k, self.top_p = temperature, top_k, top_p
+        if tokenizer.pad_token is None:
+            tokenizer.pad_token = tokenizer.eos_token
+        tokenizer.padding_side = "right" if seq2seq else "left"
+        self._memories: dict[str, tuple[Any, Any]] = {}
+        self._line_ends = _tokens_with(tokenizer, _LINE_END)
+
+    def draw(
+        self, prompts: list[Prompt], generators: Sequence[np.random.Generator], max_new_tokens: int
+    ) -> list[str | None]:
+        """One line for each prompt; None where no end was reached.
+
+        A row's tokens come from its own generator, so they don't depend on the other rows but through
+        rounding: padding changes sums in the last digits, which may once in a while tip a draw.
+
+        Args:
+            prompts: B prompts with one shared beginning.
+            generators: one a row.
+            max_new_tokens: a longer line counts as without end.
+        """
+        import torch
+
+        inputs = self._encoder_inputs(prompts) if self.seq2seq else self._decoder_inputs(prompts)
+        n_prompt = 1 if self.seq2seq else inputs["input_ids"].shape[1]
+        uniform_BL = np.stack([generator.random(max_new_tokens) for generator in generators])
+        with torch.inference_mode():
+            model: Any = self.model
+            output_BL = model.generate(**inputs, **self._settings(uniform_BL, n_prompt, max_new_tokens))
+        return [self._line(row) for row in output_BL[:, n_prompt:].tolist()]
+
+    def _encoder_inputs(self, prompts: list[Prompt]) -> dict[str, Any]:
+        tokens = self.tokenizer([p.shared + p.own for p in prompts], return_tensors="pt", padding=True)
+        return {name: tokens[name].to(self.model.device) for name in ("input_ids", "attention_mask")}
+
+    def _decoder_inputs(self, prompts: list[Prompt]) -> dict[str, Any]:
+        """Tokens, padded between the shared beginning and a row's own end, and what was read of them."""
+        import torch
+
+        shared = prompts[0].shared
+        first_1P, memory = self._read(shared)
+        own = self.tokenizer(
+            [p.own for p in prompts], return_tensors="pt", padding=True, add_special_tokens=False
+        )
+        first_BP = first_1P.repeat(len(prompts), 1)
+        ids_BL = torch.cat([first_BP, own["input_ids"].to(first_BP.device)], dim=1)
+        mask_BL = torch.cat([torch.ones_like(first_BP), own["attention_mask"].to(first_BP.device)], dim=1)
+        if first_1P.shape[1] == 0:
+            return {"input_ids": ids_BL, "attention_mask": mask_BL}
+        memory = copy.deepcopy(memory)
+        memory.batch_repeat_interleave(len(prompts))
+        return {"input_ids": ids_BL, "attention_mask": mask_BL, "past_key_values": memory}
+
+    def _read(self, shared: str) -> tuple[torch.Tensor, Any]:
+        """Tokens (1, P) of the shared beginning and the keys and values that the model makes of them."""
+        import torch
+
+        if shared not in self._memories:
+            ids = self.tokenizer(shared)["input_ids"]
+            ids_1P = torch.as_tensor([ids], dtype=torch.long, device=self.model.device)
+            with torch.inference_mode():
+                model: Any = self.model
+                made = model(input_ids=ids_1P, use_cache=True) if ids else None
+            self._memories[shared] = ids_1P, None if made is None else made.past_key_values
+        return self._memories[shared]
+
+    def _settings(self, uniform_BL: np.ndarray, n_prompt: int, max_new_tokens: int) -> dict[str, Any]:
+        import torch
+        from transformers import GenerationConfig
+
+        ends = torch.as_tensor(self._line_ends, device=self.model.device)
+        uniform = torch.as_tensor(uniform_BL, dtype=torch.float64, device=self.model.device)
+
+        def sampled(ids_BL: torch.Tensor, scores_BV: torch.Tensor) -> torch.Tensor:
+            """Scores under which the greedy choice is a draw by the rows' own numbers."""
+            draw_B = uniform[:, ids_BL.shape[1] - n_prompt]
+            token_B1 = draw_tokens(scores_BV, draw_B, self.temperature, self.top_k, self.top_p)[:, None]
+            return torch.full_like(scores_BV, -torch.inf).scatter_(1, token_B1, 0.0)
+
+        def at_line_end(ids_BL: torch.Tensor, scores: Any) -> torch.Tensor:
+            return torch.isin(ids_BL[:, -1], ends) & (ids_BL.shape[1] > n_prompt)
+
+        config = GenerationConfig(
+            do_sample=False,
+            num_beams=1,
+            max_new_tokens=max_new_tokens,
+            pad_token_id=self.tokenizer.pad_token_id,
+            eos_token_id=self._end_tokens(),
+            decoder_start_token_id=getattr(self.model.generation_config, "decoder_start_token_id", None),
+        )
+        return {
+            "generation_config": config,
+            "logits_processor": [sampled],
+            "stopping_criteria": [at_line_end],
+        }
+
+    def _end_tokens(self) -> list[int]:
+        found = self.model.generation_config.eos_token_id
+        ends = found if isinstance(found, list) else [found]
+        return sorted({int(token) for token in [*ends, self.tokenizer.eos_token_id] if token is not None})
+
+    def _line(self, tokens: list[int]) -> str | None:
+        stops = {*self._line_ends, *self._end_tokens()}
+        if not stops.intersection(tokens):
+            return None
+        text = str(self.tokenizer.decode(tokens, skip_special_tokens=True))
+        return text.strip().partition(_LINE_END)[0].strip()
+
+
+def draw_tokens(
+    scores_BV: torch.Tensor, uniform_B: torch.Tensor, temperature: float, top_k: int, top_p: float
+) -> torch.Tensor:
+    """Draws a token a row from the likeliest ones by inverting the cumulative distribution.
+
+    Args:
+        scores_BV: (B, V) unnormalised log probabilities.
+        uniform_B: (B,) in [0, 1).
+        temperature: divides the scores.
+        top_k: how many tokens are drawn from at most.
+        top_p: probability that the tokens drawn from reach together.
+
+    Returns:
+        (B,) int64 tokens.
+
+    Source:
+        Holtzman et al., The Curious Case of Neural Text Degeneration, ICLR 2020, section 3.1.
+    """
+    import torch
+
+    probability_BV = (scores_BV.double() / temperature).softmax(-1)
+    ordered_BK, token_BK = probability_BV.topk(min(top_k, scores_BV.shape[1]), dim=-1)
+    before_BK = ordered_BK.cumsum(-1) - ordered_BK
+    reached_BK = torch.where(before_BK < top_p, ordered_BK, 0.0).cumsum(-1)
+    place_B1 = torch.searchsorted(reached_BK, uniform_B[:, None] * reached_BK[:, -1:], right=True)
+    return token_BK.gather(1, place_B1.clamp(max=token_BK.shape[1] - 1)).squeeze(1)
+
+
+def load_generator(config: ParaphraseConfig, cache_dir: Path) -> LineGenerator:
+    """Loads the model that the config names onto its device.
+
+    Raises:
+        WeightsError: the weights can't be had or are of another kind.
+    """
+    import torch
+    from transformers import AutoModelForCausalLM, AutoModelForSeq2SeqLM
+
+    seq2seq = config.model is LanguageModel.SEQ2SEQ
+    auto_class = AutoModelForSeq2SeqLM if seq2seq else AutoModelForCausalLM
+    model, tokenizer = load_model(auto_class, config.weights, cache_dir, config.architecture, 0)
+    device = config.device
+    if device == "auto":
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+    model.to(torch.device(device))  # type: ignore[arg-type]  # transformers wraps the method without its self
+    return LineGenerator(
+        model,
+        tokenizer,
+        seq2seq=seq2seq,
+        temperature=config.temperature,
+        top_k=config.top_k,
+        top_p=config.top_p,
+    )
+
+
+def _tokens_with(tokenizer: PreTrainedTokenizerBase, text: str) -> list[int]:
+    """All tokens in whose text something stands."""
+    n_tokens = len(tokenizer)
+    decoded = tokenizer.batch_decode([[token] for token in range(n_tokens)])
+    return [token for token, piece in enumerate(decoded) if text in piece]

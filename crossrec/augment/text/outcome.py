@@ -1,0 +1,58 @@
+"""What a text met in an augmenter, and the augmenters that work text by text."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections import Counter
+from enum import StrEnum
+
+import numpy as np
+
+from crossrec.augment.base import Augmented, Augmenter, Draws
+
+
+class Outcome(StrEnum):
+    """Keys of :attr:`Augmented.counts`: ``kept`` for an augmented text, else why it came back as it was."""
+
+    KEPT = "kept"
+    NOT_DRAWN = "not_drawn"
+    EMPTY = "empty"
+    UNCHANGED = "unchanged"
+    NOTHING_TO_CHANGE = "nothing_to_change"
+    NO_SYNONYM = "no_synonym"
+    NO_CHINESE_THESAURUS = "no_chinese_thesaurus"
+    TOO_FEW_PARTS = "too_few_parts"
+    NO_RULE = "no_rule"
+    NO_SENTENCE = "no_sentence"
+    ALL_DROPPED = "all_dropped"
+
+
+class EachText(Augmenter[list[str]]):
+    """Augments texts one by one, each with its own generator."""
+
+    def augment(self, samples: list[str], draws: Draws) -> Augmented[list[str]]:
+        """Augments all texts; see :class:`Augmenter`."""
+        made = [self._attempt(text, generator) for text, generator in zip(samples, draws, strict=True)]
+        return collect(samples, made)
+
+    def _attempt(self, text: str, generator: np.random.Generator) -> str | Outcome:
+        return self.rewrite(text, generator) if text.strip() else Outcome.EMPTY
+
+    @abstractmethod
+    def rewrite(self, text: str, generator: np.random.Generator) -> str | Outcome:
+        """One more text made of a text that is not blank, or why there is none."""
+
+
+def collect(samples: list[str], made: list[str | Outcome]) -> Augmented[list[str]]:
+    """Puts together what was made of each text, counted."""
+    outcomes: list[Outcome] = []
+    texts: list[str] = []
+    for old, new in zip(samples, made, strict=True):
+        if isinstance(new, Outcome):
+            outcomes.append(new)
+            texts.append(old)
+        else:
+            outcomes.append(Outcome.UNCHANGED if new == old else Outcome.KEPT)
+            texts.append(new)
+    changed = np.asarray([outcome is Outcome.KEPT for outcome in outcomes], dtype=bool)
+    return Augmented(texts, changed, {str(key): count for key, count in Counter(outcomes).items()})

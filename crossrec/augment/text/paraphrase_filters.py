@@ -1,0 +1,152 @@
+# ruff: noqa: RUF001 - Chinese punctuation and curly quotes
+"""Which paraphrases of a sentence are taken, and why others are not."""
+
+from __future__ import annotations
+
+import difflib
+import itertools
+import re
+from collections import Counter
+from enum import StrEnum
+
+from crossrec.augment.text.config import ParaphraseFilters
+from crossrec.augment.text.english import FUNCTION_WORDS, NEGATIONS, NUMBER_WORDS
+from crossrec.augment.text.prompts import EXAMPLES, LABELS
+from crossrec.augment.text.segmentation import is_chinese, split_parts, split_sentences
+
+_DIGITS = re.compile(r"\d+")
+_CHINESE_NUMBER = re.compile(
+    "[〇零一二三四五六七八九十百千万亿两]{2,}|[二三四五六七八九十两](?=[年月日号个名位岁人次])"
+)
+_CHINESE_NEGATIONS = re.compile("[不没无未非]")
+_ASCII_NOT = re.compile(r"n['’]t\b")
+_CHATTER = re.compile(
+    r"^(?:sure|here is|here's|note|paraphrase|rewrite|the sentence)\b|^[-*#>]|https?:|```", re.I
+)
+_COPIED_WORDS = 6
+_SAID_AGAIN = 3
+_STEM = 4
+
+
+class Drop(StrEnum):
+    """Why a paraphrase is not taken."""
+
+    UNFINISHED = "unfinished"
+    BLANK = "blank"
+    PROMPT = "prompt"
+    REPETITION = "repetition"
+    MORE_SENTENCES = "more_sentences"
+    LENGTH = "length"
+    NEAR_COPY = "near_copy"
+    LANGUAGE = "language"
+    NEW_NUMBER = "new_number"
+    NEW_NAME = "new_name"
+    LOST_NUMBER = "lost_number"
+    LOST_NAME = "lost_name"
+    NEW_WORDS = "new_words"
+    NEGATION = "negation"
+    SIMILARITY = "similarity"
+
+
+def reason_to_drop(source: str, candidate: str | None, bounds: ParaphraseFilters) -> Drop | None:
+    """The first thing that speaks against a paraphrase, meaning by vectors aside; None where nothing does.
+
+    Args:
+        source: the sentence.
+        candidate: what the model made of it; None where it found no end.
+        bounds: of length and likeness.
+    """
+    if candidate is None:
+        return Drop.UNFINISHED
+    old, new = _tokens(source), _tokens(candidate)
+    if not new:
+        return Drop.BLANK
+    checks = (
+        (Drop.PROMPT, _from_prompt(source, candidate)),
+        (Drop.REPETITION, _repeats(new) - _repeats(old)),
+        (Drop.MORE_SENTENCES, len(split_sentences(candidate)) > len(split_sentences(source))),
+        (Drop.LANGUAGE, is_chinese(source) != is_chinese(candidate)),
+        (Drop.LENGTH, not bounds.min_length_ratio <= len(new) / max(1, len(old)) <= bounds.max_length_ratio),
+        (Drop.NEAR_COPY, likeness(source, candidate) > bounds.max_copied),
+        (Drop.NEW_NUMBER, numbers(candidate) - numbers(source)),
+        (Drop.NEW_NAME, new_names(source, candidate)),
+        (Drop.LOST_NUMBER, numbers(source) - numbers(candidate)),
+        (Drop.LOST_NAME, new_names(candidate, source) - _opening_words(source)),
+        (Drop.NEW_WORDS, share_of_new_words(source, candidate) > bounds.max_new_words),
+        (Drop.NEGATION, _negated(source) != _negated(candidate)),
+    )
+    return next((reason for reason, speaks_against in checks if speaks_against), None)
+
+
+def likeness(one: str, other: str) -> float:
+    """How much of two token sequences is the same, in the same order: 2 · matches / all tokens, in [0, 1]."""
+    return difflib.SequenceMatcher(None, _tokens(one), _tokens(other), autojunk=False).ratio()
+
+
+def numbers(text: str) -> set[str]:
+    """Numbers of a text, in digits or words, as digits where that is known."""
+    words = {NUMBER_WORDS[token] for token in _tokens(text) if token in NUMBER_WORDS}
+    return words | set(_DIGITS.findall(text)) | set(_CHINESE_NUMBER.findall(text))
+
+
+def new_names(source: str, candidate: str) -> set[str]:
+    """Capitalised words of a text that another text lacks, whatever their case there.
+
+    A word that opens a sentence counts too, unless it is a function word: what tells a name from another
+    word there is not known. A possessive counts as its name.
+    """
+    known = {_bare(part.text).lower() for part in split_parts(source) if part.word}
+    known |= {piece for word in known for piece in word.split("-")}
+    words = (_bare(part.text) for part in split_parts(candidate) if part.word and not part.chinese)
+    capitals = {word for word in words if word[0].isupper()}
+    return {word for word in capitals if word.lower() not in known and word.lower() not in FUNCTION_WORDS}
+
+
+def share_of_new_words(source: str, candidate: str) -> float:
+    """How many of a text's words, function words aside, begin unlike all words of another text, in [0, 1].
+
+    Words are compared by their first four letters, which stand for their stems; Chinese ones by characters.
+    """
+    known = {token[:_STEM] for token in _tokens(source)}
+    words = [token for token in _tokens(candidate) if token not in FUNCTION_WORDS]
+    return sum(token[:_STEM] not in known for token in words) / max(1, len(words))
+
+
+def _opening_words(text: str) -> set[str]:
+    """First words of sentences, whose capital says nothing."""
+    firsts = (next((p.text for p in split_parts(s) if p.word), "") for s in split_sentences(text))
+    return {_bare(word) for word in firsts}
+
+
+def _bare(word: str) -> str:
+    return re.sub(r"['’]s?$", "", word)
+
+
+def _tokens(text: str) -> list[str]:
+    return [part.text.lower() for part in split_parts(text) if part.word or part.text[0].isdigit()]
+
+
+def _negated(text: str) -> bool:
+    return bool(
+        NEGATIONS.intersection(_tokens(text)) or _ASCII_NOT.search(text) or _CHINESE_NEGATIONS.search(text)
+    )
+
+
+def _repeats(tokens: list[str]) -> set[tuple[str, ...]]:
+    """Words that come twice running, and runs of three that come twice anywhere."""
+    doubled = {(one,) for one, two in itertools.pairwise(tokens) if one == two}
+    runs = Counter(tuple(tokens[i : i + _SAID_AGAIN]) for i in range(len(tokens) - _SAID_AGAIN + 1))
+    return doubled | {run for run, count in runs.items() if count > 1}
+
+
+def _from_prompt(source: str, candidate: str) -> bool:
+    """Whether a paraphrase goes on with the prompt's labels or examples, or talks about the task."""
+    if any(label in candidate for label in LABELS) or (
+        _CHATTER.search(candidate) and not _CHATTER.search(source)
+    ):
+        return True
+    words = candidate.split(" ")
+    runs = {" ".join(words[i : i + _COPIED_WORDS]) for i in range(len(words) - _COPIED_WORDS + 1)}
+    return candidate in EXAMPLES or any(
+        run in example and run not in source for run in runs for example in EXAMPLES
+    )

@@ -1,0 +1,109 @@
+# ruff: noqa: RUF001 - Chinese punctuation and curly quotes
+"""Neighbouring sentences of a text, or clauses of a sentence, that change places."""
+
+from __future__ import annotations
+
+import re
+
+import numpy as np
+
+from crossrec.augment.text.config import ReorderUnit
+from crossrec.augment.text.english import CONJUNCTIONS, RELATIVES, with_capital, without_capital
+from crossrec.augment.text.outcome import EachText, Outcome
+from crossrec.augment.text.segmentation import is_chinese, split_parts, split_sentences, split_tail
+
+_ENGLISH_BREAK = re.compile(r"[;,] +")
+_CHINESE_BREAK = re.compile(r"[，；]")
+_CHINESE_CONJUNCTIONS = (
+    "但",
+    "所以",
+    "因此",
+    "因为",
+    "而",
+    "并",
+    "虽",
+    "尽管",
+    "如果",
+    "要是",
+    "当",
+    "却",
+    "就",
+    "也",
+    "还",
+    "又",
+    "不过",
+)
+_LEAST_WORDS = 3
+_LEAST_CHARACTERS = 4
+
+
+class Reorder(EachText):
+    """Swaps neighbours; the words stay, their order across the break changes, and so may emphasis and time.
+
+    A clause is what stands between commas or semicolons (Chinese ， and ；), at least three words or four
+    Chinese characters long, so that the members of a list stay; one that begins with a relative pronoun or a
+    conjunction stays, since it hangs on the clause before it.
+
+    Args:
+        unit: what changes places.
+        swaps: changes of place in a text, where it has as many.
+
+    Source:
+        Lewis et al., BART, ACL 2020, section 2.2 (sentence permutation); ours swaps neighbours only, and
+        clauses too.
+    """
+
+    def __init__(self, unit: ReorderUnit, swaps: int) -> None:
+        self.unit, self.swaps = unit, swaps
+
+    def rewrite(self, text: str, generator: np.random.Generator) -> str | Outcome:
+        """A text in another order, or why there is none."""
+        sentences = split_sentences(text)
+        if self.unit is ReorderUnit.SENTENCES:
+            return self._swap_sentences(sentences, generator)
+        made = [_clauses_swapped(sentence, generator) for sentence in sentences]
+        fit = [row for row, new in enumerate(made) if new is not None]
+        if not fit:
+            return Outcome.TOO_FEW_PARTS
+        chosen = generator.choice(len(fit), size=min(self.swaps, len(fit)), replace=False)
+        for row in (fit[int(index)] for index in chosen):
+            sentences[row] = made[row] or sentences[row]
+        return "".join(sentences)
+
+    def _swap_sentences(self, sentences: list[str], generator: np.random.Generator) -> str | Outcome:
+        if len(sentences) < 2:
+            return Outcome.TOO_FEW_PARTS
+        bodies = [sentence.strip() for sentence in sentences]
+        spaces = [sentence[len(sentence.rstrip()) :] for sentence in sentences]
+        for _ in range(self.swaps):
+            first = int(generator.integers(len(bodies) - 1))
+            bodies[first], bodies[first + 1] = bodies[first + 1], bodies[first]
+        return "".join(body + space for body, space in zip(bodies, spaces, strict=True))
+
+
+def _clauses_swapped(sentence: str, generator: np.random.Generator) -> str | None:
+    """A sentence with two neighbouring clauses swapped, or None where no two may be."""
+    lead, core, tail = split_tail(sentence)
+    chinese = is_chinese(core)
+    pattern = _CHINESE_BREAK if chinese else _ENGLISH_BREAK
+    clauses, breaks = pattern.split(core), pattern.findall(core)
+    pairs = [i for i in range(len(breaks)) if _moves(clauses[i], chinese) and _moves(clauses[i + 1], chinese)]
+    if not pairs:
+        return None
+    first = pairs[int(generator.integers(len(pairs)))]
+    one, two = clauses[first], clauses[first + 1]
+    if first == 0 and not chinese:
+        lowered = without_capital(one)
+        if lowered is None and not one.split(" ")[1][:1].isupper():
+            return None
+        one, two = lowered or one, with_capital(two)
+    clauses[first], clauses[first + 1] = two, one
+    mended = [clause + gap for clause, gap in zip(clauses, [*breaks, ""], strict=True)]
+    return lead + "".join(mended) + tail
+
+
+def _moves(clause: str, chinese: bool) -> bool:
+    words = [part.text.lower() for part in split_parts(clause) if part.word]
+    if chinese:
+        return len(words) >= _LEAST_CHARACTERS and not clause.startswith(_CHINESE_CONJUNCTIONS)
+    return len(words) >= _LEAST_WORDS and words[0] not in RELATIVES and words[0] not in CONJUNCTIONS

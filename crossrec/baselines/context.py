@@ -1,0 +1,109 @@
+"""What baselines may know of a catalogue's items besides the clicks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Self
+
+import numpy as np
+
+from crossrec.types import InputError
+
+if TYPE_CHECKING:
+    from scipy.sparse import csr_matrix
+
+    from crossrec.data.catalog import Catalog
+
+
+@dataclass(frozen=True)
+class BaselineContext:
+    """The catalogue as baselines see it: how many items there are, and what is known of them.
+
+    Args:
+        n_items: N, items in the catalogue.
+        categories: (N, C) membership of each item in each category, None where nothing has a category.
+        texts: the texts of some rows, the empty string where missing; None where no item has one.
+        vectors: modality (such as ``text`` or ``image``) -> (N, W) frozen encoder vectors; a mapping
+            that computes them on demand will do.
+        present: modality -> (N,) bool, which items have a vector.
+    """
+
+    n_items: int
+    categories: csr_matrix | None = None
+    texts: Callable[[np.ndarray], list[str]] | None = None
+    vectors: Mapping[str, np.ndarray] = field(default_factory=dict)
+    present: Mapping[str, np.ndarray] = field(default_factory=dict)
+
+    @classmethod
+    def of_catalog(
+        cls, catalog: Catalog, vectors: Mapping[str, np.ndarray], present: Mapping[str, np.ndarray]
+    ) -> Self:
+        """The context of a catalogue and its encoders' vectors (``ItemFacts.vectors`` and ``present``)."""
+        return cls(
+            n_items=len(catalog),
+            categories=catalog.category_matrix if catalog.category_names else None,
+            texts=catalog.texts if catalog.has_text.any() else None,
+            vectors=vectors,
+            present=present,
+        )
+
+    def need_texts(self, asker: str) -> list[str]:
+        """All N texts.
+
+        Raises:
+            InputError: no item has a text.
+        """
+        if self.texts is None:
+            raise InputError(
+                f"{asker} needs item texts, but no item of the catalogue has one; "
+                "give the items a 'text', or leave this baseline out"
+            )
+        return self.texts(np.arange(self.n_items))
+
+    def need_categories(self, asker: str) -> csr_matrix:
+        """(N, C) membership of each item in each category.
+
+        Raises:
+            InputError: no item has a category.
+        """
+        if self.categories is None:
+            raise InputError(
+                f"{asker} needs item categories, but no item of the catalogue has one; "
+                "give the items 'categories', or leave this baseline out"
+            )
+        return self.categories
+
+    def need_vectors(self, modality: str, asker: str) -> tuple[np.ndarray, np.ndarray]:
+        """(N, W) float32 vectors of one modality, zeros where missing, and (N,) bool, who has one.
+
+        Raises:
+            InputError: nothing is known of that modality.
+        """
+        if modality not in self.vectors:
+            known = ", ".join(sorted(name for name in self.vectors if name)) or "none"
+            raise InputError(
+                f"{asker} needs {modality} vectors of the items, but there are {known}: "
+                f"no item has {modality}, or spaces.{modality} is null; set it, or leave this baseline out"
+            )
+        present_N = np.asarray(self.present[modality], dtype=bool)
+        vectors_NW = np.asarray(self.vectors[modality], dtype=np.float32)
+        return np.where(present_N[:, None], vectors_NW, np.float32(0)), present_N
+
+
+def as_context(context: BaselineContext | int) -> BaselineContext:
+    """A context; a plain number of items is a catalogue of which nothing else is known."""
+    return context if isinstance(context, BaselineContext) else BaselineContext(int(context))
+
+
+def centred_unit(vectors_NW: np.ndarray, present_N: np.ndarray) -> np.ndarray:
+    """(N, W) float32 unit vectors about the mean of the items that are present, zeros for the others.
+
+    Encoders' vectors lie in a narrow cone: without centring, all items look alike.
+    """
+    if not present_N.any():
+        return np.zeros_like(vectors_NW)
+    centred_NW = np.where(present_N[:, None], vectors_NW - vectors_NW[present_N].mean(0), 0)
+    lengths_N1 = np.linalg.norm(centred_NW, axis=1, keepdims=True)
+    unit_NW = np.divide(centred_NW, lengths_N1, out=np.zeros_like(centred_NW), where=lengths_N1 > 1e-6)
+    return unit_NW.astype(np.float32)

@@ -1,0 +1,61 @@
+"""EASE: every item as a linear combination of the others, in closed form."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from scipy.sparse import csr_matrix
+
+from crossrec.baselines.base import Baseline, history_matrix
+from crossrec.baselines.context import BaselineContext
+from crossrec.baselines.factor_config import EASEConfig
+from crossrec.types import InputError, Sequences
+
+TABLES = 2
+"""(N, N) float32 tables that exist at once while fitting: the Gram matrix's factor and its inverse."""
+
+
+class EASE(Baseline):
+    """Scores an item by the sum of learned weights from the history's distinct items to it.
+
+    Weights may be negative, so scores may be, too. An empty history scores 0 everywhere, and the
+    ranking falls back to catalogue order; an item without training clicks always scores 0.
+
+    Args:
+        context: the catalogue.
+        config: regularisation, memory bound.
+
+    Raises:
+        InputError: the (N, N) tables would take more than ``config.memory_gb``.
+
+    Source:
+        Steck 2019, "Embarrassingly shallow autoencoders for sparse data", equation 8.
+    """
+
+    def __init__(self, context: BaselineContext, config: EASEConfig) -> None:
+        super().__init__(context.n_items, "EASE")
+        self.config = config
+        needed = TABLES * 4 * self.n_items**2 / 1e9
+        if needed > config.memory_gb:
+            raise InputError(
+                f"EASE on {self.n_items} items needs {needed:.1f} GB for its item-by-item tables, more than "
+                f"memory_gb = {config.memory_gb:g}; raise it, keep fewer items (data.cleaning.k_items), or "
+                "take item_knn"
+            )
+
+    def _learn(self, train: Sequences, clicks_UN: csr_matrix) -> None:
+        binary_UN = clicks_UN.astype(np.float32)
+        binary_UN.data[:] = 1
+        gram_NN = torch.from_numpy((binary_UN.T @ binary_UN).toarray())
+        gram_NN.diagonal().add_(self.config.regularization)
+        torch.linalg.cholesky(gram_NN, out=gram_NN)
+        weights_NN = torch.cholesky_inverse(gram_NN)
+        # Column j of the solution is the inverse's over its own diagonal entry, negated, with 0 in row j.
+        weights_NN.div_(-weights_NN.diagonal().clone())
+        weights_NN.fill_diagonal_(0)
+        self._weights_NN = weights_NN.numpy()
+
+    def _score(self, histories: Sequences) -> torch.Tensor:
+        history_BN = history_matrix(histories, self.n_items).astype(np.float32)
+        history_BN.data[:] = 1
+        return torch.from_numpy(history_BN @ self._weights_NN)

@@ -1,0 +1,1 @@
+"""Baselines that PyTorch trains: graph convolutions, visual factors, two towers."""

@@ -1,0 +1,149 @@
+"""Two towers: a user's pooled content and an item's content meet in a dot product."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import torch
+from scipy.sparse import csr_matrix
+from torch import Tensor, nn
+
+from crossrec.baselines.base import Baseline, history_matrix
+from crossrec.baselines.context import BaselineContext, centred_unit
+from crossrec.baselines.negatives import UnclickedSampler
+from crossrec.baselines.neural.pairs import training_device
+from crossrec.baselines.tower_config import TwoTowerConfig
+from crossrec.types import InputError, Sequences
+
+
+class TwoTower(Baseline):
+    """The chance of a click is the sigmoid of the towers' dot product; scores are the logits.
+
+    The towers see content alone, so items without a training click are ranked like all others. Items
+    without any content score -inf, and so does everything for a history without any.
+
+    Args:
+        context: the catalogue, with vectors of the configured modalities.
+        config: modalities, widths, negatives, training.
+
+    Raises:
+        InputError: the catalogue has no vectors of a modality; when fitting, no user has two clicks.
+
+    Source:
+        Covington et al. 2016, "Deep neural networks for YouTube recommendations", for pooling; Yi et
+        al. 2019, "Sampling-bias-corrected neural modeling for large corpus item recommendations", for
+        towers and log-q correction (section 3.3), which stands here in a sigmoid, not a softmax.
+    """
+
+    def __init__(self, context: BaselineContext, config: TwoTowerConfig) -> None:
+        super().__init__(context.n_items, f"two-tower ({'+'.join(config.modalities)})")
+        self.config = config
+        found = [context.need_vectors(modality, self.name) for modality in config.modalities]
+        self._known_N = np.logical_or.reduce([present_N for _, present_N in found])
+        self._content_NW = np.concatenate([centred_unit(*part) for part in found], axis=1)
+
+    def _learn(self, train: Sequences, clicks_UN: csr_matrix) -> None:
+        rows, ends = _positions(train, self._known_N)
+        if not len(rows):
+            raise InputError(
+                f"{self.name} learns to guess a click from those before it, but no user has two training "
+                "clicks on items with content; lower data.split.n_last, or raise data.cleaning.k_users"
+            )
+        self._towers = Towers(self._content_NW.shape[1], self.config).to(training_device())
+        self._train(train, rows, ends)
+        self._towers.eval().cpu()
+        with torch.no_grad():
+            self._items_ND = self._towers.item(torch.from_numpy(self._content_NW))
+
+    def _train(self, train: Sequences, rows: np.ndarray, ends: np.ndarray) -> None:
+        config, device = self.config, training_device()
+        counts_N = np.where(self._known_N, np.bincount(train.items, minlength=self.n_items), 0)
+        chances_N = counts_N.astype(np.float64) ** config.power * self._known_N
+        chances_N /= chances_N.sum()
+        corrections_N = np.log(np.maximum(chances_N * config.negatives, 1e-12)) * config.log_q
+        correction = torch.from_numpy(corrections_N.astype(np.float32)).to(device)
+        content = torch.from_numpy(self._content_NW).to(device)
+        sampler = UnclickedSampler(train, self.n_items, config.seed, chances_N)
+        order = np.random.default_rng([config.seed, 1])
+        optimiser = torch.optim.AdamW(
+            self._towers.parameters(), lr=config.learning_rate, weight_decay=config.regularization
+        )
+        self._towers.train()
+        for _ in range(config.epochs):
+            for batch in np.array_split(
+                order.permutation(len(rows)), math.ceil(len(rows) / config.batch_size)
+            ):
+                targets = train.items[train.offsets[rows[batch]] + ends[batch]].astype(np.int64)
+                drawn = sampler.draw(np.repeat(rows[batch], config.negatives)).reshape(len(batch), -1)
+                ids_BK = torch.from_numpy(np.concatenate([targets[:, None], drawn], axis=1)).to(device)
+                pooled_BW, _ = self._pooled(train.take(rows[batch], ends[batch]))
+                user_BD = self._towers.user(torch.from_numpy(pooled_BW).to(device))
+                distinct, places_BK = ids_BK.unique(return_inverse=True)
+                item_BKD = self._towers.item(content[distinct])[places_BK]
+                logits_BK = torch.einsum("bd,bkd->bk", user_BD, item_BKD) + self._towers.bias
+                loss = click_loss(logits_BK - correction[ids_BK])
+                optimiser.zero_grad(set_to_none=True)
+                loss.backward()
+                optimiser.step()
+
+    def _pooled(self, histories: Sequences) -> tuple[np.ndarray, np.ndarray]:
+        """(B, W) decayed mean of the histories' content, and (B, 1) the weight of what had any."""
+        recent = histories.tail(self.config.history)
+        weights_BN = history_matrix(recent, self.n_items, self.config.recency).astype(np.float32)
+        totals_B1 = weights_BN @ self._known_N[:, None].astype(np.float32)
+        sums_BW = weights_BN @ self._content_NW
+        return np.divide(sums_BW, totals_B1, out=np.zeros_like(sums_BW), where=totals_B1 > 0), totals_B1
+
+    @torch.no_grad()
+    def _score(self, histories: Sequences) -> Tensor:
+        history_matrix(histories, self.n_items)  # names an item outside the catalogue, however old
+        pooled_BW, totals_B1 = self._pooled(histories)
+        scores_BN = self._towers.user(torch.from_numpy(pooled_BW)) @ self._items_ND.T + self._towers.bias
+        scores_BN.masked_fill_(torch.from_numpy(~self._known_N), -torch.inf)
+        return scores_BN.masked_fill_(torch.from_numpy(totals_B1 <= 0), -torch.inf)
+
+
+class Towers(nn.Module):
+    """Two networks of one hidden layer, and a constant.
+
+    Args:
+        content_width: W.
+        config: widths, seed.
+    """
+
+    def __init__(self, content_width: int, config: TwoTowerConfig) -> None:
+        super().__init__()
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(config.seed)
+            self.user, self.item = (
+                nn.Sequential(
+                    nn.Linear(content_width, config.hidden),
+                    nn.GELU(),
+                    nn.Linear(config.hidden, config.width),
+                )
+                for _ in range(2)
+            )
+        self.bias = nn.Parameter(torch.zeros(()))
+
+
+def click_loss(logits_BK: Tensor) -> Tensor:
+    """Mean over B of the binary cross-entropy of a click in the first column, none in the others.
+
+    Args:
+        logits_BK: the clicked item's first, then drawn items', corrected for their chance to be drawn.
+    """
+    softplus = nn.functional.softplus
+    return (softplus(-logits_BK[:, 0]) + softplus(logits_BK[:, 1:]).sum(1)).mean()
+
+
+def _positions(train: Sequences, known_N: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Rows and places of clicks to be guessed: on items with content, with a click on such before."""
+    known = known_N[train.items]
+    row = np.repeat(np.arange(len(train)), train.lengths)
+    before = np.cumsum(known) - known
+    first = np.asarray(train.offsets)[:-1]
+    before_row = np.concatenate([[0], np.cumsum(known)])[first]
+    usable = known & (before > before_row[row])
+    place = np.arange(len(train.items)) - first[row]
+    return row[usable], place[usable]

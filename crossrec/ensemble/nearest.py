@@ -1,0 +1,128 @@
+"""Retrieval by the largest dot products of a vector model: exactly, or by a FAISS graph."""
+
+from __future__ import annotations
+
+import importlib.util
+from typing import Any, Literal, Protocol, Self, runtime_checkable
+
+import numpy as np
+from torch import Tensor
+
+from crossrec.ensemble.picking import pick_candidates
+from crossrec.runtime.ranking import rank_by_vectors
+from crossrec.types import ABSENT, InputError, Recommender, Sequences, TopK
+
+Index = Literal["auto", "exact", "faiss"]
+
+NEIGHBOURS = 32
+SEARCH_WIDTH = 256
+"""Links of an item in the graph, and how many places a search keeps in mind at least."""
+
+
+@runtime_checkable
+class VectorModel(Recommender, Protocol):
+    """A recommender whose scores are dot products, such as a two-tower or a sequence model."""
+
+    def queries(self, histories: Sequences) -> Tensor:
+        """(B, D) float32, what histories ask for."""
+        ...
+
+    def item_vectors(self) -> Tensor:
+        """(N, D) float32."""
+        ...
+
+
+class NearestItems:
+    """Retrieves by a vector model's dot products.
+
+    The index is built on first use; call :meth:`refresh` after the model has changed.
+
+    Args:
+        model: whose vectors are compared.
+        index: ``exact``; ``faiss`` for a graph (HNSW) that looks at a small part of the catalogue and may
+            miss items; ``auto`` for the graph where FAISS is installed. ``name`` tells which it is.
+
+    Raises:
+        InputError: ``faiss`` is asked for and not installed.
+
+    Source:
+        Malkov, Yashunin: Efficient and robust approximate nearest neighbor search using hierarchical
+        navigable small world graphs (TPAMI 2018); Douze et al.: The Faiss library (2024).
+    """
+
+    def __init__(self, model: VectorModel, index: Index = "auto") -> None:
+        installed = importlib.util.find_spec("faiss") is not None
+        if index == "faiss" and not installed:
+            raise InputError(
+                "index: 'faiss' needs the package faiss-cpu (pip install faiss-cpu); 'exact' needs nothing"
+            )
+        self.model = model
+        self.uses_faiss = installed and index != "exact"
+        self.name = (
+            f"{getattr(model, 'name', type(model).__name__)} ({'FAISS' if self.uses_faiss else 'exact'})"
+        )
+        self._graph: Any = None
+
+    @property
+    def n_items(self) -> int:
+        """N."""
+        return self.model.n_items
+
+    def fit(self, train: Sequences) -> Self:
+        """Fits the model."""
+        self.model.fit(train)
+        self.refresh()
+        return self
+
+    def refresh(self) -> None:
+        """Forgets the graph: item vectors have changed."""
+        self._graph = None
+
+    def score(self, histories: Sequences, candidates: np.ndarray | None = None) -> Tensor:
+        """The model's scores, of all items: those that a search may miss, too."""
+        if candidates is None:
+            return self.model.score(histories)
+        absent = candidates == ABSENT
+        if not absent.any():
+            return self.model.score(histories, candidates)
+        return pick_candidates(self.model.score(histories), candidates)
+
+    def recommend(self, histories: Sequences, k: int, exclude: Sequences | None = None) -> TopK:
+        """The k items with the largest dot products, among those that the search finds."""
+        queries_BD = self.model.queries(histories)
+        if not self.uses_faiss:
+            return rank_by_vectors(queries_BD, self.model.item_vectors(), k, exclude)
+        return self._search(queries_BD.cpu().numpy(), k, exclude)
+
+    def _search(self, queries_BD: np.ndarray, k: int, exclude: Sequences | None) -> TopK:
+        if self._graph is None:
+            self._graph = _build(self.model.item_vectors().cpu().numpy())
+        # Room for what will be left out.
+        extra = 0 if exclude is None else int(exclude.lengths.max(initial=0))
+        width = min(k + extra, self.n_items)
+        self._graph.hnsw.efSearch = max(SEARCH_WIDTH, 2 * width)
+        scores_BW, ids_BW = self._graph.search(np.ascontiguousarray(queries_BD, np.float32), width)
+        out_BW = ids_BW == ABSENT
+        if exclude is not None:
+            out_BW |= exclude.contains(ids_BW)
+        return _kept(ids_BW, scores_BW, out_BW, k)
+
+
+def _build(vectors_ND: np.ndarray) -> Any:
+    import faiss
+
+    graph = faiss.IndexHNSWFlat(vectors_ND.shape[1], NEIGHBOURS, faiss.METRIC_INNER_PRODUCT)
+    graph.add(np.ascontiguousarray(vectors_ND, np.float32))
+    return graph
+
+
+def _kept(ids_BW: np.ndarray, scores_BW: np.ndarray, out_BW: np.ndarray, k: int) -> TopK:
+    """The first k that are not out, by falling score, ties to the lower index."""
+    scores_BW = np.where(out_BW, -np.inf, scores_BW)
+    order_BW = np.lexsort((ids_BW, -scores_BW), axis=1)[:, :k]
+    ids = np.full((len(ids_BW), k), ABSENT, np.int64)
+    scores = np.full((len(ids_BW), k), -np.inf, np.float32)
+    scores[:, : order_BW.shape[1]] = np.take_along_axis(scores_BW, order_BW, 1)
+    found = np.take_along_axis(np.where(out_BW, ABSENT, ids_BW), order_BW, 1)
+    ids[:, : order_BW.shape[1]] = found
+    return TopK(ids, scores)

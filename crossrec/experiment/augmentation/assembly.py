@@ -1,0 +1,181 @@
+"""All augmentation of one fit: checked, built, counted."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from crossrec.augment.guard import TrainingGuard
+from crossrec.augment.sequence.config import SequenceAugmentConfig, SimilarOptions
+from crossrec.augment.sequence.neighbours import CLICKS, SequenceContext
+from crossrec.augment.synthesis.application import (
+    SyntheticItems,
+    SyntheticUsers,
+    enlarged_items,
+    few_click_users,
+)
+from crossrec.data.resample import Resampler, build_resampler
+from crossrec.experiment.augmentation.lookups import SyntheticLookups
+from crossrec.experiment.augmentation.rows import Guarded, WithSyntheticUsers
+from crossrec.experiment.augmentation.synthesis import Synthesis, frozen_features
+from crossrec.model.modalities import FrozenFeatures
+from crossrec.training.epochs import AugmentedCopies, EpochSource, LogRows
+from crossrec.training.views import ViewMaker
+from crossrec.types import Sequences
+
+if TYPE_CHECKING:
+    from accelerate import Accelerator
+
+    from crossrec.augment.sequence.base import SequenceAugmenter
+    from crossrec.augment.synthesis.application_config import SynthesisUseConfig
+    from crossrec.experiment.assembly import Setting
+    from crossrec.model.network import SequentialNetwork
+
+
+@dataclass(frozen=True)
+class Augmentation:
+    """What a fit trains on besides the training log.
+
+    Args:
+        source: rows of each epoch, checked.
+        views: makes two views of each history; None where no loss compares them.
+        resampler: draws users; None where all come once.
+        users: synthetic ones; None for none.
+        items: synthetic ones by modality; they hang on the network.
+        quality: figures of the generators.
+    """
+
+    source: EpochSource
+    views: ViewMaker | None
+    resampler: Resampler | None
+    users: SyntheticUsers | None
+    items: Mapping[str, SyntheticItems]
+    quality: Mapping[str, Any]
+
+
+def build_augmentation(
+    setting: Setting, network: SequentialNetwork, train: Sequences, accelerator: Accelerator
+) -> Augmentation:
+    """Checks the training clicks against the split, then builds everything; every process must call this.
+
+    Synthetic items are attached to the network.
+
+    Raises:
+        LeakError: something of validation or test would be trained on.
+        InputError: something that is asked for needs what the data or the model lack.
+    """
+    guard = check_fit(setting, train)
+    config, seed, epochs = setting.config, setting.config.seed, setting.config.trainer.epochs
+    augment = config.augment
+    resampler = _resampler(setting, train)
+    source: EpochSource = LogRows(train, None if resampler is None else resampler.rows)
+    users, items, quality = None, {}, {}
+    if augment is not None and augment.synthesis is not None:
+        wanted = augment.synthesis
+        synthesis = Synthesis(setting, train, guard, accelerator, wanted.components)
+        if wanted.items is not None:
+            items = synthesis.items(wanted.items, seed)
+            _attach(items, network, wanted)
+        if wanted.users is not None:
+            users = synthesis.users(wanted.users, seed)
+            guard.check_augmented(users.rows, "the synthetic users")
+            source = WithSyntheticUsers(
+                source, users, schedule=wanted.users.schedule, epochs=epochs, n_rows=len(train)
+            )
+        quality = synthesis.quality
+    views = None
+    if augment is not None and augment.sequence is not None:
+        augmenter = _sequence_augmenter(setting, augment.sequence, guard, train)
+        if augment.sequence.copies > 0:
+            source = AugmentedCopies(
+                source,
+                augmenter,
+                copies=augment.sequence.copies,
+                max_clicks=augment.sequence.max_clicks,
+                schedule=augment.sequence.schedule,
+                epochs=epochs,
+                seed=seed,
+            )
+        if config.contrastive is not None and config.contrastive.needs_views:
+            views = ViewMaker(augmenter, max_length=network.history_length, seed=seed)
+    return Augmentation(Guarded(source, guard, train), views, resampler, users, items, quality)
+
+
+def check_fit(setting: Setting, train: Sequences) -> TrainingGuard:
+    """Compares what a fit is given with the training part of the split.
+
+    Raises:
+        LeakError: a click, a count or a cut is not that of the training part.
+    """
+    data = setting.data
+    guard = TrainingGuard(data.split, data.catalog.item_ids, data.clicks.user_ids)
+    guard.check_split()
+    guard.check_sequences(train, "the training")
+    guard.check_counts(data.split.train_counts, "what is made of popularity (negatives, balance, views)")
+    return guard
+
+
+def check_augmentation(setting: Setting) -> None:
+    """Refuses augmentation that the data or the model lack something for, before anything is written.
+
+    Raises:
+        InputError: names the key and the way out.
+    """
+    train = setting.data.split.train
+    _resampler(setting, train)
+    synthesis = None if setting.config.augment is None else setting.config.augment.synthesis
+    if synthesis is None:
+        return
+    if synthesis.users is not None:
+        few_click_users(train, synthesis.users.max_clicks)
+    if synthesis.items is not None:
+        counts, categories = setting.data.split.train_counts, setting.data.catalog.category_matrix
+        for features in frozen_features(setting).values():
+            enlarged_items(categories, counts, features.present_N, synthesis.items.tail_share)
+
+
+def _resampler(setting: Setting, train: Sequences) -> Resampler | None:
+    config = None if setting.config.augment is None else setting.config.augment.resample
+    if config is None or not config.active:
+        return None
+    segments = None if setting.segments is None else setting.segments.labels
+    categories = setting.data.catalog.category_matrix
+    return build_resampler(config, train, categories, setting.config.seed, segments)
+
+
+def _attach(
+    items: Mapping[str, SyntheticItems], network: SequentialNetwork, config: SynthesisUseConfig
+) -> None:
+    assert config.items is not None
+    for space, found in items.items():
+        modality = network.items.modalities[space]
+        assert isinstance(modality, FrozenFeatures)
+        lookups = SyntheticLookups(found, modality, config.items.share, config.items.schedule)
+        lookups.attach(modality)
+
+
+def _sequence_augmenter(
+    setting: Setting, config: SequenceAugmentConfig, guard: TrainingGuard, train: Sequences
+) -> SequenceAugmenter:
+    guard.check_sequences(train, "similarity of items for sequence augmentation")
+    by_content = any(
+        isinstance(augmenter, SimilarOptions) and augmenter.similarity != CLICKS
+        for augmenter in config.augmenters
+    )
+    content = _content(setting) if by_content else None
+    return config.build(SequenceContext(train, setting.data.split.n_items, content))
+
+
+def _content(setting: Setting) -> np.ndarray | None:
+    """(N, W) frozen features side by side, each of unit length about the training items' mean."""
+    trained_N = setting.data.split.train_counts > 0
+    parts = []
+    for features in frozen_features(setting).values():
+        present, vectors = features.present_N, np.asarray(features.vectors_ND, np.float32)
+        known = present & trained_N
+        centred = np.where(present[:, None], vectors - vectors[known].mean(0), 0) if known.any() else vectors
+        parts.append(centred / np.maximum(np.linalg.norm(centred, axis=1, keepdims=True), 1e-12))
+    return np.concatenate(parts, axis=1) if parts else None

@@ -1,0 +1,187 @@
+"""Fits generators on the training part, and makes synthetic items and users of them."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from crossrec.augment.synthesis.application import (
+    Sample,
+    SyntheticItems,
+    SyntheticUsers,
+    enlarged_items,
+    few_click_users,
+    synthesise_items,
+    synthesise_users,
+    user_profiles,
+)
+from crossrec.augment.synthesis.application_config import SyntheticItemsConfig, SyntheticUsersConfig
+from crossrec.encoders.config import Training
+from crossrec.experiment.augmentation.reduction import Reduction
+from crossrec.runtime import distributed
+from crossrec.runtime.files import write_text
+from crossrec.types import InputError, Sequences
+
+if TYPE_CHECKING:
+    from accelerate import Accelerator
+
+    from crossrec.augment.guard import TrainingGuard
+    from crossrec.augment.synthesis.config import VectorGeneratorConfig
+    from crossrec.encoders.cache import Features
+    from crossrec.experiment.assembly import Setting
+
+logger = logging.getLogger(__name__)
+
+QUALITY_FILE = "quality.json"
+
+
+@dataclass
+class Synthesis:
+    """Generators over frozen item features and over user profiles, fitted on the training part alone.
+
+    A fitted generator is kept in the cache under a digest of all that it hangs on, so that runs that differ
+    in something else share it.
+
+    Args:
+        setting: of the experiment.
+        train: training clicks, checked.
+        guard: looks at what generators are fitted on.
+        accelerator: of this process.
+        components: dimensions to which features are reduced by PCA.
+
+    Attributes:
+        quality: figures of each generator used so far.
+    """
+
+    setting: Setting
+    train: Sequences
+    guard: TrainingGuard
+    accelerator: Accelerator
+    components: int
+    quality: dict[str, Any] = field(default_factory=dict)
+
+    @cached_property
+    def _features(self) -> Mapping[str, Features]:
+        found = frozen_features(self.setting)
+        if not found:
+            raise InputError(
+                "augment.synthesis generates features of frozen encoders, and this model has none: give it "
+                "model.text or model.image with training: frozen, or set augment.synthesis=null"
+            )
+        return found
+
+    @cached_property
+    def _reduced(self) -> dict[str, tuple[Reduction, np.ndarray]]:
+        """Space -> PCA of training items' features, and all items' coordinates (N, C), zeros if missing."""
+        counts = self.setting.data.split.train_counts
+        found = {}
+        for space, features in self._features.items():
+            own = np.flatnonzero(features.present_N & (counts > 0))
+            self.guard.check_items(own, f"the PCA of {space} features")
+            reduction = Reduction.of(np.asarray(features.vectors_ND[own]), self.components)
+            coordinates = reduction(np.asarray(features.vectors_ND))
+            found[space] = reduction, np.where(features.present_N[:, None], coordinates, 0)
+        return found
+
+    def items(self, config: SyntheticItemsConfig, seed: int) -> dict[str, SyntheticItems]:
+        """Space -> synthetic items of tail categories, as the space's encoder would see them."""
+        wanted = [space for space in config.spaces if space in self._features]
+        if not wanted:
+            raise InputError(
+                f"augment.synthesis.items.spaces={list(config.spaces)}, but the model's frozen features are "
+                f"{sorted(self._features)}"
+            )
+        return {space: self._items(space, config, seed) for space in wanted}
+
+    def _items(self, space: str, config: SyntheticItemsConfig, seed: int) -> SyntheticItems:
+        data, features = self.setting.data, self._features[space]
+        counts, categories = data.split.train_counts, data.catalog.category_matrix
+        reduction, coordinates = self._reduced[space]
+        enlarged = enlarged_items(categories, counts, features.present_N, config.tail_share)
+        own = np.flatnonzero(features.present_N & (counts > 0))
+        self.guard.check_items(own, f"the generator of {space} features")
+        classes = categories.toarray().astype(np.float32)
+        sample = self._fitted(config.generator, coordinates[own], classes[own], f"{space} features", seed)
+        made = synthesise_items(coordinates, enlarged, classes, sample, config, len(own), seed)
+        moved = made.vectors - coordinates[enlarged][:, None, :]
+        # Whatever PCA left out of an item stays: a synthetic one would otherwise be told by lacking it.
+        vectors = np.asarray(features.vectors_ND[enlarged])[:, None, :] + reduction.direction(moved)
+        return SyntheticItems(enlarged, vectors.astype(np.float32), made.n_training)
+
+    def users(self, config: SyntheticUsersConfig, seed: int) -> SyntheticUsers:
+        """Synthetic users like those with few clicks."""
+        few_click_users(self.train, config.max_clicks)
+        vectors = np.concatenate([_unit(coordinates) for _, coordinates in self._reduced.values()], axis=1)
+        classes = user_profiles(self.train, self.setting.data.catalog.category_matrix.toarray())
+        profiles = user_profiles(self.train, vectors)
+        own = np.flatnonzero(self.train.lengths >= 2)
+        self.guard.check_sequences(self.train, "the generator of user profiles")
+        sample = self._fitted(config.generator, profiles[own], classes[own], "user profiles", seed)
+        return synthesise_users(self.train, vectors, classes, sample, config, seed)
+
+    def _fitted(
+        self, config: VectorGeneratorConfig, samples: np.ndarray, classes: np.ndarray, what: str, seed: int
+    ) -> Sample:
+        """A generator, fitted by the main process or found in the cache."""
+        from crossrec.augment.synthesis.store import load_generator
+
+        name = f"{what.replace(' ', '-')}-{_digest(config, samples, classes, seed)}"
+        folder = self.setting.config.data.cache_dir / "synthesis" / name
+        try:
+            if distributed.is_main() and not (folder / QUALITY_FILE).exists():
+                self._fit(config, samples, classes, what, seed, folder)
+        finally:
+            distributed.barrier()  # also after an error, so that no process waits for ever
+        generator = load_generator(folder)
+        self.quality[what] = json.loads((folder / QUALITY_FILE).read_text(encoding="utf-8"))
+        return lambda wanted, draw: generator.sample(wanted, draw).samples
+
+    def _fit(
+        self,
+        config: VectorGeneratorConfig,
+        samples: np.ndarray,
+        classes: np.ndarray,
+        what: str,
+        seed: int,
+        folder: Path,
+    ) -> None:
+        from crossrec.augment.synthesis.fit import TrainingSamples, fit_generator
+
+        data = TrainingSamples.divide(samples, classes, config.loop.held_back, seed)
+        names = self.setting.data.catalog.category_names
+        fitted = fit_generator(
+            config, data, seed=seed, folder=folder, accelerator=self.accelerator, class_names=names
+        )
+        for warning in fitted.warnings:
+            logger.warning("generator of %s: %s", what, warning)
+        content = {**fitted.quality.row(), "warnings": [str(warning) for warning in fitted.warnings]}
+        write_text(folder / QUALITY_FILE, json.dumps(content, indent=2) + "\n")
+
+
+def frozen_features(setting: Setting) -> dict[str, Features]:
+    """Space -> features of the model's frozen encoders."""
+    model, found = setting.config.model, {}
+    if model.text is not None and model.text.training is Training.FROZEN:
+        found["text"] = setting.content.text_features(model.text)
+    if model.image is not None and model.image.training is Training.FROZEN:
+        found["image"] = setting.content.image_features(model.image)
+    return {space: features for space, features in found.items() if features.present_N.any()}
+
+
+def _digest(config: VectorGeneratorConfig, samples: np.ndarray, classes: np.ndarray, seed: int) -> str:
+    digest = hashlib.blake2b(f"{config.model_dump_json()} {seed}".encode(), digest_size=12)
+    for array in (samples, classes):
+        digest.update(np.ascontiguousarray(array, np.float32).tobytes())
+    return digest.hexdigest()
+
+
+def _unit(rows: np.ndarray) -> np.ndarray:
+    return rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-12)

@@ -1,0 +1,171 @@
+"""Augmented views of items in the model: a training lookup may take one, evaluation never does."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from crossrec.model.modalities import RESIDENT_BYTES, FrozenFeatures, TrainedEncoder
+
+if TYPE_CHECKING:
+    from crossrec.augment.schedule import Schedule
+    from crossrec.encoders.base import Encoder
+
+CHUNK = 4096
+"""Vectors that are looked through at a time."""
+
+
+@dataclass(frozen=True)
+class ViewVectors:
+    """What a frozen encoder makes of augmented views.
+
+    Args:
+        vectors_TW: (T, W) encoder output, usually memory-mapped; a row of zeros is no view.
+        items_T: (T,) catalogue index of each, ascending.
+    """
+
+    vectors_TW: np.ndarray
+    items_T: np.ndarray
+
+    @cached_property
+    def real_rows(self) -> np.ndarray:
+        """Rows that hold a view."""
+        starts = range(0, len(self.vectors_TW), CHUNK)
+        found = [self.vectors_TW[start : start + CHUNK].any(axis=1) for start in starts]
+        return np.flatnonzero(np.concatenate(found)) if found else np.zeros(0, np.int64)
+
+
+class ViewChoice(nn.Module):
+    """Draws for each lookup whether it takes the original or a view, and which, each view alike.
+
+    Draws come from PyTorch's global generator, which the trainer seeds in every step.
+
+    Args:
+        share: chance of a view.
+        schedule: multiplies the share as the training goes on.
+    """
+
+    chance: Tensor
+
+    def __init__(self, share: float, schedule: Schedule) -> None:
+        super().__init__()
+        self.share, self.schedule = share, schedule
+        # A tensor, so that a compiled graph does not depend on its value.
+        self.register_buffer("chance", torch.tensor(share * schedule.at(0.0)), persistent=False)
+
+    def set_progress(self, progress: float) -> None:
+        """Tells the share of the training that is done, 0 to 1."""
+        self.chance.fill_(self.share * self.schedule.at(progress))
+
+    def forward(self, counts_K: Tensor) -> Tensor:
+        """Chooses for K lookups.
+
+        Args:
+            counts_K: (K,) int64, views that each item has.
+
+        Returns:
+            (K,) int64 number of a view, -1 for the original; an item without views keeps its original.
+        """
+        draws_2K = torch.rand(2, len(counts_K), device=counts_K.device)
+        picked_K = torch.minimum((draws_2K[1] * counts_K).long(), counts_K - 1)
+        return torch.where(draws_2K[0] < self.chance, picked_K, -1)
+
+
+class ViewedFeatures(FrozenFeatures):
+    """Frozen vectors of items, of which a training lookup may give a view's instead.
+
+    Views are centred and whitened as the originals are, so that evaluation sees what it would see without
+    them.
+
+    Args:
+        vectors: (N, W) of the originals.
+        present: (N,) bool.
+        views: of some items.
+        choice: draws original or view.
+        components: as of :class:`FrozenFeatures`.
+    """
+
+    starts: Tensor
+    counts: Tensor
+
+    def __init__(
+        self,
+        vectors: np.ndarray,
+        present: np.ndarray,
+        views: ViewVectors,
+        choice: ViewChoice,
+        *,
+        components: int | None,
+    ) -> None:
+        super().__init__(vectors, present, components=components)
+        self.choice = choice
+        self._rows = views.real_rows
+        counts_N = np.bincount(views.items_T[self._rows], minlength=len(present))
+        self.register_buffer("counts", torch.from_numpy(counts_N), persistent=False)
+        self.register_buffer("starts", torch.from_numpy(np.cumsum(counts_N) - counts_N), persistent=False)
+        self._mapped_views: np.ndarray | None = None
+        if len(self._rows) * self.width * 4 <= RESIDENT_BYTES:
+            blocks = [
+                self.transform(torch.tensor(views.vectors_TW[self._rows[i : i + CHUNK]]))
+                for i in range(0, len(self._rows), CHUNK)
+            ]
+            table = torch.cat(blocks) if blocks else torch.zeros(0, self.width)
+            self.register_buffer("view_vectors", table, persistent=False)
+        else:
+            self._mapped_views = views.vectors_TW
+
+    def forward(self, items_K: Tensor) -> Tensor:
+        """(K, width) vectors; the originals' in evaluation."""
+        originals_KW = super().forward(items_K)
+        if not self.training or not len(self._rows):
+            return originals_KW
+        chosen_K = self.choice(self.counts[items_K])
+        viewed_K = chosen_K >= 0
+        places_K = (self.starts[items_K] + chosen_K).where(viewed_K, 0)
+        if self._mapped_views is None:
+            return self.get_buffer("view_vectors")[places_K].where(viewed_K.unsqueeze(1), originals_KW)
+        wanted = self._rows[places_K[viewed_K].cpu().numpy()]
+        raw = torch.tensor(self._mapped_views[wanted]).to(items_K.device)
+        return originals_KW.index_put((viewed_K.nonzero().squeeze(1),), self.transform(raw))
+
+
+class ViewedEncoder(TrainedEncoder):
+    """An encoder inside the training step that may be shown a view of an item.
+
+    Args:
+        encoder: as of :class:`TrainedEncoder`.
+        load: gives the encoder's input for (K,) items and (K,) numbers of views, -1 for the original.
+        counts: (N,) views that each item has.
+        choice: draws original or view.
+        present: (N,) bool.
+        width: the encoder's output size.
+    """
+
+    counts: Tensor
+
+    def __init__(
+        self,
+        encoder: Encoder,
+        load: Callable[[np.ndarray, np.ndarray], dict[str, Tensor]],
+        counts: np.ndarray,
+        choice: ViewChoice,
+        present: np.ndarray,
+        width: int,
+    ) -> None:
+        super().__init__(encoder, lambda rows: load(rows, np.full(len(rows), -1)), present, width)
+        self.choice = choice
+        self._load_views = load
+        self.register_buffer("counts", torch.from_numpy(counts.astype(np.int64)), persistent=False)
+
+    def inputs(self, rows_K: Tensor) -> dict[str, Tensor]:
+        """The encoder's input for K items; of the originals in evaluation."""
+        if not self.training:
+            return super().inputs(rows_K)
+        chosen_K = self.choice(self.counts[rows_K])
+        return self._load_views(rows_K.cpu().numpy(), chosen_K.cpu().numpy())

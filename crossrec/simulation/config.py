@@ -1,0 +1,163 @@
+"""What simulated users are like; importing this loads no heavy library.
+
+The defaults are choices, not measurements: none of them was fitted to real users, and conclusions should be
+tried under others.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from crossrec.config import Config
+
+
+class ClickConfig(Config):
+    """Which places are looked at, and what is clicked there.
+
+    A user clicks an item that is looked at with probability 1 / (1 + exp(-sharpness * (u - outside))): a
+    binary logit against an outside option, which has the utility that the ``appealing`` best share of the
+    catalogue reaches for that user at the start.
+
+    Args:
+        model: ``position``: place r is looked at with probability r ** -position_bias, each by itself;
+            ``cascade``: from the top on, and after each item on to the next with the probability of ``go_on``
+            or, after a click, ``go_on_clicked``.
+        position_bias: exponent; 0 looks at everything, 1 is the curve of web search.
+        go_on: of the cascade.
+        go_on_clicked: of the cascade.
+        appealing: share of the catalogue that a user would click more often than not.
+        sharpness: scale of utilities; high ones make clicks certain, 0 random.
+
+    Source:
+        Chuklin, Markov, de Rijke: Click models for web search (2015), sections 3.3 (position-based) and 3.5
+        (dependent click model, here with the same chances at all places); the power curve: Joachims,
+        Swaminathan,
+        Schnabel: Unbiased learning-to-rank with biased feedback (WSDM 2017), section 6.1.
+    """
+
+    model: Literal["position", "cascade"] = "position"
+    position_bias: float = Field(0.5, ge=0, le=5)
+    go_on: float = Field(0.9, ge=0, le=1)
+    go_on_clicked: float = Field(0.7, ge=0, le=1)
+    appealing: float = Field(0.02, gt=0, lt=1)
+    sharpness: float = Field(1.0, ge=0)
+
+
+class SatiationConfig(Config):
+    """Categories that a user has had enough of for a while.
+
+    Each click adds 1, spread over the item's categories, to what the user has had of them; each look adds
+    ``per_look``. An item's utility falls by ``strength`` times the mean of its categories. Within a list it
+    falls by ``within_list`` for each item above of the same category (for several categories, by the mean of
+    the shares).
+
+    Args:
+        strength: utility that one click on the category costs the next, while fresh; 0 for none.
+        memory: share that is left after one round.
+        per_look: what a look without a click counts.
+        within_list: utility that each item of the same category above costs.
+
+    Source:
+        Leqi, Kilinc-Karzan, Lipton, Montgomery: Rebounding bandits for modeling satiation effects (NeurIPS
+        2021), section 4 (exponential memory, linear in the utility); Ie et al.: RecSim (2019), for users
+        whose state moves with what they consume.
+    """
+
+    strength: float = Field(0.6, ge=0)
+    memory: float = Field(0.7, ge=0, lt=1)
+    per_look: float = Field(0.05, ge=0)
+    within_list: float = Field(0.15, ge=0)
+
+
+class DriftConfig(Config):
+    """How tastes move.
+
+    Args:
+        share: of the variance of tastes over users, what a user's own wandering reaches in the long run.
+        memory: autocorrelation of the wandering from one round to the next.
+        reinforcement: utility that a click adds for good to each attribute of what was clicked.
+
+    Source:
+        The demo storefront's own AR(1) drift; reinforcement: Jiang et al.: Degenerate feedback loops in
+        recommender systems (AIES 2019), section 3.
+    """
+
+    share: float = Field(0.1, ge=0, le=1)
+    memory: float = Field(0.95, ge=0, lt=1)
+    reinforcement: float = Field(0.0, ge=0)
+
+
+class BoredomConfig(Config):
+    """A user who sees the same again, or finds nothing, gets bored.
+
+    After each visit boredom moves, by 1 - memory, towards ``sameness`` times how much the list overlaps with
+    the categories shown before, plus 1 - ``sameness`` if nothing was clicked. It is between 0 and 1.
+
+    Args:
+        memory: share that a visit leaves of it.
+        sameness: what is due to seeing the same categories again; the rest is due to finding nothing.
+        list_memory: share of what was shown before that a visit leaves.
+        weight: utility that full boredom takes from every item.
+
+    Source:
+        Kapoor et al.: Just in time recommendations: modeling the dynamics of boredom in activity streams
+        (WSDM 2015), for the notion; the formula is ours.
+    """
+
+    memory: float = Field(0.7, ge=0, lt=1)
+    sameness: float = Field(0.5, ge=0, le=1)
+    list_memory: float = Field(0.7, ge=0, lt=1)
+    weight: float = Field(0.5, ge=0)
+
+
+class VisitConfig(Config):
+    """Coming back, and leaving for good.
+
+    A user who has not left comes in a round with probability ``rate * (1 - bored_stay_away * boredom)``, and
+    leaves for good after a visit with probability ``leave + leave_bored * boredom``, 1 at most.
+
+    Args:
+        rate: of a user who is not bored.
+        bored_stay_away: share of the visits that full boredom takes.
+        leave: of a user who is not bored.
+        leave_bored: what full boredom adds.
+        days: between two rounds, for what changes with time in the data.
+
+    Source:
+        Ours; linear hazards. Users who leave when dissatisfied: Ie et al.: RecSim (2019), section 5.
+    """
+
+    rate: float = Field(0.8, gt=0, le=1)
+    bored_stay_away: float = Field(0.3, ge=0, le=1)
+    leave: float = Field(0.005, ge=0, le=1)
+    leave_bored: float = Field(0.05, ge=0, le=1)
+    days: float = Field(1.0, gt=0)
+
+
+class PurchaseConfig(Config):
+    """Clicks that end in a purchase, with probability 1 / (1 + exp(-(bias + slope * affinity))).
+
+    Affinity is the part of an item's utility that comes from the user's taste.
+
+    Args:
+        bias: None for that of the tastes: the demo's true one.
+        slope: None likewise.
+    """
+
+    bias: float | None = None
+    slope: float | None = None
+
+
+class EnvironmentConfig(Config):
+    """Simulated users. Chaney et al. 2018 and Mansoury et al. 2020 simulate loops with users who don't
+    change;
+    here they are satiated, drift, get bored and leave, and each of these can be set to 0."""
+
+    click: ClickConfig = ClickConfig()
+    satiation: SatiationConfig = SatiationConfig()
+    drift: DriftConfig = DriftConfig()
+    boredom: BoredomConfig = BoredomConfig()
+    visit: VisitConfig = VisitConfig()
+    purchase: PurchaseConfig = PurchaseConfig()

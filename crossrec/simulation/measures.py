@@ -1,0 +1,171 @@
+"""What is measured in every round: clicks, purchases, and how wide or narrow the lists are."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.sparse import csr_matrix
+
+from crossrec.evaluation.metrics.diversity import category_distance, intra_list_distance
+from crossrec.evaluation.metrics.exposure import UserLists, coverage, gini
+from crossrec.exploration.draws import Draws, Stream
+from crossrec.simulation.loop import Round
+from crossrec.types import ABSENT
+
+PAIRS = 8
+"""Other users that each user's list is compared with."""
+
+
+@dataclass(frozen=True)
+class ItemView:
+    """What measures know of the N items.
+
+    Args:
+        categories_NG: (N, G) float32 shares, as of :class:`crossrec.simulation.tastes.TasteModel`.
+        tail_N: (N,) bool, items of the tail at the start.
+        vectors_ND: (N, D) content vectors for the distance within lists; None where there are none.
+        present_N: (N,) bool, which items have a vector.
+    """
+
+    categories_NG: np.ndarray
+    tail_N: np.ndarray
+    vectors_ND: np.ndarray | None = None
+    present_N: np.ndarray | None = None
+
+
+class Measures:
+    """Measures rounds one after the other; categories shown and clicked add up over rounds.
+
+    Args:
+        items: what is known of them.
+        n_users: U.
+        k: length of the lists.
+        seed: of the pairs of users that are compared.
+    """
+
+    def __init__(self, items: ItemView, n_users: int, k: int, seed: int) -> None:
+        self._items, self._n_users, self._k, self._seed = items, n_users, k, seed
+        self._member = csr_matrix(items.categories_NG > 0)
+        n_categories = items.categories_NG.shape[1]
+        self._shown_UG, self._clicked_UG = np.zeros((2, n_users, n_categories))
+
+    def of(self, happened: Round) -> dict[str, float]:
+        """Figures of a round, NaN where there is nothing to measure.
+
+        Counts: ``visits shown clicks purchases buying_visits``. Rates: ``click_rate`` (clicks over items
+        shown), ``conversion`` (visits with a purchase over visits), ``clicks_per_user`` (over all users,
+        those who left included). ``entropy_list`` is the mean over visits of the Shannon entropy, in nats, of
+        a list's categories; ``entropy_shown`` and ``entropy_clicked`` that of all that the users who came
+        were shown and clicked since the start. ``ild`` and ``ild_category`` are mean distances within lists,
+        ``tail_share`` the share of items shown that were in the tail at the start, ``homogeneity`` the mean
+        Jaccard overlap of two visitors' lists, ``coverage`` and ``gini`` the catalogue's exposure,
+        ``retention`` the share of all users who have not left for good, ``came`` the share who came.
+        """
+        ids_BK, clicked_BK = happened.ids_BK, happened.feedback.clicked_BK
+        there_BK = ids_BK != ABSENT
+        figures = self._rates(happened, there_BK)
+        if not len(ids_BK):
+            return {**figures, **dict.fromkeys(SHAPES, float("nan"))}
+        self._count(happened.users_B, ids_BK, there_BK, clicked_BK)
+        weights_BKG = self._items.categories_NG[ids_BK] * there_BK[:, :, None]
+        lists_UI = self._lists(ids_BK, there_BK)
+        exposure = UserLists(lists_UI, np.ones(len(ids_BK))).exposure(
+            np.ones((1, len(ids_BK))), len(self._items.tail_N), self._k
+        )
+        return {
+            **figures,
+            "entropy_list": _mean(entropies(weights_BKG.sum(1))),
+            "entropy_shown": _mean(entropies(self._shown_UG[happened.users_B])),
+            "entropy_clicked": _mean(entropies(self._clicked_UG[happened.users_B])),
+            "ild": self._distance(ids_BK),
+            "ild_category": _mean(category_distance(ids_BK, self._member, self._k)),
+            "tail_share": float(self._items.tail_N[ids_BK[there_BK]].mean()),
+            "homogeneity": self._homogeneity(ids_BK, happened.number),
+            "coverage": float(coverage(exposure)[0]),
+            "gini": float(gini(exposure)[0]),
+        }
+
+    def _rates(self, happened: Round, there_BK: np.ndarray) -> dict[str, float]:
+        feedback = happened.feedback
+        visits, shown = len(happened.users_B), int(there_BK.sum())
+        clicks, purchases = int(feedback.clicked_BK.sum()), int(feedback.bought_BK.sum())
+        buying = int(feedback.bought_BK.any(1).sum())
+        return {
+            "visits": visits,
+            "shown": shown,
+            "clicks": clicks,
+            "purchases": purchases,
+            "buying_visits": buying,
+            "click_rate": clicks / shown if shown else float("nan"),
+            "conversion": buying / visits if visits else float("nan"),
+            "clicks_per_user": clicks / self._n_users,
+            "retention": 1 - happened.left,
+            "came": visits / self._n_users,
+        }
+
+    def _count(
+        self, users_B: np.ndarray, ids_BK: np.ndarray, there_BK: np.ndarray, clicked_BK: np.ndarray
+    ) -> None:
+        weights_BKG = self._items.categories_NG[ids_BK]
+        self._shown_UG[users_B] += (weights_BKG * there_BK[:, :, None]).sum(1)
+        self._clicked_UG[users_B] += (weights_BKG * clicked_BK[:, :, None]).sum(1)
+
+    def _lists(self, ids_BK: np.ndarray, there_BK: np.ndarray) -> csr_matrix:
+        rows, _ = np.nonzero(there_BK)
+        shape = (len(ids_BK), len(self._items.tail_N))
+        return csr_matrix((np.ones(len(rows)), (rows, ids_BK[there_BK])), shape=shape)
+
+    def _distance(self, ids_BK: np.ndarray) -> float:
+        if self._items.vectors_ND is None or self._items.present_N is None:
+            return float("nan")
+        return _mean(intra_list_distance(ids_BK, self._items.vectors_ND, self._items.present_N, self._k))
+
+    def _homogeneity(self, ids_BK: np.ndarray, number: int) -> float:
+        n_lists = len(ids_BK)
+        if n_lists < 2:
+            return float("nan")
+        uniform = Draws(self._seed, number).uniform(Stream.PAIRS, np.zeros(1), np.arange(PAIRS))[0]
+        shifts = 1 + np.floor(uniform * (n_lists - 1)).astype(int)
+        return float(np.mean([overlap(ids_BK, np.roll(ids_BK, -shift, axis=0)).mean() for shift in shifts]))
+
+
+SHAPES = (
+    "entropy_list",
+    "entropy_shown",
+    "entropy_clicked",
+    "ild",
+    "ild_category",
+    "tail_share",
+    "homogeneity",
+    "coverage",
+    "gini",
+)
+"""What needs somebody to look at."""
+
+
+def entropies(counts_BG: np.ndarray) -> np.ndarray:
+    """(B,) Shannon entropy of each row in nats; NaN for a row of zeros."""
+    total_B1 = counts_BG.sum(1, keepdims=True)
+    shares_BG = np.divide(counts_BG, total_B1, out=np.zeros(counts_BG.shape), where=total_B1 > 0)
+    logs_BG = np.log(shares_BG, out=np.zeros(shares_BG.shape), where=shares_BG > 0)
+    return np.where(total_B1[:, 0] > 0, -(shares_BG * logs_BG).sum(1), np.nan)
+
+
+def overlap(first_BK: np.ndarray, second_BK: np.ndarray) -> np.ndarray:
+    """(B,) Jaccard overlap |A & B| / |A | B| of lists side by side; 0 where both are empty.
+
+    Source:
+        Chaney, Stewart, Engelhardt: How algorithmic confounding in recommendation systems increases
+        homogeneity and decreases utility (RecSys 2018), there of what users consumed, here of what they are
+        shown.
+    """
+    same_BKK = (first_BK[:, :, None] == second_BK[:, None, :]) & (first_BK[:, :, None] != ABSENT)
+    both_B = same_BKK.sum((1, 2))
+    either_B = (first_BK != ABSENT).sum(1) + (second_BK != ABSENT).sum(1) - both_B
+    return np.divide(both_B, either_B, out=np.zeros(len(both_B)), where=either_B > 0)
+
+
+def _mean(values: np.ndarray) -> float:
+    known = values[~np.isnan(values)]
+    return float(known.mean()) if len(known) else float("nan")

@@ -1,0 +1,151 @@
+"""Which rows of clicks an epoch trains on: the training log, or others each epoch."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+
+from crossrec.augment.base import Augmenter, Draws
+from crossrec.augment.schedule import Schedule
+from crossrec.augment.sequence.rows import stack
+from crossrec.types import Sequences
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class EpochSequences:
+    """The rows of one epoch.
+
+    Args:
+        sequences: B rows of clicks.
+        users_B: int64 row of the training log that each comes from.
+        augmented_B: bool, marks rows that are not users' own clicks.
+    """
+
+    sequences: Sequences
+    users_B: np.ndarray
+    augmented_B: np.ndarray
+
+    @classmethod
+    def of(cls, train: Sequences) -> EpochSequences:
+        """The training log itself."""
+        return cls(train, np.arange(len(train)), np.zeros(len(train), dtype=bool))
+
+
+class EpochSource(Protocol):
+    """Gives each epoch its rows: the same on every process, and again when a run is resumed."""
+
+    def epoch(self, epoch: int) -> EpochSequences:
+        """The rows of an epoch, counted from 0."""
+        ...
+
+    def size(self, epoch: int) -> float:
+        """About how many times the rows of the training log an epoch has, told without making them."""
+        ...
+
+
+class LogRows:
+    """The training log, or some of its rows each epoch.
+
+    Args:
+        train: one row a user.
+        rows: gives an epoch's rows of ``train``, with repeats for users who come more than once; None for
+            all rows every time.
+    """
+
+    def __init__(self, train: Sequences, rows: Callable[[int], np.ndarray] | None = None) -> None:
+        self.whole = EpochSequences.of(train)
+        self.rows = rows
+
+    def epoch(self, epoch: int) -> EpochSequences:
+        """The rows, none of them augmented."""
+        if self.rows is None:
+            return self.whole
+        rows = np.asarray(self.rows(epoch), dtype=np.int64)
+        return EpochSequences(self.whole.sequences.take(rows), rows, np.zeros(len(rows), dtype=bool))
+
+    def size(self, epoch: int) -> float:
+        """1, also where users are drawn: about as many clicks are."""
+        return 1.0
+
+
+class AugmentedCopies:
+    """Rows of a source and, after them, augmented copies of them, other ones each epoch.
+
+    A copy that came out unchanged, or with less than two clicks, is left out: it would only weigh the row
+    heavier, or give nothing to predict.
+
+    Args:
+        source: of the original rows; those that it marks as augmented are not copied.
+        augmenter: makes a copy.
+        copies: for each row; of 0.5, half of the rows get one, drawn anew each epoch.
+        max_clicks: only rows of at most so many clicks are copied; None for all.
+        schedule: multiplies ``copies``; an epoch has the strength of its beginning.
+        epochs: of the training.
+        seed: of the draws, which depend on it and on the epoch.
+    """
+
+    def __init__(
+        self,
+        source: EpochSource,
+        augmenter: Augmenter[Sequences],
+        *,
+        copies: float,
+        max_clicks: int | None,
+        schedule: Schedule,
+        epochs: int,
+        seed: int,
+    ) -> None:
+        self.source = source
+        self.augmenter = augmenter
+        self.copies = copies
+        self.max_clicks = max_clicks
+        self.schedule = schedule
+        self.epochs = epochs
+        self.seed = seed
+
+    def epoch(self, epoch: int) -> EpochSequences:
+        """The source's rows and marked copies."""
+        originals = self.source.epoch(epoch)
+        strength = self._strength(epoch)
+        found = [originals]
+        for nth in range(int(np.ceil(strength))):
+            rows = self._drawn(originals, epoch, nth, min(strength - nth, 1.0))
+            found.append(self._copies(originals, rows, epoch, nth))
+        if len(found) == 1:
+            return originals
+        return EpochSequences(
+            stack([part.sequences for part in found]),
+            np.concatenate([part.users_B for part in found]),
+            np.concatenate([part.augmented_B for part in found]),
+        )
+
+    def size(self, epoch: int) -> float:
+        """As if every row had its copies."""
+        return self.source.size(epoch) * (1 + self._strength(epoch))
+
+    def _strength(self, epoch: int) -> float:
+        return self.copies * self.schedule.at(epoch / max(self.epochs, 1))
+
+    def _drawn(self, originals: EpochSequences, epoch: int, nth: int, share: float) -> np.ndarray:
+        """Rows of which this copy is made."""
+        lengths = originals.sequences.lengths
+        wanted = (lengths >= 2) & ~originals.augmented_B
+        if self.max_clicks is not None:
+            wanted &= lengths <= self.max_clicks
+        chance = Draws(self.seed, ("copied", epoch, nth), ()).shared().random(len(lengths))
+        return np.flatnonzero(wanted & (chance < share))
+
+    def _copies(self, originals: EpochSequences, rows: np.ndarray, epoch: int, nth: int) -> EpochSequences:
+        draws = Draws(self.seed, ("copy", epoch, nth), rows.tolist())
+        made = self.augmenter.augment(originals.sequences.take(rows), draws)
+        kept = np.flatnonzero(made.changed & (made.samples.lengths >= 2))
+        logger.info("epoch %d: %d augmented copies of %d rows; %s", epoch, len(kept), len(rows), made.counts)
+        return EpochSequences(
+            made.samples.take(kept), originals.users_B[rows[kept]], np.ones(len(kept), dtype=bool)
+        )

@@ -1,0 +1,144 @@
+"""Runs with augmentation: what they say and leave; evaluation sees none of it, and leaks are caught."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import yaml
+
+from crossrec.augment.guard import LeakError
+from crossrec.config import ConfigError, validate
+from crossrec.data.splits import Split
+from crossrec.experiment.assembly import Setting
+from crossrec.experiment.config import ExperimentConfig
+from crossrec.experiment.evaluate import load_recommender, run_evaluation
+from crossrec.experiment.run_folder import CONFIG_FILE, DATA_FILE, check_run
+from crossrec.experiment.train import run_training, train_network
+from crossrec.model.recommender import NeuralRecommender
+from crossrec.training.parallel import build_accelerator
+
+AUGMENT = {
+    "sequence": {"augmenters": [{"type": "crop"}, {"type": "substitute"}], "copies": 0.5},
+    "resample": {"activity": 0.5, "segment": 0.3},
+}
+CONTRASTIVE = {"terms": {"views": {"type": "sequence_views"}}}
+SEGMENTS = {"users": 3, "items": 4}
+
+
+def experiment(id_shop: dict[str, Any], **changes: Any) -> ExperimentConfig:
+    return validate(ExperimentConfig, {**id_shop, **changes}, "test")
+
+
+@pytest.fixture(scope="module")
+def config(id_shop: dict[str, Any]) -> ExperimentConfig:
+    return experiment(id_shop, name="augmented", augment=AUGMENT, contrastive=CONTRASTIVE, segments=SEGMENTS)
+
+
+@pytest.fixture(scope="module")
+def folder(config: ExperimentConfig) -> Path:
+    run_training(config)
+    return config.run_folder
+
+
+def test_counts_stand_beside_those_of_the_data(folder: Path) -> None:
+    found = json.loads((folder / DATA_FILE).read_text())
+    assert found["counts"]["users"] == 60
+    rows = found["augmentation"]["rows"]
+    assert rows["augmented"] > 0
+    assert rows["own_clicks"] == pytest.approx(found["counts"]["train_clicks"], rel=0.2)
+    assert found["augmentation"]["resample"]["by"] == ["activity 0.5", "segment 0.3"]
+    assert sum(segment["users"] for segment in found["user_segments"]) == 60
+
+
+def test_segments_are_slices_of_the_results(folder: Path) -> None:
+    metrics = json.loads((folder / "eval" / "test" / "metrics.json").read_text())
+    slices = {n: s for n, s in metrics["slices"].items() if n.startswith("user_segment")}
+    assert sum(s["n_users"] for s in slices.values()) == metrics["n_users"]
+    weighted = sum(s["ndcg@10"]["value"] * s["n_users"] for s in slices.values() if s["n_users"])
+    assert weighted / metrics["n_users"] == pytest.approx(metrics["ndcg@10"]["value"])
+    page = (folder / "eval" / "test" / "report.html").read_text(encoding="utf-8")
+    assert slices["user_segment_1"]["note"].split(",")[0] in page
+
+
+def test_the_contrastive_loss_is_logged(folder: Path) -> None:
+    steps = [json.loads(line) for line in (folder / "log.jsonl").read_text().splitlines()]
+    assert all(line["views"] > 0 for line in steps if line["kind"] == "step")
+
+
+def test_evaluation_is_that_of_the_weights_alone(config: ExperimentConfig, folder: Path) -> None:
+    before = (folder / "eval" / "test" / "metrics.json").read_text()
+    run_evaluation(config, "test", None)
+    assert (folder / "eval" / "test" / "metrics.json").read_text() == before
+    plain = Setting.of(config.model_copy(update={"augment": None, "contrastive": None}))
+    queries = plain.data.split.histories(plain.data.split.test)
+    scores = load_recommender(plain).score(queries)
+    assert np.array_equal(scores, load_recommender(Setting.of(config)).score(queries))
+
+
+def test_the_same_seed_gives_the_same_run(config: ExperimentConfig, folder: Path) -> None:
+    again = config.model_copy(update={"name": "again"})
+    run_training(again)
+
+    def losses(run: Path) -> list[float]:
+        lines = [json.loads(line) for line in (run / "log.jsonl").read_text().splitlines()]
+        return [line["loss"] for line in lines if line["kind"] == "step"]
+
+    assert losses(again.run_folder) == losses(folder)
+
+
+def test_a_run_from_before_augmentation_still_evaluates(id_shop: dict[str, Any]) -> None:
+    config = experiment(id_shop, name="old")
+    run_training(config)
+    path = config.run_folder / CONFIG_FILE
+    content = yaml.safe_load(path.read_text())
+    for key in ("augment", "contrastive", "segments"):
+        assert content.pop(key) is None
+    path.write_text(yaml.safe_dump(content))
+    check_run(config)
+    run_evaluation(config, "valid", None)
+    assert (config.run_folder / "eval" / "valid" / "metrics.json").exists()
+    assert "augmentation" not in json.loads((config.run_folder / DATA_FILE).read_text())
+
+
+def leaking(split: Split) -> Split:
+    """The first user's validation target becomes a training click."""
+    ends = split.train_ends.copy()
+    ends[0] += 1
+    return replace(split, train_ends=ends)
+
+
+def test_a_split_that_leaks_trains_nothing(id_shop: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    config = experiment(id_shop, name="leaking")
+    setting = Setting.of(config)
+    data = replace(setting.data, split=leaking(setting.data.split))
+    monkeypatch.setattr(Setting, "of", classmethod(lambda cls, own: cls(own, data, setting.content)))
+    with pytest.raises(LeakError, match="validation query"):
+        run_training(config)
+    assert not config.run_folder.exists()
+
+
+def test_a_fit_on_more_than_the_training_part_is_refused(id_shop: dict[str, Any], tmp_path: Path) -> None:
+    setting = Setting.of(experiment(id_shop, name="leaking-fit", runs_dir=str(tmp_path)))
+    split = setting.data.split
+    accelerator = build_accelerator(setting.config.trainer, tmp_path)
+    with pytest.raises(LeakError, match=r"row 0 .* the first more is item"):
+        train_network(setting, NeuralRecommender(setting.network()), leaking(split).train, accelerator)
+
+
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        ({"contrastive": CONTRASTIVE}, "say in augment.sequence"),
+        ({"augment": {"resample": {"segment": 1}}}, "give the section 'segments'"),
+        ({"augment": {"synthesis": {}}}, "needs items or users"),
+        ({"augment": {"sequense": {}}}, "did you mean 'sequence'"),
+    ],
+)
+def test_what_does_not_fit_is_told(id_shop: dict[str, Any], changes: dict[str, Any], told: str) -> None:
+    with pytest.raises(ConfigError, match=told):
+        experiment(id_shop, **changes)

@@ -1,0 +1,192 @@
+"""Synthesis in a fit: fitted on training items alone, hung on the network, gone at evaluation."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+import pytest
+import torch
+
+from crossrec.augment.guard import LeakError, TrainingGuard
+from crossrec.augment.synthesis.application import SyntheticItems
+from crossrec.config import validate
+from crossrec.data.prepare import prepare
+from crossrec.encoders.cache import Features
+from crossrec.experiment.assembly import Setting
+from crossrec.experiment.augmentation.assembly import build_augmentation
+from crossrec.experiment.augmentation.lookups import SyntheticLookups
+from crossrec.experiment.augmentation.reduction import Reduction
+from crossrec.experiment.augmentation.synthesis import Synthesis
+from crossrec.experiment.config import ExperimentConfig
+from crossrec.experiment.run_folder import DATA_FILE
+from crossrec.experiment.train import train_network
+from crossrec.model.build import Content
+from crossrec.model.recommender import NeuralRecommender
+from crossrec.training.parallel import build_accelerator
+
+N_ITEMS, WIDTH, TAIL = 60, 10, 4
+LOOP = {"steps": 60, "batch_size": 16, "check_every": 30}
+GENERATOR = {"type": "beta_vae", "latent": 4, "width": 16, "depth": 1, "loop": LOOP}
+SYNTHESIS = {
+    "items": {"generator": GENERATOR, "tail_share": 0.2, "ratio": 3, "pool": 4, "share": 0.5},
+    "users": {"generator": GENERATOR, "max_clicks": 4, "ratio": 2.0},
+    "components": 6,
+}
+
+
+class PlantedContent(Content):
+    """Texts are known by vectors that show their category; item 3 has none."""
+
+    def text_features(self, config: Any) -> Features:
+        generator = np.random.default_rng(5)
+        vectors = generator.normal(size=(N_ITEMS, WIDTH)).astype(np.float32)
+        vectors[np.arange(N_ITEMS), np.arange(N_ITEMS) % 5] += 4
+        present = np.arange(N_ITEMS) != 3
+        vectors[~present] = 0
+        return Features(vectors, present, [])
+
+
+@pytest.fixture(scope="module")
+def shop(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder: Path = tmp_path_factory.mktemp("synthesis")
+    generator = np.random.default_rng(0)
+    kinds = np.arange(N_ITEMS) % 5
+    pl.DataFrame(
+        {
+            "item_id": [f"i{i}" for i in range(N_ITEMS)],
+            "text": [f"thing {i}" for i in range(N_ITEMS)],
+            "categories": [f"kind {kind}" for kind in kinds],
+        }
+    ).write_csv(folder / "items.csv")
+    chance = np.where(kinds == TAIL, 0.1, 1.0) * (np.arange(N_ITEMS) < 55)
+    rows = []
+    for user in range(80):
+        length = int(generator.integers(4, 10))
+        items = generator.choice(N_ITEMS, length, replace=False, p=chance / chance.sum())
+        rows += [(f"u{user}", f"i{item}", 100 * step + user) for step, item in enumerate(items)]
+    pl.DataFrame(rows, schema=["user_id", "item_id", "timestamp"], orient="row").write_csv(
+        folder / "interactions.csv"
+    )
+    return folder
+
+
+def setting_of(shop: Path, name: str, augment: dict[str, Any] | None) -> Setting:
+    content = {
+        "name": name,
+        "runs_dir": str(shop / "runs"),
+        "data": {
+            "source": {"type": "table"},
+            "root": str(shop),
+            "cache_dir": str(shop / "cache"),
+            "split": {"type": "leave_one_out"},
+        },
+        "model": {"image": None, "width": 16, "whiten": 8, "sequence": {"type": "sasrec", "max_length": 8}},
+        "trainer": {"epochs": 1, "batch_size": 32},
+        "spaces": {"text": None, "image": None},
+        "baselines": [],
+        "augment": augment,
+    }
+    config = validate(ExperimentConfig, content, "test")
+    data = prepare(config.data)
+    return Setting(config, data, PlantedContent(data.catalog, config.data.cache_dir))
+
+
+@pytest.fixture(scope="module")
+def setting(shop: Path) -> Setting:
+    return setting_of(shop, "synthesis", {"synthesis": SYNTHESIS})
+
+
+def fit(setting: Setting) -> NeuralRecommender:
+    recommender = NeuralRecommender(setting.network())
+    accelerator = build_accelerator(setting.config.trainer, setting.config.run_folder)
+    train_network(setting, recommender, setting.data.split.train, accelerator)
+    return recommender
+
+
+def test_only_the_tail_and_few_click_users_grow_by_the_stated_ratio(setting: Setting) -> None:
+    train, counts = setting.data.split.train, setting.data.split.train_counts
+    accelerator = build_accelerator(setting.config.trainer, setting.config.run_folder)
+    found = build_augmentation(setting, setting.network(), train, accelerator)
+    items = found.items["text"]
+    assert len(items.items)
+    assert (items.items % 5 == TAIL).all()
+    assert (counts[items.items] > 0).all()
+    assert items.vectors.shape == (len(items.items), 3, WIDTH)
+    assert found.users is not None
+    few = np.flatnonzero((train.lengths >= 2) & (train.lengths <= 4))
+    assert len(found.users.rows) == 2 * len(few)
+    assert set(found.users.like) == set(few)
+    rows = found.source.epoch(0)
+    assert rows.augmented_B.sum() == 2 * len(few)
+    assert (rows.users_B[rows.augmented_B] >= len(train)).all()
+    assert set(found.quality) == {"text features", "user profiles"}
+
+
+def test_counts_and_ratio_are_kept_and_shown(setting: Setting, capsys: pytest.CaptureFixture[str]) -> None:
+    fit(setting)
+    shown = capsys.readouterr().out
+    found = json.loads((setting.config.run_folder / DATA_FILE).read_text())["augmentation"]
+    items = found["synthetic_text_items"]
+    assert items["synthetic"] is True
+    assert items["count"] == 3 * items["enlarged_items"]
+    assert found["synthetic_users"]["count"] == found["rows"]["augmented"]
+    assert "synthetic users: count" in shown
+    assert "generator of text features: " in shown
+    assert "coverage" in found["generators"]["text features"]
+
+
+def test_weights_and_scores_need_no_synthesis(setting: Setting, shop: Path) -> None:
+    recommender = fit(setting)
+    recommender.network.eval()
+    plain = NeuralRecommender(setting_of(shop, "plain", None).network(training=False))
+    assert plain.network.state_dict().keys() == recommender.network.state_dict().keys()
+    plain.network.load_state_dict(recommender.network.state_dict())
+    histories = setting.data.split.histories(setting.data.split.test)
+    recommender.refresh()
+    assert torch.equal(plain.score(histories), recommender.score(histories))
+
+
+def test_lookups_are_synthetic_in_training_alone(setting: Setting) -> None:
+    network = setting.network()
+    modality = network.items.modalities["text"]
+    everything = torch.arange(N_ITEMS)
+    original = modality.eval()(everything)
+    far = SyntheticItems(np.array([7, 9]), np.full((2, 2, WIDTH), 50, np.float32), 54)
+    schedule = {"items": {**SYNTHESIS["items"], "share": 1.0, "schedule": {"stop": 0.5}}}
+    config = validate(type(setting.config.augment.synthesis), schedule, "test").items
+    SyntheticLookups(far, modality, config.share, config.schedule).attach(modality)
+    assert torch.equal(modality(everything), original)
+    network.train()
+    changed = (modality(everything) != original).any(1)
+    assert changed.nonzero().flatten().tolist() == [7, 9]
+    network.set_progress(0.9)
+    assert torch.equal(modality(everything), original)
+
+
+def test_a_generator_fitted_on_an_item_without_a_training_click_is_caught(setting: Setting) -> None:
+    data = setting.data
+    guard = TrainingGuard(data.split, data.catalog.item_ids, data.clicks.user_ids)
+    # As if counts of the whole log had been handed out: the guard counts for itself.
+    data.split.__dict__["train_counts"] = data.split.train_counts + 1
+    try:
+        accelerator = build_accelerator(setting.config.trainer, setting.config.run_folder)
+        with pytest.raises(LeakError, match=r"PCA of text features would be fitted on .*no training click"):
+            Synthesis(setting, data.split.train, guard, accelerator, 6).items(
+                setting.config.augment.synthesis.items, 0
+            )
+    finally:
+        data.split.__dict__["train_counts"] = data.split.train_counts - 1
+
+
+def test_reduction_keeps_what_varies_and_gives_it_back() -> None:
+    generator = np.random.default_rng(0)
+    flat = generator.normal(size=(40, 3)) @ generator.normal(size=(3, 12)) + 7
+    reduction = Reduction.of(flat, 3)
+    back = reduction.direction(reduction(flat)) + reduction.mean
+    assert back == pytest.approx(flat, abs=1e-4)
+    assert Reduction.of(flat[:2], 8).axes.shape == (12, 1)
+    assert Reduction.of(flat[:1], 8).axes.shape == (12, 1)

@@ -1,0 +1,129 @@
+"""The whole study on a small shop: files, resuming, figures, and what it says of bad input."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+import pytest
+import yaml
+
+from crossrec.ablation.feedback_loop.config import FeedbackLoopConfig
+from crossrec.ablation.feedback_loop.results import ROUNDS_FOLDER
+from crossrec.ablation.feedback_loop.study import run_feedback_loop
+from crossrec.ablation.feedback_loop.summary import over_seeds, relative_gain, settled_rounds, whole_run
+from crossrec.config import ConfigError, load_config, validate
+from crossrec.types import InputError
+
+SHIPPED = Path(__file__).parents[2] / "configs" / "studies" / "feedback_loop_demo.yaml"
+
+
+@pytest.fixture(scope="module")
+def content(id_shop: dict[str, Any], tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    folder = tmp_path_factory.mktemp("study")
+    (folder / "base.yaml").write_text(yaml.safe_dump({**id_shop, "name": "base"}))
+    neural = {"type": "neural", "first_epochs": 1}
+    return {
+        "base": str(folder / "base.yaml"),
+        "tastes": {"type": "fitted", "factors": 4, "alternatives": 10},
+        "rounds": 2,
+        "seeds": [0, 1],
+        "users": 40,
+        "k": 4,
+        "policies": {
+            "knn": {"learner": {"type": "baseline", "baseline": {"type": "item_knn"}}, "candidates": 12},
+            "neural": {
+                "learner": neural,
+                "rerank": [{"type": "mmr", "diversity": 0.3}],
+                "explore": {"type": "thompson"},
+                "candidates": 12,
+            },
+        },
+        "out": str(folder / "out"),
+    }
+
+
+@pytest.mark.slow
+def test_a_study_writes_its_files_and_resumes(content: dict[str, Any]) -> None:
+    config = validate(FeedbackLoopConfig, content, "test")
+    run_feedback_loop(config)
+    found = json.loads((config.out / "results.json").read_text())
+    assert found["simulated"]
+    assert "choice model" in found["tastes"]
+    table = pl.read_parquet(config.out / "rounds.parquet")
+    assert len(table) == 2 * 2 * 2
+    rows = table.filter((pl.col("policy") == "knn") & (pl.col("seed") == 1))
+    rate = rows["clicks"].sum() / rows["shown"].sum()
+    assert found["policies"]["knn"]["click_rate"]["seeds"][1] == pytest.approx(rate)
+    # Luck and visitors are shared: in the first round the same users come.
+    first = table.filter(pl.col("round") == 0).group_by("seed").agg(pl.col("visits").n_unique())
+    assert first["visits"].to_list() == [1, 1]
+    page = (config.out / "simulation.html").read_text()
+    assert "no figure here is of real users" in page
+    assert "Choice model" in page
+    files = sorted((config.out / ROUNDS_FOLDER).glob("*.parquet"))
+    assert len(files) == 4
+    before = {path: path.stat().st_mtime_ns for path in files}
+    kept = pl.read_parquet(files[0]).drop("seconds")
+    files[0].unlink()
+    run_feedback_loop(config)
+    assert [p for p in files if p.stat().st_mtime_ns != before[p]] == [files[0]]
+    # Played again, the same comes out.
+    assert pl.read_parquet(files[0]).drop("seconds").equals(kept)
+
+
+def test_true_tastes_need_the_demo(content: dict[str, Any]) -> None:
+    config = validate(FeedbackLoopConfig, {**content, "tastes": {"type": "demo"}, "out": "nowhere"}, "test")
+    with pytest.raises(InputError, match=r"tastes\.type=fitted"):
+        run_feedback_loop(config)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"compare_with": ["als"]}, "'als' is not among knn, neural"),
+        ({"seeds": [1, 1]}, "distinct"),
+        (
+            {
+                "policies": {
+                    "a": {"learner": {"type": "neural"}, "rerank": [{"type": "mmr", "space": "model"}]}
+                }
+            },
+            "model",
+        ),
+        ({"tastes": {"type": "fitted", "learn": 0.7, "fit": 0.3}}, "nothing to check"),
+    ],
+)
+def test_a_wrong_configuration_says_what_is_wrong(
+    content: dict[str, Any], change: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(ConfigError, match=message):
+        validate(FeedbackLoopConfig, {**content, **change}, "test")
+
+
+def test_the_shipped_study_loads_and_round_trips() -> None:
+    config = load_config(FeedbackLoopConfig, SHIPPED)
+    assert validate(FeedbackLoopConfig, config.model_dump(mode="json"), "dumped") == config
+
+
+def test_whole_runs_and_gains_against_plain_arithmetic() -> None:
+    values = {
+        ("a", "clicks"): np.asarray([[10.0, 0], [6, 6]]),
+        ("a", "shown"): np.asarray([[100.0, 20], [100, 100]]),
+        ("b", "clicks"): np.asarray([[5.0, 1], [5, 5]]),
+        ("b", "shown"): np.asarray([[100.0, 20], [100, 100]]),
+        ("a", "gini"): np.asarray([[0.5, 0.7], [0.5, 0.8]]),
+        ("b", "gini"): np.asarray([[0.4, 0.9], [0.4, 0.8]]),
+    }
+    np.testing.assert_allclose(whole_run(values, "a", "click_rate"), [10 / 120, 12 / 200])
+    gain = relative_gain(values, "a", "b", "click_rate")
+    np.testing.assert_allclose(gain.seeds, [10 / 6 - 1, 0.2])
+    assert gain.value == pytest.approx((10 / 6 - 1 + 0.2) / 2)
+    assert settled_rounds(values, "a", "b", "gini") == ([0], [])
+    spread = over_seeds(np.asarray([1.0, 2.0, 3.0]))
+    # Student's t with two degrees of freedom: 4.3027.
+    assert spread.low == pytest.approx(2 - 4.302653 / np.sqrt(3))
+    assert np.isnan(over_seeds(np.asarray([1.0])).low)
