@@ -60,7 +60,7 @@ class WganGpConfig(Config):
     lr: float = Field(1e-3, gt=0)
     critic_steps: int = Field(1, ge=1)
     penalty: float = Field(1.0, ge=0)
-    loop: LoopConfig = LoopConfig(ema=0.995, patience=None)
+    loop: LoopConfig = LoopConfig(steps=5000, ema=0.995, check_every=250, patience=6)
 
     def build(self, samples_NW: Tensor, classes_NG: Tensor, seed: int) -> Learner:
         """An untrained GAN for samples like these.
@@ -95,7 +95,7 @@ class BetaVaeConfig(Config):
     lr: float = Field(1e-3, gt=0)
     beta: float = Field(1.0, ge=0)
     warm_up: float = Field(0.1, ge=0, le=1)
-    loop: LoopConfig = LoopConfig(steps=4000, check_every=250)
+    loop: LoopConfig = LoopConfig(steps=4000, check_every=250, patience=6)
 
     def build(self, samples_NW: Tensor, classes_NG: Tensor, seed: int) -> Learner:
         """An untrained VAE for samples like these; arguments as for :meth:`WganGpConfig.build`."""
