@@ -3,11 +3,12 @@
     python benchmarks/augmentation.py --data demo [--only TEXT] [--table]
     python benchmarks/augmentation.py --data movielens --root PATH/TO/ml-latest-small [--only TEXT] [--table]
 
-All else is equal: data, seeds, epochs, learning rate and model. Finished runs are not repeated; views,
-features and generators are cached under ``data.cache_dir``. Every loss is shown beside every gain. p is that
-of Fisher's randomisation test on users' means over seeds, of coverage that of a paired bootstrap over users;
-a star marks p < .05 after Holm's correction over the variants. Paraphrases take hours: ``--slow`` trains
-them too.
+All else is equal: data, seeds, epochs, learning rate and model. Copies and synthetic users make epochs
+longer; ``none-longer`` trains as many steps as half a copy of each row brings. Finished runs are not
+repeated; views, features and generators are cached under ``data.cache_dir``. Every loss is shown beside
+every gain, on the test part: no variant is picked. p is that of Fisher's randomisation test on users' means
+over the seeds, of coverage that of a paired bootstrap over users; a star marks p < .05 after Holm's
+correction over the variants, where all seeds agree in sign. Paraphrases take hours: ``--slow`` trains them.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from augmentation_tests import METRICS, Outcome, outcomes, read_runs
+from augmentation_tests import METRICS, NONE, Outcome, outcomes, read_runs
 from augmentation_variants import SLOW, VARIANTS
 from comparison import Table
 
@@ -120,7 +121,7 @@ class Study:
             for variant in TABLES[self.data].variants
         }
         found = {variant: runs for variant, runs in found.items() if runs.folders}
-        if "none" not in found:
+        if NONE not in found:
             return "no run of the variant 'none' yet: everything is compared with it"
         rows = outcomes(found)
         head = ["variant", "seeds", *METRICS]
@@ -138,7 +139,7 @@ def _cell(outcome: Outcome) -> str:
     cell = f"{outcome.value:.4f}{spread}"
     if not np.isfinite(outcome.relative):
         return cell
-    star = "*" if outcome.p_holm < 0.05 else ""
+    star = "*" if outcome.settled else ""
     return f"{cell} ({outcome.relative:+.1%}, p {outcome.p:.3f}){star}"
 
 

@@ -21,12 +21,18 @@ from crossrec.evaluation.significance import holm, p_values
 from crossrec.evaluation.slices import make_slices
 from crossrec.evaluation.users import UserGroups
 from crossrec.experiment.config import ExperimentConfig
+from crossrec.experiment.run_folder import check_run
 
 K = 10
+NONE = "none"
+ALPHA = 0.05
 PERMUTATIONS = 10_000
 COVERAGE = f"coverage@{K}"
 SLICES = {f"tail recall@{K}": "tail_items", f"cold recall@{K}": "cold_items"}
 METRICS = (f"ndcg@{K}", *SLICES, COVERAGE)
+
+SeedValues = Mapping[int, Mapping[str, np.ndarray]]
+"""Seed -> metric -> (U,) values."""
 
 
 @dataclass(frozen=True)
@@ -49,8 +55,9 @@ class Outcome:
     Args:
         value: mean over seeds.
         spread: standard deviation over seeds.
-        relative: difference from none, divided by none's value.
-        p, p_holm: of the difference, plain and corrected over the variants.
+        relative: mean difference from none in the seeds that both have, divided by none's value in them.
+        p, p_holm: of the difference over users, plain and corrected over the variants.
+        agrees: whether each seed's difference has the same sign.
     """
 
     value: float
@@ -58,56 +65,76 @@ class Outcome:
     relative: float
     p: float
     p_holm: float
+    agrees: bool
+
+    @property
+    def settled(self) -> bool:
+        """More than chance over users, and the same in every training."""
+        return self.p_holm < ALPHA and self.agrees
 
 
 def read_runs(configs: Sequence[ExperimentConfig]) -> Runs:
-    """The finished ones among the runs of a variant."""
+    """The finished ones among the runs of a variant.
+
+    Raises:
+        ConfigError: a run's folder holds one with another configuration.
+    """
     done = [config for config in configs if (config.run_folder / "eval" / "test" / METRICS_FILE).exists()]
+    for config in done:
+        check_run(config)
     return Runs(done, [config.run_folder / "eval" / "test" for config in done])
 
 
 def outcomes(found: Mapping[str, Runs]) -> dict[str, dict[str, Outcome]]:
-    """Variant -> metric -> outcome; each variant is paired with the seeds of ``none`` that it has too."""
-    values = {variant: [_values(c, f) for c, f in _pairs(runs)] for variant, runs in found.items()}
+    """Variant -> metric -> outcome; each variant is compared with ``none`` in the seeds that both have."""
+    values = {
+        variant: {config.seed: _values(config, folder) for config, folder in _pairs(runs)}
+        for variant, runs in found.items()
+    }
+    others = [variant for variant in found if variant != NONE]
     rows: dict[str, dict[str, Outcome]] = {variant: {} for variant in found}
-    others = [variant for variant in found if variant != "none"]
     for metric in METRICS:
-        plain = _mean(values["none"], metric)
         p_of = np.array([_p(found, values, variant, metric) for variant in others])
-        corrected = dict(zip(others, holm(p_of), strict=True))
+        corrected = dict(zip(others, zip(p_of, holm(p_of), strict=True), strict=True))
         for variant in found:
-            seeds = [float(np.nanmean(seed[metric])) for seed in values[variant]]
-            spread = float(np.std(seeds, ddof=1)) if len(seeds) > 1 else np.nan
-            mean, base = float(np.mean(seeds)), float(np.nanmean(plain))
-            relative = mean / base - 1 if variant in corrected and base > 0 else np.nan
-            p = p_of[others.index(variant)] if variant in corrected else np.nan
-            rows[variant][metric] = Outcome(mean, spread, relative, p, corrected.get(variant, np.nan))
+            p, p_holm = corrected.get(variant, (np.nan, np.nan))
+            rows[variant][metric] = _outcome(values, variant, metric, p, p_holm)
     return rows
 
 
-def _p(
-    found: Mapping[str, Runs], values: Mapping[str, list[dict[str, np.ndarray]]], variant: str, metric: str
-) -> float:
+def _outcome(values: Mapping[str, SeedValues], variant: str, metric: str, p: float, p_holm: float) -> Outcome:
+    by_seed = {seed: float(np.nanmean(found[metric])) for seed, found in values[variant].items()}
+    plain = {seed: float(np.nanmean(found[metric])) for seed, found in values[NONE].items()}
+    seeds = list(by_seed.values())
+    spread = float(np.std(seeds, ddof=1)) if len(seeds) > 1 else np.nan
+    differences = [value - plain[seed] for seed, value in by_seed.items() if seed in plain]
+    base = float(np.mean([plain[seed] for seed in by_seed if seed in plain] or [np.nan]))
+    known = variant != NONE and base > 0
+    relative = float(np.mean(differences)) / base if known else np.nan
+    return Outcome(
+        float(np.mean(seeds)), spread, relative, p, p_holm, len({np.sign(d) for d in differences}) == 1
+    )
+
+
+def _p(found: Mapping[str, Runs], values: Mapping[str, SeedValues], variant: str, metric: str) -> float:
+    both = values[variant].keys() & values[NONE].keys()
+    if not both:
+        return np.nan
     if metric == COVERAGE:
         systems = [
-            System(name, [Measurement.read(folder) for folder in found[name].folders])
-            for name in ("none", variant)
+            System(name, [Measurement.read(f) for c, f in _pairs(found[name]) if c.seed in both])
+            for name in (NONE, variant)
         ]
-        n_items = len(_data(found["none"].configs[0]).catalog)
+        n_items = len(_data(found[NONE].configs[0]).catalog)
         compared = compare_systems(systems, n_items, ComparisonConfig(metrics=(COVERAGE,)))
         difference = compared.entry(variant, COVERAGE).difference
         return np.nan if difference is None else difference.p
-    difference_U = _mean(values[variant], metric) - _mean(values["none"], metric)
+    difference_U = np.mean([values[variant][s][metric] - values[NONE][s][metric] for s in both], axis=0)
     return float(p_values("randomisation", difference_U[:, None], PERMUTATIONS, 0)[0])
 
 
 def _pairs(runs: Runs) -> list[tuple[ExperimentConfig, Path]]:
     return list(zip(runs.configs, runs.folders, strict=True))
-
-
-def _mean(seeds: Sequence[dict[str, np.ndarray]], metric: str) -> np.ndarray:
-    """(U,) each user's mean over seeds."""
-    return np.mean([seed[metric] for seed in seeds], axis=0)
 
 
 def _values(config: ExperimentConfig, folder: Path) -> dict[str, np.ndarray]:

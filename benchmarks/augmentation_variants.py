@@ -39,12 +39,13 @@ def _users(max_clicks: int) -> list[str]:
     return [f"augment.synthesis.users.max_clicks={max_clicks}"]
 
 
-def _variants(max_clicks: int) -> dict[str, list[str]]:
-    """All variants; few clicks mean something else in another log."""
+def _variants(max_clicks: int, longer: int) -> dict[str, list[str]]:
+    """All variants; few clicks mean something else in another log, and so does an epoch."""
     users = _users(max_clicks)
     balance = ["objective.balance.type=inverse_propensity"]
     return {
         "none": [],
+        "none-longer": [f"trainer.epochs={longer}"],
         "text-synonyms": _text(SYNONYMS),
         "text-character_noise": _text("{type: character_noise, probability: 1.0}"),
         "text-word_noise": _text(NOISE),
@@ -67,6 +68,8 @@ def _variants(max_clicks: int) -> dict[str, list[str]]:
         "loss-inverse_propensity": balance,
         "loss-class_balanced": ["objective.balance.type=class_balanced"],
         "loss-category_balanced": ["objective.balance.type=category_balanced"],
+        "mix-image-balance": [*_image(IMAGES), *balance],
+        "mix-image-mild_balance": [*_image(IMAGES), *balance, "objective.balance.power=0.25"],
         "mix-content": [*_text(f"{SYNONYMS}, {NOISE}"), *_image(IMAGES)],
         "mix-content-synthesis": [*_text(f"{SYNONYMS}, {NOISE}"), *_image(IMAGES), *ITEMS],
         "mix-content-cross_modal": [*_text(f"{SYNONYMS}, {NOISE}"), *_image(IMAGES), *CROSS_MODAL],
@@ -82,6 +85,6 @@ def _variants(max_clicks: int) -> dict[str, list[str]]:
     }
 
 
-VARIANTS = {"demo": _variants(5), "movielens": _variants(20)}
+VARIANTS = {"demo": _variants(5, 14), "movielens": _variants(20, 11)}
 SLOW = ("text-paraphrase",)
 """They take hours on a CPU."""
