@@ -70,6 +70,7 @@ def _variants(max_clicks: int, longer: int) -> dict[str, list[str]]:
         "loss-category_balanced": ["objective.balance.type=category_balanced"],
         "mix-image-balance": [*_image(IMAGES), *balance],
         "mix-image-mild_balance": [*_image(IMAGES), *balance, "objective.balance.power=0.25"],
+        "mix-sequence-balance": [*_sequence(ORDER), *balance],
         "mix-content": [*_text(f"{SYNONYMS}, {NOISE}"), *_image(IMAGES)],
         "mix-content-synthesis": [*_text(f"{SYNONYMS}, {NOISE}"), *_image(IMAGES), *ITEMS],
         "mix-content-cross_modal": [*_text(f"{SYNONYMS}, {NOISE}"), *_image(IMAGES), *CROSS_MODAL],

@@ -12,7 +12,6 @@ A baseline that needs what the data lacks is named below the table. Intervals ar
 from __future__ import annotations
 
 import argparse
-import hashlib
 import json
 import sys
 import time
@@ -23,6 +22,7 @@ from typing import Any
 import torch
 from pydantic import TypeAdapter
 
+from crossrec.ablation.tradeoff.store import key_of
 from crossrec.baselines import (
     ALSConfig,
     BaselineConfig,
@@ -142,8 +142,7 @@ def _tuned(
     name: str, setting: Setting, context: BaselineContext, budget: TuningBudget, out: Path
 ) -> tuple[BaselineConfig, list[Trial]]:
     """The best setting and all trials, of which those made before are read from the folder."""
-    data_key = hashlib.blake2b(setting.config.data.model_dump_json().encode(), digest_size=6).hexdigest()
-    path = out / f"{name}.{data_key}.trials.json"
+    path = out / f"{name}.{_validated_on(setting.config)}.trials.json"
     kept = _stored(path)
 
     def keep(trial: Trial) -> None:
@@ -154,6 +153,13 @@ def _tuned(
     train = setting.data.split.train
     grid = BASELINES[name].grid()
     return tune(grid, context, train, lambda r: validation_value(setting, r), budget, list(kept), keep)
+
+
+def _validated_on(config: ExperimentConfig) -> str:
+    """A key of all that decides a trial's value but the setting that was tried."""
+    include = {"data", "spaces", "evaluation"}
+    made_from = config.model_dump(mode="json", include=include, exclude={"data": {"cache_dir"}})
+    return key_of({**made_from, "metric": config.trainer.metric})
 
 
 def _stored(path: Path) -> list[Trial]:

@@ -150,7 +150,7 @@ def compare(
             value, share = kept(found, lists, targets)
             own = 1e6 * spent / len(histories)
             stages = " + ".join(f"{stage} {t:,.0f}" for stage, t in cascade.times.per_user().items())
-            cells = (f"{value:.4f}", share, f"{own:,.0f}", f"{own / each:.2f}", stages)
+            cells = (f"{value:.4f}", share, f"{own:,.0f}", f"{own / each:.1%}", stages)
             table.add_row(f"{title}, {name}", f"{candidates:,}", *cells)
 
 
