@@ -13,6 +13,7 @@ from pydantic import Field
 from crossrec.baselines.config import BaselineConfig
 from crossrec.baselines.context import BaselineContext, as_context
 from crossrec.config import Config
+from crossrec.runtime import distributed
 from crossrec.types import Recommender, Sequences
 
 
@@ -92,7 +93,7 @@ def tune(
         f"tuning {getattr(chosen[0], 'type', type(chosen[0]).__name__)}", len(chosen)
     ) as advance:
         for config in chosen:
-            if trials and budget.seconds is not None and sum(t.seconds for t in trials) >= budget.seconds:
+            if trials and budget.seconds is not None and _spent(trials) >= budget.seconds:
                 break
             trial = known.get(config)
             if trial is None:
@@ -102,6 +103,11 @@ def tune(
             trials.append(trial)
             advance(1)
     return max(trials, key=lambda trial: trial.value).config, trials
+
+
+def _spent(trials: Sequence[Trial]) -> float:
+    """Seconds of the slowest process: they validate together, so all must stop before the same setting."""
+    return max(distributed.gather_objects(sum(trial.seconds for trial in trials)))
 
 
 def _try(

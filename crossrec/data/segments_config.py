@@ -20,6 +20,8 @@ ItemView = Literal["words", "categories"]
 class SegmentsConfig(Config):
     """K-means segments of users, and groups of items, made from the training part alone.
 
+    Both are slices of the results; user segments are also strata of ``augment.resample``.
+
     Args:
         users: number of user segments; those without a training click are in none.
         items: number of item groups; items without any of the views are in none.

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from crossrec.ensemble.candidates import Candidates
 from crossrec.ensemble.config import Missing
-from crossrec.ensemble.fuse import fuse
+from crossrec.ensemble.fuse import active_members, allowed, weighted_sum
 from crossrec.ensemble.rules import Opinion, Rule
 from crossrec.types import Sequences
 
@@ -76,9 +76,7 @@ class Evidence:
         n_members: int,
     ) -> None:
         self.n_members = n_members
-        self._blocks = [block for part in parts for block in _cut(part)]
-        self._added = [[rule(said) for said in block.said] for block in self._blocks]
-        self._missing = missing
+        self._blocks = [_Block(block, rule, missing) for part in parts for block in _cut(part)]
         self._n_targets_Q = n_targets_Q
         known_Q = n_targets_Q > 0
         users, self._user_Q = np.unique(users_Q, return_inverse=True)
@@ -102,27 +100,51 @@ class Evidence:
             k: places of a list.
         """
         value_WU = np.zeros((len(weights_WM), len(self._judged_U)))
-        for block, added in zip(self._blocks, self._added, strict=True):
+        for block in self._blocks:
             user_A, share_A = self._user_Q[block.query_A], self._share_Q[block.query_A]
             for number, weights_M in enumerate(weights_WM):
-                hits_AK = _hits(block, fuse(added, block.said, weights_M.tolist(), self._missing), k)
+                hits_AK = block.hits(weights_M.tolist(), k)
                 value_A = metric(hits_AK, self._n_targets_Q[block.query_A], k)
                 value_WU[number] += np.bincount(user_A, value_A * share_A, minlength=value_WU.shape[1])
         return value_WU[:, self._judged_U]
 
 
-def _hits(block: Answered, fused_AP: Tensor, k: int) -> np.ndarray:
-    """(A, K) bool, which of the first k places a target takes; ties go to the lower item."""
-    row_T, column_T = block.target_AP.nonzero(as_tuple=True)
-    score_T1 = fused_AP[row_T, column_T].unsqueeze(1)
-    others_TP = fused_AP[row_T]
-    before_T = (others_TP > score_T1).sum(1)
-    lower_TP = torch.arange(fused_AP.shape[1]) < column_T.unsqueeze(1)
-    before_T += ((others_TP == score_T1) & lower_TP).sum(1)
-    shown_T = (before_T < k) & (score_T1.squeeze(1) > -torch.inf)
-    hits_AK = np.zeros((len(fused_AP), k), dtype=bool)
-    hits_AK[row_T[shown_T].numpy(), before_T[shown_T].numpy()] = True
-    return hits_AK
+class _Block:
+    """Some answered queries, with all that doesn't change from weighting to weighting.
+
+    Args:
+        of: the queries.
+        rule: what a member adds.
+        missing: what a member's -inf means.
+    """
+
+    def __init__(self, of: Answered, rule: Rule, missing: Missing) -> None:
+        self.query_A = of.query_A
+        self._added = [rule(said) for said in of.said]
+        self._said = of.said
+        self._missing = missing
+        self._row_T, self._column_T = of.target_AP.nonzero(as_tuple=True)
+        self._out: dict[tuple[int, ...], Tensor] = {}
+
+    def hits(self, weights: Sequence[float], k: int) -> np.ndarray:
+        """(A, K) bool, which of the first k places a target takes; ties go to the lower item."""
+        active = active_members(weights)
+        if active not in self._out:
+            self._out[active] = ~allowed([self._said[number] for number in active], self._missing)
+        fused_AP = weighted_sum(self._added, weights).masked_fill_(self._out[active], -torch.inf)
+        score_T = fused_AP[self._row_T, self._column_T]
+        # Only a target that reaches the k-th best score can have a place. NumPy selects faster than torch.
+        rest = max(fused_AP.shape[1] - k, 0)
+        least_A = torch.from_numpy(np.partition(fused_AP.numpy(), rest, axis=1)[:, rest])
+        near = ((score_T >= least_A[self._row_T]) & (score_T > -torch.inf)).nonzero().squeeze(1)
+        row_T, score_T1 = self._row_T[near], score_T[near].unsqueeze(1)
+        others_TP = fused_AP[row_T]
+        lower_TP = torch.arange(fused_AP.shape[1]) < self._column_T[near].unsqueeze(1)
+        before_T = ((others_TP > score_T1) | ((others_TP == score_T1) & lower_TP)).sum(1)
+        shown_T = before_T < k
+        hits_AK = np.zeros((len(fused_AP), k), dtype=bool)
+        hits_AK[row_T[shown_T].numpy(), before_T[shown_T].numpy()] = True
+        return hits_AK
 
 
 def _cut(part: Answered) -> Sequence[Answered]:

@@ -25,11 +25,22 @@ def fuse(
     Returns:
         (B, P) float64; -inf for a candidate that no member lists or, under ``veto``, that one refuses.
     """
-    active = [number for number, weight in enumerate(weights) if weight > 0]
-    fused_BP = torch.zeros_like(added[0])
-    for number in active:
-        fused_BP.add_(added[number], alpha=float(weights[number]))
-    return fused_BP.masked_fill_(~allowed([said[number] for number in active], missing), -torch.inf)
+    active = active_members(weights)
+    out_BP = ~allowed([said[number] for number in active], missing)
+    return weighted_sum(added, weights).masked_fill_(out_BP, -torch.inf)
+
+
+def active_members(weights: Sequence[float]) -> tuple[int, ...]:
+    """The members with a weight above 0."""
+    return tuple(number for number, weight in enumerate(weights) if weight > 0)
+
+
+def weighted_sum(added: Sequence[Tensor], weights: Sequence[float]) -> Tensor:
+    """(B, P) float64, summed in the order of the members, so that equal terms give equal sums."""
+    sum_BP = torch.zeros_like(added[0])
+    for number in active_members(weights):
+        sum_BP.add_(added[number], alpha=float(weights[number]))
+    return sum_BP
 
 
 def allowed(said: Sequence[Opinion], missing: Missing) -> Tensor:

@@ -22,7 +22,7 @@ from crossrec.evaluation.slices import Slice, evaluate_slice
 from crossrec.experiment.assembly import Setting
 from crossrec.runtime import distributed
 from crossrec.training.tracking import read_log
-from crossrec.types import Recommender, TopK
+from crossrec.types import Recommender, Sequences, TopK
 
 SplitPart = Literal["valid", "test"]
 
@@ -53,10 +53,11 @@ def measure(setting: Setting, recommenders: Sequence[NamedRecommender], part: Sp
     config = setting.config.evaluation
     split = setting.data.split
     queries = split.part(part)
+    groups = _item_groups(setting)
     found = []
     for recommender in recommenders:
         lists = rank_queries(recommender, split, queries, max(config.ks), config.exclude_seen, config.batch)
-        found.append(_evaluate(setting, recommender.name, lists, queries))
+        found.append(_evaluate(setting, recommender.name, lists, queries, groups))
     return found
 
 
@@ -66,16 +67,26 @@ def measure_predictions(setting: Setting, path: Path, part: SplitPart) -> Measur
     user_ids = setting.data.clicks.user_ids[queries.users]
     k = max(setting.config.evaluation.ks)
     lists = load_predictions(path, user_ids, setting.data.catalog.item_ids, k)
-    return _evaluate(setting, path.stem, lists, queries)
+    return _evaluate(setting, path.stem, lists, queries, _item_groups(setting))
 
 
-def _evaluate(setting: Setting, name: str, lists: TopK, queries: Queries) -> Measured:
+def _item_groups(setting: Setting) -> Groups | None:
+    config = setting.config.segments
+    return None if config is None else config.item_groups(setting.data)
+
+
+def _evaluate(
+    setting: Setting, name: str, lists: TopK, queries: Queries, item_groups: Groups | None
+) -> Measured:
     split = setting.data.split
     evaluation = evaluate_lists(
         lists, queries, split.histories(queries), setting.facts, setting.config.evaluation, split.protocol
     )
     if setting.segments is not None:
         slices = segment_slices(setting, setting.segments, lists, queries)
+        evaluation = replace(evaluation, slices={**evaluation.slices, **slices})
+    if item_groups is not None:
+        slices = item_group_slices(setting, item_groups, lists, queries)
         evaluation = replace(evaluation, slices={**evaluation.slices, **slices})
     return Measured(name, lists, evaluation)
 
@@ -84,15 +95,37 @@ def segment_slices(
     setting: Setting, segments: Groups, lists: TopK, queries: Queries
 ) -> dict[str, dict[str, Any]]:
     """``user_segment_1`` (the largest) and so on: accuracy on the queries of a segment's users."""
-    config, histories = setting.config.evaluation, setting.data.split.histories(queries)
-    found = {}
+    parts = {}
     for number, note in enumerate(segments.notes):
         rows = np.flatnonzero(segments.labels[queries.users] == number)
-        part = Slice(rows, queries.targets.take(rows), note)
-        found[f"user_segment_{number + 1}"] = evaluate_slice(
-            part, lists.ids[:, : max(config.ks)], queries, histories, setting.facts.n_items, config
-        )
-    return found
+        parts[f"user_segment_{number + 1}"] = Slice(rows, queries.targets.take(rows), note)
+    return _evaluate_slices(setting, parts, lists, queries)
+
+
+def item_group_slices(
+    setting: Setting, groups: Groups, lists: TopK, queries: Queries
+) -> dict[str, dict[str, Any]]:
+    """``item_group_1`` (the largest) and so on: accuracy on the targets of a group of items."""
+    targets = queries.targets
+    rows_T, groups_T = np.repeat(np.arange(len(targets)), targets.lengths), groups.labels[targets.items]
+    parts = {}
+    for number, note in enumerate(groups.notes):
+        rows, counts = np.unique(rows_T[groups_T == number], return_counts=True)
+        offsets = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
+        own = Sequences(offsets, targets.items[groups_T == number])
+        parts[f"item_group_{number + 1}"] = Slice(rows, own, f"{note}; other targets count as misses")
+    return _evaluate_slices(setting, parts, lists, queries)
+
+
+def _evaluate_slices(
+    setting: Setting, parts: dict[str, Slice], lists: TopK, queries: Queries
+) -> dict[str, dict[str, Any]]:
+    config, histories = setting.config.evaluation, setting.data.split.histories(queries)
+    ids_QK = lists.ids[:, : max(config.ks)]
+    return {
+        name: evaluate_slice(part, ids_QK, queries, histories, setting.facts.n_items, config)
+        for name, part in parts.items()
+    }
 
 
 def save_results(

@@ -17,7 +17,7 @@ from crossrec.evaluation.ranking import rank_queries
 from crossrec.experiment.assembly import Setting
 from crossrec.runtime import distributed
 from crossrec.runtime.files import write_text
-from crossrec.types import Recommender
+from crossrec.types import InputError, Recommender
 
 if TYPE_CHECKING:
     from crossrec.baselines.base import Baseline
@@ -30,19 +30,23 @@ BASELINES_FILE = "baselines.json"
 def fitted_baselines(setting: Setting, folder: Path) -> list[Baseline]:
     """Fits the configured baselines on the training clicks, tuned on validation if that is asked for.
 
-    Chosen settings and all trials are kept in ``baselines.json``, so that a later evaluation uses the
-    same ones without searching again.
+    Chosen settings and all trials are kept in ``baselines.json``, with what was asked for, so that a later
+    evaluation uses the same ones without searching again.
+
+    Raises:
+        InputError: the file was made for other baselines, or other tuning, than are asked for now.
     """
-    chosen = _stored(folder / BASELINES_FILE)
+    path = folder / BASELINES_FILE
+    # What the main process finds decides for all, and nobody writes before everybody has looked.
+    chosen = distributed.gather_objects(_stored(path))[0]
     if chosen is None:
         chosen = [_choose(setting, config) for config in setting.config.baselines]
         if distributed.is_main():
-            write_text(folder / BASELINES_FILE, json.dumps(chosen, indent=2))
-        distributed.barrier()
-    adapter: TypeAdapter[Any] = TypeAdapter(BaselineConfig)
+            write_text(path, json.dumps(chosen, indent=2))
+    _check_asked(setting, chosen, path)
     context = baseline_context(setting)
     return [
-        adapter.validate_python(entry["config"]).build(context).fit(setting.data.split.train)
+        _adapter().validate_python(entry["config"]).build(context).fit(setting.data.split.train)
         for entry in chosen
     ]
 
@@ -57,9 +61,26 @@ def _stored(path: Path) -> list[dict[str, Any]] | None:
     return json.loads(path.read_text(encoding="utf-8")) if path.exists() else None
 
 
+def _adapter() -> TypeAdapter[Any]:
+    return TypeAdapter(BaselineConfig)
+
+
+def _check_asked(setting: Setting, stored: list[dict[str, Any]], path: Path) -> None:
+    # Before what was asked for was kept, it was the setting itself wherever nothing had been tuned.
+    there = [_adapter().validate_python(entry.get("asked", entry["config"])) for entry in stored]
+    tuned = [bool(entry.get("tuned", entry["trials"])) for entry in stored]
+    config = setting.config
+    if there != list(config.baselines) or any(was != config.tune_baselines for was in tuned):
+        raise InputError(
+            f"{path} holds other baselines, or another tune_baselines, than are asked for now; remove that "
+            f"file to choose anew, or ask for {', '.join(c.type for c in there)} as when it was written"
+        )
+
+
 def _choose(setting: Setting, config: Any) -> dict[str, Any]:
+    asked = {"asked": _adapter().dump_python(config, mode="json"), "tuned": setting.config.tune_baselines}
     if not setting.config.tune_baselines:
-        return {"config": config.model_dump(mode="json"), "trials": []}
+        return {**asked, "config": asked["asked"], "trials": []}
     best, trials = tune(
         config.grid(),
         baseline_context(setting),
@@ -69,8 +90,9 @@ def _choose(setting: Setting, config: Any) -> dict[str, Any]:
     )
     logger.info("tuned %s on validation over %d settings: %s", best.type, len(trials), best)
     return {
-        "config": best.model_dump(mode="json"),
-        "trials": [{**vars(t), "config": t.config.model_dump(mode="json")} for t in trials],
+        **asked,
+        "config": _adapter().dump_python(best, mode="json"),
+        "trials": [{**vars(t), "config": _adapter().dump_python(t.config, mode="json")} for t in trials],
     }
 
 

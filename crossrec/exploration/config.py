@@ -55,7 +55,7 @@ class DPPSamplingConfig(Config):
 
     Args:
         quality: how strongly relevance counts: the best candidate's weight is exp(quality) times that of the
-            least.
+            least; beyond 12, fewer items than a list holds would be worth anything in double precision.
         spread: share of the identity in the similarities, for lists of alike items.
         space: what similarity goes by: ``category``, or the cosine of item vectors, ``text``, ``image``,
             ``model``.
@@ -63,7 +63,7 @@ class DPPSamplingConfig(Config):
     """
 
     type: Literal["dpp_sampling"] = "dpp_sampling"
-    quality: float = Field(default=4.0, ge=0, le=50)
+    quality: float = Field(default=4.0, ge=0, le=12)
     spread: float = Field(default=0.1, gt=0, lt=1)
     space: str = "category"
     relevance: Relevance = "minmax"

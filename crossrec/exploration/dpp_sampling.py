@@ -12,7 +12,7 @@ from crossrec.exploration.base import Finish, Shown, as_they_are
 from crossrec.exploration.draws import Draws, Stream
 from crossrec.exploration.k_dpp import KDPP
 from crossrec.rerank.base import Pool
-from crossrec.types import ABSENT
+from crossrec.types import ABSENT, InputError
 
 if TYPE_CHECKING:
     from crossrec.exploration.config import DPPSamplingConfig
@@ -47,7 +47,11 @@ class DPPSampling:
     def choose(
         self, pool: Pool, users_B: np.ndarray, k: int, draws: Draws, finish: Finish | None = None
     ) -> Shown:
-        """Drawn lists; see :class:`crossrec.exploration.base.Explorer`."""
+        """Drawn lists; see :class:`crossrec.exploration.base.Explorer`.
+
+        Raises:
+            InputError: next to the best candidates, fewer than k are worth anything.
+        """
         pool = (finish or as_they_are)(pool, pool.ids_BC.shape[1])
         width = min(k, pool.ids_BC.shape[1])
         columns_BK = torch.arange(width, device=pool.ids_BC.device).expand(len(pool), -1).clone()
@@ -67,6 +71,12 @@ class DPPSampling:
         rows = torch.from_numpy(rows_B).to(pool.ids_BC.device)
         part = Pool(pool.ids_BC[rows], pool.scores_BC[rows], pool.histories.take(rows_B))
         dpp = KDPP(self._kernel(part), k)
+        possible = int(dpp.n_possible.min())
+        if possible < k:
+            raise InputError(
+                f"dpp_sampling: quality {self._config.quality:g} leaves {possible} items to draw a list of "
+                f"{k} from; say a smaller quality"
+            )
         index = np.arange(part.ids_BC.shape[1] + k)
         uniform = torch.from_numpy(draws.uniform(Stream.SUBSET, users_B, index)).to(part.ids_BC.device)
         columns_BK = dpp.sample(uniform)

@@ -18,7 +18,8 @@ class KDPP:
     eigenvalues.
 
     Args:
-        kernel_BCC: (B, C, C) float64, positive semidefinite, of rank k at least.
+        kernel_BCC: (B, C, C) float64, positive semidefinite, of rank k at least: see :attr:`n_possible`.
+            Where it is less, draws repeat items and chances are NaN.
         k: size of the subsets.
 
     Source:

@@ -16,6 +16,8 @@ from crossrec.types import ABSENT, InputError, Recommender, Sequences
 if TYPE_CHECKING:
     from crossrec.exploration.config import BanditOptions, ThompsonConfig, UCBConfig
 
+USERS_AT_ONCE = 256
+
 
 class LastLayer:
     """A click predicted linearly from a recommender's last layer, by one posterior that all users share.
@@ -78,9 +80,13 @@ class LastLayer:
             raise RuntimeError("attach(recommender) comes first")
         queries_BD = self._recommender.queries(histories)
         vectors_ND = self._recommender.item_vectors()
-        products_BKD = queries_BD[:, None] * vectors_ND[ids_BK.clamp(min=0).to(vectors_ND.device)]
-        products = products_BKD.double().cpu().numpy()
-        return np.concatenate([np.ones((*products.shape[:2], 1)), products], axis=2)
+        features_BKD = np.ones((*ids_BK.shape, 1 + vectors_ND.shape[1]))
+        # Some users at a time, so that no second table of this size is ever held.
+        for start in range(0, len(ids_BK), USERS_AT_ONCE):
+            rows = slice(start, start + USERS_AT_ONCE)
+            vectors_BKD = vectors_ND[ids_BK[rows].clamp(min=0).to(vectors_ND.device)]
+            features_BKD[rows, :, 1:] = (queries_BD[rows, None] * vectors_BKD).double().cpu().numpy()
+        return features_BKD
 
     def learn(self, shown: Pool, clicked_BK: np.ndarray) -> None:
         """Takes answered lists into the posterior."""

@@ -47,6 +47,7 @@ class Content:
         self.catalog = catalog
         self.cache_dir = cache_dir
         self._features: dict[str, Features] = {}
+        self._image_keys: list[str | None] | None = None
 
     def text_features(self, config: TextEncoderConfig) -> Features:
         """Frozen text vectors of the catalogue, from the cache where they are known."""
@@ -83,7 +84,12 @@ class Content:
         )
 
     def image_keys(self) -> list[str | None]:
-        """N digests of the pictures' bytes, None where there is none."""
+        """N digests of the pictures' bytes, None where there is none; they are read once."""
+        if self._image_keys is None:
+            self._image_keys = self._hash_images()
+        return self._image_keys
+
+    def _hash_images(self) -> list[str | None]:
         keys: list[str | None] = []
         for row, known in enumerate(self.catalog.has_image):
             if not known:

@@ -49,7 +49,7 @@ def viewed_pictures(
     Raises:
         InputError: an augmenter mixes pictures, and no category has two.
     """
-    choice = ViewChoice(wanted.share, wanted.schedule)
+    choice = ViewChoice(wanted.share, wanted.schedule, views.seed, "image")
     encoder = config.build(content.cache_dir)
     if config.training is Training.FROZEN:
         features = content.image_features(config)

@@ -41,7 +41,7 @@ def viewed_texts(
     """
     encoder = config.build(content.cache_dir)
     made = TextViewsOfItems(wanted, views, content.catalog, content.cache_dir, encoder)
-    choice = ViewChoice(wanted.share, wanted.schedule)
+    choice = ViewChoice(wanted.share, wanted.schedule, views.seed, "text")
     if config.training is Training.FROZEN:
         features, vectors = content.text_features(config), made.vectors(encoder, content.cache_dir)
         return ViewedFeatures(features.vectors_ND, features.present_N, vectors, choice, components=whiten)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
@@ -42,39 +43,61 @@ class ViewVectors:
 
 
 class ViewChoice(nn.Module):
-    """Draws for each lookup whether it takes the original or a view, and which, each view alike.
+    """Draws for each item whether it is shown as the original or as a view, and which, each view alike.
 
-    Draws come from PyTorch's global generator, which the trainer seeds in every step.
+    A draw is a function of seed, stream, progress and item. The progress is another one in each step, so that
+    all lookups of an item in a step see the same, whatever they are looked up with, on whichever process.
 
     Args:
         share: chance of a view.
         schedule: multiplies the share as the training goes on.
+        seed: of the experiment.
+        stream: what is drawn for; choices of the same stream show an item as a view together.
     """
 
     chance: Tensor
+    salt: Tensor
 
-    def __init__(self, share: float, schedule: Schedule) -> None:
+    def __init__(self, share: float, schedule: Schedule, seed: int, stream: str) -> None:
         super().__init__()
-        self.share, self.schedule = share, schedule
-        # A tensor, so that a compiled graph does not depend on its value.
-        self.register_buffer("chance", torch.tensor(share * schedule.at(0.0)), persistent=False)
+        self.share, self.schedule, self.seed, self.stream = share, schedule, seed, stream
+        # Tensors, so that a compiled graph does not depend on their values.
+        self.register_buffer("chance", torch.tensor(0.0), persistent=False)
+        self.register_buffer("salt", torch.tensor(0, dtype=torch.int64), persistent=False)
+        self.set_progress(0.0)
 
     def set_progress(self, progress: float) -> None:
         """Tells the share of the training that is done, 0 to 1."""
         self.chance.fill_(self.share * self.schedule.at(progress))
+        digest = hashlib.blake2b(repr((self.seed, self.stream, progress)).encode(), digest_size=8).digest()
+        self.salt.fill_(int.from_bytes(digest, "little", signed=True))
 
-    def forward(self, counts_K: Tensor) -> Tensor:
+    def forward(self, items_K: Tensor, counts_K: Tensor) -> Tensor:
         """Chooses for K lookups.
 
         Args:
+            items_K: (K,) int64 catalogue indices.
             counts_K: (K,) int64, views that each item has.
 
         Returns:
             (K,) int64 number of a view, -1 for the original; an item without views keeps its original.
         """
-        draws_2K = torch.rand(2, len(counts_K), device=counts_K.device)
-        picked_K = torch.minimum((draws_2K[1] * counts_K).long(), counts_K - 1)
-        return torch.where(draws_2K[0] < self.chance, picked_K, -1)
+        picked_K = torch.minimum((_uniform(items_K, self.salt + 1) * counts_K).long(), counts_K - 1)
+        return torch.where(_uniform(items_K, self.salt) < self.chance, picked_K, -1)
+
+
+def _uniform(items_K: Tensor, salt: Tensor) -> Tensor:
+    """(K,) float32 in [0, 1), a hash of salt and item.
+
+    Source:
+        Steele et al. 2014, "Fast splittable pseudorandom number generators": SplitMix64, here of an item
+        instead of a counter, in int64, whose products wrap around and whose shifts keep the sign.
+    """
+    mixed_K = items_K * -0x61C8864680B583EB + salt
+    for shift, factor in ((30, -0x40A7B892E31B1A47), (27, -0x6B2FB644ECCEEE15)):
+        mixed_K = (mixed_K ^ ((mixed_K >> shift) & ((1 << (64 - shift)) - 1))) * factor
+    mixed_K = mixed_K ^ ((mixed_K >> 31) & ((1 << 33) - 1))
+    return ((mixed_K >> 40) & 0xFFFFFF).float() * 2.0**-24
 
 
 class ViewedFeatures(FrozenFeatures):
@@ -125,7 +148,7 @@ class ViewedFeatures(FrozenFeatures):
         originals_KW = super().forward(items_K)
         if not self.training or not len(self._rows):
             return originals_KW
-        chosen_K = self.choice(self.counts[items_K])
+        chosen_K = self.choice(items_K, self.counts[items_K])
         viewed_K = chosen_K >= 0
         places_K = (self.starts[items_K] + chosen_K).where(viewed_K, 0)
         if self._mapped_views is None:
@@ -167,5 +190,5 @@ class ViewedEncoder(TrainedEncoder):
         """The encoder's input for K items; of the originals in evaluation."""
         if not self.training:
             return super().inputs(rows_K)
-        chosen_K = self.choice(self.counts[rows_K])
+        chosen_K = self.choice(rows_K, self.counts[rows_K])
         return self._load_views(rows_K.cpu().numpy(), chosen_K.cpu().numpy())

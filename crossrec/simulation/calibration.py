@@ -31,8 +31,8 @@ class Calibration:
 
     Args:
         bins: by rising chance.
-        error: expected calibration error, the mean over alternatives of |observed - predicted| of their bin,
-            counted so that each bin has as many expected choices.
+        error: expected calibration error, the plain mean over bins of |observed - predicted|; each bin has
+            as many expected choices, whatever its number of alternatives.
         worst: greatest |observed - predicted| of a bin.
     """
 
@@ -60,7 +60,8 @@ def calibration(chances_TC: np.ndarray, n_bins: int) -> Calibration:
         n_bins: at most.
 
     Source:
-        Guo et al.: On calibration of modern neural networks (ICML 2017), equation 3, with other bins.
+        Guo et al.: On calibration of modern neural networks (ICML 2017), equation 3; there bins have equal
+        width and weigh by what they hold, here they have equal sums of chances and weigh alike.
     """
     chosen_TC = np.zeros(chances_TC.shape)
     chosen_TC[:, 0] = 1

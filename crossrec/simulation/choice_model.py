@@ -65,7 +65,8 @@ def fit_choice_model(clicks: Sequences, categories_NG: np.ndarray, config: Choic
         config: of the model.
 
     Raises:
-        InputError: a part has no clicks.
+        InputError: a part has no clicks on items that are new to their user, or a user has too few items left
+            for ``alternatives``.
 
     Source:
         McFadden: Conditional logit analysis of qualitative choice behavior (1974); even sampling of
@@ -105,19 +106,50 @@ def _sets(
     n_items: int,
     part: int,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """(T,) users and (T, 1 + C) items, the clicked one first, of clicks begin to end of each row."""
+    """(T,) users and (T, 1 + C) items, the clicked one first, of clicks begin to end of each row.
+
+    Clicks on what the user had before are no choices: such items are not among the alternatives either.
+    """
     users_T = np.repeat(np.arange(len(clicks)), clicks.lengths)
     place_T = np.arange(len(users_T)) - clicks.offsets[users_T]
     chosen_T = np.flatnonzero((place_T >= begin_U[users_T]) & (place_T < end_U[users_T]))
-    users = users_T[chosen_T]
-    # Some more than needed, so that those the user had clicked before, and the clicked one, are passed over.
-    width = np.arange(config.alternatives + 20)
-    uniform = Draws(config.seed, part).uniform(Stream.NEGATIVES, chosen_T, width)
-    drawn = np.minimum((uniform * n_items).astype(np.int64), n_items - 1)
-    own = np.asarray(clicks.items)[chosen_T].astype(np.int64)
-    taken = clicks.take(users, begin_U[users]).contains(drawn) | (drawn == own[:, None])
-    order = np.argsort(taken, axis=1, kind="stable")[:, : config.alternatives]
-    return users, np.concatenate([own[:, None], np.take_along_axis(drawn, order, 1)], axis=1)
+    before = clicks.take(np.arange(len(clicks)), begin_U)
+    items_T1 = np.asarray(clicks.items)[chosen_T].astype(np.int64)[:, None]
+    new_T = ~before.take(users_T[chosen_T]).contains(items_T1)[:, 0]
+    chosen_T, own_T1 = chosen_T[new_T], items_T1[new_T]
+    if not len(chosen_T):
+        raise InputError("the choice model needs clicks on items that are new to their user; there are none")
+    users, draws = users_T[chosen_T], Draws(config.seed, part)
+    parts = []
+    for start in range(0, len(users), CHUNK):
+        rows = slice(start, start + CHUNK)
+        had = before.take(users[rows])
+        parts.append(_alternatives(had, own_T1[rows], chosen_T[rows], draws, config.alternatives, n_items))
+    return users, np.concatenate([own_T1, np.concatenate(parts)], axis=1)
+
+
+def _alternatives(
+    had: Sequences, own_T1: np.ndarray, index_T: np.ndarray, draws: Draws, wanted: int, n_items: int
+) -> np.ndarray:
+    """(T, C) items drawn evenly, with repeats, from those that a user neither had nor clicked."""
+    stride = n_items * np.repeat(np.arange(len(had)), had.lengths)
+    most = int(np.bincount(np.unique(stride + had.items) // n_items, minlength=1).max()) + 1
+    if n_items - most < wanted:
+        raise InputError(
+            f"a user of the choice model has clicked {most} of {n_items} items, which leaves too few for "
+            f"tastes.alternatives={wanted}; say at most {n_items - most}, or leave such users out of the data"
+        )
+    # Wide enough for the user with the fewest items left; a draw hangs on its place alone, so that a wider
+    # table begins with the same ones.
+    width = int(np.ceil(wanted * n_items / (n_items - most))) + 20
+    while True:
+        uniform_TW = draws.uniform(Stream.NEGATIVES, index_T, np.arange(width))
+        drawn_TW = np.minimum((uniform_TW * n_items).astype(np.int64), n_items - 1)
+        taken_TW = had.contains(drawn_TW) | (drawn_TW == own_T1)
+        if (~taken_TW).sum(1).min() >= wanted:
+            order_TC = np.argsort(taken_TW, axis=1, kind="stable")[:, :wanted]
+            return np.take_along_axis(drawn_TW, order_TC, 1)
+        width *= 2
 
 
 def _maximise(features: ChoiceFeatures, sets: tuple[np.ndarray, np.ndarray], ridge: float) -> np.ndarray:

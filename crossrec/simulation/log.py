@@ -7,6 +7,15 @@ import numpy as np
 from crossrec.types import Sequences
 
 
+def joined(first: Sequences, second: Sequences) -> Sequences:
+    """The rows of two logs, one below the other; with times where both have them."""
+    offsets = np.concatenate([first.offsets, first.offsets[-1] + second.offsets[1:]]).astype(np.int64)
+    items = np.concatenate([first.items, second.items])
+    if first.times is None or second.times is None:
+        return Sequences(offsets, items)
+    return Sequences(offsets, items, np.concatenate([first.times, second.times]))
+
+
 def extended(log: Sequences, users_T: np.ndarray, items_T: np.ndarray, time: int) -> Sequences:
     """A log with T more clicks at the ends of their users' rows.
 

@@ -56,18 +56,24 @@ class Measures:
         Counts: ``visits shown clicks purchases buying_visits``. Rates: ``click_rate`` (clicks over items
         shown), ``conversion`` (visits with a purchase over visits), ``clicks_per_user`` (over all users,
         those who left included). ``entropy_list`` is the mean over visits of the Shannon entropy, in nats, of
-        a list's categories; ``entropy_shown`` and ``entropy_clicked`` that of all that the users who came
-        were shown and clicked since the start. ``ild`` and ``ild_category`` are mean distances within lists,
-        ``tail_share`` the share of items shown that were in the tail at the start, ``homogeneity`` the mean
-        Jaccard overlap of two visitors' lists, ``coverage`` and ``gini`` the catalogue's exposure,
-        ``retention`` the share of all users who have not left for good, ``came`` the share who came.
+        a list's categories. ``entropy_shown`` and ``entropy_clicked`` are means over users of the entropy of
+        all that a user was shown, and clicked, since the start: over all users with anything shown, or
+        clicked, those who stayed away or left included, for those who still come are not like the others.
+        ``ild`` and ``ild_category`` are mean distances within lists, ``tail_share`` the share of items shown
+        that were in the tail at the start, ``homogeneity`` the mean Jaccard overlap of two visitors' lists,
+        ``coverage`` and ``gini`` the catalogue's exposure, ``retention`` the share of all users who have not
+        left for good, ``came`` the share who came.
         """
         ids_BK, clicked_BK = happened.ids_BK, happened.feedback.clicked_BK
         there_BK = ids_BK != ABSENT
-        figures = self._rates(happened, there_BK)
+        self._count(happened.users_B, ids_BK, there_BK, clicked_BK)
+        figures = {
+            **self._rates(happened, there_BK),
+            "entropy_shown": _mean(entropies(self._shown_UG)),
+            "entropy_clicked": _mean(entropies(self._clicked_UG)),
+        }
         if not len(ids_BK):
             return {**figures, **dict.fromkeys(SHAPES, float("nan"))}
-        self._count(happened.users_B, ids_BK, there_BK, clicked_BK)
         weights_BKG = self._items.categories_NG[ids_BK] * there_BK[:, :, None]
         lists_UI = self._lists(ids_BK, there_BK)
         exposure = UserLists(lists_UI, np.ones(len(ids_BK))).exposure(
@@ -76,8 +82,6 @@ class Measures:
         return {
             **figures,
             "entropy_list": _mean(entropies(weights_BKG.sum(1))),
-            "entropy_shown": _mean(entropies(self._shown_UG[happened.users_B])),
-            "entropy_clicked": _mean(entropies(self._clicked_UG[happened.users_B])),
             "ild": self._distance(ids_BK),
             "ild_category": _mean(category_distance(ids_BK, self._member, self._k)),
             "tail_share": float(self._items.tail_N[ids_BK[there_BK]].mean()),
@@ -132,8 +136,6 @@ class Measures:
 
 SHAPES = (
     "entropy_list",
-    "entropy_shown",
-    "entropy_clicked",
     "ild",
     "ild_category",
     "tail_share",

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from scipy.sparse import csr_matrix
 
+from crossrec.augment.synthesis import application
 from crossrec.augment.synthesis.application import (
     enlarged_items,
     few_click_users,
@@ -66,6 +67,46 @@ def test_synthetic_items_are_the_nearest_of_the_pool_and_as_many_as_stated() -> 
         assert got == pytest.approx(far[:3], rel=1e-5)
     again = synthesise_items(FEATURES, items, CATEGORIES.toarray(), near_class, config, 7, seed=1)
     assert np.array_equal(found.vectors, again.vectors)
+
+
+def test_items_are_worked_on_in_parts_each_with_its_own_seed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(application, "ITEMS_AT_ONCE", 1)
+    asked: list[tuple[int, int]] = []
+
+    def noted(classes: np.ndarray, seed: int) -> np.ndarray:
+        asked.append((len(classes), seed))
+        return near_class(classes, seed)
+
+    config, classes = SyntheticItemsConfig(ratio=3, pool=5), CATEGORIES.toarray()
+    found = synthesise_items(FEATURES, np.array([4, 5]), classes, noted, config, 7, seed=1)
+    assert asked == [(15, 1), (15, 2)]
+    second = synthesise_items(FEATURES, np.array([5]), classes, near_class, config, 7, seed=2)
+    assert np.array_equal(found.vectors[1:], second.vectors)
+
+
+def test_best_are_the_largest_in_their_order() -> None:
+    scores = np.random.default_rng(0).normal(size=(20, 50)).astype(np.float32)
+    for k in (0, 1, 7, 50):
+        assert np.array_equal(application._best(scores, k), np.argsort(-scores, axis=1)[:, :k])
+
+
+def test_users_are_drawn_from_a_softmax_in_parts_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(application, "SCORES_AT_ONCE", 6 * 700)
+    train = Sequences.from_lists([[0, 1], [2, 3], [4, 5]] + [[0, 4]] * 2000)
+    vectors = np.random.default_rng(1).normal(size=(8, 4)).astype(np.float32)
+    config = SyntheticUsersConfig(max_clicks=2, temperature=0.5)
+    wanted = np.array([1, 0, 0, 0], np.float32)
+    found = synthesise_users(
+        train,
+        vectors,
+        np.zeros((len(train), 2)),
+        lambda classes, seed: np.tile(wanted, (len(classes), 1)),
+        config,
+        seed=3,
+    )
+    chance = np.exp(vectors[:6, 0] / np.linalg.norm(vectors[:6], axis=1) / 0.5)
+    first = np.bincount(found.rows.items[::2], minlength=6) / len(found.rows)
+    assert first == pytest.approx(chance / chance.sum(), abs=0.04)
 
 
 def test_profiles_are_means_of_clicked_vectors() -> None:

@@ -28,6 +28,7 @@ from crossrec.baselines import (
     tune,
 )
 from crossrec.config import Config, ConfigError, validate
+from crossrec.runtime import distributed
 from crossrec.types import Recommender, Sequences
 
 TRAIN = Sequences.from_lists([[0, 1, 2], [0, 1], [3, 4, 5], [3, 4]])
@@ -129,6 +130,13 @@ def test_tune_stops_beginning_settings_when_the_time_is_spent() -> None:
     _, trials = tune(grid, 6, TRAIN, lambda _: 0.0, TuningBudget(seconds=60), done=spent)
     assert len(trials) == 2
     _, trials = tune(grid, 6, TRAIN, lambda _: 0.0, TuningBudget(seconds=1), done=spent)
+    assert len(trials) == 1
+
+
+def test_processes_stop_by_the_clock_of_the_slowest(monkeypatch: pytest.MonkeyPatch) -> None:
+    grid = [ALSConfig(factors=f, iterations=1) for f in (1, 2, 3)]
+    monkeypatch.setattr(distributed, "gather_objects", lambda seconds: [seconds, 70.0])
+    _, trials = tune(grid, 6, TRAIN, lambda _: 0.0, TuningBudget(seconds=60))
     assert len(trials) == 1
 
 

@@ -74,7 +74,8 @@ def test_a_study_writes_what_it_measured(runs: Path, tmp_path: Path) -> None:
     assert found["verdict"] in page.replace("&#39;", "'")
     assert yaml.safe_load((tmp_path / "config.yaml").read_text())["candidates"] == 15
     # The settings of a baseline are those of the run that has some.
-    kept = json.loads((tmp_path / "members" / "item-knn" / "baselines.json").read_text())
+    (path,) = (tmp_path / "members").glob("item-knn-*/baselines.json")
+    kept = json.loads(path.read_text())
     assert kept[0]["config"]["neighbours"] == 7
     chosen = max(found["trials"], key=lambda trial: trial["cross_fitted"])
     assert chosen["fusion"] == found["fusion"]
@@ -128,6 +129,34 @@ def test_members_must_share_data_and_names(runs: Path, tmp_path: Path) -> None:
         open_members(study(runs, tmp_path, members=[f"ensemble={runs / 'small.0'}"]))
     with pytest.raises(ConfigError, match="a metric of accuracy"):
         study(runs, tmp_path, metric="gini")
+
+
+def test_settings_of_baselines_are_not_those_of_another_study(runs: Path, tmp_path: Path) -> None:
+    members = [str(runs / "small.0"), "item_knn"]
+    (fitted,) = list(open_members(study(runs, tmp_path, members=members)).members.values())[1:]
+    budget = {"tune_baselines": True, "tuning": {"trials": 2}}
+    other = tmp_path / "budgeted"
+    shutil.copytree(runs / "small.0", other)
+    content = yaml.safe_load((other / "config.yaml").read_text())
+    (other / "config.yaml").write_text(yaml.safe_dump({**content, **budget}))
+    tuned = study(runs, tmp_path, members=[str(other), "item_knn"], tune=True)
+    open_members(tuned)
+    kept = [json.loads(p.read_text())[0] for p in (tmp_path / "members").glob("item-knn-*/baselines.json")]
+    assert fitted.name == "item-kNN BM25"
+    assert sorted(len(entry["trials"]) for entry in kept) == [0, 2]
+
+
+def test_of_several_settings_in_a_run_the_best_on_validation_is_taken(runs: Path, tmp_path: Path) -> None:
+    run = tmp_path / "several"
+    shutil.copytree(runs / "small.0", run)
+    entries = [
+        {"config": {"type": "item_knn", "neighbours": n}, "trials": [{"value": v} for v in values]}
+        for n, values in [(3, []), (4, [0.1, 0.2]), (5, [0.3]), (6, [0.25])]
+    ]
+    (run / "baselines.json").write_text(json.dumps(entries))
+    open_members(study(runs, tmp_path / "out", members=[str(run), "item_knn"]))
+    (path,) = (tmp_path / "out" / "members").glob("item-knn-*/baselines.json")
+    assert json.loads(path.read_text())[0]["config"]["neighbours"] == 5
 
 
 def test_one_member_is_its_own_ensemble(runs: Path, tmp_path: Path) -> None:

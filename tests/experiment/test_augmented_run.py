@@ -13,14 +13,17 @@ import yaml
 
 from crossrec.augment.guard import LeakError
 from crossrec.config import ConfigError, validate
+from crossrec.data.segments import Groups
 from crossrec.data.splits import Split
 from crossrec.experiment.assembly import Setting
 from crossrec.experiment.config import ExperimentConfig
 from crossrec.experiment.evaluate import load_recommender, run_evaluation
+from crossrec.experiment.measure import item_group_slices
 from crossrec.experiment.run_folder import CONFIG_FILE, DATA_FILE, check_run
 from crossrec.experiment.train import run_training, train_network
 from crossrec.model.recommender import NeuralRecommender
 from crossrec.training.parallel import build_accelerator
+from crossrec.types import Sequences, TopK
 
 AUGMENT = {
     "sequence": {"augmenters": [{"type": "crop"}, {"type": "substitute"}], "copies": 0.5},
@@ -63,6 +66,34 @@ def test_segments_are_slices_of_the_results(folder: Path) -> None:
     assert weighted / metrics["n_users"] == pytest.approx(metrics["ndcg@10"]["value"])
     page = (folder / "eval" / "test" / "report.html").read_text(encoding="utf-8")
     assert slices["user_segment_1"]["note"].split(",")[0] in page
+
+
+def test_item_groups_are_slices_of_the_results(config: ExperimentConfig, folder: Path) -> None:
+    metrics = json.loads((folder / "eval" / "test" / "metrics.json").read_text())
+    slices = [s for name, s in metrics["slices"].items() if name.startswith("item_group_")]
+    assert config.segments is not None
+    setting = Setting.of(config)
+    groups, targets = config.segments.item_groups(setting.data), setting.data.split.test.targets
+    # One target a query: each is in the slice of its group.
+    sizes = np.bincount(groups.labels[targets.items], minlength=4)
+    assert [s["n_queries"] for s in slices] == sizes.tolist()
+    weighted = sum(s["ndcg@10"]["value"] * s["n_users"] for s in slices if s["n_users"])
+    assert weighted / metrics["n_users"] == pytest.approx(metrics["ndcg@10"]["value"])
+
+
+def test_item_group_slices_take_the_targets_of_their_group(id_shop: dict[str, Any]) -> None:
+    setting = Setting.of(experiment(id_shop, name="slices"))
+    split = setting.data.split
+    targets = Sequences.from_lists([[0, 1, 2], [3, 1], [4]])
+    queries = replace(split.test.take(np.arange(3)), targets=targets)
+    labels = np.full(split.n_items, -1)
+    labels[[0, 2, 4]], labels[[1]] = 0, 1
+    lists = TopK(np.array([[0, 9, 2], [1, 3, 9], [9, 8, 7]]), np.zeros((3, 3), np.float32))
+    found = item_group_slices(setting, Groups(labels, ("even", "one")), lists, queries)
+    assert {name: part["n_queries"] for name, part in found.items()} == {"item_group_1": 2, "item_group_2": 2}
+    assert found["item_group_1"]["recall@10"]["value"] == pytest.approx((1 + 0) / 2)
+    assert found["item_group_2"]["recall@10"]["value"] == pytest.approx((0 + 1) / 2)
+    assert found["item_group_2"]["note"] == "one; other targets count as misses"
 
 
 def test_the_contrastive_loss_is_logged(folder: Path) -> None:

@@ -12,12 +12,13 @@ import pytest
 import torch
 
 from crossrec.augment.guard import LeakError, TrainingGuard
+from crossrec.augment.schedule import Schedule
 from crossrec.augment.synthesis.application import SyntheticItems
 from crossrec.config import validate
 from crossrec.data.prepare import prepare
 from crossrec.encoders.cache import Features
 from crossrec.experiment.assembly import Setting
-from crossrec.experiment.augmentation.assembly import build_augmentation
+from crossrec.experiment.augmentation.assembly import build_augmentation, check_augmentation
 from crossrec.experiment.augmentation.lookups import SyntheticLookups
 from crossrec.experiment.augmentation.reduction import Reduction
 from crossrec.experiment.augmentation.synthesis import Synthesis
@@ -25,8 +26,10 @@ from crossrec.experiment.config import ExperimentConfig
 from crossrec.experiment.run_folder import DATA_FILE
 from crossrec.experiment.train import train_network
 from crossrec.model.build import Content
+from crossrec.model.modalities import FrozenFeatures
 from crossrec.model.recommender import NeuralRecommender
 from crossrec.training.parallel import build_accelerator
+from crossrec.types import InputError
 
 N_ITEMS, WIDTH, TAIL = 60, 10, 4
 LOOP = {"steps": 60, "batch_size": 16, "check_every": 30}
@@ -36,6 +39,7 @@ SYNTHESIS = {
     "users": {"generator": GENERATOR, "max_clicks": 4, "ratio": 2.0},
     "components": 6,
 }
+SIMILAR = {"type": "substitute", "similarity": "content"}
 
 
 class PlantedContent(Content):
@@ -74,7 +78,9 @@ def shop(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def setting_of(shop: Path, name: str, augment: dict[str, Any] | None) -> Setting:
+def setting_of(
+    shop: Path, name: str, augment: dict[str, Any] | None, training: str = "frozen", **changes: Any
+) -> Setting:
     content = {
         "name": name,
         "runs_dir": str(shop / "runs"),
@@ -84,11 +90,12 @@ def setting_of(shop: Path, name: str, augment: dict[str, Any] | None) -> Setting
             "cache_dir": str(shop / "cache"),
             "split": {"type": "leave_one_out"},
         },
-        "model": {"image": None, "width": 16, "whiten": 8, "sequence": {"type": "sasrec", "max_length": 8}},
+        "model": {"text": {"training": training}, "image": None, "width": 16, "whiten": 8, "sequence": {"type": "sasrec", "max_length": 8}},
         "trainer": {"epochs": 1, "batch_size": 32},
         "spaces": {"text": None, "image": None},
         "baselines": [],
         "augment": augment,
+        **changes,
     }
     config = validate(ExperimentConfig, content, "test")
     data = prepare(config.data)
@@ -158,13 +165,84 @@ def test_lookups_are_synthetic_in_training_alone(setting: Setting) -> None:
     far = SyntheticItems(np.array([7, 9]), np.full((2, 2, WIDTH), 50, np.float32), 54)
     schedule = {"items": {**SYNTHESIS["items"], "share": 1.0, "schedule": {"stop": 0.5}}}
     config = validate(type(setting.config.augment.synthesis), schedule, "test").items
-    SyntheticLookups(far, modality, config.share, config.schedule).attach(modality)
+    SyntheticLookups(far, modality, config.share, config.schedule, 0).attach(modality)
     assert torch.equal(modality(everything), original)
     network.train()
     changed = (modality(everything) != original).any(1)
     assert changed.nonzero().flatten().tolist() == [7, 9]
     network.set_progress(0.9)
     assert torch.equal(modality(everything), original)
+
+
+def test_an_item_is_synthetic_in_all_its_modalities_or_in_none() -> None:
+    originals, items = np.zeros((300, 4), np.float32), torch.arange(300)
+    found = SyntheticItems(np.arange(300), np.ones((300, 2, 4), np.float32), 300)
+    coins = []
+    for _ in ("text", "image"):
+        modality = FrozenFeatures(originals, np.ones(300, bool), components=None)
+        SyntheticLookups(found, modality, 0.5, Schedule(), 0).attach(modality)
+        coins.append((modality.train()(items) != 0).any(1))
+    assert torch.equal(*coins)
+    assert 100 < coins[0].sum() < 200
+
+
+def test_generators_are_told_of_the_largest_categories_alone(setting: Setting) -> None:
+    accelerator = build_accelerator(setting.config.trainer, setting.config.run_folder)
+    data = setting.data
+    guard = TrainingGuard(data.split, data.catalog.item_ids, data.clicks.user_ids)
+    synthesis = Synthesis(setting, data.split.train, guard, accelerator, 6, 2)
+    synthesis.items(setting.config.augment.synthesis.items, 0)
+    (folder,) = (
+        path.parent
+        for path in (setting.config.data.cache_dir / "synthesis").glob("*/generator.json")
+        if len(json.loads(path.read_text())["class_names"]) == 2
+    )
+    sizes = data.catalog.category_matrix[data.split.train_counts > 0].sum(0).A1
+    told = json.loads((folder / "generator.json").read_text())["class_names"]
+    untold = set(data.catalog.category_names) - set(told)
+    size = dict(zip(data.catalog.category_names, sizes, strict=True))
+    assert min(size[name] for name in told) >= max(size[name] for name in untold)
+
+
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        ({"augment": {"synthesis": {"items": {"spaces": ["image"]}}}}, r"spaces=\['image'\].*\['text'\]"),
+        ({"augment": {"synthesis": SYNTHESIS}, "training": "lora"}, "training: frozen"),
+        ({"augment": {"synthesis": {"users": {"max_clicks": 2}}}}, "raise max_clicks"),
+        (
+            {"augment": {"sequence": {"augmenters": [SIMILAR]}}, "training": "lora"},
+            "set similarity: clicks",
+        ),
+        (
+            {
+                "diversity": {"terms": {"same": {"type": "coverage"}}},
+                "contrastive": {"terms": {"same": {"type": "cross_modal"}}},
+            },
+            "both have a term named same",
+        ),
+    ],
+)
+def test_what_lacks_something_is_refused_before_anything_is_written(
+    shop: Path, changes: dict[str, Any], told: str
+) -> None:
+    setting = setting_of(shop, "refused", None, **changes)
+    with pytest.raises(InputError, match=told):
+        check_augmentation(setting)
+
+
+def test_features_that_are_not_generated_need_no_tail(shop: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    spaces = {"items": {**SYNTHESIS["items"], "spaces": ["text"]}}
+    setting = setting_of(shop, "refused", {"synthesis": spaces})
+    text = setting.content.text_features(None)
+    kinds = np.arange(N_ITEMS) % 5
+    heads = Features(text.vectors_ND, kinds != TAIL, [])
+    for module in ("assembly", "synthesis"):
+        monkeypatch.setattr(
+            f"crossrec.experiment.augmentation.{module}.frozen_features",
+            lambda setting: {"text": text, "image": heads},
+        )
+    check_augmentation(setting)
 
 
 def test_a_generator_fitted_on_an_item_without_a_training_click_is_caught(setting: Setting) -> None:
@@ -175,7 +253,7 @@ def test_a_generator_fitted_on_an_item_without_a_training_click_is_caught(settin
     try:
         accelerator = build_accelerator(setting.config.trainer, setting.config.run_folder)
         with pytest.raises(LeakError, match=r"PCA of text features would be fitted on .*no training click"):
-            Synthesis(setting, data.split.train, guard, accelerator, 6).items(
+            Synthesis(setting, data.split.train, guard, accelerator, 6, 256).items(
                 setting.config.augment.synthesis.items, 0
             )
     finally:

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 
+from crossrec.config import ConfigError, validate
 from crossrec.exploration.base import Explorer, LearningExplorer, Shown, VectorRecommender
 from crossrec.exploration.config import (
     DPPSamplingConfig,
@@ -19,6 +20,7 @@ from crossrec.exploration.config import (
     UCBConfig,
 )
 from crossrec.exploration.draws import Draws
+from crossrec.exploration.linear_bandit import USERS_AT_ONCE
 from crossrec.rerank.base import ItemTraits, Pool
 from crossrec.types import ABSENT, InputError, Sequences, TopK
 
@@ -192,6 +194,17 @@ def test_short_pools_are_shown_as_far_as_they_go(config: Any) -> None:
         assert chances is None or np.isfinite(chances).all()
 
 
+def test_a_dpp_with_too_few_items_worth_anything_is_refused() -> None:
+    pool = same_pool(4, [1.0] + [0.0] * (N - 1))
+    steep = DPPSamplingConfig(quality=12, spread=0.001)
+    with pytest.raises(InputError, match="quality 12 leaves 4 items to draw a list of 6"):
+        shown(steep, k=6, pool=pool)
+    ids = shown(steep, k=4, pool=pool).pool.ids_BC.numpy()
+    assert all(len(set(row)) == 4 for row in ids)
+    with pytest.raises(ConfigError, match="less than or equal to 12"):
+        validate(DPPSamplingConfig, {"quality": 13}, "test")
+
+
 def test_epsilon_greedy_asks_the_rerankers_for_the_greedy_list() -> None:
     def backwards(pool: Pool, k: int) -> Pool:
         return pool.reordered(-pool.scores_BC, k)
@@ -235,6 +248,17 @@ class TestBandit:
         np.testing.assert_allclose(bandit.posterior.deviation(x), expected, rtol=1e-8)
         many = bandit.posterior.sample(np.random.default_rng(2).standard_normal((200_000, 1 + D)), 1.0)
         np.testing.assert_allclose(np.cov(many.T), np.linalg.inv(left), atol=0.01)
+
+    def test_features_are_products_for_any_number_of_users(self) -> None:
+        bandit: Any = built(UCBConfig())
+        generator, n_users = np.random.default_rng(0), 2 * USERS_AT_ONCE + 5
+        histories = Sequences(np.arange(n_users + 1), generator.integers(N, size=n_users))
+        ids = torch.from_numpy(generator.integers(N, size=(n_users, K)))
+        features, vectors = bandit.features(ids, histories), Vectors().item_vectors()
+        assert (features[:, :, 0] == 1).all()
+        expected = vectors[torch.from_numpy(histories.items)][:, None] * vectors[ids]
+        np.testing.assert_allclose(features[:, :, 1:], expected, rtol=1e-6)
+        assert bandit.features(ids[:0], histories.take(np.zeros(0, int))).shape == (0, K, 1 + D)
 
     def test_retraining_forgets(self) -> None:
         bandit: Any = built(UCBConfig(kept=0.0))

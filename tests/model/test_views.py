@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import logging
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -105,6 +106,13 @@ def network(
     return build_network(config or model(), content, COUNTS, 0, augment)
 
 
+def at_each_progress(modality: ViewedFeatures | ViewedEncoder, items: Tensor, steps: int) -> Iterator[Tensor]:
+    """What lookups give in the steps of a training."""
+    for step in range(steps):
+        modality.choice.set_progress(step / steps)
+        yield modality(items)
+
+
 def pictures_of(content: Content, config: ImageViewsConfig) -> ViewedFeatures:
     plan = TrainingViews(Augment(config), COUNTS > 0, 0)
     found = content.image(ENCODER, 4, plan)
@@ -115,11 +123,13 @@ def pictures_of(content: Content, config: ImageViewsConfig) -> ViewedFeatures:
 # --- what is drawn ---
 
 
+def a_choice(share: float, seed: int = 0, stream: str = "image") -> ViewChoice:
+    return ViewChoice(share, Schedule(), seed, stream)
+
+
 def test_share_and_each_view_alike() -> None:
-    choice = ViewChoice(0.4, Schedule())
-    torch.manual_seed(0)
-    counts = torch.tensor([0, 1, 4]).repeat(40_000)
-    chosen = choice(counts).view(-1, 3)
+    items, counts = torch.arange(120_000), torch.tensor([0, 1, 4]).repeat(40_000)
+    chosen = a_choice(0.4)(items, counts).view(-1, 3)
     assert (chosen[:, 0] == -1).all()
     for column, views in ((1, 1), (2, 4)):
         taken = chosen[:, column]
@@ -129,15 +139,45 @@ def test_share_and_each_view_alike() -> None:
         assert (shares - 1 / views).abs().max() < 0.015
 
 
+def test_draws_are_those_of_splitmix64() -> None:
+    choice = a_choice(0.5, seed=7)
+    choice.set_progress(0.3)
+    salt, whole = int(choice.salt) % 2**64, 2**64
+    items, counts = torch.arange(500), torch.full((500,), 9)
+
+    def uniform(item: int, salt: int) -> float:
+        mixed = (item * 0x9E3779B97F4A7C15 + salt) % whole
+        mixed = (mixed ^ (mixed >> 30)) * 0xBF58476D1CE4E5B9 % whole
+        mixed = (mixed ^ (mixed >> 27)) * 0x94D049BB133111EB % whole
+        return ((mixed ^ (mixed >> 31)) >> 40) / 2**24
+
+    expected = [int(uniform(i, salt + 1) * 9) if uniform(i, salt) < 0.5 else -1 for i in range(500)]
+    assert choice(items, counts).tolist() == expected
+
+
 @given(counts=st.lists(st.integers(0, 9), max_size=30), share=st.floats(0, 1), seed=st.integers(0, 2**31))
 def test_a_choice_exists(counts: list[int], share: float, seed: int) -> None:
-    choice = ViewChoice(share, Schedule())
     counts_K = torch.tensor(counts, dtype=torch.long)
-    torch.manual_seed(seed)
-    chosen_K = choice(counts_K)
+    chosen_K = a_choice(share, seed)(torch.arange(len(counts)), counts_K)
     assert ((chosen_K >= -1) & (chosen_K < counts_K.clamp(min=0) + (counts_K == 0))).all()
-    torch.manual_seed(seed)
-    assert torch.equal(choice(counts_K), chosen_K)
+
+
+def test_draws_depend_on_item_progress_seed_and_stream_alone() -> None:
+    items, counts = torch.arange(200), torch.full((200,), 5)
+    choice = a_choice(0.5)
+    choice.set_progress(0.25)
+    chosen = choice(items, counts)
+    torch.manual_seed(99)  # what PyTorch drew before makes no difference, nor do order and company
+    some = torch.randperm(200)[:70].repeat(2)
+    assert torch.equal(choice(some, counts[some]), chosen[some])
+    resumed = a_choice(0.5)
+    resumed.set_progress(0.25)
+    assert torch.equal(resumed(items, counts), chosen)
+    others = [a_choice(0.5, seed=1), a_choice(0.5, stream="text"), a_choice(0.5)]
+    for other in others:
+        other.set_progress(0.25)
+    others[-1].set_progress(0.5)
+    assert all(0.4 < (other(items, counts) != chosen).float().mean() < 0.9 for other in others)
 
 
 def test_progress_reaches_every_choice(content: Content) -> None:
@@ -181,8 +221,7 @@ def test_views_are_what_the_encoder_makes_of_augmented_pictures(content: Content
     modality = pictures_of(content, config).train()
     encoder, maker, catalog = ENCODER.build(content.cache_dir), config.build(), content.catalog
     keys = content.image_keys()
-    torch.manual_seed(0)
-    looked_up = torch.stack([modality(torch.arange(N)) for _ in range(60)])
+    looked_up = torch.stack(list(at_each_progress(modality, torch.arange(N), 60)))
     original = modality.eval()(torch.arange(N))
     for item in range(N):
         lookups = looked_up[:, item]
@@ -201,12 +240,20 @@ def test_views_are_what_the_encoder_makes_of_augmented_pictures(content: Content
 
 def test_share_of_lookups(content: Content) -> None:
     modality = pictures_of(content, image_views(share=0.3))
-    original = modality.eval()(torch.zeros(4000, dtype=torch.long))
-    torch.manual_seed(0)
-    different = (modality.train()(torch.zeros(4000, dtype=torch.long)) != original).any(1)
-    assert different.float().mean() == pytest.approx(0.3, abs=0.03)
-    torch.manual_seed(0)
-    assert torch.equal((modality(torch.zeros(4000, dtype=torch.long)) != original).any(1), different)
+    items = torch.tensor([0, 1, 2])
+    original = modality.eval()(items)
+    looked_up = torch.stack(list(at_each_progress(modality.train(), items, 1500)))
+    assert (looked_up != original).any(2).float().mean(0) == pytest.approx([0.3] * 3, abs=0.04)
+
+
+def test_lookups_of_a_step_see_the_same_in_any_order_and_company(content: Content) -> None:
+    modality = pictures_of(content, image_views(share=0.5)).train()
+    modality.choice.set_progress(0.5)
+    together = modality(torch.arange(N))
+    order = torch.tensor([8, 2, 2, 0, 12, 1])
+    assert torch.equal(modality(order), together[order])
+    original = modality.eval()(torch.arange(N))
+    assert 0 < (together != original).any(1).sum() < N - 4
 
 
 def test_features_on_disk_give_what_resident_ones_give(
@@ -220,10 +267,7 @@ def test_features_on_disk_give_what_resident_ones_give(
     assert "view_vectors" not in dict(mapped.named_buffers())
     rows = torch.from_numpy(np.random.default_rng(0).integers(0, N, 200))
     for training in (True, False):
-        found = []
-        for modality in (resident, mapped):
-            torch.manual_seed(1)
-            found.append(modality.train(training)(rows))
+        found = [modality.train(training)(rows) for modality in (resident, mapped)]
         torch.testing.assert_close(found[0], found[1])
 
 
@@ -231,7 +275,7 @@ def test_views_are_whitened_by_the_originals() -> None:
     rng = np.random.default_rng(0)
     vectors, present = rng.normal(size=(20, 6)).astype(np.float32), np.arange(20) % 4 > 0
     views = ViewVectors(rng.normal(5, 9, size=(10, 6)).astype(np.float32), np.repeat(np.arange(5), 2))
-    choice = ViewChoice(1.0, Schedule())
+    choice = a_choice(1.0)
     viewed = ViewedFeatures(vectors, present, views, choice, components=3)
     plain = FrozenFeatures(vectors, present, components=3)
     assert torch.equal(viewed.basis, plain.basis)
@@ -245,13 +289,13 @@ def test_rows_of_zeros_are_no_view() -> None:
     vectors, present = np.eye(4, dtype=np.float32), np.ones(4, bool)
     table = np.asarray([[0, 0, 0, 0], [1, 2, 3, 4], [0, 0, 0, 0], [0, 0, 0, 0]], np.float32)
     views = ViewVectors(table, np.asarray([0, 0, 2, 2]))
-    viewed = ViewedFeatures(vectors, present, views, ViewChoice(1.0, Schedule()), components=None).train()
+    viewed = ViewedFeatures(vectors, present, views, a_choice(1.0), components=None).train()
     original = viewed.eval()(torch.arange(4))
     found = viewed.train()(torch.arange(4))
     assert torch.equal(found[1:], original[1:])
     assert torch.equal(found[:1], viewed.transform(torch.tensor([[1, 2, 3, 4]])))
     none = ViewVectors(np.zeros((0, 4), np.float32), np.zeros(0, np.int64))
-    bare = ViewedFeatures(vectors, present, none, ViewChoice(1.0, Schedule()), components=None).train()
+    bare = ViewedFeatures(vectors, present, none, a_choice(1.0), components=None).train()
     assert torch.equal(bare(torch.arange(4)), original)
 
 
@@ -296,6 +340,21 @@ def test_what_has_no_view_is_counted(content: Content, caplog: pytest.LogCapture
     assert "crop: kept 30, crop: looks the same 3" in line
 
 
+def test_pictures_are_hashed_once(content: Content, monkeypatch: pytest.MonkeyPatch) -> None:
+    hashed: list[int] = []
+    image_bytes = Catalog.image_bytes
+
+    def noted(self: Catalog, row: int) -> bytes | None:
+        hashed.append(int(row))
+        return image_bytes(self, row)
+
+    monkeypatch.setattr(Catalog, "image_bytes", noted)
+    keys = content.image_keys()
+    assert hashed == [row for row in range(N) if row != MISSING]
+    assert content.image_keys() == keys
+    assert len(hashed) == N - 1
+
+
 def test_mixing_takes_training_pictures_alone(content: Content, monkeypatch: pytest.MonkeyPatch) -> None:
     opened: list[int] = []
     image = Catalog.image
@@ -327,9 +386,7 @@ def test_a_trained_encoder_sees_views_in_training(content: Content, training: Tr
     assert isinstance(encoder, ImageEncoder)
     originals = torch.stack([encoder.preprocess(p) for p in shown if p is not None])
     assert torch.equal(modality.eval().inputs(rows)["pixels"], originals)
-    torch.manual_seed(0)
     pixels = modality.train().inputs(rows)["pixels"]
-    torch.manual_seed(0)
     assert torch.equal(modality.inputs(rows)["pixels"], pixels)
     assert torch.equal(pixels[2:], originals[2:])
     for row in range(2):
@@ -374,8 +431,9 @@ def test_texts(content: Content, training: Training, monkeypatch: pytest.MonkeyP
     )
     known = torch.tensor([row for row in range(N) if row != MISSING])
     assert torch.equal(viewed.eval()(known), plain(known))
-    viewed.train()
-    different = torch.stack([(viewed(known) != plain(known)).any(1) for _ in range(8)]).any(0)
+    assert isinstance(viewed, ViewedFeatures | ViewedEncoder)
+    shown = at_each_progress(viewed.train(), known, 8)
+    different = torch.stack([(vectors != plain(known)).any(1) for vectors in shown]).any(0)
     assert known[~different].tolist() == [PLAIN, COLD]
 
 

@@ -8,7 +8,7 @@ from scipy.special import softmax
 
 from crossrec.simulation.calibration import calibration, wilson
 from crossrec.simulation.choice_config import ChoiceModelConfig
-from crossrec.simulation.choice_model import fit_choice_model
+from crossrec.simulation.choice_model import _sets, fit_choice_model
 from crossrec.simulation.config import EnvironmentConfig
 from crossrec.simulation.environment import Environment
 from crossrec.types import InputError, Sequences
@@ -73,6 +73,29 @@ def test_simulated_users_click_more_of_what_the_model_likes(
 def test_a_log_too_short_for_three_parts_is_refused(categories: np.ndarray) -> None:
     with pytest.raises(InputError, match="three parts"):
         fit_choice_model(Sequences.from_lists([[0], [1]]), categories, CONFIG)
+
+
+def test_alternatives_are_never_what_the_user_had() -> None:
+    generator = np.random.default_rng(3)
+    rows = [generator.permutation(30)[:n].tolist() for n in (3, 20, 8)]
+    rows[2][6] = rows[2][0]  # had before, so no choice
+    clicks = Sequences.from_lists(rows)
+    begin = np.asarray([1, 18, 5])
+    users, items = _sets(clicks, begin, clicks.lengths, ChoiceModelConfig(alternatives=10), 30, 0)
+    assert users.tolist() == [0, 0, 1, 1, 2, 2]
+    assert items[4:, 0].tolist() == [rows[2][5], rows[2][7]]
+    assert items.shape == (6, 11)
+    for user, (own, *others) in zip(users, items.tolist(), strict=True):
+        assert own in rows[user][begin[user] :]
+        assert not {own, *rows[user][: begin[user]]} & set(others)
+
+
+def test_a_user_with_too_few_items_left_is_refused() -> None:
+    clicks = Sequences.from_lists([list(range(25)), [0, 1, 2]])
+    with pytest.raises(InputError, match="say at most 9"):
+        _sets(clicks, np.asarray([20, 2]), clicks.lengths, ChoiceModelConfig(alternatives=10), 30, 0)
+    with pytest.raises(InputError, match="new to their user"):
+        _sets(Sequences.from_lists([[4, 4]]), np.ones(1, int), np.full(1, 2), ChoiceModelConfig(), 300, 0)
 
 
 def test_true_chances_have_no_error_and_sharpened_ones_do() -> None:

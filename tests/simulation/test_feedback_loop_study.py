@@ -9,14 +9,22 @@ from typing import Any
 import numpy as np
 import polars as pl
 import pytest
+import torch
 import yaml
 
-from crossrec.ablation.feedback_loop.config import FeedbackLoopConfig
+from crossrec.ablation.feedback_loop.arena import SIMULATION_VERSION, Arena, base_content
+from crossrec.ablation.feedback_loop.config import FeedbackLoopConfig, PolicyConfig
 from crossrec.ablation.feedback_loop.results import ROUNDS_FOLDER
 from crossrec.ablation.feedback_loop.study import run_feedback_loop
 from crossrec.ablation.feedback_loop.summary import over_seeds, relative_gain, settled_rounds, whole_run
+from crossrec.baselines.config import PopularityConfig
 from crossrec.config import ConfigError, load_config, validate
-from crossrec.types import InputError
+from crossrec.experiment.assembly import Setting
+from crossrec.experiment.config import ExperimentConfig, SpacesConfig
+from crossrec.exploration.config import BanditOptions
+from crossrec.rerank.base import ItemTraits
+from crossrec.simulation.loop import Policy
+from crossrec.types import InputError, Recommender, Sequences
 
 SHIPPED = Path(__file__).parents[2] / "configs" / "studies" / "feedback_loop_demo.yaml"
 
@@ -75,6 +83,64 @@ def test_a_study_writes_its_files_and_resumes(content: dict[str, Any]) -> None:
     assert pl.read_parquet(files[0]).drop("seconds").equals(kept)
 
 
+@pytest.fixture
+def arena(content: dict[str, Any]) -> Arena:
+    config = validate(FeedbackLoopConfig, content, "test")
+    setting = Setting.of(load_config(ExperimentConfig, config.base))
+    return Arena.of(config, setting, torch.device("cpu"))
+
+
+def test_learners_know_users_who_do_not_take_part_and_nothing_held_back(
+    arena: Arena, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[Sequences] = []
+    traits: list[ItemTraits] = []
+    policy_of = Arena._policy
+
+    def learn(log: Sequences) -> Recommender:
+        seen.append(log)
+        return PopularityConfig().build(30).fit(log)
+
+    def spied(self: Arena, policy: PolicyConfig, seed: int, others: Sequences, known: ItemTraits) -> Policy:
+        traits.append(known)
+        return policy_of(self, policy, seed, others, known)
+
+    monkeypatch.setattr(Arena, "_learn", lambda *_: learn)
+    monkeypatch.setattr(Arena, "_policy", spied)
+    figures = list(arena.play(arena.config.policies["knn"], 0))
+    n_start = len(arena.log.items)
+    assert [len(log) for log in seen] == [60, 60]
+    assert [len(log.items) for log in seen] == [n_start, n_start + figures[0]["clicks"]]
+    np.testing.assert_array_equal(seen[0].take(np.arange(40)).items, arena.log.take(arena.users(0)).items)
+    # The users who don't take part stand below, and never change.
+    first, second = (log.take(np.arange(40, 60)) for log in seen)
+    np.testing.assert_array_equal(first.items, second.items)
+    assert traits[0].train_counts.sum() == n_start < arena.setting.data.split.train_counts.sum()
+
+
+def test_baselines_in_the_loop_may_go_by_content(arena: Arena) -> None:
+    learner = {"type": "baseline", "baseline": {"type": "content", "space": "categories"}}
+    policy = validate(PolicyConfig, {"learner": learner, "candidates": 12}, "test")
+    assert [row["round"] for row in arena.play(policy, 0)] == [0, 1]
+
+
+def test_results_of_another_simulation_or_of_other_spaces_are_not_taken(arena: Arena) -> None:
+    first = base_content(arena.setting)
+    assert first["simulation"] == SIMULATION_VERSION
+    spaces = SpacesConfig(text=None)
+    config = arena.setting.config.model_copy(update={"spaces": spaces})
+    other = base_content(Setting(config, arena.setting.data, arena.setting.content))
+    assert {name for name in first if first[name] != other[name]} == {"spaces"}
+
+
+def test_a_base_with_parts_that_the_loop_does_not_train_with_is_refused(content: dict[str, Any]) -> None:
+    changes = ["rerank.stages=[{type: mmr}]", "diversity.terms=[{type: popularity, weight: 0.1}]"]
+    alone = {"policies": {"neural": content["policies"]["neural"]}, "out": "nowhere"}
+    config = validate(FeedbackLoopConfig, {**content, **alone, "changes": changes}, "test")
+    with pytest.raises(InputError, match=r"changes: \[diversity=null, rerank=null\]"):
+        run_feedback_loop(config)
+
+
 def test_true_tastes_need_the_demo(content: dict[str, Any]) -> None:
     config = validate(FeedbackLoopConfig, {**content, "tastes": {"type": "demo"}, "out": "nowhere"}, "test")
     with pytest.raises(InputError, match=r"tastes\.type=fitted"):
@@ -107,6 +173,9 @@ def test_a_wrong_configuration_says_what_is_wrong(
 def test_the_shipped_study_loads_and_round_trips() -> None:
     config = load_config(FeedbackLoopConfig, SHIPPED)
     assert validate(FeedbackLoopConfig, config.model_dump(mode="json"), "dumped") == config
+    # No policy may know how the simulated users look at places.
+    explorers = [policy.explore for policy in config.policies.values()]
+    assert [e.position_bias for e in explorers if isinstance(e, BanditOptions)] == [0]
 
 
 def test_whole_runs_and_gains_against_plain_arithmetic() -> None:

@@ -14,7 +14,7 @@ from crossrec.exploration.logged import Logged
 from crossrec.exploration.off_policy import inverse_propensity, self_normalised
 from crossrec.rerank.base import ItemTraits, Pool
 from crossrec.simulation.environment import Environment
-from crossrec.simulation.log import extended
+from crossrec.simulation.log import extended, joined
 from crossrec.simulation.loop import Policy, Round, run_loop
 from crossrec.simulation.measures import ItemView, Measures, entropies, overlap
 from crossrec.types import ABSENT, Recommender, Sequences
@@ -93,6 +93,18 @@ def test_extending_a_log() -> None:
     assert found.times.tolist() == [1, 2, 99, 99, 3, 99, 99]
 
 
+def test_joining_logs() -> None:
+    first = Sequences(np.asarray([0, 2, 2]), np.asarray([5, 6]), np.asarray([1, 2]))
+    second = Sequences(np.asarray([0, 1, 3]), np.asarray([7, 8, 9]), np.asarray([3, 4, 5]))
+    found = joined(first, second)
+    assert [found.row(row).tolist() for row in range(4)] == [[5, 6], [], [7], [8, 9]]
+    assert found.times is not None
+    assert found.times.tolist() == [1, 2, 3, 4, 5]
+    timeless = Sequences.from_lists([[1]])
+    assert joined(timeless, second).times is None
+    assert joined(first, first.take(np.zeros(0, np.int64))).items.tolist() == [5, 6]
+
+
 def test_off_policy_estimates_from_the_loop_hold_the_true_value(make_world: MakeWorld) -> None:
     """Epsilon-greedy lists are logged; the greedy one's value is estimated, then played."""
     n_users, epsilon = 6000, 0.4
@@ -124,6 +136,7 @@ class TestMeasures:
         view = ItemView(world.tastes.categories_NG, np.arange(N) >= 20)
         measures = Measures(view, 40, K, seed=0)
         shown: dict[int, list[int]] = {}
+        liked: dict[int, list[int]] = {}
         for happened in run_loop(world, Policy(item_knn), start(40), 3, K):
             figures = measures.of(happened)
             ids, clicked = happened.ids_BK, happened.feedback.clicked_BK
@@ -132,13 +145,19 @@ class TestMeasures:
             assert figures["tail_share"] == pytest.approx((ids >= 20).mean())
             assert figures["coverage"] == pytest.approx(len(np.unique(ids)) / N)
             assert figures["clicks_per_user"] == clicked.sum() / 40
-            for user, row in zip(happened.users_B, ids, strict=True):
+            for user, row, hit in zip(happened.users_B, ids, clicked, strict=True):
                 shown.setdefault(int(user), []).extend((row % 4).tolist())
-            plain = [_entropy(shown[int(user)]) for user in happened.users_B]
-            assert figures["entropy_shown"] == pytest.approx(np.mean(plain))
+                if hit.any():
+                    liked.setdefault(int(user), []).extend((row[hit] % 4).tolist())
+            # Over all who were ever shown or clicked something, not over this round's visitors.
+            assert len(shown) >= len(happened.users_B)
+            for name, of_user in (("entropy_shown", shown), ("entropy_clicked", liked)):
+                plain = [_entropy(kinds) for kinds in of_user.values()]
+                assert figures[name] == pytest.approx(np.mean(plain))
             assert figures["entropy_list"] == pytest.approx(
                 np.mean([_entropy((r % 4).tolist()) for r in ids])
             )
+        assert len(shown) > len(happened.users_B)
         assert np.isnan(figures["ild"])
 
     def test_overlap_and_entropy_at_their_ends(self) -> None:
@@ -156,6 +175,8 @@ class TestMeasures:
         assert found[1]["visits"] == 0
         assert np.isnan(found[1]["click_rate"])
         assert np.isnan(found[1]["homogeneity"])
+        # What users were shown before they left still counts.
+        assert found[1]["entropy_shown"] == found[0]["entropy_shown"] > 0
 
 
 def test_explored_lists_are_reranked_first(make_world: MakeWorld) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +13,7 @@ from pydantic import TypeAdapter
 
 from crossrec.ablation.device import pick_device
 from crossrec.ablation.ensemble.config import EnsembleStudyConfig
+from crossrec.ablation.tradeoff.store import key_of
 from crossrec.baselines.config import BaselineConfig
 from crossrec.experiment.assembly import Setting
 from crossrec.experiment.config import ExperimentConfig
@@ -111,11 +113,25 @@ def _baseline(
     chosen: Any = TypeAdapter(BaselineConfig).validate_python(stored or {"type": kind})
     update = {"baselines": (chosen,), "tune_baselines": config.tune and stored is None}
     own = Setting(setting.config.model_copy(update=update), setting.data, setting.content)
-    (baseline,) = fitted_baselines(own, config.out / "members" / slug(kind))
+    folder = config.out / "members" / f"{slug(kind)}-{_chosen_from(own.config)}"
+    (baseline,) = fitted_baselines(own, folder)
     return baseline
+
+
+def _chosen_from(config: ExperimentConfig) -> str:
+    """A key of all that decides a baseline's settings, so that those of another study are not taken."""
+    include = {"data", "spaces", "baselines", "tune_baselines", "tuning"}
+    made_from = config.model_dump(mode="json", include=include, exclude={"data": {"cache_dir"}})
+    return key_of({**made_from, "metric": config.trainer.metric})
 
 
 def _stored(folder: Path, kind: str) -> Mapping[str, Any] | None:
     path = folder / BASELINES_FILE
     entries = json.loads(path.read_text(encoding="utf-8")) if path.exists() else []
-    return next((entry["config"] for entry in entries if entry["config"]["type"] == kind), None)
+    alike = [entry for entry in entries if entry["config"]["type"] == kind]
+    return max(alike, key=_validated, default={"config": None})["config"]
+
+
+def _validated(entry: Mapping[str, Any]) -> float:
+    """The best value of an entry's trials; what was never tried comes last."""
+    return max((trial["value"] for trial in entry["trials"]), default=-math.inf)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -24,17 +24,22 @@ from crossrec.ablation.tradeoff.store import key_of
 from crossrec.data.sources.demo.config import DemoConfig
 from crossrec.data.tail import tail_items
 from crossrec.experiment.assembly import Setting
+from crossrec.experiment.rivals import baseline_context
 from crossrec.experiment.traits import untrained_traits
 from crossrec.rerank.base import ItemTraits
 from crossrec.simulation.choice_model import ChoiceModel, fit_choice_model
 from crossrec.simulation.demo_tastes import load_demo_tastes
 from crossrec.simulation.environment import Environment
+from crossrec.simulation.log import joined
 from crossrec.simulation.loop import Policy, Refit, reranking, run_loop
 from crossrec.simulation.measures import ItemView, Measures
 from crossrec.simulation.tastes import TasteModel, spread_evenly
 from crossrec.types import InputError, Recommender, Sequences
 
 FIRST_WEIGHTS = "first_weights"
+
+SIMULATION_VERSION = 2
+"""Raised when the simulation changes, so that files of an earlier one are not taken for its own."""
 
 
 @dataclass(frozen=True)
@@ -81,7 +86,7 @@ class Arena:
 
     @cached_property
     def traits(self) -> ItemTraits:
-        """What rerankers and explorers may know of items."""
+        """What rerankers and explorers may know of items, but for the counts of clicks."""
         return untrained_traits(self.setting)
 
     def users(self, seed: int) -> np.ndarray:
@@ -92,36 +97,40 @@ class Arena:
         return np.sort(np.random.default_rng((seed, n_users)).choice(n_users, wanted, replace=False))
 
     def play(self, policy: PolicyConfig, seed: int) -> Iterator[dict[str, float]]:
-        """The figures of one round after the other."""
+        """The figures of one round after the other; clicks of users who don't take part are known too."""
         users = self.users(seed)
         log, tastes = self.log.take(users), self.tastes.take(users)
+        others = self.log.take(np.setdiff1d(np.arange(len(self.log)), users))
+        counts_N = np.bincount(joined(log, others).items, minlength=self.tastes.n_items)
         environment = Environment(tastes, self.config.environment, seed, owned=log)
-        measures = Measures(self._view(log), len(users), self.config.k, seed)
-        made = self._policy(policy, seed)
+        measures = Measures(self._view(counts_N), len(users), self.config.k, seed)
+        made = self._policy(policy, seed, others, replace(self.traits, train_counts=counts_N))
         for happened in run_loop(environment, made, log, self.config.rounds, self.config.k):
             yield {"round": happened.number, **measures.of(happened)}
 
-    def _policy(self, policy: PolicyConfig, seed: int) -> Policy:
-        stages = [stage.build(self.traits) for stage in policy.rerank]
+    def _policy(self, policy: PolicyConfig, seed: int, others: Sequences, traits: ItemTraits) -> Policy:
+        stages = [stage.build(traits) for stage in policy.rerank]
+        learn = self._learn(policy.learner, seed)
         return Policy(
-            refit=self._refit(policy.learner, seed),
+            # Rows at the end never grow, so that learners see who has clicked since.
+            refit=lambda log: learn(joined(log, others)),
             finish=reranking(stages) if stages else None,
-            explorer=None if policy.explore is None else policy.explore.build(self.traits),
+            explorer=None if policy.explore is None else policy.explore.build(traits),
             every=policy.every,
             candidates=policy.candidates,
         )
 
-    def _refit(self, learner: LearnerConfig, seed: int) -> Refit:
+    def _learn(self, learner: LearnerConfig, seed: int) -> Refit:
         if isinstance(learner, NeuralLearnerConfig):
             return NeuralLearner(self.setting, learner, seed, self.device, self._first_weights(learner, seed))
         assert isinstance(learner, BaselineLearnerConfig)
-        baseline, n_items = learner.baseline, self.tastes.n_items
+        baseline, context = learner.baseline, baseline_context(self.setting)
 
-        def refit(log: Sequences) -> Recommender:
-            fitted: Recommender = baseline.build(n_items).fit(log)
+        def learn(log: Sequences) -> Recommender:
+            fitted: Recommender = baseline.build(context).fit(log)
             return fitted
 
-        return refit
+        return learn
 
     def _first_weights(self, learner: NeuralLearnerConfig, seed: int) -> Path:
         made_from = {
@@ -133,8 +142,7 @@ class Arena:
         }
         return self.config.out / FIRST_WEIGHTS / f"{key_of(made_from)}.safetensors"
 
-    def _view(self, log: Sequences) -> ItemView:
-        counts_N = np.bincount(log.items, minlength=self.tastes.n_items)
+    def _view(self, counts_N: np.ndarray) -> ItemView:
         facts = self.setting.facts
         both = "" in facts.vectors
         return ItemView(
@@ -146,12 +154,14 @@ class Arena:
 
 
 def base_content(setting: Setting) -> dict[str, object]:
-    """What of the base experiment decides a simulation."""
+    """What of the base experiment decides a simulation, and which simulation it is."""
     config = setting.config
     parts = {
         "data": config.data,
         "model": config.model,
         "objective": config.objective,
         "trainer": config.trainer,
+        "spaces": config.spaces,
     }
-    return {name: part.model_dump(mode="json", exclude={"cache_dir"}) for name, part in parts.items()}
+    dumped = {name: part.model_dump(mode="json", exclude={"cache_dir"}) for name, part in parts.items()}
+    return {**dumped, "simulation": SIMULATION_VERSION}

@@ -10,6 +10,7 @@ import torch
 
 from crossrec.ablation.feedback_loop.config import NeuralLearnerConfig
 from crossrec.experiment.assembly import Setting
+from crossrec.experiment.config import ExperimentConfig
 from crossrec.model.build import build_network
 from crossrec.model.network import SequentialNetwork
 from crossrec.model.recommender import NeuralRecommender
@@ -18,7 +19,10 @@ from crossrec.training.config import TrainerConfig
 from crossrec.training.optimiser import build_optimiser, rate_factor
 from crossrec.training.task import ClickTask
 from crossrec.training.windows import WindowBatches
-from crossrec.types import Sequences
+from crossrec.types import InputError, Sequences
+
+NOT_TRAINED_WITH = ("augment", "diversity", "contrastive", "rerank")
+"""Parts of a base experiment that training inside the loop doesn't know."""
 
 
 @dataclass(frozen=True)
@@ -48,6 +52,9 @@ class NeuralLearner:
         seed: of the first weights and of everything that training draws.
         device: where it runs.
         first_weights: file that keeps the weights after the first training, for other policies.
+
+    Raises:
+        InputError: the base experiment has a part that training inside the loop doesn't know.
     """
 
     def __init__(
@@ -58,6 +65,7 @@ class NeuralLearner:
         device: torch.device,
         first_weights: Path,
     ) -> None:
+        _refuse_what_is_not_trained_with(setting.config)
         self._setting, self._config, self._seed, self._device = setting, config, seed, device
         self._first_weights = first_weights
         self._recommender: NeuralRecommender | None = None
@@ -127,6 +135,16 @@ class NeuralLearner:
             masked=network.sequence.mask_share is not None,
         )
         descend(task, batches, training, self._device)
+
+
+def _refuse_what_is_not_trained_with(config: ExperimentConfig) -> None:
+    found = [name for name in NOT_TRAINED_WITH if getattr(config, name) is not None]
+    if found:
+        out = ", ".join(f"{name}=null" for name in found)
+        raise InputError(
+            f"base '{config.name}': the simulated loop trains without {', '.join(found)}; leave them out by "
+            f"changes: [{out}], and say rerankers in the policies"
+        )
 
 
 def descend(task: ClickTask, batches: WindowBatches, training: Training, device: torch.device) -> None:

@@ -61,7 +61,8 @@ def _difference(config: FeedbackLoopConfig, values: Values, name: str, other: st
         axes.legend(fontsize=8.5)
     return Plot(
         f"{measure.title} less that of {short(other)}",
-        "Paired by seed. Where a band leaves out 0, the difference is settled in that round.",
+        "Paired by seed. Where a band leaves out 0, the difference is settled in that round; bands are "
+        "pointwise, so that about one round in twenty leaves out 0 by chance alone.",
         f"Differences in {measure.title} from {other}: {'; '.join(told)}.",
         drawn[0],
     )

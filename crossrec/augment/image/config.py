@@ -28,6 +28,16 @@ Range = Annotated[tuple[float, float], AfterValidator(_ordered)]
 """Lowest and highest value of an even draw."""
 
 
+def _share(value: tuple[float, float]) -> tuple[float, float]:
+    if value[1] > 1:
+        raise ValueError(f"is a share of the picture, at most 1, got {value[1]:g}")
+    return value
+
+
+Area = Annotated[Range, AfterValidator(_share)]
+"""Lowest and highest share of a picture's area."""
+
+
 class PictureAugmenterConfig(Config):
     """What all picture augmenters have, those from outside the project too."""
 
@@ -75,7 +85,7 @@ class CropConfig(PictureAugmenterConfig):
     """Cuts out a part and stretches it over the whole picture."""
 
     type: Literal["crop"] = "crop"
-    area: Range = Field((0.6, 1.0), description="share of the picture that is kept")
+    area: Area = Field((0.6, 1.0), description="share of the picture that is kept")
     stretch: Range = Field((0.75, 4 / 3), description="width over height, in those of the picture itself")
 
     def build(self, partners: Partners | None) -> Augmenter[list[Image]]:
@@ -131,7 +141,7 @@ class ErasingConfig(PictureAugmenterConfig):
     """Covers a rectangle with the picture's mean colour."""
 
     type: Literal["erasing"] = "erasing"
-    area: Range = Field((0.02, 0.2), description="share of the picture that is covered")
+    area: Area = Field((0.02, 0.2), description="share of the picture that is covered")
     ratio: Range = Field((0.3, 3.3), description="height over width of the rectangle")
 
     def build(self, partners: Partners | None) -> Augmenter[list[Image]]:

@@ -52,17 +52,19 @@ class PictureAugmenter(Augmenter[list["Image"]]):
         return Augmented(pictures, changed, dict(Counter(str(outcome) for outcome in outcomes)))
 
     def _one(self, picture: Image, key: str | int, generator: np.random.Generator) -> tuple[Image, Outcome]:
+        # Only around loading: what goes wrong in a change is a wrong setting or a fault of ours.
         try:
             picture.load()
             before = _plain(picture)
-            after = self.change(before, key, generator)
-            if after.tobytes() == before.tobytes():
-                return picture, Outcome.UNCHANGED
-            return _restored(after, picture.mode), Outcome.KEPT
-        except NoPartnerError:
-            return picture, Outcome.NO_PARTNER
         except UNREADABLE_ERRORS:
             return picture, Outcome.UNREADABLE
+        try:
+            after = self.change(before, key, generator)
+        except NoPartnerError:
+            return picture, Outcome.NO_PARTNER
+        if after.tobytes() == before.tobytes():
+            return picture, Outcome.UNCHANGED
+        return _restored(after, picture.mode), Outcome.KEPT
 
     @abstractmethod
     def change(self, picture: Image, key: str | int, generator: np.random.Generator) -> Image:

@@ -61,6 +61,14 @@ class Neighbours:
         return self.ids_NK[:, 0] != ABSENT
 
 
+def no_content() -> InputError:
+    """What to say where similarity by content is asked for and there are no vectors."""
+    return InputError(
+        "item similarity by content needs vectors of a frozen text or image encoder, and this model has "
+        "none; set similarity: clicks, or give it model.text or model.image with training: frozen"
+    )
+
+
 def find_neighbours(context: SequenceContext, k: int, similarity: str) -> Neighbours:
     """The k training items most like each training item, never itself, ties by the lower index.
 
@@ -101,13 +109,15 @@ def _similarities(
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """Some of the clicked items at a time, and their (R, C) float32 similarity with all C of them."""
     users = _by_users(context.train, clicked) if similarity in (CLICKS, BOTH) else None
+    # Turned once: each product would convert the transposed table anew.
+    turned = None if users is None else users.T.tocsr()
     vectors = _by_content(context, clicked) if similarity in (CONTENT, BOTH) else None
     step = max(SCORES_AT_ONCE // max(len(clicked), 1), 1)
     for start in range(0, len(clicked), step):
         rows = slice(start, start + step)
         found = []
         if users is not None:
-            found.append(np.asarray((users[rows] @ users.T).toarray(), dtype=np.float32))
+            found.append(np.asarray((users[rows] @ turned).toarray(), dtype=np.float32))
         if vectors is not None:
             found.append(vectors[rows] @ vectors.T)
         if len(found) == 2:
@@ -138,9 +148,6 @@ def _by_users(train: Sequences, clicked: np.ndarray) -> Any:
 def _by_content(context: SequenceContext, clicked: np.ndarray) -> np.ndarray:
     """(clicked, W) float32 rows of unit length; zeros stay zeros."""
     if context.content is None:
-        raise InputError(
-            "item similarity by content needs vectors of the items' texts or pictures, and this model has "
-            "neither; set similarity: clicks, or give the model a text or image encoder"
-        )
+        raise no_content()
     rows = np.asarray(context.content[clicked], dtype=np.float32)
     return rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-12)

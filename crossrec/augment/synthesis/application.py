@@ -25,8 +25,11 @@ if TYPE_CHECKING:
 Sample = Callable[[np.ndarray, int], np.ndarray]
 """(n, G) classes and a seed in, (n, W) generated vectors out."""
 
-ROWS_AT_ONCE = 256
-"""Users whose scores over all training items exist at a time."""
+SCORES_AT_ONCE = 1 << 24
+"""Scores of synthetic users over all training items that exist at a time: 64 MiB in fp32."""
+
+ITEMS_AT_ONCE = 2048
+"""Items whose pools of vectors exist at a time."""
 
 
 @dataclass(frozen=True)
@@ -107,7 +110,7 @@ def synthesise_items(
     n_training: int,
     seed: int,
 ) -> SyntheticItems:
-    """Draws vectors of each item's own categories and keeps those nearest to it.
+    """Draws vectors of each item's own classes and keeps those nearest to it.
 
     Args:
         features: (N, W) of the catalogue, in the generator's space.
@@ -116,13 +119,16 @@ def synthesise_items(
         sample: of a generator fitted on training items alone.
         config: how many are drawn and kept.
         n_training: training items that the number relates to.
-        seed: of the samples.
+        seed: of the samples; those of the items from place ``start`` on have ``seed + start``.
     """
-    drawn = config.ratio * config.pool
-    pool = sample(np.repeat(classes[items], drawn, axis=0), seed).reshape(len(items), drawn, -1)
-    distance = np.linalg.norm(pool - features[items][:, None, :], axis=2)
-    nearest = np.argsort(distance, axis=1, kind="stable")[:, : config.ratio]
-    return SyntheticItems(items, np.take_along_axis(pool, nearest[:, :, None], axis=1), n_training)
+    drawn, parts = config.ratio * config.pool, []
+    for start in range(0, len(items), ITEMS_AT_ONCE):
+        part = items[start : start + ITEMS_AT_ONCE]
+        pool = sample(np.repeat(classes[part], drawn, axis=0), seed + start).reshape(len(part), drawn, -1)
+        distance = np.linalg.norm(pool - features[part][:, None, :], axis=2)
+        nearest = np.argsort(distance, axis=1, kind="stable")[:, : config.ratio]
+        parts.append(np.take_along_axis(pool, nearest[:, :, None], axis=1))
+    return SyntheticItems(items, np.concatenate(parts), n_training)
 
 
 def few_click_users(train: Sequences, max_clicks: int) -> np.ndarray:
@@ -187,15 +193,16 @@ def synthesise_users(
     clicked = np.flatnonzero(np.bincount(train.items, minlength=len(vectors)))
     clicked = clicked[np.any(vectors[clicked] != 0, axis=1)]
     lengths = np.minimum(train.lengths[like], len(clicked))
+    turned_WC = np.ascontiguousarray(_unit(vectors[clicked]).T / config.temperature, np.float32)
+    step = max(1, SCORES_AT_ONCE // max(len(clicked), 1))
     items = [
         _drawn(
-            profiles[start : start + ROWS_AT_ONCE],
-            vectors[clicked],
-            config.temperature,
-            lengths[start : start + ROWS_AT_ONCE],
+            profiles[start : start + step],
+            turned_WC,
+            lengths[start : start + step],
             draws.substream(start).shared(),
         )
-        for start in range(0, len(like), ROWS_AT_ONCE)
+        for start in range(0, len(like), step)
     ]
     offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
     times = train.take(like, lengths).times
@@ -204,18 +211,25 @@ def synthesise_users(
 
 
 def _drawn(
-    profiles: np.ndarray,
-    vectors: np.ndarray,
-    temperature: float,
-    lengths: np.ndarray,
-    generator: np.random.Generator,
+    profiles: np.ndarray, turned_WC: np.ndarray, lengths: np.ndarray, generator: np.random.Generator
 ) -> np.ndarray:
-    """Flat positions in ``vectors``, ``lengths`` for each profile."""
-    scores = _unit(profiles) @ _unit(vectors).T / temperature + generator.gumbel(
-        size=(len(profiles), len(vectors))
-    )
-    order = np.argsort(-scores, axis=1, kind="stable")[:, : int(lengths.max(initial=0))]
+    """Flat columns of ``turned_WC``, ``lengths`` for each profile."""
+    scores_BC = _unit(profiles).astype(np.float32) @ turned_WC
+    # Less the logarithm of an exponential draw is plus a Gumbel draw.
+    waits_BC = generator.standard_exponential(scores_BC.shape, dtype=np.float32)
+    scores_BC -= np.log(np.maximum(waits_BC, np.finfo(np.float32).tiny))
+    order = _best(scores_BC, int(lengths.max(initial=0)))
     return order[np.arange(order.shape[1]) < lengths[:, None]]
+
+
+def _best(scores_BC: np.ndarray, k: int) -> np.ndarray:
+    """(B, k) columns of the largest scores of each row, best first."""
+    if k == 0:
+        return np.zeros((len(scores_BC), 0), dtype=np.int64)
+    n = scores_BC.shape[1]
+    places_BK = np.argpartition(scores_BC, n - k, axis=1)[:, n - k :]
+    order = np.argsort(-np.take_along_axis(scores_BC, places_BK, axis=1), axis=1, kind="stable")
+    return np.take_along_axis(places_BK, order, axis=1)
 
 
 def _unit(rows: np.ndarray) -> np.ndarray:

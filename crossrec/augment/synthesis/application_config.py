@@ -61,11 +61,14 @@ class SynthesisUseConfig(Config):
         items: of tail categories; None for none.
         users: with few clicks; None for none.
         components: dimensions to which features are reduced by PCA for the generators.
+        max_classes: categories that generators are told of, those of most training items; an item that has
+            only others is generated without a class.
     """
 
     items: SyntheticItemsConfig | None = None
     users: SyntheticUsersConfig | None = None
     components: int = Field(64, ge=2)
+    max_classes: int = Field(256, ge=1)
 
     @model_validator(mode="after")
     def _something(self) -> Self:

@@ -121,18 +121,14 @@ class ImageGanConfig(Config):
 
     type: Literal["image_gan"] = "image_gan"
     latent: int = Field(96, ge=1)
-    channels: int = Field(24, ge=1)
-    lr: float = Field(2e-4, gt=0)
+    channels: int = Field(16, ge=1)
+    lr: float = Field(4e-4, gt=0)
     critic_lr: float = Field(4e-4, gt=0)
     loss: Literal["hinge", "non_saturating"] = "hinge"
     conditional: bool = True
-    augmentations: tuple[Augmentation, ...] = (
-        "colour",
-        "translation",
-        "cutout",
-    )
+    augmentations: tuple[Augmentation, ...] = ("colour", "translation")
     loop: LoopConfig = LoopConfig(
-        steps=4000, batch_size=32, ema=0.995, held_back=0.1, check_every=None, patience=None
+        steps=6000, batch_size=16, ema=0.995, held_back=0.1, check_every=None, patience=None
     )
 
     def build(self, samples_NW: Tensor, classes_NG: Tensor, seed: int) -> Learner:

@@ -14,7 +14,7 @@ from crossrec.augment.synthesis.base import Sampler
 from crossrec.augment.synthesis.collapse import SynthesisWarning, find_failures
 from crossrec.augment.synthesis.config import BetaVaeConfig, GaussianConfig, ImageGanConfig, WganGpConfig
 from crossrec.augment.synthesis.loop import SCORE, Outcome, train_generator
-from crossrec.augment.synthesis.quality import NEIGHBOURS, Quality, copying, manifold, measure
+from crossrec.augment.synthesis.quality import NEIGHBOURS, Quality, copying, manifold, mean_quality, measure
 from crossrec.augment.synthesis.store import Generator, GeneratorConfig
 from crossrec.types import InputError
 
@@ -25,6 +25,8 @@ Encode = Callable[[np.ndarray], np.ndarray]
 """Samples to the (n, D) vectors in which they are compared."""
 LEAST_HELD_BACK = 4 * NEIGHBOURS
 QUALITY_SEED, CHECK_SEED = 1_000_003, 1_000_033
+VECTOR_DRAWS = 5
+"""How often vectors are drawn and measured: one draw's coverage may be off by .02."""
 
 
 @dataclass(frozen=True)
@@ -114,18 +116,24 @@ def fit_generator(
     sampler, outcome, report = _train(config, data, seed, folder, accelerator, encode)
     generator = Generator(config, sampler.cpu(), tuple(class_names))
     generator.save(folder)
-    quality = measure_sampler(sampler, data, encode)
+    quality = measure_sampler(sampler, data, encode, VECTOR_DRAWS if encode is _flat else 1)
     warnings = find_failures(quality, outcome.log if outcome else (), report)
     return Fitted(generator, quality, warnings, report, outcome)
 
 
-def measure_sampler(sampler: Sampler, data: TrainingSamples, encode: Encode | None = None) -> Quality:
-    """Quality of samples for the classes of what was learned from, one each."""
+def measure_sampler(
+    sampler: Sampler, data: TrainingSamples, encode: Encode | None = None, draws: int = 1
+) -> Quality:
+    """Quality of samples for the classes of what was learned from, one each; the mean over some draws."""
     encode = encode or _flat
-    train, classes = data.samples[data.learned], data.classes[data.learned]
-    fake = sampler.draw(torch.from_numpy(classes), QUALITY_SEED).numpy()
+    classes = data.classes[data.learned]
+    train = encode(data.samples[data.learned])
     held_back = encode(data.samples[~data.learned]) if not data.learned.all() else None
-    return measure(encode(fake), classes, encode(train), classes, held_back)
+    found = []
+    for draw in range(draws):
+        fake = sampler.draw(torch.from_numpy(classes), QUALITY_SEED + draw).numpy()
+        found.append(measure(encode(fake), classes, train, classes, held_back))
+    return mean_quality(found)
 
 
 def _train(
@@ -168,8 +176,8 @@ def _check(data: TrainingSamples, encode: Encode) -> Callable[[Sampler], dict[st
         fake = torch.from_numpy(encode(sampler.draw(classes, CHECK_SEED).numpy()))
         found = manifold(real, fake)
         ratio, _ = copying(fake, real, other)
-        # Density beyond 1 is no gain: samples then crowd where real ones are dense.
-        overlap = found.coverage + min(found.density, 1 / found.density if found.density else 0.0)
+        # Density beyond 1 is no gain but a lesser fault: samples then crowd where real ones are dense.
+        overlap = found.coverage + min(found.density, max(found.density, 1.0) ** -0.5)
         return {SCORE: overlap * min(ratio, 1.0), **asdict(found), "copy_ratio": ratio}
 
     return check

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, fields
 
 import numpy as np
 import torch
@@ -146,6 +147,23 @@ def measure(
         n_train=len(real),
         n_held_back=0 if other is None else len(other),
     )
+
+
+def mean_quality(found: Sequence[Quality]) -> Quality:
+    """The mean of every figure over several draws of the same generator."""
+    first = found[0]
+    held_back = [quality.held_back for quality in found if quality.held_back is not None]
+    flat = {f.name: getattr(first, f.name) for f in fields(first)}
+    for name in ("copy_ratio", "copied_share", "spread", "spread_within"):
+        if flat[name] is not None:
+            flat[name] = float(np.mean([getattr(quality, name) for quality in found]))
+    flat["train"] = _mean_manifold([quality.train for quality in found])
+    flat["held_back"] = _mean_manifold(held_back) if held_back else None
+    return Quality(**flat)
+
+
+def _mean_manifold(found: Sequence[Manifold]) -> Manifold:
+    return Manifold(**{f.name: float(np.mean([getattr(m, f.name) for m in found])) for f in fields(Manifold)})
 
 
 def copying(fake_nW: Tensor, train_mW: Tensor, held_back_hW: Tensor) -> tuple[float, float]:

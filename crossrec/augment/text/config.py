@@ -173,7 +173,7 @@ class ParaphraseFilters(Config):
     min_length_ratio: float = Field(default=0.6, gt=0, description="words, or Chinese characters")
     max_length_ratio: float = Field(default=1.5, gt=0)
     max_new_words: float = Field(
-        default=0.4, ge=0, le=1, description="share of words whose stems the sentence lacks"
+        default=0.25, ge=0, le=1, description="share of words whose stems the sentence lacks"
     )
     max_copied: float = Field(
         default=0.95, gt=0, le=1, description="likeness of the token sequences above which it is a near-copy"

@@ -24,8 +24,17 @@ _CHATTER = re.compile(
     r"^(?:sure|here is|here's|note|paraphrase|rewrite|the sentence)\b|^[-*#>]|https?:|```", re.I
 )
 _COPIED_WORDS = 6
-_SAID_AGAIN = 3
 _STEM = 4
+
+
+_PERSONS = (
+    frozenset({"he", "him", "his", "himself"}),
+    frozenset({"she", "her", "hers", "herself"}),
+    frozenset({"i", "me", "my", "mine", "myself", "we", "us", "our", "ours", "ourselves"}),
+    frozenset({"you", "your", "yours", "yourself"}),
+    frozenset("他"),
+    frozenset("她"),
+)
 
 
 class Drop(StrEnum):
@@ -41,6 +50,7 @@ class Drop(StrEnum):
     LANGUAGE = "language"
     NEW_NUMBER = "new_number"
     NEW_NAME = "new_name"
+    NEW_PERSON = "new_person"
     LOST_NUMBER = "lost_number"
     LOST_NAME = "lost_name"
     NEW_WORDS = "new_words"
@@ -70,6 +80,7 @@ def reason_to_drop(source: str, candidate: str | None, bounds: ParaphraseFilters
         (Drop.NEAR_COPY, likeness(source, candidate) > bounds.max_copied),
         (Drop.NEW_NUMBER, numbers(candidate) - numbers(source)),
         (Drop.NEW_NAME, new_names(source, candidate)),
+        (Drop.NEW_PERSON, _persons(candidate) - _persons(source)),
         (Drop.LOST_NUMBER, numbers(source) - numbers(candidate)),
         (Drop.LOST_NAME, new_names(candidate, source) - _opening_words(source)),
         (Drop.NEW_WORDS, share_of_new_words(source, candidate) > bounds.max_new_words),
@@ -99,7 +110,11 @@ def new_names(source: str, candidate: str) -> set[str]:
     known |= {piece for word in known for piece in word.split("-")}
     words = (_bare(part.text) for part in split_parts(candidate) if part.word and not part.chinese)
     capitals = {word for word in words if word[0].isupper()}
-    return {word for word in capitals if word.lower() not in known and word.lower() not in FUNCTION_WORDS}
+    return {
+        word
+        for word in capitals
+        if word.lower() not in FUNCTION_WORDS | known and not known.issuperset(word.lower().split("-"))
+    }
 
 
 def share_of_new_words(source: str, candidate: str) -> float:
@@ -110,6 +125,12 @@ def share_of_new_words(source: str, candidate: str) -> float:
     known = {token[:_STEM] for token in _tokens(source)}
     words = [token for token in _tokens(candidate) if token not in FUNCTION_WORDS]
     return sum(token[:_STEM] not in known for token in words) / max(1, len(words))
+
+
+def _persons(text: str) -> set[frozenset[str]]:
+    """Whom the pronouns of a text stand for."""
+    tokens = set(_tokens(text))
+    return {pronouns for pronouns in _PERSONS if pronouns & tokens}
 
 
 def _opening_words(text: str) -> set[str]:
@@ -133,9 +154,12 @@ def _negated(text: str) -> bool:
 
 
 def _repeats(tokens: list[str]) -> set[tuple[str, ...]]:
-    """Words that come twice running, and runs of three that come twice anywhere."""
+    """Words that come twice running; runs of three, or pairs without a function word, that come twice."""
     doubled = {(one,) for one, two in itertools.pairwise(tokens) if one == two}
-    runs = Counter(tuple(tokens[i : i + _SAID_AGAIN]) for i in range(len(tokens) - _SAID_AGAIN + 1))
+    pairs: list[tuple[str, ...]] = [
+        pair for pair in itertools.pairwise(tokens) if not FUNCTION_WORDS.intersection(pair)
+    ]
+    runs = Counter([*pairs, *zip(tokens, tokens[1:], tokens[2:], strict=False)])
     return doubled | {run for run, count in runs.items() if count > 1}
 
 

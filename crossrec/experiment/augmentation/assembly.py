@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import torch
 
 from crossrec.augment.guard import TrainingGuard
 from crossrec.augment.sequence.config import SequenceAugmentConfig, SimilarOptions
-from crossrec.augment.sequence.neighbours import CLICKS, SequenceContext
+from crossrec.augment.sequence.neighbours import CLICKS, SequenceContext, no_content
 from crossrec.augment.synthesis.application import (
     SyntheticItems,
     SyntheticUsers,
@@ -20,17 +21,23 @@ from crossrec.augment.synthesis.application import (
 from crossrec.data.resample import Resampler, build_resampler
 from crossrec.experiment.augmentation.lookups import SyntheticLookups
 from crossrec.experiment.augmentation.rows import Guarded, WithSyntheticUsers
-from crossrec.experiment.augmentation.synthesis import Synthesis, frozen_features
+from crossrec.experiment.augmentation.synthesis import (
+    Synthesis,
+    frozen_features,
+    required_features,
+    wanted_spaces,
+)
+from crossrec.experiment.traits import item_info
 from crossrec.model.modalities import FrozenFeatures
 from crossrec.training.epochs import AugmentedCopies, EpochSource, LogRows
 from crossrec.training.views import ViewMaker
-from crossrec.types import Sequences
+from crossrec.types import InputError, Sequences
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
 
     from crossrec.augment.sequence.base import SequenceAugmenter
-    from crossrec.augment.synthesis.application_config import SynthesisUseConfig
+    from crossrec.augment.synthesis.application_config import SynthesisUseConfig, SyntheticItemsConfig
     from crossrec.experiment.assembly import Setting
     from crossrec.model.network import SequentialNetwork
 
@@ -75,10 +82,12 @@ def build_augmentation(
     users, items, quality = None, {}, {}
     if augment is not None and augment.synthesis is not None:
         wanted = augment.synthesis
-        synthesis = Synthesis(setting, train, guard, accelerator, wanted.components)
+        synthesis = Synthesis(
+            setting, train, guard, accelerator, wanted.components, wanted.max_classes
+        )
         if wanted.items is not None:
             items = synthesis.items(wanted.items, seed)
-            _attach(items, network, wanted)
+            _attach(items, network, wanted.items, seed)
         if wanted.users is not None:
             users = synthesis.users(wanted.users, seed)
             guard.check_augmented(users.rows, "the synthetic users")
@@ -124,17 +133,44 @@ def check_augmentation(setting: Setting) -> None:
     Raises:
         InputError: names the key and the way out.
     """
-    train = setting.data.split.train
-    _resampler(setting, train)
-    synthesis = None if setting.config.augment is None else setting.config.augment.synthesis
-    if synthesis is None:
+    _check_term_names(setting)
+    _resampler(setting, setting.data.split.train)
+    augment = setting.config.augment
+    if augment is None:
         return
-    if synthesis.users is not None:
-        few_click_users(train, synthesis.users.max_clicks)
-    if synthesis.items is not None:
+    if augment.sequence is not None and _by_content(augment.sequence) and not frozen_features(setting):
+        raise no_content()
+    if augment.synthesis is not None:
+        _check_synthesis(setting, augment.synthesis)
+
+
+def _check_synthesis(setting: Setting, config: SynthesisUseConfig) -> None:
+    features = required_features(setting)
+    if config.users is not None:
+        few_click_users(setting.data.split.train, config.users.max_clicks)
+    if config.items is not None:
         counts, categories = setting.data.split.train_counts, setting.data.catalog.category_matrix
-        for features in frozen_features(setting).values():
-            enlarged_items(categories, counts, features.present_N, synthesis.items.tail_share)
+        for space in wanted_spaces(config.items, features):
+            enlarged_items(categories, counts, features[space].present_N, config.items.tail_share)
+
+
+def _check_term_names(setting: Setting) -> None:
+    """As the training task does, but before anything is written.
+
+    Raises:
+        InputError: a diversity term and a contrastive one have the same name.
+    """
+    config = setting.config
+    if config.contrastive is None or config.diversity is None:
+        return
+    trained = torch.from_numpy(np.flatnonzero(setting.data.split.train_counts))
+    terms = config.diversity.build(item_info(setting, trained), config.model.width)
+    twice = set(config.contrastive.terms) & set([] if terms is None else terms.names)
+    if twice:
+        raise InputError(
+            f"diversity and contrastive both have a term named {min(twice)}; rename one, as the log could "
+            "not tell them apart"
+        )
 
 
 def _resampler(setting: Setting, train: Sequences) -> Resampler | None:
@@ -147,13 +183,12 @@ def _resampler(setting: Setting, train: Sequences) -> Resampler | None:
 
 
 def _attach(
-    items: Mapping[str, SyntheticItems], network: SequentialNetwork, config: SynthesisUseConfig
+    items: Mapping[str, SyntheticItems], network: SequentialNetwork, config: SyntheticItemsConfig, seed: int
 ) -> None:
-    assert config.items is not None
     for space, found in items.items():
         modality = network.items.modalities[space]
         assert isinstance(modality, FrozenFeatures)
-        lookups = SyntheticLookups(found, modality, config.items.share, config.items.schedule)
+        lookups = SyntheticLookups(found, modality, config.share, config.schedule, seed)
         lookups.attach(modality)
 
 
@@ -161,12 +196,15 @@ def _sequence_augmenter(
     setting: Setting, config: SequenceAugmentConfig, guard: TrainingGuard, train: Sequences
 ) -> SequenceAugmenter:
     guard.check_sequences(train, "similarity of items for sequence augmentation")
-    by_content = any(
+    content = _content(setting) if _by_content(config) else None
+    return config.build(SequenceContext(train, setting.data.split.n_items, content))
+
+
+def _by_content(config: SequenceAugmentConfig) -> bool:
+    return any(
         isinstance(augmenter, SimilarOptions) and augmenter.similarity != CLICKS
         for augmenter in config.augmenters
     )
-    content = _content(setting) if by_content else None
-    return config.build(SequenceContext(train, setting.data.split.n_items, content))
 
 
 def _content(setting: Setting) -> np.ndarray | None:

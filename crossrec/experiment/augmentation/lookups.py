@@ -16,6 +16,10 @@ if TYPE_CHECKING:
     from crossrec.model.modalities import FrozenFeatures
 
 
+STREAM = "synthetic"
+"""One for all modalities, so that an item is synthetic as a whole."""
+
+
 class SyntheticLookups(nn.Module):
     """Puts synthetic items' vectors in the place of some of a modality's, in training alone.
 
@@ -25,8 +29,10 @@ class SyntheticLookups(nn.Module):
     Args:
         found: synthetic items of this modality, as its encoder would see them.
         modality: maps them as it maps the real items.
-        share: chance that a look-up of an enlarged item takes a synthetic one.
+        share: chance that an enlarged item is synthetic in a step: in all its modalities that have synthetic
+            items, or in none.
         schedule: multiplies the share as training goes on.
+        seed: of the experiment.
     """
 
     counts: Tensor
@@ -34,10 +40,10 @@ class SyntheticLookups(nn.Module):
     vectors: Tensor
 
     def __init__(
-        self, found: SyntheticItems, modality: FrozenFeatures, share: float, schedule: Schedule
+        self, found: SyntheticItems, modality: FrozenFeatures, share: float, schedule: Schedule, seed: int
     ) -> None:
         super().__init__()
-        self.choice = ViewChoice(share, schedule)
+        self.choice = ViewChoice(share, schedule, seed, STREAM)
         n_items, (n_enlarged, each, width) = len(modality.present), found.vectors.shape
         counts, starts = np.zeros(n_items, np.int64), np.zeros(n_items, np.int64)
         counts[found.items] = each
@@ -51,7 +57,7 @@ class SyntheticLookups(nn.Module):
         """(K, width) vectors, of which some are synthetic while the network trains."""
         if not self.training:
             return originals_KW
-        chosen_K = self.choice(self.counts[items_K])
+        chosen_K = self.choice(items_K, self.counts[items_K])
         synthetic_K = chosen_K >= 0
         places_K = (self.starts[items_K] + chosen_K).where(synthetic_K, 0)
         return self.vectors[places_K].where(synthetic_K.unsqueeze(1), originals_KW)

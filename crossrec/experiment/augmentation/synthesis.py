@@ -42,6 +42,9 @@ logger = logging.getLogger(__name__)
 
 QUALITY_FILE = "quality.json"
 
+VERSION = 1
+"""Raise with any change of what generators are fitted on or how, so that cached ones are fitted anew."""
+
 
 @dataclass
 class Synthesis:
@@ -56,6 +59,7 @@ class Synthesis:
         guard: looks at what generators are fitted on.
         accelerator: of this process.
         components: dimensions to which features are reduced by PCA.
+        max_classes: categories that generators are told of.
 
     Attributes:
         quality: figures of each generator used so far.
@@ -66,17 +70,22 @@ class Synthesis:
     guard: TrainingGuard
     accelerator: Accelerator
     components: int
+    max_classes: int
     quality: dict[str, Any] = field(default_factory=dict)
 
     @cached_property
     def _features(self) -> Mapping[str, Features]:
-        found = frozen_features(self.setting)
-        if not found:
-            raise InputError(
-                "augment.synthesis generates features of frozen encoders, and this model has none: give it "
-                "model.text or model.image with training: frozen, or set augment.synthesis=null"
-            )
-        return found
+        return required_features(self.setting)
+
+    @cached_property
+    def _classes(self) -> tuple[np.ndarray, tuple[str, ...]]:
+        """(N, G) float32 membership in the categories that most training items have, and their names."""
+        data = self.setting.data
+        members = data.catalog.category_matrix
+        sizes = np.asarray(members[data.split.train_counts > 0].sum(0)).ravel()
+        chosen = np.sort(np.argsort(-sizes, kind="stable")[: self.max_classes])
+        names = tuple(data.catalog.category_names[place] for place in chosen)
+        return members[:, chosen].toarray().astype(np.float32), names
 
     @cached_property
     def _reduced(self) -> dict[str, tuple[Reduction, np.ndarray]]:
@@ -93,13 +102,7 @@ class Synthesis:
 
     def items(self, config: SyntheticItemsConfig, seed: int) -> dict[str, SyntheticItems]:
         """Space -> synthetic items of tail categories, as the space's encoder would see them."""
-        wanted = [space for space in config.spaces if space in self._features]
-        if not wanted:
-            raise InputError(
-                f"augment.synthesis.items.spaces={list(config.spaces)}, but the model's frozen features are "
-                f"{sorted(self._features)}"
-            )
-        return {space: self._items(space, config, seed) for space in wanted}
+        return {space: self._items(space, config, seed) for space in wanted_spaces(config, self._features)}
 
     def _items(self, space: str, config: SyntheticItemsConfig, seed: int) -> SyntheticItems:
         data, features = self.setting.data, self._features[space]
@@ -108,7 +111,7 @@ class Synthesis:
         enlarged = enlarged_items(categories, counts, features.present_N, config.tail_share)
         own = np.flatnonzero(features.present_N & (counts > 0))
         self.guard.check_items(own, f"the generator of {space} features")
-        classes = categories.toarray().astype(np.float32)
+        classes, _ = self._classes
         sample = self._fitted(config.generator, coordinates[own], classes[own], f"{space} features", seed)
         made = synthesise_items(coordinates, enlarged, classes, sample, config, len(own), seed)
         moved = made.vectors - coordinates[enlarged][:, None, :]
@@ -120,7 +123,7 @@ class Synthesis:
         """Synthetic users like those with few clicks."""
         few_click_users(self.train, config.max_clicks)
         vectors = np.concatenate([_unit(coordinates) for _, coordinates in self._reduced.values()], axis=1)
-        classes = user_profiles(self.train, self.setting.data.catalog.category_matrix.toarray())
+        classes = user_profiles(self.train, self._classes[0])
         profiles = user_profiles(self.train, vectors)
         own = np.flatnonzero(self.train.lengths >= 2)
         self.guard.check_sequences(self.train, "the generator of user profiles")
@@ -133,7 +136,9 @@ class Synthesis:
         """A generator, fitted by the main process or found in the cache."""
         from crossrec.augment.synthesis.store import load_generator
 
-        name = f"{what.replace(' ', '-')}-{_digest(config, samples, classes, seed)}"
+        own_name = f"{what.replace(' ', '-')}-{_digest(config, samples, classes, seed)}"
+        # The main process's: another machine may round features otherwise, and would look elsewhere.
+        name = distributed.gather_objects(own_name)[0]
         folder = self.setting.config.data.cache_dir / "synthesis" / name
         try:
             if distributed.is_main() and not (folder / QUALITY_FILE).exists():
@@ -156,7 +161,7 @@ class Synthesis:
         from crossrec.augment.synthesis.fit import TrainingSamples, fit_generator
 
         data = TrainingSamples.divide(samples, classes, config.loop.held_back, seed)
-        names = self.setting.data.catalog.category_names
+        _, names = self._classes
         fitted = fit_generator(
             config, data, seed=seed, folder=folder, accelerator=self.accelerator, class_names=names
         )
@@ -176,8 +181,38 @@ def frozen_features(setting: Setting) -> dict[str, Features]:
     return {space: features for space, features in found.items() if features.present_N.any()}
 
 
+def required_features(setting: Setting) -> dict[str, Features]:
+    """As :func:`frozen_features`.
+
+    Raises:
+        InputError: there are none.
+    """
+    found = frozen_features(setting)
+    if not found:
+        raise InputError(
+            "augment.synthesis generates features of frozen encoders, and this model has none: give it "
+            "model.text or model.image with training: frozen, or set augment.synthesis=null"
+        )
+    return found
+
+
+def wanted_spaces(config: SyntheticItemsConfig, features: Mapping[str, Features]) -> list[str]:
+    """The spaces that are generated: those of the configuration that the model has.
+
+    Raises:
+        InputError: there is none.
+    """
+    wanted: list[str] = [space for space in config.spaces if space in features]
+    if not wanted:
+        raise InputError(
+            f"augment.synthesis.items.spaces={list(config.spaces)}, but the model's frozen features are "
+            f"{sorted(features)}"
+        )
+    return wanted
+
+
 def _digest(config: VectorGeneratorConfig, samples: np.ndarray, classes: np.ndarray, seed: int) -> str:
-    digest = hashlib.blake2b(f"{config.model_dump_json()} {seed}".encode(), digest_size=12)
+    digest = hashlib.blake2b(f"{VERSION} {config.model_dump_json()} {seed}".encode(), digest_size=12)
     for array in (samples, classes):
         digest.update(np.ascontiguousarray(array, np.float32).tobytes())
     return digest.hexdigest()

@@ -13,7 +13,7 @@ from PIL import Image, ImageDraw
 from pydantic import TypeAdapter
 
 from crossrec.augment.base import Augmenter, Draws
-from crossrec.augment.image.config import ImageAugmenterConfig, ImageViewsConfig
+from crossrec.augment.image.config import ErasingConfig, ImageAugmenterConfig, ImageViewsConfig
 from crossrec.augment.image.partners import Partners
 from crossrec.augment.image.picture import Outcome
 from crossrec.types import InputError
@@ -120,6 +120,12 @@ def test_a_broken_picture_is_counted_and_comes_back(name: str) -> None:
     assert result.samples[1] is broken
     assert not result.changed[1]
     assert result.counts[Outcome.UNREADABLE] == 1
+
+
+def test_a_fault_in_a_change_is_no_broken_picture() -> None:
+    wrong = ErasingConfig.model_construct(area=(0.02, 2.0), ratio=(0.3, 3.3)).build(None)
+    with pytest.raises(ValueError, match="between 0 and 1"):
+        wrong.augment(PICTURES[:1], draws(KEYS[:1]))
 
 
 @pytest.mark.parametrize("name", TYPES)
@@ -297,6 +303,8 @@ def test_the_recipe_names_what_decides_a_view() -> None:
     ("settings", "message"),
     [
         ({"augmenters": [{"type": "crop", "area": [0.9, 0.5]}]}, "0 < low <= high"),
+        ({"augmenters": [{"type": "crop", "area": [0.6, 1.2]}]}, "at most 1, got 1.2"),
+        ({"augmenters": [{"type": "erasing", "area": [0.02, 2]}]}, "at most 1, got 2"),
         ({"augmenters": [{"type": "rotat"}]}, "did you mean 'rotate'"),
         ({"augmenters": []}, "at least 1 item"),
         ({"share": 1.5}, "less than or equal to 1"),

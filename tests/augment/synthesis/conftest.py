@@ -39,7 +39,12 @@ SHORT = LoopConfig(
 SMALL = {
     "wgan_gp": WganGpConfig(latent=8, width=16, depth=1, loop=SHORT),
     "beta_vae": BetaVaeConfig(latent=4, width=16, depth=1, loop=SHORT),
-    "image_gan": ImageGanConfig(latent=8, channels=2, loop=SHORT.model_copy(update={"batch_size": 4})),
+    "image_gan": ImageGanConfig(
+        latent=8,
+        channels=2,
+        augmentations=("colour", "translation", "cutout"),
+        loop=SHORT.model_copy(update={"batch_size": 4}),
+    ),
 }
 
 

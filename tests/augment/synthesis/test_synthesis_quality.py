@@ -11,7 +11,7 @@ from crossrec.augment.synthesis import neighbours
 from crossrec.augment.synthesis.collapse import Failure, find_failures
 from crossrec.augment.synthesis.config import GaussianConfig
 from crossrec.augment.synthesis.gaussian import fit_gaussian
-from crossrec.augment.synthesis.quality import manifold, measure
+from crossrec.augment.synthesis.quality import manifold, mean_quality, measure
 from crossrec.types import InputError
 
 
@@ -140,3 +140,11 @@ def test_row_holds_every_figure_once() -> None:
     assert row["coverage"] == 1
     assert {"held_back_density", "copy_ratio", "spread_within", "n_held_back"} <= row.keys()
     assert measure(train, classes, train, classes).row()["copy_ratio"] is None
+
+
+def test_the_mean_over_draws_is_of_every_figure() -> None:
+    train, classes, held_back = _real(40)
+    pair = [measure(train * factor, classes, train, classes, held_back) for factor in (1.0, 1.1)]
+    rows = [quality.row() for quality in pair]
+    for name, value in mean_quality(pair).row().items():
+        assert value == pytest.approx(np.mean([row[name] for row in rows])), name  # type: ignore[arg-type]

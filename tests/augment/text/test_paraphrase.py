@@ -152,6 +152,8 @@ def test_draws_follow_the_cut_distribution(top_k: int, top_p: float) -> None:
         ("Anna, a young doctor, settles in Paris after 12 years at sea.", Drop.NEW_NAME),
         ("After 12 years at sea, a young doctor goes to live in a city.", Drop.LOST_NAME),
         ("After 12 years at sea, a young doctor never settles in Paris.", Drop.NEGATION),
+        ("After 12 years at sea, a young doctor leaves her ship for Paris.", Drop.NEW_PERSON),
+        ("A young doctor, after 12 years at sea, goes to Paris, young doctor.", Drop.REPETITION),
         ("A young doctor moves to Paris. That is after 12 years at sea.", Drop.MORE_SENTENCES),
         ("After years at sea, a young doctor settles in Paris.", Drop.LOST_NUMBER),
         ("In Paris, a brave woman hunts for gold and 12 stolen diamonds.", Drop.NEW_WORDS),
@@ -169,6 +171,7 @@ def test_numbers_and_names() -> None:
         "Rose-Smith",
     }
     assert new_names("spider-man runs", "Spider runs") == set()
+    assert new_names("a South African", "a South-African") == set()
     assert likeness("a b c", "a b c") == 1
     assert likeness("a b", "c d") == 0
 
