@@ -45,11 +45,17 @@ def main() -> None:
     made = augmenter.augment(list(plots.values()), draws)
     seconds = time.perf_counter() - started
     pairs = [(old, new) for old, new in zip(plots.values(), made.samples, strict=True) if new != old]
+    chosen = {s.strip() for text in plots.values() for s in augmenter.chosen(split_sentences(text))}
+    best, _ = augmenter.paraphrases(sorted(chosen), draws)
+    similar = augmenter.similarities.of(list(best.items()))
     figures = {
         "texts": len(plots),
         "kept": len(pairs),
         "kept_share": len(pairs) / len(plots),
         "mean_similarity_of_kept_texts": _mean_similarity(encoder.encode, pairs),
+        "mean_similarity_of_kept_sentences": round(float(np.mean(list(similar.values()))), 4)
+        if best
+        else None,
         "texts_with_new_numbers": sum(bool(_numbers(new) - _numbers(old)) for old, new in pairs),
         "texts_with_new_names": sum(bool(_new_names(old, new)) for old, new in pairs),
         "counts": made.counts,
@@ -57,7 +63,7 @@ def main() -> None:
         "config": config.model_dump(mode="json"),
     }
     write_text(arguments.out / "paraphrase.json", json.dumps(figures, indent=2, ensure_ascii=False) + "\n")
-    write_text(arguments.out / "paraphrase.md", _page(augmenter, plots, draws, figures))
+    write_text(arguments.out / "paraphrase.md", _page(augmenter, sorted(chosen), draws, figures))
     print(json.dumps(figures, indent=2))  # noqa: T201
 
 
@@ -98,10 +104,8 @@ def _new_names(old: str, new: str) -> set[str]:
     return {word for word in inside if word.lower() not in old.lower()}
 
 
-def _page(augmenter: Paraphrase, plots: dict[str, str], draws: Draws, figures: dict[str, object]) -> str:
+def _page(augmenter: Paraphrase, sentences: list[str], draws: Draws, figures: dict[str, object]) -> str:
     """Markdown with the first kept and dropped sentences."""
-    chosen = {s.strip() for text in plots.values() for s in augmenter.chosen(split_sentences(text))}
-    sentences = sorted(chosen)
     drafts = augmenter.drafts.of(sentences, draws)
     best, _ = augmenter.paraphrases(sentences, draws)
     bounds = augmenter.config.filters

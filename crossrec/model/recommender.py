@@ -13,7 +13,7 @@ from crossrec.model.network import SequentialNetwork
 from crossrec.runtime import distributed
 from crossrec.runtime.ranking import rank_by_vectors
 from crossrec.sequence.base import History
-from crossrec.types import Sequences, TopK
+from crossrec.types import ABSENT, Sequences, TopK
 
 ENCODE_CHUNK = 4096
 
@@ -122,12 +122,14 @@ class NeuralRecommender:
 
     @torch.no_grad()
     def score(self, histories: Sequences, candidates: np.ndarray | None = None) -> Tensor:
-        """(B, N) float32 scores, or (B, K) for candidates; all zero after an empty history."""
+        """(B, N) float32 scores, or (B, K) for candidates, -inf where absent; 0 after an empty history."""
         queries_BD, vectors_ND = self.queries(histories), self.item_vectors()
         if candidates is None:
             return queries_BD @ vectors_ND.T
-        chosen_BKD = vectors_ND[torch.from_numpy(candidates).to(self.device)]
-        return torch.einsum("bd,bkd->bk", queries_BD, chosen_BKD)
+        absent_BK = torch.from_numpy(candidates == ABSENT).to(self.device)
+        chosen_BKD = vectors_ND[torch.from_numpy(np.maximum(candidates, 0)).to(self.device)]
+        scores_BK = torch.einsum("bd,bkd->bk", queries_BD, chosen_BKD)
+        return scores_BK.masked_fill(absent_BK, -torch.inf)
 
     def recommend(self, histories: Sequences, k: int, exclude: Sequences | None = None) -> TopK:
         """The best k items for each history, in memory bounded by ``B * (D + k)``, whatever N."""

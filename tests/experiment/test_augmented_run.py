@@ -14,7 +14,7 @@ import yaml
 from crossrec.augment.guard import LeakError
 from crossrec.config import ConfigError, validate
 from crossrec.data.segments import Groups
-from crossrec.data.splits import Split
+from crossrec.data.splits import Queries, Split
 from crossrec.experiment.assembly import Setting
 from crossrec.experiment.config import ExperimentConfig
 from crossrec.experiment.evaluate import load_recommender, run_evaluation
@@ -85,7 +85,7 @@ def test_item_group_slices_take_the_targets_of_their_group(id_shop: dict[str, An
     setting = Setting.of(experiment(id_shop, name="slices"))
     split = setting.data.split
     targets = Sequences.from_lists([[0, 1, 2], [3, 1], [4]])
-    queries = replace(split.test.take(np.arange(3)), targets=targets)
+    queries = Queries(split.test.users[:3], split.test.ends[:3], targets)
     labels = np.full(split.n_items, -1)
     labels[[0, 2, 4]], labels[[1]] = 0, 1
     lists = TopK(np.array([[0, 9, 2], [1, 3, 9], [9, 8, 7]]), np.zeros((3, 3), np.float32))

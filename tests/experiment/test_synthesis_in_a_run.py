@@ -90,7 +90,13 @@ def setting_of(
             "cache_dir": str(shop / "cache"),
             "split": {"type": "leave_one_out"},
         },
-        "model": {"text": {"training": training}, "image": None, "width": 16, "whiten": 8, "sequence": {"type": "sasrec", "max_length": 8}},
+        "model": {
+            "text": {"training": training},
+            "image": None,
+            "width": 16,
+            "whiten": 8,
+            "sequence": {"type": "sasrec", "max_length": 8},
+        },
         "trainer": {"epochs": 1, "batch_size": 32},
         "spaces": {"text": None, "image": None},
         "baselines": [],
@@ -209,14 +215,13 @@ def test_generators_are_told_of_the_largest_categories_alone(setting: Setting) -
     [
         ({"augment": {"synthesis": {"items": {"spaces": ["image"]}}}}, r"spaces=\['image'\].*\['text'\]"),
         ({"augment": {"synthesis": SYNTHESIS}, "training": "lora"}, "training: frozen"),
-        ({"augment": {"synthesis": {"users": {"max_clicks": 2}}}}, "raise max_clicks"),
         (
             {"augment": {"sequence": {"augmenters": [SIMILAR]}}, "training": "lora"},
             "set similarity: clicks",
         ),
         (
             {
-                "diversity": {"terms": {"same": {"type": "coverage"}}},
+                "diversity": {"type": "terms", "terms": {"same": {"type": "gini"}}},
                 "contrastive": {"terms": {"same": {"type": "cross_modal"}}},
             },
             "both have a term named same",
@@ -226,7 +231,7 @@ def test_generators_are_told_of_the_largest_categories_alone(setting: Setting) -
 def test_what_lacks_something_is_refused_before_anything_is_written(
     shop: Path, changes: dict[str, Any], told: str
 ) -> None:
-    setting = setting_of(shop, "refused", None, **changes)
+    setting = setting_of(shop, "refused", **{"augment": None, **changes})
     with pytest.raises(InputError, match=told):
         check_augmentation(setting)
 

@@ -16,7 +16,7 @@ from crossrec.model.network import SequentialNetwork
 from crossrec.model.recommender import NeuralRecommender, pad
 from crossrec.sequence.config import SASRecConfig
 from crossrec.training.checkpoint import load_trained_state, trained_state
-from crossrec.types import Recommender, Sequences
+from crossrec.types import ABSENT, Recommender, Sequences
 
 N, D = 40, 16
 
@@ -82,6 +82,8 @@ def test_recommender_contract(similarity: str) -> None:
     torch.testing.assert_close(
         recommender.score(histories, candidates), scores.gather(1, torch.from_numpy(candidates))
     )
+    candidates[1, 2] = ABSENT
+    assert recommender.score(histories, candidates).isneginf().nonzero().tolist() == [[1, 2]]
     lists = recommender.recommend(histories, 5, exclude=histories)
     for row in range(4):
         masked = scores[row].clone()

@@ -134,7 +134,7 @@ def test_results_of_another_simulation_or_of_other_spaces_are_not_taken(arena: A
 
 
 def test_a_base_with_parts_that_the_loop_does_not_train_with_is_refused(content: dict[str, Any]) -> None:
-    changes = ["rerank.stages=[{type: mmr}]", "diversity.terms=[{type: popularity, weight: 0.1}]"]
+    changes = ["rerank.stages=[{type: mmr}]", "diversity.type=user_item_diversity"]
     alone = {"policies": {"neural": content["policies"]["neural"]}, "out": "nowhere"}
     config = validate(FeedbackLoopConfig, {**content, **alone, "changes": changes}, "test")
     with pytest.raises(InputError, match=r"changes: \[diversity=null, rerank=null\]"):

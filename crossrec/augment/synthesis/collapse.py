@@ -12,7 +12,9 @@ from crossrec.augment.synthesis.log import Line
 from crossrec.augment.synthesis.quality import Quality
 
 LEAST_RECALL = 0.1
-"""Below it nearly all real vectors are out of reach of the samples."""
+"""Below it nearly all real vectors are out of reach of samples that do lie among them."""
+LEAST_PRECISION = 0.1
+"""Below it samples don't lie among the real vectors, and recall says nothing of their variety."""
 LEAST_SPREAD = 0.3
 LEAST_COVERAGE = 0.05
 LEAST_COPY_RATIO = 0.5
@@ -65,8 +67,9 @@ def find_failures(
         log: of the training.
         report: of the learner.
     """
+    recall = quality.train.recall if quality.train.precision >= LEAST_PRECISION else None
     below = [
-        (Failure.MODE_COLLAPSE, "recall", quality.train.recall, LEAST_RECALL),
+        (Failure.MODE_COLLAPSE, "recall", recall, LEAST_RECALL),
         (Failure.MODE_COLLAPSE, "spread", quality.spread, LEAST_SPREAD),
         (Failure.MODE_COLLAPSE, "spread within a class", quality.spread_within, LEAST_SPREAD),
         (Failure.OFF_DATA, "coverage", quality.train.coverage, LEAST_COVERAGE),

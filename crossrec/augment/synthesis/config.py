@@ -23,7 +23,7 @@ class LoopConfig(Config):
         steps: batches worked on, the critic's where there is one.
         batch_size: samples in a batch.
         ema: how much of the averaged generator stays at each step; samples come from the average.
-        held_back: share of the samples that is not learned from and tells when the generator is best.
+        held_back: share of the samples that is not learned from and tells copies from new samples.
         check_every: steps between two measurements; null measures at the end only, and keeps the last state.
         patience: measurements without a better one after which training ends; null never ends it early.
         checkpoint_every: steps between two states that a killed training resumes from.

@@ -27,6 +27,8 @@ LEAST_HELD_BACK = 4 * NEIGHBOURS
 QUALITY_SEED, CHECK_SEED = 1_000_003, 1_000_033
 VECTOR_DRAWS = 5
 """How often vectors are drawn and measured: one draw's coverage may be off by .02."""
+MOST_COMPARED = 5_000
+"""Of more samples, so many are compared with each other, since that takes time as their square."""
 
 
 @dataclass(frozen=True)
@@ -70,6 +72,11 @@ class TrainingSamples:
         if n >= LEAST_HELD_BACK:
             learned[np.random.default_rng([seed, QUALITY_SEED]).permutation(len(samples))[:n]] = False
         return cls(np.asarray(samples, np.float32), np.asarray(classes, np.float32), learned)
+
+    def compared(self) -> tuple[np.ndarray, np.ndarray]:
+        """Rows learned from and rows held back, at most ``MOST_COMPARED`` of each, evenly chosen."""
+        learned, held_back = (np.flatnonzero(rows) for rows in (self.learned, ~self.learned))
+        return _evenly(learned), _evenly(held_back)
 
 
 @dataclass(frozen=True)
@@ -126,9 +133,9 @@ def measure_sampler(
 ) -> Quality:
     """Quality of samples for the classes of what was learned from, one each; the mean over some draws."""
     encode = encode or _flat
-    classes = data.classes[data.learned]
-    train = encode(data.samples[data.learned])
-    held_back = encode(data.samples[~data.learned]) if not data.learned.all() else None
+    rows, others = data.compared()
+    classes, train = data.classes[rows], encode(data.samples[rows])
+    held_back = encode(data.samples[others]) if len(others) else None
     found = []
     for draw in range(draws):
         fake = sampler.draw(torch.from_numpy(classes), QUALITY_SEED + draw).numpy()
@@ -169,8 +176,9 @@ def _check(data: TrainingSamples, encode: Encode) -> Callable[[Sampler], dict[st
     """Scores a sampler by its overlap with the training samples, less where it copies them."""
     if data.learned.all():
         return None
-    real, other = (torch.from_numpy(encode(data.samples[rows])) for rows in (data.learned, ~data.learned))
-    classes = torch.from_numpy(data.classes[data.learned])
+    learned, held_back = data.compared()
+    real, other = (torch.from_numpy(encode(data.samples[rows])) for rows in (learned, held_back))
+    classes = torch.from_numpy(data.classes[learned])
 
     def check(sampler: Sampler) -> dict[str, float]:
         fake = torch.from_numpy(encode(sampler.draw(classes, CHECK_SEED).numpy()))
@@ -181,6 +189,12 @@ def _check(data: TrainingSamples, encode: Encode) -> Callable[[Sampler], dict[st
         return {SCORE: overlap * min(ratio, 1.0), **asdict(found), "copy_ratio": ratio}
 
     return check
+
+
+def _evenly(rows: np.ndarray) -> np.ndarray:
+    if len(rows) <= MOST_COMPARED:
+        return rows
+    return rows[np.linspace(0, len(rows) - 1, MOST_COMPARED).astype(np.int64)]
 
 
 def _flat(samples: np.ndarray) -> np.ndarray:

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 STATE_FILE, LOG_FILE = "state.safetensors", "log.jsonl"
 
 Check = Callable[[Sampler], dict[str, float]]
-"""Measures a sampler on held-back samples; ``score`` is what decides which one is best."""
+"""Measures a sampler; ``score`` is what decides which one is best."""
 SCORE = "score"
 
 
@@ -62,7 +62,7 @@ def train_generator(
 ) -> Outcome:
     """Trains a generator; its sampler then holds the averaged weights that scored best.
 
-    Batches depend on (seed, epoch), noise on (seed, step). Accelerate gives device and precision; the
+    Batches depend on (seed, epoch), noise on (seed, step). Accelerate gives the device, numbers are fp32; the
     generators are small, so one process trains and no gradient is shared.
 
     Args:
@@ -73,7 +73,7 @@ def train_generator(
         seed: of batches and noise.
         folder: of the state and the log; a training found there goes on.
         accelerator: of this process.
-        check: measures on held-back samples every ``check_every`` steps; without it the last average stays.
+        check: measures a sampler every ``check_every`` steps; without it the last average stays.
         description: what the progress bar says.
 
     Raises:
@@ -129,10 +129,7 @@ class _Run:
         rows = batch_rows(len(self.samples), self.config.batch_size, self.seed, step)
         device = self.accelerator.device
         turn = Turn(step, step / self.config.steps, _source(self.seed, "noise", step), self._optimise)
-        with self.accelerator.autocast():
-            figures = self.state.learner.step(
-                self.samples[rows].to(device), self.classes[rows].to(device), turn
-            )
+        figures = self.state.learner.step(self.samples[rows].to(device), self.classes[rows].to(device), turn)
         odd = [name for name, value in figures.items() if not math.isfinite(value)]
         if odd:
             raise InputError(f"step {step}: {odd[0]} is no longer finite; lower the rate (lr)")
@@ -144,7 +141,7 @@ class _Run:
         # A player's loss also reaches the other's parameters, whose gradients are nobody's business.
         parameters = [p for group in optimiser.param_groups for p in group["params"]]
         self.state.learner.zero_grad(set_to_none=True)
-        self.accelerator.backward(loss, inputs=parameters)
+        loss.backward(inputs=parameters)
         optimiser.step()
 
     def _measure(self) -> None:

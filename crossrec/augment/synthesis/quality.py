@@ -177,7 +177,8 @@ def _spread_within(
     fake: Tensor, fake_classes: np.ndarray, real: Tensor, real_classes: np.ndarray
 ) -> float | None:
     ratios = []
-    for kind in np.unique(real_classes, axis=0):
+    kinds, counts = np.unique(real_classes, axis=0, return_counts=True)
+    for kind in kinds[counts > 1]:
         of_fake, of_real = ((classes == kind).all(1) for classes in (fake_classes, real_classes))
         if of_fake.sum() > 1 and of_real.sum() > 1:
             pair = (

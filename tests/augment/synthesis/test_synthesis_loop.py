@@ -189,7 +189,7 @@ def test_collapse_is_seen_when_a_generator_gets_no_noise(
     config = WganGpConfig(latent=8, width=32, depth=1, loop=LEARNING.model_copy(update={"steps": 100}))
     fitted = _fitted(small, config, tmp_path)
     found = {warning.figure for warning in fitted.warnings if warning.failure is Failure.MODE_COLLAPSE}
-    assert {"recall", "spread within a class"} <= found
+    assert "spread within a class" in found
     # Its classes still differ, which is why the spread over all samples does not give it away.
     assert len(np.unique(fitted.generator.sample(np.eye(small.n_kinds), 0).samples, axis=0)) == small.n_kinds
 

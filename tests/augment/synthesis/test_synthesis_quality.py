@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from crossrec.augment.synthesis import neighbours
 from crossrec.augment.synthesis.collapse import Failure, find_failures
 from crossrec.augment.synthesis.config import GaussianConfig
+from crossrec.augment.synthesis.fit import TrainingSamples
 from crossrec.augment.synthesis.gaussian import fit_gaussian
 from crossrec.augment.synthesis.quality import manifold, mean_quality, measure
 from crossrec.types import InputError
@@ -115,7 +116,17 @@ def test_one_mode_a_class_is_caught_though_classes_differ() -> None:
 
 def test_samples_beside_the_data_are_told_from_collapse() -> None:
     train, _, _ = _real()
-    assert Failure.OFF_DATA in _failures(train[::-1] + 50)
+    assert _failures(train[::-1] + 50) == {Failure.OFF_DATA}
+
+
+def test_samples_at_one_real_place_are_collapse_by_recall() -> None:
+    train, classes, _ = _real()
+    noise = np.random.default_rng(2).standard_normal(train.shape).astype(np.float32)
+    found = {
+        str(w).split(" 0")[0]
+        for w in find_failures(measure(train[:1] + 0.01 * noise, classes, train, classes))
+    }
+    assert "mode collapse: recall" in found
 
 
 def test_losses_that_grow_are_named() -> None:
@@ -148,3 +159,14 @@ def test_the_mean_over_draws_is_of_every_figure() -> None:
     rows = [quality.row() for quality in pair]
     for name, value in mean_quality(pair).row().items():
         assert value == pytest.approx(np.mean([row[name] for row in rows])), name  # type: ignore[arg-type]
+
+
+def test_of_many_samples_some_are_compared(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("crossrec.augment.synthesis.fit.MOST_COMPARED", 30)
+    generator = np.random.default_rng(0)
+    data = TrainingSamples.divide(generator.normal(size=(400, 3)), np.ones((400, 1)), 0.25, seed=0)
+    learned, held_back = data.compared()
+    assert len(learned) == len(held_back) == 30
+    assert data.learned[learned].all()
+    assert not data.learned[held_back].any()
+    assert len(np.unique(learned)) == 30

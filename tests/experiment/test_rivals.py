@@ -1,0 +1,83 @@
+"""The baselines beside a model: what is kept, when it is used again, and with several processes."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from crossrec.config import validate
+from crossrec.experiment.assembly import Setting
+from crossrec.experiment.config import ExperimentConfig
+from crossrec.experiment.rivals import BASELINES_FILE, fitted_baselines
+from crossrec.runtime import distributed
+from crossrec.types import InputError
+
+KNN, POPULAR = {"type": "item_knn", "similarity": "cosine"}, {"type": "popularity"}
+
+
+@pytest.fixture(scope="module")
+def setting(id_shop: dict[str, Any]) -> Setting:
+    return Setting.of(validate(ExperimentConfig, {**id_shop, "baselines": [KNN]}, "test"))
+
+
+def changed(setting: Setting, **changes: Any) -> Setting:
+    config = validate(ExperimentConfig, {**setting.config.model_dump(mode="json"), **changes}, "test")
+    return Setting(config, setting.data, setting.content)
+
+
+def test_tuned_settings_are_kept_and_used_again(setting: Setting, tmp_path: Path) -> None:
+    tuned = changed(setting, tune_baselines=True, tuning={"trials": 3})
+    fitted_baselines(tuned, tmp_path)
+    path = tmp_path / BASELINES_FILE
+    (entry,) = json.loads(path.read_text())
+    assert entry["asked"]["neighbours"] == 100
+    assert entry["tuned"]
+    assert len(entry["trials"]) == 3
+    before = path.read_bytes()
+    fitted_baselines(tuned, tmp_path)
+    assert path.read_bytes() == before
+    with pytest.raises(InputError, match=r"baselines\.json holds .*tune_baselines.*remove that file"):
+        fitted_baselines(setting, tmp_path)
+
+
+@pytest.mark.parametrize("asked", [[POPULAR], [KNN, POPULAR], [{**KNN, "neighbours": 7}], []])
+def test_other_baselines_than_are_kept_are_refused(
+    setting: Setting, tmp_path: Path, asked: list[dict[str, Any]]
+) -> None:
+    fitted_baselines(setting, tmp_path)
+    with pytest.raises(InputError, match=r"baselines\.json.*as when it was written"):
+        fitted_baselines(changed(setting, baselines=asked), tmp_path)
+
+
+def test_untuned_entries_without_what_was_asked_are_understood(setting: Setting, tmp_path: Path) -> None:
+    (tmp_path / BASELINES_FILE).write_text(json.dumps([{"config": KNN, "trials": []}]))
+    (fitted,) = fitted_baselines(setting, tmp_path)
+    assert fitted.name == "item-kNN cosine"
+
+
+def test_processes_go_by_what_the_main_one_finds(
+    setting: Setting, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A process that finds the file already written must meet the others at the same collectives."""
+    calls: list[Any] = []
+
+    def gathered(value: Any) -> list[Any]:
+        calls.append(value)
+        return [None, value]
+
+    tuned: list[Setting] = []
+    (tmp_path / BASELINES_FILE).write_text(json.dumps([{"config": POPULAR, "trials": []}]))
+    monkeypatch.setattr(distributed, "gather_objects", gathered)
+    monkeypatch.setattr(distributed, "is_main", lambda: False)
+    monkeypatch.setattr(
+        "crossrec.experiment.rivals._choose",
+        lambda s, c: tuned.append(s) or {"config": c.model_dump(mode="json"), "trials": []},
+    )
+    (fitted,) = fitted_baselines(setting, tmp_path)
+    assert fitted.name == "item-kNN cosine"
+    assert len(calls) == len(tuned) == 1
+    # Nor does it write.
+    assert json.loads((tmp_path / BASELINES_FILE).read_text())[0]["config"] == POPULAR
