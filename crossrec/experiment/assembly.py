@@ -51,6 +51,11 @@ class Setting:
         config = self.config.segments
         return None if config is None else config.user_segments(self.data, self.config.evaluation.tail_share)
 
+    @cached_property
+    def item_groups(self) -> Groups | None:
+        """Groups of the items, for slices of the results; None where the configuration has none."""
+        return None if self.config.segments is None else self.config.segments.item_groups(self.data)
+
     def network(self, *, training: bool = True) -> SequentialNetwork:
         """A network as it is before training.
 

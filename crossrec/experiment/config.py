@@ -60,7 +60,8 @@ class ExperimentConfig(Config):
     spaces: SpacesConfig = SpacesConfig()
     evaluation: EvaluationConfig = EvaluationConfig()
     segments: SegmentsConfig | None = Field(
-        None, description="of users, as slices of the results and as strata of augment.resample"
+        None,
+        description="of users and items, as slices of the results; of users, as strata of augment.resample",
     )
 
     @model_validator(mode="after")

@@ -53,11 +53,10 @@ def measure(setting: Setting, recommenders: Sequence[NamedRecommender], part: Sp
     config = setting.config.evaluation
     split = setting.data.split
     queries = split.part(part)
-    groups = _item_groups(setting)
     found = []
     for recommender in recommenders:
         lists = rank_queries(recommender, split, queries, max(config.ks), config.exclude_seen, config.batch)
-        found.append(_evaluate(setting, recommender.name, lists, queries, groups))
+        found.append(_evaluate(setting, recommender.name, lists, queries))
     return found
 
 
@@ -67,17 +66,10 @@ def measure_predictions(setting: Setting, path: Path, part: SplitPart) -> Measur
     user_ids = setting.data.clicks.user_ids[queries.users]
     k = max(setting.config.evaluation.ks)
     lists = load_predictions(path, user_ids, setting.data.catalog.item_ids, k)
-    return _evaluate(setting, path.stem, lists, queries, _item_groups(setting))
+    return _evaluate(setting, path.stem, lists, queries)
 
 
-def _item_groups(setting: Setting) -> Groups | None:
-    config = setting.config.segments
-    return None if config is None else config.item_groups(setting.data)
-
-
-def _evaluate(
-    setting: Setting, name: str, lists: TopK, queries: Queries, item_groups: Groups | None
-) -> Measured:
+def _evaluate(setting: Setting, name: str, lists: TopK, queries: Queries) -> Measured:
     split = setting.data.split
     evaluation = evaluate_lists(
         lists, queries, split.histories(queries), setting.facts, setting.config.evaluation, split.protocol
@@ -85,8 +77,8 @@ def _evaluate(
     if setting.segments is not None:
         slices = segment_slices(setting, setting.segments, lists, queries)
         evaluation = replace(evaluation, slices={**evaluation.slices, **slices})
-    if item_groups is not None:
-        slices = item_group_slices(setting, item_groups, lists, queries)
+    if setting.item_groups is not None:
+        slices = item_group_slices(setting, setting.item_groups, lists, queries)
         evaluation = replace(evaluation, slices={**evaluation.slices, **slices})
     return Measured(name, lists, evaluation)
 

