@@ -12,7 +12,7 @@ from crossrec.simulation.environment import Environment, Feedback
 from crossrec.types import ABSENT
 
 
-class SimulatedShop(gymnasium.Env[dict[str, np.ndarray], np.ndarray]):
+class SimulatedShop(gymnasium.Env[dict[str, Any], np.ndarray]):
     """A step shows every user a list; lists of those who don't come are ignored.
 
     Observations are what a shop knows: ``visitors`` (U,) 1 for who comes in this round, ``recent`` (U, H) the
