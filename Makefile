@@ -21,7 +21,7 @@ train: setup  ## trains the cross-modal LoRA model on the embedded demo data
 	$(BIN)/python train.py configs/demo.yaml
 
 test: setup  ## every test that is not marked slow
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 test-slow: setup  ## the long ones
 	$(BIN)/python -m pytest -m slow --override-ini addopts="-q --import-mode=importlib"
