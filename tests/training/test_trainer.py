@@ -70,7 +70,7 @@ def test_a_finished_run_is_not_trained_again(unbroken: Path) -> None:
     assert (unbroken / "log.jsonl").read_text() == before
 
 
-# Shorter ones of two processes run by default: losses in test_contrastive_training, ranking in tests/evaluation.
+# Shorter ones run by default: losses in test_contrastive_training, ranking in tests/evaluation.
 @pytest.mark.slow
 @pytest.mark.parametrize("objective", ["full", "sampled"])
 def test_two_processes_give_one_process_metrics(unbroken: Path, tmp_path: Path, objective: str) -> None:
