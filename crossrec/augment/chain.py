@@ -13,6 +13,9 @@ from crossrec.augment.base import Augmented, Augmenter, Draws
 
 Sample = TypeVar("Sample")
 
+NOT_DRAWN = "not_drawn"
+"""Counts samples whose coin let them pass an augmenter by."""
+
 
 @dataclass(frozen=True)
 class Link(Generic[Sample]):
@@ -32,7 +35,8 @@ class Link(Generic[Sample]):
 class Chain(Augmenter[list[Sample]]):
     """Augmenters of texts or pictures one after another; each sees what those before it made.
 
-    Counts come back as ``name: reason``. A chain is an augmenter, so that chains may stand in chains.
+    Counts come back as ``name/reason``, with its place behind the name where one stands in the chain twice. A
+    chain is an augmenter, so that chains may stand in chains.
 
     Args:
         links: in their order.
@@ -40,6 +44,11 @@ class Chain(Augmenter[list[Sample]]):
 
     def __init__(self, links: Sequence[Link[Sample]]) -> None:
         self.links = tuple(links)
+        times = Counter(link.name for link in self.links)
+        self._names = [
+            link.name if times[link.name] == 1 else f"{link.name}.{place}"
+            for place, link in enumerate(self.links)
+        ]
 
     def augment(self, samples: list[Sample], draws: Draws) -> Augmented[list[Sample]]:
         """Augments all samples; the coins of a sample hang on its own draws and the link's place."""
@@ -49,13 +58,13 @@ class Chain(Augmenter[list[Sample]]):
         for place, link in enumerate(self.links):
             own = draws.substream("link", place)
             rows = _chosen(own, link.probability)
-            if not len(rows):
-                continue
+            if len(rows) < len(samples):
+                counts[f"{self._names[place]}/{NOT_DRAWN}"] += len(samples) - len(rows)
             found = link.augmenter.augment([current[row] for row in rows], own.take(rows))
             for row, sample in zip(rows, found.samples, strict=True):
                 current[row] = sample
             changed[rows] |= found.changed
-            counts.update({f"{link.name}: {reason}": count for reason, count in found.counts.items()})
+            counts.update({f"{self._names[place]}/{key}": count for key, count in found.counts.items()})
         return Augmented(current, changed, dict(counts))
 
 

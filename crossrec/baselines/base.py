@@ -9,9 +9,10 @@ import numpy as np
 import torch
 from scipy.sparse import csr_matrix
 
-from crossrec.baselines.sparse_ranking import best_positive
 from crossrec.runtime.ranking import recommend_by_score
-from crossrec.types import ABSENT, Sequences, TopK
+from crossrec.runtime.ranking.candidates import pick_candidates
+from crossrec.runtime.ranking.sparse import best_positive
+from crossrec.types import Sequences, TopK
 
 HISTORIES = 2048
 """Histories whose sparse scores exist at a time."""
@@ -146,24 +147,3 @@ def history_matrix(histories: Sequences, n_items: int, recency: float = 1.0) -> 
     matrix = csr_matrix((weights, items, np.asarray(histories.offsets)), shape=(len(histories), n_items))
     matrix.sum_duplicates()
     return matrix
-
-
-def pick_candidates(scores_BN: torch.Tensor, candidates_BK: np.ndarray) -> torch.Tensor:
-    """The scores of given candidates, -inf where a candidate is ``ABSENT``.
-
-    Raises:
-        ValueError: other rows than the histories, or an index outside the catalogue.
-    """
-    n_rows, n_items = scores_BN.shape
-    if candidates_BK.ndim != 2 or len(candidates_BK) != n_rows:
-        raise ValueError(f"candidates have shape {candidates_BK.shape}; expected ({n_rows}, K)")
-    wrong = (candidates_BK != ABSENT) & ((candidates_BK < 0) | (candidates_BK >= n_items))
-    if wrong.any():
-        row, column = (int(i) for i in np.argwhere(wrong)[0])
-        raise ValueError(
-            f"candidates[{row}, {column}] is {candidates_BK[row, column]}, "
-            f"outside the catalogue of {n_items} items"
-        )
-    ids = torch.from_numpy(np.asarray(candidates_BK, dtype=np.int64))
-    absent = ids == ABSENT
-    return scores_BN.gather(1, ids.masked_fill(absent, 0)).masked_fill(absent, -torch.inf)

@@ -14,11 +14,11 @@ if TYPE_CHECKING:
     from crossrec.baselines.base import Baseline
 
 
-class LightGCNConfig(Config):
-    """Graph convolution without weights: vectors are averaged over neighbours in the click graph.
+class GraphConfig(Config):
+    """What the graph convolution models share.
 
     Args:
-        width: of the vectors.
+        width: of the vectors, in every layer.
         layers: propagation steps.
         epochs: passes over the training clicks.
         batch_size: clicks in a step.
@@ -28,7 +28,6 @@ class LightGCNConfig(Config):
         seed: seed of initial weights, order and negatives.
     """
 
-    type: Literal["lightgcn"] = "lightgcn"
     width: int = Field(default=64, ge=1)
     layers: int = Field(default=2, ge=1)
     epochs: int = Field(default=60, ge=1)
@@ -37,6 +36,12 @@ class LightGCNConfig(Config):
     regularization: float = Field(default=0.0001, ge=0)
     ridge: float = Field(default=0.01, gt=0)
     seed: int = Field(default=0, ge=0)
+
+
+class LightGCNConfig(GraphConfig):
+    """Graph convolution without weights: vectors are averaged over neighbours in the click graph."""
+
+    type: Literal["lightgcn"] = "lightgcn"
 
     def grid(self) -> list[LightGCNConfig]:
         """The configurations that tuning tries, all with this width and seed."""
@@ -52,31 +57,16 @@ class LightGCNConfig(Config):
         return LightGCN(as_context(context), self)
 
 
-class NGCFConfig(Config):
+class NGCFConfig(GraphConfig):
     """Graph convolution with weights, and with products of users' and items' vectors.
 
     Args:
-        width: of the vectors in every layer.
-        layers: propagation steps.
         dropout: share of messages left out while training.
-        epochs: passes over the training clicks.
-        batch_size: clicks in a step.
-        learning_rate: of Adam.
-        regularization: weight of a step's squared vectors, as a mean over its clicks.
-        ridge: weight of the squared map from histories to user vectors, relative to the data's.
-        seed: seed of initial weights, order and negatives.
     """
 
     type: Literal["ngcf"] = "ngcf"
-    width: int = Field(default=64, ge=1)
-    layers: int = Field(default=2, ge=1)
     dropout: float = Field(default=0.1, ge=0, lt=1)
-    epochs: int = Field(default=60, ge=1)
-    batch_size: int = Field(default=4096, ge=1)
     learning_rate: float = Field(default=0.005, gt=0)
-    regularization: float = Field(default=0.0001, ge=0)
-    ridge: float = Field(default=0.01, gt=0)
-    seed: int = Field(default=0, ge=0)
 
     def grid(self) -> list[NGCFConfig]:
         """The configurations that tuning tries, all with this width and seed."""

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import numpy as np
 from scipy.sparse import csr_matrix
 
-from crossrec.baselines.sparse_ranking import keep_largest
+from crossrec.runtime.ranking.sparse import keep_largest
 
 ROWS = 512
 """Rows whose similarities to all others exist at a time."""

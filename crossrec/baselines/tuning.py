@@ -14,6 +14,7 @@ from crossrec.baselines.config import BaselineConfig
 from crossrec.baselines.context import BaselineContext, as_context
 from crossrec.config import Config
 from crossrec.runtime import distributed
+from crossrec.runtime.progress import progress_bar
 from crossrec.types import Recommender, Sequences
 
 
@@ -84,8 +85,6 @@ def tune(
     """
     if not grid:
         raise ValueError("the grid is empty: give tune() at least one configuration")
-    from crossrec.encoders.progress import progress_bar
-
     budget, context = budget or TuningBudget(), as_context(context)
     chosen, known = budget.choose(grid), {trial.config: trial for trial in done}
     trials: list[Trial] = []

@@ -12,9 +12,9 @@ from typing import Generic, Literal, TypeVar
 import numpy as np
 
 from crossrec.encoders.blocks import BlockStore
-from crossrec.encoders.progress import progress_bar
 from crossrec.runtime import distributed
 from crossrec.runtime.files import atomic_path, write_text
+from crossrec.runtime.progress import progress_bar
 
 logger = logging.getLogger(__name__)
 
@@ -162,7 +162,7 @@ class FeatureCache(Generic[Raw]):
         if not todo:
             return
         write_text(self.folder / f"identity.{distributed.rank()}.txt", self.identity + "\n")
-        with progress_bar(description, sum(map(len, todo)), force_progress) as advance:
+        with progress_bar(description, sum(map(len, todo)), force=force_progress) as advance:
             for block in todo:
                 raws = fetch(np.asarray([first_row[key] for key in block]))
                 readable = [(key, raw) for key, raw in zip(block, raws, strict=True) if raw is not None]

@@ -8,8 +8,8 @@ from typing import Any, Literal, Protocol, Self, runtime_checkable
 import numpy as np
 from torch import Tensor
 
-from crossrec.ensemble.picking import pick_candidates
 from crossrec.runtime.ranking import rank_by_vectors
+from crossrec.runtime.ranking.candidates import pick_candidates
 from crossrec.types import ABSENT, InputError, Recommender, Sequences, TopK
 
 Index = Literal["auto", "exact", "faiss"]

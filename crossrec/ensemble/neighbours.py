@@ -10,8 +10,9 @@ import torch
 from scipy.sparse import csr_matrix
 from torch import Tensor
 
-from crossrec.ensemble.picking import check_candidates
-from crossrec.types import ABSENT, Sequences, TopK
+from crossrec.runtime.ranking.candidates import pick_candidates
+from crossrec.runtime.ranking.sparse import best_positive
+from crossrec.types import Sequences, TopK
 
 Learn = Callable[[Sequences], csr_matrix]
 """From training clicks to (N, N) similarities, a few neighbours a row."""
@@ -50,29 +51,13 @@ class NeighbourRetriever:
 
     def score(self, histories: Sequences, candidates: np.ndarray | None = None) -> Tensor:
         """(B, N) float32 summed similarities, or (B, K) for candidates; -inf where there is none."""
-        if candidates is not None:
-            check_candidates(candidates, len(histories), self.n_items)
         scores_BN = torch.from_numpy(self._found(histories).toarray())
         scores_BN = scores_BN.masked_fill_(scores_BN <= 0, -torch.inf)
-        if candidates is None:
-            return scores_BN
-        ids_BK = torch.from_numpy(np.maximum(candidates, 0))
-        return scores_BN.gather(1, ids_BK).masked_fill(torch.from_numpy(candidates == ABSENT), -torch.inf)
+        return scores_BN if candidates is None else pick_candidates(scores_BN, candidates)
 
     def recommend(self, histories: Sequences, k: int, exclude: Sequences | None = None) -> TopK:
         """The k most similar items, ties broken by the lower item index."""
-        found = self._found(histories)
-        lengths = np.diff(found.indptr)
-        width = max(int(lengths.max(initial=0)), k)
-        here_BW = np.arange(width) < lengths[:, None]
-        ids_BW = np.full(here_BW.shape, ABSENT, np.int64)
-        scores_BW = np.full(here_BW.shape, -np.inf, np.float32)
-        ids_BW[here_BW], scores_BW[here_BW] = found.indices, found.data
-        out_BW = scores_BW <= 0
-        if exclude is not None:
-            out_BW |= exclude.contains(ids_BW)
-        ids_BW[out_BW], scores_BW[out_BW] = ABSENT, -np.inf
-        return _best(ids_BW, scores_BW, k)
+        return best_positive(self._found(histories), k, exclude)
 
     def _found(self, histories: Sequences) -> csr_matrix:
         if self._table_NN is None:
@@ -82,17 +67,3 @@ class NeighbourRetriever:
             (ones, histories.items, histories.offsets), shape=(len(histories), self.n_items)
         )
         return clicks_BN @ self._table_NN
-
-
-def _best(ids_BW: np.ndarray, scores_BW: np.ndarray, k: int) -> TopK:
-    """The k best columns of each row; one integer a place sorts by score, then by the lower index."""
-    # The bits of floats above 0 sort as integers; what is out has the key 0.
-    bits_BW = np.where(ids_BW == ABSENT, np.float32(0), scores_BW).view(np.int32).astype(np.int64)
-    keys_BW = (bits_BW << 32) | np.where(ids_BW == ABSENT, 0, (1 << 32) - 1 - ids_BW)
-    if keys_BW.shape[1] > k:
-        keys_BW = np.partition(keys_BW, keys_BW.shape[1] - k, axis=1)[:, -k:]
-    keys_BK = -np.sort(-keys_BW, axis=1)
-    there_BK = keys_BK > 0
-    scores_BK = (keys_BK >> 32).astype(np.int32).view(np.float32)
-    ids_BK = (1 << 32) - 1 - (keys_BK & ((1 << 32) - 1))
-    return TopK(np.where(there_BK, ids_BK, ABSENT), np.where(there_BK, scores_BK, -np.inf).astype(np.float32))

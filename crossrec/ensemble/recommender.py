@@ -13,7 +13,7 @@ from torch import Tensor
 from crossrec.ensemble.candidates import Candidates, as_lists, union_of_lists, whole_catalogue
 from crossrec.ensemble.config import EnsembleConfig
 from crossrec.ensemble.fuse import fuse
-from crossrec.ensemble.picking import pick_candidates
+from crossrec.runtime.ranking.candidates import pick_candidates
 from crossrec.types import ABSENT, InputError, Recommender, Sequences, TopK
 
 SCORES_AT_ONCE = 1 << 24

@@ -48,10 +48,10 @@ def make_slices(
     among = "the list still ranks the full catalogue; other targets count as misses"
     short = np.flatnonzero(histories.lengths <= config.short_history)
     return {
-        "cold_items": _of_targets(
+        "cold_items": of_targets(
             queries, facts.train_counts == 0, f"targets without a training click; {among}"
         ),
-        "tail_items": _of_targets(
+        "tail_items": of_targets(
             queries,
             facts.tail(config.tail_share),
             f"targets outside the most clicked items that hold {1 - config.tail_share:.0%} of the "
@@ -63,8 +63,14 @@ def make_slices(
     }
 
 
-def _of_targets(queries: Queries, wanted_N: np.ndarray, note: str) -> Slice:
-    """The queries with a wanted target, and of their targets only the wanted ones."""
+def of_targets(queries: Queries, wanted_N: np.ndarray, note: str) -> Slice:
+    """The queries with a wanted target, and of their targets only the wanted ones.
+
+    Args:
+        queries: Q queries.
+        wanted_N: (N,) bool.
+        note: one sentence that says what the part is.
+    """
     targets = queries.targets
     wanted_T = wanted_N[targets.items]
     row_T = np.repeat(np.arange(len(targets)), targets.lengths)[wanted_T]

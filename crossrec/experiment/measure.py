@@ -18,11 +18,11 @@ from crossrec.evaluation.predictions import load_predictions, save_recommendatio
 from crossrec.evaluation.ranking import rank_queries
 from crossrec.evaluation.report import RecommenderResult, write_report
 from crossrec.evaluation.results import Evaluation
-from crossrec.evaluation.slices import Slice, evaluate_slice
+from crossrec.evaluation.slices import Slice, evaluate_slice, of_targets
 from crossrec.experiment.assembly import Setting
 from crossrec.runtime import distributed
 from crossrec.training.tracking import read_log
-from crossrec.types import Recommender, Sequences, TopK
+from crossrec.types import Recommender, TopK
 
 SplitPart = Literal["valid", "test"]
 
@@ -98,14 +98,12 @@ def item_group_slices(
     setting: Setting, groups: Groups, lists: TopK, queries: Queries
 ) -> dict[str, dict[str, Any]]:
     """``item_group_1`` (the largest) and so on: accuracy on the targets of a group of items."""
-    targets = queries.targets
-    rows_T, groups_T = np.repeat(np.arange(len(targets)), targets.lengths), groups.labels[targets.items]
     parts = {}
     for number, note in enumerate(groups.notes):
-        rows, counts = np.unique(rows_T[groups_T == number], return_counts=True)
-        offsets = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
-        own = Sequences(offsets, targets.items[groups_T == number])
-        parts[f"item_group_{number + 1}"] = Slice(rows, own, f"{note}; other targets count as misses")
+        wanted_N = groups.labels == number
+        parts[f"item_group_{number + 1}"] = of_targets(
+            queries, wanted_N, f"{note}; other targets count as misses"
+        )
     return _evaluate_slices(setting, parts, lists, queries)
 
 

@@ -24,7 +24,6 @@ from crossrec.experiment.tables import show, show_account
 from crossrec.experiment.traits import item_info, untrained_traits
 from crossrec.model.recommender import NeuralRecommender
 from crossrec.runtime import distributed
-from crossrec.training.contrast import check_terms
 from crossrec.training.parallel import build_accelerator
 from crossrec.training.task import ClickTask
 from crossrec.training.tracking import start_tracker
@@ -37,7 +36,6 @@ if TYPE_CHECKING:
 
     from crossrec.model.network import SequentialNetwork
     from crossrec.objectives.base import Objective
-    from crossrec.objectives.diversity.terms import DiversityTerms
 
 logger = logging.getLogger(__name__)
 
@@ -104,13 +102,7 @@ def _trainer(
         return validation_metrics(setting, recommender)
 
     return Trainer(
-        ClickTask(
-            network,
-            _objective(setting),
-            _train_items(setting),
-            _diversity_terms(setting),
-            None if config.contrastive is None else config.contrastive.build(),
-        ),
+        _task(setting, network),
         batches,
         config.trainer,
         accelerator=accelerator,
@@ -120,6 +112,15 @@ def _trainer(
     )
 
 
+def _task(setting: Setting, network: SequentialNetwork) -> ClickTask:
+    config, train_items = setting.config, _train_items(setting)
+    terms = None
+    if config.diversity is not None:
+        terms = config.diversity.build(item_info(setting, train_items), config.model.width)
+    contrastive = None if config.contrastive is None else config.contrastive.build()
+    return ClickTask(network, _objective(setting, train_items), train_items, terms, contrastive)
+
+
 def _train_items(setting: Setting) -> Tensor:
     """(N',) catalogue indices of the items that are targets and negatives."""
     counts = setting.data.split.train_counts
@@ -127,27 +128,17 @@ def _train_items(setting: Setting) -> Tensor:
     return torch.arange(len(counts)) if everything else torch.from_numpy(counts.nonzero()[0])
 
 
-def _objective(setting: Setting) -> Objective:
-    train_items = _train_items(setting).numpy()
+def _objective(setting: Setting, train_items: Tensor) -> Objective:
+    rows = train_items.numpy()
     counts, categories = setting.data.split.train_counts, setting.data.catalog.category_matrix
-    return setting.config.objective.build(counts[train_items], categories[train_items])
-
-
-def _diversity_terms(setting: Setting) -> DiversityTerms | None:
-    config = setting.config
-    if config.diversity is None:
-        return None
-    return config.diversity.build(item_info(setting, _train_items(setting)), config.model.width)
+    return setting.config.objective.build(counts[rows], categories[rows])
 
 
 def _check_parts(setting: Setting, network: SequentialNetwork) -> None:
     """Refuses parts that the catalogue or the model lack something for, before anything is written."""
     check_fit(setting, setting.data.split.train)
     check_augmentation(setting)
-    if setting.config.contrastive is not None:
-        check_terms(setting.config.contrastive.build(), network)
-    _objective(setting)
-    _diversity_terms(setting)
+    _task(setting, network)
     if setting.config.rerank is not None:
         traits = untrained_traits(setting)
         for stage in setting.config.rerank.stages:

@@ -75,13 +75,14 @@ class TextViewsOfItems:
         items = np.flatnonzero(views.trained_N & catalog.has_text)
         texts = catalog.texts(items)
         keys = [str(content_key(text)) for text in texts]
-        made = config.build(cache_dir, encoder.encode).views(texts, keys, views.seed) if texts else []
+        maker = config.build(cache_dir, encoder.encode)
         self._of: dict[int, list[str]] = {}
         counts: Counter[str] = Counter()
-        for view in made:
-            counts.update(view.counts)
-            for row in np.flatnonzero(view.changed):
-                self._of.setdefault(int(items[row]), []).append(view.samples[row])
+        for number in range(maker.count):
+            made = maker.view(texts, keys, views.seed, number)
+            counts.update(made.counts)
+            for row in np.flatnonzero(made.changed):
+                self._of.setdefault(int(items[row]), []).append(made.samples[row])
         report("text", int(views.trained_N.sum()), len(items), self.counts, dict(counts))
 
     @property

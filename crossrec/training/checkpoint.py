@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from crossrec.runtime import distributed
 from crossrec.runtime.files import atomic_path
+from crossrec.types import InputError
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
@@ -51,7 +52,7 @@ def load_trained_state(module: nn.Module, path: Path) -> None:
     """Loads what :func:`trained_state` gave.
 
     Raises:
-        ValueError: the file lacks a trained weight of the module, or holds one that it doesn't have.
+        InputError: the file lacks a trained weight of the module, or holds one that it doesn't have.
     """
     from safetensors.torch import load_file
 
@@ -59,7 +60,10 @@ def load_trained_state(module: nn.Module, path: Path) -> None:
     wanted = trained_state(module).keys()
     if state.keys() != wanted:
         odd = sorted(state.keys() ^ wanted)
-        raise ValueError(f"{path}: does not fit this model; {len(odd)} names differ, first: {odd[:3]}")
+        raise InputError(
+            f"{path} does not fit this model; {len(odd)} names differ, first: {odd[:3]}. It was trained with "
+            f"another configuration or by another version of crossrec: train the run again"
+        )
     module.load_state_dict(state, strict=False)
 
 

@@ -37,7 +37,7 @@ def test_links_follow_one_another_and_differ() -> None:
     # The same augmenter twice draws anew: else both digits would be equal.
     assert sum(pair[0] != pair[1] for pair in digits) > 25
     assert found.changed.all()
-    assert found.counts == {"first: kept": 50, "first: empty": 0, "second: kept": 50, "second: empty": 0}
+    assert found.counts == {"first/kept": 50, "first/empty": 0, "second/kept": 50, "second/empty": 0}
 
 
 def test_probability_is_that_of_a_sample() -> None:
@@ -50,6 +50,13 @@ def test_probability_is_that_of_a_sample() -> None:
     never = Chain([Link("noise", Append(), 0.0)]).augment(texts, draws(texts))
     assert never.samples == texts
     assert not never.changed.any()
+    assert never.counts["noise/not_drawn"] == len(texts)
+
+
+def test_an_augmenter_twice_is_counted_by_place() -> None:
+    texts = ["a", "b"]
+    found = Chain([Link("noise", Append()), Link("noise", Append(), 0.0)]).augment(texts, draws(texts))
+    assert found.counts["noise.0/kept"] == found.counts["noise.1/not_drawn"] == 2
 
 
 @given(st.lists(st.text(max_size=5), max_size=8, unique=True), st.integers(0, 3), st.randoms())

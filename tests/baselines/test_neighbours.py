@@ -11,8 +11,8 @@ from scipy.sparse import csr_matrix
 
 from crossrec.baselines import ItemKNNConfig, UserKNNConfig
 from crossrec.baselines.base import history_matrix
-from crossrec.baselines.sparse_ranking import best_positive, keep_largest
 from crossrec.runtime.ranking import mask_seen, top_k
+from crossrec.runtime.ranking.sparse import best_positive, keep_largest
 from crossrec.types import Sequences
 
 N = 12

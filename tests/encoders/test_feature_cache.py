@@ -196,14 +196,3 @@ def test_vectors_that_do_not_fit_are_an_error(tmp_path: Path, value: float) -> N
         run(tmp_path, list(WORDS), lambda raws: np.full((len(raws), WIDTH), value, np.float32))
     with pytest.raises(ValueError, match="expected"):
         run(tmp_path, list(WORDS), lambda raws: np.zeros((len(raws), WIDTH + 1), np.float32))
-
-
-def test_progress_is_drawn_only_when_somebody_looks(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    from crossrec.encoders.progress import progress_bar
-
-    for force in (False, True):
-        with progress_bar("pictures", 4, force) as advance:
-            advance(4)
-        assert ("pictures" in capsys.readouterr().err) is force

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import json
 import os
 import subprocess
 import sys
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +17,8 @@ import pytest
 import yaml
 from PIL import Image
 from safetensors.numpy import load_file
+
+from crossrec.cli import experiment
 
 REPOSITORY = Path(__file__).parents[2]
 SCRIPT_ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"}
@@ -76,6 +81,7 @@ def shop(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def run(script: str, shop: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """A script as users start it, in a process of its own."""
     return subprocess.run(
         [sys.executable, str(REPOSITORY / script), *arguments],
         env=SCRIPT_ENVIRONMENT,
@@ -85,14 +91,27 @@ def run(script: str, shop: Path, *arguments: str) -> subprocess.CompletedProcess
     )
 
 
+def call(
+    command: Callable[[Sequence[str]], int], shop: Path, *arguments: str
+) -> subprocess.CompletedProcess[str]:
+    """A command within this process: starting one takes longer than most of what is asked here."""
+    with (
+        contextlib.chdir(shop),
+        contextlib.redirect_stdout(io.StringIO()) as out,
+        contextlib.redirect_stderr(io.StringIO()) as err,
+    ):
+        status = command(arguments)
+    return subprocess.CompletedProcess(arguments, status, out.getvalue(), err.getvalue())
+
+
 def train(shop: Path, *overrides: str) -> subprocess.CompletedProcess[str]:
-    return run("train.py", shop, "shop.yaml", "data.root=data", *overrides)
+    return call(experiment.train, shop, "shop.yaml", "data.root=data", *overrides)
 
 
 @pytest.fixture(scope="module")
 def trained(shop: Path) -> Path:
     """The run folder of a finished training."""
-    finished = train(shop)
+    finished = run("train.py", shop, "shop.yaml", "data.root=data")
     assert finished.returncode == 0, finished.stderr
     for expected in (
         "Split: leave-one-out",
@@ -138,7 +157,7 @@ def test_evaluate_repeats_the_training_s_own_figures(shop: Path, trained: Path) 
 def test_evaluate_scores_a_predictions_file_like_the_model_that_wrote_it(shop: Path, trained: Path) -> None:
     lists = trained / "eval" / "test" / "recommendations.parquet"
     pl.read_parquet(lists).select("user_id", "item_id", "rank").write_csv(shop / "mine.csv")
-    finished = run("evaluate.py", shop, "runs/shop", "--predictions", "mine.csv")
+    finished = call(experiment.evaluate, shop, "runs/shop", "--predictions", "mine.csv")
     assert finished.returncode == 0, finished.stderr
     theirs = json.loads((trained / "eval" / "test" / "predictions-mine" / "metrics.json").read_text())
     ours = json.loads((trained / "eval" / "test" / "metrics.json").read_text())
@@ -174,8 +193,11 @@ def test_bad_input_is_one_message_without_a_traceback(shop: Path, overrides: lis
 
 
 def test_an_encoder_in_the_training_step_a_sampled_loss_and_a_tracker(shop: Path) -> None:
-    finished = train(
+    finished = run(
+        "train.py",
         shop,
+        "shop.yaml",
+        "data.root=data",
         "name=finetuned",
         "model.image.training=finetune",
         "model.item_id=false",
@@ -195,7 +217,7 @@ def test_an_encoder_in_the_training_step_a_sampled_loss_and_a_tracker(shop: Path
 
 
 def test_evaluate_says_what_is_missing(shop: Path) -> None:
-    refused = run("evaluate.py", shop, "runs/absent")
+    refused = call(experiment.evaluate, shop, "runs/absent")
     assert refused.returncode == 2
     assert "holds no run" in refused.stderr
 

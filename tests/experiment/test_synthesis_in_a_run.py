@@ -219,13 +219,6 @@ def test_generators_are_told_of_the_largest_categories_alone(setting: Setting) -
             {"augment": {"sequence": {"augmenters": [SIMILAR]}}, "training": "lora"},
             "set similarity: clicks",
         ),
-        (
-            {
-                "diversity": {"type": "terms", "terms": {"same": {"type": "gini"}}},
-                "contrastive": {"terms": {"same": {"type": "cross_modal"}}},
-            },
-            "both have a term named same",
-        ),
     ],
 )
 def test_what_lacks_something_is_refused_before_anything_is_written(

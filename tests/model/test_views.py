@@ -337,7 +337,7 @@ def test_what_has_no_view_is_counted(content: Content, caplog: pytest.LogCapture
     (line,) = [r.getMessage() for r in caplog.records if r.name == "crossrec.model.view_plan"]
     assert "views of the picture: 10 of 13 training items have 3.0 views" in line
     assert "2 have no readable picture, 1 came back unchanged in every view" in line
-    assert "crop: kept 30, crop: looks the same 3" in line
+    assert "crop/kept 30, crop/looks the same 3" in line
 
 
 def test_pictures_are_hashed_once(content: Content, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,14 +1,10 @@
-"""The log of a training, a JSON line an entry, and its progress bar."""
+"""The log of a training, a JSON line an entry."""
 
 from __future__ import annotations
 
 import json
-import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
-from crossrec.runtime import distributed
 from crossrec.runtime.files import write_text
 
 Line = dict[str, float | str]
@@ -34,18 +30,3 @@ class LoopLog:
     def flush(self) -> None:
         """Writes all lines; before the state is saved, so that the file is never behind it."""
         write_text(self.path, "".join(json.dumps(line) + "\n" for line in self.lines))
-
-
-@contextmanager
-def progress_bar(description: str, total: int, done: int) -> Iterator[Callable[[], None]]:
-    """Yields a function that counts one step; draws on the main process and only where somebody looks."""
-    if not distributed.is_main() or not sys.stderr.isatty():
-        yield lambda: None
-        return
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
-
-    columns = (BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress("{task.description}", *columns, console=Console(stderr=True)) as bar:
-        task = bar.add_task(description, total=total, completed=done)
-        yield lambda: bar.advance(task)

@@ -17,8 +17,9 @@ from torch import Tensor
 
 from crossrec.augment.synthesis.base import Learner, Sampler, Turn
 from crossrec.augment.synthesis.config import LoopConfig
-from crossrec.augment.synthesis.log import Line, LoopLog, progress_bar
+from crossrec.augment.synthesis.log import Line, LoopLog
 from crossrec.augment.synthesis.state import LoopProgress, LoopState
+from crossrec.runtime.progress import progress_bar
 from crossrec.types import InputError
 
 if TYPE_CHECKING:
@@ -89,8 +90,8 @@ def train_generator(
         state.restore(folder / STATE_FILE, key)
     log = LoopLog(folder / LOG_FILE, state.progress.step)
     run = _Run(state, samples, classes.float(), config, seed, accelerator, check, log)
-    with progress_bar(description, config.steps, state.progress.step) as tick:
-        run.train(lambda: state.save(folder / STATE_FILE, key), tick)
+    with progress_bar(description, config.steps, done=state.progress.step) as advance:
+        run.train(lambda: state.save(folder / STATE_FILE, key), advance)
     learner.sampler.load_state_dict(state.best)
     learner.eval()
     done = state.progress
@@ -108,7 +109,7 @@ class _Run:
     check: Check | None
     log: LoopLog
 
-    def train(self, save: Callable[[], None], tick: Callable[[], None]) -> None:
+    def train(self, save: Callable[[], None], advance: Callable[[int], None]) -> None:
         progress, config = self.state.progress, self.config
         self.state.learner.train()
         while not progress.finished:
@@ -123,7 +124,7 @@ class _Run:
             if progress.step % config.checkpoint_every == 0 or progress.finished:
                 self.log.flush()
                 save()
-            tick()
+            advance(1)
 
     def _step(self, step: int) -> dict[str, float]:
         rows = batch_rows(len(self.samples), self.config.batch_size, self.seed, step)

@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import numpy as np
 from pydantic import Field
 
-from crossrec.augment.schedule import Schedule
+from crossrec.augment.views import ViewsConfig
 from crossrec.config import Config, Family
 
 if TYPE_CHECKING:
     from crossrec.augment.base import Augmenter
-    from crossrec.augment.text.chain import TextViews
+    from crossrec.augment.text.views import TextViews
 
 Encode = Callable[[list[str]], np.ndarray]
 """Texts to (n, D) vectors, such as the ``encode`` of a text encoder."""
@@ -233,21 +233,13 @@ TextAugmenterConfig = Annotated[
 ]
 
 
-class TextViewsConfig(Config):
-    """Views of items' texts: each goes through the whole chain of augmenters once."""
+class TextViewsConfig(ViewsConfig):
+    """Augmented views of the items' texts."""
 
-    augmenters: tuple[TextAugmenterConfig, ...] = Field(min_length=1)
-    views: int = Field(default=4, ge=1, description="views of each text")
-    share: float = Field(
-        default=0.5,
-        ge=0,
-        le=1,
-        description="chance that a training look-up of an item takes one of its views",
-    )
-    schedule: Schedule = Schedule()
+    augmenters: tuple[TextAugmenterConfig, ...] = Field(min_length=1, description="applied one after another")
 
     def build(self, cache_dir: Path, encode: Encode | None = None) -> TextViews:
-        """Builds the chain.
+        """Makes views of texts.
 
         Args:
             cache_dir: folder for paraphrases and converted weights.
@@ -256,12 +248,6 @@ class TextViewsConfig(Config):
         Raises:
             InputError: what an augmenter needs is not there.
         """
-        from crossrec.augment.text.chain import TextViews
+        from crossrec.augment.text.views import TextViews
 
-        augmenters = [config.build(cache_dir, encode) for config in self.augmenters]
-        return TextViews(
-            [config.type for config in self.augmenters],
-            augmenters,
-            [config.probability for config in self.augmenters],
-            self.views,
-        )
+        return TextViews(self, cache_dir, encode)

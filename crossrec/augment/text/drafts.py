@@ -8,10 +8,10 @@ from crossrec.augment.base import Draws
 from crossrec.augment.text.config import ParaphraseConfig
 from crossrec.augment.text.generation import LineGenerator
 from crossrec.augment.text.paraphrase_store import RecordStore, content_digest
-from crossrec.augment.text.progress import progress_bar
 from crossrec.augment.text.prompts import prompt_for
 from crossrec.augment.text.segmentation import is_chinese, split_parts
 from crossrec.runtime import distributed
+from crossrec.runtime.progress import progress_bar
 
 _TOKENS_PER_WORD = 2.2
 """More than text has under usual tokenizers; a longer draft would be dropped for its length."""

@@ -15,7 +15,6 @@ class Outcome(StrEnum):
     """Keys of :attr:`Augmented.counts`: ``kept`` for an augmented text, else why it came back as it was."""
 
     KEPT = "kept"
-    NOT_DRAWN = "not_drawn"
     EMPTY = "empty"
     UNCHANGED = "unchanged"
     NOTHING_TO_CHANGE = "nothing_to_change"

@@ -10,6 +10,7 @@ from scipy.sparse import csr_matrix
 from torch import Tensor, nn
 
 from crossrec.baselines.negatives import UnclickedSampler
+from crossrec.runtime.progress import progress_bar
 from crossrec.types import Sequences
 
 
@@ -45,13 +46,14 @@ class PairModule(nn.Module):
         raise NotImplementedError("a pair module implements loss()")
 
 
-def train_pairs(module: PairModule, clicks_UN: csr_matrix, settings: PairSettings) -> None:
+def train_pairs(module: PairModule, clicks_UN: csr_matrix, settings: PairSettings, name: str) -> None:
     """Trains until the epochs are over; each epoch sees every (user, item) once, with a fresh negative.
 
     Args:
         module: left in evaluation mode, on the device where it was.
         clicks_UN: training clicks; every row holds one.
         settings: epochs, steps, rate, seed.
+        name: what the progress bar calls the model.
     """
     device = next(module.parameters()).device
     users = np.repeat(np.arange(clicks_UN.shape[0]), np.diff(clicks_UN.indptr))
@@ -61,7 +63,10 @@ def train_pairs(module: PairModule, clicks_UN: csr_matrix, settings: PairSetting
     order = np.random.default_rng([settings.seed, 1])
     optimiser = torch.optim.Adam(module.parameters(), lr=settings.learning_rate, fused=True)
     module.train()
-    with torch.random.fork_rng(devices=[] if device.type == "cpu" else [device]):
+    with (
+        torch.random.fork_rng(devices=[] if device.type == "cpu" else [device]),
+        progress_bar(f"{name}: epochs", settings.epochs) as advance,
+    ):
         torch.manual_seed(settings.seed)  # of dropout
         for _ in range(settings.epochs):
             shuffled = order.permutation(len(users))
@@ -70,6 +75,7 @@ def train_pairs(module: PairModule, clicks_UN: csr_matrix, settings: PairSetting
                 optimiser.zero_grad(set_to_none=True)
                 module.loss(*batch.to(device)).backward()
                 optimiser.step()
+            advance(1)
     module.eval()
 
 

@@ -14,6 +14,7 @@ from crossrec.baselines.context import BaselineContext, centred_unit
 from crossrec.baselines.negatives import UnclickedSampler
 from crossrec.baselines.neural.pairs import training_device
 from crossrec.baselines.tower_config import TwoTowerConfig
+from crossrec.runtime.progress import progress_bar
 from crossrec.types import InputError, Sequences
 
 
@@ -70,22 +71,24 @@ class TwoTower(Baseline):
             self._towers.parameters(), lr=config.learning_rate, weight_decay=config.regularization
         )
         self._towers.train()
-        for _ in range(config.epochs):
-            for batch in np.array_split(
-                order.permutation(len(rows)), math.ceil(len(rows) / config.batch_size)
-            ):
-                targets = train.items[train.offsets[rows[batch]] + ends[batch]].astype(np.int64)
-                drawn = sampler.draw(np.repeat(rows[batch], config.negatives)).reshape(len(batch), -1)
-                ids_BK = torch.from_numpy(np.concatenate([targets[:, None], drawn], axis=1)).to(device)
-                pooled_BW, _ = self._pooled(train.take(rows[batch], ends[batch]))
-                user_BD = self._towers.user(torch.from_numpy(pooled_BW).to(device))
-                distinct, places_BK = ids_BK.unique(return_inverse=True)
-                item_BKD = self._towers.item(content[distinct])[places_BK]
-                logits_BK = torch.einsum("bd,bkd->bk", user_BD, item_BKD) + self._towers.bias
-                loss = click_loss(logits_BK - correction[ids_BK])
-                optimiser.zero_grad(set_to_none=True)
-                loss.backward()
-                optimiser.step()
+        with progress_bar(f"{self.name}: epochs", config.epochs) as advance:
+            for _ in range(config.epochs):
+                for batch in np.array_split(
+                    order.permutation(len(rows)), math.ceil(len(rows) / config.batch_size)
+                ):
+                    targets = train.items[train.offsets[rows[batch]] + ends[batch]].astype(np.int64)
+                    drawn = sampler.draw(np.repeat(rows[batch], config.negatives)).reshape(len(batch), -1)
+                    ids_BK = torch.from_numpy(np.concatenate([targets[:, None], drawn], axis=1)).to(device)
+                    pooled_BW, _ = self._pooled(train.take(rows[batch], ends[batch]))
+                    user_BD = self._towers.user(torch.from_numpy(pooled_BW).to(device))
+                    distinct, places_BK = ids_BK.unique(return_inverse=True)
+                    item_BKD = self._towers.item(content[distinct])[places_BK]
+                    logits_BK = torch.einsum("bd,bkd->bk", user_BD, item_BKD) + self._towers.bias
+                    loss = click_loss(logits_BK - correction[ids_BK])
+                    optimiser.zero_grad(set_to_none=True)
+                    loss.backward()
+                    optimiser.step()
+                advance(1)
 
     def _pooled(self, histories: Sequences) -> tuple[np.ndarray, np.ndarray]:
         """(B, W) decayed mean of the histories' content, and (B, 1) the weight of what had any."""

@@ -53,7 +53,7 @@ class VBPR(Baseline):
         known_UN = csr_matrix(clicks_UN[np.diff(clicks_UN.indptr) > 0])
         device = training_device()
         module = VBPRModule(torch.from_numpy(self._pictures_NW), known_UN.shape[0], self.config).to(device)
-        train_pairs(module, known_UN, self.config)
+        train_pairs(module, known_UN, self.config, self.name)
         warm_N = torch.from_numpy(np.bincount(known_UN.indices, minlength=self.n_items) > 0)
         with torch.no_grad():
             users_UD, items_ND, bias_N = (part.cpu() for part in module.cpu().joined(warm_N))

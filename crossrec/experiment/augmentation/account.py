@@ -77,9 +77,9 @@ def _rows(augmentation: Augmentation, epochs: int) -> dict[str, int]:
 
 
 def augmentation_lines(account: dict[str, Any]) -> list[str]:
-    """The account as lines for a reader; one that says so where nothing is augmented."""
+    """The account as lines for a reader; none where nothing is augmented."""
     if not account:
-        return ["Augmentation: none"]
+        return []
     lines = ["Augmentation of the training part (evaluation sees none of it):"]
     for name, content in account.items():
         if name == "generators":

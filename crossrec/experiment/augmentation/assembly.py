@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
 
 from crossrec.augment.guard import TrainingGuard
 from crossrec.augment.sequence.config import SequenceAugmentConfig, SimilarOptions
@@ -27,11 +26,10 @@ from crossrec.experiment.augmentation.synthesis import (
     required_features,
     wanted_spaces,
 )
-from crossrec.experiment.traits import item_info
 from crossrec.model.modalities import FrozenFeatures
 from crossrec.training.epochs import AugmentedCopies, EpochSource, LogRows
 from crossrec.training.views import ViewMaker
-from crossrec.types import InputError, Sequences
+from crossrec.types import Sequences
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
@@ -131,7 +129,6 @@ def check_augmentation(setting: Setting) -> None:
     Raises:
         InputError: names the key and the way out.
     """
-    _check_term_names(setting)
     _resampler(setting, setting.data.split.train)
     augment = setting.config.augment
     if augment is None:
@@ -150,25 +147,6 @@ def _check_synthesis(setting: Setting, config: SynthesisUseConfig) -> None:
         counts, categories = setting.data.split.train_counts, setting.data.catalog.category_matrix
         for space in wanted_spaces(config.items, features):
             enlarged_items(categories, counts, features[space].present_N, config.items.tail_share)
-
-
-def _check_term_names(setting: Setting) -> None:
-    """As the training task does, but before anything is written.
-
-    Raises:
-        InputError: a diversity term and a contrastive one have the same name.
-    """
-    config = setting.config
-    if config.contrastive is None or config.diversity is None:
-        return
-    trained = torch.from_numpy(np.flatnonzero(setting.data.split.train_counts))
-    terms = config.diversity.build(item_info(setting, trained), config.model.width)
-    twice = set(config.contrastive.terms) & set([] if terms is None else terms.names)
-    if twice:
-        raise InputError(
-            f"diversity and contrastive both have a term named {min(twice)}; rename one, as the log could "
-            "not tell them apart"
-        )
 
 
 def _resampler(setting: Setting, train: Sequences) -> Resampler | None:

@@ -8,8 +8,6 @@ from scipy.sparse import csr_matrix
 from crossrec.types import ABSENT, Sequences, TopK
 
 _LOW = np.int64((1 << 32) - 1)
-CELLS = 1 << 24
-"""Most cells of a scratch table: 16 MB for seen items, 128 MB for keys."""
 
 
 def best_positive(scores_BN: csr_matrix, k: int, exclude: Sequences | None = None) -> TopK:
@@ -21,22 +19,16 @@ def best_positive(scores_BN: csr_matrix, k: int, exclude: Sequences | None = Non
         exclude: B rows of items that must not appear.
 
     Raises:
-        ValueError: a score is NaN.
+        ValueError: a score is NaN, or ``exclude`` doesn't fit the scores.
     """
     n_rows, n_items = scores_BN.shape
-    lists = TopK(np.full((n_rows, k), ABSENT, np.int64), np.full((n_rows, k), -np.inf, np.float32))
     if np.isnan(scores_BN.data).any():
         raise ValueError("a score is NaN: the clicks' weights hold NaN or infinity")
     keys, starts = _keys(scores_BN), scores_BN.indptr
-    for rows in _blocks(n_rows, max(n_items, k)):
-        found = keys[starts[rows.start] : starts[rows.stop]]
-        local = starts[rows.start : rows.stop + 1] - starts[rows.start]
-        if exclude is not None:
-            row = np.repeat(np.arange(len(local) - 1), np.diff(local))
-            items = scores_BN.indices[starts[rows.start] : starts[rows.stop]]
-            found = np.where(_seen(exclude, rows, n_items)[row, items], 0, found)
-        _write(lists, rows, _largest(found, local, k))
-    return lists
+    if exclude is not None:
+        _check(exclude, n_rows, n_items)
+        _drop(keys, scores_BN, exclude)
+    return _lists(_largest(keys, starts, k))
 
 
 def keep_largest(matrix: csr_matrix, k: int) -> csr_matrix:
@@ -56,20 +48,23 @@ def _keys(scores_BN: csr_matrix) -> np.ndarray:
     return np.where(data > 0, keys, 0)
 
 
-def _blocks(n_rows: int, width: int) -> list[slice]:
-    """Runs of rows whose tables stay within ``CELLS`` cells."""
-    step = max(CELLS // max(width, 1), 1)
-    return [slice(first, min(first + step, n_rows)) for first in range(0, n_rows, step)]
-
-
-def _seen(exclude: Sequences, rows: slice, n_items: int) -> np.ndarray:
-    part = exclude.take(np.arange(rows.start, rows.stop))
-    if len(part.items) and (part.items.min() < 0 or part.items.max() >= n_items):
-        wrong = part.items.min() if part.items.min() < 0 else part.items.max()
+def _check(exclude: Sequences, n_rows: int, n_items: int) -> None:
+    if len(exclude) != n_rows:
+        raise ValueError(f"{len(exclude)} rows of items to leave out, for {n_rows} rows of scores")
+    if len(exclude.items) and (exclude.items.min() < 0 or exclude.items.max() >= n_items):
+        wrong = exclude.items.min() if exclude.items.min() < 0 else exclude.items.max()
         raise ValueError(f"item {wrong} is to be left out, but the catalogue has {n_items} items")
-    seen = np.zeros((len(part), n_items), dtype=bool)
-    seen[np.repeat(np.arange(len(part)), part.lengths), part.items] = True
-    return seen
+
+
+def _drop(keys: np.ndarray, scores_BN: csr_matrix, exclude: Sequences) -> None:
+    """Sets the keys of excluded items to 0, in time that hangs on what is stored, not on N."""
+    seen_N = np.zeros(scores_BN.shape[1], dtype=bool)
+    starts, items = scores_BN.indptr.tolist(), scores_BN.indices
+    for row in range(len(exclude)):
+        own, here = exclude.row(row), slice(starts[row], starts[row + 1])
+        seen_N[own] = True
+        keys[here][seen_N[items[here]]] = 0
+        seen_N[own] = False
 
 
 def _largest(keys: np.ndarray, starts: np.ndarray, k: int) -> np.ndarray:
@@ -86,8 +81,8 @@ def _largest(keys: np.ndarray, starts: np.ndarray, k: int) -> np.ndarray:
     return np.sort(table, axis=1)[:, ::-1]
 
 
-def _write(lists: TopK, rows: slice, keys_BK: np.ndarray) -> None:
-    found = keys_BK > 0
-    lists.ids[rows] = np.where(found, _LOW - (keys_BK & _LOW), ABSENT)
-    scores = (keys_BK >> 32).astype(np.int32).view(np.float32)
-    lists.scores[rows] = np.where(found, scores, -np.inf)
+def _lists(keys_BK: np.ndarray) -> TopK:
+    found_BK = keys_BK > 0
+    scores_BK = (keys_BK >> 32).astype(np.int32).view(np.float32)
+    ids_BK = np.where(found_BK, _LOW - (keys_BK & _LOW), ABSENT)
+    return TopK(ids_BK, np.where(found_BK, scores_BK, np.float32(-np.inf)))

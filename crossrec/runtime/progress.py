@@ -1,0 +1,57 @@
+"""A progress bar with speed and time left, on the main process and only where somebody looks."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import lru_cache
+from typing import TYPE_CHECKING
+
+from crossrec.runtime import distributed
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+
+@contextmanager
+def progress_bar(
+    description: str, total: int, *, done: int = 0, force: bool = False
+) -> Iterator[Callable[[int], None]]:
+    """Yields a function that counts finished items.
+
+    Args:
+        description: what is counted.
+        total: items of this process; nothing is drawn for none.
+        done: of them, finished before.
+        force: draw even where stderr is no terminal.
+    """
+    if total == 0 or not distributed.is_main() or not (force or sys.stderr.isatty()):
+        yield lambda finished: None
+        return
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        ProgressColumn,
+        Task,
+        TimeRemainingColumn,
+    )
+    from rich.text import Text
+
+    class Speed(ProgressColumn):
+        def render(self, task: Task) -> Text:
+            return Text(f"{task.speed:,.{0 if task.speed >= 10 else 2}f}/s" if task.speed else "-/s")
+
+    columns = (BarColumn(), MofNCompleteColumn(), Speed(), TimeRemainingColumn())
+    with Progress("{task.description}", *columns, console=_console(force)) as bar:
+        task = bar.add_task(description, total=total, completed=done)
+        yield lambda finished: bar.advance(task, finished)
+
+
+@lru_cache(maxsize=2)
+def _console(force: bool) -> Console:
+    """One for all bars, so that a bar within another's work is drawn beneath it."""
+    from rich.console import Console
+
+    return Console(stderr=True, force_terminal=True if force else None)
