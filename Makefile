@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 UV_VERSION := 0.13.9
 INSTALLED := $(VENV)/.installed
 
-.PHONY: setup train test test-slow lint requirements clean
+.PHONY: setup train test test-slow notebooks docs lint requirements clean
 
 setup: $(INSTALLED)
 
@@ -13,7 +13,7 @@ $(INSTALLED): requirements.txt pyproject.toml
 	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(0 if (3, 11) <= v <= (3, 13) else "crossrec needs Python 3.11 to 3.13, this is %d.%d; name another one: make PYTHON=python3.12" % v)'
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv==$(UV_VERSION)
-	$(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes --no-deps --requirements requirements.txt
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes --no-deps --compile-bytecode --requirements requirements.txt
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --editable .
 	@touch $@
 
@@ -25,6 +25,9 @@ test: setup  ## every test that is not marked slow
 
 test-slow: setup  ## the long ones
 	$(BIN)/python -m pytest -m slow --override-ini addopts="-q --import-mode=importlib"
+
+docs: setup  ## builds the pages of docs/ into site/, without network
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
 lint: setup
 	$(BIN)/ruff check .

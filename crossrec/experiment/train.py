@@ -61,6 +61,7 @@ def run_training(config: ExperimentConfig) -> None:
     recommender = NeuralRecommender(network, fitter=fit, name=describe_model(config))
     recommender.fit(setting.data.split.train)
     evaluate_run(setting, recommender, "test")
+    accelerator.end_training()
 
 
 def train_network(

@@ -9,6 +9,7 @@ import torch
 
 from crossrec.runtime import distributed
 from crossrec.training.config import TrainerConfig
+from crossrec.types import InputError
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -21,9 +22,13 @@ logger = logging.getLogger(__name__)
 
 
 def build_accelerator(config: TrainerConfig, run_folder: Path) -> Accelerator:
-    """An Accelerator for however many processes ``accelerate launch`` or ``torchrun`` started."""
+    """An Accelerator for however many processes ``accelerate launch`` or ``torchrun`` started.
+
+    Raises:
+        InputError: the launcher asks for sharded parameters.
+    """
     from accelerate import Accelerator
-    from accelerate.utils import DistributedDataParallelKwargs
+    from accelerate.utils import DistributedDataParallelKwargs, DistributedType
 
     if config.precision == "bf16" and not torch.cuda.is_available() and not _cpu_multiplies_bf16():
         logger.warning(
@@ -32,12 +37,19 @@ def build_accelerator(config: TrainerConfig, run_folder: Path) -> Accelerator:
     # A process whose share of a step holds no picture (or no text) leaves that encoder unused.
     # Buffers are shared once, after wrapping: none changes in training, not even those of batch norms.
     wrapping = DistributedDataParallelKwargs(find_unused_parameters=True, broadcast_buffers=False)
-    return Accelerator(
+    accelerator = Accelerator(
         mixed_precision=config.precision,
         log_with=None if config.tracker == "none" else config.tracker,
         project_dir=str(run_folder),
         kwargs_handlers=[wrapping],
     )
+    sharded = (DistributedType.FSDP, DistributedType.DEEPSPEED, DistributedType.MEGATRON_LM)
+    if accelerator.distributed_type in sharded:
+        raise InputError(
+            f"training under {accelerator.distributed_type.value} is not supported: every process holds the "
+            "whole model (DDP); launch with configs/accelerate/ddp.yaml"
+        )
+    return accelerator
 
 
 def _cpu_multiplies_bf16() -> bool:
@@ -47,7 +59,7 @@ def _cpu_multiplies_bf16() -> bool:
 def parallelise(
     accelerator: Accelerator, task: nn.Module, optimiser: torch.optim.Optimizer
 ) -> tuple[nn.Module, torch.optim.Optimizer]:
-    """Moves the task to its device and wraps it (DDP, FSDP, …) as the launcher asked."""
+    """Moves the task to its device and wraps it (DDP) where there are several processes."""
     prepared = accelerator.prepare(task, optimiser)
     distributed.share_buffers(prepared[0])
     return prepared[0], prepared[1]

@@ -61,10 +61,11 @@ class RunLog:
         self._accelerator.log({f"{kind}/{name}": value for name, value in values.items()}, step=step)
 
     def close(self) -> None:
-        """Closes the file and the trackers."""
+        """Closes the file and the trackers; the processes go on together, as what follows shares its work."""
         if self._file is not None:
             self._file.close()
-        self._accelerator.end_training()
+        for tracker in self._accelerator.trackers:
+            tracker.finish()
 
 
 def read_log(path: Path) -> list[dict[str, Any]]:

@@ -1,0 +1,205 @@
+"""Reads Amazon Reviews 2023 into a catalogue and a log."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from crossrec.data.catalog import Catalog
+from crossrec.data.interactions import Interactions
+from crossrec.data.sources.amazon import AmazonReviews2023Config
+from crossrec.data.sources.item_columns import categories, joined, prices, without_html
+from crossrec.data.sources.jsonl import first_object, read_jsonl
+from crossrec.data.sources.raw import RawData
+from crossrec.data.sources.reading import SourceError, nearest, pictures_in, require_root
+
+KEY = "data.source.category=NAME"
+SIZES = ("large", "hi_res", "thumb")
+"""Addresses of one picture, the preferred first."""
+
+_REVIEW = {
+    "user_id": pl.String(),
+    "parent_asin": pl.String(),
+    "rating": pl.String(),
+    "timestamp": pl.String(),
+    "verified_purchase": pl.Boolean(),
+}
+_META: dict[str, pl.DataType] = {
+    "parent_asin": pl.String(),
+    "title": pl.String(),
+    "features": pl.List(pl.String()),
+    "description": pl.List(pl.String()),
+    "categories": pl.List(pl.String()),
+    "store": pl.String(),
+    "main_category": pl.String(),
+    "price": pl.String(),
+}
+_ADDRESSES: dict[str, pl.DataType] = {size: pl.String() for size in SIZES}
+_LISTED: dict[str, pl.DataType] = {size: pl.List(pl.String()) for size in SIZES}
+
+
+@dataclass
+class _Count:
+    """What is worth a word in the data's note."""
+
+    unverified: int = 0
+    twice: int = 0
+    unreadable_prices: int = 0
+
+    def note(self) -> str:
+        said = {
+            "reviews without a verified purchase left out": self.unverified,
+            "items twice in the metadata (the first counts)": self.twice,
+            "prices that are no number": self.unreadable_prices,
+        }
+        return "; ".join(f"{count:,} {what}" for what, count in said.items() if count)
+
+
+def read_amazon(config: AmazonReviews2023Config, root: Path | None) -> RawData:
+    """Reads one category; see :class:`~crossrec.data.sources.amazon.AmazonReviews2023Config`."""
+    root = require_root(root, config.type)
+    category = config.category or _only_category(root)
+    reviews = _files(root, category, "review", category)
+    meta = _files(root, category, "meta", f"meta_{category}")
+    count = _Count()
+    log = _read_log(config, reviews, count)
+    wanted = log["item_id"].unique() if config.items == "reviewed" else None
+    catalog = _read_catalog(config, root, meta, wanted, count)
+    return RawData(f"{config.type} ({category})", count.note(), catalog, Interactions(log))
+
+
+def _only_category(root: Path) -> str:
+    files = [p.name for folder in (root, root / "raw" / "meta_categories") for p in folder.glob("meta_*")]
+    matches = [re.match(r"meta_(\w+)\.jsonl(\.gz)?$", name) for name in files]
+    names = [match[1] for match in matches if match is not None]
+    names += [p.name.removeprefix("raw_meta_") for p in root.glob("raw_meta_*") if p.is_dir()]
+    found = sorted(set(names))
+    if len(found) != 1:
+        there = f"several: {', '.join(found)}" if found else "no meta_<Category>.jsonl"
+        raise SourceError(f"{root} holds {there}; set {KEY} or data.root=FOLDER")
+    return found[0]
+
+
+def _files(root: Path, category: str, kind: str, stem: str) -> list[Path]:
+    for folder in (root, root / "raw" / f"{kind}_categories"):
+        for suffix in (".jsonl", ".jsonl.gz"):
+            if (folder / (stem + suffix)).is_file():
+                return [folder / (stem + suffix)]
+    parts = sorted((root / f"raw_{kind}_{category}").glob("*.parquet"))
+    if not parts:
+        there = sorted(path.name for path in root.iterdir())[:50]
+        hint = nearest(f"{stem}.jsonl", there)
+        raise SourceError(f"{root} holds no {stem}.jsonl or {stem}.jsonl.gz; {hint}. Set {KEY}")
+    return parts
+
+
+def _frames(
+    files: list[Path], schema: Mapping[str, pl.DataType], required: tuple[str, ...]
+) -> Iterator[pl.DataFrame]:
+    for path in files:
+        if path.suffix != ".parquet":
+            first_object(path, required, KEY)
+            yield from read_jsonl(path, schema, KEY)
+            continue
+        import pyarrow.parquet as pq
+
+        file = pq.ParquetFile(path)
+        for name in required:
+            if name not in file.schema_arrow.names:
+                there = nearest(name, file.schema_arrow.names)
+                raise SourceError(f"{path} has no column '{name}'; {there}. Set {KEY}")
+        present = [name for name in schema if name in file.schema_arrow.names]
+        for batch in file.iter_batches(columns=present):
+            frame = pl.from_arrow(batch)
+            assert isinstance(frame, pl.DataFrame)
+            absent = [pl.lit(None, kind).alias(name) for name, kind in schema.items() if name not in present]
+            yield frame.with_columns(*absent)
+
+
+def _read_log(config: AmazonReviews2023Config, files: list[Path], count: _Count) -> pl.DataFrame:
+    parts = []
+    for frame in _frames(files, _REVIEW, ("user_id", "parent_asin", "timestamp")):
+        if config.verified_only:
+            kept = frame.filter(pl.col("verified_purchase"))
+            count.unverified += frame.height - kept.height
+            frame = kept
+        parts.append(
+            frame.select(
+                user_id=pl.col("user_id").str.strip_chars(),
+                item_id=pl.col("parent_asin").str.strip_chars(),
+                timestamp=pl.col("timestamp").cast(pl.Float64, strict=False) / 1e3,
+                rating=pl.col("rating").cast(pl.Float64, strict=False),
+            )
+        )
+    return pl.concat(parts)
+
+
+def _read_catalog(
+    config: AmazonReviews2023Config,
+    root: Path,
+    files: list[Path],
+    wanted: pl.Series | None,
+    count: _Count,
+) -> Catalog:
+    schema = {**_META, "images": _images_type(files[0])}
+    parts = []
+    for frame in _frames(files, schema, ("parent_asin",)):
+        frame = frame.with_columns(pl.col("parent_asin").str.strip_chars())
+        frame = frame.filter(pl.col("parent_asin").is_not_null())
+        if wanted is not None:
+            frame = frame.filter(pl.col("parent_asin").is_in(wanted.implode()))
+        if frame.height:
+            parts.append(_items(config, frame, count))
+    if not parts:
+        raise SourceError(f"{files[0]} describes none of the items that are reviewed: set {KEY}")
+    everything = pl.concat(parts)
+    items = everything.unique("item_id", keep="first", maintain_order=True)
+    count.twice = everything.height - items.height
+    folder = root / config.images
+    pictures = pictures_in(folder) if folder.is_dir() else {}
+    columns: dict[str, Any] = {
+        name: items[name].to_arrow(compat_level=pl.CompatLevel.oldest()) for name in items.columns
+    }
+    columns["image_path"] = [pictures.get(item_id) for item_id in items["item_id"].to_list()]
+    return Catalog.from_columns(columns)
+
+
+def _images_type(path: Path) -> pl.DataType:
+    """A list of pictures as the lab's JSON has it, or a list of each size as a copy from the hub has it."""
+    if path.suffix != ".parquet" and isinstance(first_object(path, (), KEY).get("images"), dict):
+        return pl.Struct(_LISTED)
+    return pl.List(pl.Struct(_ADDRESSES))
+
+
+def _items(config: AmazonReviews2023Config, frame: pl.DataFrame, count: _Count) -> pl.DataFrame:
+    price, unreadable = prices(frame["price"])
+    count.unreadable_prices += unreadable
+    text = without_html(joined(frame, config.text, " ")).str.slice(0, config.max_characters)
+    return pl.DataFrame(
+        {
+            "item_id": frame["parent_asin"],
+            "title": without_html(frame["title"]),
+            "text": text,
+            "categories": categories(frame["categories"], "|"),
+            "price": price,
+            "store": frame["store"],
+            "main_category": frame["main_category"],
+            "image_url": _address(frame["images"]),
+        }
+    )
+
+
+def _address(images: pl.Series) -> pl.Series:
+    """The address of each item's first picture."""
+    column = pl.col(images.name)
+    if isinstance(images.dtype, pl.List):
+        first = column.list.first()
+        found = [first.struct.field(size) for size in SIZES]
+    else:
+        found = [column.struct.field(size).list.first() for size in SIZES]
+    return pl.DataFrame({images.name: images}).select(image_url=pl.coalesce(found))["image_url"]

@@ -1,0 +1,106 @@
+"""JSON lines, plain or gzipped, some megabytes at a time."""
+
+from __future__ import annotations
+
+import gzip
+import io
+import json
+import zlib
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, BinaryIO, cast
+
+import polars as pl
+
+from crossrec.data.sources.reading import SourceError, nearest
+
+BLOCK_BYTES = 32 << 20
+"""About so much text is parsed at once."""
+
+
+def read_jsonl(path: Path, schema: Mapping[str, pl.DataType], key: str) -> Iterator[pl.DataFrame]:
+    """Frames of some lines each, in file order; fields outside the schema are not read.
+
+    Args:
+        path: one JSON object a line; ``.gz`` is unpacked on the fly.
+        schema: fields and their types; numbers are taken as text where text is asked for.
+        key: what to set to read another file, such as ``data.root=FOLDER``, for messages.
+
+    Raises:
+        SourceError: a line is no JSON object, or a field is of another kind; the message names the line.
+    """
+    number = 1
+    try:
+        with _open(path) as handle:
+            while lines := handle.readlines(BLOCK_BYTES):
+                yield _parse(path, schema, key, lines, number)
+                number += len(lines)
+    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+        raise SourceError(
+            f"{path} breaks off or is damaged after line {number - 1} ({error}): fetch it again, or set {key}"
+        ) from error
+
+
+def first_object(path: Path, required: Sequence[str], key: str) -> dict[str, Any]:
+    """The first object of a file, if it has the fields that must be there.
+
+    Raises:
+        SourceError: the file is empty, its first line is no object, or it lacks a field.
+    """
+    try:
+        with _open(path) as handle:
+            line = next((line for line in handle if line.strip()), b"")
+    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+        raise SourceError(f"{path} can't be unpacked ({error}): fetch it again, or set {key}") from error
+    if not line:
+        raise SourceError(f"{path} is empty: it must hold one JSON object a line. Set {key}")
+    try:
+        found = json.loads(line)
+    except ValueError as error:
+        raise SourceError(f"{path}, first line: not JSON ({error}). Set {key}") from error
+    if not isinstance(found, dict):
+        raise SourceError(f"{path}, first line: not a JSON object. Set {key}")
+    for name in required:
+        if name not in found:
+            raise SourceError(
+                f"{path}, first line: no field '{name}'; {nearest(name, list(found))}. Set {key}"
+            )
+    return found
+
+
+def _open(path: Path) -> BinaryIO:
+    return cast(BinaryIO, gzip.open(path, "rb")) if path.suffix == ".gz" else path.open("rb")
+
+
+def _parse(
+    path: Path, schema: Mapping[str, pl.DataType], key: str, lines: Sequence[bytes], number: int
+) -> pl.DataFrame:
+    if not any(line.strip() for line in lines):
+        return pl.DataFrame(schema=dict(schema))
+    try:
+        return pl.read_ndjson(io.BytesIO(b"".join(lines)), schema=dict(schema))
+    except pl.exceptions.PolarsError as error:
+        raise _fault(path, schema, key, lines, number, error) from error
+
+
+def _fault(
+    path: Path,
+    schema: Mapping[str, pl.DataType],
+    key: str,
+    lines: Sequence[bytes],
+    number: int,
+    error: Exception,
+) -> SourceError:
+    """The first of some lines that can't be read."""
+    for place, line in enumerate(lines, start=number):
+        if not line.strip():
+            continue
+        try:
+            pl.read_ndjson(io.BytesIO(line), schema=dict(schema))
+        except pl.exceptions.PolarsError as fault:
+            reason = str(fault).splitlines()[0]
+            start = line[:80].decode("utf-8", "replace").strip()
+            return SourceError(
+                f"{path}, line {place}: {reason} ({start} …). Mend or remove the line, or set {key}"
+            )
+    return SourceError(f"{path}, lines {number} to {number + len(lines) - 1}: {error}. Set {key}")

@@ -1,0 +1,169 @@
+"""Reads MicroLens files into a catalogue and a log."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from crossrec.data.catalog import Catalog
+from crossrec.data.interactions import Interactions
+from crossrec.data.sources.microlens import MicroLensConfig
+from crossrec.data.sources.raw import RawData
+from crossrec.data.sources.reading import SourceError, nearest, pictures_in, require_root
+from crossrec.data.sources.table_file import TableFile
+
+ORDER_NOTE = "times are places in each user's order: divide it with leave_one_out"
+_ENTRY = re.compile(r"\s*(\d+)\s*,(.*)", re.DOTALL)
+"""``item,text``: the text may hold further commas, quoted or not."""
+
+
+def read_microlens(config: MicroLensConfig, root: Path | None) -> RawData:
+    """Reads one release; see :class:`~crossrec.data.sources.microlens.MicroLensConfig`."""
+    root = require_root(root, config.type)
+    pairs = _file(root, config.pairs, "pairs", "*_pairs.csv", "*_pairs.tsv")
+    if pairs is None:
+        there = ", ".join(sorted(path.name for path in root.iterdir())[:20]) or "nothing"
+        raise SourceError(
+            f"{root} holds neither *_pairs.csv nor *_pairs.tsv; it holds {there}. Set data.root=FOLDER "
+            "or data.source.pairs=FILE"
+        )
+    notes = []
+    if pairs.suffix == ".tsv":
+        log = _sequences(pairs)
+        notes.append(ORDER_NOTE)
+    else:
+        log = _pairs(pairs)
+    catalog, twice = _catalog(config, root, log["item_id"])
+    if twice:
+        notes.append(f"{twice:,} titles of a video that has one already (the first counts)")
+    return RawData(f"microlens ({root.name})", "; ".join(notes), catalog, Interactions(log))
+
+
+def _file(root: Path, name: str | None, key: str, *patterns: str) -> Path | None:
+    """The configured file, else the first that a pattern finds."""
+    if name is None:
+        found = [path for pattern in patterns for path in sorted(root.glob(pattern))]
+        return found[0] if found else None
+    if not (root / name).is_file():
+        there = nearest(name, sorted(path.name for path in root.iterdir())[:50])
+        raise SourceError(f"{root / name} does not exist; {there}. Set data.source.{key}=FILE")
+    return root / name
+
+
+def _pairs(path: Path) -> pl.DataFrame:
+    file = TableFile(path.parent, path.name, "data.source.pairs", ",")
+    names = ("user", "item", "timestamp")
+    for name in names:
+        if name not in file.columns:
+            raise SourceError(
+                f"{path} has no column '{name}'; {nearest(name, file.columns)}. Set data.source.pairs=FILE"
+            )
+    ids = [pl.col(name).str.strip_chars().alias(f"{name}_id") for name in ("user", "item")]
+    milliseconds = pl.col("timestamp").cast(pl.Float64, strict=False)
+    return file.read(names, names).select(*ids, timestamp=milliseconds / 1e3)
+
+
+def _sequences(path: Path) -> pl.DataFrame:
+    """A user's videos on one line; their places in it stand for times."""
+    try:
+        lines = pl.read_csv(
+            path,
+            separator="\t",
+            has_header=False,
+            new_columns=["user_id", "items"],
+            schema_overrides=[pl.String, pl.String],
+            quote_char=None,
+        )
+    except pl.exceptions.PolarsError as error:
+        raise SourceError(f"{path} can't be read: {error}. Set data.source.pairs=FILE") from error
+    if lines.width != 2 or lines["items"].null_count():
+        row = 1 if lines.width != 2 else int(lines["items"].is_null().arg_true()[0]) + 1
+        raise SourceError(
+            f"{path}, line {row}: must be a user, one tab, and videos divided by blanks. "
+            "Set data.source.pairs=FILE"
+        )
+    videos = pl.col("items").str.strip_chars().str.split(" ")
+    return (
+        lines.select(pl.col("user_id").str.strip_chars(), item_id=videos)
+        .with_columns(timestamp=pl.int_ranges(pl.col("item_id").list.len()))
+        .explode("item_id", "timestamp")
+        .with_columns(pl.col("timestamp").cast(pl.Float64))
+    )
+
+
+def _catalog(config: MicroLensConfig, root: Path, clicked: pl.Series) -> tuple[Catalog, int]:
+    """All videos with a title, then those that are only clicked; how many titles came twice."""
+    path = _file(root, config.titles, "titles", "*_title_en.csv", "*_titles.csv")
+    titles: dict[str, str] = {}
+    twice = 0
+    for item_id, title in [] if path is None else _entries(path, "data.source.titles=FILE"):
+        twice += item_id in titles
+        titles.setdefault(item_id, title)
+    ids = [*titles, *(i for i in clicked.drop_nulls().unique(maintain_order=True) if i not in titles)]
+    columns: dict[str, Any] = {"item_id": ids}
+    columns["title"] = columns["text"] = [titles.get(item_id) or None for item_id in ids]
+    if (root / "tags_to_summary.csv").is_file():
+        tags = dict(_entries(root / "tags_to_summary.csv", "data.root=FOLDER"))
+        columns["categories"] = [[tags[item_id]] if tags.get(item_id) else None for item_id in ids]
+    covers = pictures_in(folder) if (folder := _covers(config, root)) is not None else {}
+    columns["image_path"] = [covers.get(item_id) for item_id in ids]
+    if config.likes_and_views:
+        columns |= _likes_and_views(root, ids)
+    return Catalog.from_columns(columns), twice
+
+
+def _covers(config: MicroLensConfig, root: Path) -> Path | None:
+    if config.covers is None:
+        found = sorted(path for path in root.iterdir() if path.is_dir() and path.name.endswith("covers"))
+        return found[0] if found else None
+    if not (root / config.covers).is_dir():
+        there = nearest(config.covers, sorted(path.name for path in root.iterdir() if path.is_dir())[:50])
+        raise SourceError(f"{root / config.covers} is no folder; {there}. Set data.source.covers=FOLDER")
+    return root / config.covers
+
+
+def _entries(path: Path, way_out: str) -> list[tuple[str, str]]:
+    """(item, text) of each entry; the first line may be a header, and a text may go on over lines."""
+    entries: list[list[str]] = []
+    with path.open(encoding="utf-8-sig") as handle:
+        for number, line in enumerate(handle, start=1):
+            if found := _ENTRY.fullmatch(line):
+                entries.append([found[1], found[2]])
+            elif entries:
+                entries[-1][1] += line
+            elif line.strip() and number > 1:
+                raise SourceError(
+                    f"{path}, line {number}: must be a video's number, a comma, and a text. Set {way_out}"
+                )
+    return [(item_id, _unquoted(text)) for item_id, text in entries]
+
+
+def _unquoted(text: str) -> str:
+    text = text.strip()
+    if len(text) > 1 and text[0] == text[-1] == '"':
+        text = text[1:-1].replace('""', '"')
+    return " ".join(text.split())
+
+
+def _likes_and_views(root: Path, ids: list[str]) -> dict[str, list[int | None]]:
+    path = _file(root, None, "likes_and_views", "*_likes_and_views.txt")
+    if path is None:
+        raise SourceError(
+            f"{root} holds no *_likes_and_views.txt: fetch it, or set data.source.likes_and_views=false"
+        )
+    counted: dict[str, tuple[int, int]] = {}
+    with path.open(encoding="utf-8-sig") as handle:
+        for number, line in enumerate(handle, start=1):
+            parts = line.split()
+            if len(parts) == 3 and all(part.isdigit() for part in parts):
+                counted[parts[0]] = (int(parts[1]), int(parts[2]))
+            elif line.strip() and number > 1:
+                raise SourceError(
+                    f"{path}, line {number}: must be video, likes, views. Mend it, or set "
+                    "data.source.likes_and_views=false"
+                )
+    rows = [counted.get(item_id, (None, None)) for item_id in ids]
+    return {"likes": [likes for likes, _ in rows], "views": [views for _, views in rows]}
