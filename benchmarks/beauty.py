@@ -19,8 +19,6 @@ MODELS = {
     "sasrec-bce": [
         "objective.type=bce",
         "model.similarity=dot",
-        # Undoes the network's 1 / sqrt(D): the plain dot product of the paper.
-        "objective.temperature=0.125",
         "model.sequence.dropout=0.5",
         "trainer.lr=0.003",
         "trainer.weight_decay=0",

@@ -1,3 +1,29 @@
 """crossrec: cross-modal, LLM-based recommenders with diversity as a first-class goal."""
 
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from crossrec.serving.loaded import LoadedRecommender
+
 __version__ = "0.1.0"
+
+
+def load(source: str | Path, *, overrides: Sequence[str] = (), device: str = "auto") -> LoadedRecommender:
+    """A trained recommender, ready to recommend.
+
+    Args:
+        source: the folder of a run, a folder that ``save_pretrained`` wrote, or the name of such a folder on
+            the Hugging Face hub, ``user/name``.
+        overrides: laid on a run's configuration, such as ``["data.root=elsewhere"]``.
+        device: ``auto`` (a GPU where there is one), ``cpu``, ``cuda``.
+
+    Raises:
+        InputError: there is no such recommender, or what it needs can't be had.
+    """
+    from crossrec.serving.opening import open_recommender
+
+    return open_recommender(source, overrides=overrides, device=device)

@@ -163,6 +163,26 @@ class Catalog:
         """The catalogue of some rows, in the order given."""
         return Catalog(self.dataset.select(rows.tolist()))
 
+    def extended(self, more: Catalog) -> Catalog:
+        """The catalogue with further items behind its own.
+
+        Args:
+            more: items with other ids; what one of the two has no column for is null there.
+
+        Raises:
+            CatalogError: an id is in both.
+        """
+        from datasets import Dataset, concatenate_datasets
+
+        for item_id in more.item_ids:
+            if item_id in self.index:
+                raise CatalogError(f"item_id '{item_id}' is in the catalogue already")
+        own, table = self.dataset.features.arrow_schema, more.dataset.with_format("arrow")[:]
+        for number, name in enumerate(table.column_names):
+            if name in own.names:
+                table = table.set_column(number, name, table[name].cast(own.field(name).type))
+        return Catalog(concatenate_datasets([self.dataset, Dataset(table)]))
+
     def with_prices(self, prices: pa.Array) -> Catalog:
         """The same items with other prices.
 

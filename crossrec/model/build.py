@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 import torch
@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
     from crossrec.data.catalog import Catalog
+    from crossrec.encoders.image import ImageEncoder
+    from crossrec.encoders.text import TextEncoder
     from crossrec.model.config import ModelConfig
 
 SMALL_STD = 0.02
@@ -41,13 +43,32 @@ class Content:
     Args:
         catalog: N items.
         cache_dir: where features and converted weights are kept.
+        encoders: where frozen encoders are kept after use, by configuration, so that several catalogues share
+            them; None to drop each one as soon as all is encoded.
     """
 
-    def __init__(self, catalog: Catalog, cache_dir: Path) -> None:
-        self.catalog = catalog
+    def __init__(self, catalog: Catalog, cache_dir: Path, encoders: dict[str, Any] | None = None) -> None:
+        self.catalog = self._grown = catalog
         self.cache_dir = cache_dir
+        self._encoders = encoders
         self._features: dict[str, Features] = {}
         self._image_keys: list[str | None] | None = None
+        self._readable_N: np.ndarray | None = None
+
+    def know(self, config: TextEncoderConfig | ImageEncoderConfig, features: Features) -> None:
+        """Takes features from elsewhere, in place of what the encoder would make of the catalogue."""
+        self._features[config.model_dump_json()] = features
+
+    def know_readable(self, readable_N: np.ndarray) -> None:
+        """Takes it from elsewhere which items have a picture that can be read, (N,) bool."""
+        self._readable_N = readable_N
+
+    def grow(self, catalog: Catalog) -> None:
+        """Takes a catalogue with further items behind its own, for what trained encoders read of items.
+
+        Features stay those of the items that were there: more are made by a content of the further ones.
+        """
+        self._grown = catalog
 
     def text_features(self, config: TextEncoderConfig) -> Features:
         """Frozen text vectors of the catalogue, from the cache where they are known."""
@@ -64,7 +85,7 @@ class Content:
         return self._features[key]
 
     def _encode_texts(self, config: TextEncoderConfig) -> Features:
-        encoder = config.build(self.cache_dir)
+        encoder = self._encoder(config)
         texts = self.catalog.texts(np.arange(len(self.catalog)))
         keys = [
             content_key(t) if known else None for t, known in zip(texts, self.catalog.has_text, strict=True)
@@ -75,13 +96,21 @@ class Content:
         )
 
     def _encode_images(self, config: ImageEncoderConfig) -> Features:
-        encoder = config.build(self.cache_dir)
+        encoder = self._encoder(config)
         cache: FeatureCache[Image] = FeatureCache(
             self.cache_dir / "features", encoder.identity, encoder.width
         )
         return cache.encode_catalog(
             self.image_keys(), fetch_each(self.catalog.image), encoder.encode, description="image features"
         )
+
+    def _encoder(self, config: TextEncoderConfig | ImageEncoderConfig) -> Any:
+        if self._encoders is None:
+            return config.build(self.cache_dir)
+        key = config.model_dump_json()
+        if key not in self._encoders:
+            self._encoders[key] = config.build(self.cache_dir)
+        return self._encoders[key]
 
     def image_keys(self) -> list[str | None]:
         """N digests of the pictures' bytes, None where there is none; they are read once."""
@@ -118,11 +147,9 @@ class Content:
             features = self.text_features(config)
             return FrozenFeatures(features.vectors_ND, features.present_N, components=whiten)
         encoder = config.build(self.cache_dir)
-
-        def load(rows: np.ndarray) -> dict[str, Tensor]:
-            return encoder.tokenize(self.catalog.texts(rows))
-
-        return TrainedEncoder(encoder, load, self.catalog.has_text, encoder.width)
+        return TrainedEncoder(
+            encoder, lambda rows: self.tokens(encoder, rows), self.catalog.has_text, encoder.width
+        )
 
     def image(
         self, config: ImageEncoderConfig, whiten: int | None, views: TrainingViews | None = None
@@ -140,19 +167,27 @@ class Content:
             features = self.image_features(config)
             return FrozenFeatures(features.vectors_ND, features.present_N, components=whiten)
         encoder = config.build(self.cache_dir)
+        return TrainedEncoder(
+            encoder, lambda rows: self.pixels(encoder, rows), self.readable_pictures(), encoder.width
+        )
 
-        def load(rows: np.ndarray) -> dict[str, Tensor]:
-            pictures = [self.catalog.image(int(row)) for row in rows]
-            return {"pixels": torch.stack([encoder.preprocess(p) for p in pictures if p is not None])}
+    def tokens(self, encoder: TextEncoder, rows: np.ndarray) -> dict[str, Tensor]:
+        """What a text encoder takes, for items that have a text."""
+        return encoder.tokenize(self._grown.texts(rows))
 
-        return TrainedEncoder(encoder, load, self.readable_pictures(), encoder.width)
+    def pixels(self, encoder: ImageEncoder, rows: np.ndarray) -> dict[str, Tensor]:
+        """What an image encoder takes, for items that have a picture that can be read."""
+        pictures = [self._grown.image(int(row)) for row in rows]
+        return {"pixels": torch.stack([encoder.preprocess(p) for p in pictures if p is not None])}
 
     def readable_pictures(self) -> np.ndarray:
-        """(N,) bool, which items have a picture that can be read; reads them all."""
-        fetch = fetch_each(self.catalog.image)
-        readable = self.catalog.has_image.copy()
-        readable[readable] = [picture is not None for picture in fetch(np.flatnonzero(readable))]
-        return readable
+        """(N,) bool, which items have a picture that can be read; reads them all, once."""
+        if self._readable_N is None:
+            fetch = fetch_each(self.catalog.image)
+            readable = self.catalog.has_image.copy()
+            readable[readable] = [picture is not None for picture in fetch(np.flatnonzero(readable))]
+            self._readable_N = readable
+        return self._readable_N
 
 
 def build_network(
@@ -204,6 +239,8 @@ def build_network(
         len(train_counts),
         similarity=config.similarity,
         temperature=config.temperature,
+        # Small ids need no other bound; dividing by the square root of D too would weaken each step.
+        dot_scale=1.0 if ids_alone else None,
         history_scale=1 / SMALL_STD if ids_alone else 1.0,
     )
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 import torch
 from torch import Tensor, nn
 
@@ -37,12 +39,25 @@ class ItemEncoder(nn.Module):
         self.dropout = Dropout(dropout)
         self.modality_dropout = modality_dropout
 
-    def forward(self, items_K: Tensor) -> Tensor:
-        """(K, D) vectors of catalogue indices (K,)."""
+    def forward(self, items_K: Tensor, shown: Collection[str] | None = None) -> Tensor:
+        """(K, D) vectors of catalogue indices (K,).
+
+        Args:
+            items_K: catalogue indices.
+            shown: names of the modalities that may be looked at, the others counting as missing; all when
+                None.
+        """
         features = [self.project[name](source(items_K)) for name, source in self.modalities.items()]
         dtype = features[0].dtype
         features_KMD = torch.stack([self.dropout(f).to(dtype) for f in features], dim=1)
-        return self.fusion(features_KMD, self.mask(items_K))
+        mask_KM = self.mask(items_K)
+        if shown is not None:
+            mask_KM = mask_KM & self._among(shown).to(mask_KM.device)
+        return self.fusion(features_KMD, mask_KM)
+
+    def _among(self, shown: Collection[str]) -> Tensor:
+        """(M,) bool, which modalities are named."""
+        return torch.tensor([name in shown for name in self.modalities])
 
     def projected(self, items_K: Tensor) -> tuple[Tensor, Tensor]:
         """(K, M, D) features of each modality before fusion, and (K, M) bool, which of them are present."""

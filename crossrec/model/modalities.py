@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 RESIDENT_BYTES = 2 << 30
 """Frozen features up to this size are kept on the device; larger ones stay mapped from disk."""
 
+BLOCK = 4096
+"""Frozen features that are transformed at a time."""
+
 
 class Modality(nn.Module):
     """Raw vectors of items, before they are projected to the item width.
@@ -37,9 +40,19 @@ class Modality(nn.Module):
         """(K, width) raw vectors; anything in rows where the modality is missing."""
         raise NotImplementedError("a modality implements forward()")
 
+    def append(self, present_K: np.ndarray, vectors_KW: np.ndarray) -> None:
+        """Makes room for K items behind those that there are, which stay as they were.
+
+        Args:
+            present_K: (K,) bool, which of them have this modality.
+            vectors_KW: what the encoder makes of them, anything where not present.
+        """
+        added = torch.from_numpy(np.asarray(present_K, dtype=bool)).to(self.present.device)
+        self.present = torch.cat([self.present, added])
+
 
 class ItemId(Modality):
-    """A trained embedding an item; items without a training click have none.
+    """A trained embedding an item; items without a training click, and those added later, have none.
 
     Args:
         present: (N,) bool.
@@ -54,7 +67,8 @@ class ItemId(Modality):
 
     def forward(self, items_K: Tensor) -> Tensor:
         """(K, width)."""
-        return self.embedding(items_K)
+        # Items that were added have no row, and none is looked at: they are masked.
+        return self.embedding(items_K.clamp(max=self.embedding.num_embeddings - 1))
 
 
 class FrozenFeatures(Modality):
@@ -78,26 +92,52 @@ class FrozenFeatures(Modality):
         # Saved with the model: an item that is added later must be mapped like those seen here.
         self.register_buffer("mean", torch.from_numpy(mean))
         self.register_buffer("basis", torch.from_numpy(basis))
-        self._mapped: np.ndarray | None = None
-        if len(vectors) * self.width * 4 <= RESIDENT_BYTES:
-            blocks = [
-                self.transform(torch.tensor(vectors[i : i + 4096])) for i in range(0, len(vectors), 4096)
-            ]
-            self.register_buffer("vectors", torch.cat(blocks), persistent=False)
-        else:
-            self._mapped = vectors
+        # Copies, since loading writes into the buffers, which share memory with these.
+        self._fitted = (mean.copy(), basis.copy())
+        self._raw: list[np.ndarray] = [vectors]
+        self.resident = len(vectors) * self.width * 4 <= RESIDENT_BYTES
+        if self.resident:
+            self.register_buffer("vectors", self._transformed(vectors), persistent=False)
+        self.register_load_state_dict_post_hook(_follow_loaded_basis)
 
     def forward(self, items_K: Tensor) -> Tensor:
         """(K, width) transformed vectors."""
-        if self._mapped is None:
+        if self.resident:
             return self.get_buffer("vectors")[items_K]
-        rows = torch.tensor(self._mapped[items_K.cpu().numpy()])
+        rows = torch.tensor(_rows_of(self._raw, items_K.cpu().numpy()))
         return self.transform(rows.to(items_K.device))
+
+    def append(self, present_K: np.ndarray, vectors_KW: np.ndarray) -> None:
+        """K more items, centred and whitened as those that the statistics were made of."""
+        if self.resident:
+            there = self.get_buffer("vectors")
+            added = self._transformed(vectors_KW).to(there.device)
+            self.register_buffer("vectors", torch.cat([there, added]), persistent=False)
+        self._raw.append(vectors_KW)
+        super().append(present_K, vectors_KW)
+
+    def _transformed(self, vectors_KW: np.ndarray) -> Tensor:
+        """(K, width) on the CPU, where every block is the same whatever device the module is on."""
+        mean, basis = self.mean.cpu(), self.basis.cpu()
+        starts = range(0, max(len(vectors_KW), 1), BLOCK)
+        return torch.cat([_apply(torch.tensor(vectors_KW[i : i + BLOCK]), mean, basis) for i in starts])
 
     def transform(self, rows_KW: Tensor) -> Tensor:
         """(K, width) raw encoder output, as the model takes it."""
-        centred = rows_KW.float() - self.mean
-        return centred @ self.basis if self.basis.ndim == 2 else centred * self.basis
+        return _apply(rows_KW, self.mean, self.basis)
+
+    def follow_loaded_basis(self) -> None:
+        """Transforms the vectors anew where other statistics than their own were loaded.
+
+        The signs of a basis differ between machines, and all of it where items have joined the data since.
+        """
+        loaded = (self.mean.cpu().numpy(), self.basis.cpu().numpy())
+        if not all(np.array_equal(old, new) for old, new in zip(self._fitted, loaded, strict=True)):
+            self._fitted = (loaded[0].copy(), loaded[1].copy())
+            if self.resident:
+                device = self.get_buffer("vectors").device
+                vectors = torch.cat([self._transformed(part) for part in self._raw]).to(device)
+                self.register_buffer("vectors", vectors, persistent=False)
 
 
 class TrainedEncoder(Modality):
@@ -120,6 +160,7 @@ class TrainedEncoder(Modality):
         super().__init__(present, width)
         self.encoder = encoder
         self._load = load
+        self._remembers = False
 
     def adapter(self) -> PeftModel | None:
         """peft's model, where the encoder is tuned by LoRA."""
@@ -131,6 +172,8 @@ class TrainedEncoder(Modality):
 
     def forward(self, items_K: Tensor) -> Tensor:
         """(K, width); the encoder only sees items that have the modality."""
+        if self._remembers and not self.training:
+            return self.get_buffer("remembered")[items_K]
         known = self.present[items_K]
         rows = items_K[known]
         if not len(rows):
@@ -139,6 +182,47 @@ class TrainedEncoder(Modality):
         vectors = self.encoder(**inputs)
         result = vectors.new_zeros(len(items_K), self.width)
         return result.index_put((known.nonzero().squeeze(1),), vectors)
+
+    def remember(self, vectors_NW: Tensor) -> None:
+        """Keeps what the encoder, which is trained no further, makes of all N items, for evaluation mode."""
+        self.register_buffer("remembered", vectors_NW.detach().to(self.present.device), persistent=False)
+        self._remembers = True
+
+    def append(self, present_K: np.ndarray, vectors_KW: np.ndarray) -> None:
+        """K more items.
+
+        Raises:
+            RuntimeError: the items that there are have not been encoded and kept by :meth:`remember`.
+        """
+        if not self._remembers:
+            raise RuntimeError("remember() what the encoder makes of the items before more are added")
+        there = self.get_buffer("remembered")
+        added = torch.from_numpy(vectors_KW).to(there)
+        self.register_buffer("remembered", torch.cat([there, added]), persistent=False)
+        super().append(present_K, vectors_KW)
+
+
+def _follow_loaded_basis(modality: nn.Module, _: object) -> None:
+    assert isinstance(modality, FrozenFeatures)
+    modality.follow_loaded_basis()
+
+
+def _apply(rows_KW: Tensor, mean: Tensor, basis: Tensor) -> Tensor:
+    centred = rows_KW.float() - mean
+    return centred @ basis if basis.ndim == 2 else centred * basis
+
+
+def _rows_of(parts: list[np.ndarray], rows_K: np.ndarray) -> np.ndarray:
+    """(K, W) rows of arrays that stand one behind the other."""
+    if len(parts) == 1:
+        return parts[0][rows_K]
+    found = np.empty((len(rows_K), parts[0].shape[1]), parts[0].dtype)
+    first = 0
+    for part in parts:
+        here = (rows_K >= first) & (rows_K < first + len(part))
+        found[here] = part[rows_K[here] - first]
+        first += len(part)
+    return found
 
 
 def _centring(vectors: np.ndarray, present: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import replace
 from typing import TYPE_CHECKING, Literal
 
@@ -24,8 +25,10 @@ class SequentialNetwork(nn.Module):
         items: makes item vectors.
         sequence: reads histories.
         n_items: N.
-        similarity: ``cosine`` divides by the temperature, ``dot`` by the square root of D.
+        similarity: ``cosine`` divides by the temperature, ``dot`` takes the dot product times ``dot_scale``.
         temperature: of the cosine.
+        dot_scale: of the dot product; one over the square root of D when None, which suits vectors whose
+            entries are of unit size.
         history_scale: brings item vectors that are compared by dot products to entries of about unit size
             where they are read as clicks, which is what sequence models expect.
     """
@@ -38,6 +41,7 @@ class SequentialNetwork(nn.Module):
         *,
         similarity: Literal["cosine", "dot"],
         temperature: float,
+        dot_scale: float | None = None,
         history_scale: float = 1.0,
     ) -> None:
         super().__init__()
@@ -46,6 +50,7 @@ class SequentialNetwork(nn.Module):
         self.n_items = n_items
         self.normalise = similarity == "cosine"
         self.temperature = temperature
+        self.dot_scale = dot_scale
         self.history_scale = history_scale
 
     def adapters(self) -> dict[str, PeftModel]:
@@ -62,16 +67,21 @@ class SequentialNetwork(nn.Module):
             if isinstance(module, ViewChoice):
                 module.set_progress(progress)
 
-    def item_vectors(self, items_K: Tensor) -> Tensor:
-        """(K, D) vectors as they are compared: of unit length for the cosine."""
-        vectors_KD = self.items(items_K)
+    def item_vectors(self, items_K: Tensor, shown: Collection[str] | None = None) -> Tensor:
+        """(K, D) vectors as they are compared: of unit length for the cosine.
+
+        Args:
+            items_K: catalogue indices.
+            shown: names of the modalities that may be looked at; all when None.
+        """
+        vectors_KD = self.items(items_K, shown)
         return F.normalize(vectors_KD.float(), dim=-1) if self.normalise else vectors_KD
 
     def queries(self, hidden: Tensor) -> Tensor:
         """Hidden states (..., D), scaled so that a plain dot product with item vectors is the score."""
         if self.normalise:
             return F.normalize(hidden.float(), dim=-1) / self.temperature
-        return hidden * hidden.shape[-1] ** -0.5
+        return hidden * (hidden.shape[-1] ** -0.5 if self.dot_scale is None else self.dot_scale)
 
     @property
     def history_length(self) -> int:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Self
 
 import numpy as np
@@ -27,12 +27,14 @@ class NeuralRecommender:
     """Scores histories with a :class:`SequentialNetwork`.
 
     Item vectors are computed once, on first use, shared out over the processes; call
-    :meth:`refresh` after the network has changed.
+    :meth:`refresh` after the network has changed. Those of items that have been added since are computed
+    when they are needed, and the others stay as they are.
 
     Args:
         network: the model.
         fitter: trains the network in place on sequences; None for a recommender that is only used.
         name: what tables call it.
+        shown: names of the modalities that it looks at, the others counting as missing; all when None.
     """
 
     def __init__(
@@ -41,9 +43,11 @@ class NeuralRecommender:
         *,
         fitter: Callable[[NeuralRecommender, Sequences], None] | None = None,
         name: str = "crossrec",
+        shown: Collection[str] | None = None,
     ) -> None:
         self.network = network
         self.name = name
+        self.shown = shown
         self._fitter = fitter
         self._vectors_ND: Tensor | None = None
 
@@ -79,15 +83,21 @@ class NeuralRecommender:
         if self._vectors_ND is None:
             self.network.eval()
             share = distributed.shard(self.n_items)
-            rows = torch.arange(share.start, share.stop, device=self.device)
-            chunks = [self.network.item_vectors(c).float() for c in rows.split(ENCODE_CHUNK)]
-            own = torch.cat(chunks).cpu().numpy() if len(rows) else self._no_vectors()
+            own = self._encode(share.start, share.stop).cpu().numpy()
             self._vectors_ND = torch.from_numpy(distributed.gather_rows(own)).to(self.device)
+        if len(self._vectors_ND) < self.n_items:
+            self.network.eval()
+            added_KD = self._encode(len(self._vectors_ND), self.n_items)
+            self._vectors_ND = torch.cat([self._vectors_ND, added_KD])
         return self._vectors_ND
 
-    def _no_vectors(self) -> np.ndarray:
-        width = self.network.item_vectors(torch.zeros(1, dtype=torch.long, device=self.device)).shape[1]
-        return np.zeros((0, width), np.float32)
+    def _encode(self, start: int, stop: int) -> Tensor:
+        """(K, D) vectors of the items from ``start`` to before ``stop``."""
+        rows = torch.arange(start, stop, device=self.device)
+        if not len(rows):
+            return self.network.item_vectors(torch.zeros(1, dtype=torch.long, device=self.device))[:0].float()
+        chunks = [self.network.item_vectors(c, self.shown).float() for c in rows.split(ENCODE_CHUNK)]
+        return torch.cat(chunks)
 
     @torch.no_grad()
     def queries(self, histories: Sequences) -> Tensor:

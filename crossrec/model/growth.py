@@ -1,0 +1,168 @@
+"""Items that join a trained network: known by their content, with nothing that was learned changed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol, cast
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from crossrec.model.modalities import ItemId, Modality, TrainedEncoder
+from crossrec.model.recommender import ENCODE_CHUNK
+from crossrec.runtime.progress import progress_bar
+from crossrec.types import InputError
+
+if TYPE_CHECKING:
+    from crossrec.encoders.cache import Features
+    from crossrec.encoders.config import ImageEncoderConfig, TextEncoderConfig
+    from crossrec.encoders.image import ImageEncoder
+    from crossrec.encoders.text import TextEncoder
+    from crossrec.model.build import Content
+    from crossrec.model.config import ModelConfig
+    from crossrec.model.network import SequentialNetwork
+
+TEXT, IMAGE = "text", "image"
+
+
+@dataclass(frozen=True)
+class ContentVectors:
+    """One modality of K items, as its encoder gives it.
+
+    Args:
+        present_K: (K,) bool, which items have it.
+        vectors_KW: anything where not present.
+    """
+
+    present_K: np.ndarray
+    vectors_KW: np.ndarray
+
+
+class ContentEncoders(Protocol):
+    """A configuration that names an encoder of texts and one of pictures."""
+
+    @property
+    def text(self) -> TextEncoderConfig | None:
+        """Of texts."""
+
+    @property
+    def image(self) -> ImageEncoderConfig | None:
+        """Of pictures."""
+
+
+def encoder_config(name: str, config: ContentEncoders) -> TextEncoderConfig | ImageEncoderConfig:
+    """The encoder of ``text`` or ``image``.
+
+    Raises:
+        ValueError: the configuration has none.
+    """
+    found = config.text if name == TEXT else config.image
+    if found is None:
+        raise ValueError(f"no encoder of {name} is configured")
+    return found
+
+
+def content_features(name: str, config: ContentEncoders, content: Content) -> Features:
+    """What the frozen encoder of ``text`` or ``image`` makes of a catalogue.
+
+    Args:
+        name: of the modality.
+        config: names the encoder.
+        content: of the items.
+    """
+    found = encoder_config(name, config)
+    if name == TEXT:
+        return content.text_features(cast("TextEncoderConfig", found))
+    return content.image_features(cast("ImageEncoderConfig", found))
+
+
+def content_names(network: SequentialNetwork) -> list[str]:
+    """The modalities that a new item can have: all but the trained embedding."""
+    return [name for name, modality in network.items.modalities.items() if not isinstance(modality, ItemId)]
+
+
+def encode_items(
+    network: SequentialNetwork, config: ModelConfig, content: Content
+) -> dict[str, ContentVectors]:
+    """What the network's encoders make of the items of a catalogue; frozen ones through the feature cache.
+
+    Args:
+        network: trained.
+        config: of the network.
+        content: of K items.
+
+    Raises:
+        InputError: the network knows items by their ids alone, or an item has nothing that it reads.
+    """
+    names = content_names(network)
+    if not names:
+        raise InputError(
+            "this model knows items by their ids alone, so that it can't know new ones: train one with "
+            "model.text or model.image"
+        )
+    encoded = {name: _encode(name, network, config, content) for name in names}
+    known_K = np.logical_or.reduce([vectors.present_K for vectors in encoded.values()])
+    if not known_K.all():
+        item_id = content.catalog.item_ids[int(np.argmin(known_K))]
+        raise InputError(f"item '{item_id}' has none of what this model reads: {' or '.join(names)}")
+    return encoded
+
+
+def append_items(network: SequentialNetwork, encoded: Mapping[str, ContentVectors], count: int) -> None:
+    """Puts items behind those of the network.
+
+    Args:
+        network: trained; changed in place.
+        encoded: name of each content modality -> of the K items.
+        count: K.
+    """
+    nothing = ContentVectors(np.zeros(count, dtype=bool), np.zeros((count, 0), np.float32))
+    for name, modality in network.items.modalities.items():
+        assert isinstance(modality, Modality)
+        added = nothing if isinstance(modality, ItemId) else encoded[name]
+        modality.append(added.present_K, added.vectors_KW)
+    network.n_items += count
+
+
+@torch.no_grad()
+def remember_encoded(network: SequentialNetwork) -> None:
+    """Encodes all items once where the encoder was trained, so that no later look-up needs it."""
+    network.eval()
+    device = next(network.parameters()).device
+    for name, modality in network.items.modalities.items():
+        if not isinstance(modality, TrainedEncoder):
+            continue
+        rows = torch.arange(network.n_items, device=device)
+        blocks: list[Tensor] = []
+        with progress_bar(f"{name} of the items", len(rows)) as advance:
+            for block in rows.split(ENCODE_CHUNK):
+                blocks.append(modality(block))
+                advance(len(block))
+        modality.remember(torch.cat(blocks))
+
+
+def _encode(name: str, network: SequentialNetwork, config: ModelConfig, content: Content) -> ContentVectors:
+    modality = network.items.modalities[name]
+    if isinstance(modality, TrainedEncoder):
+        return _encode_anew(name, modality, content)
+    features = content_features(name, config, content)
+    return ContentVectors(features.present_N, np.asarray(features.vectors_ND))
+
+
+@torch.no_grad()
+def _encode_anew(name: str, modality: TrainedEncoder, content: Content) -> ContentVectors:
+    present_K = content.catalog.has_text if name == TEXT else content.readable_pictures()
+    vectors_KW = np.zeros((len(present_K), modality.width), np.float32)
+    modality.eval()
+    known = np.flatnonzero(present_K)
+    for start in range(0, len(known), ENCODE_CHUNK):
+        rows = known[start : start + ENCODE_CHUNK]
+        if name == TEXT:
+            inputs = content.tokens(cast("TextEncoder", modality.encoder), rows)
+        else:
+            inputs = content.pixels(cast("ImageEncoder", modality.encoder), rows)
+        on_device = {key: value.to(modality.present.device) for key, value in inputs.items()}
+        vectors_KW[rows] = modality.encoder(**on_device).float().cpu().numpy()
+    return ContentVectors(present_K, vectors_KW)

@@ -1,0 +1,1 @@
+"""Trained recommenders in use: lists for users and histories, new items, embeddings, files to share."""

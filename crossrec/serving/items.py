@@ -1,0 +1,142 @@
+"""What a loaded recommender knows of the items of its catalogue, as it is at one time."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable, Mapping, Sequence
+from functools import cached_property, partial
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from crossrec.experiment.traits import MODEL_SPACE, OnDemand, context_columns
+from crossrec.rerank.base import ItemTraits, Pool
+from crossrec.rerank.context_config import ContextConfig
+from crossrec.serving.filters import Filter, passing
+from crossrec.types import ABSENT, InputError, Sequences
+
+if TYPE_CHECKING:
+    from crossrec.data.catalog import Catalog
+    from crossrec.model.recommender import NeuralRecommender
+    from crossrec.rerank.base import Reranker
+    from crossrec.rerank.config import RerankConfig
+    from crossrec.serving.spaces import Spaces
+
+LOOKED_THROUGH = 20_000
+"""Ids among which an error looks for near ones: all of a large catalogue would take seconds."""
+KEPT = 64
+"""Filters, contexts and rerankers whose tables are kept."""
+
+
+class ServedItems:
+    """The items of a catalogue, with what filters and rerankers go by.
+
+    Whatever is made here belongs to this catalogue: one with more items is another object.
+
+    Args:
+        catalog: N items.
+        train_counts: (N,) training clicks of each; 0 for items that were added.
+        spaces: item vectors of all N.
+        recommender: the model's own, which knows all N.
+    """
+
+    def __init__(
+        self, catalog: Catalog, train_counts: np.ndarray, spaces: Spaces, recommender: NeuralRecommender
+    ) -> None:
+        self.catalog = catalog
+        self.train_counts = train_counts
+        self.spaces = spaces
+        self.recommender = recommender
+        self._allowed: dict[str, np.ndarray] = {}
+        self._rerankers: dict[str, tuple[Reranker, ...]] = {}
+
+    @cached_property
+    def item_ids(self) -> list[str]:
+        """N original ids."""
+        return [str(item_id) for item_id in self.catalog.item_ids]
+
+    def index(self, item_id: str) -> int:
+        """The catalogue index of an original id.
+
+        Raises:
+            InputError: there is no such item; names near ones.
+        """
+        row = self.catalog.index.get(str(item_id))
+        if row is None:
+            raise InputError(f"item '{item_id}' is not in the catalogue{near(str(item_id), self.item_ids)}")
+        return row
+
+    @cached_property
+    def traits(self) -> ItemTraits:
+        """What rerankers may know of the items; see :func:`crossrec.experiment.traits.item_traits`."""
+        device = self.recommender.device
+        spaces: dict[str, Callable[[], Tensor]] = {
+            name: partial(self._space, name, device) for name in self.spaces.names
+        }
+        spaces[MODEL_SPACE] = self._model_space
+        categories_NG = torch.from_numpy(self.catalog.category_matrix.toarray().astype(np.float32))
+        return ItemTraits(
+            self.train_counts, categories_NG.to(device), OnDemand(spaces), context_columns(self.catalog)
+        )
+
+    def _space(self, name: str, device: torch.device) -> Tensor:
+        return torch.from_numpy(self.spaces.table(name).vectors_ND).to(device)
+
+    def _model_space(self) -> Tensor:
+        return torch.nn.functional.normalize(self.recommender.item_vectors(), dim=1)
+
+    def rerankers(self, config: RerankConfig) -> tuple[Reranker, ...]:
+        """The stages of a chain of rerankers for this catalogue.
+
+        Raises:
+            InputError: a stage needs categories, vectors or a column that there are not.
+        """
+        key = config.model_dump_json()
+        if key not in self._rerankers:
+            _drop_oldest(self._rerankers)
+            self._rerankers[key] = tuple(stage.build(self.traits) for stage in config.stages)
+        return self._rerankers[key]
+
+    def allowed(
+        self, filters: Sequence[Filter], context: Mapping[str, str | float] | None
+    ) -> np.ndarray | None:
+        """(N,) bool, items that pass all filters and suit the context; None where all may be listed.
+
+        Raises:
+            InputError: a column is not there, or no item has such a value.
+        """
+        tests = [self._kept(test.model_dump_json(), partial(passing, self.catalog, test)) for test in filters]
+        for column, value in (context or {}).items():
+            key = f"{column}={value}"
+            tests.append(self._kept(key, partial(self._suits, column, str(value))))
+        return np.logical_and.reduce(tests) if tests else None
+
+    def _kept(self, key: str, make: Callable[[], np.ndarray]) -> np.ndarray:
+        if key not in self._allowed:
+            _drop_oldest(self._allowed)
+            self._allowed[key] = make()
+        return self._allowed[key]
+
+    def _suits(self, column: str, value: str) -> np.ndarray:
+        """(N,) bool, what the reranker ``context`` lets through where it allows one value of a column."""
+        n_items = len(self.catalog)
+        stage = ContextConfig(column=column, allow=(value,)).build(self.traits)
+        ids_1N = torch.arange(n_items, device=self.recommender.device)[None]
+        everything = Pool(ids_1N, torch.zeros_like(ids_1N, dtype=torch.float32), Sequences.from_lists([[]]))
+        ids_K = stage.rerank(everything, n_items).ids_BC[0].cpu().numpy()
+        suits_N = np.zeros(n_items, dtype=bool)
+        suits_N[ids_K[ids_K != ABSENT]] = True
+        return suits_N
+
+
+def near(word: str, known: Sequence[str]) -> str:
+    """The end of an error message that names ids like one that is not known; empty where none is."""
+    close = difflib.get_close_matches(word, known[:LOOKED_THROUGH], n=3)
+    return f"; near ids: {', '.join(close)}" if close else ""
+
+
+def _drop_oldest(kept: dict[str, Any]) -> None:
+    while len(kept) >= KEPT:
+        kept.pop(next(iter(kept)))

@@ -1,0 +1,293 @@
+"""A trained recommender, ready to recommend."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from crossrec.serving.batch import BATCH, write_lists
+from crossrec.serving.filters import Filter, as_filters
+from crossrec.serving.lists import ListOptions, as_sequences, rank
+from crossrec.serving.loaded_items import LoadedItems
+from crossrec.serving.reranking import as_rerank
+from crossrec.types import InputError, Sequences, TopK
+
+if TYPE_CHECKING:
+    from crossrec.experiment.config import ExperimentConfig
+    from crossrec.explain.content import ItemContent
+    from crossrec.explain.explanation import Explanation, Method
+    from crossrec.rerank.config import RerankConfig
+    from crossrec.serving.about import About
+    from crossrec.serving.items import ServedItems
+    from crossrec.serving.model import ServedModel
+    from crossrec.serving.pretrained.tables import Pictures
+    from crossrec.serving.results import Recommendations
+    from crossrec.serving.users import Users
+
+
+class LoadedRecommender(LoadedItems):
+    """A trained recommender, ready to recommend; :func:`crossrec.load` makes one.
+
+    A user is a history. That of a user of the log holds all of the user's clicks, those of the validation and
+    test parts included. Calls from several threads wait for each other.
+
+    Args:
+        config: of the experiment.
+        model: the network in use.
+        items: what is known of the items.
+        users: of the log.
+        about: where all this comes from.
+    """
+
+    def __init__(
+        self, config: ExperimentConfig, model: ServedModel, items: ServedItems, users: Users, about: About
+    ) -> None:
+        super().__init__(config, model, items)
+        self.users = users
+        self.about = about
+        self._content: ItemContent | None = None
+
+    @property
+    def user_ids(self) -> Sequence[str]:
+        """Original ids of the log's users; empty where the recommender came without it."""
+        return self.users.ids
+
+    def history_of(self, user_id: str) -> list[str]:
+        """Original ids of all items that a user of the log clicked, oldest first.
+
+        Raises:
+            InputError: there is no such user, or no log.
+        """
+        return [self.item_ids[row] for row in self.users.histories([user_id]).items]
+
+    def recommend(
+        self,
+        history: Sequence[str] | None = None,
+        *,
+        user_id: str | None = None,
+        times: Sequence[float] | None = None,
+        k: int = 10,
+        rerank: RerankConfig | str | Mapping[str, Any] | None = None,
+        filters: Sequence[Filter | Mapping[str, Any]] = (),
+        context: Mapping[str, str | float] | None = None,
+        exclude_seen: bool = True,
+        modalities: Collection[str] | None = None,
+    ) -> Recommendations:
+        """The best items for a history, or for a user of the log.
+
+        Args:
+            history: original ids, oldest first; items that were added may be among them.
+            user_id: in place of a history.
+            times: of the history's clicks, seconds; only for models and rerankers that read them.
+            k: places.
+            rerank: None for the model's own order; the name of a reranker, such as ``"mmr"``, with its
+                default strength; ``"run"`` for the run's own; a mapping as in YAML or a configuration.
+            filters: tests that every listed item passes. They come before the ranking, so that lists are full
+                wherever enough items pass.
+            context: column of the catalogue -> value that every listed item has: what the reranker
+                ``context`` does with ``allow``, but for the whole catalogue rather than a pool of candidates.
+            exclude_seen: leave out the history's items.
+            modalities: of ``id``, ``text`` and ``image`` those that the model may look at, for the history's
+                items as for the others; what is left out counts as missing. All when None.
+
+        Raises:
+            InputError: neither history nor user or both, an empty history, an unknown item, user, column,
+                reranker or modality.
+        """
+        if (history is None) == (user_id is None):
+            raise InputError("give either a history or a user_id")
+        found = self.recommend_many(
+            None if history is None else [history],
+            user_ids=None if user_id is None else [user_id],
+            times=None if times is None else [times],
+            k=k,
+            rerank=rerank,
+            filters=filters,
+            context=context,
+            exclude_seen=exclude_seen,
+            modalities=modalities,
+        )
+        return found[0]
+
+    def recommend_many(
+        self,
+        histories: Sequence[Sequence[str]] | None = None,
+        *,
+        user_ids: Sequence[str] | None = None,
+        times: Sequence[Sequence[float]] | None = None,
+        k: int = 10,
+        rerank: RerankConfig | str | Mapping[str, Any] | None = None,
+        filters: Sequence[Filter | Mapping[str, Any]] = (),
+        context: Mapping[str, str | float] | None = None,
+        exclude_seen: bool = True,
+        modalities: Collection[str] | None = None,
+    ) -> list[Recommendations]:
+        """Lists for several histories, or users, at once; see :meth:`recommend`."""
+        chain = as_rerank(rerank, self.config.rerank)
+        options = ListOptions(k, chain, as_filters(filters), context, exclude_seen, modalities)
+        with self._lock:
+            if histories is not None:
+                asked = self._histories(histories, times)
+            else:
+                asked = self.users.histories(user_ids or [])
+            lists = rank(self.model, self.items, asked, options)
+            return [self._named(lists, row) for row in range(len(lists))]
+
+    def recommend_batch(
+        self,
+        path: str | Path,
+        *,
+        user_ids: Sequence[str] | None = None,
+        k: int = 10,
+        rerank: RerankConfig | str | Mapping[str, Any] | None = None,
+        filters: Sequence[Filter | Mapping[str, Any]] = (),
+        exclude_seen: bool = True,
+        batch_size: int = BATCH,
+    ) -> Path:
+        """Writes the lists of users of the log: ``user_id``, ``item_id``, ``rank`` (from 1) and ``score``.
+
+        Args:
+            path: of the Parquet file, which appears when it is complete.
+            user_ids: all users of the log when None.
+            k: places; the rest as in :meth:`recommend`.
+            rerank: as in :meth:`recommend`.
+            filters: as in :meth:`recommend`.
+            exclude_seen: as in :meth:`recommend`.
+            batch_size: users at a time, each a row group of the file; bounds memory.
+
+        Returns:
+            The path.
+        """
+        options = ListOptions(
+            k, as_rerank(rerank, self.config.rerank), as_filters(filters), None, exclude_seen
+        )
+        users = self.user_ids if user_ids is None else user_ids
+        if not users:
+            raise InputError("there are no users to write lists of: this recommender came without a log")
+
+        def ranked(some: Sequence[str]) -> TopK:
+            with self._lock:
+                return rank(self.model, self.items, self.users.histories(some), options)
+
+        write_lists(Path(path), users, self.item_ids, ranked, batch_size)
+        return Path(path)
+
+    def explain(
+        self,
+        history: Sequence[str],
+        item_id: str,
+        *,
+        times: Sequence[float] | None = None,
+        methods: Collection[Method] | None = None,
+    ) -> Explanation:
+        """Why an item gets its score after a history; see :func:`crossrec.explain.explainer.explain`.
+
+        Args:
+            history: original ids, oldest first.
+            item_id: of the scored item.
+            times: of the history's clicks, seconds; only for models that read them.
+            methods: ways to explain, each of which must be possible; all that are possible when None.
+
+        Raises:
+            InputError: an item or method is not known, or not possible for this model and item.
+        """
+        from crossrec.explain.content import ItemContent
+        from crossrec.explain.explainer import Explainer
+
+        with self._lock:
+            asked = self._histories([history], None if times is None else [times])
+            if self._content is None:
+                cache_dir = self.model.contents[0].cache_dir
+                self._content = ItemContent(self.catalog, self.config.model, cache_dir)
+            self._content.catalog = self.catalog
+            explainer = Explainer(self.recommender, self._content)
+            return explainer.explain(asked, self.index(item_id), methods)
+
+    def save_pretrained(
+        self,
+        folder: str | Path,
+        *,
+        with_users: bool = False,
+        pictures: Pictures = "none",
+        license: str | None = None,
+    ) -> Path:
+        """Writes a folder that can be shared and loaded by :func:`crossrec.load`, with a model card.
+
+        It holds weights, catalogue and what encoders made of it as safetensors, Parquet and JSON. Loading it
+        needs neither the run nor its data; pretrained parts that were not trained come from where the run had
+        them. Items that were added go along.
+
+        Args:
+            folder: new, or of an earlier version, which is replaced.
+            with_users: write the users' log too. It tells what every user clicked: mind who may read it.
+            pictures: ``none``, ``thumbnails`` or ``full``.
+            license: for the card, as the hub names it, such as ``apache-2.0``.
+
+        Returns:
+            The folder.
+
+        Raises:
+            InputError: the folder holds something else, or there are no users to write.
+        """
+        from crossrec.serving.pretrained.write import save_folder
+
+        with self._lock:
+            save_folder(self, Path(folder), with_users=with_users, pictures=pictures, license=license)
+        return Path(folder)
+
+    def push_to_hub(
+        self,
+        repo_id: str,
+        *,
+        private: bool = True,
+        token: str | None = None,
+        message: str = "Upload recommender",
+        with_users: bool = False,
+        pictures: Pictures = "none",
+        license: str | None = None,
+    ) -> str:
+        """Writes a folder as :meth:`save_pretrained` does and uploads it to the Hugging Face hub.
+
+        Args:
+            repo_id: ``user/name``; made where it does not exist.
+            private: only for whom you let in, if the repository is made now.
+            token: of the hub; that of ``hf auth login`` when None.
+            message: of the commit.
+            with_users: as in :meth:`save_pretrained`.
+            pictures: as in :meth:`save_pretrained`.
+            license: as in :meth:`save_pretrained`.
+
+        Returns:
+            Address of the commit.
+        """
+        from crossrec.serving.pretrained.hub import upload
+
+        with self._lock:
+            return upload(
+                self,
+                repo_id,
+                private=private,
+                token=token,
+                message=message,
+                with_users=with_users,
+                pictures=pictures,
+                license=license,
+            )
+
+    @classmethod
+    def from_pretrained(cls, source: str | Path, *, device: str = "auto") -> LoadedRecommender:
+        """The recommender in a folder that :meth:`save_pretrained` wrote, or of a name on the hub."""
+        from crossrec.serving.opening import open_recommender
+
+        return open_recommender(source, device=device)
+
+    def _histories(
+        self, histories: Sequence[Sequence[str]], times: Sequence[Sequence[float]] | None
+    ) -> Sequences:
+        for history in histories:
+            if isinstance(history, str):
+                raise InputError(f"a history is a list of item ids, not the text '{history}'")
+            if not len(history):
+                raise InputError("an empty history says nothing: popular() lists what others click most")
+        return as_sequences([[self.index(item_id) for item_id in history] for history in histories], times)

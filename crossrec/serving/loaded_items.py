@@ -1,0 +1,154 @@
+"""The items' side of a loaded recommender: look-up, likeness, vectors, and new ones."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from crossrec.experiment.traits import MODEL_SPACE
+from crossrec.serving.filters import Filter, as_filters
+from crossrec.serving.items import ServedItems
+from crossrec.serving.lists import ListOptions, most_clicked, nearest
+from crossrec.serving.new_items import Frame, new_catalog
+from crossrec.serving.results import ItemEmbeddings, Recommendations
+from crossrec.types import InputError, TopK
+
+if TYPE_CHECKING:
+    from crossrec.data.catalog import Catalog
+    from crossrec.experiment.config import ExperimentConfig
+    from crossrec.model.recommender import NeuralRecommender
+    from crossrec.serving.model import ServedModel
+
+
+class LoadedItems:
+    """What a loaded recommender does that needs no history.
+
+    Args:
+        config: of the experiment.
+        model: the network in use.
+        items: what is known of the items.
+    """
+
+    def __init__(self, config: ExperimentConfig, model: ServedModel, items: ServedItems) -> None:
+        self.config = config
+        self.model = model
+        self.items = items
+        self._lock = threading.RLock()
+
+    @property
+    def name(self) -> str:
+        """Of the run."""
+        return self.config.name
+
+    @property
+    def catalog(self) -> Catalog:
+        """All items, those that were added included."""
+        return self.items.catalog
+
+    @property
+    def recommender(self) -> NeuralRecommender:
+        """The model itself, by catalogue indices and without filters or reranking."""
+        return self.model.recommender
+
+    @property
+    def modalities(self) -> list[str]:
+        """What the model knows items by, of ``id``, ``text`` and ``image``."""
+        return self.model.modalities
+
+    @property
+    def spaces(self) -> list[str]:
+        """Spaces in which items can be compared, besides ``model``; see :meth:`similar`."""
+        return self.items.spaces.names
+
+    @property
+    def n_items(self) -> int:
+        """N, those that were added included."""
+        return len(self.items.catalog)
+
+    @property
+    def item_ids(self) -> list[str]:
+        """N original ids, in the catalogue's order."""
+        return self.items.item_ids
+
+    def index(self, item_id: str) -> int:
+        """The catalogue index of an item.
+
+        Raises:
+            InputError: there is no such item; names near ids.
+        """
+        return self.items.index(item_id)
+
+    def popular(self, k: int = 10, *, filters: Sequence[Filter | Mapping[str, Any]] = ()) -> Recommendations:
+        """The items with the most training clicks, for users of whom nothing is known."""
+        with self._lock:
+            return self._named(most_clicked(self.items, ListOptions(k).k, as_filters(filters)), 0)
+
+    def similar(self, item_id: str, k: int = 10, space: str = MODEL_SPACE) -> Recommendations:
+        """The items most like one, by the cosine of their vectors.
+
+        Args:
+            item_id: original id.
+            k: places.
+            space: ``model`` for the model's own item vectors, or one that doesn't hang on the model:
+                ``text``, ``image``, ``content`` for both side by side.
+
+        Raises:
+            InputError: there is no such item or space, or the item has no vector there.
+        """
+        with self._lock:
+            row = self.index(item_id)
+            vectors_ND, present_N = self._vectors(space)
+            if not present_N[row]:
+                raise InputError(f"item '{item_id}' has no vector in the space '{space}'")
+            return self._named(nearest(vectors_ND, present_N, row, ListOptions(k).k), 0)
+
+    def embeddings(self, space: str = MODEL_SPACE) -> ItemEmbeddings:
+        """Vectors of all items; spaces as in :meth:`similar`, zeros for an item without a vector."""
+        with self._lock:
+            return ItemEmbeddings(self.item_ids, self._vectors(space)[0].copy())
+
+    def add_items(self, items: Sequence[Mapping[str, Any]] | Frame) -> list[str]:
+        """Takes new items in, which may be recommended, filtered, reranked and clicked at once.
+
+        Nothing is retrained, and nothing that was fitted on the catalogue changes: scores of the other items
+        stay as they are. New items are known by what the model reads of text and picture; they have no
+        training clicks and no embedding by id. All rows are taken in, or none.
+
+        Args:
+            items: rows with ``item_id``, and any of ``title``, ``text``, ``image`` (path, bytes or Pillow
+                picture), ``categories`` (a list, or a text divided by "|"), ``price`` and the catalogue's
+                other columns; or a polars or pandas frame of them.
+
+        Returns:
+            Their original ids.
+
+        Raises:
+            InputError: an id is taken or missing, a picture can't be read, an item has neither text nor
+                picture, or the model knows items by their ids alone.
+        """
+        with self._lock:
+            more = new_catalog(items, self.catalog)
+            if not len(more):
+                return []
+            content = self.model.content_of(more)
+            encoded = self.model.encode(content)
+            catalog = self.catalog.extended(more)
+            # From here on nothing reads what the caller gave.
+            self.model.append(encoded, content, catalog)
+            counts = np.concatenate([self.items.train_counts, np.zeros(len(more), np.int64)])
+            self.items = ServedItems(catalog, counts, self.items.spaces, self.recommender)
+            return [str(item_id) for item_id in more.item_ids]
+
+    def _vectors(self, space: str) -> tuple[np.ndarray, np.ndarray]:
+        """(N, D) float32 vectors of a space, and (N,) bool, which items have one."""
+        if space == MODEL_SPACE:
+            vectors_ND = self.recommender.item_vectors().cpu().numpy()
+            return vectors_ND, np.ones(len(vectors_ND), dtype=bool)
+        table = self.items.spaces.table(space)
+        return table.vectors_ND, table.present_N
+
+    def _named(self, lists: TopK, row: int) -> Recommendations:
+        return Recommendations.of(lists.ids[row], lists.scores[row], self.catalog)

@@ -1,0 +1,177 @@
+"""Rows of new items as a caller gives them, checked as a whole before anything is changed."""
+
+from __future__ import annotations
+
+import difflib
+import io
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
+
+from crossrec.data.catalog import REQUIRED, Catalog
+from crossrec.types import InputError
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+    from PIL.Image import Image
+
+ID, IMAGE_KEY = "item_id", "image"
+FIXED = ("item_id", "title", "text", "image", "categories", "price")
+"""Keys with a meaning; the catalogue's other columns are keys too."""
+CATEGORY_SEPARATOR = "|"
+"""Divides categories that are given as one text, as the table source has it by default."""
+
+
+@runtime_checkable
+class Frame(Protocol):
+    """A data frame: polars has ``to_dicts``, pandas ``to_dict``."""
+
+    @property
+    def columns(self) -> Any:
+        """Names."""
+
+
+def rows_of(items: Sequence[Mapping[str, Any]] | Frame) -> list[dict[str, Any]]:
+    """Rows from a list of mappings or a frame; NaN, pandas' sign of what is missing, becomes None.
+
+    Raises:
+        InputError: it is neither.
+    """
+    if hasattr(items, "to_dicts"):
+        found = items.to_dicts()
+    elif isinstance(items, Frame) and hasattr(items, "to_dict"):
+        found = items.to_dict("records")
+    elif isinstance(items, Sequence) and all(isinstance(row, Mapping) for row in items):
+        found = items
+    else:
+        raise InputError("new items are given as a list of mappings, or as a polars or pandas frame")
+    return [{str(key): None if _is_nan(value) else value for key, value in row.items()} for row in found]
+
+
+def new_catalog(items: Sequence[Mapping[str, Any]] | Frame, catalog: Catalog) -> Catalog:
+    """A catalogue of the new items alone, with the columns of the one that they will join.
+
+    Args:
+        items: rows; keys as in :meth:`LoadedRecommender.add_items`.
+        catalog: that they will join.
+
+    Raises:
+        InputError: an id is missing, stands twice or is known already; a key is unknown; a picture can't be
+            read; an item has neither text nor picture; a value is of the wrong kind. Names the item.
+    """
+    rows = rows_of(items)
+    further = [name for name in catalog.dataset.column_names if name not in {*REQUIRED.names, "image_bytes"}]
+    ids = [_id_of(row, number) for number, row in enumerate(rows)]
+    _check_ids(ids, catalog)
+    for item_id, row in zip(ids, rows, strict=True):
+        _check_keys(item_id, row, [*FIXED, *further])
+    columns: dict[str, Any] = {
+        ID: ids,
+        "title": [_text(item_id, row, "title") for item_id, row in zip(ids, rows, strict=True)],
+        "text": [_text(item_id, row, "text") for item_id, row in zip(ids, rows, strict=True)],
+        "image_bytes": [
+            _picture(item_id, row.get(IMAGE_KEY)) for item_id, row in zip(ids, rows, strict=True)
+        ],
+        "categories": [_categories(item_id, row) for item_id, row in zip(ids, rows, strict=True)],
+        "price": [_price(item_id, row) for item_id, row in zip(ids, rows, strict=True)],
+    }
+    for item_id, text, picture in zip(ids, columns["text"], columns["image_bytes"], strict=True):
+        if picture is None and not (text or "").strip():
+            raise InputError(f"item '{item_id}' has neither text nor image (its title alone is not read)")
+    for name in further:
+        columns[name] = _column(name, [row.get(name) for row in rows], catalog)
+    return Catalog.from_columns(columns)
+
+
+def _id_of(row: Mapping[str, Any], number: int) -> str:
+    found = row.get(ID)
+    if found is None or not str(found).strip():
+        raise InputError(f"new item {number}: item_id is missing")
+    return str(found).strip()
+
+
+def _check_ids(ids: Sequence[str], catalog: Catalog) -> None:
+    seen: set[str] = set()
+    for item_id in ids:
+        if item_id in catalog.index:
+            raise InputError(f"item '{item_id}' is in the catalogue already: give new items ids of their own")
+        if item_id in seen:
+            raise InputError(f"item '{item_id}' stands more than once among the new items")
+        seen.add(item_id)
+
+
+def _check_keys(item_id: str, row: Mapping[str, Any], known: Sequence[str]) -> None:
+    for key in row:
+        if key not in known:
+            close = difflib.get_close_matches(key, known, n=1)
+            hint = f"did you mean '{close[0]}'? " if close else ""
+            raise InputError(f"item '{item_id}': unknown key '{key}'; {hint}there are {', '.join(known)}")
+
+
+def _text(item_id: str, row: Mapping[str, Any], key: str) -> str | None:
+    value = row.get(key)
+    if value is not None and not isinstance(value, str):
+        raise InputError(f"item '{item_id}': {key} must be a text, not {value!r}")
+    return value
+
+
+def _categories(item_id: str, row: Mapping[str, Any]) -> list[str] | None:
+    value = row.get("categories")
+    if value is None:
+        return None
+    parts = value.split(CATEGORY_SEPARATOR) if isinstance(value, str) else list(value)
+    if not all(isinstance(part, str) for part in parts):
+        raise InputError(f"item '{item_id}': categories must be texts, not {value!r}")
+    return [part.strip() for part in parts if part.strip()] or None
+
+
+def _price(item_id: str, row: Mapping[str, Any]) -> float | None:
+    value = row.get("price")
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < math.inf:
+        raise InputError(f"item '{item_id}': price must be a number from 0, not {value!r}")
+    return float(value)
+
+
+def _picture(item_id: str, given: str | Path | bytes | Image | None) -> bytes | None:
+    """The encoded picture, tried once, so that no broken one gets further."""
+    from PIL import Image as images
+
+    if given is None or (isinstance(given, str) and not given.strip()):
+        return None
+    if isinstance(given, str) and given.startswith(("http://", "https://")):
+        raise InputError(
+            f"item '{item_id}': image is an address ({given}): download it and give path or bytes"
+        )
+    try:
+        if isinstance(given, images.Image):
+            buffer = io.BytesIO()
+            given.convert("RGB").save(buffer, format="PNG")
+            return buffer.getvalue()
+        if not isinstance(given, str | Path | bytes | bytearray | memoryview):
+            raise InputError(f"item '{item_id}': image must be a path, bytes or a Pillow image")
+        data = Path(given).read_bytes() if isinstance(given, str | Path) else bytes(given)
+        with images.open(io.BytesIO(data)) as picture:
+            picture.convert("RGB")
+    # Pillow reports some damaged files as SyntaxError or ValueError instead of OSError.
+    except (OSError, SyntaxError, ValueError, images.DecompressionBombError) as error:
+        if isinstance(error, InputError):
+            raise
+        raise InputError(f"item '{item_id}': its image can't be read: {error}") from error
+    return data
+
+
+def _column(name: str, values: Sequence[Any], catalog: Catalog) -> pa.Array:
+    import pyarrow as pa
+
+    kind = catalog.column(name).type
+    try:
+        return pa.array(values, type=kind)
+    except (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError) as error:
+        raise InputError(f"new items: column '{name}' holds {kind} in the catalogue: {error}") from error
+
+
+def _is_nan(value: object) -> bool:
+    return isinstance(value, float) and math.isnan(value)

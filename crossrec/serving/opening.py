@@ -1,0 +1,97 @@
+"""From a run folder to a recommender that is ready to recommend."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+
+from crossrec.experiment.assembly import Setting, describe_model
+from crossrec.experiment.evaluate import load_recommender
+from crossrec.experiment.run_folder import read_run
+from crossrec.model.growth import remember_encoded
+from crossrec.serving.about import About, measured
+from crossrec.serving.items import ServedItems
+from crossrec.serving.loaded import LoadedRecommender
+from crossrec.serving.model import ServedModel
+from crossrec.serving.pretrained.hub import NAME, download
+from crossrec.serving.pretrained.layout import is_pretrained
+from crossrec.serving.pretrained.read import open_pretrained
+from crossrec.serving.spaces import Spaces
+from crossrec.serving.users import Users
+from crossrec.types import InputError
+
+AUTO = "auto"
+
+
+def open_recommender(
+    source: str | Path, *, overrides: Sequence[str] = (), device: str = AUTO
+) -> LoadedRecommender:
+    """What :func:`crossrec.load` does; see there."""
+    folder, where = Path(source).expanduser(), pick_device(device)
+    if not folder.is_dir():
+        if NAME.fullmatch(str(source)) is None:
+            raise InputError(
+                f"'{source}' is no folder, and no name on the hub, which is of the form user/name"
+            )
+        folder = download(str(source))
+    if not is_pretrained(folder):
+        return open_run(folder, overrides, where)
+    if overrides:
+        raise InputError(f"{folder} holds a shared recommender, whose configuration can't be overridden")
+    return open_pretrained(folder, where)
+
+
+def open_run(folder: Path, overrides: Sequence[str], device: torch.device) -> LoadedRecommender:
+    """The best weights of a run, with its data.
+
+    Args:
+        folder: of the run.
+        overrides: laid on its configuration.
+        device: where the network runs.
+
+    Raises:
+        ConfigError: the folder holds no run, or an override doesn't fit.
+        InputError: the run has no weights yet, or its data can't be had.
+    """
+    config = read_run(folder, list(overrides))
+    setting = Setting.of(config)
+    recommender = load_recommender(setting)
+    recommender.network.to(device)
+    remember_encoded(recommender.network)
+    data = setting.data
+    model = ServedModel(recommender, config.model, setting.content)
+    spaces = Spaces.of_catalog(config.spaces, model.contents)
+    return LoadedRecommender(
+        config,
+        model,
+        ServedItems(data.catalog, data.split.train_counts, spaces, recommender),
+        Users(data.clicks),
+        About(
+            data.name,
+            data.note,
+            data.split.protocol,
+            describe_model(config),
+            data.summary(),
+            measured(config.run_folder),
+        ),
+    )
+
+
+def pick_device(name: str) -> torch.device:
+    """The device of a name; ``auto`` is the GPU where there is one.
+
+    Raises:
+        InputError: no such device here.
+    """
+    if name == AUTO:
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+        # A name may be well formed and the device still not be there.
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        reason = str(error).splitlines()[0]
+        raise InputError(f"device: '{name}' can't be used here ({reason}); say auto, cpu or cuda") from error
+    return device

@@ -1,0 +1,1 @@
+"""Folders that hold a recommender and are shared the Hugging Face way."""

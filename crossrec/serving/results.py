@@ -1,0 +1,153 @@
+"""What a loaded recommender gives back: ranked items with their details, and item vectors."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, overload
+
+import numpy as np
+
+from crossrec.runtime.files import atomic_path
+from crossrec.types import ABSENT
+
+if TYPE_CHECKING:
+    import polars as pl
+
+    from crossrec.data.catalog import Catalog
+
+DETAILS = ("title", "text", "categories", "price")
+"""Columns of the catalogue that details show first; its other columns follow, without the pictures."""
+PICTURES = ("image_path", "image_bytes")
+
+
+@dataclass(frozen=True)
+class Recommendation:
+    """One place of a list.
+
+    Args:
+        item_id: original id.
+        score: the model's, or what the last reranker left; comparable within a list.
+        rank: from 1.
+        row: catalogue index.
+    """
+
+    item_id: str
+    score: float
+    rank: int
+    row: int
+
+
+class Recommendations(Sequence[Recommendation]):
+    """A ranked list, best first.
+
+    Args:
+        places: the list.
+        catalog: of the items.
+    """
+
+    def __init__(self, places: Sequence[Recommendation], catalog: Catalog) -> None:
+        self._places = tuple(places)
+        self._catalog = catalog
+
+    @classmethod
+    def of(cls, ids_K: np.ndarray, scores_K: np.ndarray, catalog: Catalog) -> Recommendations:
+        """A list from catalogue indices (K,), ``ABSENT`` at its end where it ran out, and scores (K,)."""
+        item_ids = catalog.item_ids
+        pairs = [(int(i), float(s)) for i, s in zip(ids_K, scores_K, strict=True) if i != ABSENT]
+        return cls(
+            [Recommendation(str(item_ids[i]), s, rank, i) for rank, (i, s) in enumerate(pairs, 1)], catalog
+        )
+
+    @overload
+    def __getitem__(self, index: int) -> Recommendation: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> Recommendations: ...
+
+    def __getitem__(self, index: int | slice) -> Recommendation | Recommendations:
+        if isinstance(index, slice):
+            return Recommendations(self._places[index], self._catalog)
+        return self._places[index]
+
+    def __len__(self) -> int:
+        return len(self._places)
+
+    def __iter__(self) -> Iterator[Recommendation]:
+        return iter(self._places)
+
+    def __repr__(self) -> str:
+        places = "\n".join(f"{p.rank:>4}  {p.score:>10.4f}  {p.item_id}" for p in self)
+        return f"{len(self)} recommendations\n{places}"
+
+    @property
+    def item_ids(self) -> list[str]:
+        """Original ids, best first."""
+        return [place.item_id for place in self]
+
+    @property
+    def scores(self) -> list[float]:
+        """Scores in the same order."""
+        return [place.score for place in self]
+
+    def details(self) -> list[dict[str, Any]]:
+        """A mapping a place: ``rank``, ``item_id``, ``score``, title, text, categories, price, other columns.
+
+        What is not known is None. Pictures are read by ``catalog.image(row)``.
+        """
+        names = [name for name in self._catalog.dataset.column_names if name not in PICTURES]
+        names = [*DETAILS, *(name for name in names if name not in {*DETAILS, "item_id"})]
+        rows = self._catalog.dataset.select_columns(names)[[place.row for place in self]] if self else {}
+        return [
+            {
+                "rank": place.rank,
+                "item_id": place.item_id,
+                "score": place.score,
+                **{name: rows[name][number] for name in names},
+            }
+            for number, place in enumerate(self)
+        ]
+
+    def to_frame(self) -> pl.DataFrame:
+        """The details as a polars frame, a row a place."""
+        import polars as pl
+
+        return pl.DataFrame(self.details(), infer_schema_length=None)
+
+    def _repr_html_(self) -> str:
+        """Cards with small pictures, for notebooks."""
+        from crossrec.serving.cards import cards_html
+
+        return cards_html(self, self._catalog)
+
+
+@dataclass(frozen=True)
+class ItemEmbeddings:
+    """Vectors of all items in one space.
+
+    Args:
+        item_ids: N original ids, in the catalogue's order.
+        vectors: (N, D) float32; zeros for an item that has none in this space.
+    """
+
+    item_ids: list[str]
+    vectors: np.ndarray
+
+    def to_parquet(self, path: str | Path) -> Path:
+        """Writes ``item_id`` and ``vector``, a row an item.
+
+        Returns:
+            The path.
+        """
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+
+        flat = pa.array(self.vectors.reshape(-1), pa.float32())
+        columns = {
+            "item_id": pa.array(self.item_ids, pa.string()),
+            "vector": pa.FixedSizeListArray.from_arrays(flat, self.vectors.shape[1]),
+        }
+        with atomic_path(Path(path)) as temporary:
+            pq.write_table(pa.table(columns), temporary)
+        return Path(path)
