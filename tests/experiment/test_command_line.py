@@ -216,6 +216,21 @@ def test_an_encoder_in_the_training_step_a_sampled_loss_and_a_tracker(shop: Path
     assert list(run_folder.glob("wandb/offline-run-*"))
 
 
+@pytest.mark.slow
+def test_two_processes_print_one_table(shop: Path) -> None:
+    launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
+    arguments = ["shop.yaml", "data.root=data", "name=two"]
+    finished = subprocess.run(
+        [*launcher, str(REPOSITORY / "train.py"), *arguments],
+        env={**SCRIPT_ENVIRONMENT, "ACCELERATE_USE_CPU": "true"},
+        cwd=shop,
+        capture_output=True,
+        text=True,
+    )
+    assert finished.returncode == 0, finished.stderr
+    assert finished.stdout.count("Report with pictures") == 1
+
+
 def test_evaluate_says_what_is_missing(shop: Path) -> None:
     refused = call(experiment.evaluate, shop, "runs/absent")
     assert refused.returncode == 2
