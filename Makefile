@@ -26,6 +26,9 @@ test: setup  ## every test that is not marked slow
 test-slow: setup  ## the long ones
 	$(BIN)/python -m pytest -m slow --override-ini addopts="-q --import-mode=importlib"
 
+notebooks: setup  ## runs the notebooks whole; with their outputs in runs/notebooks
+	CROSSREC_WHOLE_NOTEBOOKS=$(CURDIR)/runs/notebooks $(BIN)/python -m pytest tests/notebooks -k top_to_bottom
+
 docs: setup  ## builds the pages of docs/ into site/, without network
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 

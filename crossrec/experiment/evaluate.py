@@ -38,10 +38,18 @@ def load_recommender(setting: Setting) -> NeuralRecommender:
     return NeuralRecommender(network, name=describe_model(setting.config))
 
 
-def evaluate_run(setting: Setting, recommender: NeuralRecommender, part: SplitPart) -> None:
+def evaluate_run(
+    setting: Setting, recommender: NeuralRecommender, part: SplitPart, *, report: bool = True
+) -> None:
     """Measures the model and its baselines on one part, saves everything, prints the table.
 
     Where the lists are reranked, the reranked ones come first and the model's own stand beside them.
+
+    Args:
+        setting: of the run.
+        recommender: trained.
+        part: that is measured; nothing is ranked on the other.
+        report: whether the run gets its page with plots and pictures.
     """
     folder = setting.config.run_folder
     models: list[NamedRecommender] = [recommender]
@@ -50,13 +58,23 @@ def evaluate_run(setting: Setting, recommender: NeuralRecommender, part: SplitPa
         name = f"{recommender.name}, {describe_reranking(rerank)}"
         models.insert(0, rerank.wrap(recommender, item_traits(setting, recommender), name))
     found = measure(setting, [*models, *fitted_baselines(setting, folder)], part)
-    save_results(setting, found, folder / "eval" / part, part, folder / "log.jsonl")
+    save_results(setting, found, folder / "eval" / part, part, folder / "log.jsonl", report=report)
     show_results(setting, found, part)
-    show(f"Report with pictures: {folder / 'eval' / part / 'report.html'}")
+    if report:
+        show(f"Report with pictures: {folder / 'eval' / part / 'report.html'}")
 
 
-def run_evaluation(config: ExperimentConfig, part: SplitPart, predictions: Path | None) -> None:
-    """What ``evaluate.py`` does: a run's model, or the lists in a file, under the run's protocol."""
+def run_evaluation(
+    config: ExperimentConfig, part: SplitPart, predictions: Path | None = None, *, report: bool = True
+) -> None:
+    """What ``evaluate.py`` does: a run's model, or the lists in a file, under the run's protocol.
+
+    Args:
+        config: of the run.
+        part: that is measured.
+        predictions: a file of lists in the model's place.
+        report: whether the run gets its page with plots and pictures.
+    """
     from crossrec.training.parallel import build_accelerator
 
     accelerator = build_accelerator(config.trainer, config.run_folder)
@@ -64,7 +82,7 @@ def run_evaluation(config: ExperimentConfig, part: SplitPart, predictions: Path 
     if predictions is None:
         recommender = load_recommender(setting)
         recommender.network.to(accelerator.device)
-        evaluate_run(setting, recommender, part)
+        evaluate_run(setting, recommender, part, report=report)
         return
     folder = config.run_folder
     found = [
@@ -72,6 +90,7 @@ def run_evaluation(config: ExperimentConfig, part: SplitPart, predictions: Path 
         *measure(setting, fitted_baselines(setting, folder), part),
     ]
     target = folder / "eval" / part / f"predictions-{slug(predictions.stem)}"
-    save_results(setting, found, target, part, folder / "no-training-log")
+    save_results(setting, found, target, part, folder / "no-training-log", report=report)
     show_results(setting, found, part)
-    show(f"Report with pictures: {target / 'report.html'}")
+    if report:
+        show(f"Report with pictures: {target / 'report.html'}")

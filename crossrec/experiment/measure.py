@@ -119,11 +119,25 @@ def _evaluate_slices(
 
 
 def save_results(
-    setting: Setting, found: Sequence[Measured], folder: Path, part: SplitPart, log: Path
+    setting: Setting,
+    found: Sequence[Measured],
+    folder: Path,
+    part: SplitPart,
+    log: Path,
+    *,
+    report: bool = True,
 ) -> None:
     """Writes metrics, per-user tables, recommendations and the report; on the main process only.
 
     The first recommender's files stand in ``folder`` itself, the others' in ``folder/baselines/``.
+
+    Args:
+        setting: of the run.
+        found: what was measured.
+        folder: where it goes.
+        part: that was measured.
+        log: of the training, for the report's curves.
+        report: whether the page with plots and pictures is written too.
     """
     if not distributed.is_main():
         return
@@ -139,8 +153,16 @@ def save_results(
             data.clicks.user_ids,
             data.catalog.item_ids,
         )
+    if report:
+        _write_page(setting, found, folder / "report.html", queries, log)
+
+
+def _write_page(
+    setting: Setting, found: Sequence[Measured], path: Path, queries: Queries, log: Path
+) -> None:
+    data = setting.data
     write_report(
-        folder / "report.html",
+        path,
         title=f"{setting.config.name}: {found[0].name} on {data.name}",
         data_note=data.note,
         protocol=found[0].evaluation.protocol,

@@ -18,6 +18,7 @@ from crossrec.experiment.augmentation.assembly import (
 )
 from crossrec.experiment.config import ExperimentConfig
 from crossrec.experiment.evaluate import evaluate_run
+from crossrec.experiment.measure import SplitPart
 from crossrec.experiment.rivals import validation_metrics
 from crossrec.experiment.run_folder import add_account, check_run, open_run
 from crossrec.experiment.tables import show, show_account
@@ -40,11 +41,24 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 
-def run_training(config: ExperimentConfig) -> None:
-    """Trains, evaluates on test beside the baselines, and writes the run folder; resumes a killed run."""
+def run_training(
+    config: ExperimentConfig,
+    part: SplitPart = "test",
+    *,
+    shared: Setting | None = None,
+    report: bool = True,
+) -> None:
+    """Trains, evaluates beside the baselines, and writes the run folder; resumes a killed run.
+
+    Args:
+        config: of the experiment.
+        part: that is measured in the end.
+        shared: the experiment with its data loaded; it is loaded when None.
+        report: whether the run gets its page with plots and pictures.
+    """
     accelerator = build_accelerator(config.trainer, config.run_folder)
     check_run(config)
-    setting = Setting.of(config)
+    setting = shared or Setting.of(config)
     show_account(setting)
     network = setting.network()
     _check_parts(setting, network)
@@ -60,7 +74,7 @@ def run_training(config: ExperimentConfig) -> None:
 
     recommender = NeuralRecommender(network, fitter=fit, name=describe_model(config))
     recommender.fit(setting.data.split.train)
-    evaluate_run(setting, recommender, "test")
+    evaluate_run(setting, recommender, part, report=report)
     accelerator.end_training()
 
 

@@ -1,0 +1,219 @@
+"""What an ablation found: every number in one long table, variants compared with the reference."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from crossrec.ablation.grid.board import Outcome
+from crossrec.ablation.grid.checks import SLICE_MARK, reference_of, wanted_metrics
+from crossrec.ablation.grid.config import AblationConfig, Part
+from crossrec.ablation.grid.plan import Trial, Variant
+from crossrec.ablation.grid.slices import with_slices
+from crossrec.data.prepare import prepare
+from crossrec.evaluation.comparison.compare import USUAL, Comparison, Entry, compare_systems
+from crossrec.evaluation.comparison.systems import Measurement, System
+from crossrec.evaluation.results import METRICS_FILE, Evaluation
+from crossrec.experiment.run_folder import DATA_FILE
+
+PARTS: tuple[Part, ...] = ("valid", "test")
+EVERYBODY = "all"
+"""The slice that leaves nobody out."""
+
+
+@dataclass(frozen=True)
+class Results:
+    """What is measured of a study.
+
+    Args:
+        config: of the study.
+        trials: all of them.
+        outcomes: name of a trial -> how it ended.
+        comparison: of the finished variants with the reference; None where nothing is compared.
+    """
+
+    config: AblationConfig
+    trials: Sequence[Trial]
+    outcomes: Mapping[str, Outcome]
+    comparison: Comparison | None
+
+    @property
+    def done(self) -> list[Trial]:
+        """The trials that are measured."""
+        return [t for t in self.trials if t.name in self.outcomes and self.outcomes[t.name].status == "done"]
+
+    @property
+    def failed(self) -> list[Trial]:
+        """The trials that ended with an error."""
+        return [t for t in self.trials if t.name in self.outcomes and self.outcomes[t.name].status != "done"]
+
+    @property
+    def variants(self) -> list[Variant]:
+        """Those with a measured trial, in the order of the plan."""
+        return list({trial.variant.name: trial.variant for trial in self.done}.values())
+
+    @property
+    def reference(self) -> str:
+        """The variant that all others are compared with."""
+        return reference_of(self.config, list({t.variant.name: t.variant for t in self.trials}.values()))
+
+    def run_folder(self, variant: str, seed: int) -> Path:
+        """Where the run of a variant and a seed lies."""
+        return next(
+            t for t in self.trials if (t.variant.name, t.config.seed) == (variant, seed)
+        ).config.run_folder
+
+    def against(self, reference: str) -> Results:
+        """The same trials, compared with another variant."""
+        config = self.config.model_copy(update={"reference": reference})
+        return collect(config, self.trials, self.outcomes)
+
+    @cached_property
+    def long(self) -> pl.DataFrame:
+        """A row a trial, part, slice and metric, with ``value``, ``low`` and ``high`` (95 % over users).
+
+        Its other columns: ``trial``, ``variant``, one an axis, ``seed``, ``n_users``.
+        """
+        rows = [row for trial in self.done for row in _rows(trial)]
+        return pl.DataFrame(rows, infer_schema_length=None)
+
+    @cached_property
+    def summary(self) -> pl.DataFrame:
+        """A row a variant and compared metric: mean over seeds with its 95 % interval over users, standard
+        deviation over seeds, difference from the reference with interval and p.
+
+        Without a comparison: means and standard deviations over seeds alone.
+        """
+        if self.comparison is None:
+            return _means(self)
+        return pl.DataFrame([_compared(self, e) for e in self.comparison.entries], infer_schema_length=None)
+
+
+def collect(config: AblationConfig, trials: Sequence[Trial], outcomes: Mapping[str, Outcome]) -> Results:
+    """Reads what the finished trials measured, and compares variants where the study says so."""
+    results = Results(config, trials, outcomes, None)
+    if not config.compare or config.search is not None or not results.done:
+        return results
+    by_variant: dict[str, list[Trial]] = {}
+    for trial in results.done:
+        by_variant.setdefault(trial.variant.name, []).append(trial)
+    reference = results.reference
+    if reference not in by_variant or len(by_variant) < 2:
+        return results
+    ordered = [reference, *(name for name in by_variant if name != reference)]
+    read = _Reader(config, results.done[0])
+    systems = [System(name, [read(trial) for trial in by_variant[name]]) for name in ordered]
+    return Results(config, trials, outcomes, compare_systems(systems, read.n_items, config.comparison))
+
+
+class _Reader:
+    """Reads trials' measurements; their common data is prepared only where slices are asked for."""
+
+    def __init__(self, config: AblationConfig, trial: Trial) -> None:
+        self.config = config
+        self._metrics = [metric for metric in wanted_metrics(config) if SLICE_MARK in metric]
+        self._data = prepare(trial.config.data) if self._metrics else None
+        self._evaluation = trial.config.evaluation
+        self.n_items = _catalogue_size(trial)
+
+    def __call__(self, trial: Trial) -> Measurement:
+        part = self.config.measured_part
+        found = Measurement.read(trial.config.run_folder / "eval" / part)
+        if self._data is None:
+            return found
+        return with_slices(found, self._metrics, self._data, part, self._evaluation)
+
+
+def _catalogue_size(trial: Trial) -> int:
+    content = json.loads((trial.config.run_folder / DATA_FILE).read_text(encoding="utf-8"))
+    return int(content["counts"]["items"])
+
+
+def _rows(trial: Trial) -> list[dict[str, Any]]:
+    axes = dict(trial.variant.labels)
+    common = {"trial": trial.name, "variant": trial.variant.name, **axes, "seed": trial.config.seed}
+    rows = []
+    for part in PARTS:
+        folder = trial.config.run_folder / "eval" / part
+        if not (folder / METRICS_FILE).exists():
+            continue
+        evaluation = Evaluation.load(folder)
+        for name, metrics in {EVERYBODY: evaluation.metrics, **evaluation.slices}.items():
+            for metric, estimate in metrics.items():
+                if isinstance(estimate, dict):
+                    low, high = estimate["ci95"]
+                    rows.append(
+                        {
+                            **common,
+                            "part": part,
+                            "slice": name,
+                            "metric": metric,
+                            "value": float(estimate["value"]),
+                            "low": float(low),
+                            "high": float(high),
+                            "n_users": int(estimate["n_users"]),
+                        }
+                    )
+    return rows
+
+
+def _compared(results: Results, entry: Entry) -> dict[str, Any]:
+    variant = next(v for v in results.variants if v.name == entry.system)
+    difference, nan = entry.difference, math.nan
+    low, high = (nan, nan) if difference is None else difference.ci95
+    return {
+        "variant": entry.system,
+        **variant.labels,
+        "metric": entry.metric,
+        "value": entry.value,
+        "low": entry.ci95[0],
+        "high": entry.ci95[1],
+        "sd": entry.spread,
+        "seeds": len(entry.seeds),
+        "difference": 0.0 if difference is None else difference.value,
+        "difference_low": low,
+        "difference_high": high,
+        "p": nan if difference is None else difference.p,
+        "p_holm": nan if difference is None else difference.p_holm,
+    }
+
+
+def _means(results: Results) -> pl.DataFrame:
+    part, metrics = results.config.measured_part, wanted_metrics(results.config)
+    rows = []
+    named = results.long.filter(pl.col("part") == part).with_columns(
+        pl.when(pl.col("slice") == EVERYBODY)
+        .then(pl.col("metric"))
+        .otherwise(pl.col("slice") + SLICE_MARK + pl.col("metric"))
+        .alias("metric")
+    )
+    for variant in results.variants:
+        own = named.filter(pl.col("variant") == variant.name)
+        for metric in metrics or _usual(own):
+            values = own.filter(pl.col("metric") == metric)["value"].to_numpy()
+            spread = float(np.std(values, ddof=1)) if len(values) > 1 else math.nan
+            value = float(np.mean(values)) if len(values) else math.nan
+            rows.append(
+                {
+                    "variant": variant.name,
+                    **variant.labels,
+                    "metric": metric,
+                    "value": value,
+                    "sd": spread,
+                    "seeds": len(values),
+                }
+            )
+    return pl.DataFrame(rows, infer_schema_length=None)
+
+
+def _usual(rows: pl.DataFrame) -> list[str]:
+    there = rows["metric"].unique(maintain_order=True).to_list()
+    return [metric for metric in there if metric.partition("@")[0] in USUAL]

@@ -1,0 +1,125 @@
+"""The configuration of a search: what is drawn, by which sampler, for which measure, for how long."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import Field, field_validator, model_validator
+
+from crossrec.config import Config, Family
+
+Choices = tuple[Any, ...] | dict[str, dict[str, Any]]
+"""Values of the key that an axis is named after, or names with the overrides that each stands for."""
+
+Direction = Literal["maximize", "minimize"]
+
+
+class RangeConfig(Config):
+    """What both kinds of numbers share: bounds, both included."""
+
+    @model_validator(mode="after")
+    def _in_order(self) -> Self:
+        low, high = getattr(self, "low"), getattr(self, "high")  # noqa: B009
+        if low >= high:
+            raise ValueError(f"low={low} must be below high={high}")
+        if getattr(self, "log", False) and low <= 0:
+            raise ValueError(f"a logarithmic range begins above 0; got low={low}")
+        return self
+
+
+class FloatRangeConfig(RangeConfig):
+    """A real number.
+
+    Args:
+        low, high: bounds.
+        log: drawn evenly in the logarithm.
+    """
+
+    type: Literal["float"] = "float"
+    low: float
+    high: float
+    log: bool = False
+
+
+class IntRangeConfig(RangeConfig):
+    """A whole number.
+
+    Args:
+        low, high: bounds.
+        log: drawn evenly in the logarithm.
+    """
+
+    type: Literal["int"] = "int"
+    low: int
+    high: int
+    log: bool = False
+
+
+class ChoiceConfig(Config):
+    """One of some values, or one of some named sets of overrides.
+
+    Args:
+        values: a list of the key's values, or name -> overrides.
+    """
+
+    type: Literal["choice"] = "choice"
+    values: Choices
+
+    @field_validator("values")
+    @classmethod
+    def _several(cls, values: Choices) -> Choices:
+        if len(values) < 2:
+            raise ValueError("a choice needs at least two values")
+        return values
+
+
+DimensionConfig = Annotated[FloatRangeConfig | IntRangeConfig | ChoiceConfig, Family()]
+
+
+class TPEConfig(Config):
+    """Tree-structured Parzen estimator over all keys together.
+
+    Args:
+        startup: proposals drawn at random before the estimator begins.
+
+    Source:
+        Bergstra et al.: Algorithms for hyper-parameter optimization (NeurIPS 2011).
+    """
+
+    type: Literal["tpe"] = "tpe"
+    startup: int = Field(10, ge=1)
+
+
+class RandomConfig(Config):
+    """Independent draws.
+
+    Source:
+        Bergstra, Bengio: Random search for hyper-parameter optimization (JMLR 2012).
+    """
+
+    type: Literal["random"] = "random"
+
+
+SamplerConfig = Annotated[TPEConfig | RandomConfig, Family()]
+
+
+class SearchConfig(Config):
+    """A search on validation.
+
+    Args:
+        space: key of the experiment (or a name, where it is a choice of overrides) -> what is drawn.
+        objective: a metric on validation, such as ``ndcg@10``; its mean over the seeds counts.
+        direction: of the objective.
+        trials: proposals in all, each trained with every seed.
+        minutes: no proposal is made once all trials together took so long; None for no limit.
+        sampler: makes proposals.
+        seed: of the sampler.
+    """
+
+    space: dict[str, DimensionConfig] = Field(min_length=1)
+    objective: str = "ndcg@10"
+    direction: Direction = "maximize"
+    trials: int = Field(20, ge=1)
+    minutes: float | None = Field(None, gt=0)
+    sampler: SamplerConfig = TPEConfig()
+    seed: int = Field(0, ge=0)

@@ -1,0 +1,73 @@
+"""One trial: an ordinary run, trained or resumed, measured on the part that the study says."""
+
+from __future__ import annotations
+
+import logging
+import time
+import traceback
+from contextlib import redirect_stdout
+
+from crossrec.ablation.grid.board import Board, Outcome
+from crossrec.ablation.grid.claims import Claim
+from crossrec.ablation.grid.config import Part
+from crossrec.ablation.grid.plan import Trial
+from crossrec.experiment.assembly import Setting
+from crossrec.experiment.config import ExperimentConfig
+from crossrec.experiment.train import run_training
+from crossrec.types import InputError
+
+logger = logging.getLogger(__name__)
+
+
+class Ground:
+    """Data that trials one after the other share, as far as their configurations allow."""
+
+    def __init__(self) -> None:
+        self._shared: Setting | None = None
+
+    def setting(self, config: ExperimentConfig) -> Setting:
+        """The trial's setting; its data is prepared only where the last trial's was another."""
+        if self._shared is None or self._shared.config.data != config.data:
+            self._shared = Setting.of(config)
+        return Setting(config, self._shared.data, self._shared.content)
+
+
+def perform(
+    trial: Trial, claim: Claim, part: Part, board: Board, ground: Ground, *, report: bool
+) -> Outcome | None:
+    """Runs a claimed trial and writes down how it ended; what it prints goes to its log.
+
+    Args:
+        trial: to run.
+        claim: on it; released at the end.
+        part: of the split, to be measured.
+        board: of the study.
+        ground: of this worker.
+        report: whether the run gets its page.
+
+    Returns:
+        How it ended; None where another worker took the trial over.
+    """
+    started = time.perf_counter()
+    path = board.log(trial.name)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    outcome: Outcome | None = None
+    try:
+        with path.open("a", encoding="utf-8") as log, redirect_stdout(log):
+            run_training(trial.config, part, shared=ground.setting(trial.config), report=report)
+        outcome = Outcome("done", round(time.perf_counter() - started, 1), board.worker)
+    except KeyboardInterrupt:
+        if not claim.lost:
+            raise
+        logger.warning("%s was taken over by another worker", trial.name)
+    except Exception as error:
+        # Whatever went wrong in this trial, the others may be well.
+        told = str(error) if isinstance(error, InputError) else f"{type(error).__name__}: {error}"
+        details = "" if isinstance(error, InputError) else traceback.format_exc()
+        seconds = round(time.perf_counter() - started, 1)
+        outcome = Outcome("failed", seconds, board.worker, told, details)
+    finally:
+        if outcome is not None and not claim.lost:
+            board.finish(trial.name, outcome)
+        claim.release()
+    return None if claim.lost else outcome
