@@ -1,0 +1,146 @@
+"""From the scored item's raw text or picture to its score, with gradients all the way."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from crossrec.encoders.image import ImageEncoder
+from crossrec.encoders.text import TextEncoder
+from crossrec.explain.explanation import Unavailable
+from crossrec.explain.score import Pair
+from crossrec.model.modalities import FrozenFeatures, Modality, TrainedEncoder
+from crossrec.types import InputError
+
+if TYPE_CHECKING:
+    from crossrec.data.catalog import Catalog
+    from crossrec.model.config import ModelConfig
+
+TEXT, IMAGE = "text", "image"
+TOLERANCE = 0.1
+"""Distance of a feature that is computed again from the cached one, as a share of the latter's length. Cached
+ones went through bf16 and float16, and whitening magnifies what that changes; another picture's feature is at
+a distance of about 1.4."""
+
+
+class ItemContent:
+    """What explanations may look at besides the network: texts, pictures, and the encoders that read them.
+
+    Encoders of frozen features are loaded on first use and kept.
+
+    Args:
+        catalog: N items.
+        config: of the model.
+        cache_dir: where converted weights are kept.
+    """
+
+    def __init__(self, catalog: Catalog, config: ModelConfig, cache_dir: Path) -> None:
+        self.catalog, self.config, self.cache_dir = catalog, config, cache_dir
+
+    @cached_property
+    def text_encoder(self) -> TextEncoder | None:
+        """Of frozen text features; None where the model reads no text."""
+        return None if self.config.text is None else self.config.text.build(self.cache_dir)
+
+    @cached_property
+    def image_encoder(self) -> ImageEncoder | None:
+        """Of frozen picture features; None where the model reads no pictures."""
+        return None if self.config.image is None else self.config.image.build(self.cache_dir)
+
+
+def text_encoder(pair: Pair, content: ItemContent) -> TextEncoder:
+    """The encoder that made the text's feature.
+
+    Raises:
+        Unavailable: the model reads no text, or the scored item has none.
+    """
+    modality = used_modality(pair, TEXT)
+    found = modality.encoder if isinstance(modality, TrainedEncoder) else content.text_encoder
+    if not isinstance(found, TextEncoder):
+        raise Unavailable(f"the text's encoder is a {type(found).__name__}, whose tokens are not known")
+    return found
+
+
+def image_encoder(pair: Pair, content: ItemContent) -> ImageEncoder:
+    """The encoder that made the picture's feature.
+
+    Raises:
+        Unavailable: the model reads no pictures, or the scored item has none.
+    """
+    modality = used_modality(pair, IMAGE)
+    found = modality.encoder if isinstance(modality, TrainedEncoder) else content.image_encoder
+    if not isinstance(found, ImageEncoder):
+        raise Unavailable(f"the picture's encoder is a {type(found).__name__}, whose parts are not known")
+    return found
+
+
+def used_modality(pair: Pair, name: str) -> Modality:
+    """A modality that the scored item has.
+
+    Raises:
+        Unavailable: the model does not read it, or the item lacks it.
+    """
+    if name not in pair.names:
+        raise Unavailable(f"the model does not read the {name} of items")
+    if not bool(pair.present_KM[-1, pair.names.index(name)]):
+        raise Unavailable(f"item {pair.item} has no {name} that the model knows")
+    modality = pair.network.items.modalities[name]
+    assert isinstance(modality, Modality)
+    return modality
+
+
+def scores_of_raw(pair: Pair, name: str) -> Callable[[Tensor], Tensor]:
+    """A function from encoder output (B, W) for the scored item to scores (B,).
+
+    Whitening, projection, fusion with the item's other modalities and similarity are the model's. The history
+    stays as it is, even where the item stands in it.
+
+    Args:
+        pair: history and item.
+        name: of the modality.
+    """
+    modality = used_modality(pair, name)
+    changed_M1 = torch.tensor([[own == name] for own in pair.names], device=pair.features_KMD.device)
+
+    def scores(raw_BW: Tensor) -> Tensor:
+        projected_BD = pair.network.items.project[name](_taken(modality, raw_BW))
+        return pair.scores_of_item(
+            torch.where(changed_M1, projected_BD.unsqueeze(1), pair.features_KMD[-1].to(projected_BD.dtype))
+        )
+
+    return scores
+
+
+@torch.no_grad()
+def check_feature(pair: Pair, name: str, raw_W: Tensor) -> None:
+    """Compares encoder output with what the model looks up for the scored item.
+
+    Args:
+        pair: history and item.
+        name: of the modality.
+        raw_W: (W,) encoder output.
+
+    Raises:
+        InputError: they differ by more than ``TOLERANCE``, so that an explanation would be of something else.
+    """
+    modality = used_modality(pair, name)
+    row_1 = torch.tensor([pair.item], device=pair.features_KMD.device)
+    known, again = modality(row_1)[0].float(), _taken(modality, raw_W[None])[0]
+    distance = float((known - again).norm() / known.norm().clamp(min=1e-12))
+    if not np.isfinite(distance) or distance > TOLERANCE:
+        raise InputError(
+            f"the {name} of item {pair.item} gives another feature than the model knows (distance "
+            f"{distance:.3g}, at most {TOLERANCE} may come from rounding): {name}, encoder weights or "
+            "preprocessing have changed since; compute the features again, or use what they were made from"
+        )
+
+
+def _taken(modality: Modality, raw_BW: Tensor) -> Tensor:
+    """(B, W) encoder output as the model takes it: centred and whitened where features are frozen."""
+    return modality.transform(raw_BW) if isinstance(modality, FrozenFeatures) else raw_BW.float()

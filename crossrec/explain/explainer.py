@@ -1,0 +1,222 @@
+"""Explains scores: one call for everything that can be said of one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterator, Mapping
+from functools import cached_property
+from typing import TypeVar
+
+import numpy as np
+from torch import Tensor
+
+from crossrec.explain.attention.history import history_attention
+from crossrec.explain.clicks import click_gradients, click_leave_one_out
+from crossrec.explain.content import ItemContent
+from crossrec.explain.explanation import (
+    METHODS,
+    ClickEffects,
+    Explanation,
+    HistoryAttention,
+    Method,
+    ModalityEffects,
+    Unavailable,
+    WordWeights,
+)
+from crossrec.explain.heat_map import HeatMap
+from crossrec.explain.modalities import modality_gradients, modality_leave_one_out
+from crossrec.explain.picture.heat import heat_map
+from crossrec.explain.picture.shown import Shown
+from crossrec.explain.score import Pair, check_question, mean_features
+from crossrec.explain.words import ReadText, word_weights
+from crossrec.model.recommender import NeuralRecommender
+from crossrec.types import InputError, Recommender, Sequences
+
+Found = ModalityEffects | ClickEffects | HistoryAttention | HeatMap | WordWeights
+Kind = TypeVar("Kind")
+
+
+def explain(
+    recommender: Recommender,
+    histories: Sequences,
+    item: int,
+    *,
+    methods: Collection[Method] | None = None,
+    content: ItemContent | None = None,
+) -> Explanation:
+    """Why a recommender gives an item its score after a history.
+
+    Whoever explains more than once keeps an :class:`Explainer`, which loads encoders once.
+
+    Args:
+        recommender: a network, or any other recommender, of which only clicks can be left out.
+        histories: one row, oldest click first.
+        item: catalogue index of the scored item.
+        methods: some of ``METHODS``, each of which must be possible; None for all that are.
+        content: catalogue and encoders, for pictures and words.
+
+    Raises:
+        InputError: the question makes no sense, or a method that was asked for is not possible here.
+    """
+    return Explainer(recommender, content).explain(histories, item, methods)
+
+
+class Explainer:
+    """Explains scores of one recommender.
+
+    Make a new one when the catalogue or the network has changed.
+
+    Args:
+        recommender: a network, or any other recommender.
+        content: catalogue and encoders, for pictures, words and original ids; None leaves these out.
+    """
+
+    def __init__(self, recommender: Recommender, content: ItemContent | None = None) -> None:
+        self.recommender = recommender
+        self.content = content
+
+    def explain(
+        self, histories: Sequences, item: int, methods: Collection[Method] | None = None
+    ) -> Explanation:
+        """As the function :func:`explain`."""
+        check_question(self.recommender.n_items, histories, item)
+        check_methods(methods)
+        question = Question(self, histories, item)
+        found: dict[Method, Found] = {}
+        left_out: dict[str, str] = {}
+        for method in METHODS:
+            if methods is not None and method not in methods:
+                continue
+            try:
+                found[method] = question.answer(method)
+            except Unavailable as reason:
+                if methods is not None:
+                    raise
+                left_out[method] = str(reason)
+        return question.explanation(found, left_out)
+
+    @cached_property
+    def mean_MD(self) -> Tensor:
+        """(M, D) features of an average item."""
+        return mean_features(self.network.network)
+
+    @cached_property
+    def mean_D(self) -> Tensor:
+        """(D,) mean item vector of the catalogue."""
+        return self.network.item_vectors().mean(0)
+
+    @property
+    def network(self) -> NeuralRecommender:
+        """The recommender, where it is a network.
+
+        Raises:
+            Unavailable: it is not.
+        """
+        if not isinstance(self.recommender, NeuralRecommender):
+            raise Unavailable(
+                f"{type(self.recommender).__name__} is not a network of this package: only leaving out "
+                "clicks explains it"
+            )
+        return self.recommender
+
+    def known_content(self) -> ItemContent:
+        """Catalogue and encoders.
+
+        Raises:
+            Unavailable: none were given.
+        """
+        if self.content is None:
+            raise Unavailable("no catalogue was given, so pictures and texts can't be looked at")
+        return self.content
+
+
+class Question:
+    """One score that is asked about; what several methods need is made once.
+
+    Args:
+        explainer: whose recommender is asked.
+        histories: one row.
+        item: catalogue index.
+    """
+
+    def __init__(self, explainer: Explainer, histories: Sequences, item: int) -> None:
+        self.explainer, self.item = explainer, item
+        self.histories = self._read(histories)
+
+    def _read(self, histories: Sequences) -> Sequences:
+        """The clicks that the recommender looks at, as far as that is known."""
+        recommender = self.explainer.recommender
+        if isinstance(recommender, NeuralRecommender):
+            return histories.tail(recommender.network.history_length)
+        return histories
+
+    @cached_property
+    def pair(self) -> Pair:
+        """The score opened up."""
+        return Pair.of(self.explainer.network, self.histories, self.item)
+
+    @cached_property
+    def shown(self) -> Shown:
+        """The item's picture on its way to the score."""
+        return Shown.of(self.pair, self.explainer.known_content())
+
+    @cached_property
+    def read_text(self) -> ReadText:
+        """The item's text on its way to the score."""
+        return ReadText.of(self.pair, self.explainer.known_content())
+
+    def answer(self, method: Method) -> Found:
+        """What one method says.
+
+        Raises:
+            Unavailable: this recommender or item does not have it.
+        """
+        answers: dict[Method, Callable[[], Found]] = {
+            "modality_leave_one_out": lambda: modality_leave_one_out(self.pair),
+            "modality_gradients": lambda: modality_gradients(self.pair, self.explainer.mean_MD),
+            "click_leave_one_out": lambda: click_leave_one_out(
+                self.explainer.recommender, self.histories, self.item
+            ),
+            "click_gradients": lambda: click_gradients(self.pair, self.explainer.mean_D),
+            "attention": lambda: history_attention(self.pair),
+            "picture": lambda: heat_map(self.shown),
+            "words": lambda: word_weights(self.read_text),
+        }
+        return answers[method]()
+
+    def explanation(self, found: dict[Method, Found], left_out: dict[str, str]) -> Explanation:
+        """Everything that was found, in one."""
+        clicks_L = np.asarray(self.histories.items, np.int64)
+        scores_11 = self.explainer.recommender.score(self.histories, np.asarray([[self.item]]))
+        return Explanation(
+            item=self.item,
+            score=float(scores_11[0, 0]),
+            clicks_L=clicks_L,
+            modalities=tuple(_of_type(found, ModalityEffects)),
+            clicks=tuple(_of_type(found, ClickEffects)),
+            attention=next(_of_type(found, HistoryAttention), None),
+            picture=next(_of_type(found, HeatMap), None),
+            words=next(_of_type(found, WordWeights), None),
+            left_out=left_out,
+            item_ids=self._item_ids(clicks_L),
+        )
+
+    def _item_ids(self, clicks_L: np.ndarray) -> dict[int, str]:
+        content = self.explainer.content
+        if content is None:
+            return {}
+        return {row: str(content.catalog.item_ids[row]) for row in [*clicks_L.tolist(), self.item]}
+
+
+def _of_type(found: Mapping[Method, Found], kind: type[Kind]) -> Iterator[Kind]:
+    return (answer for answer in found.values() if isinstance(answer, kind))
+
+
+def check_methods(methods: Collection[str] | None) -> None:
+    """Raises where a method does not exist.
+
+    Raises:
+        InputError: it does not; the message names those that do.
+    """
+    unknown = [method for method in methods or () if method not in METHODS]
+    if unknown:
+        raise InputError(f"there is no way to explain called '{unknown[0]}'; there are {', '.join(METHODS)}")

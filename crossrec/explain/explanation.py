@@ -1,0 +1,232 @@
+"""What an explanation of one score holds: plain arrays with names."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal, get_args
+
+import numpy as np
+
+from crossrec.explain.plain import plain
+from crossrec.types import InputError
+
+if TYPE_CHECKING:
+    from crossrec.explain.heat_map import HeatMap
+
+Method = Literal[
+    "modality_leave_one_out",
+    "modality_gradients",
+    "click_leave_one_out",
+    "click_gradients",
+    "attention",
+    "picture",
+    "words",
+]
+METHODS: tuple[Method, ...] = get_args(Method)
+
+
+class Unavailable(InputError):
+    """An explanation that this model or this item does not have; the message says why."""
+
+
+@dataclass(frozen=True)
+class Completeness:
+    """How far integrated gradients are from adding up to what they explain.
+
+    Args:
+        difference: score minus score of the baseline input, which the attributions should add up to.
+        gap: their sum minus that difference, the error of the numerical integration.
+    """
+
+    difference: float
+    gap: float
+
+
+@dataclass(frozen=True)
+class ModalityEffects:
+    """What each modality adds to a score.
+
+    Args:
+        method: how it was found.
+        names: of M modalities.
+        item_M: (M,) effect of the scored item's modality, in units of the score.
+        history_M: (M,) of all clicks' modality.
+        both_M: (M,) of the modality in item and clicks.
+        completeness: of integrated gradients; None for others.
+    """
+
+    method: Method
+    names: tuple[str, ...]
+    item_M: np.ndarray
+    history_M: np.ndarray
+    both_M: np.ndarray
+    completeness: Completeness | None = None
+
+    @property
+    def shares_M(self) -> np.ndarray:
+        """(M,) size of each effect as a share of all sizes, whatever its sign; zeros where none is seen."""
+        sizes_M = np.abs(self.both_M)
+        return sizes_M / total if (total := sizes_M.sum()) > 0 else sizes_M
+
+    def to_dict(self) -> dict[str, Any]:
+        """Ready for JSON."""
+        return {
+            "method": self.method,
+            "names": list(self.names),
+            "item": plain(self.item_M),
+            "history": plain(self.history_M),
+            "both": plain(self.both_M),
+            "shares": plain(self.shares_M),
+            "completeness": plain(self.completeness),
+        }
+
+
+@dataclass(frozen=True)
+class ClickEffects:
+    """What each click of a history adds to a score.
+
+    Args:
+        method: how it was found.
+        values_L: (L,) in units of the score, in the order of the clicks.
+        completeness: of integrated gradients; None for others.
+    """
+
+    method: Method
+    values_L: np.ndarray
+    completeness: Completeness | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Ready for JSON."""
+        return {
+            "method": self.method,
+            "values": plain(self.values_L),
+            "completeness": plain(self.completeness),
+        }
+
+
+@dataclass(frozen=True)
+class HistoryAttention:
+    """Where a sequence model's attention goes when it asks for the next item.
+
+    Args:
+        by_head: (layers, heads, L) weights from the asking position to each click.
+        elsewhere: (layers, heads) weight on what is no click: a prompt's tokens, the place of the guess.
+        rollout_L: (L,) attention rollout from the asking position to each click.
+        rollout_elsewhere: its weight on what is no click.
+        softmax: whether the model's own weights add up to one; else they were divided by the sum of their
+            sizes.
+    """
+
+    by_head: np.ndarray
+    elsewhere: np.ndarray
+    rollout_L: np.ndarray
+    rollout_elsewhere: float
+    softmax: bool
+
+    @property
+    def last_layer_L(self) -> np.ndarray:
+        """(L,) of the last layer, mean over the heads."""
+        return self.by_head[-1].mean(axis=0)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Ready for JSON."""
+        return {
+            "by_head": plain(self.by_head),
+            "elsewhere": plain(self.elsewhere),
+            "rollout": plain(self.rollout_L),
+            "rollout_elsewhere": self.rollout_elsewhere,
+            "softmax": self.softmax,
+        }
+
+
+@dataclass(frozen=True)
+class Word:
+    """A word of a text and what it adds to a score.
+
+    Args:
+        text: as it stands there.
+        start: first character.
+        end: character after the last.
+        weight: in units of the score.
+    """
+
+    text: str
+    start: int
+    end: int
+    weight: float
+
+
+@dataclass(frozen=True)
+class WordWeights:
+    """What the words of the scored item's text add to its score.
+
+    Args:
+        text: the whole text.
+        words: those that the encoder reads, in their order.
+        rest: what all tokens outside of words add, such as punctuation.
+        cut: whether the encoder leaves out the end of the text.
+        completeness: of the integrated gradients.
+    """
+
+    text: str
+    words: tuple[Word, ...]
+    rest: float
+    cut: bool
+    completeness: Completeness
+
+    def to_dict(self) -> dict[str, Any]:
+        """Ready for JSON."""
+        return {
+            "text": self.text,
+            "words": [plain(word) for word in self.words],
+            "rest": self.rest,
+            "cut": self.cut,
+            "completeness": plain(self.completeness),
+        }
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """Why a recommender gives an item its score after a history.
+
+    Args:
+        item: catalogue index of the scored item.
+        score: that is explained.
+        clicks_L: catalogue indices of the clicks that were read, oldest first.
+        modalities: effects of modalities, one entry a method.
+        clicks: effects of clicks, one entry a method.
+        attention: over the history.
+        picture: heat map on the scored item's picture.
+        words: weights in the scored item's text.
+        left_out: method -> why the model or the item does not have it.
+        item_ids: catalogue index -> original id of the items above; empty where no catalogue was given.
+    """
+
+    item: int
+    score: float
+    clicks_L: np.ndarray
+    modalities: tuple[ModalityEffects, ...] = ()
+    clicks: tuple[ClickEffects, ...] = ()
+    attention: HistoryAttention | None = None
+    picture: HeatMap | None = None
+    words: WordWeights | None = None
+    left_out: Mapping[str, str] = field(default_factory=dict)
+    item_ids: Mapping[int, str] = field(default_factory=dict)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Ready for JSON: lists, numbers, texts and None."""
+        return {
+            "item": self.item,
+            "item_id": self.item_ids.get(self.item),
+            "score": self.score,
+            "history": [
+                {"item": item, "item_id": self.item_ids.get(item)} for item in self.clicks_L.tolist()
+            ],
+            "modalities": [effects.to_dict() for effects in self.modalities],
+            "clicks": [effects.to_dict() for effects in self.clicks],
+            "attention": self.attention.to_dict() if self.attention else None,
+            "picture": self.picture.to_dict() if self.picture else None,
+            "words": self.words.to_dict() if self.words else None,
+            "left_out": dict(self.left_out),
+        }

@@ -1,0 +1,156 @@
+"""Is an explanation true of the model? Deleting what it names, beside deleting as many parts at random."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+import numpy as np
+
+from crossrec.evaluation.bootstrap import Estimate, estimate_means
+from crossrec.evaluation.significance import SIGNIFICANT, p_values
+
+SHARES = (0.1, 0.2, 0.3, 0.4, 0.5)
+"""Of the parts, deleted one after the other; at least one part at each step."""
+
+
+@dataclass(frozen=True)
+class Deletion:
+    """One score, what an explanation says of its parts, and a way of deleting them.
+
+    Args:
+        weights_P: (P,) the explanation's weight of each part; the highest is deleted first.
+        scores: from (V, P) bool, the parts that are kept, to (V,) scores.
+        signed: whether a high weight claims to raise the score, so that its fall is what counts; else any
+            change counts, as for attention, which has no sign.
+    """
+
+    weights_P: np.ndarray
+    scores: Callable[[np.ndarray], np.ndarray]
+    signed: bool = True
+
+
+@dataclass(frozen=True)
+class Curves:
+    """How much a score falls (or changes) as parts are deleted.
+
+    Args:
+        explained_S: (S,) in the explanation's order, a value a step of ``SHARES``.
+        random_RS: (R, S) in random orders.
+    """
+
+    explained_S: np.ndarray
+    random_RS: np.ndarray
+
+    @property
+    def aopc(self) -> float:
+        """Area over the perturbation curve of the explanation: mean fall over all steps.
+
+        Source:
+            Samek et al.: Evaluating the visualization of what a deep neural network has learned (TNNLS
+            2017), section III, without its first step, which deletes nothing.
+        """
+        return float(self.explained_S.mean())
+
+    @property
+    def random_aopc(self) -> float:
+        """The same, mean over the random orders."""
+        return float(self.random_RS.mean())
+
+
+@dataclass(frozen=True)
+class Faithfulness:
+    """What the deletion check found over P pairs of user and item.
+
+    Args:
+        n_pairs: P.
+        curve_S: (S,) mean curve of the explanation.
+        random_curve_S: (S,) mean curve of random orders.
+        aopc: of the explanation.
+        random_aopc: of random orders.
+        difference: of the two, paired.
+        p: of Fisher's randomisation test that the difference is zero.
+    """
+
+    n_pairs: int
+    curve_S: np.ndarray
+    random_curve_S: np.ndarray
+    aopc: Estimate
+    random_aopc: Estimate
+    difference: Estimate
+    p: float
+
+    @property
+    def passes(self) -> bool:
+        """Whether deleting what is named changes the score more than chance, at 5 %."""
+        return self.difference["ci95"][0] > 0 and self.p < SIGNIFICANT
+
+
+def deletion_curves(deletion: Deletion, n_random: int, seed: int) -> Curves:
+    """Deletes parts in the explanation's order and in random orders; all variants are scored in one call.
+
+    Args:
+        deletion: score, weights and way of deleting.
+        n_random: R, random orders.
+        seed: of the orders.
+
+    Source:
+        Samek et al. 2017, section III.
+    """
+    n_parts = len(deletion.weights_P)
+    rng = np.random.default_rng(seed)
+    orders = [np.argsort(-deletion.weights_P, kind="stable")]
+    orders += [rng.permutation(n_parts) for _ in range(n_random)]
+    counts_S = np.maximum(1, np.round(np.asarray(SHARES) * n_parts).astype(int))
+    ranks_OP = np.argsort(np.stack(orders), axis=1)
+    kept_OSP = ranks_OP[:, None, :] >= counts_S[None, :, None]
+    kept_VP = np.concatenate([np.ones((1, n_parts), bool), kept_OSP.reshape(-1, n_parts)])
+    scores_V = deletion.scores(kept_VP)
+    falls_OS = (scores_V[0] - scores_V[1:]).reshape(len(orders), len(counts_S))
+    if not deletion.signed:
+        falls_OS = np.abs(falls_OS)
+    return Curves(falls_OS[0], falls_OS[1:])
+
+
+def faithfulness(
+    deletions: Iterable[Deletion],
+    *,
+    n_random: int = 10,
+    n_resamples: int = 2000,
+    n_permutations: int = 10_000,
+    seed: int = 0,
+) -> Faithfulness:
+    """The deletion check over many pairs of user and item, one of each user.
+
+    The statistic is the difference of the areas over the perturbation curves, the explanation's minus the
+    mean of the random orders', paired within each pair; its interval resamples pairs. Deleting makes inputs
+    that the model never saw, so that it is no proof; but an explanation that does no better than chance is
+    refuted.
+
+    Args:
+        deletions: one a pair; those of fewer than two parts have nothing to choose and are left out.
+        n_random: random orders a pair.
+        n_resamples: of the bootstrap.
+        n_permutations: of the randomisation test.
+        seed: of orders, bootstrap and test.
+
+    Source:
+        Samek et al. 2017; Hooker et al. 2019 (NeurIPS) on what unseen inputs do to such checks.
+    """
+    usable = (deletion for deletion in deletions if len(deletion.weights_P) > 1)
+    curves = [deletion_curves(deletion, n_random, seed + row) for row, deletion in enumerate(usable)]
+    own_P = np.asarray([curve.aopc for curve in curves])
+    random_P = np.asarray([curve.random_aopc for curve in curves])
+    values = {"aopc": own_P, "random": random_P, "difference": own_P - random_P}
+    found = estimate_means(values, n_resamples, seed)
+    p_1 = p_values("randomisation", values["difference"][:, None], n_permutations, seed)
+    empty = np.full((1, len(SHARES)), np.nan)
+    return Faithfulness(
+        n_pairs=len(curves),
+        curve_S=np.mean([c.explained_S for c in curves] or empty, axis=0),
+        random_curve_S=np.mean([c.random_RS.mean(0) for c in curves] or empty, axis=0),
+        aopc=found["aopc"],
+        random_aopc=found["random"],
+        difference=found["difference"],
+        p=float(p_1[0]),
+    )

@@ -1,0 +1,86 @@
+"""What each modality adds to a score: hiding it, and integrated gradients over its features."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from crossrec.explain.explanation import ModalityEffects
+from crossrec.explain.gradients import STEPS, integrated_gradients
+from crossrec.explain.score import Pair
+
+
+def modality_leave_one_out(pair: Pair) -> ModalityEffects:
+    """How much the score falls when a modality is hidden, in the scored item, in all clicks, and in both.
+
+    Hidden is what the fusion's mask hides: the model is shown items that lack the modality. An item that has
+    nothing else is then an item of which nothing is known. A model that never saw an item without the
+    modality (``model.modality_dropout=0`` and a complete catalogue) answers a question that it never learned.
+
+    Args:
+        pair: history and item.
+
+    Source:
+        Occlusion, after Zeiler and Fergus 2014, section 2.1 (of parts of a picture there).
+    """
+    n_modalities = len(pair.names)
+    hidden_V2M = np.zeros((1 + 3 * n_modalities, 2, n_modalities), bool)
+    for modality in range(n_modalities):
+        row = 1 + 3 * modality
+        hidden_V2M[row, 0, modality] = hidden_V2M[row + 1, 1, modality] = True
+        hidden_V2M[row + 2, :, modality] = True
+    scores_V = _scores(pair, ~hidden_V2M)
+    effects_M3 = (scores_V[0] - scores_V[1:]).reshape(n_modalities, 3)
+    return ModalityEffects(
+        "modality_leave_one_out", pair.names, effects_M3[:, 0], effects_M3[:, 1], effects_M3[:, 2]
+    )
+
+
+def modality_gradients(pair: Pair, mean_MD: Tensor, steps: int = STEPS) -> ModalityEffects:
+    """Integrated gradients over the projected features, summed by modality.
+
+    The baseline is an average item in place of the scored item and of each click. A baseline of zeros is no
+    item: fused and normalised, it has no direction, and a weighted fusion's score does not even change on
+    the way from there. Masks stay as they are, and missing modalities get exactly 0.
+
+    Args:
+        pair: history and item.
+        mean_MD: of :func:`crossrec.explain.score.mean_features`.
+        steps: points of the quadrature.
+
+    Source:
+        Sundararajan et al. 2017; on the choice of baselines Sturmfels, Lundberg, Lee: Visualizing the impact
+        of feature attribution baselines (Distill 2020).
+    """
+    baseline_KMD = torch.where(pair.present_KM.unsqueeze(-1), mean_MD, 0)
+
+    def scores(features_BKMD: Tensor) -> Tensor:
+        return pair.scores(features_BKMD, pair.present_KM.expand(len(features_BKMD), -1, -1))
+
+    found = integrated_gradients(scores, pair.features_KMD, baseline_KMD, steps)
+    by_item_KM = found.values.sum(2).double().cpu().numpy()
+    item_M, history_M = by_item_KM[-1], by_item_KM[:-1].sum(0)
+    return ModalityEffects(
+        "modality_gradients", pair.names, item_M, history_M, item_M + history_M, found.completeness
+    )
+
+
+def scores_with_modalities(pair: Pair, kept_VM: np.ndarray) -> np.ndarray:
+    """(V,) scores with some modalities hidden in item and clicks.
+
+    Args:
+        pair: history and item.
+        kept_VM: (V, M) bool.
+    """
+    return _scores(pair, np.repeat(kept_VM[:, None], 2, axis=1))
+
+
+@torch.no_grad()
+def _scores(pair: Pair, kept_V2M: np.ndarray) -> np.ndarray:
+    """(V,) float64 scores; which modalities of the item and of the clicks are kept stands side by side."""
+    kept = torch.from_numpy(kept_V2M).to(pair.present_KM.device)
+    length = len(pair.clicks_L)
+    kept_VKM = torch.cat([kept[:, 1:].expand(-1, length, -1), kept[:, :1]], dim=1)
+    features_VKMD = pair.features_KMD.expand(len(kept), -1, -1, -1)
+    return pair.scores(features_VKMD, pair.present_KM & kept_VKM).double().cpu().numpy()

@@ -1,0 +1,1 @@
+"""Where on the scored item's picture there is what raises its score."""

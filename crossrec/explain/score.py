@@ -1,0 +1,153 @@
+"""A model's score of one item after one history, opened up: features, item vectors, query, score."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from crossrec.model.network import SequentialNetwork
+from crossrec.model.recommender import NeuralRecommender
+from crossrec.sequence.base import History
+from crossrec.types import InputError, Sequences
+
+MEAN_ITEMS = 256
+"""Items whose features make the mean: a trained encoder reads them all."""
+
+
+@dataclass(frozen=True)
+class Pair:
+    """A history and an item, as the network sees them: K = L + 1 items, the clicks and then the scored item.
+
+    Args:
+        network: in evaluation mode.
+        clicks_L: catalogue indices of the clicks that the network reads, oldest first.
+        item: catalogue index of the scored item.
+        times_1L: seconds of the clicks; None where the network does not read them.
+        features_KMD: projected features of each modality, before fusion; 0 where missing.
+        present_KM: bool, which modalities an item has that may be looked at.
+    """
+
+    network: SequentialNetwork
+    clicks_L: np.ndarray
+    item: int
+    times_1L: Tensor | None
+    features_KMD: Tensor
+    present_KM: Tensor
+
+    @classmethod
+    @torch.no_grad()
+    def of(cls, recommender: NeuralRecommender, histories: Sequences, item: int) -> Pair:
+        """Looks up what the network knows of the clicks and the item.
+
+        Args:
+            recommender: a trained network.
+            histories: one row.
+            item: catalogue index.
+
+        Raises:
+            InputError: there is not one history, it is empty, or the item is not in the catalogue.
+        """
+        check_question(recommender.n_items, histories, item)
+        network = recommender.network.eval()
+        recent = histories.tail(network.history_length)
+        rows_K = torch.from_numpy(np.append(recent.items, item).astype(np.int64)).to(recommender.device)
+        features_KMD, present_KM = network.items.projected(rows_K)
+        if recommender.shown is not None:
+            shown_M = [name in recommender.shown for name in network.items.modalities]
+            present_KM = present_KM & torch.tensor(shown_M, device=present_KM.device)
+        times_1L = None
+        if network.sequence.reads_times and recent.times is not None:
+            times_1L = torch.from_numpy(np.asarray(recent.times, np.int64))[None].to(recommender.device)
+        clean_KMD = torch.where(present_KM.unsqueeze(-1), features_KMD, 0)
+        return cls(network, np.asarray(recent.items, np.int64), item, times_1L, clean_KMD, present_KM)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Of the M modalities."""
+        return tuple(self.network.items.modalities)
+
+    @cached_property
+    def vectors_KD(self) -> Tensor:
+        """(K, D) item vectors as they are compared."""
+        with torch.no_grad():
+            return self.item_vectors(self.features_KMD, self.present_KM)
+
+    @cached_property
+    def query_D(self) -> Tensor:
+        """(D,) what the history asks for: its dot product with an item vector is the score."""
+        with torch.no_grad():
+            return self.network(self.history(self.vectors_KD[None, :-1]))[0].float()
+
+    @cached_property
+    def score(self) -> float:
+        """Of the item after the history."""
+        return float(self.query_D @ self.vectors_KD[-1])
+
+    def item_vectors(self, features_KMD: Tensor, mask_KM: Tensor) -> Tensor:
+        """(K, D) vectors as they are compared, of items with these features."""
+        vectors_KD = self.network.items.fusion(features_KMD, mask_KM).float()
+        return F.normalize(vectors_KD, dim=-1) if self.network.normalise else vectors_KD
+
+    def history(self, vectors_BLD: Tensor) -> History:
+        """B variants of the history, each click with a vector of its own."""
+        batch, length, _ = vectors_BLD.shape
+        lengths_B = torch.full((batch,), length, device=vectors_BLD.device)
+        times_BL = None if self.times_1L is None else self.times_1L.expand(batch, -1)
+        return History(vectors_BLD, lengths_B, times_BL)
+
+    def scores(self, features_BKMD: Tensor, mask_BKM: Tensor) -> Tensor:
+        """(B,) scores with other features of clicks and item."""
+        batch, count = mask_BKM.shape[:2]
+        vectors_BKD = self.item_vectors(features_BKMD.flatten(0, 1), mask_BKM.flatten(0, 1)).view(
+            batch, count, -1
+        )
+        queries_BD = self.network(self.history(vectors_BKD[:, :-1])).float()
+        return (queries_BD * vectors_BKD[:, -1]).sum(1)
+
+    def scores_of_clicks(self, vectors_BLD: Tensor) -> Tensor:
+        """(B,) scores with other vectors of the clicks."""
+        return self.network(self.history(vectors_BLD)).float() @ self.vectors_KD[-1]
+
+    def scores_of_item(self, features_BMD: Tensor) -> Tensor:
+        """(B,) scores with other features of the scored item; the history stays as it is."""
+        mask_BM = self.present_KM[-1].expand(len(features_BMD), -1)
+        return self.item_vectors(features_BMD, mask_BM) @ self.query_D
+
+
+def check_question(n_items: int, histories: Sequences, item: int) -> None:
+    """Raises where a score can't be explained.
+
+    Args:
+        n_items: N.
+        histories: should be one row with clicks.
+        item: should be a catalogue index.
+
+    Raises:
+        InputError: it can't.
+    """
+    if len(histories) != 1:
+        raise InputError(f"an explanation takes one history, and {len(histories)} were given")
+    if not histories.lengths[0]:
+        raise InputError("the history is empty: without clicks there is nothing to explain a score by")
+    if not 0 <= item < n_items:
+        raise InputError(f"item {item} is not in the catalogue, whose rows go from 0 to {n_items - 1}")
+
+
+@torch.no_grad()
+def mean_features(network: SequentialNetwork) -> Tensor:
+    """(M, D) mean projected feature of each modality over items that have it; the average item.
+
+    Of a large catalogue, ``MEAN_ITEMS`` rows at equal distances are looked at.
+    """
+    network.eval()
+    count = min(network.n_items, MEAN_ITEMS)
+    device = next(network.parameters()).device
+    rows_K = torch.linspace(0, network.n_items - 1, count, dtype=torch.float64).round().long().to(device)
+    features_KMD, present_KM = network.items.projected(rows_K)
+    clean_KMD = torch.where(present_KM.unsqueeze(-1), features_KMD, 0)
+    return clean_KMD.sum(0) / present_KM.sum(0).clamp(min=1).unsqueeze(-1)

@@ -1,0 +1,175 @@
+"""A decision tree that mimics what a recommender shows to a group of users."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from crossrec.evaluation.bootstrap import Estimate, estimate_means
+from crossrec.explain.item_features import ItemFeatures
+from crossrec.explain.plain import plain
+from crossrec.types import ABSENT, InputError, Recommender, Sequences
+
+SHOWN, NOT_SHOWN = "recommended", "not recommended"
+LEAST_USERS = 4
+LEAST_GAIN = 0.002
+"""Of Gini impurity, that a split must bring; others make rules longer and hardly better."""
+LEAST_LEAF = 20
+"""Questions that a rule of the tree must speak of."""
+
+
+@dataclass(frozen=True)
+class Surrogate:
+    """A tree and how well it mimics.
+
+    Fidelity is the share of (user, item) questions that are answered as the recommender does, over users whom
+    the tree never saw; half of each user's questions are recommended items, so guessing gives 0.5.
+
+    Args:
+        tree_text: the rules.
+        fidelity: of the tree.
+        popularity_fidelity: of the baseline, a tree that knows the items' popularity alone.
+        difference: of the two, paired by user.
+        importances: feature -> its share in what the tree's splits gain; those above 0, largest first.
+        n_fit: users that the tree was made from.
+        n_held_out: users that it was judged by.
+    """
+
+    tree_text: str
+    fidelity: Estimate
+    popularity_fidelity: Estimate
+    difference: Estimate
+    importances: dict[str, float]
+    n_fit: int
+    n_held_out: int
+
+    def __str__(self) -> str:
+        """The rules, and what they are worth."""
+        return (
+            f"{self.tree_text.rstrip()}\n"
+            f"agrees with the model on {_shown(self.fidelity)} of the held-out questions "
+            f"({self.n_held_out} users; guessing gives 0.500);\n"
+            f"a tree that knows popularity alone on {_shown(self.popularity_fidelity)}; "
+            f"difference {_shown(self.difference)}"
+        )
+
+    def to_dict(self) -> dict[str, Any]:
+        """Ready for JSON."""
+        return {str(name): plain(value) for name, value in vars(self).items()}
+
+
+def surrogate(
+    recommender: Recommender,
+    histories: Sequences,
+    features: ItemFeatures,
+    *,
+    k: int = 10,
+    max_depth: int = 4,
+    held_out: float = 0.3,
+    n_resamples: int = 1000,
+    seed: int = 0,
+) -> Surrogate:
+    """Fits a tree that says whether an item is in a user's top k.
+
+    Each user asks about the k items recommended and as many drawn from the others that were not clicked. So
+    shallow a tree says what the recommender does for the group on the whole, not why it scored one item; its
+    fidelity says how much of it that is.
+
+    Args:
+        recommender: to be mimicked.
+        histories: of the users of a group, one row each; clicked items are not recommended.
+        features: of the items.
+        k: length of the lists.
+        max_depth: of the tree.
+        held_out: share of the users that judge it.
+        n_resamples: of the bootstrap.
+        seed: of the division of users and of the items drawn.
+
+    Raises:
+        InputError: too few users, or too few items to draw from.
+
+    Source:
+        Craven, Shavlik: Extracting tree-structured representations of trained networks (NIPS 1996), who call
+        the share fidelity; CART, Breiman et al. 1984, through scikit-learn.
+    """
+    n_users = len(histories)
+    if n_users < LEAST_USERS:
+        raise InputError(f"a surrogate tree needs at least {LEAST_USERS} users, and {n_users} were given")
+    rng = np.random.default_rng(seed)
+    questions = _ask(recommender, histories, k, rng)
+    judges = rng.permutation(n_users)[: max(1, round(held_out * n_users))]
+    judged_T = np.isin(questions.users_T, judges)
+    table_TF = features.of_pairs(histories, questions.users_T, questions.items_T)
+    tree, right_U = _mimic(table_TF, questions, judged_T, max_depth)
+    popularity_T1 = table_TF[:, [features.names.index(features.popularity)]]
+    _, popular_U = _mimic(popularity_T1, questions, judged_T, max_depth)
+    found = estimate_means(
+        {"tree": right_U, "popularity": popular_U, "difference": right_U - popular_U}, n_resamples, seed
+    )
+    gains = tree.feature_importances_
+    return Surrogate(
+        tree_text=_text_of(tree, features.names),
+        fidelity=found["tree"],
+        popularity_fidelity=found["popularity"],
+        difference=found["difference"],
+        importances={features.names[i]: float(gains[i]) for i in np.argsort(-gains) if gains[i] > 0},
+        n_fit=n_users - len(judges),
+        n_held_out=len(judges),
+    )
+
+
+@dataclass(frozen=True)
+class _Questions:
+    """T questions: would the recommender show this item to this user?"""
+
+    users_T: np.ndarray
+    items_T: np.ndarray
+    shown_T: np.ndarray
+
+
+def _ask(recommender: Recommender, histories: Sequences, k: int, rng: np.random.Generator) -> _Questions:
+    """As many recommended items of each user as others, which were not clicked either."""
+    lists = recommender.recommend(histories, k, exclude=histories)
+    users, items, shown = [], [], []
+    for user, ids_K in enumerate(lists.ids):
+        listed = ids_K[ids_K != ABSENT]
+        others = np.setdiff1d(np.arange(recommender.n_items), [*listed, *histories.row(user)])
+        if len(others) < len(listed):
+            raise InputError(f"a list of k={k} leaves too few of {recommender.n_items} items to compare with")
+        drawn = rng.choice(others, len(listed), replace=False)
+        users.append(np.full(2 * len(listed), user))
+        items.append(np.concatenate([listed, drawn]))
+        shown.append(np.arange(2 * len(listed)) < len(listed))
+    return _Questions(np.concatenate(users), np.concatenate(items), np.concatenate(shown))
+
+
+def _mimic(
+    table_TF: np.ndarray, questions: _Questions, judged_T: np.ndarray, max_depth: int
+) -> tuple[Any, np.ndarray]:
+    """A tree made from the questions that are not judged, and each judge's share of right answers."""
+    from sklearn.tree import DecisionTreeClassifier
+
+    tree = DecisionTreeClassifier(
+        max_depth=max_depth,
+        min_samples_leaf=LEAST_LEAF,
+        min_impurity_decrease=LEAST_GAIN,
+        random_state=0,
+    )
+    tree.fit(table_TF[~judged_T], questions.shown_T[~judged_T])
+    right_T = tree.predict(table_TF[judged_T]) == questions.shown_T[judged_T]
+    _, judges_T = np.unique(questions.users_T[judged_T], return_inverse=True)
+    return tree, np.bincount(judges_T, right_T) / np.bincount(judges_T)
+
+
+def _text_of(tree: Any, names: tuple[str, ...]) -> str:
+    from sklearn.tree import export_text
+
+    shown = [SHOWN if known else NOT_SHOWN for known in tree.classes_]
+    return str(export_text(tree, feature_names=list(names), class_names=shown, decimals=2))
+
+
+def _shown(estimate: Estimate) -> str:
+    low, high = estimate["ci95"]
+    return f"{estimate['value']:.3f} [{low:.3f}, {high:.3f}]"

@@ -1,0 +1,214 @@
+"""A small shop with texts and pictures, and networks over it with random weights."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from pydantic import TypeAdapter
+
+from crossrec.data.catalog import Catalog
+from crossrec.encoders.config import ImageEncoderConfig, Precision, TextEncoderConfig
+from crossrec.explain import Explainer, ItemContent
+from crossrec.fusion import FusionConfig
+from crossrec.model.build import Content, build_network
+from crossrec.model.config import ModelConfig
+from crossrec.model.item_encoder import ItemEncoder
+from crossrec.model.modalities import FrozenFeatures, ItemId, Modality
+from crossrec.model.network import SequentialNetwork
+from crossrec.model.recommender import NeuralRecommender
+from crossrec.sequence import SequenceConfig
+from crossrec.types import Sequences
+
+N, D = 24, 16
+WORDS = ["a", "red", "blue", "shirt", "shoe", "of", "wool", "for", "winter", "the", "and", "with", "linen"]
+
+
+@pytest.fixture(scope="session")
+def tiny_bert(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a random BERT of width 32, whose tokens are words or pieces of them."""
+    from tokenizers import Tokenizer
+    from tokenizers.models import WordPiece
+    from tokenizers.pre_tokenizers import BertPreTokenizer
+    from tokenizers.processors import TemplateProcessing
+    from transformers import BertConfig, BertModel, PreTrainedTokenizerFast
+
+    tokens = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", *WORDS, "##s", ".", "-"]
+    words = Tokenizer(WordPiece({token: i for i, token in enumerate(tokens)}, unk_token="[UNK]"))
+    words.pre_tokenizer = BertPreTokenizer()
+    words.post_processor = TemplateProcessing(
+        single="[CLS] $A [SEP]", special_tokens=[("[CLS]", 2), ("[SEP]", 3)]
+    )
+    tokenizer = PreTrainedTokenizerFast(
+        tokenizer_object=words, pad_token="[PAD]", unk_token="[UNK]", cls_token="[CLS]", model_max_length=32
+    )
+    torch.manual_seed(0)
+    model = BertModel(
+        BertConfig(
+            vocab_size=len(tokens),
+            hidden_size=32,
+            num_hidden_layers=2,
+            num_attention_heads=4,
+            intermediate_size=64,
+            max_position_embeddings=32,
+            initializer_range=0.3,
+        )
+    )
+    folder = tmp_path_factory.mktemp("tiny-bert")
+    model.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    return folder
+
+
+def png(picture: Image.Image) -> bytes:
+    file = io.BytesIO()
+    picture.save(file, "PNG")
+    return file.getvalue()
+
+
+@pytest.fixture(scope="session")
+def catalog() -> Catalog:
+    """24 products; the last has neither picture nor text, the one before it no picture."""
+    rng = np.random.default_rng(0)
+    pictures: list[bytes | None] = [
+        png(Image.fromarray(rng.integers(0, 255, (5, 6, 3), dtype=np.uint8)).resize((48, 40)))
+        for _ in range(N)
+    ]
+    texts: list[str | None] = [" ".join(rng.choice(WORDS, 6)) + "." for _ in range(N)]
+    pictures[-1] = pictures[-2] = texts[-1] = None
+    return Catalog.from_columns(
+        {
+            "item_id": [f"p{i}" for i in range(N)],
+            "title": [f"Product {i}" for i in range(N)],
+            "text": texts,
+            "image_bytes": pictures,
+            "categories": [["ab"[i % 2]] for i in range(N)],
+            "price": [float(i) for i in range(N)],
+        }
+    )
+
+
+@dataclass(frozen=True)
+class Shop:
+    """A network over the catalogue, with what it was made from."""
+
+    recommender: NeuralRecommender
+    content: ItemContent
+
+    @property
+    def explainer(self) -> Explainer:
+        return Explainer(self.recommender, self.content)
+
+
+@pytest.fixture(scope="session")
+def make_shop(
+    catalog: Catalog, tiny_bert: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Callable[..., Shop]:
+    """``make_shop(image_model=..., **image)``: texts, pictures and ids, read by SASRec."""
+    cache = tmp_path_factory.mktemp("cache")
+
+    def make(image_model: str = "test_efficientnet", **changes: Any) -> Shop:
+        config = ModelConfig(
+            text=TextEncoderConfig(
+                weights=str(tiny_bert), max_tokens=16, precision=Precision.FP32, **changes.get("text", {})
+            ),
+            image=ImageEncoderConfig(
+                model=image_model,
+                weights="random",
+                image_size=64,
+                precision=Precision.FP32,
+                **changes.get("image", {}),
+            ),
+            item_id=True,
+            width=D,
+            whiten=8,
+            sequence=TypeAdapter(SequenceConfig).validate_python(
+                {"type": "sasrec", "max_length": 6, "heads": 2}
+            ),
+        )
+        network = build_network(config, Content(catalog, cache), np.ones(N, np.int64), seed=0)
+        return Shop(NeuralRecommender(network), ItemContent(catalog, config, cache))
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def shop(make_shop: Callable[..., Shop]) -> Shop:
+    return make_shop()
+
+
+@pytest.fixture(scope="session")
+def tiny_llama(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a random two-layer Llama whose heads share keys, and a word tokenizer."""
+    from tokenizers import Tokenizer
+    from tokenizers.models import WordLevel
+    from tokenizers.pre_tokenizers import Whitespace
+    from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+
+    words = Tokenizer(WordLevel({"[UNK]": 0, "[PAD]": 1, "shopper": 2, "viewed": 3}, unk_token="[UNK]"))
+    words.pre_tokenizer = Whitespace()
+    torch.manual_seed(0)
+    model = LlamaForCausalLM(
+        LlamaConfig(
+            vocab_size=8,
+            hidden_size=32,
+            intermediate_size=48,
+            num_hidden_layers=2,
+            num_attention_heads=4,
+            num_key_value_heads=2,
+            max_position_embeddings=64,
+            initializer_range=0.3,
+        )
+    )
+    folder = tmp_path_factory.mktemp("tiny-llama")
+    model.save_pretrained(folder)
+    PreTrainedTokenizerFast(tokenizer_object=words, pad_token="[PAD]", unk_token="[UNK]").save_pretrained(
+        folder
+    )
+    return folder
+
+
+def by_features(
+    sequence: dict[str, Any] | None = None, fusion: str = "gated", similarity: str = "cosine", seed: int = 0
+) -> NeuralRecommender:
+    """A network of random weights over random text, picture and id features; some are missing."""
+    rng = np.random.default_rng(1)
+    modalities: dict[str, Modality] = {
+        "text": FrozenFeatures(
+            rng.normal(size=(N, 12)).astype(np.float32), np.arange(N) % 3 > 0, components=8
+        ),
+        "image": FrozenFeatures(
+            rng.normal(size=(N, 12)).astype(np.float32), np.arange(N) % 4 > 0, components=None
+        ),
+    }
+    torch.manual_seed(seed)
+    modalities["id"] = ItemId(np.arange(N) % 5 > 0, D)
+    fused = TypeAdapter(FusionConfig).validate_python({"type": fusion}).build(3, D)
+    items = ItemEncoder(modalities, fused, D, dropout=0.1, modality_dropout=0.1)
+    settings = {"type": "sasrec", "max_length": 6, "layers": 2} | (sequence or {})
+    if settings["type"] not in ("gru4rec", "llm"):
+        settings = {"heads": 2} | settings
+    model = TypeAdapter(SequenceConfig).validate_python(settings).build(D, Path())
+    return NeuralRecommender(
+        SequentialNetwork(items, model, N, similarity=similarity, temperature=0.1)  # type: ignore[arg-type]
+    )
+
+
+@pytest.fixture(scope="session")
+def networks() -> Callable[..., NeuralRecommender]:
+    """``networks(sequence, fusion, similarity)``: made from features alone, in a moment."""
+    return by_features
+
+
+@pytest.fixture(scope="session")
+def history() -> Sequences:
+    """One user's five clicks with times."""
+    clicks, times = np.asarray([1, 7, 2, 11, 5]), np.asarray([10, 500, 90_000, 90_100, 400_000])
+    return Sequences(np.asarray([0, 5]), clicks, times)

@@ -1,0 +1,103 @@
+"""Everything that can be said of a score in one call."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+
+from crossrec.explain import METHODS, Explainer, deletion_of, explain, faithfulness
+from crossrec.explain.explainer import Question
+from crossrec.explain.explanation import Unavailable
+from crossrec.model.recommender import NeuralRecommender
+from crossrec.types import InputError, Sequences
+
+CLICKS = [9, 8, 1, 7, 2, 11, 5, 3]
+
+
+def test_one_call_says_everything(shop: Any) -> None:
+    histories = Sequences.from_lists([CLICKS])
+    found = shop.explainer.explain(histories, 13)
+    assert not found.left_out
+    assert found.score == pytest.approx(float(shop.recommender.score(histories)[0, 13]), rel=1e-5)
+    # SASRec reads six clicks here.
+    assert found.clicks_L.tolist() == CLICKS[-6:]
+    assert [effects.method for effects in found.modalities] == list(METHODS[:2])
+    assert [effects.method for effects in found.clicks] == list(METHODS[2:4])
+    assert all(len(effects.values_L) == 6 for effects in found.clicks)
+    assert found.attention is not None
+    assert found.picture is not None
+    assert found.words is not None
+    content = json.loads(json.dumps(found.to_dict(), allow_nan=False))
+    assert content["item_id"] == "p13"
+    assert [click["item_id"] for click in content["history"]] == [f"p{i}" for i in CLICKS[-6:]]
+    assert sum(content["modalities"][0]["shares"]) == pytest.approx(1, abs=1e-4)
+    assert len(content["picture"]["map"]) == 40
+    assert content["words"]["text"] == shop.content.catalog.texts(np.asarray([13]))[0]
+
+
+def test_what_an_item_lacks_is_left_out_with_a_reason(shop: Any) -> None:
+    histories = Sequences.from_lists([CLICKS])
+    found = shop.explainer.explain(histories, 23)
+    assert set(found.left_out) == {"picture", "words"}
+    assert "no image" in found.left_out["picture"]
+    with pytest.raises(Unavailable, match="no image"):
+        shop.explainer.explain(histories, 23, ["picture"])
+
+
+def test_methods_can_be_chosen(shop: Any) -> None:
+    found = explain(shop.recommender, Sequences.from_lists([CLICKS]), 13, methods=["click_leave_one_out"])
+    assert [effects.method for effects in found.clicks] == ["click_leave_one_out"]
+    assert not found.modalities
+    assert found.attention is None
+    with pytest.raises(InputError, match="called 'clicks'; there are modality_leave_one_out"):
+        explain(shop.recommender, Sequences.from_lists([CLICKS]), 13, methods=["clicks"])  # type: ignore[list-item]
+
+
+def test_without_a_catalogue_there_are_no_pictures(networks: Callable[..., NeuralRecommender]) -> None:
+    found = explain(networks({"type": "gru4rec"}), Sequences.from_lists([CLICKS]), 13)
+    assert set(found.left_out) == {"attention", "picture", "words"}
+    assert len(found.clicks) == 2
+
+
+def test_any_recommender_has_its_clicks_explained(networks: Callable[..., NeuralRecommender]) -> None:
+    network = networks()
+
+    class Behind:
+        n_items = network.n_items
+        fit, score, recommend = network.fit, network.score, network.recommend
+
+    found = explain(Behind(), Sequences.from_lists([CLICKS]), 13)
+    assert set(found.left_out) == set(METHODS) - {"click_leave_one_out"}
+    assert len(found.clicks[0].values_L) == len(CLICKS)
+
+
+def test_every_method_can_be_checked_by_deletion(shop: Any) -> None:
+    explainer = Explainer(shop.recommender, shop.content)
+    question = Question(explainer, Sequences.from_lists([CLICKS]), 13)
+    for method in METHODS:
+        found = faithfulness([deletion_of(question, method)] * 2, n_random=2, n_resamples=10)
+        assert found.n_pairs == 2
+        assert np.isfinite(found.curve_S).all(), method
+
+
+def test_leave_one_out_passes_on_a_network(shop: Any) -> None:
+    rng = np.random.default_rng(0)
+    explainer, cases = shop.explainer, []
+    for _ in range(25):
+        clicks, item = rng.integers(0, 20, 6), int(rng.integers(0, 20))
+        question = Question(explainer, Sequences.from_lists([clicks]), item)
+        cases.append(deletion_of(question, "click_leave_one_out"))
+    assert faithfulness(cases, n_random=5).passes
+
+
+def test_explaining_changes_nothing(shop: Any) -> None:
+    histories = Sequences.from_lists([CLICKS])
+    before = shop.recommender.score(histories)
+    first = shop.explainer.explain(histories, 13).to_dict()
+    assert first == shop.explainer.explain(histories, 13).to_dict()
+    assert (shop.recommender.score(histories) == before).all()
+    assert all(parameter.grad is None for parameter in shop.recommender.network.parameters())
