@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from crossrec.cli import ensemble, experiment, simulation, study, synthesis
+from crossrec.cli import ablation, ensemble, experiment, server, serving, simulation, study, synthesis
 
 
 @dataclass(frozen=True)
@@ -26,7 +26,10 @@ class Command:
 COMMANDS: dict[str, Command] = {
     "train": Command(experiment.train, "train a recommender and measure it beside the baselines"),
     "evaluate": Command(experiment.evaluate, "measure a run, or a file of predictions"),
+    "recommend": Command(serving.recommend, "lists of a trained recommender, for one user or for all"),
+    "serve": Command(server.serve, "a page with pictures and an API on a trained recommender"),
     "compare": Command(study.compare, "compare runs: differences, intervals, tests, the front"),
+    "ablate": Command(ablation.ablate, "a grid or a search over any keys and seeds, as one table"),
     "tradeoff": Command(study.tradeoff, "accuracy against diversity over rerankers, strengths and runs"),
     "ensemble": Command(ensemble.ensemble, "weigh runs and baselines on validation, measure them together"),
     "large-model": Command(study.large_model, "what a large model does to diversity, beside a small one"),

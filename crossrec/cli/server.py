@@ -1,0 +1,68 @@
+"""The command line of the server; heavy libraries are imported after parsing."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+
+from crossrec.cli.guard import guarded
+
+
+def serve(arguments: Sequence[str] | None = None) -> int:
+    """``crossrec serve RUN [--host 127.0.0.1] [--port 8000]``."""
+    from crossrec.server.config import ServerConfig
+
+    default = ServerConfig()
+    parser = argparse.ArgumentParser(
+        prog="crossrec serve",
+        description="Serves a trained recommender: a page with pictures, and an API with its description.",
+    )
+    parser.add_argument("run", help="a run folder, a folder of save_pretrained, or a hub name user/name")
+    parser.add_argument("--host", default=default.host, help="address to listen on (this machine only)")
+    parser.add_argument("--port", type=int, default=default.port)
+    parser.add_argument(
+        "--name",
+        dest="hosts",
+        action="append",
+        default=[],
+        metavar="HOST",
+        help="name under which browsers may reach it, where another than the loopback's; may be given again",
+    )
+    parser.add_argument("--feedback-log", type=Path, metavar="PATH", help="JSONL file to keep thumbs in")
+    parser.add_argument("--timeout", type=float, default=default.timeout_s, help="seconds a request may take")
+    parser.add_argument("--batch-size", type=int, default=default.batch_size, help="requests scored together")
+    parser.add_argument(
+        "--batch-wait-ms", type=float, default=default.batch_wait_ms, help="that a request waits for others"
+    )
+    parser.add_argument("--queue", type=int, default=default.queue, help="requests that may wait")
+    parser.add_argument(
+        "--max-upload-mb", type=float, default=default.max_upload_bytes / 1e6, help="of a new item"
+    )
+    parser.add_argument(
+        "--faiss-from", type=int, default=default.faiss_from, help="items from which FAISS finds plain lists"
+    )
+    parsed = parser.parse_args(arguments)
+
+    def run() -> None:
+        from crossrec.config import validate
+
+        content = {
+            "host": parsed.host,
+            "port": parsed.port,
+            "hosts": tuple(parsed.hosts),
+            "feedback_log": parsed.feedback_log,
+            "timeout_s": parsed.timeout,
+            "batch_size": parsed.batch_size,
+            "batch_wait_ms": parsed.batch_wait_ms,
+            "queue": parsed.queue,
+            "max_upload_bytes": int(parsed.max_upload_mb * 1e6),
+            "faiss_from": parsed.faiss_from,
+        }
+        config = validate(ServerConfig, content, parser.prog)
+        import crossrec
+        from crossrec.server.run import serve as start
+
+        start(crossrec.load(parsed.run), config)
+
+    return guarded(run)

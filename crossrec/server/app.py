@@ -1,0 +1,86 @@
+"""The application: routes, limits, the page."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from fastapi import FastAPI
+from fastapi.responses import FileResponse
+from fastapi.staticfiles import StaticFiles
+
+from crossrec.server.config import ServerConfig
+from crossrec.server.errors import add_error_handlers
+from crossrec.server.limits import Guard, Observed, TimeLimit
+from crossrec.server.routes import about, catalogue, recommending
+from crossrec.server.service import Service
+
+if TYPE_CHECKING:
+    from crossrec.serving.loaded import LoadedRecommender
+
+STATIC = Path(__file__).parent / "static"
+UPLOADS = "/api/items"
+
+
+def create_app(recommender: LoadedRecommender, config: ServerConfig) -> FastAPI:
+    """The server's application.
+
+    Args:
+        recommender: what is served; nobody else may change it from now on.
+        config: limits, index, feedback log.
+
+    Raises:
+        InputError: the feedback log can't be written, or FAISS is asked for and not installed.
+    """
+    service = Service(recommender, config)
+    app = FastAPI(
+        title="crossrec",
+        description=f"Recommendations by {recommender.name}.",
+        lifespan=_lifespan,
+        docs_url=None,
+        redoc_url=None,
+        redirect_slashes=False,
+    )
+    app.state.service = service
+    add_error_handlers(app)
+    for router in (about.router, recommending.router, catalogue.router):
+        app.include_router(router)
+    _add_page(app)
+
+    def max_bytes(path: str) -> int:
+        return config.max_upload_bytes if path == UPLOADS else config.max_body_bytes
+
+    # The last one added sees a request first.
+    app.add_middleware(Guard, hosts=config.allowed_hosts, max_bytes=max_bytes)
+    app.add_middleware(TimeLimit, seconds=config.timeout_s)
+    app.add_middleware(Observed, measures=service.measures)
+    return app
+
+
+@asynccontextmanager
+async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
+    service: Service = app.state.service
+    batches = asyncio.create_task(service.run())
+    try:
+        yield
+    finally:
+        batches.cancel()
+        with suppress(asyncio.CancelledError):
+            await batches
+        service.thread.close()
+
+
+def _add_page(app: FastAPI) -> None:
+    """The page, and the one that shows the API; both need nothing from elsewhere."""
+    app.mount("/static", StaticFiles(directory=STATIC), name="static")
+
+    @app.get("/", include_in_schema=False)
+    async def page() -> FileResponse:
+        return FileResponse(STATIC / "index.html", headers={"Cache-Control": "no-cache"})
+
+    @app.get("/docs", include_in_schema=False)
+    async def docs() -> FileResponse:
+        return FileResponse(STATIC / "docs.html", headers={"Cache-Control": "no-cache"})

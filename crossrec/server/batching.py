@@ -1,0 +1,123 @@
+"""Requests that come at about the same time, answered by one call of the model."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Hashable, Sequence
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+from crossrec.server.errors import Busy
+
+Key = TypeVar("Key", bound=Hashable)
+Job = TypeVar("Job")
+Result = TypeVar("Result")
+
+
+@dataclass(frozen=True)
+class Waiting(Generic[Job, Result]):
+    """A job that waits for its batch.
+
+    Args:
+        job: what is to be done.
+        answer: where the result goes; cancelled when nobody waits for it any more.
+        since: when it came, in the loop's seconds.
+    """
+
+    job: Job
+    answer: asyncio.Future[Result]
+    since: float
+
+
+class MicroBatcher(Generic[Key, Job, Result]):
+    """Gathers jobs with the same key for a moment and answers them together.
+
+    While one batch is being worked on, the next gathers; the oldest job's key goes first.
+
+    Args:
+        work: (key, jobs) -> as many results.
+        size: jobs in a batch at most.
+        wait_s: seconds that the oldest job waits for others.
+        capacity: jobs that may wait, over all keys.
+    """
+
+    def __init__(
+        self,
+        work: Callable[[Key, Sequence[Job]], Awaitable[Sequence[Result]]],
+        *,
+        size: int,
+        wait_s: float,
+        capacity: int,
+    ) -> None:
+        self._work = work
+        self._size, self._wait_s, self._capacity = size, wait_s, capacity
+        self._waiting: dict[Key, list[Waiting[Job, Result]]] = {}
+        self._came = asyncio.Event()
+
+    @property
+    def depth(self) -> int:
+        """Jobs that wait."""
+        return sum(len(jobs) for jobs in self._waiting.values())
+
+    async def submit(self, key: Key, job: Job) -> Result:
+        """The job's result.
+
+        Raises:
+            Busy: as many jobs wait as may.
+        """
+        if self.depth >= self._capacity:
+            raise Busy("too many requests are waiting; try again in a moment")
+        loop = asyncio.get_running_loop()
+        waiting = Waiting[Job, Result](job, loop.create_future(), loop.time())
+        self._waiting.setdefault(key, []).append(waiting)
+        self._came.set()
+        return await waiting.answer
+
+    async def run(self) -> None:
+        """Answers batches until it is cancelled."""
+        while True:
+            await self._came.wait()
+            key = self._oldest_key()
+            if key is None:
+                self._came.clear()
+                continue
+            await self._gather(key)
+            batch = self._take(key)
+            if batch:
+                await self._answer(key, batch)
+
+    def _oldest_key(self) -> Key | None:
+        return min(self._waiting, key=lambda key: self._waiting[key][0].since, default=None)
+
+    async def _gather(self, key: Key) -> None:
+        """Waits until the key's oldest job has waited long enough or the batch is full."""
+        until = self._waiting[key][0].since + self._wait_s
+        while len(self._waiting[key]) < self._size:
+            left = until - asyncio.get_running_loop().time()
+            if left <= 0:
+                return
+            self._came.clear()
+            try:
+                await asyncio.wait_for(self._came.wait(), left)
+            except TimeoutError:
+                self._came.set()
+                return
+
+    def _take(self, key: Key) -> list[Waiting[Job, Result]]:
+        """The oldest jobs of the key that somebody still waits for."""
+        alive = [waiting for waiting in self._waiting.pop(key) if not waiting.answer.done()]
+        if alive[self._size :]:
+            self._waiting[key] = alive[self._size :]
+        return alive[: self._size]
+
+    async def _answer(self, key: Key, batch: Sequence[Waiting[Job, Result]]) -> None:
+        try:
+            results = await self._work(key, [waiting.job for waiting in batch])
+        except Exception as error:
+            for waiting in batch:
+                if not waiting.answer.done():
+                    waiting.answer.set_exception(error)
+            return
+        for waiting, result in zip(batch, results, strict=True):
+            if not waiting.answer.done():
+                waiting.answer.set_result(result)

@@ -1,0 +1,109 @@
+"""What goes wrong, as HTTP answers: one JSON shape, and never a traceback for what a client sent."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from pydantic import BaseModel
+from starlette.exceptions import HTTPException
+
+from crossrec.types import InputError
+
+MAX_ERRORS = 20
+MAX_MESSAGE = 500
+
+
+class UnknownName(InputError):
+    """An item, user or column that is not there."""
+
+
+class WrongPicture(InputError):
+    """A file that is no picture, or none that is taken."""
+
+
+class Conflict(InputError):
+    """Something that is there already."""
+
+
+class Busy(InputError):
+    """More waits than the server takes on; the client may come back in a moment."""
+
+
+STATUS: dict[type[InputError], int] = {
+    UnknownName: 404,
+    Conflict: 409,
+    WrongPicture: 415,
+    Busy: 503,
+    InputError: 422,
+}
+"""Status of an error's nearest class."""
+
+
+class FieldError(BaseModel):
+    """What is wrong with one field."""
+
+    field: str
+    message: str
+
+
+class ErrorBody(BaseModel):
+    """The body of every answer from 400 on."""
+
+    detail: str
+    errors: list[FieldError] = []
+
+
+def error_response(
+    status: int, detail: str, errors: Sequence[FieldError] = (), headers: dict[str, str] | None = None
+) -> JSONResponse:
+    """The answer; characters that UTF-8 can't write are replaced."""
+    body = ErrorBody(detail=_printable(detail), errors=list(errors))
+    return JSONResponse(body.model_dump(), status_code=status, headers=headers)
+
+
+def add_error_handlers(app: FastAPI) -> None:
+    """Makes the application answer every error in the one shape."""
+    app.add_exception_handler(InputError, _input_error)
+    app.add_exception_handler(RequestValidationError, _wrong_request)
+    app.add_exception_handler(HTTPException, _http_error)
+
+
+async def _input_error(request: Request, error: Exception) -> JSONResponse:
+    status = next(STATUS[kind] for kind in type(error).__mro__ if kind in STATUS)
+    return error_response(status, str(error), headers={"Retry-After": "1"} if status == 503 else None)
+
+
+async def _wrong_request(request: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, RequestValidationError)
+    found = [_field_error(entry) for entry in error.errors()[:MAX_ERRORS]]
+    if any(entry["type"] == "json_invalid" for entry in error.errors()):
+        return error_response(400, "the body is not JSON", found)
+    return error_response(422, "; ".join(f"{e.field}: {e.message}" for e in found), found)
+
+
+def _field_error(entry: dict[str, Any]) -> FieldError:
+    place = ".".join(str(part) for part in entry["loc"])
+    return FieldError(field=_printable(place), message=_printable(entry["msg"].removeprefix("Value error, ")))
+
+
+async def _http_error(request: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, HTTPException)
+    headers = dict(error.headers or {})
+    if error.status_code == 405:
+        headers["Allow"] = ", ".join(_methods(request))
+    return error_response(error.status_code, str(error.detail), headers=headers)
+
+
+def _methods(request: Request) -> list[str]:
+    """All methods of an address; the router names those of the first route that has it."""
+    path = getattr(request.scope.get("route"), "path_format", request.url.path)
+    operations = request.app.openapi()["paths"].get(path, {"get": {}})
+    return sorted(method.upper() for method in operations)
+
+
+def _printable(text: str) -> str:
+    return text.encode("utf-8", "replace").decode("utf-8")[:MAX_MESSAGE]

@@ -1,0 +1,205 @@
+"""Lists for many histories at once: exact, or from an index where the catalogue is large."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+
+from crossrec.rerank.config import RerankConfig
+from crossrec.server.config import MAX_HISTORY, ServerConfig
+from crossrec.server.nearest import NearestItems
+from crossrec.server.schemas import RUN_RERANK, FoundBy, Retrieval
+from crossrec.serving.lists import as_sequences
+from crossrec.types import ABSENT, Sequences
+
+if TYPE_CHECKING:
+    from crossrec.serving.filters import Filter
+    from crossrec.serving.loaded import LoadedRecommender
+    from crossrec.serving.results import Recommendation
+
+log = logging.getLogger(__name__)
+
+SAMPLED = 200
+"""Histories on which the index is measured."""
+
+
+class Clicks(NamedTuple):
+    """A history.
+
+    Args:
+        item_ids: oldest first.
+        times: of the clicks, seconds; None where they are not known.
+    """
+
+    item_ids: tuple[str, ...]
+    times: tuple[float, ...] | None = None
+
+
+class Row(NamedTuple):
+    """A place of a list: catalogue index and score."""
+
+    row: int
+    score: float
+
+
+@dataclass(frozen=True)
+class Found:
+    """A list, and how it was found."""
+
+    places: tuple[Row, ...]
+    retrieval: FoundBy
+
+
+@dataclass(frozen=True)
+class Options:
+    """What requests of one batch have in common.
+
+    Args:
+        k: length of the lists.
+        timed: whether the clicks' times are known.
+        rerank: the reranking as JSON, ``RUN_RERANK``, or None.
+        filters: rules on columns.
+        context: name and value of what is known of the moment.
+        exclude_seen: whether clicked items are left out.
+        modalities: what may be looked at; everything when None.
+    """
+
+    k: int
+    timed: bool = False
+    rerank: str | None = None
+    filters: tuple[Filter, ...] = ()
+    context: tuple[tuple[str, str | float], ...] = ()
+    exclude_seen: bool = True
+    modalities: frozenset[str] | None = None
+
+    @property
+    def plain(self) -> bool:
+        """Whether the list is nothing but the items with the best scores."""
+        return not (self.rerank or self.filters or self.context or self.modalities)
+
+    @property
+    def reranking(self) -> RerankConfig | str | None:
+        """As the recommender takes it."""
+        if self.rerank is None or self.rerank == RUN_RERANK:
+            return self.rerank
+        return RerankConfig.model_validate_json(self.rerank)
+
+
+class Lists:
+    """Answers batches of histories.
+
+    Args:
+        shop: the recommender.
+        config: says from which size on an index is used.
+    """
+
+    def __init__(self, shop: LoadedRecommender, config: ServerConfig) -> None:
+        self._shop = shop
+        self._index = self._built(config) if shop.n_items >= config.faiss_from else None
+
+    @property
+    def retrieval(self) -> Retrieval:
+        """How plain lists are found, and how well."""
+        if self._index is None:
+            return Retrieval(kind="exact", recall=None, sampled=0, lists=0, probes=0)
+        index = self._index
+        return Retrieval(
+            kind="faiss",
+            recall=index.recall,
+            sampled=index.n_sampled,
+            lists=index.n_lists,
+            probes=index.probes,
+        )
+
+    def find(self, options: Options, histories: Sequence[Clicks]) -> list[Found]:
+        """A list for each history; what others click most where a history is empty.
+
+        Args:
+            options: of all.
+            histories: of all, with times where the options say so.
+        """
+        full = [clicks for clicks in histories if clicks.item_ids]
+        lists = iter(self._for_clicks(options, full) if full else [])
+        return [next(lists) if clicks.item_ids else self._popular(options) for clicks in histories]
+
+    def _for_clicks(self, options: Options, histories: Sequence[Clicks]) -> list[Found]:
+        if options.plain and self._index is not None:
+            return self._from_index(self._index, options, histories)
+        lists = self._shop.recommend_many(
+            [clicks.item_ids for clicks in histories],
+            times=[clicks.times or () for clicks in histories] if options.timed else None,
+            k=options.k,
+            rerank=options.reranking,
+            filters=options.filters,
+            context=dict(options.context) or None,
+            exclude_seen=options.exclude_seen,
+            modalities=options.modalities,
+        )
+        return [_found(places, "exact") for places in lists]
+
+    def _popular(self, options: Options) -> Found:
+        return _found(self._shop.popular(options.k, filters=options.filters), "popular")
+
+    def take_new_items(self) -> None:
+        """Puts items that were added into the index."""
+        if self._index is not None:
+            self._index.add(_vectors(self._shop)[self._index.n_items :])
+
+    def _from_index(self, index: NearestItems, options: Options, histories: Sequence[Clicks]) -> list[Found]:
+        rows = [[self._shop.index(item_id) for item_id in clicks.item_ids] for clicks in histories]
+        times = [clicks.times or () for clicks in histories] if options.timed else None
+        seen = [set(row) if options.exclude_seen else set[int]() for row in rows]
+        wide = min(options.k + max(map(len, seen), default=0), index.n_items)
+        found = index.search(_queries(self._shop, as_sequences(rows, times)), wide)
+        return [
+            Found(_unseen(ids_K, scores_K, without, options.k), "faiss")
+            for ids_K, scores_K, without in zip(found.ids, found.scores, seen, strict=True)
+        ]
+
+    def _built(self, config: ServerConfig) -> NearestItems:
+        shop = self._shop
+        sampled = _queries(shop, sampled_histories(shop, SAMPLED))
+        index = NearestItems(_vectors(shop), sampled, recall=config.faiss_recall)
+        log.info(
+            "FAISS index of %d items: %d of %d lists looked at, recall %.4f on %d histories",
+            index.n_items,
+            index.probes,
+            index.n_lists,
+            index.recall,
+            index.n_sampled,
+        )
+        return index
+
+
+def sampled_histories(shop: LoadedRecommender, n: int, seed: int = 0) -> Sequences:
+    """Some users' latest clicks, or single items where no click is known."""
+    generator = np.random.default_rng(seed)
+    users = shop.user_ids
+    chosen = generator.permutation(len(users))[:n]
+    logs = shop.users.histories([users[int(number)] for number in chosen]) if len(users) else None
+    if logs is None or not logs.lengths.any():
+        return Sequences.from_lists([[int(row)] for row in generator.integers(0, shop.n_items, n)])
+    return logs.take(np.flatnonzero(logs.lengths)).tail(MAX_HISTORY)
+
+
+def _found(places: Sequence[Recommendation], retrieval: FoundBy) -> Found:
+    return Found(tuple(Row(place.row, place.score) for place in places), retrieval)
+
+
+def _unseen(ids_K: np.ndarray, scores_K: np.ndarray, without: set[int], k: int) -> tuple[Row, ...]:
+    pairs = zip(ids_K.tolist(), scores_K.tolist(), strict=True)
+    return tuple(Row(i, score) for i, score in pairs if i != ABSENT and i not in without)[:k]
+
+
+def _vectors(shop: LoadedRecommender) -> np.ndarray:
+    vectors_ND: np.ndarray = shop.recommender.item_vectors().cpu().numpy()
+    return vectors_ND
+
+
+def _queries(shop: LoadedRecommender, histories: Sequences) -> np.ndarray:
+    queries_BD: np.ndarray = shop.recommender.queries(histories).cpu().numpy()
+    return queries_BD

@@ -1,0 +1,130 @@
+"""Items and users: search, details, pictures, new items."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from fastapi import APIRouter, File, Form, Query, Request, Response, UploadFile
+from fastapi.concurrency import run_in_threadpool
+from pydantic.json_schema import SkipJsonSchema
+
+from crossrec.server.config import MAX_HISTORY, MAX_ID
+from crossrec.server.errors import ErrorBody, UnknownName
+from crossrec.server.pictures import checked_picture
+from crossrec.server.routes.common import (
+    BODY_ERRORS,
+    ERRORS,
+    NOT_FOUND,
+    ItemPath,
+    Limit,
+    Offset,
+    ServiceOf,
+    UserPath,
+    Words,
+)
+from crossrec.server.schemas import AddedAnswer, ItemCard, ItemPage, UserAnswer, UserPage
+
+router = APIRouter(prefix="/api", tags=["catalogue"], responses=ERRORS)
+
+CACHED = "private, max-age=300"
+CONTROL = r"\x00-\x1f\x7f-\x9f"
+NewId = Annotated[
+    str,
+    Form(pattern=rf"^[^{CONTROL}]*[^\s{CONTROL}][^{CONTROL}]*$", max_length=MAX_ID, description="a new id"),
+]
+NewTitle = Annotated[str, Form(pattern=r"\S", max_length=500)]
+NewPrice = Annotated[
+    str, Form(pattern=r"^([0-9]{1,12}([.][0-9]{1,6})?)?$", description="a number; not known when empty")
+]
+NewCategories = Annotated[
+    str, Form(pattern=r"^([^,]{0,100},){0,19}[^,]{0,100}$", description="at most 20, divided by commas")
+]
+
+
+@router.get("/items")
+async def find_items(service: ServiceOf, q: Words = "", offset: Offset = 0, limit: Limit = 20) -> ItemPage:
+    """Items whose title or text holds all words; all items without words."""
+    shelf = service.shelf
+    rows, total = await run_in_threadpool(shelf.find, q, offset, limit)
+    return ItemPage(items=shelf.cards(rows), total=total)
+
+
+@router.get(
+    "/items/{item_id:path}/image",
+    responses={
+        **NOT_FOUND,
+        200: {"content": {"image/jpeg": {}}, "description": "the picture within a square of size pixels"},
+        304: {"description": "the browser has it already"},
+    },
+    response_class=Response,
+)
+async def picture(
+    item_id: ItemPath,
+    service: ServiceOf,
+    request: Request,
+    size: Annotated[Literal["128", "256", "512"], Query(description="longest side, pixels")] = "256",
+) -> Response:
+    """An item's picture as a small JPEG."""
+    row, thumbnails = service.shelf.row(item_id), service.thumbnails
+    found = await run_in_threadpool(thumbnails.get, row, int(size))
+    if found is None:
+        raise UnknownName(f"item '{item_id}' has no picture that can be read")
+    headers = {"ETag": found.tag, "Cache-Control": CACHED}
+    if found.tag in request.headers.get("if-none-match", ""):
+        return Response(status_code=304, headers=headers)
+    return Response(found.content, media_type="image/jpeg", headers=headers)
+
+
+@router.get("/items/{item_id:path}", responses=NOT_FOUND)
+async def item(item_id: ItemPath, service: ServiceOf) -> ItemCard:
+    """One item."""
+    return service.shelf.card(service.shelf.row(item_id))
+
+
+@router.post(
+    "/items",
+    status_code=201,
+    responses={
+        **BODY_ERRORS,
+        409: {"model": ErrorBody, "description": "the id is taken, or too many items were added"},
+        415: {"model": ErrorBody, "description": "the picture is none that is taken"},
+    },
+)
+async def add_item(
+    service: ServiceOf,
+    item_id: NewId,
+    title: NewTitle,
+    text: Annotated[str, Form(max_length=20_000, description="the title when empty")] = "",
+    price: NewPrice = "",
+    categories: NewCategories = "",
+    image: Annotated[UploadFile | SkipJsonSchema[None], File(description="JPEG, PNG or WebP")] = None,
+) -> AddedAnswer:
+    """Adds an item, which can be recommended at once, until the server stops."""
+    row: dict[str, Any] = {
+        "item_id": item_id.strip(),
+        "title": title.strip(),
+        # Models read texts; a title alone is all the text that there is.
+        "text": text.strip() or title.strip(),
+        "price": float(price) if price else None,
+        "categories": list(dict.fromkeys(name.strip() for name in categories.split(",") if name.strip())),
+    }
+    if image is not None and (content := await image.read()):
+        row["image"] = await run_in_threadpool(checked_picture, content, service.config.max_pixels)
+    place = await service.add_item(row)
+    # Not in one line: the shelf is another one after the item came.
+    return AddedAnswer(item=service.shelf.card(place))
+
+
+@router.get("/users", tags=["users"])
+async def find_users(service: ServiceOf, q: Words = "", offset: Offset = 0, limit: Limit = 20) -> UserPage:
+    """Users whose id holds a text; all without one."""
+    users, total = await run_in_threadpool(service.users.find, q, offset, limit)
+    return UserPage(users=users, total=total)
+
+
+@router.get("/users/{user_id:path}", tags=["users"], responses=NOT_FOUND)
+async def user(user_id: UserPath, service: ServiceOf) -> UserAnswer:
+    """A user's latest clicks, oldest first."""
+    rows = service.rows_of(user_id)
+    cards = service.shelf.cards(rows[-MAX_HISTORY:])
+    return UserAnswer(user_id=user_id, history=cards, total=len(rows))

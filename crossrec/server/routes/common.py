@@ -1,0 +1,39 @@
+"""What routes share: the service behind them, and the errors that they say they may give."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from fastapi import Depends, Path, Query, Request
+
+from crossrec.server.config import MAX_ID, MAX_PAGE, MAX_WORDS
+from crossrec.server.errors import ErrorBody
+from crossrec.server.service import Service
+
+ERRORS: dict[int | str, dict[str, Any]] = {
+    400: {"model": ErrorBody, "description": "not JSON, or not for this server"},
+    422: {"model": ErrorBody, "description": "a field is missing, unknown or not as it must be"},
+    503: {"model": ErrorBody, "description": "too much waits; try again after Retry-After seconds"},
+    504: {"model": ErrorBody, "description": "it took too long"},
+}
+NOT_FOUND: dict[int | str, dict[str, Any]] = {
+    404: {"model": ErrorBody, "description": "an item, user or column that is not there"}
+}
+BODY_ERRORS: dict[int | str, dict[str, Any]] = {
+    403: {"model": ErrorBody, "description": "asked for by another site's page"},
+    408: {"model": ErrorBody, "description": "the body did not arrive in time"},
+    413: {"model": ErrorBody, "description": "the body is too large"},
+}
+
+
+async def _service(request: Request) -> Service:
+    service: Service = request.app.state.service
+    return service
+
+
+ServiceOf = Annotated[Service, Depends(_service)]
+ItemPath = Annotated[str, Path(min_length=1, max_length=MAX_ID, description="the item's id")]
+UserPath = Annotated[str, Path(min_length=1, max_length=MAX_ID, description="the user's id")]
+Words = Annotated[str, Query(max_length=MAX_WORDS, description="words, or parts of words")]
+Offset = Annotated[int, Query(ge=0, le=1_000_000_000, description="matches to leave out")]
+Limit = Annotated[int, Query(ge=1, le=MAX_PAGE, description="matches to give")]

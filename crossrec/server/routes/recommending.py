@@ -1,0 +1,152 @@
+"""Recommendations, items like others, explanations, thumbs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Query
+from fastapi.concurrency import run_in_threadpool
+from pydantic import JsonValue
+
+from crossrec.config import Config, validate
+from crossrec.rerank.config import RerankConfig
+from crossrec.server.config import MAX_K
+from crossrec.server.errors import Busy, UnknownName
+from crossrec.server.lists import Options
+from crossrec.server.routes.common import BODY_ERRORS, ERRORS, NOT_FOUND, ItemPath, ServiceOf
+from crossrec.server.schemas import (
+    RUN_RERANK,
+    ExplainAnswer,
+    ExplainRequest,
+    FeedbackAnswer,
+    FeedbackRequest,
+    ModelAnswer,
+    Ranked,
+    RecommendAnswer,
+    RecommendRequest,
+    SimilarAnswer,
+    Space,
+)
+from crossrec.server.service import Service
+from crossrec.serving.filters import Filter
+from crossrec.types import InputError
+
+router = APIRouter(prefix="/api", tags=["recommending"], responses=ERRORS | NOT_FOUND)
+
+
+@router.post("/recommend", responses=BODY_ERRORS)
+async def recommend(request: RecommendRequest, service: ServiceOf) -> RecommendAnswer:
+    """The best items for a user or a history."""
+    history = service.history(request.user_id, request.history)
+    options = _options(request, service, timed=history.times is not None)
+    found = await service.recommend(history, options)
+    hidden = set(service.shelf.rows(request.exclude))
+    places = [place for place in found.places if place.row not in hidden][: request.k]
+    return RecommendAnswer(items=_ranked(service, places), retrieval=found.retrieval)
+
+
+@router.get("/similar/{item_id:path}")
+async def similar(
+    item_id: ItemPath,
+    service: ServiceOf,
+    k: Annotated[int, Query(ge=1, le=MAX_K)] = 10,
+    space: Annotated[Space, Query(description="what likeness goes by")] = "model",
+) -> SimilarAnswer:
+    """Items like this one."""
+    service.shelf.row(item_id)
+    _known("space", [space], service.about.spaces)
+    try:
+        found = await service.thread.call(lambda: service.shop.similar(item_id, k=k, space=space))
+    except InputError as error:
+        if isinstance(error, Busy):
+            raise
+        raise UnknownName(str(error)) from error  # the item has no vector in this space
+    return SimilarAnswer(items=_ranked(service, [(place.row, place.score) for place in found]))
+
+
+@router.post("/explain", responses=BODY_ERRORS)
+async def explain(request: ExplainRequest, service: ServiceOf) -> ExplainAnswer:
+    """Why an item gets its score: modalities, clicks, picture, words."""
+    history = service.history(request.user_id, request.history)
+    row = service.shelf.row(request.item_id)
+    if not history.item_ids:
+        raise UnknownName("no clicks: without a history there is nothing to explain")
+    explanation = await service.thread.call(
+        lambda: service.shop.explain(history.item_ids, request.item_id, times=history.times).to_dict()
+    )
+    content: dict[str, JsonValue] = finite(explanation)
+    shelf = service.shelf
+    read = shelf.cards([entry["item"] for entry in explanation["history"]])
+    return ExplainAnswer(item=shelf.card(row), history=read, explanation=content)
+
+
+@router.post("/feedback", responses=BODY_ERRORS)
+async def feedback(request: FeedbackRequest, service: ServiceOf) -> FeedbackAnswer:
+    """Takes a thumb up or down; it is kept only where the server was started with a feedback log."""
+    service.shelf.rows([request.item_id, *request.history, *request.shown])
+    if request.user_id is not None and request.user_id not in service.users:
+        raise UnknownName(f"no user '{request.user_id}'")
+    service.measures.feedback.labels(request.vote).inc()
+    if service.log is None:
+        return FeedbackAnswer(logged=False)
+    await run_in_threadpool(service.log.append, request.model_dump())
+    return FeedbackAnswer(logged=True)
+
+
+def _options(request: RecommendRequest, service: Service, *, timed: bool) -> Options:
+    # A hidden item takes a place from one behind it, so that the list stays full.
+    hidden = len(set(request.exclude))
+    modalities = None if request.modalities is None else frozenset(request.modalities)
+    _known("modality", modalities or (), service.about.modalities)
+    columns = service.shelf.catalog.dataset.column_names
+    _known("column", [*(request.context or {}), *(rule.column for rule in request.filters)], columns)
+    return Options(
+        k=request.k + hidden,
+        timed=timed,
+        rerank=_rerank(request.rerank, service.about),
+        filters=tuple(
+            validate(Filter, rule.model_dump(exclude_none=True), f"filters.{number}")
+            for number, rule in enumerate(request.filters)
+        ),
+        context=tuple(sorted((request.context or {}).items())),
+        exclude_seen=request.exclude_seen,
+        modalities=modalities,
+    )
+
+
+def _rerank(request: Config | str | None, about: ModelAnswer) -> str | None:
+    """The reranking as a key that requests of one batch share."""
+    if request is None:
+        return None
+    if isinstance(request, str):
+        _known("reranking of its own", [request], [RUN_RERANK] if about.run_rerank else [])
+        return request
+    stage = request.model_dump()
+    offered = {entry.type: entry for entry in about.rerankers}
+    _known("reranker", [stage["type"]], list(offered))
+    if "space" in stage:
+        _known("space", [stage["space"]], offered[stage["type"]].spaces)
+    return validate(RerankConfig, {"stages": [stage]}, "rerank").model_dump_json()
+
+
+def _known(what: str, asked: Iterable[str], there: Sequence[str]) -> None:
+    for name in asked:
+        if name not in there:
+            raise UnknownName(f"no {what} '{name}' here; there are: {', '.join(there) or 'none'}")
+
+
+def _ranked(service: Service, places: Sequence[tuple[int, float]]) -> list[Ranked]:
+    shelf = service.shelf
+    return [
+        Ranked(rank=rank, score=score, item=shelf.card(row)) for rank, (row, score) in enumerate(places, 1)
+    ]
+
+
+def finite(value: Any) -> Any:
+    """JSON without NaN or infinity, which become null."""
+    if isinstance(value, dict):
+        return {key: finite(inner) for key, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [finite(inner) for inner in value]
+    return None if isinstance(value, float) and value - value != 0 else value

@@ -1,0 +1,252 @@
+"""Requests and answers of the API; what they allow is what the OpenAPI page says."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Union, get_args
+
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, StringConstraints, model_validator
+
+from crossrec.config import Config
+from crossrec.rerank.config import RerankerConfig
+from crossrec.server.config import MAX_HISTORY, MAX_ID, MAX_K
+
+Identifier = Annotated[str, StringConstraints(min_length=1, max_length=MAX_ID)]
+Modality = Literal["id", "text", "image"]
+Space = Literal["model", "text", "image", "content"]
+FoundBy = Literal["exact", "faiss", "popular"]
+Number = Annotated[float, Field(allow_inf_nan=False)]
+
+RUN_RERANK = "run"
+"""Name of the run's own chain of rerankers."""
+
+
+def _whole(value: Any) -> Any:
+    """Whole numbers as such: JSON does not tell 10.0 from 10."""
+    if not isinstance(value, dict):
+        return value
+    return {key: int(v) if isinstance(v, float) and v.is_integer() else v for key, v in value.items()}
+
+
+def _with_a_knob() -> dict[str, type[Config]]:
+    members = get_args(get_args(RerankerConfig)[0])
+    return {m.model_fields["type"].default: m for m in members if "diversity" in m.model_fields}
+
+
+RERANKERS: dict[str, type[Config]] = _with_a_knob()
+"""Rerankers that a request may name. Rules on columns are ``filters``, and classes from outside the project
+are for the run's configuration: no client may have a module imported."""
+
+
+class Request(BaseModel):
+    """What requests share: no unknown key, and a type is what it says."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    _whole_numbers = model_validator(mode="before")(_whole)
+
+
+class FilterRequest(Request):
+    """A rule on a column of the catalogue, with exactly one test."""
+
+    column: Annotated[str, StringConstraints(min_length=1, max_length=100)]
+    equals: str | Number | bool | None = None
+    one_of: Annotated[list[str | Number], Field(min_length=1, max_length=100)] | None = None
+    minimum: str | Number | None = None
+    maximum: str | Number | None = None
+
+
+def _strict(kind: type[Config]) -> type[Config]:
+    """A configuration as requests give it: it names its type, and a text is no number."""
+    options = ConfigDict(strict=True, json_schema_extra={"required": ["type"]})
+    content = {"model_config": options, "_whole_numbers": model_validator(mode="before")(_whole)}
+    content |= {"__module__": __name__, "__doc__": kind.__doc__}
+    return type(kind.__name__, (kind,), content)
+
+
+if TYPE_CHECKING:
+    RerankRequest = Config
+else:
+    RerankRequest = Annotated[
+        Union[tuple(_strict(kind) for kind in RERANKERS.values())],  # noqa: UP007
+        Field(discriminator="type"),
+    ]
+"""A reranker with its options, as in a configuration."""
+
+
+class RecommendRequest(Request):
+    """Whom to recommend to, and how."""
+
+    history: list[Identifier] = Field(
+        default=[], max_length=MAX_HISTORY, description="item ids, oldest click first"
+    )
+    user_id: Identifier | None = Field(
+        default=None, description="a known user, whose clicks come before those of the history"
+    )
+    k: int = Field(default=10, ge=1, le=MAX_K)
+    rerank: RerankRequest | Literal["run"] | None = Field(
+        default=None, description="how the list is made diverse; 'run' for the run's own way"
+    )
+    filters: list[FilterRequest] = Field(default=[], max_length=20)
+    context: dict[str, str | Number] | None = Field(default=None, max_length=20)
+    exclude_seen: bool = True
+    exclude: list[Identifier] = Field(default=[], max_length=MAX_K, description="items not to show")
+    modalities: list[Modality] | None = Field(
+        default=None, min_length=1, max_length=3, description="what may be looked at; everything when null"
+    )
+
+
+class ExplainRequest(Request):
+    """Which recommendation to explain."""
+
+    item_id: Identifier
+    history: list[Identifier] = Field(default=[], max_length=MAX_HISTORY)
+    user_id: Identifier | None = None
+
+
+class FeedbackRequest(Request):
+    """A thumb up or down for an item that was shown."""
+
+    item_id: Identifier
+    vote: Literal["up", "down"]
+    user_id: Identifier | None = None
+    history: list[Identifier] = Field(
+        default=[], max_length=MAX_HISTORY, description="what the list was made for"
+    )
+    shown: list[Identifier] = Field(default=[], max_length=MAX_K, description="the list that it was in")
+    rank: Annotated[int, Field(ge=1, le=MAX_K)] | None = Field(
+        default=None, description="place in that list, from 1"
+    )
+
+
+class ItemCard(BaseModel):
+    """An item as it is shown."""
+
+    model_config = ConfigDict(frozen=True)
+
+    item_id: str
+    title: str | None
+    text: str | None
+    categories: list[str]
+    price: float | None
+    image: str | None = Field(description="address of its picture; null where it has none")
+
+
+class Ranked(BaseModel):
+    """A place in a list."""
+
+    rank: int
+    score: float | None
+    item: ItemCard
+
+
+class RecommendAnswer(BaseModel):
+    """A list, best first."""
+
+    items: list[Ranked]
+    retrieval: FoundBy = Field(description="'popular' where there is no click to go by")
+
+
+class SimilarAnswer(BaseModel):
+    """Items like another one, most alike first."""
+
+    items: list[Ranked]
+
+
+class ItemPage(BaseModel):
+    """A page of a search."""
+
+    items: list[ItemCard]
+    total: int
+
+
+class UserPage(BaseModel):
+    """A page of users' ids."""
+
+    users: list[str]
+    total: int
+
+
+class UserAnswer(BaseModel):
+    """A user's clicks, oldest first, the latest ``MAX_HISTORY`` of them."""
+
+    user_id: str
+    history: list[ItemCard]
+    total: int
+
+
+class AddedAnswer(BaseModel):
+    """A new item, which can be recommended from now on, until the server stops."""
+
+    item: ItemCard
+
+
+class FeedbackAnswer(BaseModel):
+    """Whether the thumb was written to the feedback log."""
+
+    logged: bool
+
+
+class ExplainAnswer(BaseModel):
+    """Why an item got its score; the content of ``crossrec.explain.Explanation.to_dict``."""
+
+    item: ItemCard
+    history: list[ItemCard]
+    explanation: dict[str, JsonValue]
+
+
+class Health(BaseModel):
+    """The server is there."""
+
+    status: Literal["ok"] = "ok"
+
+
+class RerankerInfo(BaseModel):
+    """A reranker on offer."""
+
+    type: str
+    summary: str
+    diversity: float
+    spaces: list[str] = Field(description="what similarity may go by; empty where it goes by something else")
+
+
+class Retrieval(BaseModel):
+    """How plain lists are found."""
+
+    kind: FoundBy
+    recall: float | None = Field(description="share of exact lists that the index found at start-up")
+    sampled: int = Field(description="histories on which it was measured")
+    lists: int
+    probes: int
+
+
+class Range(BaseModel):
+    """An interval."""
+
+    low: float
+    high: float
+
+
+class Measured(BaseModel):
+    """A figure on the test part, with its 95 % interval where it has one."""
+
+    value: float
+    ci95: Range | None
+
+
+class ModelAnswer(BaseModel):
+    """What is served."""
+
+    name: str
+    model: str = Field(description="what reads the history, and what items are known by")
+    items: int
+    users: int
+    modalities: list[str]
+    spaces: list[str] = Field(description="in which items can be compared")
+    rerankers: list[RerankerInfo]
+    run_rerank: str | None = Field(description="the run's own reranking; null where it has none")
+    data: str
+    note: str = Field(description="about the data, such as that it is generated; empty when none")
+    metrics: dict[str, Measured] = Field(description="measured on the test part; empty when not measured")
+    retrieval: Retrieval
+    feedback: bool = Field(description="whether thumbs are kept")
+    max_upload_bytes: int = Field(description="size of a new item with its picture at most")

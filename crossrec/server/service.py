@@ -1,0 +1,138 @@
+"""What stands behind the routes: the recommender, asked in batches, and what is shown of it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from time import perf_counter
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from crossrec.server.about import model_answer
+from crossrec.server.batching import MicroBatcher
+from crossrec.server.config import MAX_HISTORY, ServerConfig
+from crossrec.server.errors import Conflict, UnknownName
+from crossrec.server.feedback import FeedbackLog
+from crossrec.server.lists import Clicks, Found, Lists, Options
+from crossrec.server.measures import Measures
+from crossrec.server.model_thread import ModelThread
+from crossrec.server.pictures import Thumbnails
+from crossrec.server.shelf import Names, Shelf
+
+if TYPE_CHECKING:
+    from crossrec.serving.loaded import LoadedRecommender
+
+
+class Service:
+    """One recommender, served.
+
+    The model works in one thread only (:class:`ModelThread`). What is shown of the catalogue is a
+    :class:`Shelf`, replaced as a whole when items are added: a request that began before sees the old one.
+
+    Args:
+        shop: the recommender.
+        config: of the server.
+    """
+
+    def __init__(self, shop: LoadedRecommender, config: ServerConfig) -> None:
+        self.shop, self.config = shop, config
+        self.measures = Measures()
+        self.users = Names(shop.user_ids)
+        self.log = None if config.feedback_log is None else FeedbackLog(config.feedback_log)
+        self.lists = Lists(shop, config)
+        self.thread = ModelThread(config.slow_queue)
+        self.shelf, self.thumbnails = Shelf(shop.catalog), Thumbnails(shop.catalog)
+        self.added = 0
+        self._batcher = MicroBatcher[Options, Clicks, Found](
+            self._find,
+            size=config.batch_size,
+            wait_s=config.batch_wait_ms / 1000,
+            capacity=config.queue,
+        )
+        self.measures.items.set(len(self.shelf))
+        self.measures.waiting.set_function(lambda: self._batcher.depth)
+        if (recall := self.lists.retrieval.recall) is not None:
+            self.measures.index_recall.set(recall)
+        self.about = model_answer(self)
+
+    async def run(self) -> None:
+        """Answers batches until it is cancelled."""
+        await self._batcher.run()
+
+    async def recommend(self, history: Clicks, options: Options) -> Found:
+        """A list, made together with those of other requests.
+
+        Raises:
+            Busy: too many wait.
+        """
+        return await self._batcher.submit(options, history)
+
+    async def _find(self, options: Options, histories: Sequence[Clicks]) -> list[Found]:
+        began = perf_counter()
+        found = await self.thread.run(lambda: self.lists.find(options, histories))
+        self.measures.batch_size.observe(len(histories))
+        self.measures.batch_seconds.observe(perf_counter() - began)
+        return found
+
+    def history(self, user_id: str | None, clicks: Sequence[str]) -> Clicks:
+        """A user's latest clicks and those behind them, as they are recommended from.
+
+        What comes behind a user's log counts as clicked at the time of the log's last click.
+
+        Raises:
+            UnknownName: the user or an item is not there.
+        """
+        self.shelf.rows(clicks)
+        if user_id is None:
+            return Clicks(tuple(clicks))
+        rows, log_times = self._log_of(user_id)
+        ids = [*(self.shelf.catalog.item_ids[row] for row in rows), *clicks][-MAX_HISTORY:]
+        if log_times is None or not len(log_times):
+            return Clicks(tuple(ids))
+        times = [*log_times.tolist(), *[float(log_times[-1])] * len(clicks)][-MAX_HISTORY:]
+        return Clicks(tuple(ids), tuple(times))
+
+    def rows_of(self, user_id: str) -> list[int]:
+        """Catalogue indices of all clicks of a user, oldest first.
+
+        Raises:
+            UnknownName: there is no such user.
+        """
+        return self._log_of(user_id)[0].tolist()
+
+    def _log_of(self, user_id: str) -> tuple[np.ndarray, np.ndarray | None]:
+        if user_id not in self.users:
+            raise UnknownName(f"no user '{user_id}' in this recommender's log; /api/users?q=… searches it")
+        log = self.shop.users.histories([user_id])
+        return np.asarray(log.items), None if log.times is None else np.asarray(log.times)
+
+    async def add_item(self, item: Mapping[str, Any]) -> int:
+        """Puts an item into the catalogue; it can be recommended from then on.
+
+        Args:
+            item: values by column, as ``LoadedRecommender.add_items`` takes them.
+
+        Returns:
+            Its catalogue index.
+
+        Raises:
+            Conflict: its id is taken, or no further items are.
+            Busy: too many slow requests wait.
+        """
+        # Once begun, it is finished and shown, also where the client does not wait for it.
+        return await asyncio.shield(self.thread.call(lambda: self._add(item)))
+
+    def _add(self, item: Mapping[str, Any]) -> int:
+        if item["item_id"] in self.shop.catalog.index:
+            raise Conflict(f"there is an item '{item['item_id']}' already; choose another item_id")
+        if self.added >= self.config.max_new_items:
+            raise Conflict(f"{self.added} items were added already, as many as this server takes")
+        self.shop.add_items([item])
+        self.lists.take_new_items()
+        self.added += 1
+        # Pictures of the items before are made anew; a request that runs keeps what it began with.
+        self.shelf, self.thumbnails = Shelf(self.shop.catalog), Thumbnails(self.shop.catalog)
+        self.measures.items.set(len(self.shelf))
+        self.measures.new_items.inc()
+        return self.shelf.row(item["item_id"])
