@@ -157,9 +157,7 @@ def save_results(
         _write_page(setting, found, folder / "report.html", queries, log)
 
 
-def _write_page(
-    setting: Setting, found: Sequence[Measured], path: Path, queries: Queries, log: Path
-) -> None:
+def _write_page(setting: Setting, found: Sequence[Measured], path: Path, queries: Queries, log: Path) -> None:
     data = setting.data
     write_report(
         path,
