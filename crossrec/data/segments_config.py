@@ -20,7 +20,8 @@ ItemView = Literal["words", "categories"]
 class SegmentsConfig(Config):
     """K-means segments of users, and groups of items, made from the training part alone.
 
-    Both are slices of the results; user segments are also strata of ``augment.resample``.
+    Both are slices of the results; user segments are also strata of ``augment.resample``, and item groups a
+    modality of the model where ``model.item_group`` says so.
 
     Args:
         users: number of user segments; those without a training click are in none.

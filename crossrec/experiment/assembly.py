@@ -15,6 +15,8 @@ from crossrec.model.build import Content, build_network
 from crossrec.sequence.config import LLMConfig
 
 if TYPE_CHECKING:
+    import numpy as np
+
     from crossrec.data.segments import Groups
     from crossrec.model.network import SequentialNetwork
     from crossrec.rerank.config import RerankConfig
@@ -53,7 +55,7 @@ class Setting:
 
     @cached_property
     def item_groups(self) -> Groups | None:
-        """Groups of the items, for slices of the results; None where the configuration has none."""
+        """Groups of the items: slices of the results, perhaps a modality; None where not configured."""
         return None if self.config.segments is None else self.config.segments.item_groups(self.data)
 
     def network(self, *, training: bool = True) -> SequentialNetwork:
@@ -65,13 +67,27 @@ class Setting:
         """
         augment = self.config.augment if training else None
         counts = self.data.split.train_counts
-        return build_network(self.config.model, self.content, counts, self.config.seed, augment)
+        return build_network(
+            self.config.model, self.content, counts, self.config.seed, augment, self.group_labels
+        )
+
+    @property
+    def group_labels(self) -> np.ndarray | None:
+        """(N,) groups of the items, where the model knows items by them."""
+        if not self.config.model.item_group or self.item_groups is None:
+            return None
+        return self.item_groups.labels
 
 
 def describe_model(config: ExperimentConfig) -> str:
     """How tables call the model: what reads the history, what items are known by, and how that is fused."""
     model = config.model
-    parts = {"id": model.item_id, "text": model.text is not None, "image": model.image is not None}
+    parts = {
+        "id": model.item_id,
+        "group": model.item_group,
+        "text": model.text is not None,
+        "image": model.image is not None,
+    }
     known = [name for name, used in parts.items() if used]
     sequence = model.sequence
     reader = str(getattr(sequence, "type", type(sequence).__name__))

@@ -61,7 +61,8 @@ class ExperimentConfig(Config):
     evaluation: EvaluationConfig = EvaluationConfig()
     segments: SegmentsConfig | None = Field(
         None,
-        description="of users and items, as slices of the results; of users, as strata of augment.resample",
+        description="of users and items, as slices of the results; of users, as strata of augment.resample; "
+        "of items, as a modality of the model (model.item_group)",
     )
 
     @model_validator(mode="after")
@@ -75,6 +76,8 @@ class ExperimentConfig(Config):
         resample = None if self.augment is None else self.augment.resample
         if resample is not None and resample.segment > 0 and self.segments is None:
             raise ValueError("augment.resample.segment evens out user segments: give the section 'segments'")
+        if self.model.item_group and self.segments is None:
+            raise ValueError("model.item_group knows items by their groups: give the section 'segments'")
         return self
 
     @property

@@ -15,7 +15,7 @@ from crossrec.encoders.config import ImageEncoderConfig, TextEncoderConfig, Trai
 from crossrec.fusion.single import SingleModality
 from crossrec.model.image_views import viewed_pictures
 from crossrec.model.item_encoder import ItemEncoder
-from crossrec.model.modalities import FrozenFeatures, ItemId, Modality, TrainedEncoder
+from crossrec.model.modalities import FrozenFeatures, ItemGroup, ItemId, Modality, TrainedEncoder
 from crossrec.model.network import SequentialNetwork
 from crossrec.model.text_views import viewed_texts
 from crossrec.model.view_plan import ContentAugmentation, TrainingViews
@@ -30,6 +30,9 @@ if TYPE_CHECKING:
     from crossrec.model.config import ModelConfig
 
 SMALL_STD = 0.02
+
+GROUP_LABELS = "items.modalities.group.labels"
+"""Name of the items' groups among the weights of a network that knows items by them."""
 
 AnyEncoder = TypeVar("AnyEncoder", TextEncoderConfig, ImageEncoderConfig)
 
@@ -196,6 +199,7 @@ def build_network(
     train_counts: np.ndarray,
     seed: int,
     augment: ContentAugmentation | None = None,
+    groups: np.ndarray | None = None,
 ) -> SequentialNetwork:
     """An untrained network; pretrained parts are loaded, new parts depend on the seed alone.
 
@@ -206,9 +210,11 @@ def build_network(
         seed: of the initial weights and of the views.
         augment: views of texts and pictures for the training; None for a network that is only used, which
             has the same weights and gives the same scores.
+        groups: (N,) labels of the items' groups, for a model that knows items by them.
 
     Raises:
         InputError: views are asked for of content that the model does not read.
+        ValueError: the model knows items by groups, and there are none.
     """
     views = None if augment is None else TrainingViews(augment, train_counts > 0, seed)
     _check_views(config, augment)
@@ -220,6 +226,10 @@ def build_network(
     torch.manual_seed(seed)
     if config.item_id:
         modalities["id"] = ItemId(train_counts > 0, config.width, _id_std(config))
+    if config.item_group:
+        if groups is None:
+            raise ValueError("model.item_group needs the items' groups")
+        modalities["group"] = ItemGroup(groups, config.width, _id_std(config))
     # Ids alone need no layers; projected features of one modality still gain from the fusion's.
     ids_alone = list(modalities) == ["id"]
     fusion = (

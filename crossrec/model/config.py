@@ -18,6 +18,9 @@ class ModelConfig(Config):
     text: TextEncoderConfig | None = TextEncoderConfig()
     image: ImageEncoderConfig | None = ImageEncoderConfig()
     item_id: bool = Field(False, description="a trained embedding an item, as one more modality")
+    item_group: bool = Field(
+        False, description="a trained embedding of each item's group of ``segments``, as one more modality"
+    )
     fusion: FusionConfig = Field(default=GatedConfig(), description="not used with ids alone")
     sequence: SequenceConfig = SASRecConfig()
     width: int = Field(64, ge=1, description="D of item vectors and hidden states")

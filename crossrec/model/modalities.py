@@ -9,6 +9,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from crossrec.types import ABSENT
+
 if TYPE_CHECKING:
     from peft import PeftModel
 
@@ -58,17 +60,42 @@ class ItemId(Modality):
         present: (N,) bool.
         width: D.
         std: standard deviation of the entries at the start; None for vectors of about unit length.
+        rows: of the table; N when None.
     """
 
-    def __init__(self, present: np.ndarray, width: int, std: float | None = None) -> None:
+    def __init__(
+        self, present: np.ndarray, width: int, std: float | None = None, rows: int | None = None
+    ) -> None:
         super().__init__(present, width)
-        self.embedding = nn.Embedding(len(present), width)
+        self.embedding = nn.Embedding(len(present) if rows is None else rows, width)
         nn.init.normal_(self.embedding.weight, std=width**-0.5 if std is None else std)
 
     def forward(self, items_K: Tensor) -> Tensor:
         """(K, width)."""
         # Items that were added have no row, and none is looked at: they are masked.
         return self.embedding(items_K.clamp(max=self.embedding.num_embeddings - 1))
+
+
+class ItemGroup(ItemId):
+    """A trained embedding of the group that an item is in; items in none, and those added later, have none.
+
+    Args:
+        labels: (N,) numbers of groups from 0; ``ABSENT`` for an item that is in none.
+        width: D.
+        std: as of :class:`ItemId`.
+    """
+
+    labels: Tensor
+
+    def __init__(self, labels: np.ndarray, width: int, std: float | None = None) -> None:
+        known = labels != ABSENT
+        super().__init__(known, width, std, rows=max(int(labels.max(initial=ABSENT)) + 1, 1))
+        # Saved with the model: who uses it elsewhere need not make the groups again.
+        self.register_buffer("labels", torch.from_numpy(np.asarray(labels, np.int64)))
+
+    def forward(self, items_K: Tensor) -> Tensor:
+        """(K, width)."""
+        return self.embedding(self.labels[items_K.clamp(max=len(self.labels) - 1)].clamp(min=0))
 
 
 class FrozenFeatures(Modality):

@@ -94,7 +94,8 @@ class NeuralLearner:
 
         config = self._setting.config
         counts_N = np.bincount(log.items, minlength=len(self._setting.data.catalog))
-        network = build_network(config.model, self._setting.content, counts_N, self._seed).to(self._device)
+        content, groups = self._setting.content, self._setting.group_labels
+        network = build_network(config.model, content, counts_N, self._seed, groups=groups).to(self._device)
         if self._first_weights.exists():
             network.load_state_dict(load_file(self._first_weights, device=str(self._device)))
             return network
