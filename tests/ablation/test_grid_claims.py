@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import signal
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
 from crossrec.ablation.grid.board import MOST_DEATHS, Board, Outcome
-from crossrec.ablation.grid.claims import Claim, Claims
+from crossrec.ablation.grid.claims import Claim, Claims, interruptible
 from crossrec.ablation.grid.pool import shares_of
+from crossrec.ablation.grid.trial import perform
 
 LONG = 10_000.0
 
@@ -91,6 +95,97 @@ def test_a_worker_whose_trial_was_taken_over_is_interrupted(tmp_path: Path) -> N
     assert claim.lost
     claim.release()
     assert '"released": false' in (tmp_path / "trial" / "0.json").read_text()
+
+
+def test_a_background_job_of_a_script_is_interrupted_too(tmp_path: Path) -> None:
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)  # as a shell's "&" starts it
+    try:
+        claim = Claims(tmp_path, "asleep", 5.0).take("trial")
+        assert claim is not None
+        (tmp_path / "trial" / "1.json").write_text('{"released": false}')
+        with pytest.raises(KeyboardInterrupt), interruptible():
+            nap(10)
+        assert claim.lost
+        claim.release()
+        assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def test_a_slow_worker_whose_trial_was_taken_over_writes_no_outcome(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    board = Board(tmp_path, LONG, "slow")
+    claim = board.take("trial")
+    assert claim is not None
+
+    def train(*_: Any, **__: Any) -> None:
+        (tmp_path / "claims" / "trial" / "1.json").write_text('{"released": false}')
+
+    monkeypatch.setattr("crossrec.ablation.grid.trial.run_training", train)
+    trial: Any = SimpleNamespace(name="trial", config=None)
+    ground: Any = SimpleNamespace(setting=lambda config: None)
+    assert perform(trial, claim, "test", board, ground, report=False) is None
+    assert board.outcome("trial") is None, "its next sign of life is far away, but it looked"
+    assert '"released": false' in (tmp_path / "claims" / "trial" / "0.json").read_text()
+
+
+def test_an_interrupt_as_late_as_the_release_of_a_lost_claim_ends_no_worker(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    board = Board(tmp_path, LONG, "slow")
+    claim = board.take("trial")
+    assert claim is not None
+    release = claim.release
+
+    def late() -> None:
+        release()
+        claim.lost = True
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(claim, "release", late)
+    monkeypatch.setattr("crossrec.ablation.grid.trial.run_training", lambda *_, **__: None)
+    trial: Any = SimpleNamespace(name="trial", config=None)
+    ground: Any = SimpleNamespace(setting=lambda config: None)
+    assert perform(trial, claim, "test", board, ground, report=False) is None
+
+
+def test_storage_that_is_away_for_a_moment_ends_no_signs_of_life(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    claim = Claims(tmp_path, "busy", 0.1).take("trial")
+    assert claim is not None
+    looks: list[int] = []
+
+    def away() -> bool:
+        looks.append(1)
+        if len(looks) == 1:
+            raise OSError("stale file handle")
+        return False
+
+    monkeypatch.setattr(claim, "check_lost", away)
+    deadline = time.monotonic() + 30
+    while claim._beat < 2 and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert claim._beat >= 2
+    claim.release()
+
+
+def test_a_worker_that_claims_a_forgiven_trial_again_is_not_taken_for_dead(tmp_path: Path) -> None:
+    clock = Clock()
+    worker, looker = Board(tmp_path, LONG, "worker"), Board(tmp_path, 60, "looker")
+    looker.claims = Claims(looker.claims.folder, "looker", 60, clock)
+    first = worker.take("trial")
+    assert first is not None
+    assert looker.take("trial") is None
+    worker.finish("trial", Outcome("failed", 1.0, "worker", "no"))
+    first.release()
+    worker.forgive(["trial"])
+    again = worker.take("trial")
+    assert again is not None
+    clock.now = 1000
+    assert looker.take("trial") is None, "it has seen this claim for no time at all"
+    again.release()
 
 
 def test_a_worker_at_work_gives_signs_of_life(tmp_path: Path) -> None:

@@ -105,6 +105,25 @@ def test_one_worker_makes_a_proposal_at_a_time(base: Path, tmp_path: Path) -> No
     assert len(first.proposals()) == 1
 
 
+@pytest.mark.parametrize(
+    ("key", "changed"),
+    [
+        ("model.width", None),
+        ("model.item_dropout", {"type": "float", "low": 0.0, "high": 0.5}),
+        ("trainer.lr", {"type": "float", "low": 0.2, "high": 0.9}),
+        ("layers", {"type": "choice", "values": {"three": {"model.sequence.layers": 3}, "four": {}}}),
+    ],
+)
+def test_proposals_of_another_space_are_refused(
+    base: Path, tmp_path: Path, key: str, changed: dict[str, Any] | None
+) -> None:
+    first = study(base, tmp_path)
+    assert Search(first, Board(tmp_path, 1000.0, "me")).extend()
+    space = {name: value for name, value in {**SPACE, key: changed}.items() if value is not None}
+    with pytest.raises(InputError, match=rf"0000\.json was proposed from another search.space: '{key}'"):
+        Search(study(base, tmp_path, space=space), Board(tmp_path, 1000.0, "me")).proposals()
+
+
 def test_a_failed_seed_makes_no_value_and_no_best(base: Path, tmp_path: Path) -> None:
     config = study(base, tmp_path, trials=2)
     board = Board(tmp_path, 1000.0, "me")

@@ -14,9 +14,9 @@ import yaml
 from crossrec.ablation.grid.config import AblationConfig
 from crossrec.ablation.grid.plan import grid, trials_of
 from crossrec.ablation.grid.plots import dot_plot, plane_plot
-from crossrec.ablation.grid.results import Results
+from crossrec.ablation.grid.results import Results, collect
 from crossrec.ablation.grid.study import ablate, run_ablation
-from crossrec.ablation.grid.verdict import finding, how_settled, sentence
+from crossrec.ablation.grid.verdict import OPEN, finding, how_settled, sentence
 from crossrec.cli.commands import main
 from crossrec.config import ConfigError
 from crossrec.evaluation.results import Evaluation
@@ -140,6 +140,18 @@ def test_sentences_say_what_the_numbers_say(results: Results) -> None:
     assert "all 2 seeds" in how_settled(results)
 
 
+def test_variants_of_which_different_seeds_are_done_are_not_paired(
+    base: Path, results: Results, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("crossrec.ablation.grid.verdict.SIGNIFICANT", 2.0)
+    monkeypatch.setattr("crossrec.ablation.grid.verdict.np.sign", np.ones_like)
+    assert finding(results, "wide", "ndcg@10") != OPEN
+    kept = {name: outcome for name, outcome in results.outcomes.items() if name not in ("narrow.0", "wide.1")}
+    partly = collect(results.config, results.trials, kept)
+    assert (partly.seeds_of("narrow"), partly.seeds_of("wide")) == ([1], [0])
+    assert finding(partly, "wide", "ndcg@10") == OPEN
+
+
 def test_plots_show_every_variant(results: Results) -> None:
     figure = dot_plot(results, METRICS)
     panels = [axes for axes in figure.axes if axes.get_visible()]
@@ -176,6 +188,19 @@ def test_a_failed_trial_is_recorded_the_others_go_on_and_the_command_says_which(
     assert main(["ablate", str(path)]) != 0
     assert tried == [f"{BAD}.0"], "only what failed is tried anew"
     assert f"{BAD}.0: still" in capsys.readouterr().err
+
+
+def test_a_trial_that_is_done_but_not_measured_on_the_part_is_measured_again(
+    base: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    axes = {"width": {"narrow": {"model.width": 4}, "wide": {"model.width": 8}}}
+    valid = study(base, "parts", axes=axes, seeds=(0,), measure="valid", changes={"trainer.epochs": 1})
+    run_ablation(valid)
+    monkeypatch.setattr(Trainer, "_validate", lambda *_: pytest.fail("it trained again"))
+    found = run_ablation(valid.model_copy(update={"measure": "test"}))
+    assert set(found.long["part"]) == {"valid", "test"}
+    assert found.comparison is not None
+    assert [p.name for p in (valid.out / "outcomes").glob("*.unmeasured-0.json")]
 
 
 def test_a_killed_trial_goes_on_and_ends_like_an_unbroken_one(

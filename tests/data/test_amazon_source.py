@@ -7,6 +7,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -209,3 +210,32 @@ def test_a_download_that_broke_off_is_named(tmp_path: Path) -> None:
     path.write_bytes(path.read_bytes()[:-20])
     with pytest.raises(SourceError, match=r"All_Beauty\.jsonl\.gz .*(breaks off|unpacked).*fetch it again"):
         load(tmp_path)
+
+
+def test_a_byte_order_mark_is_no_part_of_the_first_line(tmp_path: Path) -> None:
+    write(tmp_path)
+    plain = load(tmp_path).interactions.frame
+    for path in tmp_path.glob("*.jsonl"):
+        path.write_bytes(b"\xef\xbb\xbf" + path.read_bytes())
+    assert load(tmp_path).interactions.frame.equals(plain)
+
+
+def test_parquet_files_without_a_review_or_broken_are_named(tmp_path: Path) -> None:
+    path = tmp_path / "raw_review_All_Beauty" / "full-0.parquet"
+    path.parent.mkdir()
+    (tmp_path / "meta_All_Beauty.jsonl").write_bytes(lines(ITEMS))
+    pl.DataFrame(REVIEWS, strict=False).clear().write_parquet(path)
+    with pytest.raises(SourceError, match=r"full-0\.parquet holds no review"):
+        load(tmp_path)
+    path.write_bytes(b"not parquet")
+    with pytest.raises(SourceError, match=r"full-0\.parquet can't be read"):
+        load(tmp_path)
+
+
+def test_verified_reviews_alone_need_the_field_that_says_so(tmp_path: Path) -> None:
+    write(tmp_path)
+    unsaid = [{key: value for key, value in row.items() if key != "verified_purchase"} for row in REVIEWS]
+    (tmp_path / "All_Beauty.jsonl").write_bytes(lines(unsaid))
+    assert len(load(tmp_path).interactions.frame) == len(REVIEWS)
+    with pytest.raises(SourceError, match="no field 'verified_purchase'"):
+        load(tmp_path, verified_only=True)

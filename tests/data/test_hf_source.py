@@ -159,3 +159,47 @@ def test_what_is_wrong_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     (tmp_path / "broken.parquet").write_text("not parquet")
     with pytest.raises(SourceError, match=r"broken\.parquet can't be read"):
         load(tmp_path, cache, items={"path": "broken.parquet"})
+
+
+def written(root: Path, items: str, clicks: str) -> RawData:
+    (root / "items.csv").write_text(items)
+    (root / "clicks.csv").write_text(clicks)
+    paths = {"items": {"path": "items.csv"}, "interactions": {"path": "clicks.csv"}}
+    columns = {"item_columns": {"id": "id"}, "interaction_columns": {"user": "who", "item": "id"}}
+    return load(root, root / "cache", **paths, **columns)
+
+
+def test_ids_in_csv_stay_as_they_are_written(tmp_path: Path) -> None:
+    raw = written(tmp_path, "id\n007\n7\n", "who,id,timestamp\n01,007,1\n1,7,2\n,7,3\n1,,4\n")
+    assert list(raw.catalog.item_ids) == ["007", "7"]
+    assert raw.interactions.frame["user_id"].to_list() == ["01", "1", None, "1"]
+    assert raw.interactions.frame["item_id"].to_list() == ["007", "7", "7", None]
+
+
+def test_whole_numbers_that_a_missing_id_made_fractions_are_ids_again(tmp_path: Path) -> None:
+    items = datasets.Dataset.from_dict({"id": [7, 8]})
+    clicks = datasets.Dataset.from_dict({"who": [1.0, None], "id": [7.0, 8.0], "timestamp": [1, 2]})
+    datasets.DatasetDict({"items": items, "clicks": clicks}).save_to_disk(str(tmp_path / "shop"))
+    columns = {"item_columns": {"id": "id"}, "interaction_columns": {"user": "who", "item": "id"}}
+    raw = load(tmp_path, tmp_path / "cache", **columns)
+    assert raw.interactions.frame["user_id"].to_list() == ["1", None]
+    assert raw.interactions.frame["item_id"].to_list() == ["7", "8"]
+
+
+def test_titles_may_be_lists_and_nested_prices_are_named(tmp_path: Path) -> None:
+    (tmp_path / "items.jsonl").write_text('{"id": "a", "title": ["Red", "hat"], "price": [3]}\n')
+    (tmp_path / "clicks.csv").write_text("who,id,timestamp\nu,a,1\n")
+    paths = {"items": {"path": "items.jsonl"}, "interactions": {"path": "clicks.csv"}}
+    clicks = {"interaction_columns": {"user": "who", "item": "id"}}
+    with pytest.raises(SourceError, match="column 'price' holds List"):
+        load(tmp_path, tmp_path / "cache", item_columns={"id": "id"}, **paths, **clicks)
+    (tmp_path / "items.jsonl").write_text('{"id": "a", "title": ["Red", "hat"]}\n')
+    raw = load(tmp_path, tmp_path / "cache", item_columns={"id": "id"}, **paths, **clicks)
+    assert raw.catalog.dataset["title"][:] == ["Red hat"]
+
+
+def test_what_lies_behind_a_failed_reading_is_told(tmp_path: Path) -> None:
+    (tmp_path / "items.csv").write_bytes("id\ncaf\u00e9\n".encode("latin-1"))
+    path = {"path": "items.csv"}
+    with pytest.raises(SourceError, match="UnicodeDecodeError"):
+        load(tmp_path, tmp_path / "cache", items=path, interactions=path)

@@ -109,3 +109,11 @@ def test_what_is_wrong_is_named(tmp_path: Path) -> None:
     (tmp_path / "two.inter").write_text(INTER)
     with pytest.raises(SourceError, match="several logs: ml, two"):
         load(tmp_path)
+
+
+@pytest.mark.parametrize("encoding", ["latin-1", "utf-16"])
+def test_another_encoding_is_named(tmp_path: Path, encoding: str) -> None:
+    write(tmp_path)
+    (tmp_path / "ml.item").write_bytes(ITEM.replace("Hat", "Caf\u00e9").encode(encoding))
+    with pytest.raises(SourceError, match=r"ml\.item is not in UTF-8"):
+        load(tmp_path)

@@ -82,6 +82,17 @@ def test_csv_and_parquet_give_the_same(tmp_path: Path, suffix: str) -> None:
     assert (raw.name, raw.note) == ("shop", "a test")
 
 
+def test_whole_numbers_that_parquet_holds_as_fractions_are_ids_again(tmp_path: Path) -> None:
+    pl.DataFrame({"item_id": [7.0, 8.0], "title": ["a", "b"]}).write_parquet(tmp_path / "items.parquet")
+    log = pl.DataFrame({"user_id": [1.0, 1.0], "item_id": [7, 8], "timestamp": [0, 1]})
+    log.write_parquet(tmp_path / "interactions.parquet")
+    raw = TableConfig(items="items.parquet", interactions="interactions.parquet").load(
+        tmp_path, Path("unused")
+    )
+    assert list(raw.catalog.item_ids) == ["7", "8"]
+    assert raw.interactions.frame["user_id"].to_list() == ["1", "1"]
+
+
 def test_standard_names_need_no_mapping(tmp_path: Path) -> None:
     (tmp_path / "items.csv").write_text("item_id,title,categories,text,image\n1,,a|b,,\n2,T,,words,p.jpg\n")
     (tmp_path / "interactions.csv").write_text("user_id,item_id,timestamp\n1,1,0\n1,2,1\n")

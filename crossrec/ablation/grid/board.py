@@ -98,14 +98,17 @@ class Board:
         """Lets failed trials be tried anew; how they failed stays on record beside."""
         for name in names:
             outcome = self.outcome(name)
-            if outcome is None or outcome.status == "done":
-                continue
-            before = len(list(self._path(name).parent.glob(f"{name}.failed-*.json")))
-            try:
-                self._path(name).rename(self._path(f"{name}.failed-{before}"))
-            except FileNotFoundError:
-                continue  # another command has just done the same
-            self.claims.forget(name)
+            if outcome is not None and outcome.status == "failed":
+                self.reopen(name, outcome.status)
+
+    def reopen(self, name: str, why: str) -> None:
+        """Lets a trial that has ended be taken again; how it ended stays on record as ``name.why-0``."""
+        before = len(list(self._path(name).parent.glob(f"{name}.{why}-*.json")))
+        try:
+            self._path(name).rename(self._path(f"{name}.{why}-{before}"))
+        except FileNotFoundError:
+            return  # another command has just done the same
+        self.claims.forget(name)
 
     def log(self, name: str) -> Path:
         """Where a trial's output goes."""

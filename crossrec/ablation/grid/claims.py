@@ -12,10 +12,13 @@ import json
 import logging
 import os
 import shutil
+import signal
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from uuid import uuid4
 
 from crossrec.runtime.files import write_text
 
@@ -23,6 +26,24 @@ logger = logging.getLogger(__name__)
 
 BEATS = 5
 """Signs of life in the time after which a worker counts as dead."""
+
+
+@contextmanager
+def interruptible() -> Iterator[None]:
+    """Lets the main thread be interrupted inside the block, whoever started this process.
+
+    A script's background job (``crossrec ablate … &``) ignores interrupts from birth, and so do its children:
+    one whose trial was taken over, or whose parent is gone, would go on in silence.
+    """
+    ignored = signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+    if not ignored or threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 class Claim:
@@ -40,6 +61,8 @@ class Claim:
     def __init__(self, path: Path, worker: str, every: float) -> None:
         self.path, self.worker, self.lost = path, worker, False
         self._every, self._beat, self._done = every, 0, threading.Event()
+        # A worker that claims a forgiven name again must not look like its own claim of before.
+        self._token = uuid4().hex
         self._write(released=False)
         self._thread = threading.Thread(target=self._keep, daemon=True)
         self._thread.start()
@@ -48,25 +71,28 @@ class Claim:
         """Gives the work back, done or not."""
         self._done.set()
         self._thread.join()
-        if not self.lost:
+        if not self.check_lost():
             self._write(released=True)
 
+    def check_lost(self) -> bool:
+        """Looks whether another worker has taken the work over, between two signs of life too."""
+        self.lost = self.lost or self.path.with_name(f"{int(self.path.stem) + 1}.json").exists()
+        return self.lost
+
     def _keep(self) -> None:
-        following = self.path.with_name(f"{int(self.path.stem) + 1}.json")
         while not self._done.wait(self._every):
-            if following.exists():
-                self.lost = True
-                _thread.interrupt_main()
-                return
-            self._beat += 1
             try:
+                if self.check_lost():
+                    _thread.interrupt_main()
+                    return
+                self._beat += 1
                 self._write(released=False)
             except OSError as error:
                 # Storage that is away for a moment is no reason to stop; if it stays away, others take over.
                 logger.warning("%s: no sign of life could be written: %s", self.path, error)
 
     def _write(self, *, released: bool) -> None:
-        content = {"worker": self.worker, "beat": self._beat, "released": released}
+        content = {"worker": self.worker, "token": self._token, "beat": self._beat, "released": released}
         write_text(self.path, json.dumps(content) + "\n")
 
 

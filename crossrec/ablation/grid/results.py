@@ -71,6 +71,10 @@ class Results:
             t for t in self.trials if (t.variant.name, t.config.seed) == (variant, seed)
         ).config.run_folder
 
+    def seeds_of(self, variant: str) -> list[int]:
+        """The seeds with which a variant is measured."""
+        return [trial.config.seed for trial in self.done if trial.variant.name == variant]
+
     def against(self, reference: str) -> Results:
         """The same trials, compared with another variant."""
         config = self.config.model_copy(update={"reference": reference})

@@ -20,7 +20,13 @@ from crossrec.ablation.grid.checks import split_slice
 from crossrec.ablation.grid.config import AblationConfig
 from crossrec.ablation.grid.overrides import label_of, named_choices
 from crossrec.ablation.grid.plan import Trial, Variant, experiment_of
-from crossrec.ablation.grid.search_config import ChoiceConfig, FloatRangeConfig, SearchConfig, TPEConfig
+from crossrec.ablation.grid.search_config import (
+    ChoiceConfig,
+    DimensionConfig,
+    FloatRangeConfig,
+    SearchConfig,
+    TPEConfig,
+)
 from crossrec.evaluation.results import Evaluation
 from crossrec.runtime.files import write_text
 from crossrec.types import InputError
@@ -74,6 +80,7 @@ class Search:
         """All that were made, by whomever."""
         while (path := self._path(len(self._known))).exists():
             values = json.loads(path.read_text(encoding="utf-8"))
+            self._check_space(path, values)
             self._known.append(self._proposal(len(self._known), values))
         return self._known
 
@@ -126,6 +133,19 @@ class Search:
         known = [(sign * value, p.number) for p in self.proposals() if (value := self.value(p)) is not None]
         return self.proposals()[min(known)[1]] if known else None
 
+    def _check_space(self, path: Path, values: Mapping[str, Any]) -> None:
+        space = self.search.space
+        strange = next((name for name in {**space, **values} if (name in space) != (name in values)), None)
+        if strange is None:
+            strange = next(
+                (name for name, value in values.items() if not _holds(name, space[name], value)), None
+            )
+        if strange is not None:
+            raise InputError(
+                f"{path} was proposed from another search.space: '{strange}' differs. Give the search "
+                "another out, or go back to the space that it began with"
+            )
+
     def _path(self, number: int) -> Path:
         return self.board.folder / PROPOSALS_FOLDER / f"{number:04d}.json"
 
@@ -164,6 +184,12 @@ class Search:
             params=dict(proposal.values),
             distributions=dict(space),
         )
+
+
+def _holds(name: str, dimension: DimensionConfig, value: Any) -> bool:
+    if isinstance(dimension, ChoiceConfig):
+        return value in named_choices(name, dimension.values)
+    return isinstance(value, (int, float)) and dimension.low <= value <= dimension.high
 
 
 def objective_of(trial: Trial, metric: str) -> float:

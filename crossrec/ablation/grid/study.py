@@ -73,7 +73,7 @@ def run_ablation(config: AblationConfig, *, shown: bool = True) -> Results:
 
 
 def _opened(config: AblationConfig) -> tuple[Board, Source]:
-    """The board, and the trials after all checks; failed ones will be tried anew."""
+    """The board, and the trials after all checks; failed and unmeasured ones will be tried anew."""
     if config.search is None:
         planned = trials_of(config, grid(config))
     else:
@@ -85,7 +85,16 @@ def _opened(config: AblationConfig) -> tuple[Board, Source]:
     board = Board.of(config)
     source = source_of(config, board)
     board.forgive([trial.name for trial in source.trials()])
+    _reopen_unmeasured(config, board, source.trials())
     return board, source
+
+
+def _reopen_unmeasured(config: AblationConfig, board: Board, trials: Sequence[Trial]) -> None:
+    """Trials whose results are gone, or were measured on another part: they are trained or measured again."""
+    for trial in trials:
+        folder = trial.config.run_folder / "eval" / config.measured_part
+        if board.outcome(trial.name) is not None and not (folder / METRICS_FILE).exists():
+            board.reopen(trial.name, "unmeasured")
 
 
 def _run(config: AblationConfig, source: Source, board: Board) -> None:

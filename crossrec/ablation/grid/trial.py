@@ -48,26 +48,35 @@ def perform(
     Returns:
         How it ended; None where another worker took the trial over.
     """
+    outcome: Outcome | None = None
+    try:
+        try:
+            outcome = _attempt(trial, part, board, ground, report=report)
+            if not claim.check_lost():
+                board.finish(trial.name, outcome)
+        finally:
+            claim.release()
+    except KeyboardInterrupt:
+        # The interrupt of a lost claim may come as late as in its release.
+        if not claim.lost:
+            raise
+    if claim.lost:
+        logger.warning("%s was taken over by another worker", trial.name)
+        return None
+    return outcome
+
+
+def _attempt(trial: Trial, part: Part, board: Board, ground: Ground, *, report: bool) -> Outcome:
+    """Runs a trial, and says how it ended."""
     started = time.perf_counter()
     path = board.log(trial.name)
     path.parent.mkdir(parents=True, exist_ok=True)
-    outcome: Outcome | None = None
     try:
         with path.open("a", encoding="utf-8") as log, redirect_stdout(log):
             run_training(trial.config, part, shared=ground.setting(trial.config), report=report)
-        outcome = Outcome("done", round(time.perf_counter() - started, 1), board.worker)
-    except KeyboardInterrupt:
-        if not claim.lost:
-            raise
-        logger.warning("%s was taken over by another worker", trial.name)
+        return Outcome("done", round(time.perf_counter() - started, 1), board.worker)
     except Exception as error:
         # Whatever went wrong in this trial, the others may be well.
         told = str(error) if isinstance(error, InputError) else f"{type(error).__name__}: {error}"
         details = "" if isinstance(error, InputError) else traceback.format_exc()
-        seconds = round(time.perf_counter() - started, 1)
-        outcome = Outcome("failed", seconds, board.worker, told, details)
-    finally:
-        if outcome is not None and not claim.lost:
-            board.finish(trial.name, outcome)
-        claim.release()
-    return None if claim.lost else outcome
+        return Outcome("failed", round(time.perf_counter() - started, 1), board.worker, told, details)

@@ -24,14 +24,14 @@ def finding(results: Results, variant: str, metric: str) -> str:
     own = results.comparison.entry(variant, metric)
     reference = results.comparison.entry(results.comparison.systems[0], metric)
     difference = own.difference
-    if difference is None or not difference.p_holm < SIGNIFICANT or not _agree(own, reference):
+    if difference is None or not difference.p_holm < SIGNIFICANT or not _agree(results, own, reference):
         return OPEN
     return HIGHER if difference.value > 0 else LOWER
 
 
-def _agree(own: Entry, reference: Entry) -> bool:
-    """Whether all seeds' differences have one sign; variants with other numbers of seeds have no pairs."""
-    if len(own.seeds) != len(reference.seeds):
+def _agree(results: Results, own: Entry, reference: Entry) -> bool:
+    """Whether all seeds' differences have one sign; variants of which other seeds are done have no pairs."""
+    if results.seeds_of(own.system) != results.seeds_of(reference.system):
         return False
     signs = np.sign(np.array(own.seeds) - np.array(reference.seeds))
     return bool(abs(signs.sum()) == len(signs))

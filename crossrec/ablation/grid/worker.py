@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import Protocol
 
 from crossrec.ablation.grid.board import Board, Outcome
-from crossrec.ablation.grid.claims import Claim
+from crossrec.ablation.grid.claims import Claim, interruptible
 from crossrec.ablation.grid.config import AblationConfig
 from crossrec.ablation.grid.plan import Trial, grid, trials_of
 from crossrec.ablation.grid.search import Search
@@ -77,6 +77,11 @@ def work(config: AblationConfig, source: Source, board: Board, told: Told) -> No
         board: of the study.
         told: of every trial that ended here.
     """
+    with interruptible():
+        _take_all(config, source, board, told)
+
+
+def _take_all(config: AblationConfig, source: Source, board: Board, told: Told) -> None:
     from crossrec.ablation.grid.trial import Ground, perform
 
     ground, pause = Ground(), min(POLL, config.stale_after / 10)

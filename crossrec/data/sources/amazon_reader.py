@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import polars as pl
+import pyarrow as pa
 
 from crossrec.data.catalog import Catalog
 from crossrec.data.interactions import Interactions
@@ -106,24 +107,34 @@ def _frames(
             first_object(path, required, KEY)
             yield from read_jsonl(path, schema, KEY)
             continue
-        import pyarrow.parquet as pq
+        try:
+            yield from _parquet_frames(path, schema, required)
+        except pa.ArrowException as error:
+            raise SourceError(f"{path} can't be read ({error}): fetch it again, or set {KEY}") from error
 
-        file = pq.ParquetFile(path)
-        for name in required:
-            if name not in file.schema_arrow.names:
-                there = nearest(name, file.schema_arrow.names)
-                raise SourceError(f"{path} has no column '{name}'; {there}. Set {KEY}")
-        present = [name for name in schema if name in file.schema_arrow.names]
-        for batch in file.iter_batches(columns=present):
-            frame = pl.from_arrow(batch)
-            assert isinstance(frame, pl.DataFrame)
-            absent = [pl.lit(None, kind).alias(name) for name, kind in schema.items() if name not in present]
-            yield frame.with_columns(*absent)
+
+def _parquet_frames(
+    path: Path, schema: Mapping[str, pl.DataType], required: tuple[str, ...]
+) -> Iterator[pl.DataFrame]:
+    import pyarrow.parquet as pq
+
+    file = pq.ParquetFile(path)
+    for name in required:
+        if name not in file.schema_arrow.names:
+            there = nearest(name, file.schema_arrow.names)
+            raise SourceError(f"{path} has no column '{name}'; {there}. Set {KEY}")
+    present = [name for name in schema if name in file.schema_arrow.names]
+    for batch in file.iter_batches(columns=present):
+        frame = pl.from_arrow(batch)
+        assert isinstance(frame, pl.DataFrame)
+        absent = [pl.lit(None, kind).alias(name) for name, kind in schema.items() if name not in present]
+        yield frame.with_columns(*absent)
 
 
 def _read_log(config: AmazonReviews2023Config, files: list[Path], count: _Count) -> pl.DataFrame:
     parts = []
-    for frame in _frames(files, _REVIEW, ("user_id", "parent_asin", "timestamp")):
+    verified = ("verified_purchase",) if config.verified_only else ()
+    for frame in _frames(files, _REVIEW, ("user_id", "parent_asin", "timestamp", *verified)):
         if config.verified_only:
             kept = frame.filter(pl.col("verified_purchase"))
             count.unverified += frame.height - kept.height
@@ -136,6 +147,8 @@ def _read_log(config: AmazonReviews2023Config, files: list[Path], count: _Count)
                 rating=pl.col("rating").cast(pl.Float64, strict=False),
             )
         )
+    if not parts:
+        raise SourceError(f"{files[0]} holds no review: fetch it again, or set {KEY}")
     return pl.concat(parts)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +14,14 @@ from crossrec.data.catalog import Catalog
 from crossrec.data.interactions import Interactions
 from crossrec.data.sources.hf_dataset import HFDatasetConfig
 from crossrec.data.sources.hf_table import arrow_columns, is_picture, open_table
-from crossrec.data.sources.item_columns import RESERVED, categories, image_paths, joined, prices
+from crossrec.data.sources.item_columns import (
+    RESERVED,
+    categories,
+    identifiers,
+    image_paths,
+    joined,
+    prices,
+)
 from crossrec.data.sources.raw import RawData
 from crossrec.data.sources.reading import SourceError, nearest, require_root
 from crossrec.data.sources.table_times import seconds
@@ -26,9 +34,10 @@ def read_hf(config: HFDatasetConfig, root: Path | None, cache_dir: Path) -> RawD
     """Reads both tables; see :class:`~crossrec.data.sources.hf_dataset.HFDatasetConfig`."""
     if root is not None:
         require_root(root, config.type)
-    clicks = open_table(config.interactions, "data.source.interactions", root, cache_dir)
+    clicked = (config.interaction_columns.user, config.interaction_columns.item)
+    clicks = open_table(config.interactions, "data.source.interactions", root, cache_dir, clicked)
     log = _read_log(config, clicks)
-    items = open_table(config.items, "data.source.items", root, cache_dir)
+    items = open_table(config.items, "data.source.items", root, cache_dir, (config.item_columns.id,))
     catalog, unreadable = _read_catalog(config, items, root)
     notes = [config.note] if config.note else []
     if unreadable:
@@ -57,6 +66,14 @@ class _Columns:
             return self.required(name, use)
         return use if use in self.names else None
 
+    def refuse_nested(self, frame: pl.DataFrame, names: Sequence[str]) -> None:
+        nested = next((name for name in names if frame.schema[name].is_nested()), None)
+        if nested is not None:
+            raise SourceError(
+                f"{self.path}: column '{nested}' holds {frame.schema[nested]}, not one value a row. "
+                f"Choose another in {self.key}"
+            )
+
 
 def _read_log(config: HFDatasetConfig, dataset: Dataset) -> pl.DataFrame:
     names = config.interaction_columns
@@ -70,8 +87,9 @@ def _read_log(config: HFDatasetConfig, dataset: Dataset) -> pl.DataFrame:
     }
     present = {role: name for role, name in used.items() if name is not None}
     frame = pl.DataFrame(arrow_columns(dataset, list(dict.fromkeys(present.values()))))
-    parts = [
-        pl.col(present[role]).cast(pl.String).str.strip_chars().alias(role) for role in ("user_id", "item_id")
+    columns.refuse_nested(frame, [present[role] for role in ("user_id", "item_id", "timestamp")])
+    parts: list[pl.Series | pl.Expr] = [
+        identifiers(frame[present[role]]).alias(role) for role in ("user_id", "item_id")
     ]
     if "rating" in present:
         parts.append(pl.col(present["rating"]).cast(pl.Float64, strict=False).alias("rating"))
@@ -92,10 +110,11 @@ def _read_catalog(config: HFDatasetConfig, dataset: Dataset, root: Path | None) 
     texts = [found for name in wanted if (found := columns.optional(name, "text")) is not None]
     mapped = {name for name in (identifier, title, kinds, price, *texts) if name is not None}
     frame = pl.DataFrame(arrow_columns(dataset, sorted(mapped)))
-    series = {"item_id": frame[identifier].cast(pl.String).str.strip_chars()}
+    columns.refuse_nested(frame, [name for name in (identifier, price) if name is not None])
+    series = {"item_id": identifiers(frame[identifier])}
     unreadable = 0
     if title is not None:
-        series["title"] = frame[title].cast(pl.String)
+        series["title"] = joined(frame, [title], " ")
     if texts:
         series["text"] = joined(frame, texts, config.text_separator)
     if kinds is not None:

@@ -18,6 +18,13 @@ MARKUP = r"</?[A-Za-z][^<>]*>|<!--[\s\S]*?-->"
 """HTML tags and comments; "5 < 7 > 3" is none."""
 
 
+def identifiers(column: pl.Series) -> pl.Series:
+    """Ids as text; a number that a reader made a fraction, for another row had none, is whole again ("7")."""
+    if column.dtype.is_float() and (column.drop_nulls().drop_nans() % 1 == 0).all():
+        column = column.fill_nan(None).cast(pl.Int64)
+    return column.cast(pl.String).str.strip_chars()
+
+
 def joined(frame: pl.DataFrame, names: Sequence[str], separator: str) -> pl.Series:
     """One text of several columns (text or lists of texts), missing parts left out; null where all are."""
     parts = []

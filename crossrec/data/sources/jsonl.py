@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import gzip
 import io
 import json
@@ -33,6 +34,8 @@ def read_jsonl(path: Path, schema: Mapping[str, pl.DataType], key: str) -> Itera
     try:
         with _open(path) as handle:
             while lines := handle.readlines(BLOCK_BYTES):
+                if number == 1:
+                    lines[0] = lines[0].removeprefix(codecs.BOM_UTF8)
                 yield _parse(path, schema, key, lines, number)
                 number += len(lines)
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:

@@ -12,7 +12,7 @@ from crossrec.data.catalog import Catalog
 from crossrec.data.interactions import Interactions
 from crossrec.data.sources.microlens import MicroLensConfig
 from crossrec.data.sources.raw import RawData
-from crossrec.data.sources.reading import SourceError, nearest, pictures_in, require_root
+from crossrec.data.sources.reading import SourceError, nearest, pictures_in, require_root, text_lines
 from crossrec.data.sources.table_file import TableFile
 
 ORDER_NOTE = "times are places in each user's order: divide it with leave_one_out"
@@ -85,7 +85,7 @@ def _sequences(path: Path) -> pl.DataFrame:
             f"{path}, line {row}: must be a user, one tab, and videos divided by blanks. "
             "Set data.source.pairs=FILE"
         )
-    videos = pl.col("items").str.strip_chars().str.split(" ")
+    videos = pl.col("items").str.extract_all(r"\S+")
     return (
         lines.select(pl.col("user_id").str.strip_chars(), item_id=videos)
         .with_columns(timestamp=pl.int_ranges(pl.col("item_id").list.len()))
@@ -128,8 +128,8 @@ def _covers(config: MicroLensConfig, root: Path) -> Path | None:
 def _entries(path: Path, way_out: str) -> list[tuple[str, str]]:
     """(item, text) of each entry; the first line may be a header, and a text may go on over lines."""
     entries: list[list[str]] = []
-    with path.open(encoding="utf-8-sig") as handle:
-        for number, line in enumerate(handle, start=1):
+    with text_lines(path, way_out) as lines:
+        for number, line in enumerate(lines, start=1):
             if found := _ENTRY.fullmatch(line):
                 entries.append([found[1], found[2]])
             elif entries:
@@ -155,8 +155,8 @@ def _likes_and_views(root: Path, ids: list[str]) -> dict[str, list[int | None]]:
             f"{root} holds no *_likes_and_views.txt: fetch it, or set data.source.likes_and_views=false"
         )
     counted: dict[str, tuple[int, int]] = {}
-    with path.open(encoding="utf-8-sig") as handle:
-        for number, line in enumerate(handle, start=1):
+    with text_lines(path, "data.source.likes_and_views=false") as lines:
+        for number, line in enumerate(lines, start=1):
             parts = line.split()
             if len(parts) == 3 and all(part.isdigit() for part in parts):
                 counted[parts[0]] = (int(parts[1]), int(parts[2]))

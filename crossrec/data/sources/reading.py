@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import difflib
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
+from typing import TextIO
 
 from crossrec.types import InputError
 
@@ -32,6 +34,24 @@ def require_root(root: Path | None, source: str) -> Path:
             f"to the folder that holds the files of the '{source}' source"
         )
     return root
+
+
+@contextmanager
+def text_lines(path: Path, way_out: str) -> Iterator[TextIO]:
+    """A UTF-8 file, with or without a byte order mark, to be read line by line inside the block.
+
+    Args:
+        path: the file.
+        way_out: what to set to read another, for the message.
+
+    Raises:
+        SourceError: the file is in another encoding.
+    """
+    try:
+        with path.open(encoding="utf-8-sig") as handle:
+            yield handle
+    except UnicodeDecodeError as error:
+        raise SourceError(f"{path} is not in UTF-8 ({error}): convert it, or set {way_out}") from error
 
 
 def nearest(word: str, valid: Sequence[str]) -> str:

@@ -17,7 +17,7 @@ from crossrec.data.sources.item_columns import (
     prices,
 )
 from crossrec.data.sources.raw import RawData
-from crossrec.data.sources.reading import SourceError, nearest, require_root
+from crossrec.data.sources.reading import SourceError, nearest, require_root, text_lines
 from crossrec.data.sources.recbole import RecBoleConfig
 from crossrec.data.sources.table_times import seconds
 
@@ -39,8 +39,8 @@ class AtomicFile:
 
     def __init__(self, path: Path, separator: str) -> None:
         self.path = path
-        with path.open(encoding="utf-8-sig") as handle:
-            header = handle.readline().rstrip("\r\n")
+        with text_lines(path, "data.source.dataset=NAME") as lines:
+            header = lines.readline().rstrip("\r\n")
         if not header:
             raise SourceError(f"{path} is empty: it must have a header line. Set data.source.dataset=NAME")
         self.types: dict[str, str | None] = {}

@@ -10,7 +10,7 @@ import polars as pl
 
 from crossrec.data.catalog import Catalog
 from crossrec.data.interactions import Interactions
-from crossrec.data.sources.item_columns import RESERVED, categories, image_paths, joined
+from crossrec.data.sources.item_columns import RESERVED, categories, identifiers, image_paths, joined
 from crossrec.data.sources.raw import RawData
 from crossrec.data.sources.reading import require_root
 from crossrec.data.sources.table import TableConfig
@@ -38,8 +38,8 @@ def _read_log(config: TableConfig, root: Path) -> Interactions:
     used = {role: name for role, name in columns.items() if name is not None}
     as_text = [used[role] for role in ("user_id", "item_id", "timestamp", "label") if role in used]
     frame = file.read(list(dict.fromkeys(used.values())), as_text)
-    parts = [
-        pl.col(used[role]).cast(pl.String).str.strip_chars().alias(role) for role in ("user_id", "item_id")
+    parts: list[pl.Series | pl.Expr] = [
+        identifiers(frame[used[role]]).alias(role) for role in ("user_id", "item_id")
     ]
     if "rating" in used:
         parts.append(pl.col(used["rating"]).cast(pl.Float64, strict=False).alias("rating"))
@@ -64,7 +64,7 @@ def _read_catalog(config: TableConfig, root: Path) -> Catalog:
     mapped = [name for name in (identifier, title, image, kinds, price, *texts) if name is not None]
     frame = file.read(file.columns, [name for name in mapped if name != price])
     columns: dict[str, Sequence[Any]] = {}
-    ids = columns["item_id"] = frame[identifier].cast(pl.String).str.strip_chars().to_list()
+    ids = columns["item_id"] = identifiers(frame[identifier]).to_list()
     if title is not None:
         columns["title"] = frame[title].cast(pl.String).to_list()
     if texts:
