@@ -7,7 +7,8 @@ shopper. The demo's truth says how well a product suits a shopper at the log's e
 average is taken off, so that a product that everybody likes gains nothing. A row of the table tells of a
 group of products: how many are in some list, in how many places, and how far the true taste of those who are
 shown them lies above the mean shopper's, in units of utility: the mean over products of each product's mean.
-Beside the new products stand those that the model was trained on, by their training clicks.
+Beside the new products stand those of the catalogue, by their training clicks; "in errors" is the taste in
+standard errors over products.
 """
 
 from __future__ import annotations
@@ -128,12 +129,12 @@ def _lists(shop: LoadedRecommender, users: list[str], k: int) -> Iterator[np.nda
 def groups(shop: LoadedRecommender, n_new: int) -> Iterator[tuple[str, np.ndarray]]:
     """Name and (N,) bool of each group of products."""
     new_N = np.arange(shop.n_items) >= shop.n_items - n_new
-    yield "new, never trained on", new_N
+    yield "new", new_N
     counts_N = shop.items.train_counts
     for low, high in BANDS:
         name = f"{low}" if high == low else f"{low} or more" if high is None else f"{low} to {high}"
         inside_N = counts_N >= low if high is None else (counts_N >= low) & (counts_N <= high)
-        yield f"known, {name} training clicks", inside_N & ~new_N
+        yield f"known, {name} clicks", inside_N & ~new_N
 
 
 def main() -> None:
@@ -146,14 +147,14 @@ def main() -> None:
     shop = crossrec.load(args.run)
     shown = everybodys_lists(shop, add_new_products(shop, args.new), args.k)
     table = Table(title=f"{shop.name}: lists of {args.k} for {len(shop.user_ids):,} generated shoppers")
-    for name in ("products", "number", "listed", "places", "taste above the mean", "standard errors"):
+    for name in ("products", "number", "listed", "places", "taste above mean", "in errors"):
         table.add_column(name, justify="left" if name == "products" else "right")
     for name, some_N in groups(shop, args.new):
         own = shown.of(some_N)
         mean, error = own.mean_and_error()
         counts = [int(some_N.sum()), len(np.unique(own.rows)), len(own.rows)]
-        cells = [f"{count:,}" for count in counts]
-        table.add_row(name, *cells, f"{mean:.2f} ± {error:.2f}", f"{mean / error:.1f}")
+        taste = [f"{mean:.2f} ± {error:.2f}", f"{mean / error:.1f}"] if np.isfinite(mean) else ["", ""]
+        table.add_row(name, *(f"{count:,}" for count in counts), *taste)
     Console().print(table)
 
 

@@ -63,6 +63,6 @@ def serve(arguments: Sequence[str] | None = None) -> int:
         import crossrec
         from crossrec.server.run import serve as start
 
-        start(crossrec.load(parsed.run), config)
+        start(lambda: crossrec.load(parsed.run), config)
 
     return guarded(run)

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import gc
 import logging
+import socket
+from collections.abc import Callable
+from contextlib import closing, suppress
 from typing import TYPE_CHECKING
 
 from crossrec.experiment.tables import show
@@ -20,8 +23,12 @@ CONNECTIONS = 1_024
 """Open connections at most; further ones are answered 503."""
 
 
-def serve(recommender: LoadedRecommender, config: ServerConfig) -> None:
+def serve(load: Callable[[], LoadedRecommender], config: ServerConfig) -> None:
     """Answers requests until it is interrupted.
+
+    Args:
+        load: gives what is served. That takes a while, so that libraries and address are tried before.
+        config: of the server.
 
     Raises:
         InputError: the server's libraries are not installed, or the address can't be used.
@@ -32,7 +39,43 @@ def serve(recommender: LoadedRecommender, config: ServerConfig) -> None:
         from crossrec.server.app import create_app
     except ImportError as error:
         raise InputError(f"the server needs {error.name}: pip install 'crossrec[serve]'") from error
-    app = create_app(recommender, config)
+    with closing(_bound(config)) as address:
+        recommender = load()
+        _announce(recommender, config, address.getsockname()[1])
+        server = uvicorn.Server(
+            uvicorn.Config(
+                create_app(recommender, config),
+                log_level="warning",
+                access_log=False,
+                server_header=False,
+                timeout_keep_alive=KEEP_ALIVE_S,
+                timeout_graceful_shutdown=5,
+                limit_concurrency=CONNECTIONS,
+            )
+        )
+        # Going through a million objects of libraries stops all requests for half a second; they stay anyway.
+        gc.collect()
+        gc.freeze()
+        with suppress(KeyboardInterrupt):
+            server.run(sockets=[address])
+
+
+def _bound(config: ServerConfig) -> socket.socket:
+    """A socket with the server's address, on which nothing listens yet."""
+    address = socket.socket(socket.AF_INET6 if ":" in config.host else socket.AF_INET)
+    try:
+        address.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        address.bind((config.host, config.port))
+    except OSError as error:
+        address.close()
+        shown = _shown(config, config.port)
+        raise InputError(
+            f"can't listen on {shown} ({error.strerror}); choose another --port or --host"
+        ) from error
+    return address
+
+
+def _announce(recommender: LoadedRecommender, config: ServerConfig, port: int) -> None:
     if not config.local:
         log.warning(
             "listening on %s: whoever can reach it sees all users' clicks and can add items (no login)",
@@ -40,30 +83,10 @@ def serve(recommender: LoadedRecommender, config: ServerConfig) -> None:
         )
     note = recommender.about.data_note
     show(f"Serving {recommender.name}" + (f" ({note})" if note else ""))
-    show(f"Page: http://{_shown(config)}/   API: http://{_shown(config)}/docs   Ctrl+C ends it")
-    server = uvicorn.Server(
-        uvicorn.Config(
-            app,
-            host=config.host,
-            port=config.port,
-            log_level="warning",
-            access_log=False,
-            server_header=False,
-            timeout_keep_alive=KEEP_ALIVE_S,
-            timeout_graceful_shutdown=5,
-            limit_concurrency=CONNECTIONS,
-        )
-    )
-    # Going through a million objects of libraries stops all requests for half a second; they never go away.
-    gc.collect()
-    gc.freeze()
-    try:
-        server.run()
-    except SystemExit as error:
-        # Uvicorn has logged why, such as a port that is taken.
-        raise InputError(f"can't listen on {_shown(config)}; choose another --port or --host") from error
+    address = _shown(config, port)
+    show(f"Page: http://{address}/   API: http://{address}/docs   Ctrl+C ends it")
 
 
-def _shown(config: ServerConfig) -> str:
+def _shown(config: ServerConfig, port: int) -> str:
     host = f"[{config.host}]" if ":" in config.host else config.host
-    return f"{host}:{config.port}"
+    return f"{host}:{port}"

@@ -11,7 +11,7 @@ from crossrec.rerank.config import RerankerConfig
 from crossrec.server.config import MAX_HISTORY, MAX_ID, MAX_K
 
 Identifier = Annotated[str, StringConstraints(min_length=1, max_length=MAX_ID)]
-Modality = Literal["id", "text", "image"]
+Modality = Literal["id", "group", "text", "image"]
 Space = Literal["model", "text", "image", "content"]
 FoundBy = Literal["exact", "faiss", "popular"]
 Number = Annotated[float, Field(allow_inf_nan=False)]

@@ -18,8 +18,7 @@ BATCH = 1024
 def write_lists(
     path: Path,
     user_ids: Sequence[str],
-    item_ids: Sequence[str],
-    ranked: Callable[[Sequence[str]], TopK],
+    ranked: Callable[[Sequence[str]], tuple[TopK, Sequence[str]]],
     batch_size: int,
 ) -> None:
     """Writes ``user_id``, ``item_id``, ``rank`` (from 1) and ``score``; the file appears when it is complete.
@@ -27,8 +26,7 @@ def write_lists(
     Args:
         path: of the file.
         user_ids: in the order of the file.
-        item_ids: N original ids.
-        ranked: lists of some users.
+        ranked: lists of some users, and the original ids of the catalogue that they are from.
         batch_size: users at a time, each a row group; bounds memory.
     """
     import pyarrow as pa
@@ -40,7 +38,7 @@ def write_lists(
         ("rank", pa.int32()),
         ("score", pa.float32()),
     ]
-    schema, names = pa.schema(columns), pa.array(item_ids, pa.string())
+    schema = pa.schema(columns)
     with (
         atomic_path(path) as temporary,
         pq.ParquetWriter(temporary, schema) as writer,
@@ -48,11 +46,11 @@ def write_lists(
     ):
         for start in range(0, len(user_ids), batch_size):
             users = user_ids[start : start + batch_size]
-            lists = ranked(users)
+            lists, item_ids = ranked(users)
             row, place = np.nonzero(lists.ids != ABSENT)
             values = [
                 pa.array(users, pa.string()).take(pa.array(row)),
-                names.take(pa.array(lists.ids[row, place])),
+                pa.array([item_ids[item] for item in lists.ids[row, place]], pa.string()),
                 pa.array((place + 1).astype(np.int32)),
                 pa.array(lists.scores[row, place].astype(np.float32)),
             ]

@@ -10,6 +10,7 @@ import numpy as np
 from pydantic import model_validator
 
 from crossrec.config import Config, validate
+from crossrec.serving.results import PICTURES
 from crossrec.types import InputError
 
 if TYPE_CHECKING:
@@ -50,6 +51,9 @@ class Filter(Config):
             raise ValueError("give exactly one test: equals, one_of, or minimum and maximum (or one of them)")
         if ranged and self.column == CATEGORIES:
             raise ValueError("categories have no order: use equals or one_of")
+        for value in (self.column, *self.values, self.minimum, self.maximum):
+            if isinstance(value, str) and value.encode("utf-8", "replace").decode() != value:
+                raise ValueError(f"{value!r} holds half a character, as no column does")
         return self
 
     @property
@@ -78,8 +82,9 @@ def passing(catalog: Catalog, test: Filter) -> np.ndarray:
     """
     if test.column == CATEGORIES:
         return _in_category(catalog, [str(value) for value in test.values])
-    if test.column not in catalog.dataset.column_names:
-        names = list(catalog.dataset.column_names)
+    # Where a picture lies on this machine is nobody's business who asks for lists.
+    names = [name for name in catalog.dataset.column_names if name not in PICTURES]
+    if test.column not in names:
         close = difflib.get_close_matches(test.column, names, n=1)
         hint = f"did you mean '{close[0]}'? " if close else ""
         raise InputError(f"filter: the catalogue has no column '{test.column}'; {hint}there are {names}")
@@ -123,7 +128,8 @@ def _comparable(column: pa.ChunkedArray, name: str) -> pa.ChunkedArray:
         column = column.cast(column.type.value_type)
     kind = column.type
     if types.is_integer(kind) or types.is_floating(kind) or types.is_decimal(kind):
-        return column.cast(pa.float64())
+        # Rounded beyond 2^53, as the filter's own number is.
+        return column.cast(pa.float64(), safe=False)
     if types.is_string(kind) or types.is_large_string(kind) or types.is_string_view(kind):
         return column.cast(pa.string())
     if types.is_boolean(kind) or types.is_temporal(kind):
@@ -146,6 +152,8 @@ def _typed(value: Value, kind: pa.DataType, test: Filter) -> pa.Scalar:
     if not fits[wanted][1]:
         raise problem
     try:
+        if number:
+            return pa.scalar(float(value), kind)
         return pa.scalar(value).cast(kind)
-    except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
+    except (pa.ArrowInvalid, pa.ArrowNotImplementedError, OverflowError) as error:
         raise problem from error

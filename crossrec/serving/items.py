@@ -49,7 +49,7 @@ class ServedItems:
         self.train_counts = train_counts
         self.spaces = spaces
         self.recommender = recommender
-        self._allowed: dict[str, np.ndarray] = {}
+        self._allowed: dict[tuple[str, ...], np.ndarray] = {}
         self._rerankers: dict[str, tuple[Reranker, ...]] = {}
 
     @cached_property
@@ -107,13 +107,14 @@ class ServedItems:
         Raises:
             InputError: a column is not there, or no item has such a value.
         """
-        tests = [self._kept(test.model_dump_json(), partial(passing, self.catalog, test)) for test in filters]
+        tests = [
+            self._kept((test.model_dump_json(),), partial(passing, self.catalog, test)) for test in filters
+        ]
         for column, value in (context or {}).items():
-            key = f"{column}={value}"
-            tests.append(self._kept(key, partial(self._suits, column, str(value))))
+            tests.append(self._kept((column, str(value)), partial(self._suits, column, str(value))))
         return np.logical_and.reduce(tests) if tests else None
 
-    def _kept(self, key: str, make: Callable[[], np.ndarray]) -> np.ndarray:
+    def _kept(self, key: tuple[str, ...], make: Callable[[], np.ndarray]) -> np.ndarray:
         if key not in self._allowed:
             _drop_oldest(self._allowed)
             self._allowed[key] = make()
@@ -137,6 +138,6 @@ def near(word: str, known: Sequence[str]) -> str:
     return f"; near ids: {', '.join(close)}" if close else ""
 
 
-def _drop_oldest(kept: dict[str, Any]) -> None:
+def _drop_oldest(kept: dict[Any, Any]) -> None:
     while len(kept) >= KEPT:
         kept.pop(next(iter(kept)))

@@ -166,11 +166,13 @@ class LoadedRecommender(LoadedItems):
         if not users:
             raise InputError("there are no users to write lists of: this recommender came without a log")
 
-        def ranked(some: Sequence[str]) -> TopK:
+        def ranked(some: Sequence[str]) -> tuple[TopK, list[str]]:
+            # Items may be added between two parts of the users.
             with self._lock:
-                return rank(self.model, self.items, self.users.histories(some), options)
+                lists = rank(self.model, self.items, self.users.histories(some), options)
+                return lists, self.item_ids
 
-        write_lists(Path(path), users, self.item_ids, ranked, batch_size)
+        write_lists(Path(path), users, ranked, batch_size)
         return Path(path)
 
     def explain(

@@ -5,7 +5,8 @@ from __future__ import annotations
 import difflib
 import io
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from numbers import Real
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
@@ -25,11 +26,17 @@ CATEGORY_SEPARATOR = "|"
 
 @runtime_checkable
 class Frame(Protocol):
-    """A data frame: polars has ``to_dicts``, pandas ``to_dict``."""
+    """A data frame of pandas; one of polars is known by its ``to_dicts``."""
 
     @property
     def columns(self) -> Any:
         """Names."""
+
+    def astype(self, kind: type) -> Any:
+        """With values of another type."""
+
+    def notna(self) -> Any:
+        """Which values are there."""
 
 
 def rows_of(items: Sequence[Mapping[str, Any]] | Frame) -> list[dict[str, Any]]:
@@ -41,7 +48,7 @@ def rows_of(items: Sequence[Mapping[str, Any]] | Frame) -> list[dict[str, Any]]:
     if hasattr(items, "to_dicts"):
         found = items.to_dicts()
     elif isinstance(items, Frame) and hasattr(items, "to_dict"):
-        found = items.to_dict("records")
+        found = items.astype(object).where(items.notna(), None).to_dict("records")
     elif isinstance(items, Sequence) and all(isinstance(row, Mapping) for row in items):
         found = items
     else:
@@ -113,6 +120,8 @@ def _text(item_id: str, row: Mapping[str, Any], key: str) -> str | None:
     value = row.get(key)
     if value is not None and not isinstance(value, str):
         raise InputError(f"item '{item_id}': {key} must be a text, not {value!r}")
+    if value is not None and value.encode("utf-8", "replace").decode() != value:
+        raise InputError(f"item '{item_id}': {key} holds half a character, which can't be kept")
     return value
 
 
@@ -120,7 +129,9 @@ def _categories(item_id: str, row: Mapping[str, Any]) -> list[str] | None:
     value = row.get("categories")
     if value is None:
         return None
-    parts = value.split(CATEGORY_SEPARATOR) if isinstance(value, str) else list(value)
+    if isinstance(value, str):
+        value = value.split(CATEGORY_SEPARATOR)
+    parts = list(value) if isinstance(value, Iterable) else [value]
     if not all(isinstance(part, str) for part in parts):
         raise InputError(f"item '{item_id}': categories must be texts, not {value!r}")
     return [part.strip() for part in parts if part.strip()] or None
@@ -130,7 +141,7 @@ def _price(item_id: str, row: Mapping[str, Any]) -> float | None:
     value = row.get("price")
     if value is None:
         return None
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < math.inf:
+    if isinstance(value, bool) or not isinstance(value, Real) or not 0 <= float(value) < math.inf:
         raise InputError(f"item '{item_id}': price must be a number from 0, not {value!r}")
     return float(value)
 
@@ -169,7 +180,7 @@ def _column(name: str, values: Sequence[Any], catalog: Catalog) -> pa.Array:
     kind = catalog.column(name).type
     try:
         return pa.array(values, type=kind)
-    except (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError) as error:
+    except (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError, OverflowError) as error:
         raise InputError(f"new items: column '{name}' holds {kind} in the catalogue: {error}") from error
 
 

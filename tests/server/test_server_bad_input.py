@@ -25,6 +25,10 @@ WRONG_JSON = {
     "a list": (b"[]", 422),
     "null": (b"null", 422),
     "half of a character": (LONE_SURROGATE, 422),
+    "half of a character in a rule": (
+        b'{"history": ["i1"], "filters": [{"column": "brand", "equals": "\\ud800"}]}',
+        422,
+    ),
     "half of a character as a key": (b'{"\\ud800": 1}', 422),
     "NaN": (b'{"history": ["i1"], "filters": [{"column": "price", "minimum": NaN}]}', 422),
     "infinity": (b'{"history": ["i1"], "rerank": {"type": "mmr", "diversity": 1e999}}', 422),
@@ -58,6 +62,7 @@ WRONG_REQUESTS: dict[str, tuple[dict[str, Any], int]] = {
     "unknown modality": ({**H, "modalities": ["smell"]}, 422),
     "no modality": ({**H, "modalities": []}, 422),
     "unknown column": ({**H, "filters": [{"column": "nope", "equals": 1}]}, 404),
+    "where pictures lie": ({**H, "filters": [{"column": "image_path", "minimum": "/"}]}, 404),
     "filter without a test": ({**H, "filters": [{"column": "price"}]}, 422),
     "filter with two tests": ({**H, "filters": [{"column": "price", "equals": 1, "minimum": 2}]}, 422),
     "unknown space": ({**H, "rerank": {"type": "mmr", "space": "nope"}}, 404),

@@ -171,3 +171,22 @@ def test_trained_encoders_take_new_items_too(trained_encoders: Path) -> None:
     by_text = {p.item_id: p.score for p in shop.recommend(HISTORY, k=100, modalities={"text"})}
     assert by_text["new-i8"] == pytest.approx(by_text["i8"], abs=1e-4)
     assert by_text["new-i9"] == pytest.approx(by_text["i4"], abs=1e-4)  # neither has a text
+
+
+def test_items_may_be_added_while_everybodys_lists_are_written(
+    fresh_shop: LoadedRecommender, tmp_path: Path
+) -> None:
+    users = list(fresh_shop.user_ids[:3])
+
+    class Adding(list[str]):
+        """Users, before the second part of whom an item is added that suits them."""
+
+        def __getitem__(self, some: Any) -> Any:
+            if isinstance(some, slice) and some.start == 1:
+                fresh_shop.add_items([like(fresh_shop, f"i{number}") for number in (8, 9, 10)])
+            return super().__getitem__(some)
+
+    path = fresh_shop.recommend_batch(tmp_path / "all.parquet", user_ids=Adding(users), k=100, batch_size=1)
+    listed = pl.read_parquet(path)
+    assert listed.filter(pl.col("user_id") == users[0])["item_id"].str.starts_with("new").sum() == 0
+    assert listed.filter(pl.col("user_id") == users[2])["item_id"].str.starts_with("new").sum() == 3

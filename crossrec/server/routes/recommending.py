@@ -30,6 +30,7 @@ from crossrec.server.schemas import (
 )
 from crossrec.server.service import Service
 from crossrec.serving.filters import Filter
+from crossrec.serving.results import PICTURES
 from crossrec.types import InputError
 
 router = APIRouter(prefix="/api", tags=["recommending"], responses=ERRORS | NOT_FOUND)
@@ -99,7 +100,7 @@ def _options(request: RecommendRequest, service: Service, *, timed: bool) -> Opt
     hidden = len(set(request.exclude))
     modalities = None if request.modalities is None else frozenset(request.modalities)
     _known("modality", modalities or (), service.about.modalities)
-    columns = service.shelf.catalog.dataset.column_names
+    columns = [name for name in service.shelf.catalog.dataset.column_names if name not in PICTURES]
     _known("column", [*(request.context or {}), *(rule.column for rule in request.filters)], columns)
     return Options(
         k=request.k + hidden,

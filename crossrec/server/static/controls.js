@@ -15,7 +15,7 @@ const NAMES = {
   fatigue: "fatigue",
 };
 const SPACES = { category: "categories", model: "the model's own view", text: "text", image: "picture", content: "text and picture" };
-const MODALITIES = { id: "item id", text: "text", image: "picture" };
+const MODALITIES = { id: "item id", group: "item group", text: "text", image: "picture" };
 
 const chosen = () => state.model.rerankers.find((reranker) => reranker.type === state.rerank);
 

@@ -2,7 +2,7 @@
 
 import { post } from "./api.js";
 import { byId, el, nameOf, picture } from "./dom.js";
-import { whose } from "./state.js";
+import { state, whose } from "./state.js";
 
 const METHODS = {
   modality_leave_one_out: "leaving each out",
@@ -12,9 +12,11 @@ const METHODS = {
 };
 const MODALITIES = { id: "item id", text: "text", image: "picture" };
 const CLICKS = 12;
+let turn = 0;
 
 export async function explain(place) {
   const { item } = place;
+  const mine = ++turn;
   const body = byId("why-body");
   byId("why-title").textContent = nameOf(item);
   body.replaceChildren(el("p", { class: "hint", role: "status" }, "Asking the model again with parts left out …"));
@@ -22,15 +24,16 @@ export async function explain(place) {
   byId("why-title").focus();
   try {
     const found = await post("/api/explain", { ...whose(), item_id: item.item_id });
-    body.replaceChildren(...parts(found));
+    // It takes seconds; meanwhile another item may have been asked for.
+    if (mine === turn) body.replaceChildren(...parts(found));
   } catch (error) {
-    body.replaceChildren(el("p", { class: "error", role: "alert" }, error.message));
+    if (mine === turn) body.replaceChildren(el("p", { class: "error", role: "alert" }, error.message));
   }
 }
 
 function parts({ item, history, explanation }) {
   const right = el("div", {}, ...explanation.modalities.map(modalities));
-  const shown = [el("div", { class: "why-top" }, el("div", {}, ...heat(item, explanation.picture)), right)];
+  const shown = [...unasked(), el("div", { class: "why-top" }, el("div", {}, ...heat(item, explanation.picture)), right)];
   const clicks = explanation.clicks[0];
   if (clicks) {
     highlight(history, clicks.values);
@@ -42,6 +45,12 @@ function parts({ item, history, explanation }) {
     shown.push(el("h3", {}, "Not to be had here"), el("ul", { class: "hint" }, ...missing.map(([, why]) => el("li", {}, why))));
   }
   return shown;
+}
+
+// The list may have been made with less to look at than the explanation is.
+function unasked() {
+  if (state.modalities.length === state.model.modalities.length) return [];
+  return [el("p", { class: "hint" }, "This explains the score with everything to look at, not only what is ticked.")];
 }
 
 function modalities(effects) {

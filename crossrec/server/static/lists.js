@@ -75,15 +75,20 @@ function summary(diverse, inDiverse) {
 }
 
 async function similar(place) {
+  // Of what was asked for last, the answer is shown.
+  clearTimeout(waiting);
+  running?.abort();
+  running = new AbortController();
+  const { signal } = running;
   try {
-    const found = await get(`/api/similar/${encodeURIComponent(place.item.item_id)}`, { k: state.k });
+    const found = await get(`/api/similar/${encodeURIComponent(place.item.item_id)}`, { k: state.k }, signal);
     shownFor = place.item;
     show([], found.items, false);
     byId("lists-title").textContent = `Like “${nameOf(place.item)}”`;
     byId("status").textContent = `${found.items.length} items, the most alike first. Change anything to go back.`;
     byId("lists").focus();
   } catch (error) {
-    fail(error);
+    if (error.name !== "AbortError") fail(error);
   }
 }
 

@@ -126,6 +126,27 @@ def test_an_explanation_is_shown_and_closed_by_a_key(browser: Any, page: httpx.C
     assert browser.js("document.activeElement.getAttribute('aria-label').startsWith('Why')")
 
 
+def test_an_explanation_that_comes_late_is_not_shown_under_another_name(
+    browser: Any, page: httpx.Client, fake_shop: Any
+) -> None:
+    choose(browser, "u1")
+    # The first answer is held back until the second is there.
+    browser.js(
+        "(() => { const whole = window.fetch; let held = null; window.fetch = (path, options) => {"
+        "  if (path !== '/api/explain') return whole(path, options);"
+        "  if (held === null) return new Promise(done => { held = done; window.late = () => "
+        "    whole(path, options).then(answer => { done(answer); return 1; }); });"
+        "  return whole(path, options); }; })()"
+    )
+    browser.js("document.querySelector('#diverse .card:nth-child(1) [aria-label^=Why]').click()")
+    browser.press("Escape")
+    browser.js("document.querySelector('#diverse .card:nth-child(2) [aria-label^=Why]').click()")
+    browser.until("document.querySelectorAll('#why .bar').length === 3")
+    browser.js("document.querySelector('#why .bar').dataset.seen = 'yes'")
+    browser.js("window.late().then(() => new Promise(done => setTimeout(done, 300)))")
+    assert browser.js("document.querySelector('#why .bar').dataset.seen") == "yes"
+
+
 def test_an_item_is_added_by_upload(
     browser: Any, page: httpx.Client, picture: Callable[..., bytes], tmp_path: Path
 ) -> None:
