@@ -167,6 +167,17 @@ def test_other_folders_are_left_alone(shop: LoadedRecommender, tmp_path: Path) -
     assert [path.name for path in tmp_path.iterdir()] == ["mine.txt"]
 
 
+def test_what_somebody_else_put_into_an_earlier_folder_is_not_lost(
+    shop: LoadedRecommender, tmp_path: Path
+) -> None:
+    folder = shop.save_pretrained(tmp_path / "shared")
+    shop.save_pretrained(folder)
+    (folder / ".git").mkdir()
+    with pytest.raises(InputError, match=r"\.git\), which would be lost"):
+        shop.save_pretrained(folder)
+    assert (folder / ".git").is_dir()
+
+
 @pytest.mark.parametrize("name", ["model.safetensors", "features.safetensors"])
 def test_a_folder_that_is_not_whole(folder: Path, tmp_path: Path, name: str) -> None:
     shutil.copytree(folder, tmp_path / "broken")

@@ -23,11 +23,15 @@ from crossrec.serving.pretrained.layout import (
     is_pretrained,
 )
 from crossrec.serving.pretrained.tables import Pictures, write_items, write_users
-from crossrec.training.checkpoint import save_weights
+from crossrec.training.checkpoint import WEIGHTS, save_weights
 from crossrec.types import InputError
 
 if TYPE_CHECKING:
     from crossrec.serving.loaded import LoadedRecommender
+
+WRITTEN = {CARD_FILE, CONFIG_FILE, FEATURES_FILE, ITEMS_FILE, METRICS_FILE, USERS_FILE, WEIGHTS}
+ADAPTER = "adapter"
+"""Begins the names of folders that :func:`save_weights` gives LoRA adapters."""
 
 
 def save_folder(
@@ -39,8 +43,7 @@ def save_folder(
         InputError: the folder holds something else than an earlier version of this, or users are asked for
             that there are not.
     """
-    if folder.exists() and any(folder.iterdir()) and not is_pretrained(folder):
-        raise InputError(f"{folder} holds something else: choose a new folder")
+    _check_place(folder)
     if with_users and shop.users.clicks is None:
         raise InputError("with_users: this recommender came without its users' log")
     description = Description(
@@ -64,3 +67,13 @@ def save_folder(
         (temporary / CARD_FILE).write_text(card, encoding="utf-8")
         if folder.exists():
             shutil.rmtree(folder)
+
+
+def _check_place(folder: Path) -> None:
+    """Refuses a folder with anything in it that an earlier version of this has not written."""
+    names = sorted(path.name for path in folder.iterdir()) if folder.exists() else []
+    other = [name for name in names if name not in WRITTEN and not name.startswith(ADAPTER)]
+    if names and (other or not is_pretrained(folder)):
+        raise InputError(
+            f"{folder} holds something else ({(other or names)[0]}), which would be lost: choose a new folder"
+        )
