@@ -11,6 +11,7 @@ from crossrec.experiment.assembly import Setting, describe_model
 from crossrec.experiment.evaluate import load_recommender
 from crossrec.experiment.run_folder import read_run
 from crossrec.model.growth import remember_encoded
+from crossrec.runtime.device import AUTO, pick_device
 from crossrec.serving.about import About, measured
 from crossrec.serving.items import ServedItems
 from crossrec.serving.loaded import LoadedRecommender
@@ -21,8 +22,6 @@ from crossrec.serving.pretrained.read import open_pretrained
 from crossrec.serving.spaces import Spaces
 from crossrec.serving.users import Users
 from crossrec.types import InputError
-
-AUTO = "auto"
 
 
 def open_recommender(
@@ -77,21 +76,3 @@ def open_run(folder: Path, overrides: Sequence[str], device: torch.device) -> Lo
             measured(config.run_folder),
         ),
     )
-
-
-def pick_device(name: str) -> torch.device:
-    """The device of a name; ``auto`` is the GPU where there is one.
-
-    Raises:
-        InputError: no such device here.
-    """
-    if name == AUTO:
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    try:
-        device = torch.device(name)
-        # A name may be well formed and the device still not be there.
-        torch.empty(0, device=device)
-    except (RuntimeError, AssertionError, NotImplementedError) as error:
-        reason = str(error).splitlines()[0]
-        raise InputError(f"device: '{name}' can't be used here ({reason}); say auto, cpu or cuda") from error
-    return device

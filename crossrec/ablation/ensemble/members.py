@@ -11,7 +11,6 @@ from typing import Any, get_args
 
 from pydantic import TypeAdapter
 
-from crossrec.ablation.device import pick_device
 from crossrec.ablation.ensemble.config import EnsembleStudyConfig
 from crossrec.ablation.tradeoff.store import key_of
 from crossrec.baselines.config import BaselineConfig
@@ -21,6 +20,7 @@ from crossrec.experiment.evaluate import load_recommender
 from crossrec.experiment.measure import NamedRecommender, slug
 from crossrec.experiment.rivals import BASELINES_FILE, fitted_baselines
 from crossrec.experiment.run_folder import CONFIG_FILE, read_run
+from crossrec.runtime.device import pick_device
 from crossrec.types import InputError
 
 STUDY_NAME = "ensemble"

@@ -8,7 +8,6 @@ from typing import Any
 
 import yaml
 
-from crossrec.ablation.device import pick_device
 from crossrec.ablation.feedback_loop.arena import Arena, base_content
 from crossrec.ablation.feedback_loop.config import FeedbackLoopConfig
 from crossrec.ablation.feedback_loop.page import page, results, tables
@@ -18,6 +17,7 @@ from crossrec.experiment.assembly import Setting
 from crossrec.experiment.config import ExperimentConfig
 from crossrec.experiment.tables import console, show
 from crossrec.runtime import distributed
+from crossrec.runtime.device import pick_device
 from crossrec.runtime.files import write_text
 
 CONFIG_FILE, RESULTS_FILE, PAGE_FILE = "config.yaml", "results.json", "simulation.html"

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from crossrec.ablation.device import pick_device
 from crossrec.ablation.large_model.config import LargeModelConfig
 from crossrec.ablation.large_model.effect import SIDES, Effect, Side
 from crossrec.ablation.large_model.user_groups import group_queries
@@ -25,6 +24,7 @@ from crossrec.experiment.config import ExperimentConfig
 from crossrec.experiment.evaluate import load_recommender
 from crossrec.experiment.run_folder import check_run
 from crossrec.experiment.train import run_training
+from crossrec.runtime.device import pick_device
 from crossrec.types import InputError, TopK
 
 Model = tuple[Side, int]

@@ -9,7 +9,6 @@ from typing import Any
 import polars as pl
 from rich.table import Table
 
-from crossrec.ablation.device import pick_device
 from crossrec.ablation.large_model.config import LargeModelConfig
 from crossrec.ablation.large_model.effect import Effect, verdict
 from crossrec.ablation.large_model.pair import differences, experiment_of, measure_pair, train_pair
@@ -20,6 +19,7 @@ from crossrec.evaluation.report.render import render
 from crossrec.experiment.assembly import Setting, describe_model
 from crossrec.experiment.tables import console, show
 from crossrec.runtime import distributed
+from crossrec.runtime.device import pick_device
 from crossrec.runtime.files import atomic_path, write_text
 
 EFFECTS_FILE, ABOUT_FILE, PAGE_FILE = "effects.parquet", "about.json", "large_model.html"

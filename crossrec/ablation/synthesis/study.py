@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import yaml
 
-from crossrec.ablation.device import pick_device
 from crossrec.ablation.synthesis.config import SynthesisConfig
 from crossrec.ablation.synthesis.material import Material, picture_encoder, pictures, vectors
 from crossrec.ablation.synthesis.page import write_page
@@ -24,6 +23,7 @@ from crossrec.experiment.assembly import Setting
 from crossrec.experiment.config import ExperimentConfig
 from crossrec.experiment.tables import console, show
 from crossrec.runtime import distributed
+from crossrec.runtime.device import pick_device
 from crossrec.runtime.files import write_text
 
 if TYPE_CHECKING:

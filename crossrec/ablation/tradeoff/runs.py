@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 import torch
 
-from crossrec.ablation.device import pick_device
 from crossrec.ablation.measurable import measurable_metrics
 from crossrec.ablation.tradeoff.config import TradeoffConfig
 from crossrec.ablation.tradeoff.store import file_digest, key_of
@@ -27,6 +26,7 @@ from crossrec.experiment.run_folder import read_run
 from crossrec.experiment.traits import item_traits
 from crossrec.model.recommender import NeuralRecommender
 from crossrec.rerank.base import ItemTraits
+from crossrec.runtime.device import pick_device
 from crossrec.runtime.files import atomic_path
 from crossrec.training.checkpoint import WEIGHTS
 from crossrec.types import InputError, Sequences, TopK

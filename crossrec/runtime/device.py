@@ -1,4 +1,4 @@
-"""Where a study runs its models."""
+"""Where models run."""
 
 from __future__ import annotations
 
