@@ -7,19 +7,21 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from crossrec.config import Config
+from crossrec.data.neighbours import CLICKS, find_neighbours
 from crossrec.data.prepare import PreparedData, prepare
 from crossrec.evaluation.facts import ItemFacts
 from crossrec.experiment.config import ExperimentConfig
+from crossrec.experiment.features import content_vectors
 from crossrec.experiment.spaces import item_facts
 from crossrec.model.build import Content, build_network
+from crossrec.model.relations import ItemRelations
 from crossrec.sequence.config import LLMConfig
 
 if TYPE_CHECKING:
-    import numpy as np
-
     from crossrec.data.segments import Groups
     from crossrec.model.network import SequentialNetwork
     from crossrec.rerank.config import RerankConfig
+    from crossrec.types import Sequences
 
 
 @dataclass(frozen=True)
@@ -67,16 +69,23 @@ class Setting:
         """
         augment = self.config.augment if training else None
         counts = self.data.split.train_counts
-        return build_network(
-            self.config.model, self.content, counts, self.config.seed, augment, self.group_labels
-        )
+        relations = self.relations(self.data.split.train)
+        return build_network(self.config.model, self.content, counts, self.config.seed, augment, relations)
 
-    @property
-    def group_labels(self) -> np.ndarray | None:
-        """(N,) groups of the items, where the model knows items by them."""
-        if not self.config.model.item_group or self.item_groups is None:
-            return None
-        return self.item_groups.labels
+    def relations(self, train: Sequences) -> ItemRelations:
+        """Groups and neighbours of the items, where the model knows items by them.
+
+        Args:
+            train: clicks that neighbours are found by.
+        """
+        model, neighbours = self.config.model, None
+        if model.smoothing is not None:
+            wanted = model.smoothing
+            content = None if wanted.similarity == CLICKS else content_vectors(self)
+            n_items = self.data.split.n_items
+            neighbours = find_neighbours(train, n_items, wanted.neighbours, wanted.similarity, content)
+        groups = self.item_groups if model.item_group else None
+        return ItemRelations(None if groups is None else groups.labels, neighbours)
 
 
 def describe_model(config: ExperimentConfig) -> str:

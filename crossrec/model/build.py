@@ -15,8 +15,9 @@ from crossrec.encoders.config import ImageEncoderConfig, TextEncoderConfig, Trai
 from crossrec.fusion.single import SingleModality
 from crossrec.model.image_views import viewed_pictures
 from crossrec.model.item_encoder import ItemEncoder
-from crossrec.model.modalities import FrozenFeatures, ItemGroup, ItemId, Modality, TrainedEncoder
+from crossrec.model.modalities import FrozenFeatures, ItemGroup, ItemId, Modality, SmoothedId, TrainedEncoder
 from crossrec.model.network import SequentialNetwork
+from crossrec.model.relations import ItemRelations
 from crossrec.model.text_views import viewed_texts
 from crossrec.model.view_plan import ContentAugmentation, TrainingViews
 from crossrec.types import InputError
@@ -30,9 +31,6 @@ if TYPE_CHECKING:
     from crossrec.model.config import ModelConfig
 
 SMALL_STD = 0.02
-
-GROUP_LABELS = "items.modalities.group.labels"
-"""Name of the items' groups among the weights of a network that knows items by them."""
 
 AnyEncoder = TypeVar("AnyEncoder", TextEncoderConfig, ImageEncoderConfig)
 
@@ -199,7 +197,7 @@ def build_network(
     train_counts: np.ndarray,
     seed: int,
     augment: ContentAugmentation | None = None,
-    groups: np.ndarray | None = None,
+    relations: ItemRelations | None = None,
 ) -> SequentialNetwork:
     """An untrained network; pretrained parts are loaded, new parts depend on the seed alone.
 
@@ -210,11 +208,11 @@ def build_network(
         seed: of the initial weights and of the views.
         augment: views of texts and pictures for the training; None for a network that is only used, which
             has the same weights and gives the same scores.
-        groups: (N,) labels of the items' groups, for a model that knows items by them.
+        relations: groups and neighbours of the items, for a model that knows items by them.
 
     Raises:
         InputError: views are asked for of content that the model does not read.
-        ValueError: the model knows items by groups, and there are none.
+        ValueError: the model knows items by groups or neighbours, and they are not given.
     """
     views = None if augment is None else TrainingViews(augment, train_counts > 0, seed)
     _check_views(config, augment)
@@ -224,12 +222,7 @@ def build_network(
     if config.image is not None:
         modalities["image"] = content.image(config.image, config.whiten, views)
     torch.manual_seed(seed)
-    if config.item_id:
-        modalities["id"] = ItemId(train_counts > 0, config.width, _id_std(config))
-    if config.item_group:
-        if groups is None:
-            raise ValueError("model.item_group needs the items' groups")
-        modalities["group"] = ItemGroup(groups, config.width, _id_std(config))
+    modalities |= _trained_vectors(config, train_counts > 0, relations or ItemRelations())
     # Ids alone need no layers; projected features of one modality still gain from the fusion's.
     ids_alone = list(modalities) == ["id"]
     fusion = (
@@ -253,6 +246,26 @@ def build_network(
         dot_scale=1.0 if ids_alone else None,
         history_scale=1 / SMALL_STD if ids_alone else 1.0,
     )
+
+
+def _trained_vectors(
+    config: ModelConfig, clicked_N: np.ndarray, relations: ItemRelations
+) -> dict[str, Modality]:
+    """Embeddings of the items themselves and of their groups, as far as the model has them."""
+    found: dict[str, Modality] = {}
+    std = _id_std(config)
+    if config.item_id and config.smoothing is None:
+        found["id"] = ItemId(clicked_N, config.width, std)
+    elif config.smoothing is not None:
+        if relations.neighbours is None:
+            raise ValueError("model.smoothing needs the items' neighbours")
+        share = config.smoothing.share
+        found["id"] = SmoothedId(clicked_N, config.width, std, relations.neighbours, share)
+    if config.item_group:
+        if relations.groups is None:
+            raise ValueError("model.item_group needs the items' groups")
+        found["group"] = ItemGroup(relations.groups, config.width, std)
+    return found
 
 
 def _id_std(config: ModelConfig) -> float | None:

@@ -7,9 +7,25 @@ from typing import Literal, Self
 from pydantic import Field, model_validator
 
 from crossrec.config import Config
+from crossrec.data.neighbours import ItemSimilarity
 from crossrec.encoders.config import ImageEncoderConfig, TextEncoderConfig
 from crossrec.fusion.config import FusionConfig, GatedConfig
 from crossrec.sequence.config import SASRecConfig, SequenceConfig
+
+
+class SmoothingConfig(Config):
+    """Mixes each id embedding with those of the items most like it: what one item learns, its like learn too.
+
+    Source:
+        Zhu et al. 2021, "Graph-based embedding smoothing for sequential recommendation" (GES), who run graph
+        convolutions over transitions and attributes; ours is one step over the k most similar items.
+    """
+
+    neighbours: int = Field(10, ge=1, description="items that are mixed in, the most similar ones")
+    share: float = Field(0.4, gt=0, lt=1, description="of the neighbours in the sum, each as it is similar")
+    similarity: ItemSimilarity = Field(
+        "clicks", description="by common users, by vectors of text and picture, or by whichever is larger"
+    )
 
 
 class ModelConfig(Config):
@@ -18,6 +34,7 @@ class ModelConfig(Config):
     text: TextEncoderConfig | None = TextEncoderConfig()
     image: ImageEncoderConfig | None = ImageEncoderConfig()
     item_id: bool = Field(False, description="a trained embedding an item, as one more modality")
+    smoothing: SmoothingConfig | None = Field(None, description="of the id embeddings among similar items")
     item_group: bool = Field(
         False, description="a trained embedding of each item's group of ``segments``, as one more modality"
     )
@@ -38,4 +55,6 @@ class ModelConfig(Config):
     def _some_modality(self) -> Self:
         if self.text is None and self.image is None and not self.item_id:
             raise ValueError("text, image and item_id are all off: a model needs at least one of them")
+        if self.smoothing is not None and not self.item_id:
+            raise ValueError("smoothing mixes id embeddings: set item_id: true, or smoothing: null")
         return self

@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
+from crossrec.data.neighbours import Neighbours
 from crossrec.types import ABSENT
 
 if TYPE_CHECKING:
@@ -74,6 +76,41 @@ class ItemId(Modality):
         """(K, width)."""
         # Items that were added have no row, and none is looked at: they are masked.
         return self.embedding(items_K.clamp(max=self.embedding.num_embeddings - 1))
+
+
+class SmoothedId(ItemId):
+    """Id embeddings mixed with those of the items most like each; an item with no neighbours has its own.
+
+    Source: :class:`crossrec.model.config.SmoothingConfig`.
+
+    Args:
+        present, width, std: as of :class:`ItemId`.
+        neighbours: K of each item, weighing as they are similar.
+        share: of the neighbours in the sum, 0 to 1.
+    """
+
+    mixed: Tensor
+    shares: Tensor
+
+    def __init__(
+        self, present: np.ndarray, width: int, std: float | None, neighbours: Neighbours, share: float
+    ) -> None:
+        super().__init__(present, width, std)
+        own = np.arange(len(present))[:, None]
+        total = neighbours.similarities_NK.sum(1, keepdims=True)
+        shares = share * neighbours.similarities_NK / np.where(total > 0, total, 1)
+        # Saved with the model: who uses it elsewhere has no clicks to find the neighbours by.
+        items = np.where(neighbours.ids_NK == ABSENT, own, neighbours.ids_NK)
+        self.register_buffer("mixed", torch.from_numpy(np.hstack([own, items])))
+        shares = np.hstack([1 - shares.sum(1, keepdims=True), shares]).astype(np.float32)
+        self.register_buffer("shares", torch.from_numpy(shares))
+
+    def forward(self, items_K: Tensor) -> Tensor:
+        """(K, width)."""
+        rows = items_K.clamp(max=len(self.mixed) - 1)
+        weights = self.embedding.weight
+        shares = self.shares[rows].to(weights.dtype)
+        return F.embedding_bag(self.mixed[rows], weights, per_sample_weights=shares, mode="sum")
 
 
 class ItemGroup(ItemId):

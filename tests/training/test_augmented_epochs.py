@@ -11,7 +11,7 @@ import torch
 
 from crossrec.augment.schedule import Schedule
 from crossrec.augment.sequence.config import SequenceAugmentConfig
-from crossrec.augment.sequence.neighbours import SequenceContext
+from crossrec.augment.sequence.context import SequenceContext
 from crossrec.training.epochs import AugmentedCopies, EpochSequences, LogRows
 from crossrec.training.views import ViewMaker
 from crossrec.training.windows import Batch, WindowBatches

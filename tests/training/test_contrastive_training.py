@@ -15,7 +15,7 @@ from pydantic import TypeAdapter
 
 from crossrec.augment.schedule import Schedule
 from crossrec.augment.sequence.config import SequenceAugmentConfig
-from crossrec.augment.sequence.neighbours import SequenceContext
+from crossrec.augment.sequence.context import SequenceContext
 from crossrec.fusion.config import GatedConfig
 from crossrec.model.item_encoder import ItemEncoder
 from crossrec.model.modalities import FrozenFeatures, ItemId

@@ -94,8 +94,9 @@ class NeuralLearner:
 
         config = self._setting.config
         counts_N = np.bincount(log.items, minlength=len(self._setting.data.catalog))
-        content, groups = self._setting.content, self._setting.group_labels
-        network = build_network(config.model, content, counts_N, self._seed, groups=groups).to(self._device)
+        content, relations = self._setting.content, self._setting.relations(log)
+        network = build_network(config.model, content, counts_N, self._seed, relations=relations)
+        network = network.to(self._device)
         if self._first_weights.exists():
             network.load_state_dict(load_file(self._first_weights, device=str(self._device)))
             return network

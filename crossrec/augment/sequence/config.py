@@ -8,10 +8,11 @@ from pydantic import Field, model_validator
 
 from crossrec.augment.schedule import Schedule
 from crossrec.config import Config, Family
+from crossrec.data.neighbours import ItemSimilarity
 
 if TYPE_CHECKING:
     from crossrec.augment.sequence.base import SequenceAugmenter
-    from crossrec.augment.sequence.neighbours import SequenceContext
+    from crossrec.augment.sequence.context import SequenceContext
 
 
 class RowOptions(Config):
@@ -63,7 +64,7 @@ class SimilarOptions(RowOptions):
     """What augmenters by item similarity have."""
 
     neighbours: int = Field(5, ge=1, description="most similar items, one of which is drawn")
-    similarity: Literal["clicks", "content", "both"] = Field(
+    similarity: ItemSimilarity = Field(
         "clicks", description="by common users, by vectors of text and picture, or by whichever is larger"
     )
 

@@ -14,10 +14,10 @@ import numpy as np
 
 from crossrec.augment.base import Augmented
 from crossrec.augment.sequence.base import SAME, RowAugmenter
-from crossrec.augment.sequence.neighbours import Neighbours
 from crossrec.augment.sequence.numbers import RowNumbers
 from crossrec.augment.sequence.order import lowest
 from crossrec.augment.sequence.rows import holds, place_of_click, row_of_click
+from crossrec.data.neighbours import Neighbours
 from crossrec.types import ABSENT, Sequences
 
 NO_NEIGHBOUR = "no_neighbour"

@@ -6,26 +6,21 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from crossrec.augment.guard import TrainingGuard
 from crossrec.augment.sequence.config import SequenceAugmentConfig, SimilarOptions
-from crossrec.augment.sequence.neighbours import CLICKS, SequenceContext, no_content
+from crossrec.augment.sequence.context import SequenceContext
 from crossrec.augment.synthesis.application import (
     SyntheticItems,
     SyntheticUsers,
     enlarged_items,
     few_click_users,
 )
+from crossrec.data.neighbours import CLICKS, no_content
 from crossrec.data.resample import Resampler, build_resampler
 from crossrec.experiment.augmentation.lookups import SyntheticLookups
 from crossrec.experiment.augmentation.rows import Guarded, WithSyntheticUsers
-from crossrec.experiment.augmentation.synthesis import (
-    Synthesis,
-    frozen_features,
-    required_features,
-    wanted_spaces,
-)
+from crossrec.experiment.augmentation.synthesis import Synthesis, required_features, wanted_spaces
+from crossrec.experiment.features import content_vectors, frozen_features
 from crossrec.model.modalities import FrozenFeatures
 from crossrec.training.epochs import AugmentedCopies, EpochSource, LogRows
 from crossrec.training.views import ViewMaker
@@ -172,7 +167,7 @@ def _sequence_augmenter(
     setting: Setting, config: SequenceAugmentConfig, guard: TrainingGuard, train: Sequences
 ) -> SequenceAugmenter:
     guard.check_sequences(train, "similarity of items for sequence augmentation")
-    content = _content(setting) if _by_content(config) else None
+    content = content_vectors(setting) if _by_content(config) else None
     return config.build(SequenceContext(train, setting.data.split.n_items, content))
 
 
@@ -181,15 +176,3 @@ def _by_content(config: SequenceAugmentConfig) -> bool:
         isinstance(augmenter, SimilarOptions) and augmenter.similarity != CLICKS
         for augmenter in config.augmenters
     )
-
-
-def _content(setting: Setting) -> np.ndarray | None:
-    """(N, W) frozen features side by side, each of unit length about the training items' mean."""
-    trained_N = setting.data.split.train_counts > 0
-    parts = []
-    for features in frozen_features(setting).values():
-        present, vectors = features.present_N, np.asarray(features.vectors_ND, np.float32)
-        known = present & trained_N
-        centred = np.where(present[:, None], vectors - vectors[known].mean(0), 0) if known.any() else vectors
-        parts.append(centred / np.maximum(np.linalg.norm(centred, axis=1, keepdims=True), 1e-12))
-    return np.concatenate(parts, axis=1) if parts else None

@@ -24,8 +24,8 @@ from crossrec.augment.synthesis.application import (
     user_profiles,
 )
 from crossrec.augment.synthesis.application_config import SyntheticItemsConfig, SyntheticUsersConfig
-from crossrec.encoders.config import Training
 from crossrec.experiment.augmentation.reduction import Reduction
+from crossrec.experiment.features import frozen_features
 from crossrec.runtime import distributed
 from crossrec.runtime.files import write_text
 from crossrec.types import InputError, Sequences
@@ -169,16 +169,6 @@ class Synthesis:
             logger.warning("generator of %s: %s", what, warning)
         content = {**fitted.quality.row(), "warnings": [str(warning) for warning in fitted.warnings]}
         write_text(folder / QUALITY_FILE, json.dumps(content, indent=2) + "\n")
-
-
-def frozen_features(setting: Setting) -> dict[str, Features]:
-    """Space -> features of the model's frozen encoders."""
-    model, found = setting.config.model, {}
-    if model.text is not None and model.text.training is Training.FROZEN:
-        found["text"] = setting.content.text_features(model.text)
-    if model.image is not None and model.image.training is Training.FROZEN:
-        found["image"] = setting.content.image_features(model.image)
-    return {space: features for space, features in found.items() if features.present_N.any()}
 
 
 def required_features(setting: Setting) -> dict[str, Features]:

@@ -8,10 +8,11 @@ import numpy as np
 import torch
 
 from crossrec.data.catalog import Catalog
-from crossrec.model.build import GROUP_LABELS, Content, build_network
+from crossrec.model.build import Content, build_network
 from crossrec.model.growth import ContentVectors, content_names
 from crossrec.model.modalities import TrainedEncoder
 from crossrec.model.recommender import NeuralRecommender
+from crossrec.model.relations import ItemRelations
 from crossrec.serving.items import ServedItems
 from crossrec.serving.loaded import LoadedRecommender
 from crossrec.serving.model import ServedModel
@@ -49,8 +50,9 @@ def open_pretrained(folder: Path, device: torch.device) -> LoadedRecommender:
     first = catalog if len(catalog) == n_trained else catalog.select(np.arange(n_trained))
     base = Content(first, config.data.cache_dir)
     hand_out(tensors, config, base, slice(0, n_trained))
-    groups = _groups(folder / WEIGHTS) if config.model.item_group else None
-    network = build_network(config.model, base, tensors[COUNTS][:n_trained], config.seed, groups=groups)
+    relations = ItemRelations.saved(folder / WEIGHTS, config.model)
+    counts = tensors[COUNTS][:n_trained]
+    network = build_network(config.model, base, counts, config.seed, relations=relations)
     load_trained_state(network, folder / WEIGHTS)
     for name, modality in network.items.modalities.items():
         if isinstance(modality, TrainedEncoder):
@@ -70,13 +72,6 @@ def open_pretrained(folder: Path, device: torch.device) -> LoadedRecommender:
         Users(read_users(users, len(catalog)) if users.exists() else None),
         description.about,
     )
-
-
-def _groups(weights: Path) -> np.ndarray:
-    """(N,) groups of the items, which are saved with the model."""
-    from safetensors.numpy import load_file
-
-    return load_file(weights)[GROUP_LABELS]
 
 
 def _take_added(

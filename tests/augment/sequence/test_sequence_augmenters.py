@@ -13,7 +13,7 @@ from pydantic import TypeAdapter
 
 from crossrec.augment.base import Augmented, Draws
 from crossrec.augment.sequence.config import SequenceAugmentConfig, SequenceAugmenterConfig
-from crossrec.augment.sequence.neighbours import SequenceContext
+from crossrec.augment.sequence.context import SequenceContext
 from crossrec.config import Config
 from crossrec.types import Sequences
 

@@ -7,8 +7,9 @@ import math
 import numpy as np
 import pytest
 
-from crossrec.augment.sequence import neighbours
-from crossrec.augment.sequence.neighbours import SequenceContext, find_neighbours
+from crossrec.augment.sequence.context import SequenceContext
+from crossrec.data import neighbours
+from crossrec.data.neighbours import find_neighbours
 from crossrec.types import ABSENT, InputError, Sequences
 
 N_ITEMS = 25
@@ -56,7 +57,9 @@ def test_lists_are_the_oracle_s(
     context: SequenceContext, similarity: str, at_once: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(neighbours, "SCORES_AT_ONCE", at_once)
-    found = find_neighbours(context, 5, similarity).ids_NK
+    neighbourhood = find_neighbours(context.train, N_ITEMS, 5, similarity, context.content)
+    found, similarities = neighbourhood.ids_NK, neighbourhood.similarities_NK
+    assert ((similarities > 0) == (found != ABSENT)).all()
     clicked = sorted(set(context.train.items.tolist()))
     assert len(clicked) < N_ITEMS
     for item in range(N_ITEMS):
@@ -69,13 +72,14 @@ def test_lists_are_the_oracle_s(
         best = sorted((s for s in scores.values() if s > 1e-9), reverse=True)[:5]
         assert len(set(ids)) == len(ids) == len(best)
         np.testing.assert_allclose([scores[other] for other in ids], best, atol=1e-5)
+        np.testing.assert_allclose(similarities[item, : len(ids)], best, atol=1e-5)
 
 
 def test_an_item_outside_the_training_part_is_nobody_s_neighbour(context: SequenceContext) -> None:
     # Item 24 is never clicked, and its content is that of item 0.
     assert context.content is not None
     context.content[24] = context.content[0]
-    found = find_neighbours(context, 20, "content")
+    found = find_neighbours(context.train, N_ITEMS, 20, "content", context.content)
     assert 24 not in found.ids_NK
     assert not found.known_N[24]
 
@@ -86,7 +90,7 @@ def test_equal_tables_are_made_once(context: SequenceContext) -> None:
 
 def test_similarity_by_content_needs_vectors(context: SequenceContext) -> None:
     with pytest.raises(InputError, match="similarity: clicks"):
-        find_neighbours(SequenceContext(context.train, N_ITEMS), 3, "content")
+        find_neighbours(context.train, N_ITEMS, 3, "content")
 
 
 def test_content_of_another_catalogue_is_refused(context: SequenceContext) -> None:

@@ -1,0 +1,158 @@
+"""Which items are alike: a short list of training items for each training item."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+
+from crossrec.types import ABSENT, InputError, Sequences, TopK
+
+if TYPE_CHECKING:
+    from scipy.sparse import csr_matrix
+
+SCORES_AT_ONCE = 1 << 24
+"""Similarities that exist at a time: 64 MiB in fp32."""
+
+ItemSimilarity = Literal["clicks", "content", "both"]
+CLICKS: ItemSimilarity = "clicks"
+CONTENT: ItemSimilarity = "content"
+
+
+@dataclass(frozen=True)
+class Neighbours:
+    """The items most like each item, best first.
+
+    Args:
+        ids_NK: catalogue indices, all with training clicks; ``ABSENT`` where a list ran out, and in whole
+            rows of items without training clicks.
+        similarities_NK: float32, above 0; 0 where a list ran out.
+    """
+
+    ids_NK: np.ndarray
+    similarities_NK: np.ndarray
+
+    @property
+    def known_N(self) -> np.ndarray:
+        """(N,) bool, items that have at least one neighbour."""
+        return self.ids_NK[:, 0] != ABSENT
+
+
+def no_content() -> InputError:
+    """What to say where similarity by content is asked for and there are no vectors."""
+    return InputError(
+        "item similarity by content needs vectors of a frozen text or image encoder, and this model has "
+        "none; set similarity: clicks, or give it model.text or model.image with training: frozen"
+    )
+
+
+def find_neighbours(
+    train: Sequences, n_items: int, k: int, similarity: ItemSimilarity, content: np.ndarray | None = None
+) -> Neighbours:
+    """The k training items most like each training item, never itself, ties by the lower index.
+
+    Similarity by ``clicks`` is the cosine of two items' users, each user weighing ``1 / log(1 + clicks)``; by
+    ``content`` the cosine of their vectors; ``both`` is the larger of the two, each divided by the largest
+    in the item's row. Only a similarity above 0 makes a neighbour.
+
+    Args:
+        train: training clicks, one row a user.
+        n_items: N of the catalogue.
+        k: length of the lists.
+        similarity: by what.
+        content: (N, W) vectors of the items' texts or pictures, zeros for an item that has none.
+
+    Raises:
+        InputError: content is asked for and there is none.
+
+    Source:
+        Liu et al. 2021, "Contrastive self-supervised sequential recommendation with robust augmentation"
+        (CoSeRec), section 4.1: item-based filtering with inverse user frequency, and the larger of two
+        normalised similarities, whose second is of learned item vectors and whose range is normalised over
+        all pairs; ours divides by the row's maximum, so that no more than some rows exist at a time.
+    """
+    clicked = np.flatnonzero(np.bincount(train.items, minlength=n_items))
+    ids_NK = np.full((n_items, k), ABSENT, dtype=np.int64)
+    similarities_NK = np.zeros((n_items, k), dtype=np.float32)
+    lists = (
+        _by_clicks(train, clicked, k)
+        if similarity == CLICKS
+        else _by_content_too(train, clicked, k, similarity, content)
+    )
+    for places, best in lists:
+        found = best.ids != ABSENT
+        ids_NK[clicked[places]] = np.where(found, clicked[best.ids], ABSENT)
+        similarities_NK[clicked[places]] = np.where(found, best.scores, 0)
+    return Neighbours(ids_NK, similarities_NK)
+
+
+def _by_clicks(train: Sequences, clicked: np.ndarray, k: int) -> Iterator[tuple[slice, TopK]]:
+    """Lists of some of the clicked items at a time; only items with a common user are looked at."""
+    from crossrec.runtime.ranking.sparse import best_positive
+
+    for places, common in _common_users(train, clicked):
+        common[np.arange(common.shape[0]), np.arange(places.start, places.start + common.shape[0])] = 0
+        yield places, best_positive(common, k)
+
+
+def _by_content_too(
+    train: Sequences, clicked: np.ndarray, k: int, similarity: ItemSimilarity, content: np.ndarray | None
+) -> Iterator[tuple[slice, TopK]]:
+    """Lists of some of the clicked items at a time, by content alone or with common users."""
+    import torch
+
+    from crossrec.runtime.ranking import top_k
+
+    if content is None:
+        raise no_content()
+    vectors = _unit_rows(content[clicked])
+    if similarity == CONTENT:
+        blocks = ((places, None) for places in _blocks(len(clicked)))
+    else:
+        blocks = ((places, found.toarray()) for places, found in _common_users(train, clicked))
+    for places, common in blocks:
+        scores = vectors[places] @ vectors.T
+        if common is not None:
+            scores = np.maximum(_by_largest(common, places.start), _by_largest(scores, places.start))
+        scores[np.arange(len(scores)), places.start + np.arange(len(scores))] = -np.inf
+        scores[scores <= 0] = -np.inf
+        yield places, top_k(torch.from_numpy(scores), k)
+
+
+def _blocks(n_rows: int) -> Iterator[slice]:
+    """Rows whose similarities to all others exist at a time."""
+    step = max(SCORES_AT_ONCE // max(n_rows, 1), 1)
+    return (slice(start, start + step) for start in range(0, n_rows, step))
+
+
+def _common_users(train: Sequences, clicked: np.ndarray) -> Iterator[tuple[slice, csr_matrix]]:
+    """Some of the C clicked items at a time, and their (R, C) float32 cosines by common users."""
+    from scipy.sparse import csr_matrix
+
+    row_T = np.repeat(np.arange(len(train)), train.lengths)
+    weights_T = np.log1p(train.lengths)[row_T] ** -0.5
+    table = csr_matrix(
+        (weights_T, (np.searchsorted(clicked, train.items), row_T)), shape=(len(clicked), len(train))
+    )
+    length = np.sqrt(np.asarray(table.multiply(table).sum(axis=1)).ravel())
+    users = table.multiply(1 / np.maximum(length, 1e-12)[:, None]).tocsr()
+    # Turned once: each product would convert the transposed table anew.
+    turned = users.T.tocsr()
+    for places in _blocks(len(clicked)):
+        yield places, (users[places] @ turned).tocsr().astype(np.float32)
+
+
+def _by_largest(scores: np.ndarray, start: int) -> np.ndarray:
+    """Scores divided by the largest of their row, the item with itself left aside."""
+    own = np.arange(len(scores)), start + np.arange(len(scores))
+    scores[own] = 0
+    largest = scores.max(axis=1, keepdims=True, initial=0)
+    return np.where(largest > 0, scores / np.maximum(largest, np.finfo(np.float32).tiny), 0)
+
+
+def _unit_rows(vectors_CW: np.ndarray) -> np.ndarray:
+    """(C, W) float32 rows of unit length; zeros stay zeros."""
+    rows = np.asarray(vectors_CW, dtype=np.float32)
+    return rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-12)

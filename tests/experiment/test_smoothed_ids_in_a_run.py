@@ -1,0 +1,97 @@
+"""Smoothed ids: mixed with similar items', learned together, saved with the model, absent for new items."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+import crossrec
+from crossrec.config import ConfigError, validate
+from crossrec.data.neighbours import Neighbours, find_neighbours
+from crossrec.experiment.assembly import Setting
+from crossrec.experiment.config import ExperimentConfig
+from crossrec.experiment.evaluate import load_recommender
+from crossrec.experiment.train import run_training
+from crossrec.model.build import build_network
+from crossrec.model.modalities import SmoothedId
+from crossrec.types import ABSENT, InputError
+
+
+def experiment(id_shop: dict[str, Any], **smoothing: Any) -> ExperimentConfig:
+    model = {**id_shop["model"], "smoothing": {"neighbours": 3, "share": 0.4, **smoothing}}
+    return validate(ExperimentConfig, {**id_shop, "name": "smoothed", "model": model}, "test")
+
+
+@pytest.fixture(scope="module")
+def config(id_shop: dict[str, Any]) -> ExperimentConfig:
+    config = experiment(id_shop)
+    run_training(config)
+    return config
+
+
+@pytest.fixture
+def modality() -> SmoothedId:
+    ids_NK = np.array([[1, 3], [0, ABSENT], [ABSENT, ABSENT], [0, 1]])
+    similarities_NK = np.array([[0.6, 0.2], [0.5, 0], [0, 0], [0.1, 0.1]], np.float32)
+    return SmoothedId(np.ones(4, bool), 5, None, Neighbours(ids_NK, similarities_NK), 0.4)
+
+
+def test_an_id_is_its_own_embedding_and_its_neighbours_as_they_are_similar(modality: SmoothedId) -> None:
+    e = modality.embedding.weight
+    expected = [0.6 * e[0] + 0.3 * e[1] + 0.1 * e[3], 0.6 * e[1] + 0.4 * e[0], e[2]]
+    expected.append(0.6 * e[3] + 0.2 * e[0] + 0.2 * e[1])
+    torch.testing.assert_close(modality(torch.arange(4)), torch.stack(expected))
+
+
+def test_what_an_item_learns_its_neighbours_learn_too(modality: SmoothedId) -> None:
+    modality(torch.tensor([0, 2])).sum().backward()
+    gradient = modality.embedding.weight.grad
+    assert gradient is not None
+    torch.testing.assert_close(gradient[:, 0], torch.tensor([0.6, 0.3, 1.0, 0.1]))
+
+
+def test_an_item_that_is_added_has_no_id(modality: SmoothedId) -> None:
+    modality.append(np.array([False]), np.zeros((1, 0), np.float32))
+    assert modality.present.tolist() == [True] * 4 + [False]
+    assert torch.isfinite(modality(torch.tensor([4]))).all()
+
+
+def test_neighbours_are_those_of_the_training_clicks(config: ExperimentConfig) -> None:
+    setting = Setting.of(config)
+    network = load_recommender(setting).network
+    ids = network.items.modalities["id"]
+    assert isinstance(ids, SmoothedId)
+    expected = find_neighbours(setting.data.split.train, setting.data.split.n_items, 3, "clicks").ids_NK
+    known = expected != ABSENT
+    assert known.any()
+    np.testing.assert_array_equal(ids.mixed.numpy()[:, 1:][known], expected[known])
+    start = setting.network().items.modalities["id"].embedding.weight
+    assert not torch.equal(ids.embedding.weight, start)
+
+
+def test_a_saved_model_keeps_its_neighbours(config: ExperimentConfig, tmp_path: Path) -> None:
+    run = crossrec.load(config.run_folder)
+    run.save_pretrained(tmp_path / "saved", with_users=True)
+    saved = crossrec.load(tmp_path / "saved")
+    user = run.user_ids[0]
+    ours, theirs = run.recommend(user_id=user, k=5), saved.recommend(user_id=user, k=5)
+    assert ours.item_ids == theirs.item_ids
+    assert ours.scores == theirs.scores
+
+
+def test_similarity_by_content_needs_an_encoder(id_shop: dict[str, Any]) -> None:
+    with pytest.raises(InputError, match="similarity: clicks"):
+        Setting.of(experiment(id_shop, similarity="content")).network()
+
+
+def test_smoothing_needs_ids_and_neighbours(id_shop: dict[str, Any]) -> None:
+    setting = Setting.of(experiment(id_shop))
+    with pytest.raises(ValueError, match=r"model\.smoothing needs"):
+        build_network(setting.config.model, setting.content, setting.data.split.train_counts, 0)
+    model = {"image": None, "smoothing": {}}
+    with pytest.raises(ConfigError, match="set item_id: true, or smoothing: null"):
+        validate(ExperimentConfig, {**id_shop, "model": model}, "test")
