@@ -141,7 +141,7 @@ class SampledSoftmaxConfig(NegativesOptions):
     Args:
         correct_log_q: whether each negative's logit is lowered by the log of its expected count.
         label_smoothing: share of the target's probability that is spread evenly over the target and its
-            negatives; above 0 the loss does without its fused pass.
+            negatives.
     """
 
     type: Literal["sampled_softmax"] = "sampled_softmax"

@@ -66,11 +66,19 @@ def test_matches_the_formula_with_false_negatives_left_out(name: str, shared: bo
     torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-6)
 
 
-@pytest.mark.parametrize("name", NAMES)
-def test_shared_and_own_negatives_agree_when_they_are_the_same(name: str) -> None:
+SMOOTHED = {"type": "sampled_softmax", "label_smoothing": 0.2}
+LOSSES: dict[str, dict[str, Any]] = {
+    **{name: {"type": name} for name in NAMES},
+    "smoothed": SMOOTHED,
+    "uncorrected": {**SMOOTHED, "correct_log_q": False},
+}
+
+
+@pytest.mark.parametrize("loss", LOSSES.values(), ids=LOSSES)
+def test_shared_and_own_negatives_agree_when_they_are_the_same(loss: dict[str, Any]) -> None:
     """Values and gradients; for the softmax this sets the fused pass against plain autograd."""
     queries, items, targets = inputs()
-    objective = build(type=name, negatives=K, distribution="popularity")
+    objective = build(**loss, negatives=K, distribution="popularity")
     shared = own_ids(targets)[0]
     own = shared.expand(T, K)
     losses = [objective(queries, items[targets], items[ids], targets, ids) for ids in (shared, own)]
@@ -83,12 +91,12 @@ def test_shared_and_own_negatives_agree_when_they_are_the_same(name: str) -> Non
             torch.testing.assert_close(a, b, rtol=1e-5, atol=1e-5)
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("loss", LOSSES.values(), ids=LOSSES)
 @pytest.mark.parametrize("stretch", [1.0, 400.0])
-def test_gradcheck_in_float64(name: str, stretch: float) -> None:
+def test_gradcheck_in_float64(loss: dict[str, Any], stretch: float) -> None:
     queries, items, targets = inputs(torch.float64)
     ids = own_ids(targets)[0]
-    objective = build(type=name, negatives=K, balance={"type": "focal"})
+    objective = build(**loss, negatives=K, balance={"type": "focal"})
     positives, negatives = items[targets].detach().requires_grad_(), items[ids].detach().requires_grad_()
     assert torch.autograd.gradcheck(
         lambda q, p, n: objective(stretch * q, p, n, targets, ids), (queries, positives, negatives), atol=1e-4
