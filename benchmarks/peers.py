@@ -24,7 +24,7 @@ from typing import Any
 
 from peer_drivers.contract import RESULT, Request
 from peer_drivers.environments import DRIVERS, PEERS, InstallError, python_of
-from peer_drivers.peer_data import BEAUTY, SYNTHETIC, make_data
+from peer_drivers.peer_data import SYNTHETIC, make_data
 from peer_drivers.scoring import summarise
 from peer_drivers.table import add_ratios, cells, markdown, merge_repeats, notes, show
 from rich.console import Console
@@ -73,6 +73,11 @@ def arguments() -> argparse.Namespace:
         parser.error("--root PATH/TO/amazon-beauty is missing (or --synthetic-full)")
     args.work_dir = args.work_dir.resolve()
     return args
+
+
+def data_name(args: argparse.Namespace) -> str:
+    """What tables and files call the data: its folder's name."""
+    return SYNTHETIC if args.synthetic_full else str(args.root.resolve().name)
 
 
 def environment(threads: int) -> dict[str, str]:
@@ -158,7 +163,7 @@ def requests(args: argparse.Namespace, data: Path, length: int) -> list[tuple[st
 
 def compare(args: argparse.Namespace, length: int, console: Console) -> tuple[dict[str, Any], str]:
     """Runs everything at one length; the rows, and the table as Markdown."""
-    name = SYNTHETIC if args.synthetic_full else BEAUTY
+    name = data_name(args)
     folder = args.work_dir / "data" / (f"{name}-{args.users}" if args.users else name)
     data = make_data(name, folder, args.root, args.users)
     runs: dict[str, list[dict[str, Any]]] = {peer: [] for peer in args.peers}
@@ -184,7 +189,7 @@ def main() -> None:
     console = Console() if sys.stdout.isatty() else Console(width=200)
     args.work_dir.mkdir(parents=True, exist_ok=True)
     found = [compare(args, length, console) for length in args.lengths]
-    stem = f"peers-{SYNTHETIC if args.synthetic_full else BEAUTY}{f'-{args.users}' if args.users else ''}"
+    stem = f"peers-{data_name(args)}{f'-{args.users}' if args.users else ''}"
     (args.work_dir / f"{stem}.json").write_text(json.dumps([rows for rows, _ in found], indent=2))
     (args.work_dir / f"{stem}.md").write_text("\n".join(text for _, text in found))
     console.print(f"Written: {args.work_dir / stem}.md and .json", highlight=False)

@@ -13,7 +13,7 @@ from crossrec.config import validate
 from crossrec.data.prepare import DataConfig, PreparedData, prepare
 from crossrec.types import Sequences
 
-BEAUTY, SYNTHETIC = "amazon-beauty", "synthetic-full"
+SYNTHETIC = "synthetic-full"
 SYNTHETIC_USERS, SYNTHETIC_ITEMS, SYNTHETIC_CLICKS = 10_000, 5_000, (48, 52)
 TASTES = 16
 
@@ -22,7 +22,7 @@ def make_data(name: str, folder: Path, root: Path | None, users: int | None) -> 
     """Writes ``items.csv``, ``interactions.csv`` and ``clicks.npz`` where they are missing, and loads them.
 
     Args:
-        name: ``amazon-beauty`` or ``synthetic-full``.
+        name: ``synthetic-full``, or that of a log.
         folder: where the files go.
         root: of the raw data, an item and an interaction table; not used by synthetic data.
         users: keep only so many users.

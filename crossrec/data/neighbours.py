@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
@@ -15,6 +15,9 @@ if TYPE_CHECKING:
 
 SCORES_AT_ONCE = 1 << 24
 """Similarities that exist at a time: 64 MiB in fp32."""
+
+ROWS = 1024
+"""Items whose common users with others exist at a time, stored sparsely."""
 
 ItemSimilarity = Literal["clicks", "content", "both"]
 CLICKS: ItemSimilarity = "clicks"
@@ -92,7 +95,7 @@ def _by_clicks(train: Sequences, clicked: np.ndarray, k: int) -> Iterator[tuple[
     """Lists of some of the clicked items at a time; only items with a common user are looked at."""
     from crossrec.runtime.ranking.sparse import best_positive
 
-    for places, common in _common_users(train, clicked):
+    for places, common in _common_users(train, clicked, _blocks(len(clicked), ROWS)):
         common[np.arange(common.shape[0]), np.arange(places.start, places.start + common.shape[0])] = 0
         yield places, best_positive(common, k)
 
@@ -108,10 +111,12 @@ def _by_content_too(
     if content is None:
         raise no_content()
     vectors = _unit_rows(content[clicked])
-    if similarity == CONTENT:
-        blocks = ((places, None) for places in _blocks(len(clicked)))
-    else:
-        blocks = ((places, found.toarray()) for places, found in _common_users(train, clicked))
+    some = _blocks(len(clicked), max(SCORES_AT_ONCE // max(len(clicked), 1), 1))
+    blocks = (
+        ((places, None) for places in some)
+        if similarity == CONTENT
+        else ((places, found.toarray()) for places, found in _common_users(train, clicked, some))
+    )
     for places, common in blocks:
         scores = vectors[places] @ vectors.T
         if common is not None:
@@ -121,13 +126,13 @@ def _by_content_too(
         yield places, top_k(torch.from_numpy(scores), k)
 
 
-def _blocks(n_rows: int) -> Iterator[slice]:
-    """Rows whose similarities to all others exist at a time."""
-    step = max(SCORES_AT_ONCE // max(n_rows, 1), 1)
+def _blocks(n_rows: int, step: int) -> Iterable[slice]:
     return (slice(start, start + step) for start in range(0, n_rows, step))
 
 
-def _common_users(train: Sequences, clicked: np.ndarray) -> Iterator[tuple[slice, csr_matrix]]:
+def _common_users(
+    train: Sequences, clicked: np.ndarray, blocks: Iterable[slice]
+) -> Iterator[tuple[slice, csr_matrix]]:
     """Some of the C clicked items at a time, and their (R, C) float32 cosines by common users."""
     from scipy.sparse import csr_matrix
 
@@ -140,7 +145,7 @@ def _common_users(train: Sequences, clicked: np.ndarray) -> Iterator[tuple[slice
     users = table.multiply(1 / np.maximum(length, 1e-12)[:, None]).tocsr()
     # Turned once: each product would convert the transposed table anew.
     turned = users.T.tocsr()
-    for places in _blocks(len(clicked)):
+    for places in blocks:
         yield places, (users[places] @ turned).tocsr().astype(np.float32)
 
 

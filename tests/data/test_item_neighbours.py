@@ -57,6 +57,7 @@ def test_lists_are_the_oracle_s(
     context: SequenceContext, similarity: str, at_once: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(neighbours, "SCORES_AT_ONCE", at_once)
+    monkeypatch.setattr(neighbours, "ROWS", max(at_once // 20, 1))
     neighbourhood = find_neighbours(context.train, N_ITEMS, 5, similarity, context.content)
     found, similarities = neighbourhood.ids_NK, neighbourhood.similarities_NK
     assert ((similarities > 0) == (found != ABSENT)).all()
