@@ -15,9 +15,8 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from rich.console import Console
@@ -25,9 +24,7 @@ from rich.table import Table
 
 import crossrec
 from crossrec.data.sources.demo.config import DemoConfig
-from crossrec.data.sources.demo.descriptions import write_title_and_text
-from crossrec.data.sources.demo.pictures import Painter
-from crossrec.data.sources.demo.products import Products, draw_products
+from crossrec.data.sources.demo.new_products import draw_new_products, truth_with_new_products
 from crossrec.data.sources.demo.truth import DemoTruth
 from crossrec.serving.loaded import LoadedRecommender
 from crossrec.types import InputError
@@ -65,19 +62,6 @@ class Shown:
         return float(means.mean()), float(means.std(ddof=1) / np.sqrt(len(means)))
 
 
-def new_products(count: int, image_size: int) -> tuple[Products, list[dict[str, Any]]]:
-    """Products that the storefront never had, and the rows that describe them."""
-    products = draw_products(DemoConfig(n_products=count, image_size=image_size), np.random.default_rng(SEED))
-    generator, painter, rows = np.random.default_rng(SEED + 1), Painter(image_size), []
-    for number in range(count):
-        level = {name: int(values[number]) for name, values in products.levels.items()}
-        title, text = write_title_and_text(level["category"], level["material"], level["occasion"], generator)
-        picture = painter.draw(level["category"], level["colour"], level["pattern"], generator)
-        row = {"item_id": f"NEW{number:03d}", "title": title, "text": text, "image": picture}
-        rows.append(row | {"price": float(products.price[number])})
-    return products, rows
-
-
 def add_new_products(shop: LoadedRecommender, count: int) -> DemoTruth:
     """Adds them, and gives the truth of all products, the new ones last.
 
@@ -89,15 +73,9 @@ def add_new_products(shop: LoadedRecommender, count: int) -> DemoTruth:
         raise InputError(f"{shop.name}: only the demo's truth is known; train configs/demo.yaml")
     truth = DemoTruth.load(source.folder(shop.config.data.cache_dir))
     known = np.asarray([int(item_id[1:]) for item_id in shop.item_ids])
-    products, rows = new_products(count, source.image_size)
+    products, rows = draw_new_products(count, source.image_size, SEED)
     shop.add_items(rows)
-    return replace(
-        truth,
-        levels={
-            name: np.concatenate([levels[known], products.levels[name]])
-            for name, levels in truth.levels.items()
-        },
-    )
+    return truth_with_new_products(truth, known, products)
 
 
 def everybodys_lists(shop: LoadedRecommender, truth: DemoTruth, k: int) -> Shown:

@@ -15,6 +15,13 @@ settings.register_profile("crossrec", deadline=None)
 settings.load_profile("crossrec")
 
 N_ITEMS = 30
+WORDS = (
+    *("a", "dog", "puppy", "tax", "law", "red", "shirt", "blue", "shoe", "linen"),
+    *("of", "wool", "for", "winter", "the", "and", "with", "##s", ".", "-"),
+)
+"""What ``tiny_bert`` can read, besides what is unknown."""
+SPREAD = 0.3
+"""Standard deviation of random weights: with transformers' own .02 a small model hardly tells texts apart."""
 
 
 @pytest.fixture(scope="module")
@@ -52,3 +59,72 @@ def id_shop(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
         "baselines": [],
         "evaluation": {"n_bootstrap": 20},
     }
+
+
+@pytest.fixture(scope="session")
+def tiny_bert(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a random BERT of width 32 and two layers, whose tokens are words or pieces of them."""
+    import torch
+    from tokenizers import Tokenizer
+    from tokenizers.models import WordPiece
+    from tokenizers.pre_tokenizers import BertPreTokenizer
+    from tokenizers.processors import TemplateProcessing
+    from transformers import BertConfig, BertModel, PreTrainedTokenizerFast
+
+    vocabulary = {token: i for i, token in enumerate(["[PAD]", "[UNK]", "[CLS]", "[SEP]", *WORDS])}
+    words = Tokenizer(WordPiece(vocabulary, unk_token="[UNK]"))
+    words.pre_tokenizer = BertPreTokenizer()
+    words.post_processor = TemplateProcessing(
+        single="[CLS] $A [SEP]", special_tokens=[("[CLS]", 2), ("[SEP]", 3)]
+    )
+    tokenizer = PreTrainedTokenizerFast(
+        tokenizer_object=words, pad_token="[PAD]", unk_token="[UNK]", cls_token="[CLS]", model_max_length=64
+    )
+    torch.manual_seed(0)
+    model = BertModel(
+        BertConfig(
+            vocab_size=len(vocabulary),
+            hidden_size=32,
+            num_hidden_layers=2,
+            num_attention_heads=4,
+            intermediate_size=64,
+            max_position_embeddings=64,
+            initializer_range=SPREAD,
+        )
+    )
+    folder = tmp_path_factory.mktemp("tiny-bert")
+    model.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def tiny_llama(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a random three-layer Llama of width 32, whose heads share keys, and a word tokenizer."""
+    import torch
+    from tokenizers import Tokenizer
+    from tokenizers.models import WordLevel
+    from tokenizers.pre_tokenizers import Whitespace
+    from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+
+    vocabulary = {"[UNK]": 0, "[PAD]": 1, "the": 2, "shopper": 3, "viewed": 4}
+    words = Tokenizer(WordLevel(vocabulary, unk_token="[UNK]"))
+    words.pre_tokenizer = Whitespace()
+    tokenizer = PreTrainedTokenizerFast(tokenizer_object=words, pad_token="[PAD]", unk_token="[UNK]")
+    torch.manual_seed(0)
+    model = LlamaForCausalLM(
+        LlamaConfig(
+            vocab_size=8,
+            hidden_size=32,
+            intermediate_size=48,
+            num_hidden_layers=3,
+            num_attention_heads=4,
+            num_key_value_heads=2,
+            max_position_embeddings=64,
+            initializer_range=SPREAD,
+        )
+    )
+    folder = tmp_path_factory.mktemp("tiny-llama")
+    model.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    return folder

@@ -17,15 +17,16 @@ def train(arguments: Sequence[str] | None = None) -> int:
         epilog="Several processes: accelerate launch train.py … "
         "(on the CPU: ACCELERATE_USE_CPU=true accelerate launch --multi_gpu --num_processes 2 train.py …)",
     )
-    parser.add_argument("config", type=Path, help="a YAML file, such as configs/demo.yaml")
+    parser.add_argument(
+        "config", type=Path, help="a YAML file, such as configs/demo.yaml, or a run's config.yaml"
+    )
     parser.add_argument("overrides", nargs="*", help="such as model.fusion.type=attention trainer.epochs=3")
     parsed = parser.parse_args(arguments)
 
     def run() -> None:
-        from crossrec.config import load_config
-        from crossrec.experiment.config import ExperimentConfig
+        from crossrec.experiment.run_folder import load_experiment
 
-        config = load_config(ExperimentConfig, parsed.config, parsed.overrides)
+        config = load_experiment(parsed.config, parsed.overrides)
         from crossrec.experiment.train import run_training
 
         run_training(config)

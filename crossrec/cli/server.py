@@ -10,7 +10,7 @@ from crossrec.cli.guard import guarded
 
 
 def serve(arguments: Sequence[str] | None = None) -> int:
-    """``crossrec serve RUN [--host 127.0.0.1] [--port 8000]``."""
+    """``crossrec serve RUN [--host 127.0.0.1] [--port 8000] [key=value …]``."""
     from crossrec.server.config import ServerConfig
 
     default = ServerConfig()
@@ -42,7 +42,8 @@ def serve(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "--faiss-from", type=int, default=default.faiss_from, help="items from which FAISS finds plain lists"
     )
-    parsed = parser.parse_args(arguments)
+    parser.add_argument("overrides", nargs="*", help="of a run's configuration, such as data.root=FOLDER")
+    parsed = parser.parse_intermixed_args(arguments)
 
     def run() -> None:
         from crossrec.config import validate
@@ -63,6 +64,6 @@ def serve(arguments: Sequence[str] | None = None) -> int:
         import crossrec
         from crossrec.server.run import serve as start
 
-        start(lambda: crossrec.load(parsed.run), config)
+        start(lambda: crossrec.load(parsed.run, overrides=parsed.overrides), config)
 
     return guarded(run)

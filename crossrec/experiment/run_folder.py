@@ -4,21 +4,47 @@ from __future__ import annotations
 
 import importlib.metadata
 import json
+import logging
 import platform
 import subprocess
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from crossrec.config import ConfigError, merge, parse_overrides, validate
+from crossrec.config import ConfigError, merge, parse_overrides, read_yaml, validate
 from crossrec.experiment.config import ExperimentConfig
 from crossrec.runtime.files import write_text
+
+logger = logging.getLogger(__name__)
 
 CONFIG_FILE = "config.yaml"
 DATA_FILE = "data.json"
 PROVENANCE = "provenance"
 REPORTED_PACKAGES = ("torch", "transformers", "timm", "accelerate", "peft", "datasets", "implicit", "numpy")
+
+
+def load_experiment(path: Path, overrides: Sequence[str] = ()) -> ExperimentConfig:
+    """Reads an experiment's YAML file, which may be that of an earlier run, to repeat it.
+
+    Args:
+        path: such as ``configs/demo.yaml`` or ``runs/demo/config.yaml``.
+        overrides: laid on it, such as ``name=again``.
+
+    Raises:
+        ConfigError: with one line for each wrong key: file, dotted key, what is wrong.
+    """
+    content = read_yaml(path)
+    if PROVENANCE in content:
+        logger.info("%s is of an earlier run: its key '%s' is left out", path, PROVENANCE)
+    content = merge(without_provenance(content), parse_overrides(overrides))
+    return validate(ExperimentConfig, content, str(path))
+
+
+def without_provenance(content: Mapping[str, Any]) -> dict[str, Any]:
+    """A configuration without what a run writes into it about where it came from."""
+    return {key: value for key, value in content.items() if key != PROVENANCE}
 
 
 def check_run(config: ExperimentConfig) -> None:
@@ -30,9 +56,7 @@ def check_run(config: ExperimentConfig) -> None:
     path = config.run_folder / CONFIG_FILE
     if not path.exists():
         return
-    content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    content.pop(PROVENANCE, None)
-    there = validate(ExperimentConfig, content, str(path))
+    there = validate(ExperimentConfig, without_provenance(read_yaml(path)), str(path))
     different = _differences(there.model_dump(mode="json"), config.model_dump(mode="json"))
     if different:
         raise ConfigError(
@@ -67,10 +91,9 @@ def read_run(folder: Path, overrides: list[str]) -> ExperimentConfig:
     path = folder / CONFIG_FILE
     if not path.exists():
         raise ConfigError(f"{folder} holds no run: {CONFIG_FILE} is missing; train.py makes one")
-    content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    content.pop(PROVENANCE, None)
     here = {"name": folder.resolve().name, "runs_dir": str(folder.parent)}
-    return validate(ExperimentConfig, merge({**content, **here}, parse_overrides(overrides)), str(path))
+    content = merge({**without_provenance(read_yaml(path)), **here}, parse_overrides(overrides))
+    return validate(ExperimentConfig, content, str(path))
 
 
 def _differences(old: Any, new: Any, key: str = "") -> list[str]:

@@ -145,7 +145,10 @@ class TimeLimit:
 
 
 class Observed:
-    """Adds the headers of every answer and counts it; a bug becomes a 500 that the log explains.
+    """Adds the headers of every answer and counts it.
+
+    A bug becomes a 500 that the log explains; a request that takes longer than a server that ends waits for
+    becomes a 503.
 
     Args:
         app: what is observed.
@@ -172,6 +175,11 @@ class Observed:
 
         try:
             await self._app(scope, receive, dressed)
+        except asyncio.CancelledError:
+            # Only a server that ends cancels whole requests; what was begun to be sent is cut off.
+            if not status:
+                answer = error_response(503, "the server is shutting down", headers={"Connection": "close"})
+                await answer(scope, receive, dressed)
         except Exception:
             log.exception("%s %s failed", scope["method"], scope["path"])
             if status:

@@ -49,6 +49,13 @@ def test_every_combination_has_a_name_labels_and_its_own_settings(base: Path) ->
     assert first.config.run_folder == config.out / "runs" / "small-lr-0.01.4"
 
 
+def test_the_base_may_be_a_run_s_own_configuration(base: Path) -> None:
+    plain = [trial.config for trial in trials_of(study(base), grid(study(base)))]
+    content = yaml.safe_load(base.read_text()) | {"name": "earlier", "provenance": {"git_commit": "abc"}}
+    base.write_text(yaml.safe_dump(content))
+    assert [trial.config for trial in trials_of(study(base), grid(study(base)))] == plain
+
+
 def test_combinations_are_left_out_and_added(base: Path) -> None:
     config = study(
         base,

@@ -9,6 +9,7 @@ import pytest
 
 from crossrec.data.sources.demo import DemoConfig
 from crossrec.data.sources.demo import truth as model
+from crossrec.data.sources.demo.new_products import draw_new_products, truth_with_new_products
 from crossrec.data.sources.demo.products import Products, draw_products
 from crossrec.data.sources.demo.shoppers import DAY, EPOCH_DAYS, FIRST_SECOND, draw_tastes, draw_visits
 from crossrec.data.sources.demo.simulate import SimulatedClicks, simulate
@@ -179,3 +180,21 @@ def test_what_only_the_picture_or_only_the_text_shows_decides_clicks(world: Worl
     assert oracle > 3 * popular
     assert blind < 0.75 * oracle
     assert textless < 0.75 * oracle
+
+
+def test_new_products_follow_those_of_the_catalogue_in_its_truth(world: World) -> None:
+    products, rows = draw_new_products(60, image_size=32, seed=7)
+    assert [row["item_id"] for row in rows] == [f"NEW{number:03d}" for number in range(60)]
+    assert all(row["title"] and row["text"] and row["image"] for row in rows)
+    known = np.asarray([5, 3, 390])
+    extended = truth_with_new_products(world.truth, known, products)
+    assert extended.n_products == 63
+    shoppers, times = np.arange(63), np.full(63, world.visits.times.max())
+    found = extended.affinity(shoppers, times, np.arange(63))
+    np.testing.assert_array_equal(found[:3], world.truth.affinity(shoppers[:3], times[:3], known))
+    alone = DemoTruth.from_products(products, world.truth.tastes, world.truth.days)
+    np.testing.assert_array_equal(found[3:], alone.affinity(shoppers[3:], times[3:], np.arange(60)))
+    nothing = np.zeros(0, np.int64)
+    chances = extended.click_probabilities(0, float(times[0]), nothing, nothing, nothing.astype(bool))
+    assert (chances[:3] > 0).all()
+    assert (chances[3:] == 0).all(), "not one was for sale while the log was written"

@@ -170,6 +170,33 @@ def test_a_missing_column_names_file_column_neighbour_and_key(
     assert f"Set data.source.{table}.{key}=COLUMN" in message
 
 
+@pytest.mark.parametrize(
+    ("header", "called"),
+    [
+        ("who,what,when,who", "2 columns called 'who', in the places 1, 4 of its header"),
+        ('\ufeff"what",who,when,what,"what"\r', "3 columns called 'what', in the places 1, 4, 5 of"),
+        ("\n\nwhen,who,who_duplicated_0,who", "2 columns called 'who', in the places 2, 4"),
+    ],
+)
+def test_two_columns_of_one_name_are_refused(tmp_path: Path, header: str, called: str) -> None:
+    write(tmp_path, "csv")
+    (tmp_path / "clicks.csv").write_text(f"{header}\n007,8,100,9,1\n")
+    with pytest.raises(SourceError, match=rf"clicks\.csv has {called}.*: rename all but one"):
+        load(tmp_path)
+
+
+def test_columns_without_a_name_are_no_twins(tmp_path: Path) -> None:
+    write(tmp_path, "csv")
+    (tmp_path / "clicks.csv").write_text("who;what;when;;\n01;007;100;;\n01;8;200;;\n")
+    (tmp_path / "items.csv").write_text(
+        (tmp_path / "items.csv").read_text().replace(";", "+").replace(",", ";")
+    )
+    log = load(
+        tmp_path, delimiter=";", interaction_columns={"user": "who", "item": "what", "timestamp": "when"}
+    )
+    assert log.interactions.frame["item_id"].to_list() == ["007", "8"]
+
+
 def test_missing_and_broken_files_are_named(tmp_path: Path) -> None:
     write(tmp_path, "csv")
     with pytest.raises(SourceError, match=r"does not exist: set data\.root=FOLDER"):

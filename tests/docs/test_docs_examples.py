@@ -122,7 +122,8 @@ def only_parsed(monkeypatch: pytest.MonkeyPatch) -> list[Callable[[], None]]:
     for name, module in list(sys.modules.items()):
         if name.startswith("crossrec.cli.") and hasattr(module, "guarded"):
             monkeypatch.setattr(module, "guarded", guarded)
-    monkeypatch.setattr("crossrec.config.validate", read_and_stop)
+    for module in ("crossrec.config", "crossrec.experiment.run_folder"):
+        monkeypatch.setattr(f"{module}.validate", read_and_stop)
     monkeypatch.chdir(REPOSITORY)
     return planned
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import io
 import json
+import logging
 import os
 import subprocess
 import sys
@@ -163,6 +164,21 @@ def test_evaluate_scores_a_predictions_file_like_the_model_that_wrote_it(shop: P
     ours = json.loads((trained / "eval" / "test" / "metrics.json").read_text())
     for name in ("ndcg@10", "recall@10", "coverage@10", "gini@10"):
         assert theirs[name]["value"] == pytest.approx(ours[name]["value"], abs=1e-12)
+
+
+def test_a_run_is_repeated_from_its_own_configuration(
+    shop: Path, trained: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level(logging.INFO, logger="crossrec"):
+        finished = call(experiment.train, shop, "runs/shop/config.yaml", "name=again")
+    assert finished.returncode == 0, finished.stderr
+    assert "runs/shop/config.yaml is of an earlier run: its key 'provenance' is left out" in caplog.text
+    first, again = (
+        json.loads((folder / "eval" / "test" / "metrics.json").read_text())
+        for folder in (trained, trained.parent / "again")
+    )
+    for name in ("ndcg@10", "recall@10", "coverage@10", "gini@10"):
+        assert again[name] == first[name]
 
 
 def test_a_run_with_another_configuration_is_not_overwritten(shop: Path, trained: Path) -> None:

@@ -13,10 +13,14 @@ import pytest
 from PIL import Image
 
 from crossrec.server.config import ServerConfig
+from crossrec.server.limits import Observed
+from crossrec.server.measures import Measures
 
 
 def test_long_bodies_are_refused_said_or_not(serving: Callable[..., Any], fake_shop: Any) -> None:
     def chunks() -> Iterator[bytes]:
+        # The start of a form, lest it be refused for what it says before it is too long.
+        yield b'--x\r\nContent-Disposition: form-data; name="title"\r\n\r\n'
         yield from [b" " * 1000] * 30
 
     with serving(fake_shop, max_body_bytes=5_000, max_upload_bytes=20_000) as client:
@@ -131,3 +135,28 @@ def test_whoever_goes_away_leaves_no_work_behind(
         assert client.post("/api/recommend", json=body).status_code == 200
     # The one that was begun, and the last one; nobody waited for the others any more.
     assert fake_shop.batches == [1, 1]
+
+
+@pytest.mark.parametrize("begun", [False, True])
+def test_a_request_that_the_server_s_end_cuts_off_is_a_503_or_ends_quietly(begun: bool) -> None:
+    sent: list[Any] = []
+    start = {"type": "http.response.start", "status": 200, "headers": []}
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    async def endless(scope: Any, receive: Any, answer: Any) -> None:
+        if begun:
+            await answer(start)
+        await asyncio.Event().wait()
+
+    async def cut_off() -> None:
+        scope = {"type": "http", "method": "GET", "path": "/", "headers": []}
+        request = asyncio.create_task(Observed(endless, measures=Measures())(scope, None, send))  # type: ignore[arg-type]
+        await asyncio.sleep(0)
+        request.cancel()
+        await request
+
+    asyncio.run(cut_off())
+    assert sent[0]["status"] == (200 if begun else 503)
+    assert [message["type"] for message in sent[1:]] == ([] if begun else ["http.response.body"])

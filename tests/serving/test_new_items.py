@@ -67,8 +67,10 @@ def test_a_copy_of_an_item_is_known_as_that_item(fresh_shop: LoadedRecommender) 
     by_text = {p.item_id: p.score for p in shop.recommend(HISTORY, k=100, modalities={"text"})}
     assert by_text["new-i9"] == pytest.approx(by_text["i9"], abs=1e-4)
     for space in ("text", "image", "content"):
-        assert shop.similar("i8", k=1, space=space).item_ids == ["new-i8"]
-        assert shop.similar("i8", k=1, space=space).scores[0] == pytest.approx(1, abs=1e-3)
+        nearest = {p.item_id: p.score for p in shop.similar("i8", k=10, space=space)}
+        # Some other items have the very same text.
+        assert nearest["new-i8"] == pytest.approx(max(nearest.values()), abs=1e-5)
+        assert nearest["new-i8"] == pytest.approx(1, abs=1e-3)
     # In a history the new item says what the old one says.
     ours, theirs = (
         shop.recommend(["i2", i], k=5, modalities=content, exclude_seen=False) for i in ("new-i8", "i8")

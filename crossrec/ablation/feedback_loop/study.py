@@ -12,9 +12,8 @@ from crossrec.ablation.feedback_loop.arena import Arena, base_content
 from crossrec.ablation.feedback_loop.config import FeedbackLoopConfig
 from crossrec.ablation.feedback_loop.page import page, results, tables
 from crossrec.ablation.feedback_loop.results import play_all
-from crossrec.config import load_config
 from crossrec.experiment.assembly import Setting
-from crossrec.experiment.config import ExperimentConfig
+from crossrec.experiment.run_folder import load_experiment
 from crossrec.experiment.tables import console, show
 from crossrec.runtime import distributed
 from crossrec.runtime.device import pick_device
@@ -34,7 +33,7 @@ def run_feedback_loop(config: FeedbackLoopConfig) -> None:
     """
     distributed.require_one_process("a simulation")
     device = pick_device(config.device)
-    base = load_config(ExperimentConfig, config.base, config.changes)
+    base = load_experiment(config.base, config.changes)
     setting = Setting.of(base)
     arena = cache(lambda: Arena.of(config, setting, device))
     show(

@@ -12,6 +12,7 @@ from crossrec.ablation.grid.config import AblationConfig, Labels
 from crossrec.ablation.grid.overrides import label_of, lay, named_choices, nested
 from crossrec.config import ConfigError, read_yaml, validate
 from crossrec.experiment.config import ExperimentConfig
+from crossrec.experiment.run_folder import without_provenance
 
 RUNS_FOLDER = "runs"
 
@@ -135,7 +136,7 @@ def experiment_of(config: AblationConfig, variant: Variant, seed: int) -> Experi
         taken = [key for key in own if key in nested(layer)]
         if taken:
             raise ConfigError(f"{where}: '{taken[0]}' is set by the study: seeds and out decide it")
-    content = lay(read_yaml(config.base), [config.changes, *variant.overrides, own])
+    content = lay(without_provenance(read_yaml(config.base)), [config.changes, *variant.overrides, own])
     return validate(ExperimentConfig, content, f"{config.base}, variant '{variant.name}'")
 
 

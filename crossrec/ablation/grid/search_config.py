@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Generic, Literal, Self, TypeVar
 
 from pydantic import Field, field_validator, model_validator
 
@@ -13,46 +13,40 @@ Choices = tuple[Any, ...] | dict[str, dict[str, Any]]
 
 Direction = Literal["maximize", "minimize"]
 
+Number = TypeVar("Number", int, float)
 
-class RangeConfig(Config):
-    """What both kinds of numbers share: bounds, both included."""
+
+class RangeConfig(Config, Generic[Number]):
+    """A number between two others.
+
+    Args:
+        low, high: bounds, both included.
+        log: drawn evenly in the logarithm.
+    """
+
+    low: Number
+    high: Number
+    log: bool = False
 
     @model_validator(mode="after")
     def _in_order(self) -> Self:
-        low, high = getattr(self, "low"), getattr(self, "high")  # noqa: B009
-        if low >= high:
-            raise ValueError(f"low={low} must be below high={high}")
-        if getattr(self, "log", False) and low <= 0:
-            raise ValueError(f"a logarithmic range begins above 0; got low={low}")
+        if self.low >= self.high:
+            raise ValueError(f"low={self.low} must be below high={self.high}")
+        if self.log and self.low <= 0:
+            raise ValueError(f"a logarithmic range begins above 0; got low={self.low}")
         return self
 
 
-class FloatRangeConfig(RangeConfig):
-    """A real number.
-
-    Args:
-        low, high: bounds.
-        log: drawn evenly in the logarithm.
-    """
+class FloatRangeConfig(RangeConfig[float]):
+    """A real number."""
 
     type: Literal["float"] = "float"
-    low: float
-    high: float
-    log: bool = False
 
 
-class IntRangeConfig(RangeConfig):
-    """A whole number.
-
-    Args:
-        low, high: bounds.
-        log: drawn evenly in the logarithm.
-    """
+class IntRangeConfig(RangeConfig[int]):
+    """A whole number."""
 
     type: Literal["int"] = "int"
-    low: int
-    high: int
-    log: bool = False
 
 
 class ChoiceConfig(Config):

@@ -12,7 +12,6 @@ from crossrec.ablation.large_model.effect import SIDES, Effect, Side
 from crossrec.ablation.large_model.user_groups import group_queries
 from crossrec.ablation.measurable import measurable_metrics
 from crossrec.ablation.resample import resampled_metrics
-from crossrec.config import load_config
 from crossrec.data.splits import Queries
 from crossrec.evaluation.bootstrap import interval
 from crossrec.evaluation.config import EvaluationConfig, MetricName
@@ -22,7 +21,7 @@ from crossrec.evaluation.results import METRICS_FILE
 from crossrec.experiment.assembly import Setting
 from crossrec.experiment.config import ExperimentConfig
 from crossrec.experiment.evaluate import load_recommender
-from crossrec.experiment.run_folder import check_run
+from crossrec.experiment.run_folder import check_run, load_experiment
 from crossrec.experiment.train import run_training
 from crossrec.runtime.device import pick_device
 from crossrec.types import InputError, TopK
@@ -35,7 +34,7 @@ def experiment_of(config: LargeModelConfig, side: Side, seed: int) -> Experiment
     """The run of one side with one seed."""
     own = config.small if side == "small" else config.large
     names = [f"seed={seed}", f"name={side}.{seed}", f"runs_dir={config.out / 'runs'}", "baselines=[]"]
-    return load_config(ExperimentConfig, config.base, [*config.changes, *own, *names])
+    return load_experiment(config.base, [*config.changes, *own, *names])
 
 
 def differences(config: LargeModelConfig) -> dict[str, tuple[object, object]]:

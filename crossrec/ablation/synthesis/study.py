@@ -18,9 +18,8 @@ from crossrec.augment.synthesis.fit import Fitted, TrainingSamples, fit_generato
 from crossrec.augment.synthesis.log import Line
 from crossrec.augment.synthesis.pictures import save_grid
 from crossrec.augment.synthesis.quality import manifold
-from crossrec.config import load_config
 from crossrec.experiment.assembly import Setting
-from crossrec.experiment.config import ExperimentConfig
+from crossrec.experiment.run_folder import load_experiment
 from crossrec.experiment.tables import console, show
 from crossrec.runtime import distributed
 from crossrec.runtime.device import pick_device
@@ -47,7 +46,7 @@ def run_synthesis(config: SynthesisConfig) -> None:
     """
     distributed.require_one_process("a study of generators")
     accelerator = _accelerator(config)
-    setting = Setting.of(load_config(ExperimentConfig, config.base, config.changes))
+    setting = Setting.of(load_experiment(config.base, config.changes))
     show(f"Data: {setting.data.name}" + (f" ({setting.data.note})" if setting.data.note else ""))
     spaces: list[dict[str, Any]] = []
     logs: dict[str, dict[str, list[Line]]] = {}

@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+from pydantic import Field
+
 from crossrec.config import Config
 
 if TYPE_CHECKING:
@@ -78,7 +80,7 @@ class TableConfig(Config):
     images: str | None = None
     category_separator: str = "|"
     text_separator: str = " "
-    delimiter: str = ","
+    delimiter: str = Field(",", min_length=1, max_length=1)
     time_unit: Literal["s", "ms", "us", "ns"] = "s"
     name: str | None = None
     note: str = ""

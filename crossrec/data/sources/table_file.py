@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -23,7 +24,7 @@ class TableFile:
         delimiter: of CSV files.
 
     Raises:
-        SourceError: the file is missing, of another kind, or broken.
+        SourceError: the file is missing, of another kind, or broken, or two of its columns have one name.
     """
 
     def __init__(self, root: Path, name: str, key: str, delimiter: str) -> None:
@@ -41,10 +42,11 @@ class TableFile:
             if self._parquet:
                 self.columns = list(pl.read_parquet_schema(self.path))
             else:
+                _refuse_twins(self.path, delimiter)
                 self.columns = pl.read_csv(self.path, n_rows=0, separator=delimiter).columns
         except pl.exceptions.NoDataError as error:
             raise SourceError(f"{self.path} is empty: it must have a header line. Set {key}=FILE") from error
-        except pl.exceptions.PolarsError as error:
+        except (pl.exceptions.PolarsError, csv.Error) as error:
             raise SourceError(f"{self.path} can't be read: {error}") from error
 
     def required(self, name: str, key: str) -> str:
@@ -80,3 +82,16 @@ class TableFile:
             )
         except pl.exceptions.PolarsError as error:
             raise SourceError(f"{self.path} can't be read: {error}") from error
+
+
+def _refuse_twins(path: Path, delimiter: str) -> None:
+    """Polars would take the first of two columns of one name, and call the other one otherwise."""
+    with path.open(encoding="utf-8-sig", errors="replace", newline="") as lines:
+        header = next((names for names in csv.reader(lines, delimiter=delimiter) if names), [])
+    for name in dict.fromkeys(header):
+        places = [str(place) for place, other in enumerate(header, start=1) if other == name]
+        if name and len(places) > 1:
+            raise SourceError(
+                f"{path} has {len(places)} columns called '{name}', in the places {', '.join(places)} of its "
+                "header: rename all but one"
+            )

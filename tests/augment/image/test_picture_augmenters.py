@@ -16,7 +16,6 @@ from crossrec.augment.base import Augmenter, Draws
 from crossrec.augment.image.config import ErasingConfig, ImageAugmenterConfig, ImageViewsConfig
 from crossrec.augment.image.partners import Partners
 from crossrec.augment.image.picture import Outcome
-from crossrec.types import InputError
 
 TYPES = [
     *("rotate", "scale", "crop", "flip", "colour", "blur", "erasing", "randaugment"),
@@ -220,64 +219,6 @@ def test_blur_grows_with_the_picture() -> None:
 
     assert lost(small) == pytest.approx(lost(large), abs=0.05)
     assert lost(small) < 0.98
-
-
-@pytest.mark.parametrize("name", ["mixup", "cutmix"])
-def test_a_mixed_picture_is_mostly_the_item_s_own(name: str) -> None:
-    black, white = Image.new("L", (50, 40), 0), Image.new("L", (60, 30), 255)
-    pair = Partners(["a", "b"], [["shoe"], ["shoe"]], lambda place: (black, white)[place])
-    config = TypeAdapter(ImageAugmenterConfig).validate_python({"type": name, "alpha": 1.0})
-    augmenter = config.build(pair)
-    of_partner = []
-    for view in range(200):
-        after = augmenter.augment([black], draws(["a"], view=view)).samples[0]
-        of_partner.append(np.asarray(after).mean() / 255)
-        if name == "mixup":
-            assert np.ptp(np.asarray(after)) == 0
-        else:
-            assert set(np.unique(np.asarray(after))) <= {0, 255}
-    assert max(of_partner) <= 0.503  # a rounded grey
-    assert max(of_partner) > 0.4
-    # A share that is even on [0, 1] is even on [0, .5] once its smaller side is taken.
-    if name == "mixup":
-        assert np.mean(of_partner) == pytest.approx(0.25, abs=0.03)
-
-
-def test_partners_are_of_the_smallest_shared_category() -> None:
-    asked: list[int] = []
-
-    def load(place: int) -> Image.Image:
-        asked.append(place)
-        return PICTURES[place]
-
-    categories = [["home", "lamp"], ["home", "lamp"], ["home"], ["home", "rug"], [], ["lamp", "home"]]
-    pool = Partners(KEYS, categories, load)
-    assert len(pool) == 5
-    for seed in range(30):
-        pool.draw(KEYS[0], np.random.default_rng(seed))
-    assert set(asked) == {1, 5}
-    asked.clear()
-    for seed in range(60):
-        pool.draw(KEYS[3], np.random.default_rng(seed))
-    assert set(asked) == {0, 1, 2, 5}  # the only rug looks for partners in the whole home
-    order = [5, 2, 0, 4, 1, 3]
-    shuffled = Partners([KEYS[i] for i in order], [categories[i] for i in order], load)
-    assert shuffled.identity == pool.identity != Partners(KEYS[:5], categories[:5], load).identity
-
-
-@pytest.mark.parametrize("name", ["mixup", "cutmix"])
-def test_no_partner(name: str) -> None:
-    def broken(place: int) -> Image.Image:
-        raise OSError("truncated")
-
-    config = TypeAdapter(ImageAugmenterConfig).validate_python({"type": name})
-    lonely = Partners(KEYS[:3], [["shoe"], ["shoe"], ["hat"]], broken)
-    result = config.build(lonely).augment(PICTURES[:3], draws(KEYS[:3]))
-    assert result.counts == {Outcome.NO_PARTNER: 3}  # two can't be read, the hat is alone
-    assert all(a is b for a, b in zip(result.samples, PICTURES[:3], strict=True))
-    for nothing in (None, Partners(["a", "b"], [["shoe"], ["hat"]], broken)):
-        with pytest.raises(InputError, match="no category has pictures of two training items"):
-            config.build(nothing)
 
 
 def test_the_recipe_names_what_decides_a_view() -> None:

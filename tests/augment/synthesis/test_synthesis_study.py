@@ -37,7 +37,7 @@ def test_a_study_writes_generators_figures_grids_and_a_page(
     pictures, kinds = small.samples("image_gan", 60)
     names = ("a", "b", "c")
     monkeypatch.setattr(study.Setting, "of", lambda config: _Setting())
-    monkeypatch.setattr(study, "load_config", lambda *_: None)
+    monkeypatch.setattr(study, "load_experiment", lambda *_: None)
     monkeypatch.setattr(study, "vectors", lambda *_: Material(vectors, classes, names))
     monkeypatch.setattr(study, "pictures", lambda *_: Material(pictures, kinds, names))
     monkeypatch.setattr(study, "picture_encoder", lambda _: lambda p: p.reshape(len(p), -1)[:, :9])

@@ -1,4 +1,4 @@
-"""Paraphrases: drawing, filters, cache and putting together; the language models here are random and tiny."""
+"""Paraphrases: prompts, cache, shared work and putting together, with answers that are written down."""
 
 from __future__ import annotations
 
@@ -13,10 +13,8 @@ import pytest
 from crossrec.augment.base import Draws
 from crossrec.augment.text.config import LanguageModel, ParaphraseConfig, ParaphraseFilters
 from crossrec.augment.text.drafts import Drafts
-from crossrec.augment.text.generation import LineGenerator, draw_tokens
 from crossrec.augment.text.outcome import Outcome
 from crossrec.augment.text.paraphrase import Paraphrase
-from crossrec.augment.text.paraphrase_filters import Drop, likeness, new_names, numbers, reason_to_drop
 from crossrec.augment.text.paraphrase_store import RecordStore
 from crossrec.augment.text.prompts import Prompt, prompt_for
 from crossrec.augment.text.similarity import Similarities
@@ -26,7 +24,6 @@ from crossrec.types import InputError
 
 SOURCE = "A young doctor moves to Paris after 12 years at sea."
 GOOD = "After 12 years at sea, a young doctor settles in Paris."
-WORDS = "a an the dog doctor moves city when rain falls old house sees to and . , \n".split(" ")  # noqa: SIM905
 
 
 class Scripted:
@@ -53,128 +50,6 @@ def augmenter(folder: Path, model: Any, encode: Any = bag, **fields: Any) -> Par
     config = ParaphraseConfig(**fields)
     drafts = Drafts(config, "scripted", RecordStore(folder / "drafts"), lambda: model)
     return Paraphrase(config, drafts, Similarities(encode, RecordStore(folder / "similarities")))
-
-
-@pytest.fixture(scope="module")
-def tokenizer() -> Any:
-    from tokenizers import Regex, Tokenizer, models, pre_tokenizers
-    from transformers import PreTrainedTokenizerFast
-
-    vocabulary = {"<pad>": 0, "</s>": 1, "<unk>": 2} | {word: i + 3 for i, word in enumerate(WORDS)}
-    backend = Tokenizer(models.WordLevel(vocabulary, unk_token="<unk>"))
-    backend.pre_tokenizer = pre_tokenizers.Split(Regex(" +"), "removed")
-    return PreTrainedTokenizerFast(
-        tokenizer_object=backend, pad_token="<pad>", eos_token="</s>", unk_token="<unk>"
-    )
-
-
-def tiny_model(seq2seq: bool, n_tokens: int) -> Any:
-    import torch
-    from transformers import LlamaConfig, LlamaForCausalLM, T5Config, T5ForConditionalGeneration
-
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
-        if seq2seq:
-            t5 = T5Config(vocab_size=n_tokens, d_model=16, d_kv=8, d_ff=32, num_layers=1, num_heads=2,
-                          decoder_start_token_id=0, pad_token_id=0, eos_token_id=1)  # fmt: skip
-            return T5ForConditionalGeneration(t5).eval()
-        llama = LlamaConfig(vocab_size=n_tokens, hidden_size=16, intermediate_size=32, num_hidden_layers=2,
-                            num_attention_heads=2, pad_token_id=0, eos_token_id=1)  # fmt: skip
-        return LlamaForCausalLM(llama).eval()
-
-
-def line_generator(tokenizer: Any, seq2seq: bool = False) -> LineGenerator:
-    model = tiny_model(seq2seq, len(tokenizer))
-    return LineGenerator(model, tokenizer, seq2seq=seq2seq, temperature=1.0, top_k=50, top_p=0.95)
-
-
-PROMPTS = [
-    Prompt("the old house", " " + own) for own in ("a dog", "a dog sees the city and rain falls", "to", "the")
-]
-
-
-@pytest.mark.parametrize("seq2seq", [False, True])
-def test_a_line_depends_on_its_own_key(tokenizer: Any, seq2seq: bool) -> None:
-    generator = line_generator(tokenizer, seq2seq)
-    draws = Draws(0, (), range(4))
-    whole = generator.draw(PROMPTS, list(draws), 40)
-    alone = [generator.draw([prompt], [draws.of(row)], 40)[0] for row, prompt in enumerate(PROMPTS)]
-    assert whole == alone
-    assert len({line for line in whole if line}) > 1
-    assert generator.draw(PROMPTS, list(Draws(1, (), range(4))), 40) != whole
-    assert all(line is None or "\n" not in line for line in whole)
-
-
-def test_shared_beginning_is_read_once_to_the_same_end(tokenizer: Any) -> None:
-    generator, draws = line_generator(tokenizer), Draws(0, (), range(4))
-    unshared = [Prompt("", prompt.shared + prompt.own) for prompt in PROMPTS]
-    assert generator.draw(PROMPTS, list(draws), 40) == generator.draw(unshared, list(draws), 40)
-
-
-def test_no_end_is_told(tokenizer: Any) -> None:
-    generator = line_generator(tokenizer)
-    lines = [generator.draw(PROMPTS, list(Draws(seed, (), range(4))), 1) for seed in range(20)]
-    assert None in lines[0]
-
-
-@pytest.mark.parametrize(("top_k", "top_p"), [(6, 1.0), (3, 1.0), (6, 0.6), (1, 0.5)])
-def test_draws_follow_the_cut_distribution(top_k: int, top_p: float) -> None:
-    import torch
-
-    scores = np.log([0.05, 0.4, 0.1, 0.2, 0.05, 0.2])
-    n = 4000
-    uniform = torch.linspace(0, 1 - 1e-9, n, dtype=torch.float64)
-    drawn = draw_tokens(torch.tensor(np.tile(scores, (n, 1))), uniform, 0.5, top_k, top_p)
-    share = np.bincount(drawn.numpy(), minlength=6) / n
-    wanted = np.exp(scores / 0.5) / np.exp(scores / 0.5).sum()
-    order = np.argsort(-wanted, kind="stable")[:top_k]
-    kept = [token for i, token in enumerate(order) if wanted[order[:i]].sum() < top_p]
-    expected = np.zeros(6)
-    expected[kept] = wanted[kept] / wanted[kept].sum()
-    assert np.abs(share - expected).max() < 2 / n * 3
-
-
-@pytest.mark.parametrize(
-    ("candidate", "reason"),
-    [
-        (GOOD, None),
-        (None, Drop.UNFINISHED),
-        ("😀.", Drop.BLANK),
-        ("Sure, a doctor moves to Paris after 12 years at sea.", Drop.PROMPT),
-        ("A doctor moves to Paris. In other words: he went to Paris after 12 years.", Drop.PROMPT),
-        ("After 12 years at sea, a young doctor settles in a remote village in Wales.", Drop.PROMPT),
-        ("A doctor goes to Paris and goes to Paris and goes to Paris and stays.", Drop.REPETITION),
-        ("Paris doctor.", Drop.LENGTH),
-        (SOURCE, Drop.NEAR_COPY),
-        ("一位年轻的医生在海上工作多年以后搬到了巴黎。", Drop.LANGUAGE),
-        ("After 13 years at sea, a young doctor settles in Paris.", Drop.NEW_NUMBER),
-        ("After twelve years at sea, two young doctors settle in Paris.", Drop.NEW_NUMBER),
-        ("After 12 years at sea, a young doctor settles in Paris with Anna.", Drop.NEW_NAME),
-        ("Anna, a young doctor, settles in Paris after 12 years at sea.", Drop.NEW_NAME),
-        ("After 12 years at sea, a young doctor goes to live in a city.", Drop.LOST_NAME),
-        ("After 12 years at sea, a young doctor never settles in Paris.", Drop.NEGATION),
-        ("After 12 years at sea, a young doctor leaves her ship for Paris.", Drop.NEW_PERSON),
-        ("A young doctor, after 12 years at sea, goes to Paris, young doctor.", Drop.REPETITION),
-        ("A young doctor moves to Paris. That is after 12 years at sea.", Drop.MORE_SENTENCES),
-        ("After years at sea, a young doctor settles in Paris.", Drop.LOST_NUMBER),
-        ("In Paris, a brave woman hunts for gold and 12 stolen diamonds.", Drop.NEW_WORDS),
-    ],
-)
-def test_reasons_to_drop(candidate: str | None, reason: Drop | None) -> None:
-    assert reason_to_drop(SOURCE, candidate, ParaphraseFilters()) is reason
-
-
-def test_numbers_and_names() -> None:
-    assert numbers("Two of 3,500 people, twelve dogs, 三十 and 两年") == {"2", "3", "500", "12", "三十", "两"}
-    assert numbers("twelve") == numbers("12")
-    assert new_names("the Titanic sinks", "Titanic's captain meets Mr. Rose-Smith. The end.") == {
-        "Mr",
-        "Rose-Smith",
-    }
-    assert new_names("spider-man runs", "Spider runs") == set()
-    assert new_names("a South African", "a South-African") == set()
-    assert likeness("a b c", "a b c") == 1
-    assert likeness("a b", "c d") == 0
 
 
 def test_good_sentences_are_taken_and_all_is_counted(tmp_path: Path) -> None:

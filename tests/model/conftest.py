@@ -1,0 +1,119 @@
+"""A small catalogue of lamps whose texts and pictures may have views, and networks over it."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from torch import Tensor
+
+from crossrec.augment.image.config import ImageViewsConfig
+from crossrec.augment.text.config import TextViewsConfig
+from crossrec.data.catalog import Catalog
+from crossrec.encoders.config import ImageEncoderConfig, Precision
+from crossrec.model.build import Content, build_network
+from crossrec.model.config import ModelConfig
+from crossrec.model.network import SequentialNetwork
+from crossrec.model.view_plan import TrainingViews
+from crossrec.model.views import ViewedEncoder, ViewedFeatures
+from crossrec.sequence.config import SASRecConfig
+
+
+@dataclass(frozen=True)
+class Augment:
+    """What an experiment's augmentation says of texts and pictures."""
+
+    image: ImageViewsConfig | None = None
+    text: TextViewsConfig | None = None
+
+
+def picture(row: int) -> Image.Image:
+    rng = np.random.default_rng(row)
+    return Image.fromarray(rng.integers(0, 256, (6, 5, 3), dtype=np.uint8)).resize((40, 48))
+
+
+def as_bytes(shown: Image.Image) -> bytes:
+    buffer = io.BytesIO()
+    shown.save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+class Lamps:
+    """Content, configurations and networks of the lamps."""
+
+    n, views = 14, 3
+    plain, broken, missing, cold = 3, 5, 7, 9
+    """Items whose picture no flip changes, can't be read, is missing; an item without a training click."""
+    counts = np.where(np.arange(14) == cold, 0, 4)
+    encoder = ImageEncoderConfig(
+        model="test_resnet", weights="random", image_size=32, precision=Precision.FP32
+    )
+
+    def __init__(self, cache_dir: Path) -> None:
+        self.content = Content(self.catalogue(), cache_dir)
+
+    @property
+    def without_views(self) -> tuple[int, ...]:
+        """Items whose picture has none."""
+        return self.plain, self.broken, self.missing, self.cold
+
+    def catalogue(self) -> Catalog:
+        pictures: list[bytes | None] = [as_bytes(picture(row)) for row in range(self.n)]
+        pictures[self.plain] = as_bytes(Image.new("RGB", (40, 48), "teal"))
+        pictures[self.broken] = b"no picture"
+        pictures[self.missing] = None
+        texts: list[str | None] = [f"a wide lamp of brass and glass number {row}" for row in range(self.n)]
+        texts[self.plain], texts[self.missing] = "12 34", None
+        return Catalog.from_columns(
+            {
+                "item_id": [f"i{row}" for row in range(self.n)],
+                "text": texts,
+                "image_bytes": pictures,
+                "categories": [["lamp"]] * self.n,
+            }
+        )
+
+    def augment(self, image: ImageViewsConfig | None = None, text: TextViewsConfig | None = None) -> Augment:
+        return Augment(image, text)
+
+    def image_views(self, share: float = 0.5, **settings: object) -> ImageViewsConfig:
+        augmenters = [{"type": "crop", "probability": 1}, {"type": "flip"}]
+        fields = {"augmenters": augmenters, "views": self.views, "share": share, **settings}
+        return ImageViewsConfig.model_validate(fields)
+
+    def text_views(self, share: float = 0.5) -> TextViewsConfig:
+        augmenters = [{"type": "character_noise", "rate": 0.3}]
+        return TextViewsConfig.model_validate({"augmenters": augmenters, "views": self.views, "share": share})
+
+    def plan(self, image: ImageViewsConfig, seed: int = 0) -> TrainingViews:
+        return TrainingViews(Augment(image), self.counts > 0, seed)
+
+    def pictures(self, image: ImageViewsConfig, content: Content | None = None) -> ViewedFeatures:
+        found = (content or self.content).image(self.encoder, 4, self.plan(image))
+        assert isinstance(found, ViewedFeatures)
+        return found
+
+    def model(self, **settings: object) -> ModelConfig:
+        fields = {"text": None, "image": self.encoder, "width": 8, "sequence": SASRecConfig(max_length=4)}
+        return ModelConfig.model_validate({**fields, "whiten": 4, "item_dropout": 0, **settings})
+
+    def network(self, augment: Augment | None = None, config: ModelConfig | None = None) -> SequentialNetwork:
+        return build_network(config or self.model(), self.content, self.counts, 0, augment)
+
+    def at_each_progress(
+        self, modality: ViewedFeatures | ViewedEncoder, items: Tensor, steps: int
+    ) -> Iterator[Tensor]:
+        """What lookups give in the steps of a training."""
+        for step in range(steps):
+            modality.choice.set_progress(step / steps)
+            yield modality(items)
+
+
+@pytest.fixture
+def lamps(tmp_path: Path) -> Lamps:
+    return Lamps(tmp_path)
