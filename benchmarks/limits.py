@@ -24,8 +24,8 @@ from torch import Tensor
 from torch.profiler import ProfilerActivity, profile
 
 from crossrec.fusion.single import SingleModality
+from crossrec.model.embeddings import ItemId
 from crossrec.model.item_encoder import ItemEncoder
-from crossrec.model.modalities import ItemId
 from crossrec.model.network import SequentialNetwork
 from crossrec.model.recommender import NeuralRecommender
 from crossrec.objectives.config import FullSoftmaxConfig, SampledSoftmaxConfig

@@ -10,7 +10,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from crossrec.model.modalities import ItemId, Modality, TrainedEncoder
+from crossrec.model.embeddings import ItemId
+from crossrec.model.modalities import Modality, TrainedEncoder
 from crossrec.model.recommender import ENCODE_CHUNK
 from crossrec.runtime.progress import progress_bar
 from crossrec.types import InputError

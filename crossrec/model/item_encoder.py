@@ -8,7 +8,8 @@ import torch
 from torch import Tensor, nn
 
 from crossrec.fusion.base import Fusion
-from crossrec.model.modalities import ItemId, Modality
+from crossrec.model.embeddings import ItemId
+from crossrec.model.modalities import Modality
 from crossrec.runtime.dropout import Dropout
 
 

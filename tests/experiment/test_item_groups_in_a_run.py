@@ -15,7 +15,7 @@ from crossrec.experiment.assembly import Setting
 from crossrec.experiment.config import ExperimentConfig
 from crossrec.experiment.evaluate import load_recommender
 from crossrec.experiment.train import run_training
-from crossrec.model.modalities import ItemGroup
+from crossrec.model.embeddings import ItemGroup
 from crossrec.types import ABSENT
 
 

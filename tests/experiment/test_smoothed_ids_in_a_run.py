@@ -17,7 +17,7 @@ from crossrec.experiment.config import ExperimentConfig
 from crossrec.experiment.evaluate import load_recommender
 from crossrec.experiment.train import run_training
 from crossrec.model.build import build_network
-from crossrec.model.modalities import SmoothedId
+from crossrec.model.embeddings import SmoothedId
 from crossrec.types import ABSENT, InputError
 
 

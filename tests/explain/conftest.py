@@ -20,8 +20,9 @@ from crossrec.explain import Explainer, ItemContent
 from crossrec.fusion import FusionConfig
 from crossrec.model.build import Content, build_network
 from crossrec.model.config import ModelConfig
+from crossrec.model.embeddings import ItemId
 from crossrec.model.item_encoder import ItemEncoder
-from crossrec.model.modalities import FrozenFeatures, ItemId, Modality
+from crossrec.model.modalities import FrozenFeatures, Modality
 from crossrec.model.network import SequentialNetwork
 from crossrec.model.recommender import NeuralRecommender
 from crossrec.sequence import SequenceConfig

@@ -16,9 +16,10 @@ from crossrec.fusion.weighted import WeightedFusion
 from crossrec.model import modalities
 from crossrec.model.build import Content
 from crossrec.model.config import ModelConfig
+from crossrec.model.embeddings import ItemId
 from crossrec.model.growth import append_items, encode_items
 from crossrec.model.item_encoder import ItemEncoder
-from crossrec.model.modalities import FrozenFeatures, ItemId, Modality
+from crossrec.model.modalities import FrozenFeatures, Modality
 from crossrec.model.network import SequentialNetwork
 from crossrec.model.recommender import NeuralRecommender
 from crossrec.sequence.config import SASRecConfig

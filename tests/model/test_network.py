@@ -10,8 +10,9 @@ import torch
 from pydantic import TypeAdapter
 
 from crossrec.fusion import FusionConfig
+from crossrec.model.embeddings import ItemId
 from crossrec.model.item_encoder import ItemEncoder
-from crossrec.model.modalities import FrozenFeatures, ItemId, Modality
+from crossrec.model.modalities import FrozenFeatures, Modality
 from crossrec.model.network import SequentialNetwork
 from crossrec.model.recommender import NeuralRecommender, pad
 from crossrec.sequence.config import SASRecConfig

@@ -12,8 +12,8 @@ import torch
 from pydantic import TypeAdapter
 
 from crossrec.fusion.config import ConcatConfig
+from crossrec.model.embeddings import ItemId
 from crossrec.model.item_encoder import ItemEncoder
-from crossrec.model.modalities import ItemId
 from crossrec.model.network import SequentialNetwork
 from crossrec.objectives.config import FullSoftmaxConfig, SampledSoftmaxConfig
 from crossrec.objectives.diversity import DiversityConfig

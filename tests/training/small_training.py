@@ -14,8 +14,9 @@ import torch
 from crossrec.data.leave_out import LeaveOneOutConfig
 from crossrec.evaluation.ranking import rank_queries
 from crossrec.fusion.config import GatedConfig
+from crossrec.model.embeddings import ItemId
 from crossrec.model.item_encoder import ItemEncoder
-from crossrec.model.modalities import FrozenFeatures, ItemId
+from crossrec.model.modalities import FrozenFeatures
 from crossrec.model.network import SequentialNetwork
 from crossrec.model.recommender import NeuralRecommender
 from crossrec.objectives.config import FullSoftmaxConfig, SampledSoftmaxConfig

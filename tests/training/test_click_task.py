@@ -13,8 +13,8 @@ from pydantic import TypeAdapter
 from torch.nn import functional as F
 
 from crossrec.fusion.config import ConcatConfig
+from crossrec.model.embeddings import ItemId
 from crossrec.model.item_encoder import ItemEncoder
-from crossrec.model.modalities import ItemId
 from crossrec.model.network import SequentialNetwork
 from crossrec.model.recommender import NeuralRecommender
 from crossrec.objectives.config import ObjectiveConfig

@@ -17,8 +17,9 @@ from crossrec.augment.schedule import Schedule
 from crossrec.augment.sequence.config import SequenceAugmentConfig
 from crossrec.augment.sequence.context import SequenceContext
 from crossrec.fusion.config import GatedConfig
+from crossrec.model.embeddings import ItemId
 from crossrec.model.item_encoder import ItemEncoder
-from crossrec.model.modalities import FrozenFeatures, ItemId
+from crossrec.model.modalities import FrozenFeatures
 from crossrec.model.network import SequentialNetwork
 from crossrec.objectives.config import FullSoftmaxConfig, SampledSoftmaxConfig
 from crossrec.objectives.contrastive import ContrastiveConfig
