@@ -60,6 +60,8 @@ def main() -> None:
             f"runs_dir={folder}",
             "data.source.items=items.parquet",
             "data.source.interactions=interactions.parquet",
+            "model.width=64",
+            "model.smoothing=null",
             "trainer.epochs=1",
             "trainer.batch_size=512",
             "baselines=[]",
