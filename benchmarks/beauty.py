@@ -4,8 +4,8 @@
 
 Settings were searched on validation (``searches/amazon_beauty.jsonl``), mostly with SASRec, sampled softmax;
 the other architectures take what was best for SASRec, except where a comment says so. ``narrow`` is the size
-that most papers use. Intervals are 95 % bootstraps over users of the mean over seeds, ± is the standard deviation
-over seeds.
+that most papers use. Intervals are 95 % bootstraps over users of the mean over seeds, ± is the standard
+deviation over seeds.
 """
 
 from __future__ import annotations
