@@ -136,10 +136,10 @@ def _cell(outcome: Outcome) -> str:
         return "none"
     spread = f" ± {outcome.spread:.4f}" if np.isfinite(outcome.spread) else ""
     cell = f"{outcome.value:.4f}{spread}"
-    if not np.isfinite(outcome.relative):
+    if not np.isfinite(outcome.difference):
         return cell
-    star = "*" if outcome.settled else ""
-    return f"{cell} ({outcome.relative:+.1%}, p {outcome.p:.3f}){star}"
+    change = f"{outcome.relative:+.1%}" if np.isfinite(outcome.relative) else f"{outcome.difference:+.4f}"
+    return f"{cell} ({change}, p {outcome.p:.3f}){'*' if outcome.settled else ''}"
 
 
 def main() -> None:

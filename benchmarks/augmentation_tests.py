@@ -55,13 +55,15 @@ class Outcome:
     Args:
         value: mean over seeds.
         spread: standard deviation over seeds.
-        relative: mean difference from none in the seeds that both have, divided by none's value in them.
+        difference: mean difference from none in the seeds that both have.
+        relative: the same, divided by none's value in them; NaN where that is 0.
         p, p_holm: of the difference over users, plain and corrected over the variants.
         agrees: whether each seed's difference has the same sign.
     """
 
     value: float
     spread: float
+    difference: float
     relative: float
     p: float
     p_holm: float
@@ -109,11 +111,10 @@ def _outcome(values: Mapping[str, SeedValues], variant: str, metric: str, p: flo
     spread = float(np.std(seeds, ddof=1)) if len(seeds) > 1 else np.nan
     differences = [value - plain[seed] for seed, value in by_seed.items() if seed in plain]
     base = float(np.mean([plain[seed] for seed in by_seed if seed in plain] or [np.nan]))
-    known = variant != NONE and base > 0
-    relative = float(np.mean(differences)) / base if known else np.nan
-    return Outcome(
-        float(np.mean(seeds)), spread, relative, p, p_holm, len({np.sign(d) for d in differences}) == 1
-    )
+    difference = float(np.mean(differences)) if differences and variant != NONE else np.nan
+    relative = difference / base if base > 0 else np.nan
+    agrees = len({np.sign(d) for d in differences}) == 1
+    return Outcome(float(np.mean(seeds)), spread, difference, relative, p, p_holm, agrees)
 
 
 def _p(found: Mapping[str, Runs], values: Mapping[str, SeedValues], variant: str, metric: str) -> float:

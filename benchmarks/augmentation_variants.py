@@ -43,6 +43,7 @@ def _variants(max_clicks: int, longer: int) -> dict[str, list[str]]:
     """All variants; few clicks mean something else in another log, and so does an epoch."""
     users = _users(max_clicks)
     balance = ["objective.balance.type=inverse_propensity"]
+    mild = [*balance, "objective.balance.power=0.25"]
     return {
         "none": [],
         "none-longer": [f"trainer.epochs={longer}"],
@@ -66,11 +67,13 @@ def _variants(max_clicks: int, longer: int) -> dict[str, list[str]]:
         "resample-popularity": POPULARITY,
         "resample-activity": ["augment.resample.activity=0.5"],
         "loss-inverse_propensity": balance,
+        "loss-mild_inverse_propensity": mild,
         "loss-class_balanced": ["objective.balance.type=class_balanced"],
         "loss-category_balanced": ["objective.balance.type=category_balanced"],
         "mix-image-balance": [*_image(IMAGES), *balance],
-        "mix-image-mild_balance": [*_image(IMAGES), *balance, "objective.balance.power=0.25"],
+        "mix-image-mild_balance": [*_image(IMAGES), *mild],
         "mix-sequence-balance": [*_sequence(ORDER), *balance],
+        "mix-contrastive-mild_balance": [*VIEWS, *mild],
         "mix-content": [*_text(f"{SYNONYMS}, {NOISE}"), *_image(IMAGES)],
         "mix-content-synthesis": [*_text(f"{SYNONYMS}, {NOISE}"), *_image(IMAGES), *ITEMS],
         "mix-content-cross_modal": [*_text(f"{SYNONYMS}, {NOISE}"), *_image(IMAGES), *CROSS_MODAL],
