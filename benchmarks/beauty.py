@@ -35,9 +35,11 @@ MODELS = {
         "trainer.epochs=100",
         "trainer.eval_every=10",
     ],
+    # Its own heads; times are not known here.
     "hstu": ["model.sequence.type=hstu", "model.sequence.time_bias=false", "model.sequence.heads=2"],
     "esasrec": ["model.sequence.type=esasrec"],
     "gru4rec": ["model.sequence.type=gru4rec"],
+    # A smaller rate by guess: it was not searched.
     "bert4rec": ["model.sequence.type=bert4rec", "trainer.lr=0.001"],
 }
 TABLES = {"models": Table([], MODELS)}

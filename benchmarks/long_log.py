@@ -62,6 +62,7 @@ def main() -> None:
             "data.source.interactions=interactions.parquet",
             "model.width=64",
             "model.smoothing=null",
+            "objective.label_smoothing=0",
             "trainer.epochs=1",
             "trainer.batch_size=512",
             "baselines=[]",

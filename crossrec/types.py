@@ -53,6 +53,11 @@ class Sequences:
         """(B,) clicks in each row."""
         return np.diff(self.offsets)
 
+    @property
+    def row_of_click(self) -> np.ndarray:
+        """(T,) row of each click."""
+        return np.repeat(np.arange(len(self)), self.lengths)
+
     def row(self, index: int) -> np.ndarray:
         """The items of one row, oldest first."""
         return self.items[self.offsets[index] : self.offsets[index + 1]]
@@ -73,7 +78,7 @@ class Sequences:
     def _sorted_keys(self) -> tuple[int, np.ndarray]:
         """Row and item as one number, row * stride + item, sorted."""
         stride = int(self.items.max(initial=-1)) + 1
-        return stride, np.sort(np.repeat(np.arange(len(self)), self.lengths) * stride + self.items)
+        return stride, np.sort(self.row_of_click * stride + self.items)
 
     def take(self, rows: np.ndarray, ends: np.ndarray | None = None) -> Sequences:
         """Rows in the order asked for, each cut to its first ``ends[i]`` clicks.

@@ -82,7 +82,7 @@ def _synthetic(users: int) -> Sequences:
 def _write_tables(clicks: Sequences, folder: Path) -> None:
     """Ids are the numbers of users and items; a click's time is its place in its user's row."""
     folder.mkdir(parents=True, exist_ok=True)
-    user = np.repeat(np.arange(len(clicks)), clicks.lengths)
+    user = clicks.row_of_click
     place = np.arange(len(clicks.items)) - np.repeat(clicks.offsets[:-1], clicks.lengths)
     log = pl.DataFrame({"user_id": user, "item_id": clicks.items, "timestamp": place})
     log.write_csv(folder / "interactions.csv")

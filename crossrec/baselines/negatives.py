@@ -25,7 +25,7 @@ class UnclickedSampler:
     ) -> None:
         self._n_items = n_items
         self._rng = np.random.default_rng(seed)
-        self._keys = np.sort(np.repeat(np.arange(len(clicks)), clicks.lengths) * n_items + clicks.items)
+        self._keys = np.sort(clicks.row_of_click * n_items + clicks.items)
         self._steps_N = None if chances_N is None else np.cumsum(chances_N) / np.sum(chances_N)
 
     def draw(self, rows_T: np.ndarray) -> np.ndarray:

@@ -42,7 +42,9 @@ def serve(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "--faiss-from", type=int, default=default.faiss_from, help="items from which FAISS finds plain lists"
     )
-    parser.add_argument("overrides", nargs="*", help="of a run's configuration, such as data.root=FOLDER")
+    parser.add_argument(
+        "overrides", nargs="*", default=[], help="of a run's configuration, such as data.root=FOLDER"
+    )
     parsed = parser.parse_intermixed_args(arguments)
 
     def run() -> None:

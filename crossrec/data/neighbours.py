@@ -56,7 +56,7 @@ def find_neighbours(
 ) -> Neighbours:
     """The k training items most like each training item, never itself, ties by the lower index.
 
-    Similarity by ``clicks`` is the cosine of two items' users, each user weighing ``1 / log(1 + clicks)``; by
+    Similarity by ``clicks`` is the cosine of two items' users, each user weighing ``1 / log(1 + items)``; by
     ``content`` the cosine of their vectors; ``both`` is the larger of the two, each divided by the largest
     in the item's row. Only a similarity above 0 makes a neighbour.
 
@@ -136,11 +136,12 @@ def _common_users(
     """Some of the C clicked items at a time, and their (R, C) float32 cosines by common users."""
     from scipy.sparse import csr_matrix
 
-    row_T = np.repeat(np.arange(len(train)), train.lengths)
-    weights_T = np.log1p(train.lengths)[row_T] ** -0.5
-    table = csr_matrix(
-        (weights_T, (np.searchsorted(clicked, train.items), row_T)), shape=(len(clicked), len(train))
-    )
+    row_T = train.row_of_click
+    item_T = np.searchsorted(clicked, train.items)
+    table = csr_matrix((np.ones(len(item_T)), (item_T, row_T)), shape=(len(clicked), len(train)))
+    # Items, not clicks: who clicks an item again is no further user of it.
+    items_U = np.bincount(table.indices, minlength=len(train))
+    table.data = np.log1p(items_U)[table.indices] ** -0.5
     length = np.sqrt(np.asarray(table.multiply(table).sum(axis=1)).ravel())
     users = table.multiply(1 / np.maximum(length, 1e-12)[:, None]).tocsr()
     # Turned once: each product would convert the transposed table anew.

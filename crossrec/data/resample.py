@@ -126,6 +126,6 @@ def _segment_weights(segments_U: np.ndarray | None, power: float) -> np.ndarray:
 
 def _mean_by_row(train: Sequences, values_N: np.ndarray) -> np.ndarray:
     """(U,) mean over each row's clicks; 0 for an empty row."""
-    row_T = np.repeat(np.arange(len(train)), train.lengths)
+    row_T = train.row_of_click
     total_U = np.bincount(row_T, weights=values_N[train.items], minlength=len(train))
     return total_U / np.maximum(train.lengths, 1)

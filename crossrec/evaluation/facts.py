@@ -79,7 +79,7 @@ class Ranked:
 
 def distinct(rows: Sequences, n_items: int) -> Sequences:
     """Each row's items once, sorted by index, without times."""
-    row_T = np.repeat(np.arange(len(rows)), rows.lengths)
+    row_T = rows.row_of_click
     keys = np.unique(row_T * n_items + rows.items)
     counts = np.bincount(keys // n_items, minlength=len(rows)) if len(keys) else np.zeros(len(rows), np.int64)
     return Sequences(np.concatenate([[0], np.cumsum(counts)]), keys % n_items)

@@ -73,7 +73,7 @@ def of_targets(queries: Queries, wanted_N: np.ndarray, note: str) -> Slice:
     """
     targets = queries.targets
     wanted_T = wanted_N[targets.items]
-    row_T = np.repeat(np.arange(len(targets)), targets.lengths)[wanted_T]
+    row_T = targets.row_of_click[wanted_T]
     counts = np.bincount(row_T, minlength=len(targets))
     kept = Sequences(np.concatenate([[0], np.cumsum(counts)]), targets.items[wanted_T])
     rows = np.flatnonzero(counts)

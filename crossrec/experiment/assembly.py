@@ -16,8 +16,12 @@ from crossrec.experiment.spaces import item_facts
 from crossrec.model.build import Content, build_network
 from crossrec.model.relations import ItemRelations
 from crossrec.sequence.config import LLMConfig
+from crossrec.training.checkpoint import load_trained_state
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
+    from crossrec.augment.config import AugmentConfig
     from crossrec.data.segments import Groups
     from crossrec.model.network import SequentialNetwork
     from crossrec.rerank.config import RerankConfig
@@ -60,23 +64,34 @@ class Setting:
         """Groups of the items: slices of the results, perhaps a modality; None where not configured."""
         return None if self.config.segments is None else self.config.segments.item_groups(self.data)
 
-    def network(self, *, training: bool = True) -> SequentialNetwork:
-        """A network as it is before training.
+    def network(self) -> SequentialNetwork:
+        """A network as it is before training, with the views of items that training looks at."""
+        relations = self.relations(self.data.split.train)
+        return self._network(relations, self.config.augment)
+
+    def trained_network(self, weights: Path) -> SequentialNetwork:
+        """A trained network for use alone, with the relations of the items that it was trained with.
 
         Args:
-            training: with the views of items that training looks at; else for use alone. Weights and scores
-                are the same.
+            weights: of the network.
+
+        Raises:
+            InputError: the weights are of another model.
         """
-        augment = self.config.augment if training else None
+        network = self._network(ItemRelations.saved(weights, self.config.model), None)
+        load_trained_state(network, weights)
+        return network
+
+    def _network(self, relations: ItemRelations, augment: AugmentConfig | None) -> SequentialNetwork:
         counts = self.data.split.train_counts
-        relations = self.relations(self.data.split.train)
         return build_network(self.config.model, self.content, counts, self.config.seed, augment, relations)
 
     def relations(self, train: Sequences) -> ItemRelations:
         """Groups and neighbours of the items, where the model knows items by them.
 
         Args:
-            train: clicks that neighbours are found by.
+            train: clicks that neighbours are found by; similarity by content is that of all items, groups
+                are those of the split.
         """
         model, neighbours = self.config.model, None
         if model.smoothing is not None:

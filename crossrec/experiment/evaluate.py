@@ -18,7 +18,7 @@ from crossrec.experiment.rivals import fitted_baselines
 from crossrec.experiment.tables import show, show_results
 from crossrec.experiment.traits import item_traits
 from crossrec.model.recommender import NeuralRecommender
-from crossrec.training.checkpoint import WEIGHTS, load_trained_state
+from crossrec.training.checkpoint import WEIGHTS
 from crossrec.types import InputError
 
 
@@ -33,9 +33,7 @@ def load_recommender(setting: Setting) -> NeuralRecommender:
         raise InputError(
             f"{path} does not exist: the run has not reached its first validation; train it first"
         )
-    network = setting.network(training=False)
-    load_trained_state(network, path)
-    return NeuralRecommender(network, name=describe_model(setting.config))
+    return NeuralRecommender(setting.trained_network(path), name=describe_model(setting.config))
 
 
 def evaluate_run(

@@ -9,9 +9,10 @@ import numpy as np
 
 from crossrec.data.neighbours import Neighbours
 from crossrec.model.config import ModelConfig
-from crossrec.types import ABSENT
+from crossrec.types import ABSENT, InputError
 
-_IN_WEIGHTS = "items.modalities."
+_MODALITIES = "items.modalities."
+"""What the names of a network's modalities begin with among its weights."""
 
 
 @dataclass(frozen=True)
@@ -28,14 +29,29 @@ class ItemRelations:
 
     @classmethod
     def saved(cls, weights: Path, config: ModelConfig) -> ItemRelations:
-        """Those that were saved with the weights of a network, which need no training log any more."""
-        from safetensors import safe_open
+        """Those that were saved with the weights of a network, which need no training log any more.
 
+        Raises:
+            InputError: the weights are of another model.
+        """
         groups = neighbours = None
-        with safe_open(weights, "numpy") as file:
-            if config.item_group:
-                groups = file.get_tensor(f"{_IN_WEIGHTS}group.labels")
-            if config.smoothing is not None:
-                items, shares = (file.get_tensor(f"{_IN_WEIGHTS}id.{name}") for name in ("mixed", "shares"))
-                neighbours = Neighbours(np.where(shares > 0, items, ABSENT)[:, 1:], shares[:, 1:])
+        if config.item_group:
+            (groups,) = _tensors(weights, "group.labels")
+        if config.smoothing is not None:
+            items, shares = _tensors(weights, "id.mixed", "id.shares")
+            neighbours = Neighbours(np.where(shares > 0, items, ABSENT)[:, 1:], shares[:, 1:])
         return cls(groups, neighbours)
+
+
+def _tensors(weights: Path, *names: str) -> list[np.ndarray]:
+    from safetensors import safe_open
+
+    with safe_open(weights, "numpy") as file:
+        there = set(file.keys())
+        for name in names:
+            if _MODALITIES + name not in there:
+                raise InputError(
+                    f"{weights} does not fit this model: {_MODALITIES + name} is missing; it was saved with "
+                    "another configuration or by another version of crossrec"
+                )
+        return [file.get_tensor(_MODALITIES + name) for name in names]

@@ -48,7 +48,7 @@ class Aspects:
     def mass(self, histories: Sequences) -> Tensor:
         """(B, G + 1) clicks on each aspect, each spread evenly over its item's aspects; column G is 0."""
         # On the host: sums in the order of the clicks, the same on every device and for any B.
-        row_T = np.repeat(np.arange(len(histories)), histories.lengths)
+        row_T = histories.row_of_click
         flat_TM = row_T[:, None] * (self.n_aspects + 1) + self.of_clicks(histories)
         weight_TM = np.broadcast_to(self._share_on_host[histories.items][:, None], flat_TM.shape)
         shape = (len(histories), self.n_aspects + 1)

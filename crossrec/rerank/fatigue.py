@@ -78,7 +78,7 @@ class Fatigue:
     def _categories_last_seen(self, histories: Sequences, gaps_T: np.ndarray) -> Tensor:
         """(B, G + 1) gap since each category was last seen, infinite where it never was; so column G."""
         width = self._aspects.n_aspects + 1
-        row_T = np.repeat(np.arange(len(histories)), histories.lengths)
+        row_T = histories.row_of_click
         gap_BG = np.full((len(histories), width), np.inf)
         np.minimum.at(gap_BG, (row_T[:, None], self._aspects.of_clicks(histories)), gaps_T[:, None])
         gap_BG[:, -1] = np.inf

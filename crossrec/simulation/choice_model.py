@@ -110,7 +110,7 @@ def _sets(
 
     Clicks on what the user had before are no choices: such items are not among the alternatives either.
     """
-    users_T = np.repeat(np.arange(len(clicks)), clicks.lengths)
+    users_T = clicks.row_of_click
     place_T = np.arange(len(users_T)) - clicks.offsets[users_T]
     chosen_T = np.flatnonzero((place_T >= begin_U[users_T]) & (place_T < end_U[users_T]))
     before = clicks.take(np.arange(len(clicks)), begin_U)
@@ -132,7 +132,7 @@ def _alternatives(
     had: Sequences, own_T1: np.ndarray, index_T: np.ndarray, draws: Draws, wanted: int, n_items: int
 ) -> np.ndarray:
     """(T, C) items drawn evenly, with repeats, from those that a user neither had nor clicked."""
-    stride = n_items * np.repeat(np.arange(len(had)), had.lengths)
+    stride = n_items * had.row_of_click
     most = int(np.bincount(np.unique(stride + had.items) // n_items, minlength=1).max()) + 1
     if n_items - most < wanted:
         raise InputError(

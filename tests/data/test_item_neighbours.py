@@ -19,6 +19,7 @@ N_ITEMS = 25
 def context() -> SequenceContext:
     generator = np.random.default_rng(0)
     rows = [generator.choice(20, n, replace=False) for n in generator.integers(0, 9, 30)]
+    rows[0] = np.array([0, 0, 3, 0, 5])
     content = generator.normal(size=(N_ITEMS, 4))
     content[[2, 3]] = 0
     return SequenceContext(Sequences.from_lists(rows), N_ITEMS, content)

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import save_file
 
 import crossrec
 from crossrec.config import ConfigError, validate
@@ -18,6 +19,7 @@ from crossrec.experiment.evaluate import load_recommender
 from crossrec.experiment.train import run_training
 from crossrec.model.build import build_network
 from crossrec.model.embeddings import SmoothedId
+from crossrec.model.relations import ItemRelations
 from crossrec.types import ABSENT, InputError
 
 
@@ -65,10 +67,13 @@ def test_neighbours_are_those_of_the_training_clicks(config: ExperimentConfig) -
     network = load_recommender(setting).network
     ids = network.items.modalities["id"]
     assert isinstance(ids, SmoothedId)
-    expected = find_neighbours(setting.data.split.train, setting.data.split.n_items, 3, "clicks").ids_NK
-    known = expected != ABSENT
+    expected = find_neighbours(setting.data.split.train, setting.data.split.n_items, 3, "clicks")
+    own = np.arange(setting.data.split.n_items)[:, None]
+    known = expected.ids_NK != ABSENT
     assert known.any()
-    np.testing.assert_array_equal(ids.mixed.numpy()[:, 1:][known], expected[known])
+    np.testing.assert_array_equal(ids.mixed.numpy(), np.hstack([own, np.where(known, expected.ids_NK, own)]))
+    shares = 0.4 * expected.similarities_NK / np.maximum(expected.similarities_NK.sum(1, keepdims=True), 1e-9)
+    np.testing.assert_allclose(ids.shares.numpy()[:, 1:], shares, atol=1e-6)
     start = setting.network().items.modalities["id"].embedding.weight
     assert not torch.equal(ids.embedding.weight, start)
 
@@ -81,6 +86,17 @@ def test_a_saved_model_keeps_its_neighbours(config: ExperimentConfig, tmp_path: 
     ours, theirs = run.recommend(user_id=user, k=5), saved.recommend(user_id=user, k=5)
     assert ours.item_ids == theirs.item_ids
     assert ours.scores == theirs.scores
+
+
+def test_weights_of_another_model_are_refused(config: ExperimentConfig, tmp_path: Path) -> None:
+    smoothed = config.model
+    plain = smoothed.model_copy(update={"smoothing": None})
+    setting = Setting.of(config.model_copy(update={"model": plain}))
+    weights = tmp_path / "plain.safetensors"
+    save_file(dict(setting.network().state_dict()), weights)
+    assert ItemRelations.saved(weights, plain) == ItemRelations()
+    with pytest.raises(InputError, match=r"id\.mixed is missing"):
+        ItemRelations.saved(weights, smoothed)
 
 
 def test_similarity_by_content_needs_an_encoder(id_shop: dict[str, Any]) -> None:

@@ -155,7 +155,7 @@ def test_counts_and_ratio_are_kept_and_shown(setting: Setting, capsys: pytest.Ca
 def test_weights_and_scores_need_no_synthesis(setting: Setting, shop: Path) -> None:
     recommender = fit(setting)
     recommender.network.eval()
-    plain = NeuralRecommender(setting_of(shop, "plain", None).network(training=False))
+    plain = NeuralRecommender(setting_of(shop, "plain", None).network())
     assert plain.network.state_dict().keys() == recommender.network.state_dict().keys()
     plain.network.load_state_dict(recommender.network.state_dict())
     histories = setting.data.split.histories(setting.data.split.test)

@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from crossrec.config import Config, validate
-from crossrec.objectives import ObjectiveConfig
+from crossrec.objectives import ObjectiveConfig, sampled_softmax
 from crossrec.objectives.base import SampledObjective
 from crossrec.objectives.binary import gbce_beta
 
@@ -74,9 +74,13 @@ LOSSES: dict[str, dict[str, Any]] = {
 }
 
 
+@pytest.mark.parametrize("chunk", [4, 1024])
 @pytest.mark.parametrize("loss", LOSSES.values(), ids=LOSSES)
-def test_shared_and_own_negatives_agree_when_they_are_the_same(loss: dict[str, Any]) -> None:
+def test_shared_and_own_negatives_agree_when_they_are_the_same(
+    loss: dict[str, Any], chunk: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Values and gradients; for the softmax this sets the fused pass against plain autograd."""
+    monkeypatch.setattr(sampled_softmax, "CHUNK", chunk)
     queries, items, targets = inputs()
     objective = build(**loss, negatives=K, distribution="popularity")
     shared = own_ids(targets)[0]

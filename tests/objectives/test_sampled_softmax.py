@@ -98,6 +98,23 @@ def test_accidental_hits_get_no_weight_and_no_gradient(correct: bool) -> None:
     assert (gradient == 0).all()
 
 
+@pytest.mark.parametrize("narrow", [True, False])
+@pytest.mark.parametrize("false", [1, 60, 64])
+def test_smoothing_spreads_over_those_that_are_not_the_target(false: int, narrow: bool) -> None:
+    queries, items, targets = inputs()
+    ids = torch.arange(64) % N
+    ids[:false] = targets[0]
+    objective = SampledSoftmaxConfig(negatives=64, label_smoothing=0.3).build(COUNTS)
+    with torch.autocast("cpu", torch.bfloat16, enabled=narrow):
+        found = objective(queries, items[targets], items[ids], targets, ids)
+    logits = (queries @ items.T)[0].tolist()
+    kept = [logits[i] - math.log(64 / N) for i in ids.tolist() if i != targets[0]]
+    own = logits[int(targets[0])]
+    expected = 0.7 * own + 0.3 * (own + sum(kept)) / (1 + len(kept))
+    loss = math.log(math.fsum(math.exp(s) for s in [own, *kept])) - expected
+    assert found[0].item() == pytest.approx(loss, abs=0.05 if narrow and kept else 1e-5)
+
+
 @pytest.mark.parametrize("distribution", ["uniform", "popularity", "in_batch", "mixed", "mixed_in_batch"])
 def test_denominator_is_unbiased_and_gradient_nears_the_full_softmax(distribution: str) -> None:
     """400 draws of 256 negatives: the mean gradient was within 0.025 of the full softmax's, whose

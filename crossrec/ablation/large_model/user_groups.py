@@ -32,9 +32,7 @@ def group_queries(
     users_U, first_U, user_Q = np.unique(queries.users, return_index=True, return_inverse=True)
     clicks_U = histories.lengths[first_U]
     head_T = ~facts.tail(tail_share)[histories.items]
-    head_Q = np.bincount(
-        np.repeat(np.arange(len(histories)), histories.lengths), weights=head_T, minlength=len(histories)
-    )
+    head_Q = np.bincount(histories.row_of_click, weights=head_T, minlength=len(histories))
     mainstream_U = head_Q[first_U] / np.maximum(clicks_U, 1)
     many_U = clicks_U > np.median(clicks_U)
     head_heavy_U = mainstream_U > np.median(mainstream_U)

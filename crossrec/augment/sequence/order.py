@@ -10,7 +10,7 @@ import numpy as np
 
 from crossrec.augment.sequence.base import RowAugmenter, part_of
 from crossrec.augment.sequence.numbers import RowNumbers
-from crossrec.augment.sequence.rows import choose_clicks, place_of_click, row_of_click
+from crossrec.augment.sequence.rows import choose_clicks, place_of_click
 from crossrec.types import Sequences
 
 
@@ -33,7 +33,7 @@ class Crop(RowAugmenter):
     def change(self, samples: Sequences, numbers: RowNumbers) -> Sequences:
         """The part begins anywhere with the same chance."""
         begin, end = _part(samples.lengths, np.maximum(part_of(samples.lengths, self.share), 1), numbers)
-        row_T, place_T = row_of_click(samples), place_of_click(samples)
+        row_T, place_T = samples.row_of_click, place_of_click(samples)
         return choose_clicks(samples, (place_T >= begin[row_T]) & (place_T < end[row_T]))
 
 
@@ -58,7 +58,7 @@ class Mask(RowAugmenter):
 
     def change(self, samples: Sequences, numbers: RowNumbers) -> Sequences:
         """All choices of so many clicks have the same chance."""
-        row_T = row_of_click(samples)
+        row_T = samples.row_of_click
         chance_T = numbers.clicks("masked", row_T, place_of_click(samples))
         return choose_clicks(samples, ~lowest(chance_T, samples, part_of(samples.lengths, self.share)))
 
@@ -82,7 +82,7 @@ class Reorder(RowAugmenter):
     def change(self, samples: Sequences, numbers: RowNumbers) -> Sequences:
         """All orders of the part have the same chance."""
         begin, end = _part(samples.lengths, self._sizes(samples.lengths), numbers)
-        row_T, place_T = row_of_click(samples), place_of_click(samples)
+        row_T, place_T = samples.row_of_click, place_of_click(samples)
         inside_T = (place_T >= begin[row_T]) & (place_T < end[row_T])
         key_T = np.where(inside_T, numbers.clicks("order", row_T, place_T), 0.0)
         # Before the part, the part, and after it; the sort is stable outside the part.
@@ -108,7 +108,7 @@ def lowest(chance_T: np.ndarray, samples: Sequences, counts: np.ndarray) -> np.n
         samples: B rows.
         counts: (B,) how many of each row.
     """
-    row_T = row_of_click(samples)
+    row_T = samples.row_of_click
     order = np.lexsort((chance_T, row_T))
     chosen_T = np.zeros(len(chance_T), dtype=bool)
     chosen_T[order] = place_of_click(samples) < counts[row_T]

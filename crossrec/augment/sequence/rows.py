@@ -9,11 +9,6 @@ import numpy as np
 from crossrec.types import Sequences
 
 
-def row_of_click(samples: Sequences) -> np.ndarray:
-    """(T,) row of each click."""
-    return np.repeat(np.arange(len(samples)), samples.lengths)
-
-
 def place_of_click(samples: Sequences) -> np.ndarray:
     """(T,) place of each click in its row, from 0."""
     starts = np.asarray(samples.offsets[:-1]) - samples.offsets[0]
@@ -58,14 +53,14 @@ def differs(samples: Sequences, others: Sequences) -> np.ndarray:
     same = np.flatnonzero(~different)
     left, right = samples.take(same), others.take(same)
     unlike = left.items != right.items
-    different[same[row_of_click(left)[unlike]]] = True
+    different[same[left.row_of_click[unlike]]] = True
     return different
 
 
 def holds(samples: Sequences, rows_C: np.ndarray, ids_CK: np.ndarray) -> np.ndarray:
     """(C, K) bool, whether row ``rows_C`` holds each of the items beside it."""
     stride = int(max(samples.items.max(initial=0), ids_CK.max(initial=0))) + 2
-    held = np.sort(row_of_click(samples) * stride + samples.items + 1)
+    held = np.sort(samples.row_of_click * stride + samples.items + 1)
     asked_CK = rows_C[:, None] * stride + ids_CK + 1
     place_CK = np.minimum(np.searchsorted(held, asked_CK), max(len(held) - 1, 0))
     return held[place_CK] == asked_CK if len(held) else np.zeros(ids_CK.shape, dtype=bool)

@@ -16,7 +16,7 @@ from crossrec.augment.base import Augmented
 from crossrec.augment.sequence.base import SAME, RowAugmenter
 from crossrec.augment.sequence.numbers import RowNumbers
 from crossrec.augment.sequence.order import lowest
-from crossrec.augment.sequence.rows import holds, place_of_click, row_of_click
+from crossrec.augment.sequence.rows import holds, place_of_click
 from crossrec.data.neighbours import Neighbours
 from crossrec.types import ABSENT, Sequences
 
@@ -53,7 +53,7 @@ class SimilarItems(RowAugmenter):
 
     def change(self, samples: Sequences, numbers: RowNumbers) -> Sequences:
         """Draws clicks that have neighbours and, for each, one that the row doesn't hold."""
-        row_T, place_T = row_of_click(samples), place_of_click(samples)
+        row_T, place_T = samples.row_of_click, place_of_click(samples)
         chance_T = numbers.clicks("chosen", row_T, place_T)
         chance_T[~self.neighbours.known_N[samples.items]] = np.inf
         counts = np.maximum((samples.lengths * self.share).astype(np.int64), 1)
@@ -100,7 +100,7 @@ class Insert(SimilarItems):
 
     def put(self, samples: Sequences, at_C: np.ndarray, items_C: np.ndarray) -> Sequences:
         """Rows get longer by one click for each item."""
-        grown = np.bincount(row_of_click(samples)[at_C], minlength=len(samples))
+        grown = np.bincount(samples.row_of_click[at_C], minlength=len(samples))
         offsets = np.concatenate([[0], np.cumsum(samples.lengths + grown)]).astype(np.int64)
         items = np.insert(samples.items, at_C, items_C)
         times = None if samples.times is None else np.insert(samples.times, at_C, samples.times[at_C])

@@ -143,7 +143,7 @@ def click_loss(logits_BK: Tensor) -> Tensor:
 def _positions(train: Sequences, known_N: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Rows and places of clicks to be guessed: on items with content, with a click on such before."""
     known = known_N[train.items]
-    row = np.repeat(np.arange(len(train)), train.lengths)
+    row = train.row_of_click
     before = np.cumsum(known) - known
     first = np.asarray(train.offsets)[:-1]
     before_row = np.concatenate([[0], np.cumsum(known)])[first]

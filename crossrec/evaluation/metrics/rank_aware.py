@@ -121,7 +121,7 @@ def _list_gain(ids_BK: np.ndarray, hits_BK: np.ndarray, member: csr_matrix) -> n
 def _ideal_gain(targets: Sequences, member: csr_matrix, k: int) -> np.ndarray:
     """(B,) discounted gain of the targets in greedy order, the first k."""
     member_TC = member[targets.items]
-    row_T = np.repeat(np.arange(len(targets)), targets.lengths)
+    row_T = targets.row_of_click
     # E: one entry for each category of each target.
     target_E = np.repeat(np.arange(len(row_T)), np.diff(member_TC.indptr))
     row_E, category_E = row_T[target_E], member_TC.indices

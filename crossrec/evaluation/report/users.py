@@ -35,7 +35,7 @@ class Showcase:
 def hits_of(ids_QK: np.ndarray, targets: Sequences) -> np.ndarray:
     """(Q, K) bool, whether a recommended item is one of its query's targets."""
     width = max(int(ids_QK.max(initial=0)), int(np.max(targets.items, initial=0))) + 1
-    wanted = np.repeat(np.arange(len(targets)), targets.lengths) * width + targets.items
+    wanted = targets.row_of_click * width + targets.items
     offered = np.arange(len(ids_QK))[:, None] * width + ids_QK
     return np.isin(offered, wanted) & (ids_QK != ABSENT)
 
