@@ -55,12 +55,12 @@ class WganGpConfig(Config):
 
     type: Literal["wgan_gp"] = "wgan_gp"
     latent: int = Field(64, ge=1)
-    width: int = Field(192, ge=1)
+    width: int = Field(256, ge=1)
     depth: int = Field(2, ge=1)
     lr: float = Field(1e-3, gt=0)
-    critic_steps: int = Field(1, ge=1)
+    critic_steps: int = Field(3, ge=1)
     penalty: float = Field(1.0, ge=0)
-    loop: LoopConfig = LoopConfig(steps=5000, ema=0.995, check_every=250, patience=6)
+    loop: LoopConfig = LoopConfig(steps=12_000, ema=0.995, check_every=500, patience=8)
 
     def build(self, samples_NW: Tensor, classes_NG: Tensor, seed: int) -> Learner:
         """An untrained GAN for samples like these.

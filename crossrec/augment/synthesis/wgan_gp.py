@@ -44,8 +44,8 @@ class WganGp(Learner):
     """Generator and critic.
 
     Source: Gulrajani et al. 2017, "Improved Training of Wasserstein GANs", algorithm 1. Ours gives both
-    players the classes, adds a linear path to the generator, lets the rate fall, and by default has one
-    step of the critic for each of the generator's (theirs: 5) and a penalty of weight 1 (theirs: 10).
+    players the classes, adds a linear path to the generator, lets the rate fall, and by default has three
+    steps of the critic for each of the generator's (theirs: 5) and a penalty of weight 1 (theirs: 10).
 
     Args:
         config: of the GAN.
