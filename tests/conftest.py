@@ -121,7 +121,6 @@ def tiny_llama(tmp_path_factory: pytest.TempPathFactory) -> Path:
             num_attention_heads=4,
             num_key_value_heads=2,
             max_position_embeddings=64,
-            initializer_range=SPREAD,
         )
     )
     folder = tmp_path_factory.mktemp("tiny-llama")

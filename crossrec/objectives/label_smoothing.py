@@ -30,14 +30,15 @@ class SharedSmoothing:
     ) -> None:
         self.share = share
         ids_U, self.place_K, count_U = ids_K.unique(return_inverse=True, return_counts=True)
-        self.place_T = torch.searchsorted(ids_U, targets_T).clamp(max=len(ids_U) - 1)
+        self.n_distinct = len(ids_U)
+        self.place_T = torch.searchsorted(ids_U, targets_T).clamp(max=self.n_distinct - 1)
         self.false_T1 = (ids_U[self.place_T] == targets_T).to(negatives_KD.dtype)[:, None]
-        sums_UD = negatives_KD.new_zeros(len(ids_U), negatives_KD.shape[1])
+        sums_UD = negatives_KD.new_zeros(self.n_distinct, negatives_KD.shape[1])
         self.negatives_TD = self._others(sums_UD.index_add_(0, self.place_K, negatives_KD))
         self.even_T = share / (1 + self._others(count_U.to(negatives_KD.dtype)[:, None]).squeeze(1))
         self.correction_T = torch.zeros_like(self.even_T)
         if log_expected_K is not None:
-            corrections_U1 = negatives_KD.new_zeros(len(ids_U), 1)
+            corrections_U1 = negatives_KD.new_zeros(self.n_distinct, 1)
             corrections_U1.index_add_(0, self.place_K, log_expected_K.to(negatives_KD.dtype)[:, None])
             self.correction_T = self._others(corrections_U1).squeeze(1)
 
@@ -60,7 +61,7 @@ class SharedSmoothing:
         weights_T1 = (slopes_T * self.even_T)[:, None]
         of_queries_TD.sub_(self.negatives_TD * weights_T1)
         weighted_TD = queries_TD * weights_T1
-        own_UD = torch.zeros_like(of_negatives_KD[: int(self.place_K.max()) + 1])
+        own_UD = of_negatives_KD.new_zeros(self.n_distinct, of_negatives_KD.shape[1])
         own_UD.index_add_(0, self.place_T, weighted_TD * self.false_T1)
         of_negatives_KD.sub_(weighted_TD.sum(0) - own_UD[self.place_K])
         return self.share - self.even_T

@@ -131,7 +131,7 @@ def test_a_decoder_shows_what_its_own_eager_attention_says(
     for layer, weights in enumerate(eager):
         np.testing.assert_allclose(found.by_head[layer], weights[0, :, -1, 2:], atol=1e-5)
     np.testing.assert_allclose(found.by_head.sum(2) + found.elsewhere, 1, atol=1e-5)
-    assert (found.elsewhere > 1e-4).all()
+    assert (found.elsewhere > 1e-3).all()
     with pytest.raises(Unavailable, match="no attention over the history"):
         history_attention(pair)
 
