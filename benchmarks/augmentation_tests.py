@@ -21,6 +21,7 @@ from crossrec.evaluation.significance import holm, p_values
 from crossrec.evaluation.slices import make_slices
 from crossrec.evaluation.users import UserGroups
 from crossrec.experiment.config import ExperimentConfig
+from crossrec.experiment.measure import SplitPart
 from crossrec.experiment.run_folder import check_run
 
 K = 10
@@ -41,11 +42,11 @@ class Runs:
 
     Args:
         configs: of the finished runs, one a seed.
-        folders: of their evaluations.
+        part: of the split that was measured.
     """
 
     configs: Sequence[ExperimentConfig]
-    folders: Sequence[Path]
+    part: SplitPart
 
 
 @dataclass(frozen=True)
@@ -75,22 +76,32 @@ class Outcome:
         return self.p_holm < ALPHA and self.agrees
 
 
-def read_runs(configs: Sequence[ExperimentConfig]) -> Runs:
-    """The finished ones among the runs of a variant.
+def evaluation_folder(config: ExperimentConfig, part: SplitPart) -> Path:
+    """Where a run's lists and figures of one part are."""
+    return config.run_folder / "eval" / part
+
+
+def is_measured(config: ExperimentConfig, part: SplitPart) -> bool:
+    """Whether a run was trained and evaluated on one part."""
+    return (evaluation_folder(config, part) / METRICS_FILE).exists()
+
+
+def read_runs(configs: Sequence[ExperimentConfig], part: SplitPart) -> Runs:
+    """Those among the runs of a variant that were measured.
 
     Raises:
         ConfigError: a run's folder holds one with another configuration.
     """
-    done = [config for config in configs if (config.run_folder / "eval" / "test" / METRICS_FILE).exists()]
+    done = [config for config in configs if is_measured(config, part)]
     for config in done:
         check_run(config)
-    return Runs(done, [config.run_folder / "eval" / "test" for config in done])
+    return Runs(done, part)
 
 
 def outcomes(found: Mapping[str, Runs]) -> dict[str, dict[str, Outcome]]:
     """Variant -> metric -> outcome; each variant is compared with ``none`` in the seeds that both have."""
     values = {
-        variant: {config.seed: _values(config, folder) for config, folder in _pairs(runs)}
+        variant: {config.seed: _values(config, runs.part) for config in runs.configs}
         for variant, runs in found.items()
     }
     others = [variant for variant in found if variant != NONE]
@@ -123,7 +134,7 @@ def _p(found: Mapping[str, Runs], values: Mapping[str, SeedValues], variant: str
         return np.nan
     if metric == COVERAGE:
         systems = [
-            System(name, [Measurement.read(f) for c, f in _pairs(found[name]) if c.seed in both])
+            System(name, [_measurement(c, found[name].part) for c in found[name].configs if c.seed in both])
             for name in (NONE, variant)
         ]
         n_items = len(_data(found[NONE].configs[0]).catalog)
@@ -134,16 +145,17 @@ def _p(found: Mapping[str, Runs], values: Mapping[str, SeedValues], variant: str
     return float(p_values("randomisation", difference_U[:, None], PERMUTATIONS, 0)[0])
 
 
-def _pairs(runs: Runs) -> list[tuple[ExperimentConfig, Path]]:
-    return list(zip(runs.configs, runs.folders, strict=True))
+def _measurement(config: ExperimentConfig, part: SplitPart) -> Measurement:
+    return Measurement.read(evaluation_folder(config, part))
 
 
-def _values(config: ExperimentConfig, folder: Path) -> dict[str, np.ndarray]:
+def _values(config: ExperimentConfig, part: SplitPart) -> dict[str, np.ndarray]:
     """Metric -> (U,) a value a user, NaN for one without such a target; coverage as a single number."""
     data = _data(config)
-    split, queries = data.split, data.split.test
+    split, queries = data.split, data.split.part(part)
     user_ids = data.clicks.user_ids[queries.users]
-    lists = load_predictions(folder / "recommendations.parquet", user_ids, data.catalog.item_ids, K)
+    path = evaluation_folder(config, part) / "recommendations.parquet"
+    lists = load_predictions(path, user_ids, data.catalog.item_ids, K)
     histories, n_items = split.histories(queries), len(data.catalog)
     facts = ItemFacts(split.train_counts, data.catalog.category_matrix, {}, {})
     groups = UserGroups.of(queries.users)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import logging
 from collections.abc import Sequence
 from pathlib import Path
@@ -9,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
+from crossrec.data.csv_header import twin_columns
 from crossrec.data.splits import Queries
 from crossrec.runtime.files import atomic_path
 from crossrec.types import ABSENT, InputError, TopK
@@ -115,10 +117,12 @@ def _read(path: Path) -> pl.DataFrame:
     if path.suffix not in readers:
         raise PredictionsError(f"{path}: predictions are read from .parquet or .csv files")
     try:
+        if path.suffix == ".csv" and (twins := twin_columns(path)):
+            raise PredictionsError(twins)
         return readers[path.suffix]()
     except FileNotFoundError as error:
         raise PredictionsError(f"{path}: no such predictions file") from error
-    except pl.exceptions.PolarsError as error:
+    except (pl.exceptions.PolarsError, csv.Error) as error:
         raise PredictionsError(f"{path}: can't be read as {path.suffix[1:]}: {error}") from error
 
 

@@ -107,6 +107,9 @@ def test_broken_files_are_named(tmp_path: Path) -> None:
     (tmp_path / "ratings.csv").write_text(good.replace("userId", "user"))
     with pytest.raises(SourceError, match=r"ratings\.csv has no column 'userId'; did you mean 'user'"):
         load(tmp_path)
+    (tmp_path / "ratings.csv").write_text(good.replace("timestamp", "rating"))
+    with pytest.raises(SourceError, match=r"ratings\.csv has 2 columns called 'rating'.*rename all but one"):
+        load(tmp_path)
     (tmp_path / "ratings.csv").write_text(good.replace("4.5", "four"))
     with pytest.raises(SourceError, match=r"ratings\.csv can't be read as a MovieLens file"):
         load(tmp_path)

@@ -19,6 +19,7 @@ from crossrec.ablation.feedback_loop.study import run_feedback_loop
 from crossrec.ablation.feedback_loop.summary import over_seeds, relative_gain, settled_rounds, whole_run
 from crossrec.baselines.config import PopularityConfig
 from crossrec.config import ConfigError, load_config, validate
+from crossrec.data.segments_config import SegmentsConfig
 from crossrec.experiment.assembly import Setting
 from crossrec.experiment.config import ExperimentConfig, SpacesConfig
 from crossrec.exploration.config import BanditOptions
@@ -131,6 +132,8 @@ def test_results_of_another_simulation_or_of_other_spaces_are_not_taken(arena: A
     config = arena.setting.config.model_copy(update={"spaces": spaces})
     other = base_content(Setting(config, arena.setting.data, arena.setting.content))
     assert {name for name in first if first[name] != other[name]} == {"spaces"}
+    grouped = arena.setting.config.model_copy(update={"segments": SegmentsConfig()})
+    assert "segments" in base_content(Setting(grouped, arena.setting.data, arena.setting.content))
 
 
 def test_a_base_with_parts_that_the_loop_does_not_train_with_is_refused(content: dict[str, Any]) -> None:

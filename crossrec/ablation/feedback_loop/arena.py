@@ -162,6 +162,11 @@ def base_content(setting: Setting) -> dict[str, object]:
         "objective": config.objective,
         "trainer": config.trainer,
         "spaces": config.spaces,
+        "segments": config.segments,
     }
-    dumped = {name: part.model_dump(mode="json", exclude={"cache_dir"}) for name, part in parts.items()}
+    dumped = {
+        name: part.model_dump(mode="json", exclude={"cache_dir"})
+        for name, part in parts.items()
+        if part is not None
+    }
     return {**dumped, "simulation": SIMULATION_VERSION}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import io
 from collections.abc import Mapping
 from pathlib import Path
@@ -9,6 +10,7 @@ from pathlib import Path
 import polars as pl
 
 from crossrec.data.catalog import Catalog
+from crossrec.data.csv_header import twin_columns
 from crossrec.data.interactions import Interactions
 from crossrec.data.sources.raw import RawData
 from crossrec.data.sources.reading import SourceError, nearest, pictures_in, require_root
@@ -96,13 +98,17 @@ def _overviews(root: Path) -> pl.DataFrame:
 
 
 def _read_csv(path: Path, schema: Mapping[str, type[pl.DataType]]) -> pl.DataFrame:
-    header = pl.read_csv(path, n_rows=0).columns
-    for name in schema:
-        if name not in header:
-            raise SourceError(f"{path} has no column '{name}'; {nearest(name, header)}. Set data.root=FOLDER")
     try:
+        if twins := twin_columns(path):
+            raise SourceError(twins)
+        header = pl.read_csv(path, n_rows=0).columns
+        for name in schema:
+            if name not in header:
+                raise SourceError(
+                    f"{path} has no column '{name}'; {nearest(name, header)}. Set data.root=FOLDER"
+                )
         return pl.read_csv(path, columns=list(schema), schema_overrides=dict(schema))
-    except pl.exceptions.PolarsError as error:
+    except (pl.exceptions.PolarsError, csv.Error) as error:
         raise SourceError(f"{path} can't be read as a MovieLens file: {error}") from error
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import polars as pl
 
+from crossrec.data.csv_header import twin_columns
 from crossrec.data.sources.reading import SourceError, nearest
 
 CSV_SUFFIXES = (".csv", ".tsv", ".txt")
@@ -42,7 +43,8 @@ class TableFile:
             if self._parquet:
                 self.columns = list(pl.read_parquet_schema(self.path))
             else:
-                _refuse_twins(self.path, delimiter)
+                if twins := twin_columns(self.path, delimiter):
+                    raise SourceError(twins)
                 self.columns = pl.read_csv(self.path, n_rows=0, separator=delimiter).columns
         except pl.exceptions.NoDataError as error:
             raise SourceError(f"{self.path} is empty: it must have a header line. Set {key}=FILE") from error
@@ -82,16 +84,3 @@ class TableFile:
             )
         except pl.exceptions.PolarsError as error:
             raise SourceError(f"{self.path} can't be read: {error}") from error
-
-
-def _refuse_twins(path: Path, delimiter: str) -> None:
-    """Polars would take the first of two columns of one name, and call the other one otherwise."""
-    with path.open(encoding="utf-8-sig", errors="replace", newline="") as lines:
-        header = next((names for names in csv.reader(lines, delimiter=delimiter) if names), [])
-    for name in dict.fromkeys(header):
-        places = [str(place) for place, other in enumerate(header, start=1) if other == name]
-        if name and len(places) > 1:
-            raise SourceError(
-                f"{path} has {len(places)} columns called '{name}', in the places {', '.join(places)} of its "
-                "header: rename all but one"
-            )
