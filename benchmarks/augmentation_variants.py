@@ -74,6 +74,9 @@ def _variants(max_clicks: int, longer: int) -> dict[str, list[str]]:
         "mix-image-mild_balance": [*_image(IMAGES), *mild],
         "mix-sequence-balance": [*_sequence(ORDER), *balance],
         "mix-contrastive-mild_balance": [*VIEWS, *mild],
+        "mix-similar-mild_balance": [*_sequence(SIMILAR), *mild],
+        "mix-similar-cross_modal": [*_sequence(SIMILAR), *CROSS_MODAL],
+        "mix-similar-cross_modal-mild_balance": [*_sequence(SIMILAR), *CROSS_MODAL, *mild],
         "mix-content": [*_text(f"{SYNONYMS}, {NOISE}"), *_image(IMAGES)],
         "mix-content-synthesis": [*_text(f"{SYNONYMS}, {NOISE}"), *_image(IMAGES), *ITEMS],
         "mix-content-cross_modal": [*_text(f"{SYNONYMS}, {NOISE}"), *_image(IMAGES), *CROSS_MODAL],
@@ -89,6 +92,6 @@ def _variants(max_clicks: int, longer: int) -> dict[str, list[str]]:
     }
 
 
-VARIANTS = {"demo": _variants(5, 14), "movielens": _variants(20, 11)}
+VARIANTS = {"demo": _variants(5, 14), "movielens": _variants(20, 17)}
 SLOW = ("text-paraphrase",)
 """They take hours on a CPU."""
