@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 
-def _text(augmenter: str, views: int = 3, share: float = 0.3) -> list[str]:
+def _text(augmenters: str, views: int) -> list[str]:
+    return [f"augment.text.augmenters={augmenters}", f"augment.text.views={views}", "augment.text.share=0.3"]
+
+
+def _image(augmenters: str, views: int) -> list[str]:
     return [
-        f"augment.text.augmenters=[{augmenter}]",
-        f"augment.text.views={views}",
-        f"augment.text.share={share}",
+        f"augment.image.augmenters={augmenters}",
+        f"augment.image.views={views}",
+        "augment.image.share=0.3",
     ]
-
-
-def _image(augmenters: str) -> list[str]:
-    return [f"augment.image.augmenters={augmenters}", "augment.image.views=3", "augment.image.share=0.3"]
 
 
 def _sequence(augmenters: str, copies: float = 0.5) -> list[str]:
@@ -39,23 +39,31 @@ def _users(max_clicks: int) -> list[str]:
     return [f"augment.synthesis.users.max_clicks={max_clicks}"]
 
 
-def _variants(max_clicks: int, longer: int) -> dict[str, list[str]]:
-    """All variants; few clicks mean something else in another log, and so does an epoch."""
+def _variants(max_clicks: int, longer: int, views: int) -> dict[str, list[str]]:
+    """All variants; few clicks mean something else in another log, and so does an epoch.
+
+    Args:
+        max_clicks: of the users that synthetic ones are made after.
+        longer: epochs of ``none-longer``.
+        views: of each text and picture.
+    """
     users = _users(max_clicks)
+    images = _image(IMAGES, views)
+    content = [*_text(f"[{SYNONYMS}, {NOISE}]", views), *images]
     balance = ["objective.balance.type=inverse_propensity"]
     mild = [*balance, "objective.balance.power=0.25"]
     return {
         "none": [],
         "none-longer": [f"trainer.epochs={longer}"],
-        "text-synonyms": _text(SYNONYMS),
-        "text-character_noise": _text("{type: character_noise, probability: 1.0}"),
-        "text-word_noise": _text(NOISE),
-        "text-reorder": _text("{type: reorder, probability: 1.0}"),
-        "text-transform": _text("{type: transform, probability: 1.0}"),
-        "text-paraphrase": _text("{type: paraphrase, probability: 1.0, max_sentences: 1}", views=1),
-        "image-views": _image(IMAGES),
-        "image-randaugment": _image("[{type: randaugment, probability: 1.0}]"),
-        "image-mix": _image("[{type: mixup}, {type: cutmix}]"),
+        "text-synonyms": _text(f"[{SYNONYMS}]", views),
+        "text-character_noise": _text("[{type: character_noise, probability: 1.0}]", views),
+        "text-word_noise": _text(f"[{NOISE}]", views),
+        "text-reorder": _text("[{type: reorder, probability: 1.0}]", views),
+        "text-transform": _text("[{type: transform, probability: 1.0}]", views),
+        "text-paraphrase": _text("[{type: paraphrase, probability: 1.0, max_sentences: 1}]", 1),
+        "image-views": images,
+        "image-randaugment": _image("[{type: randaugment, probability: 1.0}]", views),
+        "image-mix": _image("[{type: mixup}, {type: cutmix}]", views),
         "sequence-order": _sequence(ORDER),
         "sequence-similar": _sequence(SIMILAR),
         "sequence-contrastive": VIEWS,
@@ -70,28 +78,21 @@ def _variants(max_clicks: int, longer: int) -> dict[str, list[str]]:
         "loss-mild_inverse_propensity": mild,
         "loss-class_balanced": ["objective.balance.type=class_balanced"],
         "loss-category_balanced": ["objective.balance.type=category_balanced"],
-        "mix-image-balance": [*_image(IMAGES), *balance],
-        "mix-image-mild_balance": [*_image(IMAGES), *mild],
+        "mix-image-balance": [*images, *balance],
+        "mix-image-mild_balance": [*images, *mild],
         "mix-sequence-balance": [*_sequence(ORDER), *balance],
         "mix-contrastive-mild_balance": [*VIEWS, *mild],
         "mix-similar-mild_balance": [*_sequence(SIMILAR), *mild],
         "mix-similar-cross_modal": [*_sequence(SIMILAR), *CROSS_MODAL],
         "mix-similar-cross_modal-mild_balance": [*_sequence(SIMILAR), *CROSS_MODAL, *mild],
-        "mix-content": [*_text(f"{SYNONYMS}, {NOISE}"), *_image(IMAGES)],
-        "mix-content-synthesis": [*_text(f"{SYNONYMS}, {NOISE}"), *_image(IMAGES), *ITEMS],
-        "mix-content-cross_modal": [*_text(f"{SYNONYMS}, {NOISE}"), *_image(IMAGES), *CROSS_MODAL],
+        "mix-content": content,
+        "mix-content-synthesis": [*content, *ITEMS],
+        "mix-content-cross_modal": [*content, *CROSS_MODAL],
         "mix-rare": [*POPULARITY, *ITEMS, *balance],
-        "mix-all": [
-            *_text(f"{SYNONYMS}, {NOISE}"),
-            *_image(IMAGES),
-            *_sequence(SIMILAR),
-            *CROSS_MODAL,
-            *ITEMS,
-            *POPULARITY,
-        ],
+        "mix-all": [*content, *_sequence(SIMILAR), *CROSS_MODAL, *ITEMS, *POPULARITY],
     }
 
 
-VARIANTS = {"demo": _variants(5, 14), "movielens": _variants(20, 17)}
+VARIANTS = {"demo": _variants(5, 14, views=3), "movielens": _variants(20, 17, views=1)}
 SLOW = ("text-paraphrase",)
-"""They take hours on a CPU."""
+"""They take hours on a CPU, but for the demo's few texts."""

@@ -10,6 +10,8 @@ from typing import Generic, TypeVar
 
 import numpy as np
 
+from crossrec.config import Config
+
 Samples = TypeVar("Samples")
 
 
@@ -74,6 +76,11 @@ class Augmenter(ABC, Generic[Samples]):
 
         The same samples and draws give the same result in any order, in any split over processes.
         """
+
+
+def name_of(config: Config) -> str:
+    """What an augmenter is counted by: its configuration's type, or the class of one that has no type."""
+    return str(getattr(config, "type", type(config).__name__))
 
 
 def _generator(*parts: str | int) -> np.random.Generator:

@@ -16,6 +16,7 @@ from crossrec.config import ConfigError, validate
 from crossrec.data.segments import Groups
 from crossrec.data.splits import Queries, Split
 from crossrec.experiment.assembly import Setting
+from crossrec.experiment.augmentation.assembly import check_augmentation
 from crossrec.experiment.config import ExperimentConfig
 from crossrec.experiment.evaluate import load_recommender, run_evaluation
 from crossrec.experiment.measure import item_group_slices
@@ -23,7 +24,7 @@ from crossrec.experiment.run_folder import CONFIG_FILE, DATA_FILE, check_run
 from crossrec.experiment.train import run_training, train_network
 from crossrec.model.recommender import NeuralRecommender
 from crossrec.training.parallel import build_accelerator
-from crossrec.types import Sequences, TopK
+from crossrec.types import InputError, Sequences, TopK
 
 AUGMENT = {
     "sequence": {"augmenters": [{"type": "crop"}, {"type": "substitute"}], "copies": 0.5},
@@ -159,6 +160,13 @@ def test_a_fit_on_more_than_the_training_part_is_refused(id_shop: dict[str, Any]
     accelerator = build_accelerator(setting.config.trainer, tmp_path)
     with pytest.raises(LeakError, match=r"row 0 .* the first more is item"):
         train_network(setting, NeuralRecommender(setting.network()), leaking(split).train, accelerator)
+
+
+def test_sequences_that_nothing_uses_are_refused(id_shop: dict[str, Any]) -> None:
+    unused = {"sequence": {"copies": 0}}
+    with pytest.raises(InputError, match=r"augment\.sequence does nothing"):
+        check_augmentation(Setting.of(experiment(id_shop, augment=unused)))
+    check_augmentation(Setting.of(experiment(id_shop, augment=unused, contrastive=CONTRASTIVE)))
 
 
 @pytest.mark.parametrize(

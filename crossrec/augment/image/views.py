@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from crossrec.augment.base import Augmented
+from crossrec.augment.base import Augmented, name_of
 from crossrec.augment.chain import Chain, Link
 from crossrec.augment.views import digest, view_draws
 
@@ -31,12 +31,7 @@ class ImageViews:
 
     def __init__(self, config: ImageViewsConfig, partners: Partners | None = None) -> None:
         self.count = config.views
-        self._chain = Chain(
-            [
-                Link(str(getattr(c, "type", type(c).__name__)), c.build(partners), c.probability)
-                for c in config.augmenters
-            ]
-        )
+        self._chain = Chain([Link(name_of(c), c.build(partners), c.probability) for c in config.augmenters])
         mixed_with = partners.identity if config.mixes and partners is not None else ""
         recipe = config.model_dump_json(include={"augmenters"})
         self.recipe = digest("image", VERSION, recipe, mixed_with)

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
+from crossrec.augment.base import name_of
 from crossrec.augment.schedule import Schedule
 from crossrec.config import Config, Family
 from crossrec.data.neighbours import ItemSimilarity
@@ -138,5 +139,7 @@ class SequenceAugmentConfig(Config):
         """
         from crossrec.augment.sequence.compose import InTurn, OneOf
 
-        built = [(f"{n}_{config.type}", config.build(context)) for n, config in enumerate(self.augmenters)]
+        built = [
+            (f"{n}_{name_of(config)}", config.build(context)) for n, config in enumerate(self.augmenters)
+        ]
         return OneOf(built) if self.mode == "one" else InTurn(built)

@@ -193,7 +193,7 @@ def synthesise_users(
     clicked = np.flatnonzero(np.bincount(train.items, minlength=len(vectors)))
     clicked = clicked[np.any(vectors[clicked] != 0, axis=1)]
     lengths = np.minimum(train.lengths[like], len(clicked))
-    turned_WC = np.ascontiguousarray(_unit(vectors[clicked]).T / config.temperature, np.float32)
+    turned_WC = np.ascontiguousarray(unit_rows(vectors[clicked]).T / config.temperature, np.float32)
     step = max(1, SCORES_AT_ONCE // max(len(clicked), 1))
     items = [
         _drawn(
@@ -214,7 +214,7 @@ def _drawn(
     profiles: np.ndarray, turned_WC: np.ndarray, lengths: np.ndarray, generator: np.random.Generator
 ) -> np.ndarray:
     """Flat columns of ``turned_WC``, ``lengths`` for each profile."""
-    scores_BC = _unit(profiles).astype(np.float32) @ turned_WC
+    scores_BC = unit_rows(profiles).astype(np.float32) @ turned_WC
     # Less the logarithm of an exponential draw is plus a Gumbel draw.
     waits_BC = generator.standard_exponential(scores_BC.shape, dtype=np.float32)
     scores_BC -= np.log(np.maximum(waits_BC, np.finfo(np.float32).tiny))
@@ -232,5 +232,6 @@ def _best(scores_BC: np.ndarray, k: int) -> np.ndarray:
     return np.take_along_axis(places_BK, order, axis=1)
 
 
-def _unit(rows: np.ndarray) -> np.ndarray:
+def unit_rows(rows: np.ndarray) -> np.ndarray:
+    """Rows of length 1; one of zeros stays."""
     return rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-12)

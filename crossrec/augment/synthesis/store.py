@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from pydantic import TypeAdapter, ValidationError
+from pydantic import TypeAdapter
 
 from crossrec.augment.synthesis.base import Sampler, Synthetic
 from crossrec.augment.synthesis.config import (
@@ -80,19 +80,20 @@ def load_generator(folder: Path) -> Generator:
     """Reads what :meth:`Generator.save` wrote.
 
     Raises:
-        InputError: a file is missing, or the two don't fit.
+        InputError: a file is missing or broken, or the two don't fit.
     """
+    from safetensors import SafetensorError
     from safetensors.torch import load_file
 
     missing = [name for name in (WEIGHTS_FILE, CONFIG_FILE) if not (folder / name).exists()]
     if missing:
         raise InputError(f"{folder}: no generator is here, {' and '.join(missing)} is missing; train one")
-    about = json.loads((folder / CONFIG_FILE).read_text(encoding="utf-8"))
     try:
+        about = json.loads((folder / CONFIG_FILE).read_text(encoding="utf-8"))
         config: GeneratorConfig = TypeAdapter(AnyGeneratorConfig).validate_python(about["config"])
         sampler = _empty(config, about)
         sampler.load_state_dict(load_file(folder / WEIGHTS_FILE))
-    except (KeyError, ValidationError, RuntimeError) as error:
+    except (KeyError, TypeError, ValueError, RuntimeError, SafetensorError) as error:
         raise InputError(f"{folder}: the generator can't be read ({error}); train it again") from error
     return Generator(config, sampler.eval(), tuple(about["class_names"]))
 

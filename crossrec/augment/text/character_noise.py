@@ -46,7 +46,8 @@ class CharacterNoise(EachText):
             if possible:
                 edit = possible[int(generator.integers(len(possible)))]
                 _apply(edit, characters, place, generator)
-        return "".join(characters)
+        new = "".join(characters)
+        return new if new.strip() else Outcome.NOTHING_TO_CHANGE
 
     def _possible(self, characters: list[str], place: int) -> list[CharacterEdit]:
         here = characters[place]

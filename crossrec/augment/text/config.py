@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal, Self
 
 import numpy as np
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from crossrec.augment.views import ViewsConfig
 from crossrec.config import Config, Family
@@ -178,6 +178,15 @@ class ParaphraseFilters(Config):
     max_copied: float = Field(
         default=0.95, gt=0, le=1, description="likeness of the token sequences above which it is a near-copy"
     )
+
+    @model_validator(mode="after")
+    def _lengths_are_in_order(self) -> Self:
+        if self.min_length_ratio > self.max_length_ratio:
+            raise ValueError(
+                f"min_length_ratio ({self.min_length_ratio:g}) must not exceed max_length_ratio "
+                f"({self.max_length_ratio:g}): no paraphrase would pass"
+            )
+        return self
 
 
 class ParaphraseConfig(Config):

@@ -51,7 +51,9 @@ class Drafts:
         with progress_bar("paraphrases", sum(map(len, todo))) as advance:
             for block in todo:
                 drawn = self._draw(block, draws)
-                self.store.write({keys[sentence]: drawn[sentence] for sentence in block})
+                # In another batch a draw may tip by rounding; what the store has stays.
+                new = {keys[sentence]: drawn[sentence] for sentence in block if keys[sentence] not in done}
+                self.store.write(new)
                 advance(len(block))
         distributed.barrier()
         done = self.store.values()

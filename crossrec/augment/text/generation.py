@@ -184,17 +184,16 @@ def load_generator(config: ParaphraseConfig, cache_dir: Path) -> LineGenerator:
 
     Raises:
         WeightsError: the weights can't be had or are of another kind.
+        InputError: no such device here.
     """
-    import torch
     from transformers import AutoModelForCausalLM, AutoModelForSeq2SeqLM
+
+    from crossrec.runtime.device import pick_device
 
     seq2seq = config.model is LanguageModel.SEQ2SEQ
     auto_class = AutoModelForSeq2SeqLM if seq2seq else AutoModelForCausalLM
     model, tokenizer = load_model(auto_class, config.weights, cache_dir, config.architecture, 0)
-    device = config.device
-    if device == "auto":
-        device = "cuda" if torch.cuda.is_available() else "cpu"
-    model.to(torch.device(device))  # type: ignore[arg-type]  # transformers wraps the method without its self
+    model.to(pick_device(config.device))  # type: ignore[arg-type]  # transformers wraps the method without its self
     return LineGenerator(
         model,
         tokenizer,

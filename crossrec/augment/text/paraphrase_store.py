@@ -57,7 +57,8 @@ class RecordStore:
 
 def _records(path: Path) -> dict[str, Any]:
     found: dict[str, Any] = {}
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
+    # Not splitlines(): JSON lets other line ends, such as U+2028, stand in a text.
+    for number, line in enumerate(path.read_text(encoding="utf-8").removesuffix("\n").split("\n"), start=1):
         try:
             record = json.loads(line)
             found[record["key"]] = record["value"]

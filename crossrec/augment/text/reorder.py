@@ -94,7 +94,7 @@ def _clauses_swapped(sentence: str, generator: np.random.Generator) -> str | Non
     one, two = clauses[first], clauses[first + 1]
     if first == 0 and not chinese:
         lowered = without_capital(one)
-        if lowered is None and not one.split(" ")[1][:1].isupper():
+        if lowered is None and not one.partition(" ")[2][:1].isupper():
             return None
         one, two = lowered or one, with_capital(two)
     clauses[first], clauses[first + 1] = two, one

@@ -30,12 +30,15 @@ class Similarities:
     def of(self, pairs: list[tuple[str, str]]) -> dict[tuple[str, str], float]:
         """The cosine of each pair, 0 where a vector is zero. Every process must call this."""
         keys = {pair: self._key(*pair) for pair in dict.fromkeys(pairs)}
-        known = self.store.values()
-        unknown = [pair for pair, key in keys.items() if key not in known]
-        blocks = [unknown[start : start + _BLOCK] for start in range(0, len(unknown), _BLOCK)]
+        known, wanted = self.store.values(), list(keys)
+        # Blocks are cut before known pairs are left out: processes that read the store at other times, while
+        # one has begun to write, must still divide the pairs alike.
+        blocks = [wanted[start : start + _BLOCK] for start in range(0, len(wanted), _BLOCK)]
         for block in blocks[distributed.rank() :: distributed.world_size()]:
-            cosines = self._measure(block)
-            self.store.write({keys[pair]: cosine for pair, cosine in zip(block, cosines, strict=True)})
+            unknown = [pair for pair in block if keys[pair] not in known]
+            if unknown:
+                cosines = self._measure(unknown)
+                self.store.write({keys[pair]: cosine for pair, cosine in zip(unknown, cosines, strict=True)})
         distributed.barrier()
         known = self.store.values()
         return {pair: known[key] for pair, key in keys.items()}

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from crossrec.augment.base import Augmented
+from crossrec.augment.base import Augmented, name_of
 from crossrec.augment.chain import Chain, Link
 from crossrec.augment.views import view_draws
 
@@ -19,7 +19,8 @@ class TextViews:
     """Makes the views of texts.
 
     Args:
-        config: augmenters, applied in their order.
+        config: augmenters, applied in their order; one from outside the project that has no ``probability``
+            meets every text.
         cache_dir: folder for paraphrases and converted weights.
         encode: texts to vectors; only paraphrases need it.
 
@@ -30,7 +31,10 @@ class TextViews:
     def __init__(self, config: TextViewsConfig, cache_dir: Path, encode: Encode | None = None) -> None:
         self.count = config.views
         self._chain = Chain(
-            [Link(c.type, c.build(cache_dir, encode), c.probability) for c in config.augmenters]
+            [
+                Link(name_of(c), c.build(cache_dir, encode), getattr(c, "probability", 1.0))
+                for c in config.augmenters
+            ]
         )
 
     def view(self, texts: list[str], keys: list[str], seed: int, view: int) -> Augmented[list[str]]:

@@ -24,7 +24,7 @@ from crossrec.experiment.features import content_vectors, frozen_features
 from crossrec.model.modalities import FrozenFeatures
 from crossrec.training.epochs import AugmentedCopies, EpochSource, LogRows
 from crossrec.training.views import ViewMaker
-from crossrec.types import Sequences
+from crossrec.types import InputError, Sequences
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
@@ -128,10 +128,21 @@ def check_augmentation(setting: Setting) -> None:
     augment = setting.config.augment
     if augment is None:
         return
-    if augment.sequence is not None and _by_content(augment.sequence) and not frozen_features(setting):
-        raise no_content()
+    if augment.sequence is not None:
+        _check_sequence(setting, augment.sequence)
     if augment.synthesis is not None:
         _check_synthesis(setting, augment.synthesis)
+
+
+def _check_sequence(setting: Setting, config: SequenceAugmentConfig) -> None:
+    contrastive = setting.config.contrastive
+    if config.copies == 0 and (contrastive is None or not contrastive.needs_views):
+        raise InputError(
+            "augment.sequence does nothing: copies is 0 and no term of contrastive compares views; raise "
+            "copies, add a term of type sequence_views, or set augment.sequence=null"
+        )
+    if _by_content(config) and not frozen_features(setting):
+        raise no_content()
 
 
 def _check_synthesis(setting: Setting, config: SynthesisUseConfig) -> None:

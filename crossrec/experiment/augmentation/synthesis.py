@@ -21,6 +21,7 @@ from crossrec.augment.synthesis.application import (
     few_click_users,
     synthesise_items,
     synthesise_users,
+    unit_rows,
     user_profiles,
 )
 from crossrec.augment.synthesis.application_config import SyntheticItemsConfig, SyntheticUsersConfig
@@ -122,7 +123,9 @@ class Synthesis:
     def users(self, config: SyntheticUsersConfig, seed: int) -> SyntheticUsers:
         """Synthetic users like those with few clicks."""
         few_click_users(self.train, config.max_clicks)
-        vectors = np.concatenate([_unit(coordinates) for _, coordinates in self._reduced.values()], axis=1)
+        vectors = np.concatenate(
+            [unit_rows(coordinates) for _, coordinates in self._reduced.values()], axis=1
+        )
         classes = user_profiles(self.train, self._classes[0])
         profiles = user_profiles(self.train, vectors)
         own = np.flatnonzero(self.train.lengths >= 2)
@@ -206,7 +209,3 @@ def _digest(config: VectorGeneratorConfig, samples: np.ndarray, classes: np.ndar
     for array in (samples, classes):
         digest.update(np.ascontiguousarray(array, np.float32).tobytes())
     return digest.hexdigest()
-
-
-def _unit(rows: np.ndarray) -> np.ndarray:
-    return rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-12)

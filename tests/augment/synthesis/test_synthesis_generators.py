@@ -77,6 +77,15 @@ def test_a_folder_without_a_generator_says_so(tmp_path: Path) -> None:
         load_generator(tmp_path)
 
 
+@pytest.mark.parametrize(("name", "content"), [("generator.json", "{"), ("generator.json", "[]"),
+                                               ("generator.safetensors", "half")])  # fmt: skip
+def test_a_broken_file_says_so(small: Any, name: str, content: str, tmp_path: Path) -> None:
+    _generator(small, "beta_vae")[0].save(tmp_path)
+    (tmp_path / name).write_text(content)
+    with pytest.raises(InputError, match="can't be read"):
+        load_generator(tmp_path)
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_classes_change_samples(small: Any, name: str) -> None:
     generator, classes = _generator(small, name)

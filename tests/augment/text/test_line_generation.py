@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
 from crossrec.augment.base import Draws
-from crossrec.augment.text.generation import LineGenerator, draw_tokens
+from crossrec.augment.text.config import ParaphraseConfig
+from crossrec.augment.text.generation import LineGenerator, draw_tokens, load_generator
 from crossrec.augment.text.prompts import Prompt
+from crossrec.types import InputError
 
 WORDS = "a an the dog doctor moves city when rain falls old house sees to and . , \n".split(" ")  # noqa: SIM905
 
@@ -91,3 +94,13 @@ def test_draws_follow_the_cut_distribution(top_k: int, top_p: float) -> None:
     expected = np.zeros(6)
     expected[kept] = wanted[kept] / wanted[kept].sum()
     assert np.abs(share - expected).max() < 2 / n * 3
+
+
+def test_a_device_that_is_not_there_is_named(
+    tokenizer: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    loaded = tiny_model(False, len(tokenizer)), tokenizer
+    monkeypatch.setattr("crossrec.augment.text.generation.load_model", lambda *_: loaded)
+    with pytest.raises(InputError, match="device: 'tpu9' can't be used here"):
+        load_generator(ParaphraseConfig(device="tpu9"), tmp_path)
+    assert load_generator(ParaphraseConfig(device="cpu"), tmp_path).model is loaded[0]

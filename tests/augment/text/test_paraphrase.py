@@ -150,6 +150,39 @@ def test_processes_share_the_work(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     assert alone.augment(sentences, Draws(0, (), range(6))).samples == made.samples
 
 
+def test_what_the_store_has_stays_when_a_batch_is_drawn_again(tmp_path: Path) -> None:
+    other = "The old house by the river burns down one night."
+    first, fields = Scripted({SOURCE: GOOD}), {"candidates": 1, "batch_size": 4}
+    one = augmenter(tmp_path, first, **fields).augment([SOURCE], Draws(0, (), ["x"]))
+    # The same batch holds a new sentence; rounding may tip the draws of the old one.
+    second = Scripted({SOURCE: "After 12 years at sea, a young doctor goes to Paris.", other: other})
+    again = augmenter(tmp_path, second, **fields).augment([SOURCE, other], Draws(0, (), ["x", "y"]))
+    assert len(second.asked) == 2
+    assert again.samples[0] == one.samples[0] == GOOD
+    fresh = augmenter(tmp_path, Scripted({}), **fields).augment([SOURCE, other], Draws(0, (), ["x", "y"]))
+    assert fresh.samples == again.samples
+
+
+def test_any_line_end_may_stand_in_a_record(tmp_path: Path) -> None:
+    values = {"a": ["one\u2028two"], "b": ["three\x85four\nfive"], "c": [None]}
+    RecordStore(tmp_path).write(values)
+    assert RecordStore(tmp_path).values() == values
+
+
+def test_a_late_process_measures_its_own_pairs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("crossrec.augment.text.similarity._BLOCK", 2)
+    monkeypatch.setattr(distributed, "world_size", lambda: 2)
+    pairs = [(f"a{'b' * n}", f"b{'a' * n}") for n in range(4)]
+    for rank in (0, 1):
+        # The second one reads the store when the first has already written.
+        monkeypatch.setattr(distributed, "rank", lambda rank=rank: rank)
+        late = Similarities(bag, RecordStore(tmp_path))
+        if rank == 0:
+            with pytest.raises(KeyError):  # what the other process would have written before the barrier
+                late.of(pairs)
+    assert set(late.of(pairs)) == set(pairs)
+
+
 def test_encoders_have_their_own_similarities(tmp_path: Path) -> None:
     store = tmp_path / "s"
     pair = [("abc", "bca")]

@@ -114,6 +114,13 @@ def test_character_edits(edit: CharacterEdit) -> None:
         assert sum(a != b for a, b in zip(old, new, strict=True)) == 1
 
 
+def test_a_text_is_never_dropped_whole() -> None:
+    drop = CharacterNoiseConfig(rate=1, edits=(CharacterEdit.DROP,))
+    found = augment(drop, ["你好", "a cat"])
+    assert found.samples == ["你好", "a c"]
+    assert found.counts == {Outcome.NOTHING_TO_CHANGE: 1, Outcome.KEPT: 1}
+
+
 def test_character_rate() -> None:
     text = "abcdefghij" * 1000
     config = CharacterNoiseConfig(rate=0.1, edits=(CharacterEdit.NEIGHBOUR_KEY,))
@@ -147,7 +154,7 @@ def test_reorder_keeps_the_words() -> None:
 
 def test_names_and_dependent_clauses_are_not_torn() -> None:
     for text in ("Woody plots against Buzz, a toy finds home.", "A boy runs home, which is far away.",
-                 "She buys apples, pears, plums."):  # fmt: skip
+                 "Cotton/Wool/Silk, washed by hand.", "She buys apples, pears, plums."):  # fmt: skip
         assert augment(ReorderConfig(), [text]).counts == {Outcome.TOO_FEW_PARTS: 1}
 
 

@@ -6,10 +6,13 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
-from crossrec.augment.text.config import TextViewsConfig
-from crossrec.config import ConfigError, validate
+from crossrec.augment.base import Augmenter
+from crossrec.augment.text.config import Encode, TextViewsConfig
+from crossrec.augment.text.outcome import EachText
+from crossrec.config import Config, ConfigError, validate
 
 TEXTS = ["A dog barks when it rains.", "", "1984", "They're late, and she won't wait.", "医生来到了村庄。"]
 KEYS = ["a", "b", "c", "d", "e"]
@@ -56,6 +59,34 @@ def test_config_round_trip_and_errors() -> None:
         config({"type": "synonym"})
     with pytest.raises(ConfigError, match="augmenters"):
         config()
+
+
+class Loud(Config):
+    """An augmenter from outside the project."""
+
+    def build(self, cache_dir: Path, encode: Encode | None = None) -> Augmenter[list[str]]:
+        """The augmenter."""
+        return Shout()
+
+
+class Shout(EachText):
+    """Writes everything large."""
+
+    def rewrite(self, text: str, generator: np.random.Generator) -> str:
+        """The text in capitals."""
+        return text.upper()
+
+
+def test_an_augmenter_from_outside_needs_neither_type_nor_probability(tmp_path: Path) -> None:
+    outside: dict[str, object] = {"type": f"{__name__}:Loud"}
+    made = config(outside).build(tmp_path).view(["a", ""], ["x", "y"], 0, 0)
+    assert made.samples == ["A", ""]
+    assert made.counts == {"Loud/kept": 1, "Loud/empty": 1}
+
+
+def test_lengths_that_nothing_can_have_are_refused() -> None:
+    with pytest.raises(ConfigError, match="no paraphrase would pass"):
+        config({"type": "paraphrase", "filters": {"min_length_ratio": 2}})
 
 
 def test_config_loads_nothing_heavy() -> None:
