@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from crossrec.data.profiles import Behaviour, ItemWords, behaviour, item_words, user_words
-from crossrec.types import ABSENT
+from crossrec.types import ABSENT, InputError
 
 if TYPE_CHECKING:
     from scipy.sparse import csr_matrix
@@ -48,6 +48,9 @@ def user_segments(data: PreparedData, config: SegmentsConfig, tail_share: float)
         config: how many segments, and of what.
         tail_share: share of the training clicks that the tail holds.
 
+    Raises:
+        InputError: users are grouped by words alone, and there are none.
+
     Source:
         Lloyd 1982 with the centres of Arthur and Vassilvitskii 2007, "k-means++", as in scikit-learn.
     """
@@ -55,6 +58,11 @@ def user_segments(data: PreparedData, config: SegmentsConfig, tail_share: float)
     some_U = train.lengths > 0
     known = behaviour(train, data.catalog.category_matrix, tail_share)
     words = _catalogue_words(data, config)
+    if not len(words.words) and set(config.user_views) == {"words"}:
+        raise InputError(
+            "segments.user_views: users are grouped by words alone, and the texts of the training items have "
+            "no word to group by; add behaviour, or leave segments out"
+        )
     tastes = user_words(train, words)
     views = []
     if "words" in config.user_views:

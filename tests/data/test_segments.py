@@ -11,7 +11,7 @@ import pytest
 from crossrec.config import validate
 from crossrec.data.prepare import DataConfig, PreparedData, prepare
 from crossrec.data.segments_config import SegmentsConfig
-from crossrec.types import ABSENT
+from crossrec.types import ABSENT, InputError
 
 WORDS = {"wool": "warm wool scarf winter", "sport": "light running shoe sport", "tea": "green tea leaf cup"}
 PER_KIND = 8
@@ -98,6 +98,16 @@ def test_nothing_after_the_cut_matters(folder: Path, data: PreparedData, tmp_pat
     assert not np.array_equal(other.clicks.sequences.items, data.clicks.sequences.items)
     assert np.array_equal(config.user_segments(other, 0.2).labels, config.user_segments(data, 0.2).labels)
     assert np.array_equal(config.item_groups(other).labels, config.item_groups(data).labels)
+
+
+def test_words_that_are_not_there_are_named(folder: Path, tmp_path: Path) -> None:
+    pl.read_csv(folder / "items.csv").with_columns(text=pl.lit("7")).write_csv(tmp_path / "items.csv")
+    (tmp_path / "interactions.csv").write_bytes((folder / "interactions.csv").read_bytes())
+    wordless = loaded(tmp_path)
+    with pytest.raises(InputError, match=r"segments\.user_views: .* add behaviour"):
+        SegmentsConfig(user_views=("words",)).user_segments(wordless, 0.2)
+    assert SegmentsConfig().user_segments(wordless, 0.2).sizes.sum() == 31
+    assert (SegmentsConfig(item_views=("words",)).item_groups(wordless).labels == ABSENT).all()
 
 
 def test_more_segments_than_different_users(data: PreparedData) -> None:

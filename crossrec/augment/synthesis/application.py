@@ -91,6 +91,11 @@ def enlarged_items(
     Raises:
         InputError: there is none.
     """
+    if not (categories > 0).nnz:
+        raise InputError(
+            "augment.synthesis.items enlarges tail categories, and no item of the catalogue has a category; "
+            "give the catalogue categories, or leave items out"
+        )
     tail_G = tail_categories(categories, train_counts, share)
     wanted_N = (np.asarray((categories > 0) @ tail_G.astype(np.float32)).ravel() > 0) & (train_counts > 0)
     if not (wanted_N & present).any():

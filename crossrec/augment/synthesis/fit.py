@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
+from crossrec.augment.base import name_of
 from crossrec.augment.synthesis.base import Sampler
 from crossrec.augment.synthesis.collapse import SynthesisWarning, find_failures
 from crossrec.augment.synthesis.config import BetaVaeConfig, GaussianConfig, ImageGanConfig, WganGpConfig
@@ -167,7 +168,7 @@ def _train(
         folder=folder,
         accelerator=accelerator,
         check=_check(data, encode),
-        description=learnable.type,
+        description=name_of(learnable),
     )
     return learner.sampler, outcome, learner.report(*tensors)
 

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from pydantic import TypeAdapter
 
+from crossrec.augment.base import name_of
 from crossrec.augment.synthesis.base import Sampler, Synthetic
 from crossrec.augment.synthesis.config import (
     AnyGeneratorConfig,
@@ -56,7 +57,7 @@ class Generator:
                 f"classes of shape {classes_nG.shape}: this generator takes (n, {self.sampler.n_classes})"
             )
         samples = self.sampler.draw(torch.as_tensor(np.asarray(classes_nG, np.float32)), seed).numpy()
-        return Synthetic(samples, np.asarray(classes_nG), seed, self.config.type)
+        return Synthetic(samples, np.asarray(classes_nG), seed, name_of(self.config))
 
     def save(self, folder: Path) -> None:
         """Writes ``generator.safetensors`` and ``generator.json``."""
@@ -66,7 +67,7 @@ class Generator:
         shapes = {name: list(tensor.shape) for name, tensor in state.items()}
         about = {
             "synthetic": True,
-            "config": self.config.model_dump(mode="json"),
+            "config": TypeAdapter(AnyGeneratorConfig).dump_python(self.config, mode="json"),
             "class_names": list(self.class_names),
             "n_classes": self.sampler.n_classes,
             "shapes": shapes,

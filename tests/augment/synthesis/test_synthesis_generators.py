@@ -8,16 +8,23 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from pydantic import TypeAdapter
 
-from crossrec.augment.synthesis.base import Turn
+from crossrec.augment.synthesis.base import Learner, Turn
 from crossrec.augment.synthesis.beta_vae import gaussian_nats, kl_terms
-from crossrec.augment.synthesis.config import GaussianConfig
+from crossrec.augment.synthesis.config import (
+    BetaVaeConfig,
+    GaussianConfig,
+    LoopConfig,
+    VectorGeneratorConfig,
+)
 from crossrec.augment.synthesis.diff_augment import AUGMENTATIONS, diff_augment
 from crossrec.augment.synthesis.fit import TrainingSamples, fit_generator
 from crossrec.augment.synthesis.gaussian import fit_gaussian
 from crossrec.augment.synthesis.pictures import grid, to_bytes, to_images, to_samples
 from crossrec.augment.synthesis.store import Generator, load_generator
 from crossrec.augment.synthesis.wgan_gp import gradient_penalty
+from crossrec.config import Config
 from crossrec.types import InputError
 
 NAMES = ["beta_vae", "image_gan", "wgan_gp"]
@@ -210,6 +217,27 @@ def test_samples_that_are_not_finite_are_refused(small: Any) -> None:
     vectors[4, 2] = np.nan
     with pytest.raises(InputError, match="row 4"):
         TrainingSamples.divide(vectors, classes, 0.2, 0)
+
+
+class Outside(Config):
+    """A generator from outside the project."""
+
+    loop: LoopConfig = LoopConfig(steps=4, batch_size=8)
+
+    def build(self, samples_NW: torch.Tensor, classes_NG: torch.Tensor, seed: int) -> Learner:
+        """A VAE."""
+        inner = BetaVaeConfig(latent=2, width=8, depth=1, loop=self.loop)
+        return inner.build(samples_NW, classes_NG, seed)
+
+
+def test_a_generator_from_outside_is_trained_and_saved(small: Any, tmp_path: Path) -> None:
+    samples, classes = small.samples("outside", 60)
+    config = TypeAdapter(VectorGeneratorConfig).validate_python({"type": f"{__name__}:Outside"})
+    data = TrainingSamples.divide(samples, classes, held_back=0, seed=0)
+    fit_generator(config, data, seed=0, folder=tmp_path, accelerator=small.accelerator())
+    loaded = load_generator(tmp_path)
+    assert loaded.config == config
+    assert loaded.sample(classes[:2], 0).generator == "Outside"
 
 
 def test_a_gaussian_goes_through_the_same_door(small: Any, tmp_path: Path) -> None:
