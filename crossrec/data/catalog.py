@@ -132,8 +132,11 @@ class Catalog:
             return None
         from PIL import Image
 
-        with Image.open(io.BytesIO(data)) as picture:
-            return picture.convert("RGB")
+        try:
+            with Image.open(io.BytesIO(data)) as picture:
+                return picture.convert("RGB")
+        except Image.DecompressionBombError as error:
+            raise OSError(f"the picture is too large: {error}") from error
 
     def image_bytes(self, row: int) -> bytes | None:
         """The encoded picture as stored, or None where the item has none."""

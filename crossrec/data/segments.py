@@ -161,7 +161,9 @@ def _range(labels: np.ndarray) -> range:
 
 def _user_note(members_U: np.ndarray, known: Behaviour, tastes: csr_matrix, words: ItemWords) -> str:
     mean = dict(zip(known.names, known.values_UF[members_U].mean(0), strict=True))
-    parts = [f"{int(members_U.sum()):,} users with {mean['clicks']:.1f} training clicks on average"]
+    n_users = int(members_U.sum())
+    who = f"{n_users:,} user{'' if n_users == 1 else 's'}"
+    parts = [f"{who} with {mean['clicks']:.1f} training clicks on average"]
     parts.append(f"{mean['share_of_tail']:.0%} of them on the tail")
     return ", ".join(parts) + _typical(tastes, members_U, words)
 

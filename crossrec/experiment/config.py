@@ -62,7 +62,8 @@ class ExperimentConfig(Config):
     segments: SegmentsConfig | None = Field(
         None,
         description="of users and items, as slices of the results; of users, as strata of augment.resample; "
-        "of items, as a modality of the model (model.item_group)",
+        "of items, as a modality of the model (model.item_group); of both, as classes of generators "
+        "(augment.synthesis.classes)",
     )
 
     @model_validator(mode="after")
@@ -78,6 +79,9 @@ class ExperimentConfig(Config):
             raise ValueError("augment.resample.segment evens out user segments: give the section 'segments'")
         if self.model.item_group and self.segments is None:
             raise ValueError("model.item_group knows items by their groups: give the section 'segments'")
+        synthesis = None if self.augment is None else self.augment.synthesis
+        if synthesis is not None and synthesis.classes == "segments" and self.segments is None:
+            raise ValueError("augment.synthesis.classes=segments needs the groups of a section 'segments'")
         return self
 
     @property

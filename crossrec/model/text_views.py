@@ -44,12 +44,16 @@ def viewed_texts(
     choice = ViewChoice(wanted.share, wanted.schedule, views.seed, "text")
     if config.training is Training.FROZEN:
         features, vectors = content.text_features(config), made.vectors(encoder, content.cache_dir)
-        return ViewedFeatures(features.vectors_ND, features.present_N, vectors, choice, components=whiten)
+        return ViewedFeatures(
+            features.vectors_ND, features.present_N, vectors, choice, components=whiten, met=made.met
+        )
 
     def load(rows: np.ndarray, chosen: np.ndarray) -> dict[str, Tensor]:
         return encoder.tokenize(made.texts(rows, chosen))
 
-    return ViewedEncoder(encoder, load, made.counts, choice, content.catalog.has_text, encoder.width)
+    return ViewedEncoder(
+        encoder, load, made.counts, choice, content.catalog.has_text, encoder.width, met=made.met
+    )
 
 
 class TextViewsOfItems:
@@ -61,6 +65,9 @@ class TextViewsOfItems:
         catalog: N items.
         cache_dir: where paraphrases are kept.
         encoder: judges paraphrases.
+
+    Attributes:
+        met: what each augmenter counted, kept and dropped, over all views.
     """
 
     def __init__(
@@ -77,13 +84,13 @@ class TextViewsOfItems:
         keys = [str(content_key(text)) for text in texts]
         maker = config.build(cache_dir, encoder.encode)
         self._of: dict[int, list[str]] = {}
-        counts: Counter[str] = Counter()
+        self.met: Counter[str] = Counter()
         for number in range(maker.count):
             made = maker.view(texts, keys, views.seed, number)
-            counts.update(made.counts)
+            self.met.update(made.counts)
             for row in np.flatnonzero(made.changed):
                 self._of.setdefault(int(items[row]), []).append(made.samples[row])
-        report("text", int(views.trained_N.sum()), len(items), self.counts, dict(counts))
+        report("text", int(views.trained_N.sum()), len(items), self.counts, dict(self.met))
 
     @property
     def counts(self) -> np.ndarray:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -112,6 +112,7 @@ class ViewedFeatures(FrozenFeatures):
         views: of some items.
         choice: draws original or view.
         components: as of :class:`FrozenFeatures`.
+        met: what the augmenters counted, where all views were made for this network.
     """
 
     starts: Tensor
@@ -125,9 +126,10 @@ class ViewedFeatures(FrozenFeatures):
         choice: ViewChoice,
         *,
         components: int | None,
+        met: Mapping[str, int] | None = None,
     ) -> None:
         super().__init__(vectors, present, components=components)
-        self.choice = choice
+        self.choice, self.met = choice, dict(met or {})
         self._rows = views.real_rows
         counts_N = np.bincount(views.items_T[self._rows], minlength=len(present))
         self.register_buffer("counts", torch.from_numpy(counts_N), persistent=False)
@@ -168,6 +170,7 @@ class ViewedEncoder(TrainedEncoder):
         choice: draws original or view.
         present: (N,) bool.
         width: the encoder's output size.
+        met: what the augmenters counted, where all views were made for this network.
     """
 
     counts: Tensor
@@ -180,9 +183,10 @@ class ViewedEncoder(TrainedEncoder):
         choice: ViewChoice,
         present: np.ndarray,
         width: int,
+        met: Mapping[str, int] | None = None,
     ) -> None:
         super().__init__(encoder, lambda rows: load(rows, np.full(len(rows), -1)), present, width)
-        self.choice = choice
+        self.choice, self.met = choice, dict(met or {})
         self._load_views = load
         self.register_buffer("counts", torch.from_numpy(counts.astype(np.int64)), persistent=False)
 

@@ -56,6 +56,14 @@ def test_select_reorders_everything(tmp_path: Path) -> None:
     assert len(again.select(np.asarray([], dtype=int))) == 0
 
 
+def test_a_picture_of_absurd_size_is_one_that_can_not_be_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 5)
+    with pytest.raises(OSError, match="too large"):
+        three_items(tmp_path).image(0)
+
+
 def test_pictures_come_from_path_or_bytes(tmp_path: Path) -> None:
     catalog = three_items(tmp_path)
     for row, colour in ((0, (255, 0, 0)), (1, (0, 0, 255))):

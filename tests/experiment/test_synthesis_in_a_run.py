@@ -3,35 +3,31 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 from typing import Any
 
 import numpy as np
-import polars as pl
 import pytest
 import torch
 
 from crossrec.augment.guard import LeakError, TrainingGuard
 from crossrec.augment.schedule import Schedule
 from crossrec.augment.synthesis.application import SyntheticItems
-from crossrec.config import validate
-from crossrec.data.prepare import prepare
+from crossrec.augment.synthesis.application_config import SynthesisUseConfig
+from crossrec.config import ConfigError, validate
 from crossrec.encoders.cache import Features
 from crossrec.experiment.assembly import Setting
 from crossrec.experiment.augmentation.assembly import build_augmentation, check_augmentation
+from crossrec.experiment.augmentation.classes import segment_classes
 from crossrec.experiment.augmentation.lookups import SyntheticLookups
 from crossrec.experiment.augmentation.reduction import Reduction
 from crossrec.experiment.augmentation.synthesis import Synthesis
-from crossrec.experiment.config import ExperimentConfig
 from crossrec.experiment.run_folder import DATA_FILE
 from crossrec.experiment.train import train_network
-from crossrec.model.build import Content
 from crossrec.model.modalities import FrozenFeatures
 from crossrec.model.recommender import NeuralRecommender
 from crossrec.training.parallel import build_accelerator
 from crossrec.types import InputError
 
-N_ITEMS, WIDTH, TAIL = 60, 10, 4
 LOOP = {"steps": 60, "batch_size": 16, "check_every": 30}
 GENERATOR = {"type": "beta_vae", "latent": 4, "width": 16, "depth": 1, "loop": LOOP}
 SYNTHESIS = {
@@ -42,75 +38,9 @@ SYNTHESIS = {
 SIMILAR = {"type": "substitute", "similarity": "content"}
 
 
-class PlantedContent(Content):
-    """Texts are known by vectors that show their category; item 3 has none."""
-
-    def text_features(self, config: Any) -> Features:
-        generator = np.random.default_rng(5)
-        vectors = generator.normal(size=(N_ITEMS, WIDTH)).astype(np.float32)
-        vectors[np.arange(N_ITEMS), np.arange(N_ITEMS) % 5] += 4
-        present = np.arange(N_ITEMS) != 3
-        vectors[~present] = 0
-        return Features(vectors, present, [])
-
-
 @pytest.fixture(scope="module")
-def shop(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder: Path = tmp_path_factory.mktemp("synthesis")
-    generator = np.random.default_rng(0)
-    kinds = np.arange(N_ITEMS) % 5
-    pl.DataFrame(
-        {
-            "item_id": [f"i{i}" for i in range(N_ITEMS)],
-            "text": [f"thing {i}" for i in range(N_ITEMS)],
-            "categories": [f"kind {kind}" for kind in kinds],
-        }
-    ).write_csv(folder / "items.csv")
-    chance = np.where(kinds == TAIL, 0.1, 1.0) * (np.arange(N_ITEMS) < 55)
-    rows = []
-    for user in range(80):
-        length = int(generator.integers(4, 10))
-        items = generator.choice(N_ITEMS, length, replace=False, p=chance / chance.sum())
-        rows += [(f"u{user}", f"i{item}", 100 * step + user) for step, item in enumerate(items)]
-    pl.DataFrame(rows, schema=["user_id", "item_id", "timestamp"], orient="row").write_csv(
-        folder / "interactions.csv"
-    )
-    return folder
-
-
-def setting_of(
-    shop: Path, name: str, augment: dict[str, Any] | None, training: str = "frozen", **changes: Any
-) -> Setting:
-    content = {
-        "name": name,
-        "runs_dir": str(shop / "runs"),
-        "data": {
-            "source": {"type": "table"},
-            "root": str(shop),
-            "cache_dir": str(shop / "cache"),
-            "split": {"type": "leave_one_out"},
-        },
-        "model": {
-            "text": {"training": training},
-            "image": None,
-            "width": 16,
-            "whiten": 8,
-            "sequence": {"type": "sasrec", "max_length": 8},
-        },
-        "trainer": {"epochs": 1, "batch_size": 32},
-        "spaces": {"text": None, "image": None},
-        "baselines": [],
-        "augment": augment,
-        **changes,
-    }
-    config = validate(ExperimentConfig, content, "test")
-    data = prepare(config.data)
-    return Setting(config, data, PlantedContent(data.catalog, config.data.cache_dir))
-
-
-@pytest.fixture(scope="module")
-def setting(shop: Path) -> Setting:
-    return setting_of(shop, "synthesis", {"synthesis": SYNTHESIS})
+def setting(planted: Any) -> Setting:
+    return planted.setting("synthesis", {"synthesis": SYNTHESIS})
 
 
 def fit(setting: Setting) -> NeuralRecommender:
@@ -120,15 +50,15 @@ def fit(setting: Setting) -> NeuralRecommender:
     return recommender
 
 
-def test_only_the_tail_and_few_click_users_grow_by_the_stated_ratio(setting: Setting) -> None:
+def test_only_the_tail_and_few_click_users_grow_by_the_stated_ratio(planted: Any, setting: Setting) -> None:
     train, counts = setting.data.split.train, setting.data.split.train_counts
     accelerator = build_accelerator(setting.config.trainer, setting.config.run_folder)
     found = build_augmentation(setting, setting.network(), train, accelerator)
     items = found.items["text"]
     assert len(items.items)
-    assert (items.items % 5 == TAIL).all()
+    assert (items.items % 5 == planted.tail).all()
     assert (counts[items.items] > 0).all()
-    assert items.vectors.shape == (len(items.items), 3, WIDTH)
+    assert items.vectors.shape == (len(items.items), 3, planted.width)
     assert found.users is not None
     few = np.flatnonzero((train.lengths >= 2) & (train.lengths <= 4))
     assert len(found.users.rows) == 2 * len(few)
@@ -152,10 +82,10 @@ def test_counts_and_ratio_are_kept_and_shown(setting: Setting, capsys: pytest.Ca
     assert "coverage" in found["generators"]["text features"]
 
 
-def test_weights_and_scores_need_no_synthesis(setting: Setting, shop: Path) -> None:
+def test_weights_and_scores_need_no_synthesis(setting: Setting, planted: Any) -> None:
     recommender = fit(setting)
     recommender.network.eval()
-    plain = NeuralRecommender(setting_of(shop, "plain", None).network())
+    plain = NeuralRecommender(planted.setting("plain", None).network())
     assert plain.network.state_dict().keys() == recommender.network.state_dict().keys()
     plain.network.load_state_dict(recommender.network.state_dict())
     histories = setting.data.split.histories(setting.data.split.test)
@@ -163,12 +93,12 @@ def test_weights_and_scores_need_no_synthesis(setting: Setting, shop: Path) -> N
     assert torch.equal(plain.score(histories), recommender.score(histories))
 
 
-def test_lookups_are_synthetic_in_training_alone(setting: Setting) -> None:
+def test_lookups_are_synthetic_in_training_alone(planted: Any, setting: Setting) -> None:
     network = setting.network()
     modality = network.items.modalities["text"]
-    everything = torch.arange(N_ITEMS)
+    everything = torch.arange(planted.n)
     original = modality.eval()(everything)
-    far = SyntheticItems(np.array([7, 9]), np.full((2, 2, WIDTH), 50, np.float32), 54)
+    far = SyntheticItems(np.array([7, 9]), np.full((2, 2, planted.width), 50, np.float32), 54)
     schedule = {"items": {**SYNTHESIS["items"], "share": 1.0, "schedule": {"stop": 0.5}}}
     config = validate(type(setting.config.augment.synthesis), schedule, "test").items
     SyntheticLookups(far, modality, config.share, config.schedule, 0).attach(modality)
@@ -196,7 +126,9 @@ def test_generators_are_told_of_the_largest_categories_alone(setting: Setting) -
     accelerator = build_accelerator(setting.config.trainer, setting.config.run_folder)
     data = setting.data
     guard = TrainingGuard(data.split, data.catalog.item_ids, data.clicks.user_ids)
-    synthesis = Synthesis(setting, data.split.train, guard, accelerator, 6, 2)
+    synthesis = Synthesis(
+        setting, data.split.train, guard, accelerator, SynthesisUseConfig(**SYNTHESIS, max_classes=2)
+    )
     synthesis.items(setting.config.augment.synthesis.items, 0)
     (folder,) = (
         path.parent
@@ -208,6 +140,26 @@ def test_generators_are_told_of_the_largest_categories_alone(setting: Setting) -
     untold = set(data.catalog.category_names) - set(told)
     size = dict(zip(data.catalog.category_names, sizes, strict=True))
     assert min(size[name] for name in told) >= max(size[name] for name in untold)
+
+
+def test_generators_may_be_told_of_groups_instead(planted: Any) -> None:
+    augment = {"synthesis": {**SYNTHESIS, "classes": "segments"}}
+    with pytest.raises(ConfigError, match="needs the groups of a section 'segments'"):
+        planted.setting("grouped", augment)
+    setting = planted.setting("grouped", augment, segments={"users": 3, "items": 4})
+    train = setting.data.split.train
+    accelerator = build_accelerator(setting.config.trainer, setting.config.run_folder)
+    found = build_augmentation(setting, setting.network(), train, accelerator)
+    assert set(found.quality) == {"text features", "user profiles"}
+    found_in = (setting.config.data.cache_dir / "synthesis").glob("*/generator.json")
+    sizes = {
+        (path.parent.name.rpartition("-")[0], json.loads(path.read_text())["n_classes"]) for path in found_in
+    }
+    assert ("text-features", 4) in sizes
+    assert ("user-profiles", 3) in sizes
+    members, names = segment_classes(setting)
+    assert names == ("0", "1", "2")
+    assert members.sum(0).tolist() == setting.segments.sizes.tolist()
 
 
 @pytest.mark.parametrize(
@@ -222,19 +174,19 @@ def test_generators_are_told_of_the_largest_categories_alone(setting: Setting) -
     ],
 )
 def test_what_lacks_something_is_refused_before_anything_is_written(
-    shop: Path, changes: dict[str, Any], told: str
+    planted: Any, changes: dict[str, Any], told: str
 ) -> None:
-    setting = setting_of(shop, "refused", **{"augment": None, **changes})
+    setting = planted.setting("refused", **{"augment": None, **changes})
     with pytest.raises(InputError, match=told):
         check_augmentation(setting)
 
 
-def test_features_that_are_not_generated_need_no_tail(shop: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_features_that_are_not_generated_need_no_tail(planted: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     spaces = {"items": {**SYNTHESIS["items"], "spaces": ["text"]}}
-    setting = setting_of(shop, "refused", {"synthesis": spaces})
+    setting = planted.setting("refused", {"synthesis": spaces})
     text = setting.content.text_features(None)
-    kinds = np.arange(N_ITEMS) % 5
-    heads = Features(text.vectors_ND, kinds != TAIL, [])
+    kinds = np.arange(planted.n) % 5
+    heads = Features(text.vectors_ND, kinds != planted.tail, [])
     for module in ("assembly", "synthesis"):
         monkeypatch.setattr(
             f"crossrec.experiment.augmentation.{module}.frozen_features",
@@ -251,7 +203,7 @@ def test_a_generator_fitted_on_an_item_without_a_training_click_is_caught(settin
     try:
         accelerator = build_accelerator(setting.config.trainer, setting.config.run_folder)
         with pytest.raises(LeakError, match=r"PCA of text features would be fitted on .*no training click"):
-            Synthesis(setting, data.split.train, guard, accelerator, 6, 256).items(
+            Synthesis(setting, data.split.train, guard, accelerator, setting.config.augment.synthesis).items(
                 setting.config.augment.synthesis.items, 0
             )
     finally:

@@ -73,6 +73,7 @@ def test_texts(lamps: Any, training: Training, monkeypatch: pytest.MonkeyPatch) 
     known = torch.tensor([row for row in range(lamps.n) if row != lamps.missing])
     assert torch.equal(viewed.eval()(known), plain(known))
     assert isinstance(viewed, ViewedFeatures | ViewedEncoder)
+    assert sum(count for name, count in viewed.met.items() if name.endswith("/kept")) == viewed.counts.sum()
     shown = lamps.at_each_progress(viewed.train(), known, 8)
     different = torch.stack([(vectors != plain(known)).any(1) for vectors in shown]).any(0)
     assert known[~different].tolist() == [lamps.plain, lamps.cold]

@@ -5,8 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, PositiveInt
 
+from crossrec.augment.synthesis.application_config import ClassSource
 from crossrec.augment.synthesis.config import (
     BetaVaeConfig,
     GaussianConfig,
@@ -32,6 +33,8 @@ class SynthesisConfig(Config):
         generators: over vectors.
         gaussian: the baseline.
         image_gan: over the catalogue's pictures; null for none.
+        classes: what generators are told of samples: categories (a user's is the one clicked most), or the
+            K-means groups of items and users that the base's section ``segments`` makes.
         max_classes: most frequent categories that generators are told of.
         grid: columns and rows of the pictures shown.
         seed: of everything that is drawn.
@@ -46,7 +49,8 @@ class SynthesisConfig(Config):
     generators: tuple[VectorGeneratorConfig, ...] = (WganGpConfig(), BetaVaeConfig())
     gaussian: GaussianConfig = GaussianConfig()
     image_gan: ImageGanConfig | None = ImageGanConfig()
+    classes: ClassSource = "categories"
     max_classes: int = Field(64, ge=1)
-    grid: tuple[int, int] = (12, 6)
+    grid: tuple[PositiveInt, PositiveInt] = (12, 6)
     seed: int = Field(0, ge=0)
     device: str = "auto"

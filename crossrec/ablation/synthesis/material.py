@@ -12,6 +12,7 @@ from crossrec.ablation.synthesis.config import SpaceName, SynthesisConfig
 from crossrec.augment.synthesis.pictures import to_images, to_samples
 from crossrec.encoders.cache import Features, fetch_each
 from crossrec.experiment.assembly import Setting
+from crossrec.experiment.augmentation.classes import item_classes, segment_classes
 from crossrec.model.modalities import FrozenFeatures
 from crossrec.types import InputError
 
@@ -45,7 +46,7 @@ def vectors(setting: Setting, space: SpaceName, config: SynthesisConfig) -> Mate
     features = _features(setting, space)
     rows = np.flatnonzero((setting.data.split.train_counts > 0) & features.present_N)
     _need(rows, f"training item with {space} features")
-    classes, names = _classes(setting, config)
+    classes, names = item_classes(setting, config.classes, config.max_classes)
     return Material(_transformed(features, rows, config.components), classes[rows], names)
 
 
@@ -56,7 +57,7 @@ def pictures(setting: Setting, config: SynthesisConfig) -> Material:
     found = fetch_each(catalog.image)(rows)
     readable = np.asarray([picture is not None for picture in found], dtype=bool)
     _need(rows[readable], "training item with a picture")
-    classes, names = _classes(setting, config)
+    classes, names = item_classes(setting, config.classes, config.max_classes)
     samples = to_samples(picture for picture in found if picture is not None)
     return Material(samples, classes[rows[readable]], names)
 
@@ -86,19 +87,26 @@ def _transformed(features: Features, rows: np.ndarray, components: int | None) -
     return np.asarray(module(torch.arange(len(rows))).numpy(), np.float32)
 
 
-def _classes(setting: Setting, config: SynthesisConfig) -> tuple[np.ndarray, tuple[str, ...]]:
-    """(N, G) membership in the categories that most training items have."""
-    catalog = setting.data.catalog
-    members = catalog.category_matrix
-    counts = np.asarray(members[setting.data.split.train_counts > 0].sum(0)).ravel()
-    chosen = np.sort(np.argsort(-counts, kind="stable")[: config.max_classes])
-    names = tuple(catalog.category_names[place] for place in chosen)
-    return np.asarray(members[:, chosen].toarray(), np.float32), names
-
-
 def _profiles(setting: Setting, config: SynthesisConfig) -> Material:
-    """Mean features of users' training clicks; their class is the category that they click most."""
+    """Mean features of users' training clicks, with the category that they click most or their segment."""
     train = setting.data.split.train
+    users = np.flatnonzero(train.lengths >= LEAST_CLICKS)
+    _need(users, f"user with {LEAST_CLICKS} training clicks")
+    values = _item_values(setting, config.components)
+    means = np.stack([values[train.row(user)].mean(0) for user in users.tolist()])
+    if config.classes == "segments":
+        members, names = segment_classes(setting)
+        classes = members[users]
+    else:
+        of_items, names = item_classes(setting, config.classes, config.max_classes)
+        counts = np.stack([of_items[train.row(user)].sum(0) for user in users.tolist()])
+        classes = np.eye(len(names), dtype=np.float32)[counts.argmax(1)] if names else counts
+    reduced = FrozenFeatures(means, np.ones(len(users), dtype=bool), components=config.components)
+    return Material(reduced(torch.arange(len(users))).numpy(), classes, names)
+
+
+def _item_values(setting: Setting, components: int | None) -> np.ndarray:
+    """(N, D) all features that the run's model has, side by side; zeros for items without training clicks."""
     parts = []
     spaces: tuple[SpaceName, ...] = ("text", "image")
     for space in spaces:
@@ -106,21 +114,13 @@ def _profiles(setting: Setting, config: SynthesisConfig) -> Material:
             continue
         features = _features(setting, space)
         rows = np.flatnonzero((setting.data.split.train_counts > 0) & features.present_N)
-        full = np.zeros(
-            (len(setting.data.catalog), config.components or features.vectors_ND.shape[1]), np.float32
-        )
-        full[rows] = _transformed(features, rows, config.components)
+        _need(rows, f"training item with {space} features")
+        made = _transformed(features, rows, components)
+        full = np.zeros((len(setting.data.catalog), made.shape[1]), np.float32)
+        full[rows] = made
         parts.append(full)
     _need(parts, "features that profiles are made of (model.text or model.image)")
-    classes, names = _classes(setting, config)
-    users = np.flatnonzero(train.lengths >= LEAST_CLICKS)
-    _need(users, f"user with {LEAST_CLICKS} training clicks")
-    values = np.concatenate(parts, 1)
-    means = np.stack([values[train.row(user)].mean(0) for user in users.tolist()])
-    counts = np.stack([classes[train.row(user)].sum(0) for user in users.tolist()])
-    favourite = np.eye(len(names), dtype=np.float32)[counts.argmax(1)] if names else counts
-    reduced = FrozenFeatures(means, np.ones(len(users), dtype=bool), components=config.components)
-    return Material(reduced(torch.arange(len(users))).numpy(), favourite, names)
+    return np.concatenate(parts, 1)
 
 
 def _need(found: object, what: str) -> None:

@@ -155,7 +155,7 @@ def _grids(config: SynthesisConfig) -> dict[str, bytes]:
 
 def _held_back(generators: tuple[GeneratorConfig, ...]) -> float:
     """One share for all generators of a space, so that they are compared on the same samples."""
-    return max(config.loop.held_back for config in generators if hasattr(config, "loop"))
+    return max((config.loop.held_back for config in generators if hasattr(config, "loop")), default=0.0)
 
 
 def _accelerator(config: SynthesisConfig) -> Accelerator:

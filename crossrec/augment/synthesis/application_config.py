@@ -11,6 +11,7 @@ from crossrec.augment.synthesis.config import BetaVaeConfig, VectorGeneratorConf
 from crossrec.config import Config
 
 Space = Literal["text", "image"]
+ClassSource = Literal["categories", "segments"]
 
 
 class SyntheticItemsConfig(Config):
@@ -61,6 +62,8 @@ class SynthesisUseConfig(Config):
         items: of tail categories; None for none.
         users: with few clicks; None for none.
         components: dimensions to which features are reduced by PCA for the generators.
+        classes: what generators are told of a sample: categories (of an item; of a user, how the clicks fall
+            on them), or the K-means group of ``segments`` that the item or user is in.
         max_classes: categories that generators are told of, those of most training items; an item that has
             only others is generated without a class.
     """
@@ -68,6 +71,7 @@ class SynthesisUseConfig(Config):
     items: SyntheticItemsConfig | None = None
     users: SyntheticUsersConfig | None = None
     components: int = Field(64, ge=2)
+    classes: ClassSource = "categories"
     max_classes: int = Field(256, ge=1)
 
     @model_validator(mode="after")

@@ -28,7 +28,8 @@ _EXPANDED = {
     },
 }
 _NOT_CONTRACTED = {long: short for short, long in _EXPANDED.items() if long.endswith("not")}
-_ANY_SHORT = re.compile(rf"\b({'|'.join(map(re.escape, _EXPANDED))})\b(?!['’-])", re.IGNORECASE)
+_SHORT = "|".join(re.escape(short).replace("'", "['’]") for short in _EXPANDED)
+_ANY_SHORT = re.compile(rf"\b({_SHORT})\b(?!['’-])", re.IGNORECASE)
 _ANY_LONG = re.compile(rf"\b({'|'.join(_NOT_CONTRACTED)})\b(?!\s+only\b)(?=\s+\w)", re.IGNORECASE)
 _QUESTION = re.compile(rf"\s+(?:{'|'.join(sorted(SUBJECT_PRONOUNS))})\b", re.IGNORECASE)
 _BEFORE_QUESTION = re.compile(rf"\b(?:{'|'.join(sorted(SUBJECT_PRONOUNS))})\s+$", re.IGNORECASE)
@@ -40,9 +41,8 @@ def expanded(sentence: str) -> str | None:
     Left alone: ``'s`` and ``'d``, which stand for two verbs each, and ``n't`` before its subject, as
     questions have it.
     """
-    plain = sentence.replace("’", "'")
-    new = _ANY_SHORT.sub(lambda match: _spelled_out(match, plain), plain)
-    return None if new == plain else new
+    new = _ANY_SHORT.sub(lambda match: _spelled_out(match, sentence), sentence)
+    return None if new == sentence else new
 
 
 def contracted(sentence: str) -> str | None:
@@ -52,10 +52,11 @@ def contracted(sentence: str) -> str | None:
 
 
 def _spelled_out(match: re.Match[str], sentence: str) -> str:
-    asks = match[0].lower().endswith("n't") and _QUESTION.match(sentence, match.end())
+    short = match[0].lower().replace("’", "'")
+    asks = short.endswith("n't") and _QUESTION.match(sentence, match.end())
     if asks and not _BEFORE_QUESTION.search(sentence[: match.start()]):
         return match[0]
-    return _like(match[0], _EXPANDED[match[0].lower()])
+    return _like(match[0], _EXPANDED[short])
 
 
 def _like(old: str, new: str) -> str:

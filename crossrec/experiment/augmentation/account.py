@@ -24,7 +24,8 @@ def augmentation_account(
     for name, modality in network.items.modalities.items():
         if isinstance(modality, ViewedFeatures | ViewedEncoder):
             counts = modality.counts
-            found[f"{name}_views"] = {"items": int((counts > 0).sum()), "views": int(counts.sum())}
+            views = {"items": int((counts > 0).sum()), "views": int(counts.sum())}
+            found[f"{name}_views"] = {**views, "augmenters": modality.met} if modality.met else views
     for space, items in augmentation.items.items():
         found[f"synthetic_{space}_items"] = {
             "synthetic": True,
@@ -92,6 +93,7 @@ def augmentation_lines(account: dict[str, Any]) -> list[str]:
 
 def _figures(content: dict[str, Any]) -> str:
     shown = [
+        f"{name.replace('_', ' ')} ({_figures(value)})" if isinstance(value, dict) else
         f"{name.replace('_', ' ')} {value:,.3g}" if isinstance(value, float) else
         f"{name.replace('_', ' ')} {value:,}" if isinstance(value, int) else
         f"{name.replace('_', ' ')} {', '.join(map(str, value))}"

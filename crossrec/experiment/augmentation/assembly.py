@@ -75,7 +75,7 @@ def build_augmentation(
     users, items, quality = None, {}, {}
     if augment is not None and augment.synthesis is not None:
         wanted = augment.synthesis
-        synthesis = Synthesis(setting, train, guard, accelerator, wanted.components, wanted.max_classes)
+        synthesis = Synthesis(setting, train, guard, accelerator, wanted)
         if wanted.items is not None:
             items = synthesis.items(wanted.items, seed)
             _attach(items, network, wanted.items, seed)

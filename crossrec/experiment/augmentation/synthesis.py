@@ -25,6 +25,7 @@ from crossrec.augment.synthesis.application import (
     user_profiles,
 )
 from crossrec.augment.synthesis.application_config import SyntheticItemsConfig, SyntheticUsersConfig
+from crossrec.experiment.augmentation.classes import item_classes, segment_classes
 from crossrec.experiment.augmentation.reduction import Reduction
 from crossrec.experiment.features import frozen_features
 from crossrec.runtime import distributed
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
     from accelerate import Accelerator
 
     from crossrec.augment.guard import TrainingGuard
+    from crossrec.augment.synthesis.application_config import SynthesisUseConfig
     from crossrec.augment.synthesis.config import VectorGeneratorConfig
     from crossrec.encoders.cache import Features
     from crossrec.experiment.assembly import Setting
@@ -59,8 +61,7 @@ class Synthesis:
         train: training clicks, checked.
         guard: looks at what generators are fitted on.
         accelerator: of this process.
-        components: dimensions to which features are reduced by PCA.
-        max_classes: categories that generators are told of.
+        wanted: what is generated, of what.
 
     Attributes:
         quality: figures of each generator used so far.
@@ -70,8 +71,7 @@ class Synthesis:
     train: Sequences
     guard: TrainingGuard
     accelerator: Accelerator
-    components: int
-    max_classes: int
+    wanted: SynthesisUseConfig
     quality: dict[str, Any] = field(default_factory=dict)
 
     @cached_property
@@ -80,13 +80,16 @@ class Synthesis:
 
     @cached_property
     def _classes(self) -> tuple[np.ndarray, tuple[str, ...]]:
-        """(N, G) float32 membership in the categories that most training items have, and their names."""
-        data = self.setting.data
-        members = data.catalog.category_matrix
-        sizes = np.asarray(members[data.split.train_counts > 0].sum(0)).ravel()
-        chosen = np.sort(np.argsort(-sizes, kind="stable")[: self.max_classes])
-        names = tuple(data.catalog.category_names[place] for place in chosen)
-        return members[:, chosen].toarray().astype(np.float32), names
+        """(N, G) float32 membership of the items, and the classes' names."""
+        return item_classes(self.setting, self.wanted.classes, self.wanted.max_classes)
+
+    @cached_property
+    def _user_classes(self) -> tuple[np.ndarray, tuple[str, ...]]:
+        """(U, G) float32 shares of a user's clicks in each class of items, or the user's segment."""
+        if self.wanted.classes == "segments":
+            return segment_classes(self.setting)
+        members, names = self._classes
+        return user_profiles(self.train, members), names
 
     @cached_property
     def _reduced(self) -> dict[str, tuple[Reduction, np.ndarray]]:
@@ -96,7 +99,7 @@ class Synthesis:
         for space, features in self._features.items():
             own = np.flatnonzero(features.present_N & (counts > 0))
             self.guard.check_items(own, f"the PCA of {space} features")
-            reduction = Reduction.of(np.asarray(features.vectors_ND[own]), self.components)
+            reduction = Reduction.of(np.asarray(features.vectors_ND[own]), self.wanted.components)
             coordinates = reduction(np.asarray(features.vectors_ND))
             found[space] = reduction, np.where(features.present_N[:, None], coordinates, 0)
         return found
@@ -112,8 +115,9 @@ class Synthesis:
         enlarged = enlarged_items(categories, counts, features.present_N, config.tail_share)
         own = np.flatnonzero(features.present_N & (counts > 0))
         self.guard.check_items(own, f"the generator of {space} features")
-        classes, _ = self._classes
-        sample = self._fitted(config.generator, coordinates[own], classes[own], f"{space} features", seed)
+        classes, names = self._classes
+        what = f"{space} features"
+        sample = self._fitted(config.generator, coordinates[own], classes[own], names, what, seed)
         made = synthesise_items(coordinates, enlarged, classes, sample, config, len(own), seed)
         moved = made.vectors - coordinates[enlarged][:, None, :]
         # Whatever PCA left out of an item stays: a synthetic one would otherwise be told by lacking it.
@@ -126,15 +130,21 @@ class Synthesis:
         vectors = np.concatenate(
             [unit_rows(coordinates) for _, coordinates in self._reduced.values()], axis=1
         )
-        classes = user_profiles(self.train, self._classes[0])
+        classes, names = self._user_classes
         profiles = user_profiles(self.train, vectors)
         own = np.flatnonzero(self.train.lengths >= 2)
         self.guard.check_sequences(self.train, "the generator of user profiles")
-        sample = self._fitted(config.generator, profiles[own], classes[own], "user profiles", seed)
+        sample = self._fitted(config.generator, profiles[own], classes[own], names, "user profiles", seed)
         return synthesise_users(self.train, vectors, classes, sample, config, seed)
 
     def _fitted(
-        self, config: VectorGeneratorConfig, samples: np.ndarray, classes: np.ndarray, what: str, seed: int
+        self,
+        config: VectorGeneratorConfig,
+        samples: np.ndarray,
+        classes: np.ndarray,
+        names: tuple[str, ...],
+        what: str,
+        seed: int,
     ) -> Sample:
         """A generator, fitted by the main process or found in the cache."""
         from crossrec.augment.synthesis.store import load_generator
@@ -145,7 +155,7 @@ class Synthesis:
         folder = self.setting.config.data.cache_dir / "synthesis" / name
         try:
             if distributed.is_main() and not (folder / QUALITY_FILE).exists():
-                self._fit(config, samples, classes, what, seed, folder)
+                self._fit(config, samples, classes, names, what, seed, folder)
         finally:
             distributed.barrier()  # also after an error, so that no process waits for ever
         generator = load_generator(folder)
@@ -157,6 +167,7 @@ class Synthesis:
         config: VectorGeneratorConfig,
         samples: np.ndarray,
         classes: np.ndarray,
+        names: tuple[str, ...],
         what: str,
         seed: int,
         folder: Path,
@@ -164,7 +175,6 @@ class Synthesis:
         from crossrec.augment.synthesis.fit import TrainingSamples, fit_generator
 
         data = TrainingSamples.divide(samples, classes, config.loop.held_back, seed)
-        _, names = self._classes
         fitted = fit_generator(
             config, data, seed=seed, folder=folder, accelerator=self.accelerator, class_names=names
         )

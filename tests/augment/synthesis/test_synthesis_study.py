@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from pydantic import ValidationError
 
 from crossrec.ablation.synthesis import study
 from crossrec.ablation.synthesis.config import SynthesisConfig
@@ -63,6 +64,20 @@ def test_a_study_writes_generators_figures_grids_and_a_page(
     first = (tmp_path / study.RESULTS_FILE).read_bytes()
     study.run_synthesis(config)
     assert (tmp_path / study.RESULTS_FILE).read_bytes() == first
+
+
+def test_the_baseline_may_be_studied_alone(
+    small: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    vectors, classes = small.samples("beta_vae", 60)
+    monkeypatch.setattr(study.Setting, "of", lambda config: _Setting())
+    monkeypatch.setattr(study, "load_experiment", lambda *_: None)
+    monkeypatch.setattr(study, "vectors", lambda *_: Material(vectors, classes, ("a", "b", "c")))
+    alone = {"base": Path("shop.yaml"), "spaces": ("text",), "generators": (), "image_gan": None}
+    study.run_synthesis(SynthesisConfig(**alone, out=tmp_path, device="cpu"))
+    assert '"gaussian"' in (tmp_path / study.RESULTS_FILE).read_text()
+    with pytest.raises(ValidationError, match="grid"):
+        SynthesisConfig(base=Path("shop.yaml"), grid=(0, 2))
 
 
 def test_what_counts_as_learned() -> None:

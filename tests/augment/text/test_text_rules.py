@@ -169,6 +169,7 @@ def test_names_and_dependent_clauses_are_not_torn() -> None:
         (year_moved, "The long war ends in 1945.", "In 1945, the long war ends."),
         (expanded, "They're late and he won't wait.", "They are late and he will not wait."),
         (expanded, "Can’t stop.", "Cannot stop."),
+        (expanded, "They’re late, and John’s men don’t care.", "They are late, and John’s men do not care."),
         (contracted, "He does not know.", "He doesn't know."),
     ],
 )
@@ -189,6 +190,7 @@ def test_transformations(rule: object, old: str, new: str) -> None:
         (postponed, "When it rains, it pours, and the river rises."),
         (year_moved, "A man who was born in 1945."),
         (expanded, "Isn't she lovely, John's wife said he'd come."),
+        (expanded, "Isn’t she lovely, John’s wife said he’d come."),
         (contracted, "It is not only good."),
         (contracted, "He does not."),
     ],

@@ -1,0 +1,62 @@
+"""What generators are told of the samples that they learn: categories, or K-means groups."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from crossrec.types import ABSENT, InputError
+
+if TYPE_CHECKING:
+    from crossrec.augment.synthesis.application_config import ClassSource
+    from crossrec.data.segments import Groups
+    from crossrec.experiment.assembly import Setting
+
+
+def item_classes(
+    setting: Setting, source: ClassSource, max_classes: int
+) -> tuple[np.ndarray, tuple[str, ...]]:
+    """The items' classes.
+
+    Args:
+        setting: of the experiment.
+        source: ``categories``, or ``segments`` for the item groups.
+        max_classes: categories of most training items that are kept; groups are kept all.
+
+    Returns:
+        (N, G) float32 membership, and G names.
+
+    Raises:
+        InputError: groups are asked for, and the experiment has none.
+    """
+    if source == "segments":
+        return _of_groups(setting.item_groups)
+    data = setting.data
+    members = data.catalog.category_matrix
+    sizes = np.asarray(members[data.split.train_counts > 0].sum(0)).ravel()
+    chosen = np.sort(np.argsort(-sizes, kind="stable")[:max_classes])
+    names = tuple(data.catalog.category_names[place] for place in chosen)
+    return members[:, chosen].toarray().astype(np.float32), names
+
+
+def segment_classes(setting: Setting) -> tuple[np.ndarray, tuple[str, ...]]:
+    """(U, G) float32 membership of users in their segments, and G names.
+
+    Raises:
+        InputError: the experiment has no segments.
+    """
+    return _of_groups(setting.segments)
+
+
+def _of_groups(groups: Groups | None) -> tuple[np.ndarray, tuple[str, ...]]:
+    if groups is None:
+        raise InputError(
+            "classes: segments tells generators the groups of the section 'segments', which the "
+            "configuration lacks: add it, or set classes to categories"
+        )
+    labels, n_groups = groups.labels, len(groups.notes)
+    members = np.zeros((len(labels), n_groups), np.float32)
+    known = np.flatnonzero(labels != ABSENT)
+    members[known, labels[known]] = 1
+    return members, tuple(str(group) for group in range(n_groups))
