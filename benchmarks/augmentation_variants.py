@@ -29,7 +29,8 @@ NOISE = "{type: word_noise, probability: 1.0}"
 IMAGES = "[{type: crop, probability: 1.0}, {type: flip}, {type: colour}]"
 ORDER = "[{type: crop}, {type: mask}, {type: reorder}]"
 SIMILAR = "[{type: substitute, similarity: both}, {type: insert, similarity: both}]"
-VIEWS = [*_sequence(ORDER, 0), *_contrastive("views", "sequence_views", 0.1)]
+AGREEMENT = _contrastive("views", "sequence_views", 0.1)
+VIEWS = [*_sequence(ORDER, 0), *AGREEMENT]
 CROSS_MODAL = _contrastive("modalities", "cross_modal", 0.1)
 ITEMS = ["augment.synthesis.items.ratio=3"]
 CATEGORY, POPULARITY = ["augment.resample.category=0.5"], ["augment.resample.popularity=0.5"]
@@ -82,6 +83,8 @@ def _variants(max_clicks: int, longer: int, views: int) -> dict[str, list[str]]:
         "mix-image-mild_balance": [*images, *mild],
         "mix-sequence-balance": [*_sequence(ORDER), *balance],
         "mix-contrastive-mild_balance": [*VIEWS, *mild],
+        "mix-sequence-contrastive-balance": [*_sequence(ORDER), *AGREEMENT, *balance],
+        "mix-sequence-contrastive-mild_balance": [*_sequence(ORDER), *AGREEMENT, *mild],
         "mix-similar-mild_balance": [*_sequence(SIMILAR), *mild],
         "mix-similar-cross_modal": [*_sequence(SIMILAR), *CROSS_MODAL],
         "mix-similar-cross_modal-mild_balance": [*_sequence(SIMILAR), *CROSS_MODAL, *mild],
