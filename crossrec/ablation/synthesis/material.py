@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -12,27 +11,12 @@ from crossrec.ablation.synthesis.config import SpaceName, SynthesisConfig
 from crossrec.augment.synthesis.pictures import to_images, to_samples
 from crossrec.encoders.cache import Features, fetch_each
 from crossrec.experiment.assembly import Setting
-from crossrec.experiment.augmentation.classes import item_classes, segment_classes
+from crossrec.experiment.augmentation.classes import Material, item_classes, segment_classes
 from crossrec.model.modalities import FrozenFeatures
 from crossrec.types import InputError
 
 LEAST_CLICKS = 2
 """Training clicks from which on a user has a profile."""
-
-
-@dataclass(frozen=True)
-class Material:
-    """Samples with their classes.
-
-    Args:
-        samples: (n, …) float32.
-        classes: (n, G) float32 multi-hot.
-        class_names: G names.
-    """
-
-    samples: np.ndarray
-    classes: np.ndarray
-    class_names: tuple[str, ...]
 
 
 def vectors(setting: Setting, space: SpaceName, config: SynthesisConfig) -> Material:

@@ -11,7 +11,7 @@ import numpy as np
 import yaml
 
 from crossrec.ablation.synthesis.config import SynthesisConfig
-from crossrec.ablation.synthesis.material import Material, picture_encoder, pictures, vectors
+from crossrec.ablation.synthesis.material import picture_encoder, pictures, vectors
 from crossrec.ablation.synthesis.page import write_page
 from crossrec.ablation.synthesis.tables import quality_table
 from crossrec.augment.synthesis.fit import Fitted, TrainingSamples, fit_generator
@@ -19,6 +19,7 @@ from crossrec.augment.synthesis.log import Line
 from crossrec.augment.synthesis.pictures import save_grid
 from crossrec.augment.synthesis.quality import manifold
 from crossrec.experiment.assembly import Setting
+from crossrec.experiment.augmentation.classes import Material
 from crossrec.experiment.run_folder import load_experiment
 from crossrec.experiment.tables import console, show
 from crossrec.runtime import distributed

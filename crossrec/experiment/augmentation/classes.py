@@ -1,7 +1,8 @@
-"""What generators are told of the samples that they learn: categories, or K-means groups."""
+"""What generators learn: samples, and what they are told of them, categories or K-means groups."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -12,6 +13,21 @@ if TYPE_CHECKING:
     from crossrec.augment.synthesis.application_config import ClassSource
     from crossrec.data.segments import Groups
     from crossrec.experiment.assembly import Setting
+
+
+@dataclass(frozen=True)
+class Material:
+    """Samples with their classes.
+
+    Args:
+        samples: (n, …) float32.
+        classes: (n, G) float32 multi-hot.
+        class_names: G names.
+    """
+
+    samples: np.ndarray
+    classes: np.ndarray
+    class_names: tuple[str, ...]
 
 
 def item_classes(

@@ -25,7 +25,7 @@ from crossrec.augment.synthesis.application import (
     user_profiles,
 )
 from crossrec.augment.synthesis.application_config import SyntheticItemsConfig, SyntheticUsersConfig
-from crossrec.experiment.augmentation.classes import item_classes, segment_classes
+from crossrec.experiment.augmentation.classes import Material, item_classes, segment_classes
 from crossrec.experiment.augmentation.reduction import Reduction
 from crossrec.experiment.features import frozen_features
 from crossrec.runtime import distributed
@@ -116,8 +116,8 @@ class Synthesis:
         own = np.flatnonzero(features.present_N & (counts > 0))
         self.guard.check_items(own, f"the generator of {space} features")
         classes, names = self._classes
-        what = f"{space} features"
-        sample = self._fitted(config.generator, coordinates[own], classes[own], names, what, seed)
+        material = Material(coordinates[own], classes[own], names)
+        sample = self._fitted(config.generator, material, f"{space} features", seed)
         made = synthesise_items(coordinates, enlarged, classes, sample, config, len(own), seed)
         moved = made.vectors - coordinates[enlarged][:, None, :]
         # Whatever PCA left out of an item stays: a synthetic one would otherwise be told by lacking it.
@@ -134,28 +134,21 @@ class Synthesis:
         profiles = user_profiles(self.train, vectors)
         own = np.flatnonzero(self.train.lengths >= 2)
         self.guard.check_sequences(self.train, "the generator of user profiles")
-        sample = self._fitted(config.generator, profiles[own], classes[own], names, "user profiles", seed)
+        material = Material(profiles[own], classes[own], names)
+        sample = self._fitted(config.generator, material, "user profiles", seed)
         return synthesise_users(self.train, vectors, classes, sample, config, seed)
 
-    def _fitted(
-        self,
-        config: VectorGeneratorConfig,
-        samples: np.ndarray,
-        classes: np.ndarray,
-        names: tuple[str, ...],
-        what: str,
-        seed: int,
-    ) -> Sample:
+    def _fitted(self, config: VectorGeneratorConfig, material: Material, what: str, seed: int) -> Sample:
         """A generator, fitted by the main process or found in the cache."""
         from crossrec.augment.synthesis.store import load_generator
 
-        own_name = f"{what.replace(' ', '-')}-{_digest(config, samples, classes, seed)}"
+        own_name = f"{what.replace(' ', '-')}-{_digest(config, material, seed)}"
         # The main process's: another machine may round features otherwise, and would look elsewhere.
         name = distributed.gather_objects(own_name)[0]
         folder = self.setting.config.data.cache_dir / "synthesis" / name
         try:
             if distributed.is_main() and not (folder / QUALITY_FILE).exists():
-                self._fit(config, samples, classes, names, what, seed, folder)
+                self._fit(config, material, what, seed, folder)
         finally:
             distributed.barrier()  # also after an error, so that no process waits for ever
         generator = load_generator(folder)
@@ -163,20 +156,18 @@ class Synthesis:
         return lambda wanted, draw: generator.sample(wanted, draw).samples
 
     def _fit(
-        self,
-        config: VectorGeneratorConfig,
-        samples: np.ndarray,
-        classes: np.ndarray,
-        names: tuple[str, ...],
-        what: str,
-        seed: int,
-        folder: Path,
+        self, config: VectorGeneratorConfig, material: Material, what: str, seed: int, folder: Path
     ) -> None:
         from crossrec.augment.synthesis.fit import TrainingSamples, fit_generator
 
-        data = TrainingSamples.divide(samples, classes, config.loop.held_back, seed)
+        data = TrainingSamples.divide(material.samples, material.classes, config.loop.held_back, seed)
         fitted = fit_generator(
-            config, data, seed=seed, folder=folder, accelerator=self.accelerator, class_names=names
+            config,
+            data,
+            seed=seed,
+            folder=folder,
+            accelerator=self.accelerator,
+            class_names=material.class_names,
         )
         for warning in fitted.warnings:
             logger.warning("generator of %s: %s", what, warning)
@@ -214,8 +205,8 @@ def wanted_spaces(config: SyntheticItemsConfig, features: Mapping[str, Features]
     return wanted
 
 
-def _digest(config: VectorGeneratorConfig, samples: np.ndarray, classes: np.ndarray, seed: int) -> str:
+def _digest(config: VectorGeneratorConfig, material: Material, seed: int) -> str:
     digest = hashlib.blake2b(f"{VERSION} {config.model_dump_json()} {seed}".encode(), digest_size=12)
-    for array in (samples, classes):
+    for array in (material.samples, material.classes):
         digest.update(np.ascontiguousarray(array, np.float32).tobytes())
     return digest.hexdigest()
