@@ -51,11 +51,11 @@ class CleaningConfig(Config):
 
 
 def clean(raw: RawData, config: CleaningConfig) -> tuple[Catalog, Clicks, Account]:
-    """Drops what can't be used, counts it, and sorts stably by (user, time, file order).
+    """Drops what can't be used, counts it, and sorts by user, time and, within ties, a hash of (user, item).
 
     The steps on clicks, in order: missing ids, missing times, time out of range, rating out of range,
-    unknown items, exact duplicates (user, item and time), repeats, k-core. Items without text or
-    picture are counted and stay; a price that is no number or negative becomes null.
+    unknown items, exact duplicates (user, item and time), repeats, k-core, ties in time. Items without text
+    or picture are counted and stay; a price that is no number or negative becomes null.
 
     Returns:
         The catalogue, the sorted clicks (item indices are rows of that catalogue), the account.

@@ -42,7 +42,7 @@ class Clicks:
     """A cleaned log as sequences, with the original user ids.
 
     Args:
-        sequences: one row a user, sorted stably by (time, file order).
+        sequences: one row a user, sorted by time, ties by a hash of (user, item).
         user_ids: (U,) original ids.
     """
 
@@ -50,34 +50,8 @@ class Clicks:
     user_ids: np.ndarray
 
     @classmethod
-    def from_clean(cls, frame: pl.DataFrame, item_index: dict[str, int]) -> Clicks:
-        """Builds sequences from a cleaned frame.
-
-        Args:
-            frame: columns of ``REQUIRED`` without nulls, in file order.
-            item_index: catalogue index of each item id in the frame.
-        """
-        items = pl.DataFrame(
-            {"item_id": list(item_index), "item": list(item_index.values())},
-            schema={"item_id": pl.String, "item": pl.Int64},
-        )
-        users = frame.select(pl.col("user_id").unique(maintain_order=True)).with_row_index("user")
-        coded = (
-            frame.with_row_index("position")
-            .join(items, on="item_id", how="inner")
-            .join(users, on="user_id", how="inner")
-            .sort("user", "timestamp", "position")
-        )
-        return cls.from_codes(
-            coded["user"].to_numpy(),
-            coded["item"].to_numpy(),
-            coded["timestamp"].cast(pl.Int64).to_numpy(),
-            users["user_id"].to_numpy(),
-        )
-
-    @classmethod
     def from_codes(cls, user: np.ndarray, item: np.ndarray, time: np.ndarray, user_ids: np.ndarray) -> Clicks:
-        """Clicks from numbers that are sorted by (user, time, file order) already.
+        """Clicks from numbers that are sorted by user and time already.
 
         Args:
             user: (T,) rows of ``user_ids``, growing.

@@ -11,9 +11,9 @@ from enum import IntEnum
 
 import numpy as np
 
+from crossrec.random import GOLDEN, mix_bits
+
 MASK = (1 << 64) - 1
-STEP = 0x9E3779B97F4A7C15
-FIRST, SECOND = 0xBF58476D1CE4E5B9, 0x94D049BB133111EB
 
 
 class Stream(IntEnum):
@@ -62,13 +62,13 @@ class Draws:
         Returns:
             (B, K) float64.
         """
-        key = 0
+        key = np.zeros(1, dtype=np.uint64)
         for part in (self.seed, int(stream), self.round_number):
-            key = _mix_number((key + (part + 1) * STEP) & MASK)
+            key = mix_bits(key + np.uint64((part + 1) * GOLDEN & MASK))
         users_B = np.asarray(users_B).astype(np.uint64)
         counters = (np.asarray(index).astype(np.int64) + 2).astype(np.uint64)
-        of_user_B = _mix(np.uint64(key) + users_B * np.uint64(STEP))
-        mixed_BK = _mix(of_user_B[:, None] + counters * np.uint64(STEP))
+        of_user_B = mix_bits(key + users_B * np.uint64(GOLDEN))
+        mixed_BK = mix_bits(of_user_B[:, None] + counters * np.uint64(GOLDEN))
         return ((mixed_BK >> np.uint64(11)).astype(np.float64) + 0.5) * 2.0**-53
 
     def normal(self, stream: Stream, users_B: np.ndarray, index: np.ndarray) -> np.ndarray:
@@ -80,15 +80,3 @@ class Draws:
     def gumbel(self, stream: Stream, users_B: np.ndarray, index: np.ndarray) -> np.ndarray:
         """(B, K) float64 standard Gumbel numbers; arguments as of :meth:`uniform`."""
         return -np.log(-np.log(self.uniform(stream, users_B, index)))
-
-
-def _mix(values: np.ndarray) -> np.ndarray:
-    values = (values ^ (values >> np.uint64(30))) * np.uint64(FIRST)
-    values = (values ^ (values >> np.uint64(27))) * np.uint64(SECOND)
-    return values ^ (values >> np.uint64(31))
-
-
-def _mix_number(value: int) -> int:
-    value = ((value ^ (value >> 30)) * FIRST) & MASK
-    value = ((value ^ (value >> 27)) * SECOND) & MASK
-    return value ^ (value >> 31)

@@ -7,8 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from crossrec.augment.base import Draws
-
-_GOLDEN = np.uint64(0x9E3779B97F4A7C15)
+from crossrec.random import GOLDEN, mix_bits
 
 
 @dataclass(frozen=True)
@@ -53,17 +52,11 @@ class RowNumbers:
     def clicks(self, name: str, rows_T: np.ndarray, places_T: np.ndarray) -> np.ndarray:
         """(T,) float64 in [0, 1), one for each click of row ``rows_T`` at place ``places_T``."""
         hashed = self._hashed_rows(name)[rows_T]
-        return _uniform(_mix(hashed + (places_T.astype(np.uint64) + np.uint64(1)) * _GOLDEN))
+        return _uniform(mix_bits(hashed + (places_T.astype(np.uint64) + np.uint64(1)) * np.uint64(GOLDEN)))
 
     def _hashed_rows(self, name: str) -> np.ndarray:
         base = self.draws.substream(name).shared().integers(2**64, dtype=np.uint64)
-        return _mix(base + (self.keys.astype(np.uint64) + np.uint64(1)) * _GOLDEN)
-
-
-def _mix(values: np.ndarray) -> np.ndarray:
-    values = (values ^ (values >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    values = (values ^ (values >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    return values ^ (values >> np.uint64(31))
+        return mix_bits(base + (self.keys.astype(np.uint64) + np.uint64(1)) * np.uint64(GOLDEN))
 
 
 def _uniform(values: np.ndarray) -> np.ndarray:
