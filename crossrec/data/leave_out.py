@@ -8,7 +8,7 @@ import numpy as np
 from pydantic import Field
 
 from crossrec.config import Config
-from crossrec.data.splits import Queries, Split, first_clicks, novel_queries, require_parts
+from crossrec.data.splits import Queries, Split, build_queries, first_clicks, require_parts, with_repeats
 from crossrec.types import Sequences
 
 
@@ -29,12 +29,13 @@ class LeaveOneOutConfig(Config):
     type: Literal["leave_one_out"] = "leave_one_out"
     n_last: int = Field(default=1, ge=1)
 
-    def split(self, clicks: Sequences, n_items: int) -> Split:
+    def split(self, clicks: Sequences, n_items: int, *, repeats: bool = False) -> Split:
         """Divides a log.
 
         Args:
             clicks: one row a user, oldest first.
             n_items: N, size of the catalogue.
+            repeats: whether an item of the history can be a target.
 
         Raises:
             SplitError: no user has enough clicks.
@@ -44,20 +45,21 @@ class LeaveOneOutConfig(Config):
         train_ends = lengths.copy()
         train_ends[long_enough] -= 2 * self.n_last
         first = first_clicks(clicks, n_items)
-        valid, valid_counts = self._last(clicks, long_enough, 2 * self.n_last, first)
-        test, test_counts = self._last(clicks, long_enough, self.n_last, first)
+        valid, valid_counts = self._last(clicks, long_enough, 2 * self.n_last, first, repeats)
+        test, test_counts = self._last(clicks, long_enough, self.n_last, first, repeats)
         excluded = {f"users with fewer than {2 * self.n_last + 1} clicks": len(clicks) - len(long_enough)}
         excluded |= {f"valid: {reason}": count for reason, count in valid_counts.items()}
         excluded |= {f"test: {reason}": count for reason, count in test_counts.items()}
         each = "click tests" if self.n_last == 1 else f"{self.n_last} clicks test"
         protocol = f"leave-one-out: each user's last {each}, as many before validate, one query a click"
+        protocol = with_repeats(protocol, repeats)
         split = Split(clicks, train_ends, valid, test, n_items, protocol, excluded)
         return require_parts(split, "Lower data.split.n_last or raise data.cleaning.k_users")
 
     def _last(
-        self, clicks: Sequences, users: np.ndarray, from_end: int, first: np.ndarray
+        self, clicks: Sequences, users: np.ndarray, from_end: int, first: np.ndarray, repeats: bool
     ) -> tuple[Queries, dict[str, int]]:
         rows = np.repeat(users, self.n_last)
         steps = np.tile(np.arange(self.n_last), len(users))
         positions = clicks.lengths[rows] - from_end + steps
-        return novel_queries(clicks, first, rows, positions, positions, positions + 1)
+        return build_queries(clicks, first, rows, positions, positions, positions + 1, repeats=repeats)

@@ -84,11 +84,16 @@ class PreparedData:
         }
 
 
-def prepare(config: DataConfig) -> PreparedData:
+def prepare(config: DataConfig, *, repeats: bool = False) -> PreparedData:
     """Loads, cleans and divides the data.
 
     Every process does the same deterministic work, after the main one has written what the source
     generates; so all hold the same data without sending it.
+
+    Args:
+        config: of the data.
+        repeats: whether an item that a user clicked before can be a target: what an evaluation needs
+            whose lists may hold seen items.
 
     Raises:
         SourceError: a root, file or column is missing or can't be read.
@@ -100,7 +105,7 @@ def prepare(config: DataConfig) -> PreparedData:
     name, note = raw.name, raw.note
     catalog, clicks, account = clean(raw, config.cleaning)
     del raw  # of a long log, the strings of its ids weigh more than all that is made of it
-    split = config.split.split(clicks.sequences, len(catalog))
+    split = config.split.split(clicks.sequences, len(catalog), repeats=repeats)
     return PreparedData(name, note, catalog, clicks, split, account)
 
 

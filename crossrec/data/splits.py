@@ -101,15 +101,17 @@ def first_clicks(clicks: Sequences, n_items: int) -> np.ndarray:
     return found
 
 
-def novel_queries(
+def build_queries(
     clicks: Sequences,
     first: np.ndarray,
     users: np.ndarray,
     ends: np.ndarray,
     starts: np.ndarray,
     stops: np.ndarray,
+    *,
+    repeats: bool,
 ) -> tuple[Queries, dict[str, int]]:
-    """Queries whose targets are new to the user: seen items are excluded from every ranking.
+    """Queries with their targets, each once; those already in the history only with ``repeats``.
 
     Args:
         clicks: all clicks, one row a user.
@@ -118,6 +120,7 @@ def novel_queries(
         ends: (Q,) clicks of the user that form the history.
         starts: (Q,) first target, counted within the user's row; ``ends <= starts``.
         stops: (Q,) one past the last target.
+        repeats: whether an item of the history can be a target, as where lists may hold seen items.
 
     Returns:
         The queries that keep a target; counts of removed targets, of queries that lost all of theirs.
@@ -127,20 +130,37 @@ def novel_queries(
     query = np.repeat(np.arange(len(users)), lengths)
     shift = base + starts - (np.cumsum(lengths) - lengths)
     position = np.arange(len(query)) + shift[query]
-    earliest = first[position]
-    seen = earliest < (base + ends)[query]
-    again = ~seen & (earliest >= (base + starts)[query]) & (earliest < position)
-    novel = ~seen & ~again
-    left = np.bincount(query[novel], minlength=len(users))
+    seen = first[position] < (base + ends)[query]
+    again = _repeated(query, clicks.items[position])
+    if not repeats:
+        again &= ~seen
+    kept = ~again if repeats else ~again & ~seen
+    left = np.bincount(query[kept], minlength=len(users))
     answered = left > 0
     offsets = np.concatenate([[0], np.cumsum(left[answered])]).astype(np.int64)
-    targets = Sequences(offsets, np.asarray(clicks.items[position[novel]], dtype=np.int64))
-    counts = {
-        "targets already in the history": int(seen.sum()),
-        "targets clicked twice": int(again.sum()),
-        "queries without a new target": int((~answered).sum()),
-    }
+    targets = Sequences(offsets, np.asarray(clicks.items[position[kept]], dtype=np.int64))
+    counts = {"targets clicked twice": int(again.sum())}
+    if not repeats:
+        counts = {
+            "targets already in the history": int(seen.sum()),
+            **counts,
+            "queries without a new target": int((~answered).sum()),
+        }
     return Queries(users[answered], ends[answered], targets), counts
+
+
+def with_repeats(protocol: str, repeats: bool) -> str:
+    """The line that says how the log was divided, with whether repeat clicks are targets."""
+    return f"{protocol}, repeat clicks are targets too" if repeats else protocol
+
+
+def _repeated(query: np.ndarray, items: np.ndarray) -> np.ndarray:
+    """(T,) bool, whether an earlier target of the same query is the same item."""
+    order = np.lexsort((items, query))  # stable: of equal targets the earliest stands first
+    same = (np.diff(query[order]) == 0) & (np.diff(items[order]) == 0)
+    repeated = np.zeros(len(query), dtype=bool)
+    repeated[order[1:]] = same
+    return repeated
 
 
 def require_parts(split: Split, advice: str) -> Split:

@@ -8,7 +8,15 @@ import numpy as np
 from pydantic import model_validator
 
 from crossrec.config import Config
-from crossrec.data.splits import Queries, Split, SplitError, first_clicks, novel_queries, require_parts
+from crossrec.data.splits import (
+    Queries,
+    Split,
+    SplitError,
+    build_queries,
+    first_clicks,
+    require_parts,
+    with_repeats,
+)
 from crossrec.data.times import TimePoint, show_time
 from crossrec.types import Sequences
 
@@ -45,12 +53,13 @@ class TemporalConfig(Config):
             raise ValueError("fractions must lie between 0 and 1; set unit to 'time' for points in time")
         return self
 
-    def split(self, clicks: Sequences, n_items: int) -> Split:
+    def split(self, clicks: Sequences, n_items: int, *, repeats: bool = False) -> Split:
         """Divides a log.
 
         Args:
             clicks: one row a user, oldest first, with times.
             n_items: N, size of the catalogue.
+            repeats: whether an item of the history can be a target.
 
         Raises:
             SplitError: there are no times, they fall within a row, or a part stays empty.
@@ -60,8 +69,8 @@ class TemporalConfig(Config):
         train_ends = _count_before(clicks, times, valid_from)
         valid_ends = _count_before(clicks, times, test_from)
         first = first_clicks(clicks, n_items)
-        valid, valid_counts = self._window(clicks, first, train_ends, valid_ends)
-        test, test_counts = self._window(clicks, first, valid_ends, clicks.lengths)
+        valid, valid_counts = self._window(clicks, first, train_ends, valid_ends, repeats)
+        test, test_counts = self._window(clicks, first, valid_ends, clicks.lengths, repeats)
         excluded = {f"valid: {reason}": count for reason, count in valid_counts.items()}
         excluded |= {f"test: {reason}": count for reason, count in test_counts.items()}
         what = "all later clicks" if self.targets == "all" else "the next click"
@@ -69,6 +78,7 @@ class TemporalConfig(Config):
             f"temporal: validation from {show_time(valid_from)}, test from {show_time(test_from)}, "
             f"{what} of a user's window from the history before it"
         )
+        protocol = with_repeats(protocol, repeats)
         split = Split(clicks, train_ends, valid, test, n_items, protocol, excluded)
         return require_parts(split, "Move data.split.valid_from and data.split.test_from")
 
@@ -79,14 +89,14 @@ class TemporalConfig(Config):
         return float(np.partition(times, rank)[rank])
 
     def _window(
-        self, clicks: Sequences, first: np.ndarray, starts: np.ndarray, stops: np.ndarray
+        self, clicks: Sequences, first: np.ndarray, starts: np.ndarray, stops: np.ndarray, repeats: bool
     ) -> tuple[Queries, dict[str, int]]:
         active = stops > starts
         users = np.flatnonzero(active & (starts > 0))
         begin, end = starts[users], stops[users]
         if self.targets == "next":
             end = begin + 1
-        queries, counts = novel_queries(clicks, first, users, begin, begin, end)
+        queries, counts = build_queries(clicks, first, users, begin, begin, end, repeats=repeats)
         without = {
             "users without a click in the window": int((~active).sum()),
             "users without a history": int((active & (starts == 0)).sum()),

@@ -44,7 +44,8 @@ class EvaluationConfig(Config):
         metrics: names without ``@k``; all by default. One whose data is missing is listed as left out.
         n_bootstrap: resamples of the users behind each interval; 0 leaves intervals out.
         seed: of the resampling.
-        exclude_seen: items of a query's history are never recommended (and are refused in lists).
+        exclude_seen: items of a query's history are never recommended (and are refused in lists), so that
+            they are no targets. Where false, a repeat click is a target that can be hit.
         tail_share: share of the training clicks that the tail holds. The head is the smallest set of
             most clicked items with ``1 - tail_share`` of all training clicks; all others are the tail
             (Abdollahpouri et al. 2019).
@@ -60,6 +61,11 @@ class EvaluationConfig(Config):
     tail_share: float = Field(default=0.2, ge=0, le=1)
     short_history: int = Field(default=5, ge=0)
     batch: int = Field(default=65_536, ge=1)
+
+    @property
+    def repeats(self) -> bool:
+        """Whether items of a query's history can be targets."""
+        return not self.exclude_seen
 
     @field_validator("ks")
     @classmethod

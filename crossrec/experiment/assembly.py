@@ -45,7 +45,7 @@ class Setting:
     @classmethod
     def of(cls, config: ExperimentConfig) -> Setting:
         """Loads and divides the data; every process must call this."""
-        data = prepare(config.data)
+        data = prepare(config.data, repeats=config.evaluation.repeats)
         return cls(config, data, Content(data.catalog, config.data.cache_dir))
 
     @cached_property

@@ -64,7 +64,7 @@ class Options:
         rerank: the reranking as JSON, ``RUN_RERANK``, or None.
         filters: rules on columns.
         context: name and value of what is known of the moment.
-        exclude_seen: whether clicked items are left out.
+        exclude_seen: whether clicked items are left out; as the run was evaluated when None.
         modalities: what may be looked at; everything when None.
     """
 
@@ -73,7 +73,7 @@ class Options:
     rerank: str | None = None
     filters: tuple[Filter, ...] = ()
     context: tuple[tuple[str, str | float], ...] = ()
-    exclude_seen: bool = True
+    exclude_seen: bool | None = None
     modalities: frozenset[str] | None = None
 
     @property
@@ -136,10 +136,14 @@ class Lists:
             rerank=options.reranking,
             filters=options.filters,
             context=dict(options.context) or None,
-            exclude_seen=options.exclude_seen,
+            exclude_seen=self._excludes_seen(options),
             modalities=options.modalities,
         )
         return [_found(places, "exact") for places in lists]
+
+    def _excludes_seen(self, options: Options) -> bool:
+        asked = options.exclude_seen
+        return self._shop.config.evaluation.exclude_seen if asked is None else asked
 
     def _popular(self, options: Options) -> Found:
         return _found(self._shop.popular(options.k, filters=options.filters), "popular")
@@ -152,7 +156,7 @@ class Lists:
     def _from_index(self, index: NearestItems, options: Options, histories: Sequence[Clicks]) -> list[Found]:
         rows = [[self._shop.index(item_id) for item_id in clicks.item_ids] for clicks in histories]
         times = [clicks.times or () for clicks in histories] if options.timed else None
-        seen = [set(row) if options.exclude_seen else set[int]() for row in rows]
+        seen = [set(row) if self._excludes_seen(options) else set[int]() for row in rows]
         wide = min(options.k + max(map(len, seen), default=0), index.n_items)
         found = index.search(_queries(self._shop, as_sequences(rows, times)), wide)
         return [

@@ -88,7 +88,9 @@ class RecommendRequest(Request):
     )
     filters: list[FilterRequest] = Field(default=[], max_length=20)
     context: dict[str, str | Number] | None = Field(default=None, max_length=20)
-    exclude_seen: bool = True
+    exclude_seen: bool | None = Field(
+        default=None, description="leave out the history's items; as the run was evaluated when null"
+    )
     exclude: list[Identifier] = Field(default=[], max_length=MAX_K, description="items not to show")
     modalities: list[Modality] | None = Field(
         default=None, min_length=1, max_length=3, description="what may be looked at; everything when null"

@@ -71,7 +71,7 @@ class LoadedRecommender(LoadedItems):
         rerank: RerankConfig | str | Mapping[str, Any] | None = None,
         filters: Sequence[Filter | Mapping[str, Any]] = (),
         context: Mapping[str, str | float] | None = None,
-        exclude_seen: bool = True,
+        exclude_seen: bool | None = None,
         modalities: Collection[str] | None = None,
     ) -> Recommendations:
         """The best items for a history, or for a user of the log.
@@ -87,7 +87,8 @@ class LoadedRecommender(LoadedItems):
                 wherever enough items pass.
             context: column of the catalogue -> value that every listed item has: what the reranker
                 ``context`` does with ``allow``, but for the whole catalogue rather than a pool of candidates.
-            exclude_seen: leave out the history's items.
+            exclude_seen: leave out the history's items; as the run was evaluated
+                (``evaluation.exclude_seen``) when None.
             modalities: of ``id``, ``text`` and ``image`` those that the model may look at, for the history's
                 items as for the others; what is left out counts as missing. All when None.
 
@@ -120,12 +121,14 @@ class LoadedRecommender(LoadedItems):
         rerank: RerankConfig | str | Mapping[str, Any] | None = None,
         filters: Sequence[Filter | Mapping[str, Any]] = (),
         context: Mapping[str, str | float] | None = None,
-        exclude_seen: bool = True,
+        exclude_seen: bool | None = None,
         modalities: Collection[str] | None = None,
     ) -> list[Recommendations]:
         """Lists for several histories, or users, at once; see :meth:`recommend`."""
         chain = as_rerank(rerank, self.config.rerank)
-        options = ListOptions(k, chain, as_filters(filters), context, exclude_seen, modalities)
+        options = ListOptions(
+            k, chain, as_filters(filters), context, self._excludes_seen(exclude_seen), modalities
+        )
         with self._lock:
             if histories is not None:
                 asked = self._histories(histories, times)
@@ -142,7 +145,7 @@ class LoadedRecommender(LoadedItems):
         k: int = 10,
         rerank: RerankConfig | str | Mapping[str, Any] | None = None,
         filters: Sequence[Filter | Mapping[str, Any]] = (),
-        exclude_seen: bool = True,
+        exclude_seen: bool | None = None,
         batch_size: int = BATCH,
     ) -> Path:
         """Writes the lists of users of the log: ``user_id``, ``item_id``, ``rank`` (from 1) and ``score``.
@@ -159,9 +162,8 @@ class LoadedRecommender(LoadedItems):
         Returns:
             The path.
         """
-        options = ListOptions(
-            k, as_rerank(rerank, self.config.rerank), as_filters(filters), None, exclude_seen
-        )
+        chain = as_rerank(rerank, self.config.rerank)
+        options = ListOptions(k, chain, as_filters(filters), None, self._excludes_seen(exclude_seen))
         users = self.user_ids if user_ids is None else user_ids
         if not users:
             raise InputError("there are no users to write lists of: this recommender came without a log")
@@ -283,6 +285,9 @@ class LoadedRecommender(LoadedItems):
         from crossrec.serving.opening import open_recommender
 
         return open_recommender(source, device=device)
+
+    def _excludes_seen(self, asked: bool | None) -> bool:
+        return self.config.evaluation.exclude_seen if asked is None else asked
 
     def _histories(
         self, histories: Sequence[Sequence[str]], times: Sequence[Sequence[float]] | None

@@ -58,7 +58,7 @@ class FakeShop:
         generator = np.random.default_rng(0)
         vectors_ND = generator.normal(size=(n_items, width)).astype(np.float32)
         self.vectors_ND = vectors_ND / np.linalg.norm(vectors_ND, axis=1, keepdims=True)
-        self.config = SimpleNamespace(rerank=None)
+        self.config = SimpleNamespace(rerank=None, evaluation=SimpleNamespace(exclude_seen=True))
         self.about = SimpleNamespace(
             model="fake (dot)",
             data_name="fake data",

@@ -122,7 +122,8 @@ def _chosen_from(config: ExperimentConfig) -> str:
     """A key of all that decides a baseline's settings, so that those of another study are not taken."""
     include = {"data", "spaces", "baselines", "tune_baselines", "tuning"}
     made_from = config.model_dump(mode="json", include=include, exclude={"data": {"cache_dir"}})
-    return key_of({**made_from, "metric": config.trainer.metric})
+    repeats = {"repeats": True} if config.evaluation.repeats else {}
+    return key_of({**made_from, **repeats, "metric": config.trainer.metric})
 
 
 def _stored(folder: Path, kind: str) -> Mapping[str, Any] | None:

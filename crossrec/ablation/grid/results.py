@@ -124,7 +124,9 @@ class _Reader:
     def __init__(self, config: AblationConfig, trial: Trial) -> None:
         self.config = config
         self._metrics = [metric for metric in wanted_metrics(config) if SLICE_MARK in metric]
-        self._data = prepare(trial.config.data) if self._metrics else None
+        self._data = (
+            prepare(trial.config.data, repeats=trial.config.evaluation.repeats) if self._metrics else None
+        )
         self._evaluation = trial.config.evaluation
         self.n_items = _catalogue_size(trial)
 

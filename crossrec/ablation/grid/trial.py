@@ -11,6 +11,7 @@ from crossrec.ablation.grid.board import Board, Outcome
 from crossrec.ablation.grid.claims import Claim
 from crossrec.ablation.grid.config import Part
 from crossrec.ablation.grid.plan import Trial
+from crossrec.data.prepare import DataConfig
 from crossrec.experiment.assembly import Setting
 from crossrec.experiment.config import ExperimentConfig
 from crossrec.experiment.train import run_training
@@ -27,9 +28,14 @@ class Ground:
 
     def setting(self, config: ExperimentConfig) -> Setting:
         """The trial's setting; its data is prepared only where the last trial's was another."""
-        if self._shared is None or self._shared.config.data != config.data:
+        if self._shared is None or _divided_by(self._shared.config) != _divided_by(config):
             self._shared = Setting.of(config)
         return Setting(config, self._shared.data, self._shared.content)
+
+
+def _divided_by(config: ExperimentConfig) -> tuple[DataConfig, bool]:
+    """What the data of an experiment depend on."""
+    return config.data, config.evaluation.repeats
 
 
 def perform(

@@ -196,7 +196,9 @@ def _check_twice(label: str, folders: Sequence[Path], marks: Sequence[object], w
 def data_key(config: ExperimentConfig) -> str:
     """What queries and measures of a run hang on, besides its lists."""
     ground = {"data": _data(config).model_dump(mode="json"), "spaces": config.spaces.model_dump(mode="json")}
-    return key_of({**ground, "evaluation": config.evaluation.model_dump(mode="json")})
+    # Lists of earlier versions answer fewer queries: repeats were no targets then.
+    repeats = {"repeats": True} if config.evaluation.repeats else {}
+    return key_of({**ground, **repeats, "evaluation": config.evaluation.model_dump(mode="json")})
 
 
 def _same_ground(first: ExperimentConfig, other: ExperimentConfig) -> None:
