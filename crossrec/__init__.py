@@ -12,7 +12,9 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 
-def load(source: str | Path, *, overrides: Sequence[str] = (), device: str = "auto") -> LoadedRecommender:
+def load(
+    source: str | Path, *, overrides: Sequence[str] = (), device: str = "auto", trust_code: bool = False
+) -> LoadedRecommender:
     """A trained recommender, ready to recommend.
 
     Args:
@@ -20,10 +22,12 @@ def load(source: str | Path, *, overrides: Sequence[str] = (), device: str = "au
             the Hugging Face hub, ``user/name``.
         overrides: laid on a run's configuration, such as ``["data.root=elsewhere"]``.
         device: ``auto`` (a GPU where there is one), ``cpu``, ``cuda``.
+        trust_code: import the classes outside crossrec that the folder names (``type: module:Class``), which
+            may run any code; refused by default. Code that comes with pretrained weights is never run.
 
     Raises:
         InputError: there is no such recommender, or what it needs can't be had.
     """
     from crossrec.serving.opening import open_recommender
 
-    return open_recommender(source, overrides=overrides, device=device)
+    return open_recommender(source, overrides=overrides, device=device, trust_code=trust_code)

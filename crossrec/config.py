@@ -2,14 +2,17 @@
 
 A component's config class stands beside the component. Families (encoders, fusions, …) are told
 apart by their ``type`` key; :class:`Family` marks the union. A class outside the project is named
-as ``type: my_package.module:MyConfig``.
+as ``type: my_package.module:MyConfig``, which imports that module: what is read from a folder that may come
+from somebody else is read without trust (:func:`trusting`), so that naming a class is refused there.
 """
 
 from __future__ import annotations
 
 import difflib
 import importlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar, get_args
@@ -21,6 +24,11 @@ from pydantic_core import CoreSchema, core_schema
 from crossrec.types import InputError
 
 ConfigT = TypeVar("ConfigT", bound="Config")
+
+Trust = bool | Collection[str]
+"""Which classes outside the project may be imported: all, none, or those of these names."""
+
+_trust: ContextVar[Trust] = ContextVar("trust", default=True)
 
 
 class ConfigError(InputError):
@@ -77,8 +85,35 @@ def _dump(members: Mapping[str, type[Config]], value: Config) -> dict[str, Any]:
     return content
 
 
+@contextmanager
+def trusting(trust: Trust) -> Iterator[None]:
+    """Bounds what configurations validated inside the block may import by ``type: module:Class``."""
+    token = _trust.set(trust)
+    try:
+        yield
+    finally:
+        _trust.reset(token)
+
+
+def outside_classes(content: Any) -> frozenset[str]:
+    """Names of the classes outside the project, as ``module:Class``, anywhere in a raw configuration."""
+    if isinstance(content, Mapping):
+        name = content.get("type")
+        own = {name} if isinstance(name, str) and ":" in name else set()
+        return frozenset(own).union(*map(outside_classes, content.values()))
+    if isinstance(content, list | tuple):
+        return frozenset[str]().union(*map(outside_classes, content))
+    return frozenset()
+
+
 def _external(name: str) -> type[Config]:
     module, _, attribute = name.partition(":")
+    trust = _trust.get()
+    if not (trust if isinstance(trust, bool) else name in trust):
+        raise ValueError(
+            f"type '{name}' would import the Python module '{module}', which may run any code; if you trust "
+            "where this comes from, pass trust_code=True (on the command line --trust-code)"
+        )
     try:
         found = getattr(importlib.import_module(module), attribute)
     except (ImportError, AttributeError) as error:
@@ -125,12 +160,19 @@ def parse_overrides(arguments: Sequence[str]) -> dict[str, Any]:
     return result
 
 
-def read_yaml(path: Path) -> dict[str, Any]:
-    """Reads a YAML mapping, following at most one level of ``extends: other.yaml``."""
+def read_yaml(path: Path, *, extends: bool = True) -> dict[str, Any]:
+    """Reads a YAML mapping, following at most one level of ``extends: other.yaml``.
+
+    Args:
+        path: of the file.
+        extends: whether it may name another file; not where the file may come from somebody else.
+    """
     content = _read_mapping(path)
     parent = content.pop("extends", None)
     if parent is None:
         return content
+    if not extends:
+        raise ConfigError(f"{path}: extends {parent}; the configuration of a run reaches no other file")
     base = _read_mapping(path.parent / parent)
     if "extends" in base:
         raise ConfigError(f"{path}: extends {parent}, which extends another file; one level is allowed")
@@ -157,13 +199,24 @@ def load_config(cls: type[ConfigT], path: Path, overrides: Sequence[str] = ()) -
     Raises:
         ConfigError: with one line for each wrong key: file, dotted key, what is wrong.
     """
-    return validate(cls, merge(read_yaml(path), parse_overrides(overrides)), str(path))
+    content = merge(read_yaml(path), parse_overrides(overrides))
+    return validate(cls, content, str(path), trust_code=True)
 
 
-def validate(cls: type[ConfigT], content: Mapping[str, Any], origin: str) -> ConfigT:
-    """Validates a mapping as ``cls``; errors name ``origin`` and the dotted key."""
+def validate(
+    cls: type[ConfigT], content: Mapping[str, Any], origin: str, *, trust_code: Trust = False
+) -> ConfigT:
+    """Validates a mapping as ``cls``; errors name ``origin`` and the dotted key.
+
+    Args:
+        cls: of the result.
+        content: as read.
+        origin: what errors call it, such as a file's path.
+        trust_code: classes outside the project that may be imported; True for the user's own files.
+    """
     try:
-        return cls.model_validate(content)
+        with trusting(trust_code):
+            return cls.model_validate(content)
     except ValidationError as error:
         lines = [f"{origin}: {'.'.join(loc) or '(top level)'}: {text}" for loc, text in _flatten(error, ())]
         raise ConfigError("\n".join(lines)) from error

@@ -6,7 +6,7 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-from crossrec.cli.guard import guarded
+from crossrec.cli.guard import add_trust, guarded
 
 
 def ensemble(arguments: Sequence[str] | None = None) -> int:
@@ -35,6 +35,7 @@ def ensemble(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--test", choices=("randomisation", "t", "wilcoxon"), default="randomisation")
     parser.add_argument("--resamples", type=int, default=2000, help="of the users, for intervals")
     parser.add_argument("--device", default="auto")
+    add_trust(parser)
     parsed = parser.parse_args(arguments)
 
     def run() -> None:
@@ -61,6 +62,6 @@ def ensemble(arguments: Sequence[str] | None = None) -> int:
         config = validate(EnsembleStudyConfig, content, parser.prog)
         from crossrec.ablation.ensemble.study import run_ensemble
 
-        run_ensemble(config)
+        run_ensemble(config, trust_code=parsed.trust_code)
 
     return guarded(run)

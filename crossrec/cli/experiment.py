@@ -6,7 +6,7 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-from crossrec.cli.guard import guarded
+from crossrec.cli.guard import add_trust, guarded
 
 
 def train(arguments: Sequence[str] | None = None) -> int:
@@ -21,12 +21,13 @@ def train(arguments: Sequence[str] | None = None) -> int:
         "config", type=Path, help="a YAML file, such as configs/demo.yaml, or a run's config.yaml"
     )
     parser.add_argument("overrides", nargs="*", help="such as model.fusion.type=attention trainer.epochs=3")
+    add_trust(parser)
     parsed = parser.parse_args(arguments)
 
     def run() -> None:
         from crossrec.experiment.run_folder import load_experiment
 
-        config = load_experiment(parsed.config, parsed.overrides)
+        config = load_experiment(parsed.config, parsed.overrides, trust_code=parsed.trust_code)
         from crossrec.experiment.train import run_training
 
         run_training(config)
@@ -48,12 +49,13 @@ def evaluate(arguments: Sequence[str] | None = None) -> int:
         type=Path,
         help="a .parquet or .csv file: user_id, item_id, rank or score (and query, where users have several)",
     )
+    add_trust(parser)
     parsed = parser.parse_args(arguments)
 
     def run() -> None:
         from crossrec.experiment.run_folder import read_run
 
-        config = read_run(parsed.run, parsed.overrides)
+        config = read_run(parsed.run, parsed.overrides, trust_code=parsed.trust_code)
         from crossrec.experiment.evaluate import run_evaluation
 
         run_evaluation(config, parsed.split, parsed.predictions)

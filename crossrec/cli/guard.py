@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
+import argparse
 import logging
 import os
 import sys
 from collections.abc import Callable
 
 from crossrec.types import InputError
+
+
+def add_trust(parser: argparse.ArgumentParser) -> None:
+    """Adds ``--trust-code``, the one way to have folders from elsewhere import code."""
+    parser.add_argument(
+        "--trust-code",
+        action="store_true",
+        help="import the Python classes outside crossrec that a run or shared folder names",
+    )
 
 
 def guarded(run: Callable[[], None]) -> int:

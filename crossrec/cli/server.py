@@ -6,7 +6,7 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-from crossrec.cli.guard import guarded
+from crossrec.cli.guard import add_trust, guarded
 
 
 def serve(arguments: Sequence[str] | None = None) -> int:
@@ -45,6 +45,7 @@ def serve(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "overrides", nargs="*", default=[], help="of a run's configuration, such as data.root=FOLDER"
     )
+    add_trust(parser)
     parsed = parser.parse_intermixed_args(arguments)
 
     def run() -> None:
@@ -66,6 +67,7 @@ def serve(arguments: Sequence[str] | None = None) -> int:
         import crossrec
         from crossrec.server.run import serve as start
 
-        start(lambda: crossrec.load(parsed.run, overrides=parsed.overrides), config)
+        options = {"overrides": parsed.overrides, "trust_code": parsed.trust_code}
+        start(lambda: crossrec.load(parsed.run, **options), config)
 
     return guarded(run)

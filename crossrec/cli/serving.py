@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from crossrec.cli.guard import guarded
+from crossrec.cli.guard import add_trust, guarded
 
 if TYPE_CHECKING:
     from crossrec.serving.results import Recommendations
@@ -29,6 +29,7 @@ def recommend(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--strength", type=float, help="of the reranker, 0 to 1: its key diversity")
     parser.add_argument("--device", default="auto", help="auto, cpu or cuda")
     parser.add_argument("overrides", nargs="*", help="of a run's configuration, such as data.root=FOLDER")
+    add_trust(parser)
     parsed = parser.parse_intermixed_args(arguments)
     asked = parsed.user is not None or parsed.history is not None
     if asked == (parsed.out is not None):
@@ -40,7 +41,9 @@ def recommend(arguments: Sequence[str] | None = None) -> int:
         import crossrec
         from crossrec.experiment.tables import show
 
-        shop = crossrec.load(parsed.run, overrides=parsed.overrides, device=parsed.device)
+        shop = crossrec.load(
+            parsed.run, overrides=parsed.overrides, device=parsed.device, trust_code=parsed.trust_code
+        )
         rerank: Any = parsed.rerank
         if parsed.strength is not None:
             rerank = {"type": parsed.rerank, "diversity": parsed.strength}

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import get_args
 
-from crossrec.cli.guard import guarded
+from crossrec.cli.guard import add_trust, guarded
 
 
 def compare(arguments: Sequence[str] | None = None) -> int:
@@ -30,6 +30,7 @@ def compare(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--permutations", type=int, default=default.n_permutations)
     parser.add_argument("--seed", type=int, default=default.seed)
     parser.add_argument("--out", type=Path, help="a folder; compare-<names> beside the first run by default")
+    add_trust(parser)
     parsed = parser.parse_args(arguments)
 
     def run() -> None:
@@ -46,7 +47,9 @@ def compare(arguments: Sequence[str] | None = None) -> int:
         config = validate(ComparisonConfig, content, parser.prog)
         from crossrec.experiment.compare import Request, run_comparison
 
-        request = Request(parsed.runs, parsed.split, parsed.group, parsed.baselines, parsed.out)
+        request = Request(
+            parsed.runs, parsed.split, parsed.group, parsed.baselines, parsed.out, parsed.trust_code
+        )
         run_comparison(request, config)
 
     return guarded(run)
@@ -54,10 +57,12 @@ def compare(arguments: Sequence[str] | None = None) -> int:
 
 def tradeoff(arguments: Sequence[str] | None = None) -> int:
     """``crossrec tradeoff CONFIG [key=value …]``."""
-    parsed = _config_parser(
+    parser = _config_parser(
         "tradeoff",
         "Sweeps rerankers over trained runs, picks on validation, reports on test.",
-    ).parse_args(arguments)
+    )
+    add_trust(parser)
+    parsed = parser.parse_args(arguments)
 
     def run() -> None:
         from crossrec.ablation.tradeoff.config import TradeoffConfig
@@ -66,7 +71,7 @@ def tradeoff(arguments: Sequence[str] | None = None) -> int:
         config = load_config(TradeoffConfig, parsed.config, parsed.overrides)
         from crossrec.ablation.tradeoff.study import run_tradeoff
 
-        run_tradeoff(config)
+        run_tradeoff(config, trust_code=parsed.trust_code)
 
     return guarded(run)
 

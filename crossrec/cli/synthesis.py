@@ -27,7 +27,7 @@ def synthesis(arguments: Sequence[str] | None = None) -> int:
         from crossrec.config import parse_overrides, validate
 
         content = {"base": parsed.config, **parse_overrides(parsed.overrides)}
-        config = validate(SynthesisConfig, content, parser.prog)
+        config = validate(SynthesisConfig, content, parser.prog, trust_code=True)
         from crossrec.ablation.synthesis.study import run_synthesis
 
         run_synthesis(config)

@@ -44,6 +44,7 @@ class Request:
         group: runs whose names differ only in a number at the end are seeds of one system.
         baselines: adds the baselines that were measured beside the reference.
         out: where files go; ``compare-<names>`` beside the first run when None.
+        trust_code: import classes outside the project that the runs name.
     """
 
     runs: Sequence[str]
@@ -51,6 +52,7 @@ class Request:
     group: bool = False
     baselines: bool = False
     out: Path | None = None
+    trust_code: bool = False
 
 
 def run_comparison(request: Request, config: ComparisonConfig) -> Comparison:
@@ -67,7 +69,7 @@ def run_comparison(request: Request, config: ComparisonConfig) -> Comparison:
     systems = [System(name, [Measurement.read(f) for f in found]) for name, found in folders.items()]
     if request.baselines:
         systems += _baselines(systems[0])
-    _check_ground(systems, chosen_metrics(systems, config))
+    _check_ground(systems, chosen_metrics(systems, config), request.trust_code)
     found = compare_systems(systems, _catalogue_size(systems[0].seeds[0].folder), config)
     _show(found)
     out = request.out or named[0][1][0].parent / ("compare-" + "-".join(slug(name) for name in folders))
@@ -132,14 +134,14 @@ def _catalogue_size(folder: Path) -> int:
     raise InputError(f"no {DATA_FILE} above {folder}: it says how many items there are; train.py writes it")
 
 
-def _check_ground(systems: Sequence[System], metrics: Sequence[str]) -> None:
+def _check_ground(systems: Sequence[System], metrics: Sequence[str], trust_code: bool) -> None:
     """Refuses metrics that were measured on other ground, of which the protocol's line says nothing.
 
     Raises:
         InputError: the runs differ in the spaces or in the tail that a metric hangs on.
     """
     folders = [seed.folder for system in systems for seed in system.seeds]
-    grounds = [(folder, found) for folder in folders if (found := _ground(folder))]
+    grounds = [(folder, found) for folder in folders if (found := _ground(folder, trust_code))]
     for metric, (folder, ground) in itertools.product(metrics, grounds[1:]):
         first_folder, first = grounds[0]
         own = _ground_of(split_name(metric)[0])
@@ -161,15 +163,16 @@ def _ground_of(metric: MetricName) -> tuple[str, ...]:
     return ()
 
 
-def _ground(folder: Path) -> dict[str, Any]:
+def _ground(folder: Path, trust_code: bool) -> dict[str, Any]:
     """Dotted key -> value of spaces and tail of the run of an evaluation; empty without a run."""
     path = next((p / CONFIG_FILE for p in folder.resolve().parents if (p / CONFIG_FILE).exists()), None)
     if path is None:
         return {}
     content = yaml.safe_load(path.read_text(encoding="utf-8"))
     # Validated, so that a key that one run's file lacks has its default.
-    spaces = validate(SpacesConfig, content.get("spaces", {}), str(path)).model_dump(mode="json")
-    evaluation = validate(EvaluationConfig, content.get("evaluation", {}), str(path))
+    found_spaces = validate(SpacesConfig, content.get("spaces", {}), str(path), trust_code=trust_code)
+    spaces = found_spaces.model_dump(mode="json")
+    evaluation = validate(EvaluationConfig, content.get("evaluation", {}), str(path), trust_code=trust_code)
     found: dict[str, Any] = {TAIL_KEY: evaluation.tail_share}
     for name, space in spaces.items():
         settings = space if isinstance(space, dict) else {"": space}

@@ -7,11 +7,12 @@ import logging
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pydantic import TypeAdapter
+from pydantic import TypeAdapter, ValidationError
 
 from crossrec.baselines.config import BaselineConfig
 from crossrec.baselines.context import BaselineContext
 from crossrec.baselines.tuning import tune
+from crossrec.config import outside_classes, trusting
 from crossrec.evaluation.evaluate import evaluate_lists
 from crossrec.evaluation.ranking import rank_queries
 from crossrec.experiment.assembly import Setting
@@ -43,12 +44,15 @@ def fitted_baselines(setting: Setting, folder: Path) -> list[Baseline]:
         chosen = [_choose(setting, config) for config in setting.config.baselines]
         if distributed.is_main():
             write_text(path, json.dumps(chosen, indent=2))
-    _check_asked(setting, chosen, path)
+    # The file may come with a run folder from elsewhere: it names no other classes than the configuration.
+    try:
+        with trusting(outside_classes(setting.config.model_dump(mode="json"))):
+            _check_asked(setting, chosen, path)
+            configs = [_adapter().validate_python(entry["config"]) for entry in chosen]
+    except ValidationError as error:
+        raise InputError(f"{path}: {error.errors()[0]['msg']}; remove that file to choose anew") from error
     context = baseline_context(setting)
-    return [
-        _adapter().validate_python(entry["config"]).build(context).fit(setting.data.split.train)
-        for entry in chosen
-    ]
+    return [config.build(context).fit(setting.data.split.train) for config in configs]
 
 
 def baseline_context(setting: Setting) -> BaselineContext:

@@ -13,7 +13,7 @@ from typing import Any
 
 import yaml
 
-from crossrec.config import ConfigError, merge, parse_overrides, read_yaml, validate
+from crossrec.config import ConfigError, merge, outside_classes, parse_overrides, read_yaml, validate
 from crossrec.experiment.config import ExperimentConfig
 from crossrec.runtime.files import write_text
 
@@ -25,21 +25,26 @@ PROVENANCE = "provenance"
 REPORTED_PACKAGES = ("torch", "transformers", "timm", "accelerate", "peft", "datasets", "implicit", "numpy")
 
 
-def load_experiment(path: Path, overrides: Sequence[str] = ()) -> ExperimentConfig:
+def load_experiment(
+    path: Path, overrides: Sequence[str] = (), *, trust_code: bool = False
+) -> ExperimentConfig:
     """Reads an experiment's YAML file, which may be that of an earlier run, to repeat it.
 
     Args:
         path: such as ``configs/demo.yaml`` or ``runs/demo/config.yaml``.
         overrides: laid on it, such as ``name=again``.
+        trust_code: import classes that an earlier run's file names; those of one's own file always are.
 
     Raises:
         ConfigError: with one line for each wrong key: file, dotted key, what is wrong.
     """
-    content = read_yaml(path)
-    if PROVENANCE in content:
+    content, own = read_yaml(path), parse_overrides(overrides)
+    of_run = PROVENANCE in content
+    if of_run:
         logger.info("%s is of an earlier run: its key '%s' is left out", path, PROVENANCE)
-    content = merge(without_provenance(content), parse_overrides(overrides))
-    return validate(ExperimentConfig, content, str(path))
+    content = merge(without_provenance(content), own)
+    trust = trust_code or not of_run or outside_classes(own)
+    return validate(ExperimentConfig, content, str(path), trust_code=trust)
 
 
 def without_provenance(content: Mapping[str, Any]) -> dict[str, Any]:
@@ -56,8 +61,14 @@ def check_run(config: ExperimentConfig) -> None:
     path = config.run_folder / CONFIG_FILE
     if not path.exists():
         return
-    there = validate(ExperimentConfig, without_provenance(read_yaml(path)), str(path))
-    different = _differences(there.model_dump(mode="json"), config.model_dump(mode="json"))
+    asked = config.model_dump(mode="json")
+    there = validate(
+        ExperimentConfig,
+        without_provenance(read_yaml(path, extends=False)),
+        str(path),
+        trust_code=outside_classes(asked),
+    )
+    different = _differences(there.model_dump(mode="json"), asked)
     if different:
         raise ConfigError(
             f"{config.run_folder} holds a run with another configuration ({', '.join(different[:5])}); "
@@ -82,8 +93,13 @@ def add_account(config: ExperimentConfig, key: str, content: Any) -> None:
     write_text(path, json.dumps({**there, key: content}, indent=2, default=int))
 
 
-def read_run(folder: Path, overrides: list[str]) -> ExperimentConfig:
+def read_run(folder: Path, overrides: list[str], *, trust_code: bool = False) -> ExperimentConfig:
     """The configuration of a run, with overrides laid on it.
+
+    Args:
+        folder: of the run, which may come from somebody else.
+        overrides: the caller's own.
+        trust_code: import the classes outside the project that the run's file names.
 
     Raises:
         ConfigError: the folder holds no run, or an override doesn't fit.
@@ -92,8 +108,9 @@ def read_run(folder: Path, overrides: list[str]) -> ExperimentConfig:
     if not path.exists():
         raise ConfigError(f"{folder} holds no run: {CONFIG_FILE} is missing; train.py makes one")
     here = {"name": folder.resolve().name, "runs_dir": str(folder.parent)}
-    content = merge({**without_provenance(read_yaml(path)), **here}, parse_overrides(overrides))
-    return validate(ExperimentConfig, content, str(path))
+    own = parse_overrides(overrides)
+    content = merge({**without_provenance(read_yaml(path, extends=False)), **here}, own)
+    return validate(ExperimentConfig, content, str(path), trust_code=trust_code or outside_classes(own))
 
 
 def _differences(old: Any, new: Any, key: str = "") -> list[str]:

@@ -280,11 +280,13 @@ class LoadedRecommender(LoadedItems):
             )
 
     @classmethod
-    def from_pretrained(cls, source: str | Path, *, device: str = "auto") -> LoadedRecommender:
+    def from_pretrained(
+        cls, source: str | Path, *, device: str = "auto", trust_code: bool = False
+    ) -> LoadedRecommender:
         """The recommender in a folder that :meth:`save_pretrained` wrote, or of a name on the hub."""
         from crossrec.serving.opening import open_recommender
 
-        return open_recommender(source, device=device)
+        return open_recommender(source, device=device, trust_code=trust_code)
 
     def _excludes_seen(self, asked: bool | None) -> bool:
         return self.config.evaluation.exclude_seen if asked is None else asked

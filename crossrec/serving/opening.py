@@ -25,7 +25,7 @@ from crossrec.types import InputError
 
 
 def open_recommender(
-    source: str | Path, *, overrides: Sequence[str] = (), device: str = AUTO
+    source: str | Path, *, overrides: Sequence[str] = (), device: str = AUTO, trust_code: bool = False
 ) -> LoadedRecommender:
     """What :func:`crossrec.load` does; see there."""
     folder, where = Path(source).expanduser(), pick_device(device)
@@ -36,25 +36,28 @@ def open_recommender(
             )
         folder = download(str(source))
     if not is_pretrained(folder):
-        return open_run(folder, overrides, where)
+        return open_run(folder, overrides, where, trust_code=trust_code)
     if overrides:
         raise InputError(f"{folder} holds a shared recommender, whose configuration can't be overridden")
-    return open_pretrained(folder, where)
+    return open_pretrained(folder, where, trust_code=trust_code)
 
 
-def open_run(folder: Path, overrides: Sequence[str], device: torch.device) -> LoadedRecommender:
+def open_run(
+    folder: Path, overrides: Sequence[str], device: torch.device, *, trust_code: bool = False
+) -> LoadedRecommender:
     """The best weights of a run, with its data.
 
     Args:
         folder: of the run.
         overrides: laid on its configuration.
         device: where the network runs.
+        trust_code: import classes outside the project that the folder names.
 
     Raises:
         ConfigError: the folder holds no run, or an override doesn't fit.
         InputError: the run has no weights yet, or its data can't be had.
     """
-    config = read_run(folder, list(overrides))
+    config = read_run(folder, list(overrides), trust_code=trust_code)
     setting = Setting.of(config)
     recommender = load_recommender(setting)
     recommender.network.to(device)

@@ -37,4 +37,4 @@ def as_rerank(
         return of_run
     stage = {"type": given} if isinstance(given, str) else dict(given)
     content = stage if "stages" in stage else {"stages": [stage]}
-    return validate(RerankConfig, content, "rerank")
+    return validate(RerankConfig, content, "rerank", trust_code=True)

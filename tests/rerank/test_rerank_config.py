@@ -57,7 +57,7 @@ def pool(seed: int) -> Pool:
 
 
 def one(stage: dict[str, Any]) -> RerankConfig:
-    return validate(RerankConfig, {"stages": [stage]}, "f")
+    return validate(RerankConfig, {"stages": [stage]}, "f", trust_code=True)
 
 
 @pytest.mark.parametrize("k", [1, 5, 30])
@@ -137,7 +137,7 @@ def test_a_class_from_outside_is_named_and_dumped_by_its_path() -> None:
         PopularityConfig().build(N).fit(Sequences.from_lists([range(N)])), traits(), "even only"
     )
     assert wrapped.recommend(Sequences.from_lists([[]]), 8).ids.tolist() == [[0, 4, 8, 12, 16, -1, -1, -1]]
-    assert validate(RerankConfig, config.model_dump(mode="json"), "f") == config
+    assert validate(RerankConfig, config.model_dump(mode="json"), "f", trust_code=True) == config
 
 
 @pytest.mark.parametrize(

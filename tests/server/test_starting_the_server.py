@@ -118,7 +118,8 @@ def test_a_long_request_is_answered_or_refused_when_the_server_ends(
 def test_overrides_reach_the_run(monkeypatch: pytest.MonkeyPatch) -> None:
     loaded: list[tuple[str, list[str]]] = []
 
-    def load(source: str, *, overrides: list[str]) -> None:
+    def load(source: str, *, overrides: list[str], trust_code: bool) -> None:
+        assert not trust_code
         loaded.append((source, overrides))
 
     def start(load: Callable[[], Any], config: ServerConfig) -> None:

@@ -14,6 +14,7 @@ from pydantic import TypeAdapter
 from crossrec.ablation.ensemble.config import EnsembleStudyConfig
 from crossrec.ablation.tradeoff.store import key_of
 from crossrec.baselines.config import BaselineConfig
+from crossrec.config import trusting
 from crossrec.experiment.assembly import Setting
 from crossrec.experiment.config import ExperimentConfig
 from crossrec.experiment.evaluate import load_recommender
@@ -39,15 +40,19 @@ class Opened:
     members: dict[str, NamedRecommender]
 
 
-def open_members(config: EnsembleStudyConfig) -> Opened:
+def open_members(config: EnsembleStudyConfig, *, trust_code: bool = False) -> Opened:
     """Loads runs and fits baselines.
+
+    Args:
+        config: of the study.
+        trust_code: import classes outside the project that the runs name.
 
     Raises:
         InputError: a member is neither a run nor a type of baseline, none is a run, two have one name, or
             runs differ in data or in whether seen items are left out.
     """
     runs, kinds = _sorted_out(config.members)
-    configs = {name: read_run(folder, []) for name, folder in runs.items()}
+    configs = {name: read_run(folder, [], trust_code=trust_code) for name, folder in runs.items()}
     first = next(iter(configs.values()))
     for other in configs.values():
         _same_ground(first, other)
@@ -110,7 +115,8 @@ def _baseline(
 ) -> NamedRecommender:
     """A fitted baseline, with the settings of the first run that has some."""
     stored = next((s for s in (_stored(folder, kind) for folder in folders) if s is not None), None)
-    chosen: Any = TypeAdapter(BaselineConfig).validate_python(stored or {"type": kind})
+    with trusting(False):
+        chosen: Any = TypeAdapter(BaselineConfig).validate_python(stored or {"type": kind})
     update = {"baselines": (chosen,), "tune_baselines": config.tune and stored is None}
     own = Setting(setting.config.model_copy(update=update), setting.data, setting.content)
     folder = config.out / "members" / f"{slug(kind)}-{_chosen_from(own.config)}"

@@ -25,11 +25,15 @@ CONFIG_FILE, FOUND_FILE, PAGE_FILE = "config.yaml", "ensemble.json", "ensemble.h
 EQUAL = "equal weights"
 
 
-def run_ensemble(config: EnsembleStudyConfig) -> dict[str, Any]:
+def run_ensemble(config: EnsembleStudyConfig, *, trust_code: bool = False) -> dict[str, Any]:
     """Learns an ensemble on validation and measures it, with its members, once on test.
 
     Writes ``config.yaml``, ``ensemble.json``, ``ensemble.html``, and ``eval/test/`` as a run has it, the
     ensemble's files in the folder itself and its members' under ``baselines/``.
+
+    Args:
+        config: of the study.
+        trust_code: import classes outside the project that the runs name.
 
     Returns:
         What ``ensemble.json`` holds.
@@ -38,7 +42,7 @@ def run_ensemble(config: EnsembleStudyConfig) -> dict[str, Any]:
         InputError: members that can't be loaded or don't share data; several processes.
     """
     distributed.require_one_process("a study of an ensemble")
-    opened = open_members(config)
+    opened = open_members(config, trust_code=trust_code)
     setting = opened.setting
     choice = choose(
         opened.members, setting.data.split, config, exclude_seen=setting.config.evaluation.exclude_seen

@@ -137,7 +137,7 @@ def experiment_of(config: AblationConfig, variant: Variant, seed: int) -> Experi
         if taken:
             raise ConfigError(f"{where}: '{taken[0]}' is set by the study: seeds and out decide it")
     content = lay(without_provenance(read_yaml(config.base)), [config.changes, *variant.overrides, own])
-    return validate(ExperimentConfig, content, f"{config.base}, variant '{variant.name}'")
+    return validate(ExperimentConfig, content, f"{config.base}, variant '{variant.name}'", trust_code=True)
 
 
 def search_corners(config: AblationConfig) -> Iterator[Variant]:

@@ -147,8 +147,12 @@ class Study:
         return {n: Part(n, split.part(n), split.histories(split.part(n))) for n in names}
 
 
-def open_study(config: TradeoffConfig) -> Study:
+def open_study(config: TradeoffConfig, *, trust_code: bool = False) -> Study:
     """Reads all runs' configurations, prepares their common data once.
+
+    Args:
+        config: of the study.
+        trust_code: import classes outside the project that the runs name.
 
     Raises:
         InputError: a folder holds no trained run, or runs differ in data, in the spaces of measures, in
@@ -156,7 +160,10 @@ def open_study(config: TradeoffConfig) -> Study:
     """
     for label, folders in config.runs.items():
         _check_twice(label, folders, [folder.resolve() for folder in folders], "the same folder")
-    configs = {label: [read_run(folder, []) for folder in folders] for label, folders in config.runs.items()}
+    configs = {
+        label: [read_run(folder, [], trust_code=trust_code) for folder in folders]
+        for label, folders in config.runs.items()
+    }
     first = configs[config.reference_label][0]
     for label, several in configs.items():
         for number, one in enumerate(several):

@@ -25,18 +25,22 @@ from crossrec.runtime.files import write_text
 CONFIG_FILE, PICKED_FILE, PAGE_FILE = "config.yaml", "picked.json", "tradeoff.html"
 
 
-def run_tradeoff(config: TradeoffConfig) -> None:
+def run_tradeoff(config: TradeoffConfig, *, trust_code: bool = False) -> None:
     """Measures every point on validation, picks there, and reports fronts and picks on test.
 
     Writes ``config.yaml``, ``points.parquet``, ``picked.json`` and ``tradeoff.html`` into ``config.out``. A
     killed study that is started again measures only the points that are missing.
+
+    Args:
+        config: of the study.
+        trust_code: import classes outside the project that the runs name.
 
     Raises:
         InputError: runs that can't be compared, a reranker that lacks what it needs, several processes.
     """
     distributed.require_one_process("a trade-off study")
     variants = all_variants(config)
-    study = open_study(config)
+    study = open_study(config, trust_code=trust_code)
     methods = {name: members(method, variants) for name, method in config.all_methods.items()}
     store = PointStore(config.out)
     everything = range(len(variants))

@@ -20,6 +20,7 @@ from crossrec.augment.synthesis.config import (
     ImageGanConfig,
     WganGpConfig,
 )
+from crossrec.config import Trust, trusting
 from crossrec.runtime.files import atomic_path, write_text
 from crossrec.types import InputError
 
@@ -77,8 +78,12 @@ class Generator:
         write_text(folder / CONFIG_FILE, json.dumps(about, indent=2) + "\n")
 
 
-def load_generator(folder: Path) -> Generator:
+def load_generator(folder: Path, *, trust_code: Trust = False) -> Generator:
     """Reads what :meth:`Generator.save` wrote.
+
+    Args:
+        folder: that was written to.
+        trust_code: classes outside the project that ``generator.json`` may name.
 
     Raises:
         InputError: a file is missing or broken, or the two don't fit.
@@ -91,7 +96,8 @@ def load_generator(folder: Path) -> Generator:
         raise InputError(f"{folder}: no generator is here, {' and '.join(missing)} is missing; train one")
     try:
         about = json.loads((folder / CONFIG_FILE).read_text(encoding="utf-8"))
-        config: GeneratorConfig = TypeAdapter(AnyGeneratorConfig).validate_python(about["config"])
+        with trusting(trust_code):
+            config: GeneratorConfig = TypeAdapter(AnyGeneratorConfig).validate_python(about["config"])
         sampler = _empty(config, about)
         sampler.load_state_dict(load_file(folder / WEIGHTS_FILE))
     except (KeyError, TypeError, ValueError, RuntimeError, SafetensorError) as error:

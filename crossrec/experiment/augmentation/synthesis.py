@@ -25,6 +25,7 @@ from crossrec.augment.synthesis.application import (
     user_profiles,
 )
 from crossrec.augment.synthesis.application_config import SyntheticItemsConfig, SyntheticUsersConfig
+from crossrec.config import outside_classes
 from crossrec.experiment.augmentation.classes import Material, item_classes, segment_classes
 from crossrec.experiment.augmentation.reduction import Reduction
 from crossrec.experiment.features import frozen_features
@@ -151,7 +152,8 @@ class Synthesis:
                 self._fit(config, material, what, seed, folder)
         finally:
             distributed.barrier()  # also after an error, so that no process waits for ever
-        generator = load_generator(folder)
+        named = outside_classes(self.setting.config.model_dump(mode="json"))
+        generator = load_generator(folder, trust_code=named)
         self.quality[what] = json.loads((folder / QUALITY_FILE).read_text(encoding="utf-8"))
         return lambda wanted, draw: generator.sample(wanted, draw).samples
 

@@ -66,14 +66,20 @@ def load_model(
     folder = transformers_folder(resolve(architecture) if random else found, cache_dir)
     try:
         with _no_progress_bars():
-            tokenizer = AutoTokenizer.from_pretrained(folder)
+            tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
             if random:
                 with torch.random.fork_rng(devices=[]):
                     torch.manual_seed(seed)
-                    model = auto_class.from_config(AutoConfig.from_pretrained(folder), dtype=torch.float32)
+                    settings = AutoConfig.from_pretrained(folder, trust_remote_code=False)
+                    model = auto_class.from_config(settings, dtype=torch.float32, trust_remote_code=False)
             else:
                 model = _load_strictly(auto_class, folder)
     except (OSError, ValueError, KeyError) as error:
+        if "trust_remote_code" in str(error):
+            raise WeightsError(
+                f"weights '{weights}': {folder} brings Python code of its own, which is never run; use "
+                "weights whose architecture transformers has"
+            ) from error
         raise WeightsError(f"weights '{weights}': {folder} can't be loaded: {error}") from error
     return model.eval(), tokenizer
 
@@ -81,7 +87,9 @@ def load_model(
 def _load_strictly(auto_class: Any, folder: Path) -> PreTrainedModel:
     import torch
 
-    model, loading = auto_class.from_pretrained(folder, dtype=torch.float32, output_loading_info=True)
+    model, loading = auto_class.from_pretrained(
+        folder, dtype=torch.float32, output_loading_info=True, trust_remote_code=False
+    )
     # Checkpoints of encoders are whole without the parts that mean or CLS pooling doesn't use.
     unused = ("pooler.", "decoder.") if model.config.is_encoder_decoder else ("pooler.",)
     missing = [name for name in loading["missing_keys"] if not name.startswith(unused)]
@@ -144,17 +152,22 @@ def _read_gguf(gguf_file: Path) -> tuple[PreTrainedModel, PreTrainedTokenizerBas
     # Newer transformers may leave the weights packed; older ones always unpack, and lack the setting.
     dense = getattr(transformers, "GgufConfig", None)
     with _no_progress_bars():
-        tokenizer = AutoTokenizer.from_pretrained(gguf_file.parent, gguf_file=gguf_file.name)
+        tokenizer = AutoTokenizer.from_pretrained(
+            gguf_file.parent, gguf_file=gguf_file.name, trust_remote_code=False
+        )
         packed = AutoModelForCausalLM.from_pretrained(
             gguf_file.parent,
             gguf_file=gguf_file.name,
             dtype=torch.float32,
+            trust_remote_code=False,
             quantization_config=dense and dense(dequantize=True),
         )
     config = copy.deepcopy(packed.config)
     if hasattr(config, "quantization_config"):
         del config.quantization_config
-    model: PreTrainedModel = AutoModelForCausalLM.from_config(config, dtype=torch.float32)
+    model: PreTrainedModel = AutoModelForCausalLM.from_config(
+        config, dtype=torch.float32, trust_remote_code=False
+    )
     model.load_state_dict(packed.state_dict())
     model.generation_config = packed.generation_config
     return model, tokenizer

@@ -53,8 +53,12 @@ class Description:
         return json.dumps(content, indent=2, allow_nan=False, ensure_ascii=False) + "\n"
 
     @classmethod
-    def read(cls, folder: Path) -> Description:
-        """From a folder.
+    def read(cls, folder: Path, *, trust_code: bool = False) -> Description:
+        """From a folder, which may come from somebody else.
+
+        Args:
+            folder: of the recommender.
+            trust_code: import classes outside the project that it names.
 
         Raises:
             InputError: the file is no description, or one of a newer format.
@@ -68,7 +72,10 @@ class Description:
                     f"{path}: format {found}, this version of crossrec reads {FORMAT}: update it"
                 )
             return cls(
-                validate(ExperimentConfig, content["experiment"], str(path)),
+                # Nor may it say where on this machine files are read and written.
+                anonymous(
+                    validate(ExperimentConfig, content["experiment"], str(path), trust_code=trust_code)
+                ),
                 About(**content["about"]),
                 int(content["n_trained"]),
                 tuple(content["spaces"]),

@@ -25,12 +25,13 @@ from crossrec.training.checkpoint import WEIGHTS, load_trained_state
 from crossrec.types import InputError
 
 
-def open_pretrained(folder: Path, device: torch.device) -> LoadedRecommender:
+def open_pretrained(folder: Path, device: torch.device, *, trust_code: bool = False) -> LoadedRecommender:
     """The recommender in a folder that ``save_pretrained`` wrote.
 
     Args:
         folder: of the recommender.
         device: where the network runs.
+        trust_code: import classes outside the project that the folder names.
 
     Raises:
         InputError: a file is missing or doesn't fit the others, or weights of a pretrained part can't be had.
@@ -40,7 +41,7 @@ def open_pretrained(folder: Path, device: torch.device) -> LoadedRecommender:
             raise InputError(
                 f"{folder / name} does not exist: the folder is not whole; save or fetch it again"
             )
-    description = Description.read(folder)
+    description = Description.read(folder, trust_code=trust_code)
     config, n_trained = description.experiment, description.n_trained
     catalog, tensors = read_items(folder / ITEMS_FILE), read(folder / FEATURES_FILE)
     if len(tensors[COUNTS]) != len(catalog):

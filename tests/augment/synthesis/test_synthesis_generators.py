@@ -72,7 +72,7 @@ def test_classes_of_another_width_are_refused(small: Any, name: str) -> None:
 def test_saved_generators_give_the_same_samples(small: Any, name: str, tmp_path: Path) -> None:
     generator, classes = _generator(small, name)
     generator.save(tmp_path)
-    loaded = load_generator(tmp_path)
+    loaded = load_generator(tmp_path, trust_code=True)
     assert loaded.config == generator.config
     assert loaded.class_names == ("a", "b", "c")
     np.testing.assert_array_equal(loaded.sample(classes, 1).samples, generator.sample(classes, 1).samples)
@@ -235,7 +235,7 @@ def test_a_generator_from_outside_is_trained_and_saved(small: Any, tmp_path: Pat
     config = TypeAdapter(VectorGeneratorConfig).validate_python({"type": f"{__name__}:Outside"})
     data = TrainingSamples.divide(samples, classes, held_back=0, seed=0)
     fit_generator(config, data, seed=0, folder=tmp_path, accelerator=small.accelerator())
-    loaded = load_generator(tmp_path)
+    loaded = load_generator(tmp_path, trust_code=True)
     assert loaded.config == config
     assert loaded.sample(classes[:2], 0).generator == "Outside"
 

@@ -20,7 +20,7 @@ NOISE = {"type": "character_noise", "rate": 0.2}
 
 
 def config(*augmenters: dict[str, object], **fields: object) -> TextViewsConfig:
-    return validate(TextViewsConfig, {"augmenters": augmenters, **fields}, "test")
+    return validate(TextViewsConfig, {"augmenters": augmenters, **fields}, "test", trust_code=True)
 
 
 def test_views_differ_and_repeat(tmp_path: Path) -> None:
