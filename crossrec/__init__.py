@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from crossrec.serving.loaded import LoadedRecommender
 
-__version__ = "0.1.0"
+__version__ = "0.2.0.dev0"
 
 
 def load(

@@ -22,7 +22,17 @@ logger = logging.getLogger(__name__)
 CONFIG_FILE = "config.yaml"
 DATA_FILE = "data.json"
 PROVENANCE = "provenance"
-REPORTED_PACKAGES = ("torch", "transformers", "timm", "accelerate", "peft", "datasets", "implicit", "numpy")
+REPORTED_PACKAGES = (
+    "crossrec",
+    "torch",
+    "transformers",
+    "timm",
+    "accelerate",
+    "peft",
+    "datasets",
+    "implicit",
+    "numpy",
+)
 
 
 def load_experiment(
