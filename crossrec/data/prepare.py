@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -11,12 +12,14 @@ import numpy as np
 from crossrec.config import Config, Family
 from crossrec.data.account import Account
 from crossrec.data.cleaning import CleaningConfig, clean
+from crossrec.data.identity import DataIdentity
 from crossrec.data.leave_out import LeaveOneOutConfig
 from crossrec.data.sources import DemoConfig, SourceConfig
 from crossrec.data.splits import Split
 from crossrec.data.temporal import TemporalConfig
 from crossrec.data.times import show_time
 from crossrec.runtime import distributed
+from crossrec.types import Sequences
 
 if TYPE_CHECKING:
     from crossrec.data.catalog import Catalog
@@ -63,6 +66,33 @@ class PreparedData:
     clicks: Clicks
     split: Split
     account: Account
+
+    @cached_property
+    def identity(self) -> DataIdentity:
+        """Items in their order, and digests of the split."""
+        return DataIdentity.of(self.catalog.item_ids, self.clicks.user_ids, self.split)
+
+    def reordered(self, order: np.ndarray) -> PreparedData:
+        """The same data with the items in another order.
+
+        Args:
+            order: (N,) for each new row the row that the item has now.
+        """
+        place = np.empty(len(order), dtype=np.int64)
+        place[order] = np.arange(len(order))
+
+        def moved(clicks: Sequences) -> Sequences:
+            return replace(clicks, items=place[clicks.items].astype(clicks.items.dtype))
+
+        split = self.split
+        clicks = moved(split.clicks)
+        valid, test = (replace(q, targets=moved(q.targets)) for q in (split.valid, split.test))
+        return replace(
+            self,
+            catalog=self.catalog.select(order),
+            clicks=replace(self.clicks, sequences=clicks),
+            split=replace(split, clicks=clicks, valid=valid, test=test),
+        )
 
     def summary(self) -> dict[str, Any]:
         """Counts that a run prints first; ``first`` and ``last`` are times as text."""

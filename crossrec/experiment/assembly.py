@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
+
+import numpy as np
 
 from crossrec.config import Config
 from crossrec.data.neighbours import CLICKS, find_neighbours
@@ -14,18 +17,25 @@ from crossrec.experiment.config import ExperimentConfig
 from crossrec.experiment.features import content_vectors
 from crossrec.experiment.spaces import item_facts
 from crossrec.model.build import Content, build_network
-from crossrec.model.relations import ItemRelations
+from crossrec.model.relations import ItemRelations, align_rows, n_item_rows
+from crossrec.runtime import distributed
 from crossrec.sequence.config import LLMConfig
-from crossrec.training.checkpoint import load_trained_state
+from crossrec.training.checkpoint import SavedState, load_tensors, read_state, saved_identity
+from crossrec.types import InputError
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from torch import Tensor
+
     from crossrec.augment.config import AugmentConfig
+    from crossrec.data.identity import DataIdentity
     from crossrec.data.segments import Groups
     from crossrec.model.network import SequentialNetwork
     from crossrec.rerank.config import RerankConfig
     from crossrec.types import Sequences
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -44,9 +54,30 @@ class Setting:
 
     @classmethod
     def of(cls, config: ExperimentConfig) -> Setting:
-        """Loads and divides the data; every process must call this."""
+        """Loads and divides the data; every process must call this.
+
+        Items stand in the order that a run of this name was trained with, new ones behind them.
+        """
         data = prepare(config.data, repeats=config.evaluation.repeats)
-        return cls(config, data, Content(data.catalog, config.data.cache_dir))
+        return cls(config, data, Content(data.catalog, config.data.cache_dir)).in_saved_order()
+
+    @cached_property
+    def trained_on(self) -> DataIdentity | None:
+        """The data that the run's weights were trained on; None where there are none, or they don't tell."""
+        return saved_identity(self.config.run_folder / "checkpoints")
+
+    def in_saved_order(self) -> Setting:
+        """The same experiment with items in the order that its run was trained with, new ones behind them.
+
+        Ties break by item index, so that lists and figures don't depend on how a catalogue is sorted.
+        """
+        if self.trained_on is None:
+            return self
+        order = self.trained_on.align(self.data.catalog.item_ids).order
+        if (order == np.arange(len(order))).all():
+            return self
+        data = self.data.reordered(order)
+        return Setting(self.config, data, Content(data.catalog, self.content.cache_dir))
 
     @cached_property
     def facts(self) -> ItemFacts:
@@ -72,15 +103,40 @@ class Setting:
     def trained_network(self, weights: Path) -> SequentialNetwork:
         """A trained network for use alone, with the relations of the items that it was trained with.
 
+        Its rows follow item ids: known items keep what was learned of them, new ones are cold items.
+
         Args:
             weights: of the network.
 
         Raises:
-            InputError: the weights are of another model.
+            InputError: the weights are of another model, or of a catalogue whose items they don't name and
+                of which there is another number.
         """
-        network = self._network(ItemRelations.saved(weights, self.config.model), None)
-        load_trained_state(network, weights)
+        tensors = self._aligned(read_state(weights), weights)
+        network = self._network(ItemRelations.saved(tensors, self.config.model, weights), None)
+        load_tensors(network, tensors, weights)
         return network
+
+    def _aligned(self, saved: SavedState, weights: Path) -> dict[str, Tensor]:
+        """The weights' tensors with their rows in the order of the catalogue."""
+        n_rows, n_items = n_item_rows(saved.tensors), len(self.data.catalog)
+        if saved.identity is not None:
+            alignment = saved.identity.align(self.data.catalog.item_ids)
+            if not alignment.same_items and distributed.is_main():
+                logger.warning("%s: %s", self.config.run_folder, alignment.describe())
+            return saved.tensors if alignment.in_place else align_rows(saved.tensors, alignment.rows)
+        if n_rows not in (None, n_items):
+            raise InputError(
+                f"{weights} was saved without item ids, for a catalogue of {n_rows:,} items; there are "
+                f"{n_items:,} now: use the catalogue of the training, or train the run again"
+            )
+        if n_rows is not None and distributed.is_main():
+            logger.warning(
+                "%s was saved without item ids: whether the catalogue still has the same items in the same "
+                "order can't be checked; train the run again to be safe",
+                weights,
+            )
+        return saved.tensors
 
     def _network(self, relations: ItemRelations, augment: AugmentConfig | None) -> SequentialNetwork:
         counts = self.data.split.train_counts

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from crossrec.data.identity import TRAIN
 from crossrec.experiment.assembly import Setting, describe_model, describe_reranking
 from crossrec.experiment.config import ExperimentConfig
 from crossrec.experiment.measure import (
@@ -15,6 +16,7 @@ from crossrec.experiment.measure import (
     slug,
 )
 from crossrec.experiment.rivals import fitted_baselines
+from crossrec.experiment.run_folder import changed_counts
 from crossrec.experiment.tables import show, show_results
 from crossrec.experiment.traits import item_traits
 from crossrec.model.recommender import NeuralRecommender
@@ -49,17 +51,46 @@ def evaluate_run(
         part: that is measured; nothing is ranked on the other.
         report: whether the run gets its page with plots and pictures.
     """
-    folder = setting.config.run_folder
+    folder, target, changes = setting.config.run_folder, *results_folder(setting, part)
     models: list[NamedRecommender] = [recommender]
     if setting.config.rerank is not None:
         rerank = setting.config.rerank
         name = f"{recommender.name}, {describe_reranking(rerank)}"
         models.insert(0, rerank.wrap(recommender, item_traits(setting, recommender), name))
-    found = measure(setting, [*models, *fitted_baselines(setting, folder)], part)
-    save_results(setting, found, folder / "eval" / part, part, folder / "log.jsonl", report=report)
+    _show_changes(target, changes)
+    baselines = fitted_baselines(setting, target if changes else folder)
+    found = measure(setting, [*models, *baselines], part)
+    save_results(setting, found, target, part, folder / "log.jsonl", report=report)
     show_results(setting, found, part)
     if report:
-        show(f"Report with pictures: {folder / 'eval' / part / 'report.html'}")
+        show(f"Report with pictures: {target / 'report.html'}")
+
+
+def results_folder(setting: Setting, part: SplitPart) -> tuple[Path, list[str]]:
+    """Where results on a part go: those on other data than the run's never replace the run's own.
+
+    Args:
+        setting: of the run, with the data of now.
+        part: of the split.
+
+    Returns:
+        ``eval/<part>`` and no clause where the data are those that the run was trained on, otherwise
+        ``eval/<part>-<digest>`` and clauses that say what differs.
+    """
+    folder, here = setting.config.run_folder / "eval", setting.data.identity
+    if setting.trained_on is None:
+        changes = changed_counts(setting.config, setting.data.summary())
+    else:
+        changes = setting.trained_on.differences(here, (TRAIN, part))
+    return (folder / f"{part}-{here.of_part(part)[:8]}" if changes else folder / part), changes
+
+
+def _show_changes(target: Path, changes: list[str]) -> None:
+    if changes:
+        show(
+            f"Other data than the run was trained on: {'; '.join(changes)}. Clicks it was trained on may "
+            f"be among the targets, and baselines are fitted to the data of now. Results: {target}/"
+        )
 
 
 def run_evaluation(
@@ -82,12 +113,13 @@ def run_evaluation(
         recommender.network.to(accelerator.device)
         evaluate_run(setting, recommender, part, report=report)
         return
-    folder = config.run_folder
+    folder, results, changes = config.run_folder, *results_folder(setting, part)
+    _show_changes(results, changes)
     found = [
         measure_predictions(setting, predictions, part),
-        *measure(setting, fitted_baselines(setting, folder), part),
+        *measure(setting, fitted_baselines(setting, results if changes else folder), part),
     ]
-    target = folder / "eval" / part / f"predictions-{slug(predictions.stem)}"
+    target = results / f"predictions-{slug(predictions.stem)}"
     save_results(setting, found, target, part, folder / "no-training-log", report=report)
     show_results(setting, found, part)
     if report:

@@ -103,6 +103,25 @@ def add_account(config: ExperimentConfig, key: str, content: Any) -> None:
     write_text(path, json.dumps({**there, key: content}, indent=2, default=int))
 
 
+def changed_counts(config: ExperimentConfig, summary: Mapping[str, Any]) -> list[str]:
+    """Clauses that say which counts of the data differ from those that the run wrote when it was trained.
+
+    For runs whose weights don't say which data they are of.
+
+    Args:
+        config: of the run.
+        summary: of the data of now, as :meth:`crossrec.data.prepare.PreparedData.summary` gives it.
+    """
+    path = config.run_folder / DATA_FILE
+    there = json.loads(path.read_text(encoding="utf-8")).get("counts", {}) if path.exists() else {}
+    names = ("users", "items", "clicks", "train_clicks")
+    return [
+        f"{name.replace('_', ' ')} {there[name]:,} then, {summary[name]:,} now"
+        for name in names
+        if name in there and there[name] != summary[name]
+    ]
+
+
 def read_run(folder: Path, overrides: list[str], *, trust_code: bool = False) -> ExperimentConfig:
     """The configuration of a run, with overrides laid on it.
 

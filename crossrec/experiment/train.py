@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
+from crossrec.data.identity import TRAIN, VALID
 from crossrec.experiment.assembly import Setting, describe_model
 from crossrec.experiment.augmentation.account import augmentation_account, augmentation_lines
 from crossrec.experiment.augmentation.assembly import (
@@ -20,7 +21,7 @@ from crossrec.experiment.config import ExperimentConfig
 from crossrec.experiment.evaluate import evaluate_run
 from crossrec.experiment.measure import SplitPart
 from crossrec.experiment.rivals import validation_metrics
-from crossrec.experiment.run_folder import add_account, check_run, open_run
+from crossrec.experiment.run_folder import add_account, changed_counts, check_run, open_run
 from crossrec.experiment.tables import show, show_account
 from crossrec.experiment.traits import item_info, untrained_traits
 from crossrec.model.recommender import NeuralRecommender
@@ -30,7 +31,7 @@ from crossrec.training.task import ClickTask
 from crossrec.training.tracking import start_tracker
 from crossrec.training.trainer import Trainer, TrainingOutcome
 from crossrec.training.windows import WindowBatches
-from crossrec.types import Sequences
+from crossrec.types import InputError, Sequences
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
@@ -58,7 +59,8 @@ def run_training(
     """
     accelerator = build_accelerator(config.trainer, config.run_folder)
     check_run(config)
-    setting = shared or Setting.of(config)
+    setting = Setting.of(config) if shared is None else shared.in_saved_order()
+    _check_same_data(setting)
     show_account(setting)
     network = setting.network()
     _check_parts(setting, network)
@@ -124,6 +126,7 @@ def _trainer(
         validate=validate,
         run_folder=config.run_folder,
         seed=config.seed,
+        identity=setting.data.identity,
     )
 
 
@@ -147,6 +150,25 @@ def _objective(setting: Setting, train_items: Tensor) -> Objective:
     rows = train_items.numpy()
     counts, categories = setting.data.split.train_counts, setting.data.catalog.category_matrix
     return setting.config.objective.build(counts[rows], categories[rows])
+
+
+def _check_same_data(setting: Setting) -> None:
+    """Refuses to go on with a training on other data than it began with.
+
+    Raises:
+        InputError: items, training clicks or validation queries differ.
+    """
+    if setting.trained_on is None:
+        there = (setting.config.run_folder / "checkpoints").exists()
+        changes = changed_counts(setting.config, setting.data.summary()) if there else []
+    else:
+        changes = setting.trained_on.differences(setting.data.identity, (TRAIN, VALID))
+    if changes:
+        folder = setting.config.run_folder
+        raise InputError(
+            f"{folder} holds a training on other data: {'; '.join(changes)}. Train on the data of now under "
+            f"another name (name=...) or remove the folder; evaluate.py {folder} uses what is trained there"
+        )
 
 
 def _check_parts(setting: Setting, network: SequentialNetwork) -> None:

@@ -223,7 +223,9 @@ def build_network(
     if config.image is not None:
         modalities["image"] = content.image(config.image, config.whiten, views)
     torch.manual_seed(seed)
-    modalities |= _trained_vectors(config, train_counts > 0, relations or ItemRelations())
+    relations = relations or ItemRelations()
+    clicked_N = train_counts > 0 if relations.trained is None else relations.trained
+    modalities |= _trained_vectors(config, clicked_N, relations)
     # Ids alone need no layers; projected features of one modality still gain from the fusion's.
     ids_alone = list(modalities) == ["id"]
     fusion = (

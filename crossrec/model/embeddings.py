@@ -22,10 +22,14 @@ class ItemId(Modality):
         rows: of the table; N when None.
     """
 
+    trained: Tensor
+
     def __init__(
         self, present: np.ndarray, width: int, std: float | None = None, rows: int | None = None
     ) -> None:
         super().__init__(present, width)
+        # Saved with the model: later clicks on an item don't train its embedding.
+        self.register_buffer("trained", torch.from_numpy(np.array(present, dtype=bool)))
         self.embedding = nn.Embedding(len(present) if rows is None else rows, width)
         nn.init.normal_(self.embedding.weight, std=width**-0.5 if std is None else std)
 

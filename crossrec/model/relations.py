@@ -4,12 +4,20 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
+import torch
+from torch.nn import functional as F
 
 from crossrec.data.neighbours import Neighbours
 from crossrec.model.config import ModelConfig
 from crossrec.types import ABSENT, InputError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from torch import Tensor
 
 _MODALITIES = "items.modalities."
 """What the names of a network's modalities begin with among its weights."""
@@ -22,36 +30,81 @@ class ItemRelations:
     Args:
         groups: (N,) labels; None where the model has no groups.
         neighbours: the items most like each item; None where ids are not smoothed.
+        trained: (N,) bool, items with a trained id embedding; None for those with a training click.
     """
 
     groups: np.ndarray | None = None
     neighbours: Neighbours | None = None
+    trained: np.ndarray | None = None
 
     @classmethod
-    def saved(cls, weights: Path, config: ModelConfig) -> ItemRelations:
+    def saved(cls, tensors: Mapping[str, Tensor], config: ModelConfig, weights: Path) -> ItemRelations:
         """Those that were saved with the weights of a network, which need no training log any more.
+
+        Args:
+            tensors: name -> weight of the network.
+            config: of the network.
+            weights: file that the tensors are from, for the message.
 
         Raises:
             InputError: the weights are of another model.
         """
         groups = neighbours = None
         if config.item_group:
-            (groups,) = _tensors(weights, "group.labels")
+            (groups,) = _arrays(tensors, weights, "group.labels")
         if config.smoothing is not None:
-            items, shares = _tensors(weights, "id.mixed", "id.shares")
+            items, shares = _arrays(tensors, weights, "id.mixed", "id.shares")
             neighbours = Neighbours(np.where(shares > 0, items, ABSENT)[:, 1:], shares[:, 1:])
-        return cls(groups, neighbours)
+        trained = tensors.get(_MODALITIES + "id.trained")
+        return cls(groups, neighbours, None if trained is None else trained.numpy())
 
 
-def _tensors(weights: Path, *names: str) -> list[np.ndarray]:
-    from safetensors import safe_open
+def _arrays(tensors: Mapping[str, Tensor], weights: Path, *names: str) -> list[np.ndarray]:
+    for name in names:
+        if _MODALITIES + name not in tensors:
+            raise InputError(
+                f"{weights} does not fit this model: {_MODALITIES + name} is missing; it was saved with "
+                "another configuration or by another version of crossrec"
+            )
+    return [tensors[_MODALITIES + name].numpy() for name in names]
 
-    with safe_open(weights, "numpy") as file:
-        there = set(file.keys())
-        for name in names:
-            if _MODALITIES + name not in there:
-                raise InputError(
-                    f"{weights} does not fit this model: {_MODALITIES + name} is missing; it was saved with "
-                    "another configuration or by another version of crossrec"
-                )
-        return [file.get_tensor(_MODALITIES + name) for name in names]
+
+PER_ITEM = {"id.embedding.weight": 0, "id.trained": False, "group.labels": ABSENT, "group.trained": False}
+"""Weights with one row per item -> what a new item has there; smoothing comes beside them."""
+_SMOOTHED = ("id.mixed", "id.shares")
+
+
+def n_item_rows(tensors: Mapping[str, Tensor]) -> int | None:
+    """N, the items of a network's weights; None where no weight has one row per item."""
+    lengths = (len(tensors[_MODALITIES + name]) for name in PER_ITEM if _MODALITIES + name in tensors)
+    return next(lengths, None)
+
+
+def align_rows(tensors: Mapping[str, Tensor], rows_N: np.ndarray) -> dict[str, Tensor]:
+    """Weights of a network for a catalogue in another order or with other items; vectors of items stay.
+
+    A smoothed id becomes one embedding of its own, since neighbors that it is mixed with may be gone.
+
+    Args:
+        tensors: name -> weight.
+        rows_N: for each item of the catalogue its row in the weights, ``ABSENT`` for a new item, which gets
+            no trained embedding and is in no group.
+    """
+    found = dict(tensors)
+    mixed, shares = (found.get(_MODALITIES + name) for name in _SMOOTHED)
+    if mixed is not None and shares is not None:
+        table = found[_MODALITIES + "id.embedding.weight"]
+        own = torch.arange(len(rows_N))[:, None].expand(-1, mixed.shape[1])
+        found[_MODALITIES + "id.embedding.weight"] = F.embedding_bag(
+            mixed, table, per_sample_weights=shares.to(table.dtype), mode="sum"
+        )
+        found[_MODALITIES + "id.mixed"] = own.contiguous()
+        found[_MODALITIES + "id.shares"] = (torch.arange(mixed.shape[1]) == 0).to(shares).repeat(len(own), 1)
+    rows = torch.from_numpy(rows_N)
+    for name, nothing in PER_ITEM.items():
+        if _MODALITIES + name in found:
+            table = found[_MODALITIES + name]
+            moved = table.new_full((len(rows), *table.shape[1:]), nothing)
+            moved[rows != ABSENT] = table[rows[rows != ABSENT]]
+            found[_MODALITIES + name] = moved
+    return found

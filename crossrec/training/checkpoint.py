@@ -8,18 +8,23 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from crossrec.data.identity import BYTES, ENDS, DataIdentity
 from crossrec.runtime import distributed
 from crossrec.runtime.files import atomic_path
 from crossrec.types import InputError
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from accelerate import Accelerator
-    from torch import nn
+    from torch import Tensor, nn
 
     from crossrec.model.network import SequentialNetwork
 
 WEIGHTS = "model.safetensors"
 PROGRESS = "progress.json"
+TRAINED = ".trained"
+"""Ends the names of buffers that say which items an embedding was trained on."""
 
 
 @dataclass
@@ -48,18 +53,93 @@ def trained_state(module: nn.Module) -> dict[str, Any]:
     return {n: t.detach().cpu().contiguous() for n, t in module.state_dict().items() if n not in frozen}
 
 
+@dataclass(frozen=True)
+class SavedState:
+    """The content of a file of weights.
+
+    Args:
+        tensors: name -> trained parameter or persistent buffer.
+        identity: items that rows of the tensors belong to, and clicks that they were trained on; None in a
+            file of a version that did not save them.
+    """
+
+    tensors: dict[str, Tensor]
+    identity: DataIdentity | None
+
+
+def save_state(module: nn.Module, path: Path, identity: DataIdentity | None = None) -> None:
+    """Writes what :func:`trained_state` gives, with the items that its rows belong to."""
+    import torch
+    from safetensors.torch import save_file
+
+    arrays, metadata = ({}, None) if identity is None else identity.to_arrays()
+    own = {name: torch.from_numpy(array) for name, array in arrays.items()}
+    save_file({**trained_state(module), **own}, path, metadata)
+
+
+def read_state(path: Path) -> SavedState:
+    """Reads what :func:`save_state` wrote."""
+    from safetensors.torch import load_file
+
+    tensors = load_file(path)
+    identity = read_identity(path)
+    return SavedState({n: t for n, t in tensors.items() if n not in (BYTES, ENDS)}, identity)
+
+
+def read_identity(path: Path) -> DataIdentity | None:
+    """The items and digests that were saved with weights, without the weights; None where there are none."""
+    from safetensors import safe_open
+
+    with safe_open(path, "numpy") as file:
+        names = set(file.keys())
+        arrays = {name: file.get_tensor(name) for name in (BYTES, ENDS) if name in names}
+        return DataIdentity.from_arrays(arrays, file.metadata() or {})
+
+
+def saved_identity(folder: Path) -> DataIdentity | None:
+    """The data of a run: from its best weights, or else from the latest checkpoint to resume from.
+
+    Args:
+        folder: ``checkpoints`` of the run.
+
+    Returns:
+        None where nothing is saved, or by a version that did not save the data's identity.
+    """
+    latest = [checkpoint / WEIGHTS for checkpoint in finished_checkpoints(folder)[-1:]]
+    there = [path for path in (folder / "best" / WEIGHTS, *latest) if path.exists()]
+    return read_identity(there[0]) if there else None
+
+
+def finished_checkpoints(folder: Path) -> list[Path]:
+    """Complete checkpoints to resume from, oldest first."""
+    return sorted(path for path in folder.glob("step-*") if (path / PROGRESS).exists())
+
+
 def load_trained_state(module: nn.Module, path: Path) -> None:
-    """Loads what :func:`trained_state` gave.
+    """Loads what :func:`save_state` wrote for the same items in the same order.
 
     Raises:
         InputError: the file lacks a trained weight of the module, or holds one that it doesn't have.
     """
-    from safetensors.torch import load_file
+    load_tensors(module, read_state(path).tensors, path)
 
-    state = load_file(path)
+
+def load_tensors(module: nn.Module, state: Mapping[str, Tensor], path: Path) -> None:
+    """Loads tensors that were read from a file of weights.
+
+    Args:
+        module: whose rows belong to the same items as those of the tensors.
+        state: name -> tensor.
+        path: of the file, for the message.
+
+    Raises:
+        InputError: the file lacks a trained weight of the module, or holds one that it doesn't have.
+    """
     wanted = trained_state(module).keys()
-    if state.keys() != wanted:
-        odd = sorted(state.keys() ^ wanted)
+    # Earlier versions did not save which items had been trained on; the module then has it from its data.
+    missing = {name for name in wanted - state.keys() if not name.endswith(TRAINED)}
+    odd = sorted(missing | (state.keys() - wanted))
+    if odd:
         raise InputError(
             f"{path} does not fit this model; {len(odd)} names differ, first: {odd[:3]}. It was trained with "
             f"another configuration or by another version of crossrec: train the run again"
@@ -67,14 +147,18 @@ def load_trained_state(module: nn.Module, path: Path) -> None:
     module.load_state_dict(state, strict=False)
 
 
-def save_weights(network: SequentialNetwork, folder: Path) -> None:
-    """Writes ``model.safetensors`` and each LoRA adapter in peft's layout; on the main process."""
-    from safetensors.torch import save_file
+def save_weights(network: SequentialNetwork, folder: Path, identity: DataIdentity | None = None) -> None:
+    """Writes ``model.safetensors`` and each LoRA adapter in peft's layout; on the main process.
 
+    Args:
+        network: with one row per item in the order of ``identity``.
+        folder: new, or replaced.
+        identity: of the data; None for a network whose items nobody can name.
+    """
     if distributed.is_main():
         with atomic_path(folder) as temporary:
             temporary.mkdir(parents=True)
-            save_file(trained_state(network), temporary / WEIGHTS)
+            save_state(network, temporary / WEIGHTS, identity)
             for name, adapter in network.adapters().items():
                 adapter.save_pretrained(str(temporary / name), save_embedding_layers=False)
             if folder.exists():
@@ -88,20 +172,20 @@ class Checkpoints:
     Args:
         accelerator: holds the prepared model and optimiser.
         folder: ``checkpoints`` of the run.
+        identity: of the data that is trained on, saved with the weights.
     """
 
-    def __init__(self, accelerator: Accelerator, folder: Path) -> None:
+    def __init__(self, accelerator: Accelerator, folder: Path, identity: DataIdentity | None = None) -> None:
         self.accelerator = accelerator
         self.folder = folder
+        self.identity = identity
         accelerator.register_save_state_pre_hook(self._save_models)
         accelerator.register_load_state_pre_hook(self._load_models)
 
     def _save_models(self, models: list[Any], weights: list[Any], output: str) -> None:
-        from safetensors.torch import save_file
-
         if distributed.is_main():
             for model in models:
-                save_file(trained_state(self.accelerator.unwrap_model(model)), Path(output) / WEIGHTS)
+                save_state(self.accelerator.unwrap_model(model), Path(output) / WEIGHTS, self.identity)
         weights.clear()
 
     def _load_models(self, models: list[Any], input_dir: str) -> None:
@@ -123,17 +207,14 @@ class Checkpoints:
             if target.exists():
                 shutil.rmtree(target)
             temporary.rename(target)
-            for old in self._all()[:-1]:
+            for old in finished_checkpoints(self.folder)[:-1]:
                 shutil.rmtree(old)
         distributed.barrier()
 
     def resume(self) -> Progress | None:
         """Loads the latest checkpoint; None where there is none."""
-        found = self._all()
+        found = finished_checkpoints(self.folder)
         if not found:
             return None
         self.accelerator.load_state(str(found[-1]))
         return Progress(**json.loads((found[-1] / PROGRESS).read_text()))
-
-    def _all(self) -> list[Path]:
-        return sorted(p for p in self.folder.glob("step-*") if (p / PROGRESS).exists())

@@ -26,6 +26,8 @@ from crossrec.training.windows import WindowBatches, Windows
 if TYPE_CHECKING:
     from accelerate import Accelerator
 
+    from crossrec.data.identity import DataIdentity
+
 logger = logging.getLogger(__name__)
 
 
@@ -58,6 +60,7 @@ class Trainer:
         validate: measures the task's network as it is now; called on every process.
         run_folder: gets ``log.jsonl`` and ``checkpoints/``.
         seed: of dropout and negatives.
+        identity: of the data, saved with all weights.
     """
 
     def __init__(
@@ -70,6 +73,7 @@ class Trainer:
         validate: Callable[[], dict[str, float]],
         run_folder: Path,
         seed: int,
+        identity: DataIdentity | None = None,
     ) -> None:
         keep_freed_memory()
         self.config = config
@@ -82,7 +86,8 @@ class Trainer:
         self.optimiser: torch.optim.Optimizer = build_optimiser(task, config)
         self._base_rates = [group["lr"] for group in self.optimiser.param_groups]
         self.wrapped, self.optimiser = parallelise(accelerator, task, self.optimiser)
-        self.checkpoints = Checkpoints(accelerator, run_folder / "checkpoints")
+        self.identity = identity
+        self.checkpoints = Checkpoints(accelerator, run_folder / "checkpoints", identity)
         self.best_folder = run_folder / "checkpoints" / "best"
 
     def fit(self) -> TrainingOutcome:
@@ -182,7 +187,7 @@ class Trainer:
         log.write("eval", progress.step, {"epoch": progress.epoch, **metrics})
         if progress.best is None or value > progress.best:
             progress.best, progress.stale = value, 0
-            save_weights(self.task.network, self.best_folder)
+            save_weights(self.task.network, self.best_folder, self.identity)
         else:
             progress.stale += 1
         progress.finished = progress.stale >= self.config.patience or progress.epoch >= self.config.epochs

@@ -20,6 +20,7 @@ from crossrec.experiment.train import run_training
 from crossrec.model.build import build_network
 from crossrec.model.embeddings import SmoothedId
 from crossrec.model.relations import ItemRelations
+from crossrec.training.checkpoint import read_state
 from crossrec.types import ABSENT, InputError
 
 
@@ -94,9 +95,10 @@ def test_weights_of_another_model_are_refused(config: ExperimentConfig, tmp_path
     setting = Setting.of(config.model_copy(update={"model": plain}))
     weights = tmp_path / "plain.safetensors"
     save_file(dict(setting.network().state_dict()), weights)
-    assert ItemRelations.saved(weights, plain) == ItemRelations()
+    tensors = read_state(weights).tensors
+    assert ItemRelations.saved(tensors, plain, weights).neighbours is None
     with pytest.raises(InputError, match=r"id\.mixed is missing"):
-        ItemRelations.saved(weights, smoothed)
+        ItemRelations.saved(tensors, smoothed, weights)
 
 
 def test_similarity_by_content_needs_an_encoder(id_shop: dict[str, Any]) -> None:

@@ -21,7 +21,7 @@ from crossrec.serving.pretrained.layout import FEATURES_FILE, ITEMS_FILE, USERS_
 from crossrec.serving.pretrained.tables import read_items, read_users
 from crossrec.serving.spaces import Spaces
 from crossrec.serving.users import Users
-from crossrec.training.checkpoint import WEIGHTS, load_trained_state
+from crossrec.training.checkpoint import WEIGHTS, load_tensors, read_state
 from crossrec.types import InputError
 
 
@@ -51,10 +51,16 @@ def open_pretrained(folder: Path, device: torch.device, *, trust_code: bool = Fa
     first = catalog if len(catalog) == n_trained else catalog.select(np.arange(n_trained))
     base = Content(first, config.data.cache_dir)
     hand_out(tensors, config, base, slice(0, n_trained))
-    relations = ItemRelations.saved(folder / WEIGHTS, config.model)
+    saved = read_state(folder / WEIGHTS)
+    if saved.identity is not None and not np.array_equal(saved.identity.item_ids, first.item_ids):
+        raise InputError(
+            f"{folder}: {ITEMS_FILE} does not list the items of {WEIGHTS} in their order; save or fetch the "
+            "folder again"
+        )
+    relations = ItemRelations.saved(saved.tensors, config.model, folder / WEIGHTS)
     counts = tensors[COUNTS][:n_trained]
     network = build_network(config.model, base, counts, config.seed, relations=relations)
-    load_trained_state(network, folder / WEIGHTS)
+    load_tensors(network, saved.tensors, folder / WEIGHTS)
     for name, modality in network.items.modalities.items():
         if isinstance(modality, TrainedEncoder):
             known = tensors[f"{MODEL}.{name}.vectors"][:n_trained]

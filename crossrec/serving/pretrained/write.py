@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import crossrec
+from crossrec.data.identity import DataIdentity
 from crossrec.evaluation.results import METRICS_FILE
 from crossrec.runtime.files import atomic_path
 from crossrec.serving.pretrained.card import model_card
@@ -54,7 +55,8 @@ def save_folder(
         crossrec.__version__,
     )
     with atomic_path(folder) as temporary:
-        save_weights(shop.recommender.network, temporary)
+        trained = DataIdentity(shop.catalog.item_ids[: description.n_trained], {})
+        save_weights(shop.recommender.network, temporary, trained)
         write(gather(shop.model, shop.items), temporary / FEATURES_FILE)
         write_items(shop.catalog, pictures, temporary / ITEMS_FILE)
         if with_users and shop.users.clicks is not None:
