@@ -31,6 +31,12 @@ def serve(arguments: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("--feedback-log", type=Path, metavar="PATH", help="JSONL file to keep thumbs in")
     parser.add_argument("--timeout", type=float, default=default.timeout_s, help="seconds a request may take")
+    parser.add_argument(
+        "--connections-per-client",
+        type=int,
+        default=default.connections_per_client,
+        help="of one address; more where all come through a proxy",
+    )
     parser.add_argument("--batch-size", type=int, default=default.batch_size, help="requests scored together")
     parser.add_argument(
         "--batch-wait-ms", type=float, default=default.batch_wait_ms, help="that a request waits for others"
@@ -57,6 +63,7 @@ def serve(arguments: Sequence[str] | None = None) -> int:
             "hosts": tuple(parsed.hosts),
             "feedback_log": parsed.feedback_log,
             "timeout_s": parsed.timeout,
+            "connections_per_client": parsed.connections_per_client,
             "batch_size": parsed.batch_size,
             "batch_wait_ms": parsed.batch_wait_ms,
             "queue": parsed.queue,

@@ -44,14 +44,17 @@ def recommend(arguments: Sequence[str] | None = None) -> int:
         shop = crossrec.load(
             parsed.run, overrides=parsed.overrides, device=parsed.device, trust_code=parsed.trust_code
         )
+        k = min(parsed.k, shop.n_items)
+        if k < parsed.k:
+            show(f"There are {k:,} items: lists end with the last one")
         rerank: Any = parsed.rerank
         if parsed.strength is not None:
             rerank = {"type": parsed.rerank, "diversity": parsed.strength}
         if parsed.out is not None:
             show(f"Lists of {len(shop.user_ids):,} users: {parsed.out}")
-            shop.recommend_batch(parsed.out, k=parsed.k, rerank=rerank)
+            shop.recommend_batch(parsed.out, k=k, rerank=rerank)
             return
-        found = shop.recommend(parsed.history, user_id=parsed.user, k=parsed.k, rerank=rerank)
+        found = shop.recommend(parsed.history, user_id=parsed.user, k=k, rerank=rerank)
         whose = f"user {parsed.user}" if parsed.user is not None else " ".join(parsed.history)
         _show_list(found, f"{shop.name}: for {whose} ({shop.about.data_note or shop.about.data_name})")
 

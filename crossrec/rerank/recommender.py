@@ -57,7 +57,8 @@ class RerankedRecommender:
 
     def recommend(self, histories: Sequences, k: int, exclude: Sequences | None = None) -> TopK:
         """The reranked lists; scores are those that the last stage leaves."""
-        candidates = self.inner.recommend(histories, max(self.candidates, k), exclude)
+        pool = max(min(self.candidates, self.n_items), k)
+        candidates = self.inner.recommend(histories, pool, exclude)
         return rerank_lists(candidates, histories, self.stages, k, self.device)
 
 

@@ -1,7 +1,8 @@
-"""Writing files so that a reader never sees half of one."""
+"""Writing files so that a reader never sees half of one, and locks that end with the process."""
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 from collections.abc import Iterator
@@ -33,3 +34,59 @@ def write_text(path: Path, text: str) -> None:
     """Writes UTF-8 text to a temporary name, then renames."""
     with atomic_path(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
+
+
+NO_LOCKS = {errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.EINVAL}
+"""What file systems without locks answer."""
+
+
+def lock(file: int, *, wait: bool) -> bool | None:
+    """Takes the lock of an open file; the operating system releases it when the file or the process ends.
+
+    Args:
+        file: descriptor.
+        wait: until another process has released it.
+
+    Returns:
+        Whether it was taken; None where the file system, or the operating system, has no locks.
+    """
+    try:
+        import fcntl
+    except ImportError:  # Windows
+        return None
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+    except BlockingIOError:
+        return False
+    except OSError as error:
+        if error.errno in NO_LOCKS:
+            return None
+        raise
+    return True
+
+
+def held_lock(path: Path) -> tuple[int, bool | None]:
+    """Opens a lock file, which is made where it does not exist, and tries to take its lock.
+
+    Returns:
+        The descriptor, to be closed; and what :func:`lock` gives.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    while True:
+        file = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+        try:
+            taken = lock(file, wait=False)
+            # Whoever held it may have removed the file in between: then the lock is of a file that is no more.
+            if not taken or _same_file(file, path):
+                return file, taken
+        except BaseException:
+            os.close(file)
+            raise
+        os.close(file)
+
+
+def _same_file(file: int, path: Path) -> bool:
+    try:
+        return os.path.samestat(os.fstat(file), path.stat())
+    except FileNotFoundError:
+        return False

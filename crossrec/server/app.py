@@ -8,11 +8,13 @@ from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import uvicorn
 from fastapi import FastAPI
 from fastapi.responses import FileResponse
 from fastapi.staticfiles import StaticFiles
 
 from crossrec.server.config import ServerConfig
+from crossrec.server.connections import KEEP_ALIVE_S, Connections, affordable
 from crossrec.server.errors import add_error_handlers
 from crossrec.server.limits import Guard, Observed, TimeLimit
 from crossrec.server.routes import about, catalogue, recommending
@@ -58,6 +60,28 @@ def create_app(recommender: LoadedRecommender, config: ServerConfig) -> FastAPI:
     app.add_middleware(TimeLimit, seconds=config.timeout_s)
     app.add_middleware(Observed, measures=service.measures)
     return app
+
+
+def build_server(recommender: LoadedRecommender, config: ServerConfig) -> uvicorn.Server:
+    """The application on HTTP connections within bounds; errors as in :func:`create_app`."""
+    connections = Connections(
+        most=affordable(config.connections),
+        most_per_client=config.connections_per_client,
+        head_s=config.head_s,
+        request_s=config.timeout_s,
+    )
+    return uvicorn.Server(
+        uvicorn.Config(
+            create_app(recommender, config),
+            http=connections.protocol(),  # type: ignore[arg-type]  # any callable that makes a protocol does
+            ws="none",
+            log_level="warning",
+            access_log=False,
+            server_header=False,
+            timeout_keep_alive=KEEP_ALIVE_S,
+            timeout_graceful_shutdown=5,
+        )
+    )
 
 
 @asynccontextmanager

@@ -41,6 +41,9 @@ class ServerConfig(Config):
         queue: recommendation requests that may wait; further ones are told to come back.
         slow_queue: explanations and new items that may wait.
         timeout_s: seconds that a request may take.
+        head_s: seconds in which a request's head must arrive.
+        connections: open connections at most; one that waits for its client gives way to a new one.
+        connections_per_client: of one address at most; raise it where all clients come through a proxy.
         max_body_bytes: size of a JSON body at most.
         max_upload_bytes: size of a body with a picture at most.
         max_pixels: width times height of a picture that is sent, before it is decoded.
@@ -58,6 +61,9 @@ class ServerConfig(Config):
     queue: int = Field(default=512, ge=1)
     slow_queue: int = Field(default=8, ge=1)
     timeout_s: float = Field(default=30.0, gt=0)
+    head_s: float = Field(default=10.0, gt=0)
+    connections: int = Field(default=1_024, ge=1)
+    connections_per_client: int = Field(default=128, ge=1)
     max_body_bytes: int = Field(default=1_000_000, ge=1_000)
     max_upload_bytes: int = Field(default=10_000_000, ge=1_000)
     max_pixels: int = Field(default=40_000_000, ge=1)

@@ -29,6 +29,10 @@ class Conflict(InputError):
     """Something that is there already."""
 
 
+class NotKept(InputError):
+    """Something that should have been written and could not be."""
+
+
 class Busy(InputError):
     """More waits than the server takes on; the client may come back in a moment."""
 
@@ -38,6 +42,7 @@ STATUS: dict[type[InputError], int] = {
     Conflict: 409,
     WrongPicture: 415,
     Busy: 503,
+    NotKept: 507,
     InputError: 422,
 }
 """Status of an error's nearest class."""
@@ -100,7 +105,7 @@ async def _http_error(request: Request, error: Exception) -> JSONResponse:
 
 def _methods(request: Request) -> list[str]:
     """All methods of an address; the router names those of the first route that has it."""
-    path = getattr(request.scope.get("route"), "path_format", request.url.path)
+    path = getattr(request.scope.get("route"), "path_format", request.scope["path"])
     operations = request.app.openapi()["paths"].get(path, {"get": {}})
     return sorted(method.upper() for method in operations)
 

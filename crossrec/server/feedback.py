@@ -3,16 +3,26 @@
 from __future__ import annotations
 
 import json
+import os
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from threading import Lock
 from typing import Any
 
+from crossrec.runtime.files import lock
+from crossrec.server.errors import NotKept
 from crossrec.types import InputError
+
+TAIL = 1 << 20
+"""Bytes at the end of the file in which a line that was broken off is looked for."""
 
 
 class FeedbackLog:
-    """Appends to a JSONL file; every line is written whole.
+    """Appends to a JSONL file: an entry is there as a whole line, on the disk, or :meth:`append` fails.
+
+    Several servers may share the file where the file system has locks.
 
     Args:
         path: of the file; it is made with the first thumb, and what it holds already stays.
@@ -33,8 +43,54 @@ class FeedbackLog:
             ) from error
 
     def append(self, entry: dict[str, Any]) -> None:
-        """Writes an entry with the time, in seconds since 1970, as ``timestamp``."""
+        """Writes an entry with the time, in seconds since 1970, as ``timestamp``.
+
+        Raises:
+            NotKept: the line could not be written, such as on a full disk; nothing of it stays.
+        """
         line = json.dumps({"timestamp": round(time.time(), 3), **entry}, ensure_ascii=False) + "\n"
-        # One write in append mode: lines of several servers on one file don't mix either.
-        with self._lock, self.path.open("ab", buffering=0) as file:
-            file.write(line.encode("utf-8"))
+        with self._lock:
+            try:
+                with self._opened() as file:
+                    start = _end_of_whole_lines(file)
+                    try:
+                        _write_all(file, line.encode("utf-8"))
+                        os.fsync(file)
+                    except OSError:
+                        with suppress(OSError):  # the next one cuts off what stays
+                            os.ftruncate(file, start)
+                        raise
+            except OSError as error:
+                raise NotKept(f"the feedback could not be kept: {error.strerror or error}") from error
+
+    @contextmanager
+    def _opened(self) -> Iterator[int]:
+        file = os.open(self.path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o644)
+        try:
+            lock(file, wait=True)
+            yield file
+        finally:
+            os.close(file)
+
+
+def _end_of_whole_lines(file: int) -> int:
+    """The file's size; a last line that was broken off is cut before, or ended where it is whole JSON."""
+    size = os.fstat(file).st_size
+    tail = os.pread(file, TAIL, max(size - TAIL, 0))
+    broken = tail[tail.rfind(b"\n") + 1 :]
+    if not broken:
+        return size
+    try:
+        json.loads(broken)
+    except ValueError:
+        if len(broken) < TAIL:
+            os.ftruncate(file, size - len(broken))
+            return size - len(broken)
+    _write_all(file, b"\n")
+    return size + 1
+
+
+def _write_all(file: int, content: bytes) -> None:
+    """Writes everything, or raises: a disk that is nearly full takes a part."""
+    while content:
+        content = content[os.write(file, content) :]

@@ -58,7 +58,7 @@ class Shelf:
 
     def _make_card(self, row: int) -> ItemCard:
         values: dict[str, Any] = self._table.slice(row, 1).to_pylist()[0]
-        url = f"/api/items/{quote(values['item_id'], safe='')}/image" if self.catalog.has_image[row] else None
+        url = _picture_address(values["item_id"]) if self.catalog.has_image[row] else None
         values["categories"] = values["categories"] or []
         return ItemCard(**values, image=url)
 
@@ -124,6 +124,12 @@ class Names:
         holds = np.asarray(pc.match_substring(self._ids, part)) & ~begins
         rows = np.concatenate([np.flatnonzero(begins), np.flatnonzero(holds)])
         return self._ids.take(pa.array(rows[offset : offset + limit])).to_pylist(), len(rows)
+
+
+def _picture_address(item_id: str) -> str:
+    """Where an item's picture is; browsers take "." and ".." in a path for folders, however encoded."""
+    quoted = quote(item_id, safe="")
+    return f"/api/image?item_id={quoted}" if item_id in (".", "..") else f"/api/items/{quoted}/image"
 
 
 def _lower(column: pa.ChunkedArray) -> pa.ChunkedArray:

@@ -80,7 +80,7 @@ class LoadedRecommender(LoadedItems):
             history: original ids, oldest first; items that were added may be among them.
             user_id: in place of a history.
             times: of the history's clicks, seconds; only for models and rerankers that read them.
-            k: places.
+            k: places; as many as there are items where it is more.
             rerank: None for the model's own order; the name of a reranker, such as ``"mmr"``, with its
                 default strength; ``"run"`` for the run's own; a mapping as in YAML or a configuration.
             filters: tests that every listed item passes. They come before the ranking, so that lists are full
@@ -126,10 +126,9 @@ class LoadedRecommender(LoadedItems):
     ) -> list[Recommendations]:
         """Lists for several histories, or users, at once; see :meth:`recommend`."""
         chain = as_rerank(rerank, self.config.rerank)
-        options = ListOptions(
-            k, chain, as_filters(filters), context, self._excludes_seen(exclude_seen), modalities
-        )
+        rules, without_seen = as_filters(filters), self._excludes_seen(exclude_seen)
         with self._lock:
+            options = ListOptions(self._places(k), chain, rules, context, without_seen, modalities)
             if histories is not None:
                 asked = self._histories(histories, times)
             else:
@@ -163,7 +162,8 @@ class LoadedRecommender(LoadedItems):
             The path.
         """
         chain = as_rerank(rerank, self.config.rerank)
-        options = ListOptions(k, chain, as_filters(filters), None, self._excludes_seen(exclude_seen))
+        places, without_seen = self._places(k), self._excludes_seen(exclude_seen)
+        options = ListOptions(places, chain, as_filters(filters), None, without_seen)
         users = self.user_ids if user_ids is None else user_ids
         if not users:
             raise InputError("there are no users to write lists of: this recommender came without a log")

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import operator
 import threading
+import warnings
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -37,6 +39,7 @@ class LoadedItems:
         self.model = model
         self.items = items
         self._lock = threading.RLock()
+        self._told_of_k = False
 
     @property
     def name(self) -> str:
@@ -84,7 +87,7 @@ class LoadedItems:
     def popular(self, k: int = 10, *, filters: Sequence[Filter | Mapping[str, Any]] = ()) -> Recommendations:
         """The items with the most training clicks, for users of whom nothing is known."""
         with self._lock:
-            return self._named(most_clicked(self.items, ListOptions(k).k, as_filters(filters)), 0)
+            return self._named(most_clicked(self.items, self._places(k), as_filters(filters)), 0)
 
     def similar(self, item_id: str, k: int = 10, space: str = MODEL_SPACE) -> Recommendations:
         """The items most like one, by the cosine of their vectors.
@@ -103,7 +106,7 @@ class LoadedItems:
             vectors_ND, present_N = self._vectors(space)
             if not present_N[row]:
                 raise InputError(f"item '{item_id}' has no vector in the space '{space}'")
-            return self._named(nearest(vectors_ND, present_N, row, ListOptions(k).k), 0)
+            return self._named(nearest(vectors_ND, present_N, row, self._places(k)), 0)
 
     def embeddings(self, space: str = MODEL_SPACE) -> ItemEmbeddings:
         """Vectors of all items; spaces as in :meth:`similar`, zeros for an item without a vector."""
@@ -141,6 +144,22 @@ class LoadedItems:
             counts = np.concatenate([self.items.train_counts, np.zeros(len(more), np.int64)])
             self.items = ServedItems(catalog, counts, self.items.spaces, self.recommender)
             return [str(item_id) for item_id in more.item_ids]
+
+    def _places(self, k: int) -> int:
+        """A list's length: no more than there are items, of which a warning tells once.
+
+        Raises:
+            InputError: k is no whole number, or not at least 1.
+        """
+        try:
+            k = operator.index(k)
+        except TypeError as error:
+            raise InputError(f"k={k!r}: the length of a list is a whole number") from error
+        if k > self.n_items and not self._told_of_k:
+            self._told_of_k = True
+            message = f"k={k:,}, but there are {self.n_items:,} items: lists end with the last one"
+            warnings.warn(message, stacklevel=3)
+        return ListOptions(min(k, self.n_items)).k
 
     def _vectors(self, space: str) -> tuple[np.ndarray, np.ndarray]:
         """(N, D) float32 vectors of a space, and (N,) bool, which items have one."""

@@ -14,13 +14,13 @@ import httpx
 import numpy as np
 import pytest
 import torch
-import uvicorn
 from PIL import Image
 
 from crossrec.data.catalog import Catalog
 from crossrec.rerank.config import RerankConfig
-from crossrec.server.app import create_app
+from crossrec.server.app import build_server
 from crossrec.server.config import ServerConfig
+from crossrec.server.run import bound_socket
 from crossrec.serving.results import Recommendations
 from crossrec.types import InputError, Sequences, TopK
 
@@ -203,16 +203,15 @@ class FakeShop:
 def served(shop: Any, **options: Any) -> Iterator[httpx.Client]:
     """A server on a free port of the loopback, and a client of it."""
     config = ServerConfig(**{"port": 0, "batch_wait_ms": 5, **options})
-    server = uvicorn.Server(
-        uvicorn.Config(create_app(shop, config), host="127.0.0.1", port=0, log_level="warning")
-    )
-    thread = threading.Thread(target=server.run)
+    server = build_server(shop, config)
+    address = bound_socket(config)
+    thread = threading.Thread(target=server.run, kwargs={"sockets": [address]})
     thread.start()
     try:
         while not server.started:
             assert thread.is_alive(), "the server did not start"
             time.sleep(0.005)
-        port = server.servers[0].sockets[0].getsockname()[1]
+        port = address.getsockname()[1]
         limits = httpx.Limits(max_connections=None)
         with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=30, limits=limits) as client:
             yield client

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import warnings
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
+import polars as pl
 import pytest
 
 from crossrec.data.catalog import Catalog
 from crossrec.serving.filters import as_filters, passing
+from crossrec.serving.loaded import LoadedRecommender
 from crossrec.serving.new_items import new_catalog
 from crossrec.types import InputError
 
@@ -80,3 +84,38 @@ def test_numbers_of_numpy_and_what_pandas_misses() -> None:
     assert found.column("title").to_pylist() == ["New", None]
     assert found.column("price").to_pylist() == [None, 4.0]
     assert found.column("categories").to_pylist() == [["kind"], None]
+
+
+def test_a_list_is_no_longer_than_the_catalogue_and_a_warning_says_so_once(
+    fresh_shop: LoadedRecommender, tmp_path: Path
+) -> None:
+    """A billion places would fill any machine's memory."""
+    many, n = 10**9, fresh_shop.n_items
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always")
+        assert len(fresh_shop.recommend(["i2"], k=many)) == n - 1
+        assert len(fresh_shop.recommend(["i2"], k=many, exclude_seen=False, rerank="run")) == n
+        assert len(fresh_shop.similar("i2", k=many)) == n - 1
+        assert len(fresh_shop.popular(many)) == n
+        chain = {"stages": [{"type": "mmr"}], "candidates": many}
+        assert len(fresh_shop.recommend(["i2"], k=3, rerank=chain)) == 3
+        lists = pl.read_parquet(fresh_shop.recommend_batch(tmp_path / "all.parquet", k=many))
+    assert lists["rank"].max() <= n
+    ours = [str(one.message) for one in told if "items" in str(one.message)]
+    assert ours == [f"k=1,000,000,000, but there are {n} items: lists end with the last one"]
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert len(fresh_shop.recommend(["i2"], k=n)) == n - 1
+
+
+@pytest.mark.parametrize("k", [0, -1, -(10**9), 2.5, None, "3"])
+def test_lists_of_no_places_are_refused(shop: LoadedRecommender, tmp_path: Path, k: Any) -> None:
+    for ask in (
+        lambda: shop.recommend(["i2"], k=k),
+        lambda: shop.similar("i2", k=k),
+        lambda: shop.popular(k),
+        lambda: shop.recommend_many([["i2"]], k=k),
+        lambda: shop.recommend_batch(tmp_path / "all.parquet", k=k),
+    ):
+        with pytest.raises(InputError, match="k="):
+            ask()

@@ -32,6 +32,18 @@ def test_a_file_for_all_users(run_folder: Path, shop: LoadedRecommender, tmp_pat
     assert pl.read_parquet(path)["user_id"].n_unique() == len(shop.user_ids)
 
 
+def test_a_list_ends_with_the_catalogue(
+    run_folder: Path, shop: LoadedRecommender, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "all.parquet"
+    assert main(["recommend", str(run_folder), "--out", str(path), "-k", "1000000000"]) == 0
+    assert f"There are {shop.n_items} items" in capsys.readouterr().out
+    assert 1 < pl.read_parquet(path)["rank"].max() <= shop.n_items  # type: ignore[operator]
+    for k in ("0", "-3"):
+        assert main(["recommend", str(run_folder), "--user", "u3", "-k", k]) == 2
+        assert f"k={k}" in capsys.readouterr().err
+
+
 def test_what_can_not_be_done_is_a_plain_message(
     run_folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -16,10 +16,12 @@ from crossrec.server.routes.common import (
     ERRORS,
     NOT_FOUND,
     ItemPath,
+    ItemQuery,
     Limit,
     Offset,
     ServiceOf,
     UserPath,
+    UserQuery,
     Words,
 )
 from crossrec.server.schemas import AddedAnswer, ItemCard, ItemPage, UserAnswer, UserPage
@@ -40,6 +42,13 @@ NewCategories = Annotated[
     str, Form(pattern=r"^([^,]{0,100},){0,19}[^,]{0,100}$", description="at most 20, divided by commas")
 ]
 
+Size = Annotated[Literal["128", "256", "512"], Query(description="longest side, pixels")]
+PICTURE: dict[int | str, dict[str, Any]] = {
+    **NOT_FOUND,
+    200: {"content": {"image/jpeg": {}}, "description": "the picture within a square of size pixels"},
+    304: {"description": "the browser has it already"},
+}
+
 
 @router.get("/items")
 async def find_items(service: ServiceOf, q: Words = "", offset: Offset = 0, limit: Limit = 20) -> ItemPage:
@@ -49,22 +58,15 @@ async def find_items(service: ServiceOf, q: Words = "", offset: Offset = 0, limi
     return ItemPage(items=shelf.cards(rows), total=total)
 
 
-@router.get(
-    "/items/{item_id:path}/image",
-    responses={
-        **NOT_FOUND,
-        200: {"content": {"image/jpeg": {}}, "description": "the picture within a square of size pixels"},
-        304: {"description": "the browser has it already"},
-    },
-    response_class=Response,
-)
-async def picture(
-    item_id: ItemPath,
-    service: ServiceOf,
-    request: Request,
-    size: Annotated[Literal["128", "256", "512"], Query(description="longest side, pixels")] = "256",
-) -> Response:
+@router.get("/items/{item_id:path}/image", responses=PICTURE, response_class=Response)
+async def picture_at(item_id: ItemPath, service: ServiceOf, request: Request, size: Size = "256") -> Response:
     """An item's picture as a small JPEG."""
+    return await picture(item_id, service, request, size)
+
+
+@router.get("/image", responses=PICTURE, response_class=Response)
+async def picture(item_id: ItemQuery, service: ServiceOf, request: Request, size: Size = "256") -> Response:
+    """The same, of any id."""
     row, thumbnails = service.shelf.row(item_id), service.thumbnails
     found = await run_in_threadpool(thumbnails.get, row, int(size))
     if found is None:
@@ -76,8 +78,14 @@ async def picture(
 
 
 @router.get("/items/{item_id:path}", responses=NOT_FOUND)
-async def item(item_id: ItemPath, service: ServiceOf) -> ItemCard:
+async def item_at(item_id: ItemPath, service: ServiceOf) -> ItemCard:
     """One item."""
+    return await item(item_id, service)
+
+
+@router.get("/item", responses=NOT_FOUND)
+async def item(item_id: ItemQuery, service: ServiceOf) -> ItemCard:
+    """The same, of any id."""
     return service.shelf.card(service.shelf.row(item_id))
 
 
@@ -123,8 +131,14 @@ async def find_users(service: ServiceOf, q: Words = "", offset: Offset = 0, limi
 
 
 @router.get("/users/{user_id:path}", tags=["users"], responses=NOT_FOUND)
-async def user(user_id: UserPath, service: ServiceOf) -> UserAnswer:
+async def user_at(user_id: UserPath, service: ServiceOf) -> UserAnswer:
     """A user's latest clicks, oldest first."""
+    return await user(user_id, service)
+
+
+@router.get("/user", tags=["users"], responses=NOT_FOUND)
+async def user(user_id: UserQuery, service: ServiceOf) -> UserAnswer:
+    """The same, of any id."""
     rows = service.rows_of(user_id)
     cards = service.shelf.cards(rows[-MAX_HISTORY:])
     return UserAnswer(user_id=user_id, history=cards, total=len(rows))

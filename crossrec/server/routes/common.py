@@ -19,6 +19,9 @@ ERRORS: dict[int | str, dict[str, Any]] = {
 NOT_FOUND: dict[int | str, dict[str, Any]] = {
     404: {"model": ErrorBody, "description": "an item, user or column that is not there"}
 }
+NOT_KEPT: dict[int | str, dict[str, Any]] = {
+    507: {"model": ErrorBody, "description": "it could not be written, such as on a full disk"}
+}
 BODY_ERRORS: dict[int | str, dict[str, Any]] = {
     403: {"model": ErrorBody, "description": "asked for by another site's page"},
     408: {"model": ErrorBody, "description": "the body did not arrive in time"},
@@ -33,6 +36,12 @@ async def _service(request: Request) -> Service:
 
 ServiceOf = Annotated[Service, Depends(_service)]
 ItemPath = Annotated[str, Path(min_length=1, max_length=MAX_ID, description="the item's id")]
+ItemQuery = Annotated[
+    str, Query(min_length=1, max_length=MAX_ID, description="the item's id, whatever it holds")
+]
+UserQuery = Annotated[
+    str, Query(min_length=1, max_length=MAX_ID, description="the user's id, whatever it holds")
+]
 UserPath = Annotated[str, Path(min_length=1, max_length=MAX_ID, description="the user's id")]
 Words = Annotated[str, Query(max_length=MAX_WORDS, description="words, or parts of words")]
 Offset = Annotated[int, Query(ge=0, le=1_000_000_000, description="matches to leave out")]

@@ -14,7 +14,15 @@ from crossrec.rerank.config import RerankConfig
 from crossrec.server.config import MAX_K
 from crossrec.server.errors import Busy, UnknownName
 from crossrec.server.lists import Options
-from crossrec.server.routes.common import BODY_ERRORS, ERRORS, NOT_FOUND, ItemPath, ServiceOf
+from crossrec.server.routes.common import (
+    BODY_ERRORS,
+    ERRORS,
+    NOT_FOUND,
+    NOT_KEPT,
+    ItemPath,
+    ItemQuery,
+    ServiceOf,
+)
 from crossrec.server.schemas import (
     RUN_RERANK,
     ExplainAnswer,
@@ -35,6 +43,9 @@ from crossrec.types import InputError
 
 router = APIRouter(prefix="/api", tags=["recommending"], responses=ERRORS | NOT_FOUND)
 
+Places = Annotated[int, Query(ge=1, le=MAX_K)]
+AskedSpace = Annotated[Space, Query(description="what likeness goes by")]
+
 
 @router.post("/recommend", responses=BODY_ERRORS)
 async def recommend(request: RecommendRequest, service: ServiceOf) -> RecommendAnswer:
@@ -48,14 +59,20 @@ async def recommend(request: RecommendRequest, service: ServiceOf) -> RecommendA
 
 
 @router.get("/similar/{item_id:path}")
-async def similar(
-    item_id: ItemPath,
-    service: ServiceOf,
-    k: Annotated[int, Query(ge=1, le=MAX_K)] = 10,
-    space: Annotated[Space, Query(description="what likeness goes by")] = "model",
+async def similar_at(
+    item_id: ItemPath, service: ServiceOf, k: Places = 10, space: AskedSpace = "model"
 ) -> SimilarAnswer:
     """Items like this one."""
+    return await similar(item_id, service, k, space)
+
+
+@router.get("/similar")
+async def similar(
+    item_id: ItemQuery, service: ServiceOf, k: Places = 10, space: AskedSpace = "model"
+) -> SimilarAnswer:
+    """The same, of any id."""
     service.shelf.row(item_id)
+    k = min(k, len(service.shelf))
     _known("space", [space], service.about.spaces)
     try:
         found = await service.thread.call(lambda: service.shop.similar(item_id, k=k, space=space))
@@ -82,17 +99,16 @@ async def explain(request: ExplainRequest, service: ServiceOf) -> ExplainAnswer:
     return ExplainAnswer(item=shelf.card(row), history=read, explanation=content)
 
 
-@router.post("/feedback", responses=BODY_ERRORS)
+@router.post("/feedback", responses=BODY_ERRORS | NOT_KEPT)
 async def feedback(request: FeedbackRequest, service: ServiceOf) -> FeedbackAnswer:
     """Takes a thumb up or down; it is kept only where the server was started with a feedback log."""
     service.shelf.rows([request.item_id, *request.history, *request.shown])
     if request.user_id is not None and request.user_id not in service.users:
         raise UnknownName(f"no user '{request.user_id}'")
+    if service.log is not None:
+        await run_in_threadpool(service.log.append, request.model_dump())
     service.measures.feedback.labels(request.vote).inc()
-    if service.log is None:
-        return FeedbackAnswer(logged=False)
-    await run_in_threadpool(service.log.append, request.model_dump())
-    return FeedbackAnswer(logged=True)
+    return FeedbackAnswer(logged=service.log is not None)
 
 
 def _options(request: RecommendRequest, service: Service, *, timed: bool) -> Options:
@@ -103,7 +119,7 @@ def _options(request: RecommendRequest, service: Service, *, timed: bool) -> Opt
     columns = [name for name in service.shelf.catalog.dataset.column_names if name not in PICTURES]
     _known("column", [*(request.context or {}), *(rule.column for rule in request.filters)], columns)
     return Options(
-        k=request.k + hidden,
+        k=min(request.k + hidden, len(service.shelf)),
         timed=timed,
         rerank=_rerank(request.rerank, service.about),
         filters=tuple(

@@ -36,4 +36,5 @@ export async function send(path, form) {
   return answer(await ask(path, { method: "POST", body: form }));
 }
 
-export const itemPath = (id) => `/api/items/${encodeURIComponent(id)}`;
+// In the query: a browser takes an id of ".." in a path for a folder, however encoded.
+export const getItem = (id) => get("/api/item", { item_id: id });

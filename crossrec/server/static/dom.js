@@ -35,7 +35,8 @@ export const nameOf = (item) => item.title || item.item_id;
 
 export function picture(item, size = 256) {
   if (!item.image) return blank(item);
-  const image = el("img", { class: "picture", src: `${item.image}?size=${size}`, alt: "", loading: "lazy", decoding: "async" });
+  const src = `${item.image}${item.image.includes("?") ? "&" : "?"}size=${size}`;
+  const image = el("img", { class: "picture", src, alt: "", loading: "lazy", decoding: "async" });
   image.addEventListener("error", () => image.replaceWith(blank(item)), { once: true });
   return image;
 }

@@ -1,6 +1,6 @@
 // The history: a user's clicks, or items clicked together.
 
-import { get, itemPath } from "./api.js";
+import { get, getItem } from "./api.js";
 import { byId, el, nameOf, picture } from "./dom.js";
 import { change, remember, state } from "./state.js";
 
@@ -9,7 +9,7 @@ const SHOWN = 18;
 export async function chooseUser(id) {
   byId("user-error").textContent = "";
   try {
-    const found = await get(`/api/users/${encodeURIComponent(id)}`);
+    const found = await get("/api/user", { user_id: id });
     remember(found.history);
     const log = found.history.map((item) => item.item_id);
     byId("user").value = id;
@@ -21,7 +21,7 @@ export async function chooseUser(id) {
 
 export async function learnItems(ids) {
   const missing = ids.filter((id) => !state.items.has(id));
-  remember(await Promise.all(missing.map((id) => get(itemPath(id)))));
+  remember(await Promise.all(missing.map((id) => getItem(id))));
 }
 
 async function suggest() {

@@ -81,7 +81,7 @@ async function similar(place) {
   running = new AbortController();
   const { signal } = running;
   try {
-    const found = await get(`/api/similar/${encodeURIComponent(place.item.item_id)}`, { k: state.k }, signal);
+    const found = await get("/api/similar", { item_id: place.item.item_id, k: state.k }, signal);
     shownFor = place.item;
     show([], found.items, false);
     byId("lists-title").textContent = `Like “${nameOf(place.item)}”`;
