@@ -24,6 +24,7 @@ from crossrec.training.checkpoint import SavedState, load_tensors, read_state, s
 from crossrec.types import InputError
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
     from torch import Tensor
@@ -113,7 +114,8 @@ class Setting:
                 of which there is another number.
         """
         tensors = self._aligned(read_state(weights), weights)
-        network = self._network(ItemRelations.saved(tensors, self.config.model, weights), None)
+        relations = ItemRelations.saved(tensors, self.config.model, weights)
+        network = self._network(relations, None, tensors)
         load_tensors(network, tensors, weights)
         return network
 
@@ -138,9 +140,14 @@ class Setting:
             )
         return saved.tensors
 
-    def _network(self, relations: ItemRelations, augment: AugmentConfig | None) -> SequentialNetwork:
-        counts = self.data.split.train_counts
-        return build_network(self.config.model, self.content, counts, self.config.seed, augment, relations)
+    def _network(
+        self,
+        relations: ItemRelations,
+        augment: AugmentConfig | None,
+        saved: Mapping[str, Tensor] | None = None,
+    ) -> SequentialNetwork:
+        counts, config = self.data.split.train_counts, self.config
+        return build_network(config.model, self.content, counts, config.seed, augment, relations, saved)
 
     def relations(self, train: Sequences) -> ItemRelations:
         """Groups and neighbours of the items, where the model knows items by them.

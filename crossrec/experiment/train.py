@@ -24,6 +24,7 @@ from crossrec.experiment.rivals import validation_metrics
 from crossrec.experiment.run_folder import add_account, changed_counts, check_run, open_run
 from crossrec.experiment.tables import show, show_account
 from crossrec.experiment.traits import item_info, untrained_traits
+from crossrec.model.modalities import FrozenFeatures
 from crossrec.model.recommender import NeuralRecommender
 from crossrec.runtime import distributed
 from crossrec.training.parallel import build_accelerator
@@ -67,7 +68,7 @@ def run_training(
     # Written only now: input that turned out bad leaves no run behind that would stand in the way.
     if distributed.is_main():
         open_run(config)
-        _save_account(setting)
+        _save_account(setting, network)
     distributed.barrier()
 
     def fit(recommender: NeuralRecommender, train: Sequences) -> None:
@@ -189,6 +190,9 @@ def show_plan(setting: Setting, trainer: Trainer) -> None:
     frozen = sum(p.numel() for p in trainer.task.parameters() if not p.requires_grad)
     per_epoch = len(trainer.batches.epoch(0))
     show(f"Model: {describe_model(config)}, {trained:,} trained and {frozen:,} frozen parameters")
+    for name, source in trainer.task.network.items.modalities.items():
+        if isinstance(source, FrozenFeatures):
+            show(f"Features: {name}, {source.map.describe()}")
     show(
         f"Training: {config.trainer.epochs} epochs of about {per_epoch:,} steps, "
         f"{trainer.batches.n_targets:,} clicks to predict in each; {distributed.world_size()} process(es), "
@@ -204,11 +208,17 @@ def show_outcome(outcome: TrainingOutcome, config: ExperimentConfig) -> None:
     show(f"Trained {outcome.steps:,} steps, {ending}; best validation {config.trainer.metric} {best}")
 
 
-def _save_account(setting: Setting) -> None:
+def _save_account(setting: Setting, network: SequentialNetwork) -> None:
     data = setting.data
     add_account(setting.config, "cleaning", data.account.to_dict())
     add_account(setting.config, "counts", data.summary())
     add_account(setting.config, "left_out", data.split.excluded)
+    maps = {
+        name: source.map
+        for name, source in network.items.modalities.items()
+        if isinstance(source, FrozenFeatures)
+    }
+    add_account(setting.config, "features", {name: found.account() for name, found in maps.items()})
     if setting.segments is not None:
         sizes = zip(setting.segments.sizes.tolist(), setting.segments.notes, strict=True)
         add_account(setting.config, "user_segments", [{"users": size, "note": note} for size, note in sizes])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -21,6 +21,7 @@ from crossrec.model.network import SequentialNetwork
 from crossrec.model.relations import ItemRelations
 from crossrec.model.text_views import viewed_texts
 from crossrec.model.view_plan import ContentAugmentation, TrainingViews
+from crossrec.model.whitening import FeatureMap, Whitening, saved_maps
 from crossrec.types import InputError
 
 if TYPE_CHECKING:
@@ -134,7 +135,10 @@ class Content:
         return keys
 
     def text(
-        self, config: TextEncoderConfig, whiten: int | None, views: TrainingViews | None = None
+        self,
+        config: TextEncoderConfig,
+        whiten: Whitening | FeatureMap,
+        views: TrainingViews | None = None,
     ) -> Modality:
         """The text modality: frozen features, or an encoder in the training step.
 
@@ -154,7 +158,10 @@ class Content:
         )
 
     def image(
-        self, config: ImageEncoderConfig, whiten: int | None, views: TrainingViews | None = None
+        self,
+        config: ImageEncoderConfig,
+        whiten: Whitening | FeatureMap,
+        views: TrainingViews | None = None,
     ) -> Modality:
         """The image modality: frozen features, or an encoder in the training step.
 
@@ -199,6 +206,7 @@ def build_network(
     seed: int,
     augment: ContentAugmentation | None = None,
     relations: ItemRelations | None = None,
+    saved: Mapping[str, Tensor] | None = None,
 ) -> SequentialNetwork:
     """An untrained network; pretrained parts are loaded, new parts depend on the seed alone.
 
@@ -210,6 +218,8 @@ def build_network(
         augment: views of texts and pictures for the training; None for a network that is only used, which
             has the same weights and gives the same scores.
         relations: groups and neighbours of the items, for a model that knows items by them.
+        saved: weights that will be loaded: features are mapped as they were for them, whatever the items
+            are now.
 
     Raises:
         InputError: views are asked for of content that the model does not read.
@@ -217,11 +227,12 @@ def build_network(
     """
     views = None if augment is None else TrainingViews(augment, train_counts > 0, seed)
     _check_views(config, augment)
+    maps: dict[str, FeatureMap] = {} if saved is None else saved_maps(saved)
     modalities: dict[str, Modality] = {}
     if config.text is not None:
-        modalities["text"] = content.text(config.text, config.whiten, views)
+        modalities["text"] = content.text(config.text, maps.get("text", config.whiten), views)
     if config.image is not None:
-        modalities["image"] = content.image(config.image, config.whiten, views)
+        modalities["image"] = content.image(config.image, maps.get("image", config.whiten), views)
     torch.manual_seed(seed)
     relations = relations or ItemRelations()
     clicked_N = train_counts > 0 if relations.trained is None else relations.trained

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -47,8 +47,10 @@ class ModelConfig(Config):
     modality_dropout: float = Field(
         0.0, ge=0, lt=1, description="chance that training hides a present modality of an item (never all)"
     )
-    whiten: int | None = Field(
-        256, ge=1, description="PCA-whiten frozen features to this many dimensions; null leaves them"
+    whiten: Annotated[int, Field(ge=1)] | Literal["auto"] | None = Field(
+        "auto",
+        description="dimensions that frozen features are PCA-whitened to; auto chooses by the number of "
+        "items and their variance, null leaves the features as they are",
     )
 
     @model_validator(mode="after")

@@ -28,12 +28,13 @@ if TYPE_CHECKING:
     from crossrec.encoders.image import ImageEncoder
     from crossrec.model.build import Content
     from crossrec.model.modalities import Modality
+    from crossrec.model.whitening import FeatureMap, Whitening
 
 
 def viewed_pictures(
     content: Content,
     config: ImageEncoderConfig,
-    whiten: int | None,
+    whiten: Whitening | FeatureMap,
     views: TrainingViews,
     wanted: ImageViewsConfig,
 ) -> Modality:

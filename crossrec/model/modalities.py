@@ -9,6 +9,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from crossrec.model.whitening import FeatureMap, Whitening, fit_map
+
 if TYPE_CHECKING:
     from peft import PeftModel
 
@@ -57,18 +59,23 @@ class FrozenFeatures(Modality):
     Args:
         vectors: (N, W) encoder output, usually memory-mapped.
         present: (N,) bool.
-        components: PCA-whiten to this many dimensions, with statistics of the items that are present
-            (Su et al. 2021; Zhang et al. 2024, WhitenRec); None only centres and scales.
+        components: dimensions that they are whitened to, with statistics of the items that are present
+            (:func:`fit_map`), or the map of a network that was trained before.
     """
 
+    map: FeatureMap
     mean: Tensor
     basis: Tensor
 
-    def __init__(self, vectors: np.ndarray, present: np.ndarray, *, components: int | None) -> None:
-        mean, basis = (
-            _centring(vectors, present) if components is None else _pca(vectors, present, components)
-        )
-        super().__init__(present, vectors.shape[1] if basis.ndim == 1 else basis.shape[1])
+    def __init__(
+        self, vectors: np.ndarray, present: np.ndarray, *, components: Whitening | FeatureMap
+    ) -> None:
+        if isinstance(components, FeatureMap):
+            self.map = components
+        else:
+            self.map = fit_map(vectors, present, components)
+        mean, basis = self.map.mean, self.map.basis
+        super().__init__(present, self.map.width)
         # Saved with the model: an item that is added later must be mapped like those seen here.
         self.register_buffer("mean", torch.from_numpy(mean))
         self.register_buffer("basis", torch.from_numpy(basis))
@@ -203,23 +210,3 @@ def _rows_of(parts: list[np.ndarray], rows_K: np.ndarray) -> np.ndarray:
         found[here] = part[rows_K[here] - first]
         first += len(part)
     return found
-
-
-def _centring(vectors: np.ndarray, present: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    known = np.asarray(vectors[present], dtype=np.float32)
-    scale = np.float32(1 / max(float(known.std(0).mean()), 1e-6)) if len(known) else np.float32(1)
-    mean = known.mean(0) if len(known) else np.zeros(vectors.shape[1], np.float32)
-    return mean.astype(np.float32), np.asarray([scale], np.float32)
-
-
-def _pca(vectors: np.ndarray, present: np.ndarray, components: int) -> tuple[np.ndarray, np.ndarray]:
-    """Mean and (W, C) basis; directions with next to no variance are not blown up."""
-    known = np.asarray(vectors[present], dtype=np.float64)
-    if len(known) < 2:
-        return _centring(vectors, present)
-    values, axes = np.linalg.eigh(np.cov(known, rowvar=False))
-    values, axes = values[::-1][:components], axes[:, ::-1][:, :components]
-    floor = 1e-3 * max(float(values[0]), 1e-12)
-    return known.mean(0).astype(np.float32), (axes / np.sqrt(np.maximum(values, 0) + floor)).astype(
-        np.float32
-    )

@@ -21,12 +21,13 @@ if TYPE_CHECKING:
     from crossrec.encoders.text import TextEncoder
     from crossrec.model.build import Content
     from crossrec.model.modalities import Modality
+    from crossrec.model.whitening import FeatureMap, Whitening
 
 
 def viewed_texts(
     content: Content,
     config: TextEncoderConfig,
-    whiten: int | None,
+    whiten: Whitening | FeatureMap,
     views: TrainingViews,
     wanted: TextViewsConfig,
 ) -> Modality:

@@ -17,6 +17,7 @@ from crossrec.model.modalities import RESIDENT_BYTES, FrozenFeatures, TrainedEnc
 if TYPE_CHECKING:
     from crossrec.augment.schedule import Schedule
     from crossrec.encoders.base import Encoder
+    from crossrec.model.whitening import FeatureMap, Whitening
 
 CHUNK = 4096
 """Vectors that are looked through at a time."""
@@ -125,7 +126,7 @@ class ViewedFeatures(FrozenFeatures):
         views: ViewVectors,
         choice: ViewChoice,
         *,
-        components: int | None,
+        components: Whitening | FeatureMap,
         met: Mapping[str, int] | None = None,
     ) -> None:
         super().__init__(vectors, present, components=components)

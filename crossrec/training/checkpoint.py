@@ -144,6 +144,14 @@ def load_tensors(module: nn.Module, state: Mapping[str, Tensor], path: Path) -> 
             f"{path} does not fit this model; {len(odd)} names differ, first: {odd[:3]}. It was trained with "
             f"another configuration or by another version of crossrec: train the run again"
         )
+    own = module.state_dict()
+    odd = sorted(name for name, value in state.items() if value.shape != own[name].shape)
+    if odd:
+        there, here = tuple(state[odd[0]].shape), tuple(own[odd[0]].shape)
+        raise InputError(
+            f"{path} does not fit this model; {len(odd)} shapes differ, first: {odd[0]}, {there} there, "
+            f"{here} here: configuration or items have changed since; train the run again"
+        )
     module.load_state_dict(state, strict=False)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field, PositiveInt
 
@@ -29,7 +29,8 @@ class SynthesisConfig(Config):
         out: folder of the results; a killed study goes on there.
         spaces: what is generated: items' text features, their image features, or users' profiles (means of
             the features of their training clicks).
-        components: dimensions that frozen features are whitened to; null only centres and scales them.
+        components: dimensions that frozen features are whitened to, or auto, as ``model.whiten``; null only
+            centres and scales them.
         generators: over vectors.
         gaussian: the baseline.
         image_gan: over the catalogue's pictures; null for none.
@@ -45,7 +46,7 @@ class SynthesisConfig(Config):
     changes: tuple[str, ...] = ()
     out: Path = Path("runs/synthesis")
     spaces: tuple[SpaceName, ...] = ("text", "image")
-    components: int | None = Field(64, ge=2)
+    components: Annotated[int, Field(ge=2)] | Literal["auto"] | None = 64
     generators: tuple[VectorGeneratorConfig, ...] = (WganGpConfig(), BetaVaeConfig())
     gaussian: GaussianConfig = GaussianConfig()
     image_gan: ImageGanConfig | None = ImageGanConfig()

@@ -13,6 +13,7 @@ from crossrec.encoders.cache import Features, fetch_each
 from crossrec.experiment.assembly import Setting
 from crossrec.experiment.augmentation.classes import Material, item_classes, segment_classes
 from crossrec.model.modalities import FrozenFeatures
+from crossrec.model.whitening import Whitening
 from crossrec.types import InputError
 
 LEAST_CLICKS = 2
@@ -64,7 +65,7 @@ def _features(setting: Setting, space: SpaceName) -> Features:
     raise InputError(f"spaces: {space} needs model.{space}, which this run's configuration leaves out")
 
 
-def _transformed(features: Features, rows: np.ndarray, components: int | None) -> np.ndarray:
+def _transformed(features: Features, rows: np.ndarray, components: Whitening) -> np.ndarray:
     """Features as a model takes them, whitened with statistics of these rows alone."""
     own = np.asarray(features.vectors_ND[rows])
     module = FrozenFeatures(own, np.ones(len(rows), dtype=bool), components=components)
@@ -89,7 +90,7 @@ def _profiles(setting: Setting, config: SynthesisConfig) -> Material:
     return Material(reduced(torch.arange(len(users))).numpy(), classes, names)
 
 
-def _item_values(setting: Setting, components: int | None) -> np.ndarray:
+def _item_values(setting: Setting, components: Whitening) -> np.ndarray:
     """(N, D) all features that the run's model has, side by side; zeros for items without training clicks."""
     parts = []
     spaces: tuple[SpaceName, ...] = ("text", "image")

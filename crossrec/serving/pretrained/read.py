@@ -59,7 +59,7 @@ def open_pretrained(folder: Path, device: torch.device, *, trust_code: bool = Fa
         )
     relations = ItemRelations.saved(saved.tensors, config.model, folder / WEIGHTS)
     counts = tensors[COUNTS][:n_trained]
-    network = build_network(config.model, base, counts, config.seed, relations=relations)
+    network = build_network(config.model, base, counts, config.seed, relations=relations, saved=saved.tensors)
     load_tensors(network, saved.tensors, folder / WEIGHTS)
     for name, modality in network.items.modalities.items():
         if isinstance(modality, TrainedEncoder):
