@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import io
+import os
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -12,6 +12,14 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from crossrec.runtime.pictures import (
+    HEAD,
+    UnreadablePicture,
+    open_picture,
+    picture_fault,
+    read_head,
+    read_picture,
+)
 from crossrec.types import InputError
 
 if TYPE_CHECKING:
@@ -42,23 +50,29 @@ class Catalog:
 
     Args:
         dataset: ``datasets.Dataset`` with at least the columns of ``REQUIRED``.
+        image_roots: folders of the pictures; a path that leads out of them is not followed. Any path is when
+            None.
 
     Raises:
         CatalogError: a column is missing, an id is missing or stands twice.
     """
 
-    def __init__(self, dataset: Dataset) -> None:
+    def __init__(self, dataset: Dataset, image_roots: tuple[Path, ...] | None = None) -> None:
         missing = [name for name in REQUIRED.names if name not in dataset.column_names]
         if missing:
             raise CatalogError(f"the catalogue lacks the columns {missing}; it has {dataset.column_names}")
-        self.dataset = dataset
+        self.dataset, self.image_roots = dataset, image_roots
         if len(self.index) != len(dataset):
             seen: set[str] = set()
             twice = next(i for i in self.item_ids if i in seen or seen.add(i))  # type: ignore[func-returns-value]
             raise CatalogError(f"item_id '{twice}' stands more than once in the catalogue")
 
     @classmethod
-    def from_columns(cls, columns: Mapping[str, Sequence[Any] | pa.ChunkedArray]) -> Catalog:
+    def from_columns(
+        cls,
+        columns: Mapping[str, Sequence[Any] | pa.ChunkedArray],
+        image_roots: tuple[Path, ...] | None = None,
+    ) -> Catalog:
         """A catalogue from plain or Arrow columns; absent optional columns are filled with nulls."""
         from datasets import Dataset
 
@@ -68,7 +82,7 @@ class Catalog:
         for name, values in columns.items():
             if name not in arrays:
                 arrays[name] = _arrow(values, types.get(name))
-        return cls(Dataset(pa.table(arrays)))
+        return cls(Dataset(pa.table(arrays)), image_roots)
 
     def __len__(self) -> int:
         return len(self.dataset)
@@ -101,12 +115,54 @@ class Catalog:
         return np.asarray(pc.fill_null(written, False).to_numpy(), dtype=bool)
 
     @cached_property
-    def has_image(self) -> np.ndarray:
-        """(N,) bool, false where neither bytes nor a path is given; whether it opens shows on reading."""
-        found = np.asarray(self.column("image_path").is_valid())
+    def names_image(self) -> np.ndarray:
+        """(N,) bool, false where neither bytes nor a path is given."""
+        paths = self.column("image_path").cast(pa.string())
+        found = np.asarray(pc.fill_null(pc.not_equal(paths, ""), False).to_numpy(), dtype=bool)
         if "image_bytes" in self.dataset.column_names:
             found = found | np.asarray(self.column("image_bytes").is_valid())
         return found
+
+    @cached_property
+    def has_image(self) -> np.ndarray:
+        """(N,) bool, which items have a picture, by the first bytes of each.
+
+        A picture that breaks off further on shows when it is decoded (:meth:`Content.image_features`).
+        """
+        found_N = self.names_image.copy()
+        paths = self.column("image_path").to_pylist()
+        heads = self._embedded_heads()
+        for row in np.flatnonzero(found_N).tolist():
+            head = heads[row]
+            try:
+                found_N[row] = picture_fault(self._head(paths[row]) if head is None else head) is None
+            except UnreadablePicture:
+                found_N[row] = False
+        return found_N
+
+    def _embedded_heads(self) -> list[bytes | None]:
+        if "image_bytes" not in self.dataset.column_names or not len(self):
+            return [None] * len(self)
+        data = self.column("image_bytes")
+        if not pa.types.is_large_binary(data.type):
+            data = data.cast(pa.binary())
+        return pc.binary_slice(data, 0, HEAD).to_pylist()
+
+    def _head(self, path: str) -> bytes:
+        return read_head(self._inside(path))
+
+    def _inside(self, path: str) -> str:
+        """A path, if it doesn't lead out of the pictures' folder, be it by ``..`` or by a symbolic link."""
+        roots = self._resolved_roots
+        if roots is not None and not os.path.realpath(path).startswith(roots):
+            raise UnreadablePicture(f"{path} leads out of the pictures' folder")
+        return path
+
+    @cached_property
+    def _resolved_roots(self) -> tuple[str, ...] | None:
+        if self.image_roots is None:
+            return None
+        return tuple(os.path.join(os.path.realpath(root), "") for root in self.image_roots)
 
     def texts(self, rows: np.ndarray) -> list[str]:
         """Texts of some rows; the empty string where missing."""
@@ -122,28 +178,39 @@ class Catalog:
         return self.dataset.select_columns(names)
 
     def image(self, row: int) -> Image | None:
-        """The picture of one item in RGB, or None where it has none.
+        """The picture of one item, upright, on white, in RGB, or None where it has none.
 
         Raises:
-            OSError: there is a picture, but it can't be read or decoded.
+            UnreadablePicture: there is a picture, but it can't be read or decoded.
         """
         data = self.image_bytes(row)
         if data is None:
             return None
-        from PIL import Image
-
         try:
-            with Image.open(io.BytesIO(data)) as picture:
-                return picture.convert("RGB")
-        except Image.DecompressionBombError as error:
-            raise OSError(f"the picture is too large: {error}") from error
+            return open_picture(data)
+        except UnreadablePicture as error:
+            path = self._pictures[int(row)]["image_path"]
+            raise UnreadablePicture(f"{path}: {error}" if path else str(error)) from error
+
+    def image_fault(self, row: int) -> str:
+        """Why the picture of an item can't be read, with the item's id."""
+        try:
+            self.image(row)
+        except UnreadablePicture as error:
+            return f"that of item '{self.item_ids[row]}' ({error})"
+        return f"that of item '{self.item_ids[row]}'"
 
     def image_bytes(self, row: int) -> bytes | None:
-        """The encoded picture as stored, or None where the item has none."""
+        """The encoded picture as stored, or None where the item has none.
+
+        Raises:
+            UnreadablePicture: its file can't be read, or lies outside the pictures' folder.
+        """
         item = self._pictures[int(row)]
         if item.get("image_bytes") is not None:
             return bytes(item["image_bytes"])
-        return None if item["image_path"] is None else Path(item["image_path"]).read_bytes()
+        path = item["image_path"]
+        return read_picture(self._inside(path)) if path else None
 
     @cached_property
     def category_names(self) -> list[str]:
@@ -164,7 +231,10 @@ class Catalog:
 
     def select(self, rows: np.ndarray) -> Catalog:
         """The catalogue of some rows, in the order given."""
-        return Catalog(self.dataset.select(rows.tolist()))
+        chosen = Catalog(self.dataset.select(rows.tolist()), self.image_roots)
+        if "has_image" in self.__dict__:
+            chosen.__dict__["has_image"] = self.has_image[rows]
+        return chosen
 
     def extended(self, more: Catalog) -> Catalog:
         """The catalogue with further items behind its own.
@@ -184,7 +254,10 @@ class Catalog:
         for number, name in enumerate(table.column_names):
             if name in own.names:
                 table = table.set_column(number, name, table[name].cast(own.field(name).type))
-        return Catalog(concatenate_datasets([self.dataset, Dataset(table)]))
+        both = Catalog(concatenate_datasets([self.dataset, Dataset(table)]), self.image_roots)
+        if "has_image" in self.__dict__:
+            both.__dict__["has_image"] = np.concatenate([self.has_image, more.has_image])
+        return both
 
     def with_prices(self, prices: pa.Array) -> Catalog:
         """The same items with other prices.
@@ -195,7 +268,12 @@ class Catalog:
         from datasets import Value
 
         rest = self.dataset.remove_columns("price")
-        return Catalog(rest.add_column("price", prices.to_pylist(), feature=Value("float64")))
+        changed = Catalog(
+            rest.add_column("price", prices.to_pylist(), feature=Value("float64")), self.image_roots
+        )
+        if "has_image" in self.__dict__:
+            changed.__dict__["has_image"] = self.has_image
+        return changed
 
 
 def _arrow(values: Sequence[Any] | pa.ChunkedArray, kind: pa.DataType | None) -> pa.Array | pa.ChunkedArray:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -9,6 +11,9 @@ import pyarrow.compute as pc
 from crossrec.data.account import Step
 from crossrec.data.catalog import Catalog
 from crossrec.data.cleaning import CleaningConfig
+from crossrec.runtime import distributed
+
+logger = logging.getLogger(__name__)
 
 
 def clean_catalog(
@@ -36,10 +41,26 @@ def clean_catalog(
     n = len(catalog)
     catalog, invalid = _with_valid_prices(catalog)
     steps.append(Step("invalid price", "items", n, 0, f"{invalid:,} not a number or negative: set to none"))
-    without_text, without_picture = n - catalog.has_text.sum(), n - catalog.has_image.sum()
+    without_text, without_picture = n - catalog.has_text.sum(), n - catalog.names_image.sum()
     steps.append(Step("missing text", "items", n, 0, f"{without_text:,} without: kept and masked"))
     steps.append(Step("missing picture", "items", n, 0, f"{without_picture:,} without: kept and masked"))
+    steps.append(_unreadable_pictures(catalog))
     return catalog, rows, steps
+
+
+def _unreadable_pictures(catalog: Catalog) -> Step:
+    """Counts pictures that are named, but are none, by their first bytes; warns where they are the most."""
+    unreadable = np.flatnonzero(catalog.names_image & ~catalog.has_image)
+    detail = f"{len(unreadable):,} that are none: kept and masked"
+    if len(unreadable):
+        example = catalog.image_fault(int(unreadable[0]))
+        detail += f", such as {example}"
+        named = int(catalog.names_image.sum())
+        if 2 * len(unreadable) >= named and distributed.is_main():
+            logger.warning(
+                "%s of %s pictures can't be read, such as %s", f"{len(unreadable):,}", f"{named:,}", example
+            )
+    return Step("unreadable picture", "items", len(catalog), 0, detail)
 
 
 def _with_valid_prices(catalog: Catalog) -> tuple[Catalog, int]:

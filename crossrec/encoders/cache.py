@@ -20,6 +20,9 @@ logger = logging.getLogger(__name__)
 
 Raw = TypeVar("Raw")
 
+TOLD = 3
+"""Rows that can't be read of which each is logged; all are counted."""
+
 
 @dataclass(frozen=True)
 class Features:
@@ -54,19 +57,25 @@ def content_key(content: bytes | str | Path | None) -> str | None:
 
 
 def fetch_each(read: Callable[[int], Raw | None]) -> Callable[[np.ndarray], list[Raw | None]]:
-    """A ``fetch`` from a function that reads one row; a row that can't be read is logged and left out.
+    """A ``fetch`` from a function that reads one row; a row that can't be read is left out.
+
+    The first few are logged, each with its reason.
 
     Args:
-        read: raises OSError (Pillow's errors included) for broken input.
+        read: raises OSError or ValueError (such as ``UnreadablePicture``) for broken input.
     """
+    told = 0
 
     def fetch(rows: np.ndarray) -> list[Raw | None]:
+        nonlocal told
         found: list[Raw | None] = []
         for row in rows.tolist():
             try:
                 found.append(read(row))
-            except (OSError, SyntaxError, ValueError) as error:  # Pillow: a broken PNG, an absurd size
-                logger.warning("item %d can't be read: %s", row, error)
+            except (OSError, ValueError) as error:
+                told += 1
+                level = logging.WARNING if told <= TOLD else logging.DEBUG
+                logger.log(level, "item %d can't be read: %s", row, error)
                 found.append(None)
         return found
 

@@ -12,6 +12,7 @@ from timm.data.transforms_factory import create_transform
 
 from crossrec.encoders.base import Encoder
 from crossrec.encoders.config import CropMode, ImageEncoderConfig, LoraSettings, Precision, Training
+from crossrec.runtime.pictures import DECODING, clean_picture
 from crossrec.runtime.weights import ResolvedWeights, Source, WeightsError, read_state_dict, resolve, ways
 
 if TYPE_CHECKING:
@@ -74,15 +75,15 @@ class ImageEncoder(Encoder):
     @property
     def identity(self) -> str:
         """Names weights (by content) and preprocessing: the key of cached features."""
-        return self._identity(f"image|{sorted(self.settings.items())}")
+        return self._identity(f"image|{DECODING}|{sorted(self.settings.items())}")
 
     def preprocess(self, image: Image) -> torch.Tensor:
-        """Resizes, crops and normalises a picture as the weights expect.
+        """Resizes, crops and normalises a picture as the weights expect; turned upright and on white before.
 
         Returns:
             (3, H, W) float32.
         """
-        return self.transform(image.convert("RGB"))
+        return self.transform(clean_picture(image))
 
     def forward(self, pixels: torch.Tensor) -> torch.Tensor:
         """Encodes preprocessed pictures.

@@ -98,6 +98,8 @@ class Setting:
 
     def network(self) -> SequentialNetwork:
         """A network as it is before training, with the views of items that training looks at."""
+        if self.config.model.image is not None:
+            self.content.need_pictures(self.data.catalog.has_image)
         relations = self.relations(self.data.split.train)
         return self._network(relations, self.config.augment)
 

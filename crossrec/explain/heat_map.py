@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from crossrec.explain.plain import plain
+from crossrec.runtime.pictures import clean_picture
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -68,6 +69,6 @@ class HeatMap:
             [np.ones_like(heat), np.clip(2 * heat - 1, 0, 1), np.zeros_like(heat)], axis=2
         )
         cover = strength * heat
-        base = np.asarray(picture.convert("RGB"), np.float32) / 255
+        base = np.asarray(clean_picture(picture), np.float32) / 255
         mixed = base * (1 - cover) + colour * cover
         return Image.fromarray((mixed * 255).round().astype(np.uint8))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -22,6 +23,8 @@ from crossrec.model.relations import ItemRelations
 from crossrec.model.text_views import viewed_texts
 from crossrec.model.view_plan import ContentAugmentation, TrainingViews
 from crossrec.model.whitening import FeatureMap, Whitening, saved_maps
+from crossrec.runtime import distributed
+from crossrec.runtime.pictures import UnreadablePicture
 from crossrec.types import InputError
 
 if TYPE_CHECKING:
@@ -31,6 +34,8 @@ if TYPE_CHECKING:
     from crossrec.encoders.image import ImageEncoder
     from crossrec.encoders.text import TextEncoder
     from crossrec.model.config import ModelConfig
+
+logger = logging.getLogger(__name__)
 
 SMALL_STD = 0.02
 
@@ -129,7 +134,7 @@ class Content:
                 continue
             try:
                 keys.append(content_key(self.catalog.image_bytes(row)))
-            except OSError:
+            except UnreadablePicture:
                 # Still a key, so that the encoder tries, counts and masks it.
                 keys.append(content_key(f"unreadable picture of {self.catalog.item_ids[row]}"))
         return keys
@@ -169,10 +174,15 @@ class Content:
             config: of the encoder.
             whiten: as ``components`` of :class:`FrozenFeatures`.
             views: which items are augmented and how; None for a network that is not trained.
+
+        Raises:
+            InputError: no item has a picture that can be read.
         """
+        frozen = config.training is Training.FROZEN
+        self.need_pictures(self.image_features(config).present_N if frozen else self.readable_pictures())
         if views is not None and views.augment.image is not None:
             return viewed_pictures(self, config, whiten, views, views.augment.image)
-        if config.training is Training.FROZEN:
+        if frozen:
             features = self.image_features(config)
             return FrozenFeatures(features.vectors_ND, features.present_N, components=whiten)
         encoder = config.build(self.cache_dir)
@@ -194,9 +204,29 @@ class Content:
         if self._readable_N is None:
             fetch = fetch_each(self.catalog.image)
             readable = self.catalog.has_image.copy()
-            readable[readable] = [picture is not None for picture in fetch(np.flatnonzero(readable))]
+            rows = np.flatnonzero(readable)
+            for row in rows:  # one at a time: a catalogue of opened pictures fills no memory
+                readable[row] = fetch(np.asarray([row]))[0] is not None
+            broken = len(rows) - int(readable.sum())
+            if broken and distributed.is_main():
+                logger.warning("%d of %d pictures can't be read and are masked", broken, len(rows))
             self._readable_N = readable
         return self._readable_N
+
+    def need_pictures(self, readable_N: np.ndarray) -> None:
+        """Checks that some item has a picture that can be read.
+
+        Raises:
+            InputError: none has; names the first that can't be read, and why.
+        """
+        if not len(readable_N) or readable_N.any():
+            return
+        named = np.flatnonzero(self.catalog.names_image)
+        such = f", such as {self.catalog.image_fault(int(named[0]))}" if len(named) else ""
+        raise InputError(
+            f"model.image reads pictures, but none of the {len(readable_N):,} items has one that can be "
+            f"read{such}: set model.image=null, or correct the pictures' paths"
+        )
 
 
 def build_network(

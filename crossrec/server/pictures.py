@@ -1,30 +1,33 @@
-"""Pictures: thumbnails of the catalogue's, and checks of those that are sent."""
+"""Pictures: thumbnails of the catalogue's, and those that are sent, of which nothing but pixels is kept."""
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
-import io
-import warnings
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
-from PIL import Image, ImageOps, UnidentifiedImageError
+from fastapi.concurrency import run_in_threadpool
 
-from crossrec.server.errors import WrongPicture
+from crossrec.runtime.picture_process import open_apart
+from crossrec.runtime.pictures import UnreadablePicture, png
+from crossrec.server.errors import Busy, WrongPicture
 from crossrec.serving.cards import thumbnail
 
 if TYPE_CHECKING:
     from crossrec.data.catalog import Catalog
 
-FORMATS = ("JPEG", "PNG", "WEBP")
-"""Formats that are taken: those that phones and browsers give. Others may hold programs or many frames."""
+SENT_FORMATS = ("AVIF", "GIF", "JPEG", "MPO", "PNG", "WEBP")
+"""Formats that are taken: those that phones give and browsers show."""
 
-KEPT_SIDE = 1024
-"""Longest side of a new item's picture as it is kept, in pixels."""
+AT_ONCE = 2
+"""Pictures that are opened at the same time; each has a process of its own."""
+WAITING = 8
+"""Pictures that may wait to be opened."""
 
 THUMBNAILS_KEPT = 4_096
-QUALITY = 85
 
 
 @dataclass(frozen=True)
@@ -60,52 +63,54 @@ class Thumbnails:
 
 
 def checked_picture(content: bytes, max_pixels: int) -> bytes:
-    """A picture that was sent, upright, in RGB, at most ``KEPT_SIDE`` wide and high, encoded anew.
+    """A picture that was sent, as training would see it, without loss as PNG.
 
-    Nothing but pixels goes through: no metadata, no second frame, nothing behind the picture.
+    It is opened in a process of its own, which is bounded in memory and time. Nothing but pixels goes
+    through: no metadata, no second frame, nothing behind the picture.
 
     Args:
         content: as sent.
         max_pixels: width times height at most, looked at before decoding.
 
     Raises:
-        WrongPicture: it is no picture of ``FORMATS``, is broken, or too large.
+        WrongPicture: it is no picture of ``SENT_FORMATS``, is broken, too large, or takes too long.
     """
     try:
-        with warnings.catch_warnings():
-            # Our own bound is the one that counts.
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-            with Image.open(io.BytesIO(content), formats=FORMATS) as picture:
-                width, height = picture.size
-                if width * height > max_pixels:
-                    raise WrongPicture(
-                        f"the picture has {width} x {height} pixels; at most {max_pixels:,} are taken"
-                    )
-                picture.draft("RGB", (KEPT_SIDE, KEPT_SIDE))
-                upright = ImageOps.exif_transpose(picture)
-                upright.thumbnail((KEPT_SIDE, KEPT_SIDE), Image.Resampling.LANCZOS)
-                return _jpeg(_on_white(upright))
-    except UnidentifiedImageError as error:
-        raise WrongPicture(f"the file is no picture: {', '.join(FORMATS)} are taken") from error
-    except Image.DecompressionBombError as error:
-        raise WrongPicture(f"the picture is too large: {error}") from error
-    except (OSError, SyntaxError, ValueError) as error:
-        if isinstance(error, WrongPicture):
-            raise
+        return png(open_apart(content, max_pixels=max_pixels, formats=SENT_FORMATS))
+    except UnreadablePicture as error:
         raise WrongPicture(f"the picture can't be read: {error}") from error
 
 
-def _on_white(picture: Image.Image) -> Image.Image:
-    """In RGB; transparent places are white, as on most shops' pages."""
-    if not picture.has_transparency_data:
-        return picture.convert("RGB")
-    layered = picture.convert("RGBA")
-    ground = Image.new("RGBA", layered.size, "white")
-    ground.alpha_composite(layered)
-    return ground.convert("RGB")
+class SentPictures:
+    """Opens pictures that are sent, few at a time, so that other requests find threads and cores.
 
+    Args:
+        max_pixels: as for :func:`checked_picture`.
+    """
 
-def _jpeg(picture: Image.Image) -> bytes:
-    buffer = io.BytesIO()
-    picture.save(buffer, "JPEG", quality=QUALITY)
-    return buffer.getvalue()
+    def __init__(self, max_pixels: int) -> None:
+        self._max_pixels = max_pixels
+        self._turn = asyncio.Semaphore(AT_ONCE)
+        self._here = 0
+
+    async def take(self, read: Callable[[], Awaitable[bytes]]) -> bytes | None:
+        """The picture as it is kept; None where nothing was sent.
+
+        Args:
+            read: gives what was sent; called when it is this picture's turn.
+
+        Raises:
+            Busy: too many wait.
+            WrongPicture: see :func:`checked_picture`.
+        """
+        if self._here >= AT_ONCE + WAITING:
+            raise Busy(f"{self._here} pictures wait to be opened; try again in a moment")
+        self._here += 1
+        try:
+            async with self._turn:
+                content = await read()
+                if not content:
+                    return None
+                return await run_in_threadpool(checked_picture, content, self._max_pixels)
+        finally:
+            self._here -= 1

@@ -17,11 +17,14 @@ from crossrec.server.feedback import FeedbackLog
 from crossrec.server.lists import Clicks, Found, Lists, Options
 from crossrec.server.measures import Measures
 from crossrec.server.model_thread import ModelThread
-from crossrec.server.pictures import Thumbnails
+from crossrec.server.pictures import SentPictures, Thumbnails
 from crossrec.server.shelf import Names, Shelf
 
 if TYPE_CHECKING:
     from crossrec.serving.loaded import LoadedRecommender
+
+MAX_PICTURE_BYTES = 1_000_000_000
+"""Of all new items' pictures together, which stay in memory."""
 
 
 class Service:
@@ -43,7 +46,8 @@ class Service:
         self.lists = Lists(shop, config)
         self.thread = ModelThread(config.slow_queue)
         self.shelf, self.thumbnails = Shelf(shop.catalog), Thumbnails(shop.catalog)
-        self.added = 0
+        self.sent_pictures = SentPictures(config.max_pixels)
+        self.added, self._picture_bytes = 0, 0
         self._batcher = MicroBatcher[Options, Clicks, Found](
             self._find,
             size=config.batch_size,
@@ -128,9 +132,13 @@ class Service:
             raise Conflict(f"there is an item '{item['item_id']}' already; choose another item_id")
         if self.added >= self.config.max_new_items:
             raise Conflict(f"{self.added} items were added already, as many as this server takes")
+        picture_bytes = len(item.get("image") or b"")
+        if self._picture_bytes + picture_bytes > MAX_PICTURE_BYTES:
+            raise Conflict(f"new items' pictures fill {MAX_PICTURE_BYTES:,} bytes, as many as are taken")
         self.shop.add_items([item])
         self.lists.take_new_items()
         self.added += 1
+        self._picture_bytes += picture_bytes
         # Pictures of the items before are made anew; a request that runs keeps what it began with.
         self.shelf, self.thumbnails = Shelf(self.shop.catalog), Thumbnails(self.shop.catalog)
         self.measures.items.set(len(self.shelf))

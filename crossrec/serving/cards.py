@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import base64
 import html
-import io
 import logging
 from typing import TYPE_CHECKING, Any
+
+from crossrec.runtime.pictures import UnreadablePicture, jpeg
 
 if TYPE_CHECKING:
     from crossrec.data.catalog import Catalog
@@ -30,20 +31,12 @@ def thumbnail(catalog: Catalog, row: int, longest: int = LONGEST_SIDE) -> bytes 
         row: catalogue index.
         longest: side, pixels.
     """
-    from PIL.Image import DecompressionBombError
-
     try:
         picture = catalog.image(row)
-    # Pillow reports some damaged files as SyntaxError or ValueError instead of OSError.
-    except (OSError, SyntaxError, ValueError, DecompressionBombError) as error:
+    except UnreadablePicture as error:
         logger.warning("item %s: its picture can't be read (%s)", catalog.item_ids[row], error)
         return None
-    if picture is None:
-        return None
-    picture.thumbnail((longest, longest))
-    buffer = io.BytesIO()
-    picture.save(buffer, format="JPEG", quality=JPEG_QUALITY, optimize=True)
-    return buffer.getvalue()
+    return None if picture is None else jpeg(picture, longest, JPEG_QUALITY)
 
 
 def cards_html(recommendations: Recommendations, catalog: Catalog) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import difflib
-import io
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from numbers import Real
@@ -11,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from crossrec.data.catalog import REQUIRED, Catalog
+from crossrec.runtime.pictures import UnreadablePicture, clean_picture, open_picture, png, read_picture
 from crossrec.types import InputError
 
 if TYPE_CHECKING:
@@ -158,18 +158,12 @@ def _picture(item_id: str, given: str | Path | bytes | Image | None) -> bytes | 
         )
     try:
         if isinstance(given, images.Image):
-            buffer = io.BytesIO()
-            given.convert("RGB").save(buffer, format="PNG")
-            return buffer.getvalue()
+            return png(clean_picture(given))
         if not isinstance(given, str | Path | bytes | bytearray | memoryview):
             raise InputError(f"item '{item_id}': image must be a path, bytes or a Pillow image")
-        data = Path(given).read_bytes() if isinstance(given, str | Path) else bytes(given)
-        with images.open(io.BytesIO(data)) as picture:
-            picture.convert("RGB")
-    # Pillow reports some damaged files as SyntaxError or ValueError instead of OSError.
-    except (OSError, SyntaxError, ValueError, images.DecompressionBombError) as error:
-        if isinstance(error, InputError):
-            raise
+        data = read_picture(given) if isinstance(given, str | Path) else bytes(given)
+        open_picture(data)
+    except UnreadablePicture as error:
         raise InputError(f"item '{item_id}': its image can't be read: {error}") from error
     return data
 

@@ -44,7 +44,7 @@ def test_100k_with_everything(tmp_path: Path) -> None:
     ]
     assert rows["text"][:] == rows["title"][:]
     assert rows["categories"][:] == [["Pets"], None, None, None]
-    assert raw.catalog.has_image.tolist() == [False, True, False, False]
+    assert raw.catalog.names_image.tolist() == [False, True, False, False]
     assert "likes" not in rows.column_names
     log = raw.interactions.frame
     assert log["user_id"].to_list() == ["1", "1", "2", "2"]

@@ -69,7 +69,7 @@ def test_csv_layout_with_posters_and_overviews(tmp_path: Path) -> None:
     assert texts[0] == "Toy Story (1995). Genres: Adventure, Animation."
     assert texts[1] == "The Matrix (1999). Genres: Action. Neo, awake.\nAt last."
     assert texts[2] == "La Cité des enfants perdus (The City of Lost Children) (1995)."
-    assert raw.catalog.has_image.tolist() == [False, True, False, False]
+    assert raw.catalog.names_image.tolist() == [False, True, False, False]
     assert raw.catalog.image_bytes(1) == b"picture"
     assert "secretword" not in str(raw.catalog.dataset[:])
 

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from crossrec.config import Config, ConfigError, parse_overrides, validate
 from crossrec.data.catalog import Catalog
@@ -25,6 +26,7 @@ def prepared(*overrides: str) -> PreparedData:
 
 
 def write_shop(root: Path) -> None:
+    Image.new("RGB", (4, 4)).save(root / "r.png")
     (root / "items.csv").write_text("item_id,text,image\n1,red,r.png\n2,,\n3,blue,\n4,never clicked,\n")
     lines = ["user_id,item_id,timestamp"]
     lines += [f"u{user},{1 + (user + step) % 3},{10 * step + user}" for user in range(4) for step in range(3)]

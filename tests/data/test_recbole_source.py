@@ -50,7 +50,7 @@ def test_both_files(tmp_path: Path) -> None:
     assert rows["categories"][:] == [["Animation", "Children's"], ["Action", "Film_Noir"], None]
     assert rows["price"][:] == [3.5, None, None]
     assert rows["release_year"][:] == ["1995", "1996", None]
-    assert raw.catalog.has_image.tolist() == [False, True, False]
+    assert raw.catalog.names_image.tolist() == [False, True, False]
     log = raw.interactions.frame
     assert log["user_id"].to_list() == ["196", "186", "186", "22"]
     assert log["item_id"].to_list() == ["242", "0302", "1", "377"]

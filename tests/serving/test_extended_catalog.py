@@ -19,7 +19,7 @@ def test_items_join_behind_whatever_the_columns() -> None:
     assert both.column("brand").to_pylist() == ["q", "p", None]
     assert both.column("stock").to_pylist() == [3, 1, 7]
     assert both.texts(np.arange(3)) == ["z", "x", ""]
-    assert both.has_image.tolist() == [False, False, True]
+    assert both.names_image.tolist() == [False, False, True]
     assert both.image_bytes(2) == b"picture"
     again = both.extended(Catalog.from_columns({"item_id": ["e"], "categories": [["k"]]}))
     assert again.category_names == ["k"]

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from crossrec.runtime.files import atomic_path
+from crossrec.runtime.pictures import clean_picture
 from crossrec.types import InputError
 
 if TYPE_CHECKING:
@@ -25,7 +26,7 @@ def to_samples(pictures: Iterable[Image]) -> np.ndarray:
     from PIL.Image import Resampling
 
     rows = [
-        np.asarray(picture.convert("RGB").resize((SIDE, SIDE), Resampling.LANCZOS), np.float32)
+        np.asarray(clean_picture(picture).resize((SIDE, SIDE), Resampling.LANCZOS), np.float32)
         for picture in pictures
     ]
     if not rows:

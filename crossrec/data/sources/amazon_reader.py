@@ -179,7 +179,7 @@ def _read_catalog(
         name: items[name].to_arrow(compat_level=pl.CompatLevel.oldest()) for name in items.columns
     }
     columns["image_path"] = [pictures.get(item_id) for item_id in items["item_id"].to_list()]
-    return Catalog.from_columns(columns)
+    return Catalog.from_columns(columns, (folder,))
 
 
 def _images_type(path: Path) -> pl.DataType:

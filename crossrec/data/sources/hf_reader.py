@@ -18,6 +18,7 @@ from crossrec.data.sources.item_columns import (
     RESERVED,
     categories,
     identifiers,
+    image_folder,
     image_paths,
     joined,
     prices,
@@ -38,7 +39,7 @@ def read_hf(config: HFDatasetConfig, root: Path | None, cache_dir: Path) -> RawD
     clicks = open_table(config.interactions, "data.source.interactions", root, cache_dir, clicked)
     log = _read_log(config, clicks)
     items = open_table(config.items, "data.source.items", root, cache_dir, (config.item_columns.id,))
-    catalog, unreadable = _read_catalog(config, items, root)
+    catalog, unreadable = _read_catalog(config, items, root, cache_dir)
     notes = [config.note] if config.note else []
     if unreadable:
         notes.append(f"{unreadable:,} prices that are no number")
@@ -100,7 +101,9 @@ def _read_log(config: HFDatasetConfig, dataset: Dataset) -> pl.DataFrame:
     return frame.select(*parts).with_columns(times.alias("timestamp"))
 
 
-def _read_catalog(config: HFDatasetConfig, dataset: Dataset, root: Path | None) -> tuple[Catalog, int]:
+def _read_catalog(
+    config: HFDatasetConfig, dataset: Dataset, root: Path | None, cache_dir: Path
+) -> tuple[Catalog, int]:
     names = config.item_columns
     columns = _Columns(dataset, config.items.path, "data.source.item_columns")
     identifier = columns.required(names.id, "id")
@@ -130,7 +133,7 @@ def _read_catalog(config: HFDatasetConfig, dataset: Dataset, root: Path | None) 
         extra = arrow_columns(dataset, plain)
         arrays |= {name: extra[name] for name in plain}
     arrays |= _pictures(config, dataset, image, root, series["item_id"])
-    return Catalog.from_columns(arrays), unreadable
+    return Catalog.from_columns(arrays, _image_roots(config, root, cache_dir)), unreadable
 
 
 def _pictures(
@@ -146,6 +149,18 @@ def _pictures(
         column = pl.Series(stored).cast(pl.String)
         return {"image_path": image_paths(folder, config.images, ids.to_list(), column, config.items.path)}
     return {"image_path": image_paths(folder, config.images, ids.to_list(), None, config.items.path)}
+
+
+def _image_roots(config: HFDatasetConfig, root: Path | None, cache_dir: Path) -> tuple[Path, ...]:
+    """Where pictures may lie: beside the data, in the image folder, or where fetched data sets are kept."""
+    from datasets.config import HF_DATASETS_CACHE
+    from huggingface_hub.constants import HF_HUB_CACHE
+
+    own = Path() if root is None else root
+    table = own / config.items.path
+    beside = [table if table.is_dir() else table.parent] if table.exists() else []
+    fetched = (cache_dir / "huggingface", Path(HF_DATASETS_CACHE), Path(HF_HUB_CACHE))
+    return (image_folder(own, config.images), *beside, *fetched)
 
 
 def _paths(stored: pa.ChunkedArray) -> pa.ChunkedArray:

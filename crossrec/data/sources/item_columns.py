@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -81,6 +82,11 @@ def prices(column: pl.Series) -> tuple[pl.Series, int]:
     return found, int((found.is_null() & ~missing.fill_null(True)).sum())
 
 
+def image_folder(root: Path, images: str | None) -> Path:
+    """The folder of the pictures: ``images``, relative to the folder of the data, or that folder itself."""
+    return root if images is None else root / images
+
+
 def image_paths(
     root: Path, images: str | None, ids: Sequence[str], column: pl.Series | None, table: str
 ) -> list[str | None]:
@@ -94,19 +100,25 @@ def image_paths(
         table: what holds the column, for messages.
 
     Raises:
-        SourceError: the folder does not exist, or a picture is named by its address.
+        SourceError: the folder does not exist, a picture is named by its address, or lies outside the folder.
     """
-    folder = root if images is None else root / images
+    folder = image_folder(root, images)
     if not folder.is_dir():
         raise SourceError(f"the image folder {folder} does not exist: set data.source.images=FOLDER")
     if column is None:
         found = {} if images is None else pictures_in(folder)
         return [found.get(item_id) for item_id in ids]
     files = [name.strip() if name else None for name in column.cast(pl.String).to_list()]
+    inside = os.path.join(os.path.abspath(folder), "")
     for row, name in enumerate(files):
         if name and name.startswith(("http://", "https://")):
             raise SourceError(
                 f"row {row} of {table} names a picture by its address ({name}): download the pictures "
                 "into a folder, set data.source.images=FOLDER and let the column hold file names"
+            )
+        if name and not os.path.abspath(folder / name).startswith(inside):
+            raise SourceError(
+                f"row {row} of {table} names a picture outside the image folder {folder} ({name}): set "
+                "data.source.images=FOLDER to the folder that holds them all"
             )
     return [str(folder / name) if name else None for name in files]

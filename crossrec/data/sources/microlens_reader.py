@@ -108,11 +108,12 @@ def _catalog(config: MicroLensConfig, root: Path, clicked: pl.Series) -> tuple[C
     if (root / "tags_to_summary.csv").is_file():
         tags = dict(_entries(root / "tags_to_summary.csv", "data.root=FOLDER"))
         columns["categories"] = [[tags[item_id]] if tags.get(item_id) else None for item_id in ids]
-    covers = pictures_in(folder) if (folder := _covers(config, root)) is not None else {}
+    folder = _covers(config, root)
+    covers = {} if folder is None else pictures_in(folder)
     columns["image_path"] = [covers.get(item_id) for item_id in ids]
     if config.likes_and_views:
         columns |= _likes_and_views(root, ids)
-    return Catalog.from_columns(columns), twice
+    return Catalog.from_columns(columns, None if folder is None else (folder,)), twice
 
 
 def _covers(config: MicroLensConfig, root: Path) -> Path | None:

@@ -77,7 +77,8 @@ def _catalog(root: Path, movies: pl.DataFrame) -> Catalog:
             "text": columns["text"],
             "categories": columns["categories"],
             "image_path": [posters.get(item_id) for item_id in ids],
-        }
+        },
+        (root / "posters",),
     )
 
 

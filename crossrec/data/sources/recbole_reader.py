@@ -12,6 +12,7 @@ from crossrec.data.interactions import Interactions
 from crossrec.data.sources.item_columns import (
     RESERVED,
     categories,
+    image_folder,
     image_paths,
     joined,
     prices,
@@ -175,4 +176,5 @@ def _read_catalog(config: RecBoleConfig, root: Path, file: AtomicFile) -> tuple[
     arrow = {name: column.to_arrow(compat_level=pl.CompatLevel.oldest()) for name, column in columns.items()}
     ids = columns["item_id"].to_list()
     pictures = image_paths(root, config.images, ids, None if image is None else frame[image], file.path.name)
-    return Catalog.from_columns({**arrow, "image_path": pictures}), unreadable
+    folders = (image_folder(root, config.images),)
+    return Catalog.from_columns({**arrow, "image_path": pictures}, folders), unreadable

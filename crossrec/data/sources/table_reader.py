@@ -10,7 +10,14 @@ import polars as pl
 
 from crossrec.data.catalog import Catalog
 from crossrec.data.interactions import Interactions
-from crossrec.data.sources.item_columns import RESERVED, categories, identifiers, image_paths, joined
+from crossrec.data.sources.item_columns import (
+    RESERVED,
+    categories,
+    identifiers,
+    image_folder,
+    image_paths,
+    joined,
+)
 from crossrec.data.sources.raw import RawData
 from crossrec.data.sources.reading import require_root
 from crossrec.data.sources.table import TableConfig
@@ -78,7 +85,7 @@ def _read_catalog(config: TableConfig, root: Path) -> Catalog:
     if extra:
         table = frame.select(extra).to_arrow(compat_level=pl.CompatLevel.oldest())
         columns |= {name: table[name] for name in extra}
-    return Catalog.from_columns(columns)
+    return Catalog.from_columns(columns, (image_folder(root, config.images),))
 
 
 def _pictures(

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import io
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -16,10 +14,8 @@ from crossrec.data.catalog import Catalog
 from crossrec.evaluation.report.content import RecommenderResult
 from crossrec.evaluation.report.glossary import CUTOFF
 from crossrec.evaluation.report.users import Showcase, hits_of
+from crossrec.runtime.pictures import UnreadablePicture, jpeg
 from crossrec.types import ABSENT, Sequences
-
-if TYPE_CHECKING:
-    from PIL.Image import Image
 
 logger = logging.getLogger(__name__)
 
@@ -87,31 +83,20 @@ class Pictures:
 
     def add(self, catalog: Catalog, row: int) -> str:
         """The CSS class of an item's picture; empty where it has none that can be read."""
-        from PIL.Image import DecompressionBombError
-
         try:
             picture = catalog.image(row)
-        # Pillow reports some damaged files as SyntaxError or ValueError instead of OSError.
-        except (OSError, SyntaxError, ValueError, DecompressionBombError) as error:
+        except UnreadablePicture as error:
             self.n_broken += 1
             logger.warning("item %s: its picture can't be read (%s)", catalog.item_ids[row], error)
             return ""
         if picture is None:
             return ""
-        data = _thumbnail(picture)
+        data = jpeg(picture, THUMBNAIL, JPEG_QUALITY)
         name = "p" + hashlib.sha256(data).hexdigest()[:12]
         if name not in self.rules:
             self.rules[name] = "data:image/jpeg;base64," + base64.b64encode(data).decode("ascii")
             self.ratios.append(picture.width / picture.height)
         return name
-
-
-def _thumbnail(picture: Image) -> bytes:
-    small = picture.copy()
-    small.thumbnail((THUMBNAIL, THUMBNAIL))
-    buffer = io.BytesIO()
-    small.save(buffer, format="JPEG", quality=JPEG_QUALITY, optimize=True)
-    return buffer.getvalue()
 
 
 def build_users(

@@ -10,7 +10,6 @@ from pydantic.json_schema import SkipJsonSchema
 
 from crossrec.server.config import MAX_HISTORY, MAX_ID
 from crossrec.server.errors import ErrorBody, UnknownName
-from crossrec.server.pictures import checked_picture
 from crossrec.server.routes.common import (
     BODY_ERRORS,
     ERRORS,
@@ -105,7 +104,9 @@ async def add_item(
     text: Annotated[str, Form(max_length=20_000, description="the title when empty")] = "",
     price: NewPrice = "",
     categories: NewCategories = "",
-    image: Annotated[UploadFile | SkipJsonSchema[None], File(description="JPEG, PNG or WebP")] = None,
+    image: Annotated[
+        UploadFile | SkipJsonSchema[None], File(description="JPEG, PNG, WebP, GIF or AVIF")
+    ] = None,
 ) -> AddedAnswer:
     """Adds an item, which can be recommended at once, until the server stops."""
     row: dict[str, Any] = {
@@ -116,8 +117,8 @@ async def add_item(
         "price": float(price) if price else None,
         "categories": list(dict.fromkeys(name.strip() for name in categories.split(",") if name.strip())),
     }
-    if image is not None and (content := await image.read()):
-        row["image"] = await run_in_threadpool(checked_picture, content, service.config.max_pixels)
+    if image is not None:
+        row["image"] = await service.sent_pictures.take(image.read)
     place = await service.add_item(row)
     # Not in one line: the shelf is another one after the item came.
     return AddedAnswer(item=service.shelf.card(place))

@@ -10,6 +10,7 @@ import numpy as np
 
 from crossrec.data.catalog import Catalog
 from crossrec.data.interactions import Clicks
+from crossrec.runtime.pictures import UnreadablePicture
 from crossrec.serving.cards import thumbnail
 from crossrec.serving.results import PICTURES
 from crossrec.types import InputError, Sequences
@@ -56,11 +57,19 @@ def write_items(catalog: Catalog, pictures: Pictures, path: Path) -> None:
 
 
 def read_items(path: Path) -> Catalog:
-    """The catalogue that :func:`write_items` wrote."""
+    """The catalogue that :func:`write_items` wrote.
+
+    Files that it names are not read: a folder from elsewhere must not have files of this machine shown.
+    """
+    import pyarrow as pa
     import pyarrow.parquet as pq
     from datasets import Dataset
 
-    return Catalog(Dataset(pq.read_table(path)))
+    table = pq.read_table(path)
+    if "image_path" in table.column_names:
+        nothing = pa.nulls(len(table), pa.string())
+        table = table.set_column(table.column_names.index("image_path"), "image_path", nothing)
+    return Catalog(Dataset(table), image_roots=())
 
 
 def write_users(clicks: Clicks, path: Path) -> None:
@@ -122,7 +131,7 @@ def _picture(catalog: Catalog, row: int, pictures: Pictures) -> bytes | None:
     if pictures == "thumbnails":
         return thumbnail(catalog, row, THUMBNAIL_SIDE)
     try:
-        return catalog.image_bytes(row)
-    except OSError:
-        # A path without a file: masked in training, and there is nothing to share.
+        return catalog.image_bytes(row) if catalog.has_image[row] else None
+    except UnreadablePicture:
+        # Masked in training, and there is nothing to share.
         return None
