@@ -120,6 +120,11 @@ class DataIdentity:
             "|".join([self.catalog, *(self.digests.get(p, "") for p in (TRAIN, part))]).encode()
         )
 
+    def measured_on(self, part: str) -> dict[str, str | int]:
+        """What stands beside results on a part of the split, so that only like is compared with like."""
+        digests = {"catalog": self.catalog, TRAIN: self.digests[TRAIN], "queries": self.digests[part]}
+        return {"items": len(self.item_ids), **digests}
+
     def align(self, item_ids: np.ndarray) -> Alignment:
         """How the items of a catalogue relate to these.
 

@@ -16,6 +16,8 @@ from crossrec.runtime.files import atomic_path, write_text
 
 METRICS_FILE = "metrics.json"
 PER_USER_FILE = "per_user.parquet"
+DATA_FILE = "measured_on.json"
+"""Number of items, and digests of the catalogue, the training clicks and the queries."""
 
 
 @dataclass(frozen=True)

@@ -70,7 +70,7 @@ def run_comparison(request: Request, config: ComparisonConfig) -> Comparison:
     if request.baselines:
         systems += _baselines(systems[0])
     _check_ground(systems, chosen_metrics(systems, config), request.trust_code)
-    found = compare_systems(systems, _catalogue_size(systems[0].seeds[0].folder), config)
+    found = compare_systems(systems, _catalogue_size(systems[0].seeds[0]), config)
     _show(found)
     out = request.out or named[0][1][0].parent / ("compare-" + "-".join(slug(name) for name in folders))
     write_comparison(found, out)
@@ -126,8 +126,11 @@ def _baselines(reference: System) -> list[System]:
     return [System(name, [Measurement.read(f) for f in found]) for name, found in folders.items()]
 
 
-def _catalogue_size(folder: Path) -> int:
-    """N, as the run that an evaluation belongs to wrote it down."""
+def _catalogue_size(measured: Measurement) -> int:
+    """N, as the evaluation, or else the run that it belongs to, wrote it down."""
+    if "items" in measured.measured_on:
+        return int(measured.measured_on["items"])
+    folder = measured.folder
     for parent in folder.resolve().parents:
         if (parent / DATA_FILE).exists():
             return int(json.loads((parent / DATA_FILE).read_text(encoding="utf-8"))["counts"]["items"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 
 from crossrec.data.identity import TRAIN
@@ -20,12 +21,20 @@ from crossrec.experiment.run_folder import changed_counts
 from crossrec.experiment.tables import show, show_results
 from crossrec.experiment.traits import item_traits
 from crossrec.model.recommender import NeuralRecommender
+from crossrec.runtime import distributed
 from crossrec.training.checkpoint import WEIGHTS
 from crossrec.types import InputError
 
+logger = logging.getLogger(__name__)
 
-def load_recommender(setting: Setting) -> NeuralRecommender:
+
+def load_recommender(setting: Setting, *, measured: bool = True) -> NeuralRecommender:
     """The best weights of a run, ready to recommend.
+
+    Args:
+        setting: of the run, with the data of now.
+        measured: warn where the training clicks of now are not those that the run was trained on, so that
+            it may have been trained on what it is measured by.
 
     Raises:
         InputError: the run has no weights yet.
@@ -35,7 +44,16 @@ def load_recommender(setting: Setting) -> NeuralRecommender:
         raise InputError(
             f"{path} does not exist: the run has not reached its first validation; train it first"
         )
-    return NeuralRecommender(setting.trained_network(path), name=describe_model(setting.config))
+    recommender = NeuralRecommender(setting.trained_network(path), name=describe_model(setting.config))
+    if measured and setting.trained_on is not None and distributed.is_main():
+        there, here = (i.digests.get(TRAIN) for i in (setting.trained_on, setting.data.identity))
+        if there != here:
+            logger.warning(
+                "%s was trained on other clicks than the training part of now: figures may be of clicks that "
+                "it was trained on",
+                setting.config.run_folder,
+            )
+    return recommender
 
 
 def evaluate_run(
@@ -109,7 +127,7 @@ def run_evaluation(
     accelerator = build_accelerator(config.trainer, config.run_folder)
     setting = Setting.of(config)
     if predictions is None:
-        recommender = load_recommender(setting)
+        recommender = load_recommender(setting, measured=False)  # the changes are shown with the results
         recommender.network.to(accelerator.device)
         evaluate_run(setting, recommender, part, report=report)
         return

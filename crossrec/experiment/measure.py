@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -17,10 +18,11 @@ from crossrec.evaluation.evaluate import evaluate_lists
 from crossrec.evaluation.predictions import load_predictions, save_recommendations
 from crossrec.evaluation.ranking import rank_queries
 from crossrec.evaluation.report import RecommenderResult, write_report
-from crossrec.evaluation.results import Evaluation
+from crossrec.evaluation.results import DATA_FILE, Evaluation
 from crossrec.evaluation.slices import Slice, evaluate_slice, of_targets
 from crossrec.experiment.assembly import Setting
 from crossrec.runtime import distributed
+from crossrec.runtime.files import write_text
 from crossrec.training.tracking import read_log
 from crossrec.types import Recommender, TopK
 
@@ -153,6 +155,7 @@ def save_results(
             data.clicks.user_ids,
             data.catalog.item_ids,
         )
+        write_text(own / DATA_FILE, json.dumps(data.identity.measured_on(part), indent=2) + "\n")
     if report:
         _write_page(setting, found, folder / "report.html", queries, log)
 

@@ -59,7 +59,7 @@ def open_run(
     """
     config = read_run(folder, list(overrides), trust_code=trust_code)
     setting = Setting.of(config)
-    recommender = load_recommender(setting)
+    recommender = load_recommender(setting, measured=False)
     recommender.network.to(device)
     remember_encoded(recommender.network)
     data = setting.data

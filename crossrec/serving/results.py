@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 DETAILS = ("title", "text", "categories", "price")
 """Columns of the catalogue that details show first; its other columns follow, without the pictures."""
+OWN = ("rank", "item_id", "score")
+"""What a list says of each place; no column of the catalogue takes their names."""
 PICTURES = ("image_path", "image_bytes")
 
 
@@ -94,17 +96,20 @@ class Recommendations(Sequence[Recommendation]):
     def details(self) -> list[dict[str, Any]]:
         """A mapping a place: ``rank``, ``item_id``, ``score``, title, text, categories, price, other columns.
 
-        What is not known is None. Pictures are read by ``catalog.image(row)``.
+        What is not known is None. Columns of the catalogue with the name of one of the list's own, such as
+        ``rank``, stand there as ``item_rank``. Pictures are read by ``catalog.image(row)``.
         """
-        names = [name for name in self._catalog.dataset.column_names if name not in PICTURES]
+        columns = self._catalog.dataset.column_names
+        names = [name for name in columns if name not in PICTURES]
         names = [*DETAILS, *(name for name in names if name not in {*DETAILS, "item_id"})]
         rows = self._catalog.dataset.select_columns(names)[[place.row for place in self]] if self else {}
+        keys = {name: _free_name(name, columns) for name in names}
         return [
             {
                 "rank": place.rank,
                 "item_id": place.item_id,
                 "score": place.score,
-                **{name: rows[name][number] for name in names},
+                **{keys[name]: rows[name][number] for name in names},
             }
             for number, place in enumerate(self)
         ]
@@ -120,6 +125,14 @@ class Recommendations(Sequence[Recommendation]):
         from crossrec.serving.cards import cards_html
 
         return cards_html(self, self._catalog)
+
+
+def _free_name(name: str, columns: Sequence[str]) -> str:
+    """The name of a catalogue's column beside the list's own ``rank``, ``item_id`` and ``score``."""
+    free = name
+    while free in OWN or (free != name and free in columns):
+        free = f"item_{free}"
+    return free
 
 
 @dataclass(frozen=True)

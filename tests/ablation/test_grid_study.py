@@ -132,6 +132,19 @@ def test_a_finished_study_is_read_and_nothing_trained_again(
         ablate(path, ["changes.trainer.lr=0.02"])
 
 
+def test_trials_that_were_measured_before_and_after_their_files_changed_make_no_table(
+    results: Results, config: AblationConfig
+) -> None:
+    path = results.run_folder("wide", 1) / "eval" / "test" / "measured_on.json"
+    text = path.read_text()
+    path.write_text(json.dumps({**json.loads(text), "train": "of other clicks"}))
+    try:
+        with pytest.raises(InputError, match="its files have changed since"):
+            run_ablation(config)
+    finally:
+        path.write_text(text)
+
+
 def test_sentences_say_what_the_numbers_say(results: Results) -> None:
     entry = results.comparison.entry("wide", "ndcg@10")  # type: ignore[union-attr]
     told = sentence(results, "ndcg@10")

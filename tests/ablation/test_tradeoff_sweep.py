@@ -86,7 +86,11 @@ def made_up(config: TradeoffConfig) -> tuple[Study, list[MadeUpRun]]:
     shared = SimpleNamespace(
         facts=ItemFacts(counts, categories, {}, {}),
         config=ExperimentConfig(),
-        data=SimpleNamespace(catalog=range(N_ITEMS), split=SimpleNamespace(protocol="made up")),
+        data=SimpleNamespace(
+            catalog=range(N_ITEMS),
+            split=SimpleNamespace(protocol="made up"),
+            identity=SimpleNamespace(key="made up"),
+        ),
     )
     study = Study(config, cast("Any", shared), {"model": cast("list[TrainedRun]", runs)}, torch.device("cpu"))
     study.__dict__["parts"] = {name: Part(name, queries, empty) for name in ("valid", "test")}

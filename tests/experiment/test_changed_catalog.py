@@ -15,10 +15,15 @@ import yaml
 from safetensors.torch import load_file, save_file
 
 import crossrec
+from crossrec.ablation.feedback_loop.arena import base_content
+from crossrec.ablation.tradeoff.runs import data_key
+from crossrec.cli.commands import main
 from crossrec.cli.experiment import evaluate, train
 from crossrec.data.identity import BYTES, ENDS, DataIdentity
 from crossrec.data.prepare import DataConfig, prepare
 from crossrec.data.sources import TableConfig
+from crossrec.experiment.assembly import Setting
+from crossrec.experiment.run_folder import read_run
 from crossrec.serving.loaded import LoadedRecommender
 from crossrec.types import InputError
 
@@ -97,6 +102,8 @@ def shop(trained: Shop) -> Shop:
     """The trained shop with its files as they were in the beginning."""
     trained.write_items(trained.items)
     trained.log.write_csv(trained.folder / "interactions.csv")
+    for other in (trained.run / "eval").glob("test-*"):
+        shutil.rmtree(other)
     return trained
 
 
@@ -249,6 +256,30 @@ def test_texts_of_known_and_new_items(tmp_path: Path, tiny_bert: Path) -> None:
     found = scores_of(shop.load())
     assert found.pop("twin") == pytest.approx(found[f"i{N_ITEMS - 1}"], abs=1e-6)
     assert found == pytest.approx(expected, abs=1e-5)
+
+
+def test_what_studies_keep_by_row_is_kept_under_a_key_of_the_items(shop: Shop) -> None:
+    def keys() -> tuple[str, object]:
+        setting = Setting.of(read_run(shop.run, []))
+        return data_key(setting), base_content(setting)["identity"]
+
+    own = keys()
+    shop.write_items(shop.items.reverse())
+    assert keys() == own, "items are brought into the order of the training"
+    shop.write_items(pl.concat([shop.items, pl.DataFrame({"item_id": ["n"], "text": ["wool"]})]))
+    grown = keys()
+    assert all(here != there for here, there in zip(own, grown, strict=True))
+
+
+def test_results_on_other_items_are_not_compared_with_the_run_s_own(
+    shop: Shop, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shop.write_items(pl.concat([shop.items.head(-1), pl.DataFrame({"item_id": ["n"], "text": ["wool"]})]))
+    assert evaluate([str(shop.run)]) == 0
+    (changed,) = (shop.run / "eval").glob("test-*")
+    assert json.loads((changed / "measured_on.json").read_text())["items"] == N_ITEMS
+    assert main(["compare", str(shop.run), f"changed={changed}"]) == 2
+    assert "measured on other data: their catalogue" in capsys.readouterr().err
 
 
 def identity_of(folder: Path, items: pl.DataFrame, log: pl.DataFrame) -> DataIdentity:

@@ -174,3 +174,16 @@ def test_every_command_has_a_help_text_of_its_own(capsys: pytest.CaptureFixture[
     with pytest.raises(SystemExit) as refused:
         main(["nonesuch"])
     assert refused.value.code == 2
+
+
+@pytest.mark.parametrize(("key", "told"), [("catalog", "their catalogue"), ("queries", "their queries")])
+def test_results_on_other_data_are_refused(
+    runs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], key: str, told: str
+) -> None:
+    for name in ("base.0", "large.0"):
+        shutil.copytree(runs / name, tmp_path / name)
+        same = {"items": N_ITEMS, "catalog": "c", "train": name, "queries": "q"}
+        measured_on = {**same, key: name} if name == "large.0" else same
+        (tmp_path / name / "eval" / "test" / "measured_on.json").write_text(json.dumps(measured_on))
+    assert main(["compare", str(tmp_path / "base.0"), str(tmp_path / "large.0"), *QUICK]) == 2
+    assert f"measured on other data: {told}" in capsys.readouterr().err

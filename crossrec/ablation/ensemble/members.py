@@ -15,6 +15,7 @@ from crossrec.ablation.ensemble.config import EnsembleStudyConfig
 from crossrec.ablation.tradeoff.store import key_of
 from crossrec.baselines.config import BaselineConfig
 from crossrec.config import trusting
+from crossrec.data.identity import VALID
 from crossrec.experiment.assembly import Setting
 from crossrec.experiment.config import ExperimentConfig
 from crossrec.experiment.evaluate import load_recommender
@@ -58,7 +59,9 @@ def open_members(config: EnsembleStudyConfig, *, trust_code: bool = False) -> Op
         _same_ground(first, other)
     ks = tuple(sorted({*first.evaluation.ks, config.learning.k}))
     evaluation = first.evaluation.model_copy(update={"ks": ks, "n_bootstrap": config.comparison.n_bootstrap})
-    setting = Setting.of(first.model_copy(update={"name": STUDY_NAME, "evaluation": evaluation}))
+    data = Setting.of(first)
+    named = first.model_copy(update={"name": STUDY_NAME, "evaluation": evaluation})
+    setting = Setting(named, data.data, data.content)
     device = pick_device(config.device)
     members: dict[str, NamedRecommender] = {}
     for name, run in configs.items():
@@ -119,17 +122,19 @@ def _baseline(
         chosen: Any = TypeAdapter(BaselineConfig).validate_python(stored or {"type": kind})
     update = {"baselines": (chosen,), "tune_baselines": config.tune and stored is None}
     own = Setting(setting.config.model_copy(update=update), setting.data, setting.content)
-    folder = config.out / "members" / f"{slug(kind)}-{_chosen_from(own.config)}"
+    folder = config.out / "members" / f"{slug(kind)}-{_chosen_from(own)}"
     (baseline,) = fitted_baselines(own, folder)
     return baseline
 
 
-def _chosen_from(config: ExperimentConfig) -> str:
+def _chosen_from(setting: Setting) -> str:
     """A key of all that decides a baseline's settings, so that those of another study are not taken."""
+    config = setting.config
     include = {"data", "spaces", "baselines", "tune_baselines", "tuning"}
     made_from = config.model_dump(mode="json", include=include, exclude={"data": {"cache_dir"}})
     repeats = {"repeats": True} if config.evaluation.repeats else {}
-    return key_of({**made_from, **repeats, "metric": config.trainer.metric})
+    chosen_on = setting.data.identity.of_part(VALID)
+    return key_of({**made_from, **repeats, "metric": config.trainer.metric, "identity": chosen_on})
 
 
 def _stored(folder: Path, kind: str) -> Mapping[str, Any] | None:

@@ -169,4 +169,5 @@ def base_content(setting: Setting) -> dict[str, object]:
         for name, part in parts.items()
         if part is not None
     }
-    return {**dumped, "simulation": SIMULATION_VERSION}
+    # Weights that are kept have a row per item: other items in the same files are another simulation.
+    return {**dumped, "simulation": SIMULATION_VERSION, "identity": setting.data.identity.key}

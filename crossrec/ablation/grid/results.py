@@ -21,8 +21,10 @@ from crossrec.ablation.grid.slices import with_slices
 from crossrec.data.prepare import prepare
 from crossrec.evaluation.comparison.compare import USUAL, Comparison, Entry, compare_systems
 from crossrec.evaluation.comparison.systems import Measurement, System
+from crossrec.evaluation.results import DATA_FILE as MEASURED_ON_FILE
 from crossrec.evaluation.results import METRICS_FILE, Evaluation
 from crossrec.experiment.run_folder import DATA_FILE
+from crossrec.types import InputError
 
 PARTS: tuple[Part, ...] = ("valid", "test")
 EVERYBODY = "all"
@@ -104,6 +106,7 @@ class Results:
 def collect(config: AblationConfig, trials: Sequence[Trial], outcomes: Mapping[str, Outcome]) -> Results:
     """Reads what the finished trials measured, and compares variants where the study says so."""
     results = Results(config, trials, outcomes, None)
+    _check_same_data(config.measured_part, results.done)
     if not config.compare or config.search is not None or not results.done:
         return results
     by_variant: dict[str, list[Trial]] = {}
@@ -116,6 +119,28 @@ def collect(config: AblationConfig, trials: Sequence[Trial], outcomes: Mapping[s
     read = _Reader(config, results.done[0])
     systems = [System(name, [read(trial) for trial in by_variant[name]]) for name in ordered]
     return Results(config, trials, outcomes, compare_systems(systems, read.n_items, config.comparison))
+
+
+def _check_same_data(part: Part, trials: Sequence[Trial]) -> None:
+    """Refuses tables of trials that were measured before and after their files changed.
+
+    Raises:
+        InputError: trials with the same configuration of data were measured on other data.
+    """
+    first: dict[str, tuple[Trial, str]] = {}
+    for trial in trials:
+        path = trial.config.run_folder / "eval" / part / MEASURED_ON_FILE
+        if not path.exists():
+            continue
+        evaluation = trial.config.evaluation
+        configured = f"{trial.config.data.model_dump_json(exclude={'cache_dir'})} {evaluation.repeats}"
+        one, there = first.setdefault(configured, (trial, path.read_text(encoding="utf-8")))
+        if json.loads(there) != json.loads(path.read_text(encoding="utf-8")):
+            raise InputError(
+                f"{trial.config.run_folder} and {one.config.run_folder} were measured on other data, though "
+                "their configurations name the same: its files have changed since; remove the runs that are "
+                "measured on the old files, or name another folder with out=..."
+            )
 
 
 class _Reader:

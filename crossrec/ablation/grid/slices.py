@@ -62,6 +62,6 @@ def with_slices(
         metrics_there[metric] = measured.evaluation.slices[name][base]
     frame = pl.DataFrame(columns, schema_overrides=dict.fromkeys(wanted, pl.Float64))
     per_user = measured.evaluation.per_user.join(frame, on="user_id", how="left", maintain_order="left")
-    return Measurement(
-        measured.folder, replace(measured.evaluation, per_user=per_user, metrics=metrics_there)
+    return replace(
+        measured, evaluation=replace(measured.evaluation, per_user=per_user, metrics=metrics_there)
     )

@@ -85,7 +85,7 @@ class TrainedRun:
 
     def _ranked(self, part: Part, width: int) -> TopK:
         evaluation = self.shared.config.evaluation
-        content = [self.digest, part.name, width, evaluation.exclude_seen, data_key(self.shared.config)]
+        content = [self.digest, part.name, width, evaluation.exclude_seen, data_key(self.shared)]
         path = self._keep / f"{key_of({'of': content})}.npz"
         if path.exists():
             with np.load(path) as kept:
@@ -200,12 +200,15 @@ def _check_twice(label: str, folders: Sequence[Path], marks: Sequence[object], w
             )
 
 
-def data_key(config: ExperimentConfig) -> str:
-    """What queries and measures of a run hang on, besides its lists."""
+def data_key(shared: Setting) -> str:
+    """Digest of what queries and measures of a run depend on, besides its lists: settings and data alike."""
+    config = shared.config
     ground = {"data": _data(config).model_dump(mode="json"), "spaces": config.spaces.model_dump(mode="json")}
+    # Kept lists are catalogue indices: other files under the same names have other items there.
+    identity = {"identity": shared.data.identity.key}
     # Lists of earlier versions answer fewer queries: repeats were no targets then.
     repeats = {"repeats": True} if config.evaluation.repeats else {}
-    return key_of({**ground, **repeats, "evaluation": config.evaluation.model_dump(mode="json")})
+    return key_of({**ground, **identity, **repeats, "evaluation": config.evaluation.model_dump(mode="json")})
 
 
 def _same_ground(first: ExperimentConfig, other: ExperimentConfig) -> None:

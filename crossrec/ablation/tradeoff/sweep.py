@@ -141,7 +141,7 @@ class _Question:
         return key_of(
             {
                 "weights": self.run.digest,
-                "ground": data_key(self.study.shared.config),
+                "ground": data_key(self.study.shared),
                 "part": self.part,
                 "stages": stages,
                 "types": [f"{type(stage).__module__}.{type(stage).__qualname__}" for stage in variant.stages],

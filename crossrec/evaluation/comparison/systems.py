@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Sequence
-from dataclasses import dataclass
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import polars as pl
 
 from crossrec.evaluation.metrics.exposure import UserLists
-from crossrec.evaluation.results import METRICS_FILE, PER_USER_FILE, Evaluation
+from crossrec.evaluation.results import DATA_FILE, METRICS_FILE, PER_USER_FILE, Evaluation
 from crossrec.types import InputError
 
 LISTS_FILE = "recommendations.parquet"
@@ -25,10 +27,12 @@ class Measurement:
     Args:
         folder: that holds it.
         evaluation: what was found.
+        measured_on: number of items and digests of the data; empty in folders of earlier versions.
     """
 
     folder: Path
     evaluation: Evaluation
+    measured_on: Mapping[str, Any] = field(default_factory=dict)
 
     @classmethod
     def read(cls, folder: Path) -> Measurement:
@@ -43,7 +47,8 @@ class Measurement:
         evaluation = Evaluation.load(folder)
         if "user_id" not in evaluation.per_user.columns:
             raise InputError(f"{folder / PER_USER_FILE} lacks the column 'user_id'; run evaluate.py again")
-        return cls(folder, evaluation)
+        path = folder / DATA_FILE
+        return cls(folder, evaluation, json.loads(path.read_text(encoding="utf-8")) if path.exists() else {})
 
     @cached_property
     def users(self) -> pl.DataFrame:
@@ -107,8 +112,8 @@ def check_comparable(systems: Sequence[System]) -> None:
     """Refuses systems that were not measured alike.
 
     Raises:
-        InputError: fewer than two systems, a name twice, or the first difference in protocol, users or
-            queries, with the folders that show it.
+        InputError: fewer than two systems, a name twice, or the first difference in protocol, catalogue,
+            users or queries, with the folders that show it.
     """
     if len(systems) < 2:
         raise InputError("a comparison needs at least two systems; name more runs, or add --baselines")
@@ -119,6 +124,7 @@ def check_comparable(systems: Sequence[System]) -> None:
     first, *others = [seed for system in systems for seed in system.seeds]
     for other in others:
         _check_protocol(first, other)
+        _check_data(first, other)
         _check_users(first, other)
 
 
@@ -130,6 +136,17 @@ def _check_protocol(first: Measurement, other: Measurement) -> None:
             f"{other.folder} was measured by another protocol than {first.folder}: '{there[1]}' against "
             f"'{there[0]}'; run evaluate.py on both with the same settings"
         )
+
+
+def _check_data(first: Measurement, other: Measurement) -> None:
+    names = {"catalog": "catalogue", "queries": "queries (histories and targets)"}
+    for key, name in names.items():
+        ours, theirs = first.measured_on.get(key), other.measured_on.get(key)
+        if ours and theirs and ours != theirs:
+            raise InputError(
+                f"{other.folder} and {first.folder} were measured on other data: their {name} differ; run "
+                "evaluate.py on both with the same data, and compare the folders that it names"
+            )
 
 
 def _check_users(first: Measurement, other: Measurement) -> None:
