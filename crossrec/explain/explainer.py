@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Collection, Iterator, Mapping
 from functools import cached_property
 from typing import TypeVar
@@ -30,6 +31,8 @@ from crossrec.explain.score import Pair, check_question, mean_features
 from crossrec.explain.words import ReadText, word_weights
 from crossrec.model.recommender import NeuralRecommender
 from crossrec.types import InputError, Recommender, Sequences
+
+logger = logging.getLogger(__name__)
 
 Found = ModalityEffects | ClickEffects | HistoryAttention | HeatMap | WordWeights
 Kind = TypeVar("Kind")
@@ -77,7 +80,7 @@ class Explainer:
     def explain(
         self, histories: Sequences, item: int, methods: Collection[Method] | None = None
     ) -> Explanation:
-        """As the function :func:`explain`."""
+        """As the function :func:`explain`; without ``methods``, what fails leaves a note in ``left_out``."""
         check_question(self.recommender.n_items, histories, item)
         check_methods(methods)
         question = Question(self, histories, item)
@@ -88,9 +91,11 @@ class Explainer:
                 continue
             try:
                 found[method] = question.answer(method)
-            except Unavailable as reason:
+            except (InputError, OSError, SyntaxError, ValueError) as reason:  # Pillow's are among them
                 if methods is not None:
                     raise
+                if not isinstance(reason, Unavailable):
+                    logger.warning("explanation without %s: %s", method, reason)
                 left_out[method] = str(reason)
         return question.explanation(found, left_out)
 

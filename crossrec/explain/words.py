@@ -53,7 +53,7 @@ class ReadText:
         encoder.to(pair.features_KMD.device)
         (text,) = content.catalog.texts(np.asarray([pair.item]))
         read = cls(encoder, text, scores_of_raw(pair, TEXT))
-        check_feature(pair, TEXT, read.raw([text])[0])
+        check_feature(pair, content, TEXT, read.raw([text])[0])
         return read
 
     def raw(self, texts: list[str]) -> Tensor:

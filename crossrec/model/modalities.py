@@ -91,8 +91,12 @@ class FrozenFeatures(Modality):
         """(K, width) transformed vectors."""
         if self.resident:
             return self.get_buffer("vectors")[items_K]
-        rows = torch.tensor(_rows_of(self._raw, items_K.cpu().numpy()))
+        rows = torch.tensor(self.raw(items_K.cpu().numpy()))
         return self.transform(rows.to(items_K.device))
+
+    def raw(self, items_K: np.ndarray) -> np.ndarray:
+        """(K, W) encoder output as it was stored."""
+        return _rows_of(self._raw, items_K)
 
     def append(self, present_K: np.ndarray, vectors_KW: np.ndarray) -> None:
         """K more items, centred and whitened as those that the statistics were made of."""

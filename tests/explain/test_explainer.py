@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from crossrec.explain import METHODS, Explainer, deletion_of, explain, faithfulness
+from crossrec.encoders.cache import Features
+from crossrec.encoders.config import Precision
+from crossrec.explain import METHODS, Explainer, ItemContent, deletion_of, explain, faithfulness
 from crossrec.explain.explainer import Question
 from crossrec.explain.explanation import Unavailable
+from crossrec.model.build import Content, build_network
 from crossrec.model.recommender import NeuralRecommender
 from crossrec.types import InputError, Sequences
 
@@ -101,3 +105,50 @@ def test_explaining_changes_nothing(shop: Any) -> None:
     assert first == shop.explainer.explain(histories, 13).to_dict()
     assert (shop.recommender.score(histories) == before).all()
     assert all(parameter.grad is None for parameter in shop.recommender.network.parameters())
+
+
+@pytest.mark.parametrize("whiten", ["auto", 8, 23])
+def test_rounding_of_stored_features_is_no_change(
+    make_shop: Callable[..., Any], catalog: Any, tmp_path: Path, whiten: int | str
+) -> None:
+    """However far a whitening of few items magnifies it."""
+    config = make_shop().content.config
+    assert config.image is not None
+    image = config.image.model_copy(update={"precision": Precision.AUTO})
+    config = config.model_copy(update={"image": image, "whiten": whiten})
+    content = Content(catalog, tmp_path)
+    exact = content.image_features(image)
+    lengths = np.linalg.norm(exact.vectors_ND, axis=1, keepdims=True) / np.sqrt(exact.vectors_ND.shape[1])
+    rounded = exact.vectors_ND + 0.1 * lengths * np.random.default_rng(0).normal(size=exact.vectors_ND.shape)
+    content.know(image, Features(rounded.astype(np.float16), exact.present_N, []))
+    recommender = NeuralRecommender(build_network(config, content, np.ones(len(catalog), np.int64), seed=0))
+    explainer = Explainer(recommender, ItemContent(catalog, config, tmp_path))
+    for item in range(len(catalog) - 2):
+        question = Question(explainer, Sequences.from_lists([[1, 2, 3]]), item)
+        assert question.shown.picture is not None
+        assert question.read_text.text
+
+
+def test_a_part_that_fails_leaves_the_others(shop: Any, catalog: Any) -> None:
+    class Broken:
+        item_ids = catalog.item_ids
+
+        def texts(self, rows: np.ndarray) -> list[str]:
+            return ["blue shoe"]
+
+        def image(self, row: int) -> Any:
+            raise OSError("cannot identify image file")
+
+    explainer = Explainer(
+        shop.recommender, ItemContent(Broken(), shop.content.config, shop.content.cache_dir)
+    )
+    history = Sequences.from_lists([[1, 2, 3]])
+    found = explainer.explain(history, 5)
+    assert found.left_out["picture"] == "cannot identify image file"
+    assert "text of item 'p5' gives another feature" in found.left_out["words"]
+    assert found.picture is None
+    assert found.words is None
+    assert len(found.modalities) == len(found.clicks) == 2
+    assert found.score == pytest.approx(float(shop.recommender.score(history)[0, 5]), rel=1e-5)
+    with pytest.raises(InputError, match="another feature"):
+        explainer.explain(history, 5, methods=["words"])

@@ -185,14 +185,16 @@ def test_a_picture_that_changed_is_an_error(shop: Any, catalog: Any, tmp_path: P
     rows = np.arange(len(catalog))
     rows[5] = 6
     moved = ItemContent(_with_rows(catalog, rows), shop.content.config, tmp_path)
-    with pytest.raises(InputError, match="image of item 5 gives another feature than the model knows"):
+    with pytest.raises(InputError, match="image of item 'p5' gives another feature than the model knows"):
         Shown.of(pair, moved)
     with pytest.raises(InputError, match="another feature"):
-        check_feature(pair, "image", torch.full((shop.content.image_encoder.width,), torch.nan))
+        check_feature(pair, shop.content, "image", torch.full((shop.content.image_encoder.width,), torch.nan))
 
 
 def _with_rows(catalog: Any, rows: np.ndarray) -> Any:
     class Moved:
+        item_ids = catalog.item_ids
+
         def image(self, row: int) -> Any:
             return catalog.image(int(rows[row]))
 
@@ -218,7 +220,7 @@ def test_the_maps_by_hand() -> None:
 
 def test_an_item_without_a_picture_says_so(shop: Any) -> None:
     pair = Pair.of(shop.recommender, Sequences.from_lists([[1, 2, 3]]), 23)
-    with pytest.raises(Unavailable, match="item 23 has no image"):
+    with pytest.raises(Unavailable, match="item 'p23' has no image"):
         Shown.of(pair, shop.content)
 
 

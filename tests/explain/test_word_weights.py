@@ -135,12 +135,14 @@ def test_a_text_that_changed_is_an_error(shop: Any) -> None:
     pair = Pair.of(shop.recommender, Sequences.from_lists([[1, 2, 3]]), 5)
 
     class Changed:
+        item_ids = shop.content.catalog.item_ids
+
         def texts(self, rows: np.ndarray) -> list[str]:
             return ["blue shoe"]
 
     content = type(shop.content)(Changed(), shop.content.config, shop.content.cache_dir)
-    with pytest.raises(InputError, match="text of item 5 gives another feature"):
+    with pytest.raises(InputError, match="text of item 'p5' gives another feature"):
         ReadText.of(pair, content)
     bare = Pair.of(shop.recommender, Sequences.from_lists([[1, 2, 3]]), 23)
-    with pytest.raises(Unavailable, match="item 23 has no text"):
+    with pytest.raises(Unavailable, match="item 'p23' has no text"):
         ReadText.of(bare, shop.content)

@@ -10,7 +10,14 @@ import torch
 from torch import Tensor
 
 from crossrec.encoders.image import ImageEncoder
-from crossrec.explain.content import IMAGE, ItemContent, check_feature, image_encoder, scores_of_raw
+from crossrec.explain.content import (
+    IMAGE,
+    ItemContent,
+    check_feature,
+    image_encoder,
+    item_name,
+    scores_of_raw,
+)
 from crossrec.explain.explanation import Unavailable
 from crossrec.explain.score import Pair
 
@@ -48,13 +55,13 @@ class Shown:
         encoder = image_encoder(pair, content).eval()
         picture = content.catalog.image(pair.item)
         if picture is None:
-            raise Unavailable(f"item {pair.item} has no picture in this catalogue")
+            raise Unavailable(f"item {item_name(pair, content)} has no picture in this catalogue")
         device = pair.features_KMD.device
         encoder.to(device)
         pixels_3SS = encoder.preprocess(picture).to(device)
         shown = cls(encoder, picture, pixels_3SS, scores_of_raw(pair, IMAGE))
-        with torch.no_grad():
-            check_feature(pair, IMAGE, encoder(pixels_3SS[None])[0].float())
+        # In the arithmetic that features are made with, which gradients don't go through.
+        check_feature(pair, content, IMAGE, torch.from_numpy(encoder.encode([picture])[0]))
         return shown
 
     @property
