@@ -33,7 +33,7 @@ def write_shop(root: Path) -> None:
     for item in range(N_ITEMS):
         colour = tuple(int(c) for c in generator.integers(0, 255, 3))
         Image.new("RGB", (32, 32), colour).save(root / "pictures" / f"i{item}.png")
-    (root / "pictures" / "i7.png").write_bytes(b"\x89PNG, but no picture")
+    (root / "pictures" / "i7.png").write_bytes(b"\x89PNG\r\n\x1a\n, but no picture")
     pl.DataFrame(
         {
             "item_id": [f"i{i}" for i in range(N_ITEMS)],
