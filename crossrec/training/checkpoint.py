@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -78,22 +80,44 @@ def save_state(module: nn.Module, path: Path, identity: DataIdentity | None = No
 
 
 def read_state(path: Path) -> SavedState:
-    """Reads what :func:`save_state` wrote."""
+    """Reads what :func:`save_state` wrote.
+
+    Raises:
+        InputError: the file is damaged.
+    """
     from safetensors.torch import load_file
 
-    tensors = load_file(path)
+    with _told_if_damaged(path):
+        tensors = load_file(path)
     identity = read_identity(path)
     return SavedState({n: t for n, t in tensors.items() if n not in (BYTES, ENDS)}, identity)
 
 
 def read_identity(path: Path) -> DataIdentity | None:
-    """The items and digests that were saved with weights, without the weights; None where there are none."""
+    """The items and digests that were saved with weights, without the weights; None where there are none.
+
+    Raises:
+        InputError: the file is damaged.
+    """
     from safetensors import safe_open
 
-    with safe_open(path, "numpy") as file:
+    with _told_if_damaged(path), safe_open(path, "numpy") as file:
         names = set(file.keys())
         arrays = {name: file.get_tensor(name) for name in (BYTES, ENDS) if name in names}
         return DataIdentity.from_arrays(arrays, file.metadata() or {})
+
+
+@contextmanager
+def _told_if_damaged(path: Path) -> Iterator[None]:
+    from safetensors import SafetensorError
+
+    try:
+        yield
+    except (SafetensorError, OSError) as error:
+        raise InputError(
+            f"{path} can't be read ({error}): the file is damaged or was not copied whole; copy it again, or "
+            "remove it and train the run again"
+        ) from error
 
 
 def saved_identity(folder: Path) -> DataIdentity | None:

@@ -240,6 +240,14 @@ def test_weights_without_ids_are_taken_by_position_and_say_so(
         crossrec.load(run)
 
 
+def test_weights_that_were_not_copied_whole_are_one_message(shop: Shop, tmp_path: Path) -> None:
+    run = Path(shutil.copytree(shop.run, tmp_path / "half"))
+    weights = run / "checkpoints" / "best" / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:-100])
+    with pytest.raises(InputError, match=r"model\.safetensors can't be read"):
+        crossrec.load(run)
+
+
 def test_texts_of_known_and_new_items(tmp_path: Path, tiny_bert: Path) -> None:
     model = {
         "text": {"weights": str(tiny_bert), "max_tokens": 16, "precision": "fp32"},
