@@ -10,15 +10,25 @@ from __future__ import annotations
 
 import difflib
 import importlib
+import re
+import types
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from functools import partial
 from pathlib import Path
-from typing import Any, TypeVar, get_args
+from typing import Annotated, Any, TypeVar, Union, get_args, get_origin
 
 import yaml
-from pydantic import BaseModel, ConfigDict, GetCoreSchemaHandler, ValidationError, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    GetCoreSchemaHandler,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 from pydantic_core import CoreSchema, core_schema
 
 from crossrec.types import InputError
@@ -29,6 +39,14 @@ Trust = bool | Collection[str]
 """Which classes outside the project may be imported: all, none, or those of these names."""
 
 _trust: ContextVar[Trust] = ContextVar("trust", default=True)
+LARGEST_INTEGER = 2**32 - 1
+"""Of every whole number in a configuration; NumPy, PyTorch and scikit-learn all take seeds up to it."""
+
+LONGEST_NAME = 255
+"""Bytes in one part of a path, on usual file systems."""
+
+MOST_BYTES, MOST_NODES, DEEPEST = 1 << 20, 100_000, 50
+"""A configuration file's size, its values once aliases are expanded, and its levels."""
 
 
 class ConfigError(InputError):
@@ -38,7 +56,18 @@ class ConfigError(InputError):
 class Config(BaseModel):
     """Base of every configuration: frozen, and a key that it does not know is an error."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _reject_unusable_values(cls, value: Any, info: ValidationInfo) -> Any:
+        """Booleans are no numbers, and text must be writable; see also :func:`_check_value`."""
+        annotation = cls.model_fields[str(info.field_name)].annotation
+        if isinstance(value, bool) and _is_number(annotation):
+            raise ValueError(f"needs a number, not {str(value).lower()}")
+        names_file = isinstance(value, str) and Path in (annotation, *get_args(annotation))
+        _check_value(Path(value) if names_file else value)
+        return value
 
     @model_validator(mode="before")
     @classmethod
@@ -48,6 +77,45 @@ class Config(BaseModel):
                 if key not in cls.model_fields:
                     raise ValueError(f"unknown key '{key}'; {_nearest(str(key), list(cls.model_fields))}")
         return value
+
+
+def _is_number(annotation: Any) -> bool:
+    """Whether a field takes an int or a float, or None beside it, and nothing else."""
+    if get_origin(annotation) is Annotated:
+        return _is_number(get_args(annotation)[0])
+    if get_origin(annotation) in (Union, types.UnionType):
+        kinds = [kind for kind in get_args(annotation) if kind is not type(None)]
+        return all(_is_number(kind) for kind in kinds)
+    return annotation in (int, float)
+
+
+def _check_value(value: Any) -> None:
+    """Refuses what no field can use, wherever it stands in a value.
+
+    Raises:
+        ValueError: a whole number that is too large, text that can't be written to a file, a path that no
+            file system has.
+    """
+    if isinstance(value, int) and not isinstance(value, bool):
+        if abs(value) > LARGEST_INTEGER:
+            raise ValueError(f"whole numbers go up to {LARGEST_INTEGER:,} (2**32 - 1)")
+    elif isinstance(value, str | Path):
+        text = str(value)
+        if "\0" in text:
+            raise ValueError("text can't hold a NUL character")
+        try:
+            text.encode()
+        except UnicodeEncodeError as error:
+            raise ValueError(f"text that is not valid Unicode: {error.reason}") from error
+        if isinstance(value, Path) and any(len(part.encode()) > LONGEST_NAME for part in value.parts):
+            raise ValueError(f"a part of the path is longer than {LONGEST_NAME} bytes")
+    elif isinstance(value, Mapping):
+        for key, content in value.items():
+            _check_value(key)
+            _check_value(content)
+    elif isinstance(value, list | tuple):
+        for content in value:
+            _check_value(content)
 
 
 class Family:
@@ -150,10 +218,7 @@ def parse_overrides(arguments: Sequence[str]) -> dict[str, Any]:
         key, equals, text = argument.partition("=")
         if not equals or not key:
             raise ConfigError(f"override '{argument}' is not of the form key.subkey=value")
-        try:
-            value = yaml.safe_load(text)
-        except yaml.YAMLError as error:
-            raise ConfigError(f"override '{argument}': the value is not YAML ({error})") from error
+        value = parse_yaml(text, f"override '{_shortened(argument)}'")
         for part in reversed(key.split(".")):
             value = {part: value}
         result = merge(result, value)
@@ -173,6 +238,8 @@ def read_yaml(path: Path, *, extends: bool = True) -> dict[str, Any]:
         return content
     if not extends:
         raise ConfigError(f"{path}: extends {parent}; the configuration of a run reaches no other file")
+    if not isinstance(parent, str):
+        raise ConfigError(f"{path}: extends: needs the name of one file, such as base.yaml; got {parent!r}")
     base = _read_mapping(path.parent / parent)
     if "extends" in base:
         raise ConfigError(f"{path}: extends {parent}, which extends another file; one level is allowed")
@@ -180,17 +247,135 @@ def read_yaml(path: Path, *, extends: bool = True) -> dict[str, Any]:
 
 
 def _read_mapping(path: Path) -> dict[str, Any]:
-    try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except FileNotFoundError as error:
-        raise ConfigError(f"{path}: no such configuration file") from error
-    except yaml.YAMLError as error:
-        raise ConfigError(f"{path}: not YAML: {error}") from error
+    content = parse_yaml(_read_text(path), str(path))
     if content is None:
         return {}
     if not isinstance(content, dict):
-        raise ConfigError(f"{path}: must be a mapping of keys to values")
+        raise ConfigError(f"{path}: must be a mapping of keys to values, not a {type(content).__name__}")
     return content
+
+
+def _read_text(path: Path) -> str:
+    try:
+        with path.open("rb") as file:
+            data = file.read(MOST_BYTES + 1)
+    except FileNotFoundError as error:
+        raise ConfigError(f"{path}: no such configuration file") from error
+    except IsADirectoryError as error:
+        raise ConfigError(f"{path}: is a folder; name a YAML file, such as {path / 'config.yaml'}") from error
+    except (OSError, ValueError) as error:
+        raise ConfigError(f"{str(path)[:LONGEST_NAME]!r}: can't be read: {error}") from error
+    if len(data) > MOST_BYTES:
+        raise ConfigError(f"{path}: larger than {MOST_BYTES:,} bytes: no configuration file")
+    try:
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"{path}: not UTF-8 text (byte {error.start:,}): no YAML file") from error
+
+
+class _UnusableYAML(ValueError):
+    """What is wrong, and in which line."""
+
+
+class _StrictLoader(yaml.SafeLoader):
+    """PyYAML's safe loader, without what goes wrong in silence.
+
+    A key that stands twice is an error, and so are endless or exploding aliases. ``003`` stays text, where
+    YAML 1.1 has octal numbers, and so does ``12:30``, where it has numbers to the base of 60.
+    """
+
+    def __init__(self, stream: str) -> None:
+        super().__init__(stream)
+        self._level = 0
+
+    def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
+        self._level += 1
+        if self._level > DEEPEST:
+            raise _UnusableYAML(f"line {self.line + 1}: more than {DEEPEST} levels deep")
+        node: yaml.Node | None = super().compose_node(parent, index)
+        self._level -= 1
+        return node
+
+    def construct_object(self, node: yaml.Node, deep: bool = False) -> Any:
+        try:
+            return super().construct_object(node, deep)
+        except (_UnusableYAML, yaml.YAMLError):
+            raise
+        except (ValueError, OverflowError, AttributeError, TypeError) as error:
+            what, line = _shortened(repr(node.value)), node.start_mark.line + 1
+            raise _UnusableYAML(f"line {line}: {what} can't be read as {node.tag}: {error}") from error
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        first: dict[str, int] = {}
+        for key, _ in node.value:
+            name, line = str(key.value), key.start_mark.line + 1
+            if name in first and key.tag != "tag:yaml.org,2002:merge":
+                raise _UnusableYAML(
+                    f"key '{name}' stands twice, in lines {first[name]} and {line}: remove one"
+                )
+            first[name] = line
+        return super().construct_mapping(node, deep)
+
+
+def _number_or_text(loader: yaml.SafeLoader, node: yaml.ScalarNode) -> Any:
+    if ":" in node.value or re.fullmatch(r"[-+]?0[\d_]+", node.value):
+        return node.value
+    kind = node.tag.rpartition(":")[2]
+    return loader.construct_yaml_int(node) if kind == "int" else loader.construct_yaml_float(node)
+
+
+for _kind in ("int", "float"):
+    _StrictLoader.add_constructor(f"tag:yaml.org,2002:{_kind}", _number_or_text)
+
+
+def parse_yaml(text: str, origin: str) -> Any:
+    """The value of a YAML text.
+
+    Raises:
+        ConfigError: with one line: not YAML, a key twice, too deep, too many values through aliases, a value
+            that Python can't hold.
+    """
+    loader = None
+    try:
+        loader = _StrictLoader(text)
+        node = loader.get_single_node()
+        if node is None:
+            return None
+        if _expanded_size(node, {}) > MOST_NODES:
+            raise _UnusableYAML(f"aliases expand to more than {MOST_NODES:,} values")
+        return loader.construct_document(node)
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        where = "" if mark is None else f" (line {mark.line + 1}, column {mark.column + 1})"
+        raise ConfigError(f"{origin}: not YAML: {error.problem or error.context}{where}") from error
+    except yaml.YAMLError as error:
+        raise ConfigError(f"{origin}: not YAML: {' '.join(str(error).split())}") from error
+    except _UnusableYAML as error:
+        raise ConfigError(f"{origin}: {error}") from error
+    finally:
+        if loader is not None:
+            loader.dispose()
+
+
+def _expanded_size(node: yaml.Node, sizes: dict[int, int]) -> int:
+    """Values in a node once every alias is replaced by what it stands for.
+
+    Raises:
+        ValueError: an alias stands within what it stands for.
+    """
+    if id(node) not in sizes:
+        sizes[id(node)] = 0  # while its parts are counted
+        parts = node.value if isinstance(node, yaml.CollectionNode) else []
+        if isinstance(node, yaml.MappingNode):
+            parts = [part for pair in parts for part in pair]
+        sizes[id(node)] = 1 + sum(_expanded_size(part, sizes) for part in parts)
+    elif not sizes[id(node)]:
+        raise _UnusableYAML(f"line {node.start_mark.line + 1}: an alias stands within its own anchor")
+    return sizes[id(node)]
+
+
+def _shortened(text: str) -> str:
+    return text if len(text) <= 80 else f"{text[:77]}..."
 
 
 def load_config(cls: type[ConfigT], path: Path, overrides: Sequence[str] = ()) -> ConfigT:

@@ -14,7 +14,7 @@ from crossrec.config import Config
 class ViewsConfig(Config):
     """How many augmented views an item has, and how often training takes one in the original's place."""
 
-    views: int = Field(4, ge=1, description="of each item that has a training click")
+    views: int = Field(4, ge=1, le=1_000, description="of each item that has a training click")
     share: float = Field(
         0.5, ge=0, le=1, description="chance that a training lookup of an item takes one of its views"
     )

@@ -35,6 +35,11 @@ class ContentConfig(Config):
     b: float = Field(default=0.75, ge=0, le=1)
     min_items: int = Field(default=2, ge=1)
 
+    @property
+    def needs(self) -> tuple[str, ...]:
+        """What must be known of the items, as :meth:`BaselineContext.require` names it."""
+        return ("texts",) if self.space in ("tfidf", "bm25") else (self.space,)
+
     def grid(self) -> list[ContentConfig]:
         """The configurations that tuning tries, all in this space."""
         damping = (0.25, 0.75) if self.space == "bm25" else (self.b,)
@@ -66,9 +71,9 @@ class FeatureModelConfig(Config):
 
     type: Literal["feature_model"] = "feature_model"
     loss: Literal["logistic", "squared"] = "logistic"
-    negatives: int = Field(default=20, ge=1)
-    regularization: float = Field(default=1e-4, gt=0)
-    neighbours: int = Field(default=100, ge=1)
+    negatives: int = Field(default=20, ge=1, le=1_000_000)
+    regularization: float = Field(default=1e-4, gt=0, le=1_000_000_000)
+    neighbours: int = Field(default=100, ge=1, le=100_000)
     recency: float = Field(default=0.9, gt=0, le=1)
     half_life_days: float = Field(default=90.0, gt=0)
     max_users: int = Field(default=20_000, ge=1)

@@ -48,18 +48,35 @@ class BaselineContext:
             present=present,
         )
 
+    def require(self, need: str, asker: str) -> None:
+        """Checks that something is known: ``texts``, ``categories``, or the vectors of a modality.
+
+        Raises:
+            InputError: it isn't.
+        """
+        if need == "texts":
+            self._check_texts(asker)
+        elif need == "categories":
+            self.need_categories(asker)
+        else:
+            self._check_vectors(need, asker)
+
     def need_texts(self, asker: str) -> list[str]:
         """All N texts.
 
         Raises:
             InputError: no item has a text.
         """
+        self._check_texts(asker)
+        assert self.texts is not None
+        return self.texts(np.arange(self.n_items))
+
+    def _check_texts(self, asker: str) -> None:
         if self.texts is None:
             raise InputError(
                 f"{asker} needs item texts, but no item of the catalogue has one; "
                 "give the items a 'text', or leave this baseline out"
             )
-        return self.texts(np.arange(self.n_items))
 
     def need_categories(self, asker: str) -> csr_matrix:
         """(N, C) membership of each item in each category.
@@ -80,15 +97,18 @@ class BaselineContext:
         Raises:
             InputError: nothing is known of that modality.
         """
+        self._check_vectors(modality, asker)
+        present_N = np.asarray(self.present[modality], dtype=bool)
+        vectors_NW = np.asarray(self.vectors[modality], dtype=np.float32)
+        return np.where(present_N[:, None], vectors_NW, np.float32(0)), present_N
+
+    def _check_vectors(self, modality: str, asker: str) -> None:
         if modality not in self.vectors:
             known = ", ".join(sorted(name for name in self.vectors if name)) or "none"
             raise InputError(
                 f"{asker} needs {modality} vectors of the items, but there are {known}: "
                 f"no item has {modality}, or spaces.{modality} is null; set it, or leave this baseline out"
             )
-        present_N = np.asarray(self.present[modality], dtype=bool)
-        vectors_NW = np.asarray(self.vectors[modality], dtype=np.float32)
-        return np.where(present_N[:, None], vectors_NW, np.float32(0)), present_N
 
 
 def as_context(context: BaselineContext | int) -> BaselineContext:

@@ -26,10 +26,10 @@ class ALSConfig(Config):
     """
 
     type: Literal["als"] = "als"
-    factors: int = Field(default=64, ge=1)
-    regularization: float = Field(default=0.01, ge=0)
-    alpha: float = Field(default=1.0, gt=0)
-    iterations: int = Field(default=15, ge=1)
+    factors: int = Field(default=64, ge=1, le=65_536)
+    regularization: float = Field(default=0.01, ge=0, le=1_000_000_000)
+    alpha: float = Field(default=1.0, gt=0, le=1_000_000)
+    iterations: int = Field(default=15, ge=1, le=1_000_000)
     seed: int = Field(default=0, ge=0)
 
     def grid(self) -> list[ALSConfig]:
@@ -61,11 +61,11 @@ class BPRConfig(Config):
     """
 
     type: Literal["bpr"] = "bpr"
-    factors: int = Field(default=64, ge=1)
-    learning_rate: float = Field(default=0.05, gt=0)
-    regularization: float = Field(default=0.01, ge=0)
-    iterations: int = Field(default=100, ge=1)
-    ridge: float = Field(default=0.01, gt=0)
+    factors: int = Field(default=64, ge=1, le=65_536)
+    learning_rate: float = Field(default=0.05, gt=0, le=100)
+    regularization: float = Field(default=0.01, ge=0, le=1_000_000_000)
+    iterations: int = Field(default=100, ge=1, le=1_000_000)
+    ridge: float = Field(default=0.01, gt=0, le=1_000_000_000)
     seed: int = Field(default=0, ge=0)
 
     def grid(self) -> list[BPRConfig]:
@@ -95,7 +95,7 @@ class EASEConfig(Config):
     """
 
     type: Literal["ease"] = "ease"
-    regularization: float = Field(default=200.0, gt=0)
+    regularization: float = Field(default=200.0, gt=0, le=1_000_000_000)
     memory_gb: float = Field(default=6.0, gt=0)
 
     def grid(self) -> list[EASEConfig]:

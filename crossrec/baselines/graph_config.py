@@ -28,13 +28,13 @@ class GraphConfig(Config):
         seed: seed of initial weights, order and negatives.
     """
 
-    width: int = Field(default=64, ge=1)
-    layers: int = Field(default=2, ge=1)
-    epochs: int = Field(default=60, ge=1)
-    batch_size: int = Field(default=4096, ge=1)
-    learning_rate: float = Field(default=0.01, gt=0)
-    regularization: float = Field(default=0.0001, ge=0)
-    ridge: float = Field(default=0.01, gt=0)
+    width: int = Field(default=64, ge=1, le=65_536)
+    layers: int = Field(default=2, ge=1, le=1_000)
+    epochs: int = Field(default=60, ge=1, le=1_000_000)
+    batch_size: int = Field(default=4096, ge=1, le=10_000_000)
+    learning_rate: float = Field(default=0.01, gt=0, le=100)
+    regularization: float = Field(default=0.0001, ge=0, le=1_000_000_000)
+    ridge: float = Field(default=0.01, gt=0, le=1_000_000_000)
     seed: int = Field(default=0, ge=0)
 
 
@@ -66,7 +66,7 @@ class NGCFConfig(GraphConfig):
 
     type: Literal["ngcf"] = "ngcf"
     dropout: float = Field(default=0.1, ge=0, lt=1)
-    learning_rate: float = Field(default=0.005, gt=0)
+    learning_rate: float = Field(default=0.005, gt=0, le=100)
 
     def grid(self) -> list[NGCFConfig]:
         """The configurations that tuning tries, all with this width and seed."""

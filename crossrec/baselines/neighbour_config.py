@@ -31,7 +31,7 @@ class ItemKNNConfig(Config):
 
     type: Literal["item_knn"] = "item_knn"
     similarity: Similarity = "bm25"
-    neighbours: int = Field(default=100, ge=1)
+    neighbours: int = Field(default=100, ge=1, le=100_000)
     k1: float = Field(default=1.2, gt=0)
     b: float = Field(default=0.75, ge=0, le=1)
     recency: float = Field(default=1.0, gt=0, le=1)
@@ -66,9 +66,9 @@ class UserKNNConfig(Config):
 
     type: Literal["user_knn"] = "user_knn"
     similarity: UserSimilarity = "cosine"
-    neighbours: int = Field(default=100, ge=1)
+    neighbours: int = Field(default=100, ge=1, le=100_000)
     recency: float = Field(default=1.0, gt=0, le=1)
-    power: float = Field(default=1.0, gt=0)
+    power: float = Field(default=1.0, gt=0, le=10)
 
     def grid(self) -> list[UserKNNConfig]:
         """The configurations that tuning tries, all of this similarity."""

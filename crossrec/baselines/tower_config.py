@@ -36,18 +36,23 @@ class TwoTowerConfig(Config):
 
     type: Literal["two_tower"] = "two_tower"
     modalities: tuple[str, ...] = Field(default=("text",), min_length=1)
-    width: int = Field(default=64, ge=1)
-    hidden: int = Field(default=128, ge=1)
+    width: int = Field(default=64, ge=1, le=65_536)
+    hidden: int = Field(default=128, ge=1, le=65_536)
     recency: float = Field(default=0.9, gt=0, le=1)
     history: int = Field(default=50, ge=1)
-    negatives: int = Field(default=50, ge=1)
+    negatives: int = Field(default=50, ge=1, le=1_000_000)
     power: float = Field(default=0.75, ge=0, le=1)
     log_q: bool = True
-    epochs: int = Field(default=10, ge=1)
-    batch_size: int = Field(default=1024, ge=1)
-    learning_rate: float = Field(default=0.003, gt=0)
-    regularization: float = Field(default=0.01, ge=0)
+    epochs: int = Field(default=10, ge=1, le=1_000_000)
+    batch_size: int = Field(default=1024, ge=1, le=10_000_000)
+    learning_rate: float = Field(default=0.003, gt=0, le=100)
+    regularization: float = Field(default=0.01, ge=0, le=1_000_000_000)
     seed: int = Field(default=0, ge=0)
+
+    @property
+    def needs(self) -> tuple[str, ...]:
+        """What must be known of the items, as :meth:`BaselineContext.require` names it."""
+        return self.modalities
 
     def grid(self) -> list[TwoTowerConfig]:
         """The configurations that tuning tries, all of these modalities and widths."""
@@ -80,14 +85,19 @@ class VBPRConfig(Config):
 
     type: Literal["vbpr"] = "vbpr"
     modality: str = "image"
-    width: int = Field(default=32, ge=1)
-    visual_width: int = Field(default=32, ge=1)
-    epochs: int = Field(default=60, ge=1)
-    batch_size: int = Field(default=4096, ge=1)
-    learning_rate: float = Field(default=0.01, gt=0)
-    regularization: float = Field(default=0.01, ge=0)
-    ridge: float = Field(default=0.01, gt=0)
+    width: int = Field(default=32, ge=1, le=65_536)
+    visual_width: int = Field(default=32, ge=1, le=65_536)
+    epochs: int = Field(default=60, ge=1, le=1_000_000)
+    batch_size: int = Field(default=4096, ge=1, le=10_000_000)
+    learning_rate: float = Field(default=0.01, gt=0, le=100)
+    regularization: float = Field(default=0.01, ge=0, le=1_000_000_000)
+    ridge: float = Field(default=0.01, gt=0, le=1_000_000_000)
     seed: int = Field(default=0, ge=0)
+
+    @property
+    def needs(self) -> tuple[str, ...]:
+        """What must be known of the items, as :meth:`BaselineContext.require` names it."""
+        return (self.modality,)
 
     def grid(self) -> list[VBPRConfig]:
         """The configurations that tuning tries, all with this modality and seed."""

@@ -15,7 +15,7 @@ from crossrec.baselines.context import BaselineContext, as_context
 from crossrec.config import Config
 from crossrec.runtime import distributed
 from crossrec.runtime.progress import progress_bar
-from crossrec.types import Recommender, Sequences
+from crossrec.types import InputError, Recommender, Sequences
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ class TuningBudget(Config):
         seed: of the sample.
     """
 
-    trials: int | None = Field(default=None, ge=1)
+    trials: int | None = Field(default=None, ge=1, le=1_000_000)
     seconds: float | None = Field(default=None, gt=0)
     seed: int = Field(default=0, ge=0)
 
@@ -118,5 +118,5 @@ def _try(
     started = time.monotonic()
     value = float(validate(config.build(context).fit(train)))
     if not math.isfinite(value):
-        raise ValueError(f"validation gave {value} for {config!r}; expected a finite number")
+        raise InputError(f"validation gave {value} for {config!r}; expected a finite number")
     return Trial(config, value, time.monotonic() - started)

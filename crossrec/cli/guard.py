@@ -3,12 +3,27 @@
 from __future__ import annotations
 
 import argparse
+import errno
 import logging
 import os
 import sys
 from collections.abc import Callable
 
 from crossrec.types import InputError
+
+ENVIRONMENT = {
+    errno.EACCES,
+    errno.EDQUOT,
+    errno.EIO,
+    errno.EISDIR,
+    errno.EMFILE,
+    errno.ENAMETOOLONG,
+    errno.ENOSPC,
+    errno.ENOTDIR,
+    errno.EPERM,
+    errno.EROFS,
+}
+"""Errors of files that say something of the machine or of what was asked for, not of this program."""
 
 
 def add_trust(parser: argparse.ArgumentParser) -> None:
@@ -29,6 +44,31 @@ def guarded(run: Callable[[], None]) -> int:
     try:
         run()
     except InputError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
+        return _refuse(str(error))
+    except OSError as error:
+        if error.errno not in ENVIRONMENT:
+            raise
+        where = "" if error.filename is None else f": {error.filename}"
+        return _refuse(f"{error.strerror}{where}")
+    except (MemoryError, RuntimeError) as error:
+        if not _is_out_of_memory(error):
+            raise
+        reason = str(error).split("\n")[0]
+        return _refuse(
+            f"out of memory ({reason}): lower trainer.batch_size, model.width, evaluation.batch or list "
+            "lengths; a training goes on from its last checkpoint when it is started again"
+        )
     return 0
+
+
+def _refuse(message: str) -> int:
+    print(f"error: {message}", file=sys.stderr)
+    return 2
+
+
+def _is_out_of_memory(error: Exception) -> bool:
+    return (
+        isinstance(error, MemoryError)
+        or type(error).__name__ == "OutOfMemoryError"  # of torch, which is not imported for this
+        or "DefaultCPUAllocator: can't allocate memory" in str(error)
+    )

@@ -27,7 +27,7 @@ class LeaveOneOutConfig(Config):
     """
 
     type: Literal["leave_one_out"] = "leave_one_out"
-    n_last: int = Field(default=1, ge=1)
+    n_last: int = Field(default=1, ge=1, le=10_000)
 
     def split(self, clicks: Sequences, n_items: int, *, repeats: bool = False) -> Split:
         """Divides a log.

@@ -33,12 +33,12 @@ class SegmentsConfig(Config):
         seed: of the centres.
     """
 
-    users: int = Field(5, ge=1)
-    items: int = Field(20, ge=1)
+    users: int = Field(5, ge=1, le=1_000_000)
+    items: int = Field(20, ge=1, le=1_000_000)
     user_views: tuple[UserView, ...] = Field(("words", "behaviour"), min_length=1)
     item_views: tuple[ItemView, ...] = Field(("words", "categories"), min_length=1)
     max_words: int = Field(20_000, ge=1)
-    components: int = Field(32, ge=1)
+    components: int = Field(32, ge=1, le=65_536)
     seed: int = Field(0, ge=0)
 
     def user_segments(self, data: PreparedData, tail_share: float) -> Groups:

@@ -9,6 +9,7 @@ from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from crossrec.encoders.config import LoraSettings, Training
+from crossrec.types import InputError
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -18,7 +19,7 @@ def adapt(backbone: nn.Module, training: Training, lora: LoraSettings) -> nn.Mod
     """Sets which parameters require a gradient; with ``lora``, wraps the backbone in a ``PeftModel``.
 
     Raises:
-        ValueError: no layer is named as ``lora.target_modules`` says.
+        InputError: no layer is named as ``lora.target_modules`` says.
     """
     if training is Training.LORA:
         targets = _chosen_targets(backbone, lora.target_modules) or default_targets(backbone)
@@ -36,7 +37,7 @@ def default_targets(backbone: nn.Module) -> list[str]:
     neither grouped nor the first.
 
     Raises:
-        ValueError: the backbone has neither.
+        InputError: the backbone has neither.
     """
     layers = dict(backbone.named_modules())
     attention = [n for n, m in layers.items() if isinstance(m, nn.Linear) and "attn" in _attention_name(n)]
@@ -45,7 +46,7 @@ def default_targets(backbone: nn.Module) -> list[str]:
     convolutions = [n for n, m in layers.items() if isinstance(m, nn.Conv2d)]
     dense = [name for name in convolutions[1:] if layers[name].groups == 1]
     if not dense:
-        raise ValueError(
+        raise InputError(
             f"LoRA: {type(backbone).__name__} has no attention layer and no dense convolution; "
             f"name its layers in lora.target_modules, such as {_adaptable(backbone)[:5]}"
         )
@@ -74,7 +75,7 @@ def _chosen_targets(backbone: nn.Module, wanted: tuple[str, ...] | None) -> list
     for target in wanted or ():
         found = [name for name in names if name == target or name.endswith(f".{target}")]
         if not found:
-            raise ValueError(
+            raise InputError(
                 f"lora.target_modules: no layer of {type(backbone).__name__} is named '{target}'; "
                 f"there are {sorted({name.rpartition('.')[2] for name in names})}"
             )

@@ -53,8 +53,10 @@ class LoraSettings(Config):
         Hu et al., LoRA: Low-Rank Adaptation of Large Language Models, ICLR 2022.
     """
 
-    r: int = Field(default=8, ge=1, description="rank")
-    alpha: int = Field(default=16, gt=0, description="scale; the update is multiplied by alpha / r")
+    r: int = Field(default=8, ge=1, le=65_536, description="rank")
+    alpha: int = Field(
+        default=16, gt=0, le=1_000_000, description="scale; the update is multiplied by alpha / r"
+    )
     dropout: float = Field(default=0.0, ge=0, lt=1)
     target_modules: tuple[str, ...] | None = Field(
         default=None,
@@ -70,13 +72,23 @@ class TextEncoderConfig(Config):
     architecture: str = Field(
         default="package:minilm", description="with weights: random, where settings and tokenizer come from"
     )
-    seed: int = Field(default=0, description="of the initialisation with weights: random")
+    seed: int = Field(default=0, ge=0, description="of the initialisation with weights: random")
     pooling: Pooling = Pooling.MEAN
-    max_tokens: int = Field(default=128, ge=2, description="a longer text is cut here")
+    max_tokens: int = Field(default=128, ge=2, le=1_000_000, description="a longer text is cut here")
     training: Training = Training.FROZEN
     lora: LoraSettings = LoraSettings()
-    batch_size: int = Field(default=64, ge=1, description="texts encoded at once")
+    batch_size: int = Field(default=64, ge=1, le=10_000_000, description="texts encoded at once")
     precision: Precision = Precision.AUTO
+
+    def check(self, cache_dir: Path) -> None:
+        """Refuses what :meth:`build` would, without loading weights.
+
+        Raises:
+            InputError: weights can't be had, or ``max_tokens`` is more than the model takes.
+        """
+        from crossrec.encoders.text import check_text_encoder
+
+        check_text_encoder(self, cache_dir)
 
     def build(self, cache_dir: Path) -> TextEncoder:
         """Loads tokenizer and weights.
@@ -97,14 +109,26 @@ class ImageEncoderConfig(Config):
     weights: str = Field(
         default="package:efficientnet-lite0", description="path, package:NAME, hub:ORG/NAME, timm or random"
     )
-    seed: int = Field(default=0, description="of the initialisation with weights: random")
-    image_size: int | None = Field(default=None, ge=16, description="pixels a side; None for the model's own")
+    seed: int = Field(default=0, ge=0, description="of the initialisation with weights: random")
+    image_size: int | None = Field(
+        default=None, ge=16, le=4_096, description="pixels a side; None for the model's own"
+    )
     crop_mode: CropMode = CropMode.SQUASH
     crop_pct: float = Field(default=1.0, gt=0, le=1, description="share of the side that is kept")
     training: Training = Training.FROZEN
     lora: LoraSettings = LoraSettings()
-    batch_size: int = Field(default=32, ge=1, description="pictures encoded at once")
+    batch_size: int = Field(default=32, ge=1, le=10_000_000, description="pictures encoded at once")
     precision: Precision = Precision.AUTO
+
+    def check(self, cache_dir: Path) -> None:
+        """Refuses what :meth:`build` would, without loading weights.
+
+        Raises:
+            InputError: there is no such model, weights can't be had, or the model takes another size.
+        """
+        from crossrec.encoders.image import check_image_encoder
+
+        check_image_encoder(self)
 
     def build(self, cache_dir: Path) -> ImageEncoder:
         """Builds the model and loads its weights.

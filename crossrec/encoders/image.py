@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,6 +15,7 @@ from crossrec.encoders.base import Encoder
 from crossrec.encoders.config import CropMode, ImageEncoderConfig, LoraSettings, Precision, Training
 from crossrec.runtime.pictures import DECODING, clean_picture
 from crossrec.runtime.weights import ResolvedWeights, Source, WeightsError, read_state_dict, resolve, ways
+from crossrec.types import InputError
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -115,11 +117,33 @@ class ImageEncoder(Encoder):
         return vectors_BD
 
 
-def _load_backbone(config: ImageEncoderConfig) -> Any:
+def check_image_encoder(config: ImageEncoderConfig) -> None:
+    """Refuses what :func:`build_image_encoder` would, from names and the model's settings alone.
+
+    Raises:
+        InputError: there is no such model, weights can't be had or are another model's, or the model takes
+            another size.
+    """
+    weights = _resolved(config)
+    if weights.source is Source.RANDOM or weights.path is not None:
+        with torch.device("meta"):
+            model = timm.create_model(config.model, num_classes=0)
+        if config.image_size is not None:
+            _check_input_size(model, config.model, config.image_size)
+
+
+def _resolved(config: ImageEncoderConfig) -> ResolvedWeights:
     if not timm.is_model(config.model):
-        near = timm.list_models(f"*{config.model.split('_')[0]}*")[:8]
-        raise ValueError(f"timm has no model '{config.model}'; near: {near}")
+        near = difflib.get_close_matches(config.model, timm.list_models(), n=5, cutoff=0.5)
+        hint = f"did you mean {', '.join(near)}?" if near else "timm.list_models() lists them"
+        raise InputError(f"timm has no model '{config.model}'; {hint}")
     weights = resolve(config.weights)
+    _check_package(config.model, weights)
+    return weights
+
+
+def _load_backbone(config: ImageEncoderConfig) -> Any:
+    weights = _resolved(config)
     if weights.source is Source.TIMM:
         model = _from_timm(config.model)
     else:
@@ -137,8 +161,20 @@ def _set_input_size(model: Any, name: str, image_size: int) -> None:
     """Tells models with position embeddings; CNNs take any size."""
     if hasattr(model, "set_input_size"):
         model.set_input_size(img_size=image_size)
-    elif model.pretrained_cfg.get("fixed_input_size"):
-        raise ValueError(f"image_size={image_size}: {name} takes only its own size; leave image_size out")
+    else:
+        _check_input_size(model, name, image_size)
+
+
+def _check_input_size(model: Any, name: str, image_size: int) -> None:
+    if not hasattr(model, "set_input_size") and model.pretrained_cfg.get("fixed_input_size"):
+        raise InputError(f"image_size={image_size}: {name} takes only its own size; leave image_size out")
+
+
+def _check_package(name: str, weights: ResolvedWeights) -> None:
+    package = weights.package
+    if package is not None and package.model != name:
+        fits = package.fits if package.model is None else f"those of {package.model}"
+        raise WeightsError(f"weights '{weights.identity}' are {fits}, not of {name}. {ways()}")
 
 
 def _from_timm(name: str) -> Any:
@@ -149,10 +185,6 @@ def _from_timm(name: str) -> Any:
 
 
 def _load_strictly(model: Any, name: str, weights: ResolvedWeights) -> None:
-    package = weights.package
-    if package is not None and package.model != name:
-        fits = package.fits if package.model is None else f"those of {package.model}"
-        raise WeightsError(f"weights '{weights.identity}' are {fits}, not of {name}. {ways()}")
     heads = model.pretrained_cfg.get("classifier") or ()
     prefixes = tuple(f"{head}." for head in ([heads] if isinstance(heads, str) else heads))
     tensors = {k: v for k, v in read_state_dict(weights).items() if not (prefixes and k.startswith(prefixes))}

@@ -15,10 +15,11 @@ from transformers import AutoModel
 
 from crossrec.encoders.base import Encoder
 from crossrec.encoders.config import LoraSettings, Pooling, Precision, TextEncoderConfig, Training
-from crossrec.runtime.weights import load_model
+from crossrec.runtime.weights import load_model, load_settings
+from crossrec.types import InputError
 
 if TYPE_CHECKING:
-    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+    from transformers import PretrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
 
 
 def build_text_encoder(config: TextEncoderConfig, cache_dir: Path) -> TextEncoder:
@@ -26,7 +27,7 @@ def build_text_encoder(config: TextEncoderConfig, cache_dir: Path) -> TextEncode
 
     Raises:
         WeightsError: the weights can't be had; the message lists the ways.
-        ValueError: ``max_tokens`` is more than the model takes, or no layer is named as LoRA asks.
+        InputError: ``max_tokens`` is more than the model takes, or no layer is named as LoRA asks.
     """
     model, tokenizer = load_model(AutoModel, config.weights, cache_dir, config.architecture, config.seed)
     return TextEncoder(
@@ -39,6 +40,23 @@ def build_text_encoder(config: TextEncoderConfig, cache_dir: Path) -> TextEncode
         lora=config.lora,
         precision=config.precision,
     )
+
+
+def check_text_encoder(config: TextEncoderConfig, cache_dir: Path) -> None:
+    """Refuses what :func:`build_text_encoder` would, from the tokenizer and the model's settings alone.
+
+    Raises:
+        InputError: weights can't be had, or ``max_tokens`` is more than the model takes.
+    """
+    settings, tokenizer = load_settings(config.weights, cache_dir, config.architecture)
+    _check_length(config.max_tokens, tokenizer, settings)
+
+
+def _check_length(max_tokens: int, tokenizer: PreTrainedTokenizerBase, settings: PretrainedConfig) -> None:
+    positions = getattr(settings.get_text_config(), "max_position_embeddings", None)
+    most = min(tokenizer.model_max_length, positions or tokenizer.model_max_length)
+    if max_tokens > most:
+        raise InputError(f"max_tokens={max_tokens}, but this model takes at most {most}")
 
 
 class TextEncoder(Encoder):
@@ -69,10 +87,7 @@ class TextEncoder(Encoder):
     ) -> None:
         backbone = _without_unused_parts(model)
         super().__init__(backbone, training=training, lora=lora or LoraSettings(), precision=precision)
-        if max_tokens > tokenizer.model_max_length:
-            raise ValueError(
-                f"max_tokens={max_tokens}, but this model takes at most {tokenizer.model_max_length}"
-            )
+        _check_length(max_tokens, tokenizer, model.config)
         tokenizer.padding_side = "right"
         if tokenizer.pad_token is None:
             tokenizer.pad_token = tokenizer.eos_token

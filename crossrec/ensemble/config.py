@@ -108,7 +108,7 @@ class EnsembleConfig(Config):
     """
 
     fusion: ListFusionConfig = ScoreFusionConfig()
-    candidates: int | None = Field(100, ge=1)
+    candidates: int | None = Field(100, ge=1, le=100_000)
     missing: Missing = "lowest"
 
 
@@ -122,7 +122,7 @@ class LearningConfig(Config):
         seed: of random weightings and halves.
     """
 
-    k: int = Field(10, ge=1)
+    k: int = Field(10, ge=1, le=10_000)
     budget: int = Field(600, ge=2)
     cross_fits: int = Field(10, ge=1)
     seed: int = Field(0, ge=0)

@@ -33,6 +33,9 @@ MetricName = Literal[
 ]
 
 
+LONGEST_LIST = 10_000
+"""Places; every list of an evaluation is held in memory."""
+
 TestName = Literal["randomisation", "t", "wilcoxon"]
 
 
@@ -55,7 +58,7 @@ class EvaluationConfig(Config):
 
     ks: tuple[int, ...] = (10,)
     metrics: tuple[MetricName, ...] = get_args(MetricName)
-    n_bootstrap: int = Field(default=1000, ge=0)
+    n_bootstrap: int = Field(default=1000, ge=0, le=1_000_000)
     seed: int = Field(default=0, ge=0)
     exclude_seen: bool = True
     tail_share: float = Field(default=0.2, ge=0, le=1)
@@ -72,6 +75,8 @@ class EvaluationConfig(Config):
     def _positive_and_distinct(cls, ks: tuple[int, ...]) -> tuple[int, ...]:
         if not ks or min(ks) < 1 or len(set(ks)) < len(ks):
             raise ValueError(f"needs distinct list lengths of at least 1, such as [5, 10]; got {list(ks)}")
+        if max(ks) > LONGEST_LIST:
+            raise ValueError(f"lists have at most {LONGEST_LIST:,} places; got {max(ks):,}")
         return tuple(sorted(ks))
 
     @field_validator("metrics")
@@ -97,6 +102,6 @@ class ComparisonConfig(Config):
     metrics: tuple[str, ...] = ()
     diversity: tuple[str, ...] = ()
     test: TestName = "randomisation"
-    n_bootstrap: int = Field(default=2000, ge=1)
-    n_permutations: int = Field(default=10_000, ge=1)
+    n_bootstrap: int = Field(default=2000, ge=1, le=1_000_000)
+    n_permutations: int = Field(default=10_000, ge=1, le=10_000_000)
     seed: int = Field(default=0, ge=0)

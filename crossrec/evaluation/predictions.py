@@ -91,6 +91,8 @@ def load_predictions(
             rank or an item stands twice in a list.
     """
     frame = _typed(path, _read(path))
+    if not frame.height:
+        raise PredictionsError(f"{path}: holds no row: nothing is recommended to anybody")
     frame = _with_queries(path, frame, [str(user) for user in user_ids])
     frame = _with_items(path, frame, [str(item) for item in item_ids])
     frame = _with_ranks(path, frame, len(item_ids))
@@ -122,8 +124,9 @@ def _read(path: Path) -> pl.DataFrame:
         return readers[path.suffix]()
     except FileNotFoundError as error:
         raise PredictionsError(f"{path}: no such predictions file") from error
-    except (pl.exceptions.PolarsError, csv.Error) as error:
-        raise PredictionsError(f"{path}: can't be read as {path.suffix[1:]}: {error}") from error
+    except (pl.exceptions.PolarsError, csv.Error, OSError, UnicodeError) as error:
+        reason = str(error).split("\n")[0]
+        raise PredictionsError(f"{path}: can't be read as {path.suffix[1:]}: {reason}") from error
 
 
 def _typed(path: Path, frame: pl.DataFrame) -> pl.DataFrame:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from crossrec.augment.config import AugmentConfig
 from crossrec.baselines.config import BaselineConfig, ItemKNNConfig, PopularityConfig
@@ -22,6 +22,9 @@ from crossrec.objectives.diversity.config import DiversityConfig
 from crossrec.rerank.config import RerankConfig
 from crossrec.training.config import TrainerConfig
 
+LONGEST_NAME = 200
+"""Bytes of a run's name; file systems allow 255, of which temporary names take some."""
+
 
 class SpacesConfig(Config):
     """In which encoders' spaces intra-list distances are measured: the same for every recommender.
@@ -37,7 +40,7 @@ class SpacesConfig(Config):
 class ExperimentConfig(Config):
     """Everything that decides a run."""
 
-    name: str = Field("run", pattern=r"^[\w.-]+$", description="of the run's folder")
+    name: str = Field("run", pattern=r"^[\w-][\w.-]*$", description="of the run's folder")
     seed: int = Field(0, ge=0)
     runs_dir: Path = Path("runs")
     data: DataConfig = DataConfig()
@@ -65,6 +68,15 @@ class ExperimentConfig(Config):
         "of items, as a modality of the model (model.item_group); of both, as classes of generators "
         "(augment.synthesis.classes)",
     )
+
+    @field_validator("name")
+    @classmethod
+    def _fits_a_file_system(cls, name: str) -> str:
+        if len(name.encode()) > LONGEST_NAME:
+            raise ValueError(
+                f"at most {LONGEST_NAME} bytes, since it names a folder; got {len(name.encode())}"
+            )
+        return name
 
     @model_validator(mode="after")
     def _parts_fit(self) -> Self:

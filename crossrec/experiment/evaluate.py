@@ -9,6 +9,7 @@ from crossrec.data.identity import TRAIN
 from crossrec.experiment.assembly import Setting, describe_model, describe_reranking
 from crossrec.experiment.config import ExperimentConfig
 from crossrec.experiment.measure import (
+    Measured,
     NamedRecommender,
     SplitPart,
     measure,
@@ -58,7 +59,7 @@ def load_recommender(setting: Setting, *, measured: bool = True) -> NeuralRecomm
 
 def evaluate_run(
     setting: Setting, recommender: NeuralRecommender, part: SplitPart, *, report: bool = True
-) -> None:
+) -> list[Measured]:
     """Measures the model and its baselines on one part, saves everything, prints the table.
 
     Where the lists are reranked, the reranked ones come first and the model's own stand beside them.
@@ -68,6 +69,9 @@ def evaluate_run(
         recommender: trained.
         part: that is measured; nothing is ranked on the other.
         report: whether the run gets its page with plots and pictures.
+
+    Returns:
+        What was measured: the lists that the run stands for first.
     """
     folder, target, changes = setting.config.run_folder, *results_folder(setting, part)
     models: list[NamedRecommender] = [recommender]
@@ -82,6 +86,7 @@ def evaluate_run(
     show_results(setting, found, part)
     if report:
         show(f"Report with pictures: {target / 'report.html'}")
+    return found
 
 
 def results_folder(setting: Setting, part: SplitPart) -> tuple[Path, list[str]]:

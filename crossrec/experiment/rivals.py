@@ -22,8 +22,12 @@ from crossrec.types import InputError, Recommender
 
 if TYPE_CHECKING:
     from crossrec.baselines.base import Baseline
+    from crossrec.experiment.config import ExperimentConfig
 
 logger = logging.getLogger(__name__)
+
+VALIDATED = ("recall", "ndcg", "mrr", "coverage")
+"""Metrics that training and tuning look at."""
 
 BASELINES_FILE = "baselines.json"
 
@@ -41,6 +45,8 @@ def fitted_baselines(setting: Setting, folder: Path) -> list[Baseline]:
     # What the main process finds decides for all, and nobody writes before everybody has looked.
     chosen = distributed.gather_objects(_stored(path))[0]
     if chosen is None:
+        if setting.config.tune_baselines:
+            check_metric(setting.config)
         chosen = [_choose(setting, config) for config in setting.config.baselines]
         if distributed.is_main():
             write_text(path, json.dumps(chosen, indent=2))
@@ -100,6 +106,21 @@ def _choose(setting: Setting, config: Any) -> dict[str, Any]:
     }
 
 
+def check_metric(config: ExperimentConfig) -> None:
+    """Refuses a ``trainer.metric`` that validation does not measure.
+
+    Raises:
+        InputError: names the metrics that there are.
+    """
+    metric = config.trainer.metric
+    there = [f"{name}@{k}" for k in config.evaluation.ks for name in VALIDATED]
+    if metric not in there:
+        raise InputError(
+            f"trainer.metric: '{metric}' is not measured on validation; there are {', '.join(there)} "
+            f"(lengths come from evaluation.ks)"
+        )
+
+
 def validation_value(setting: Setting, recommender: Recommender) -> float:
     """The metric that ``trainer.metric`` names, on the validation part."""
     return validation_metrics(setting, recommender)[setting.config.trainer.metric]
@@ -107,9 +128,7 @@ def validation_value(setting: Setting, recommender: Recommender) -> float:
 
 def validation_metrics(setting: Setting, recommender: Recommender) -> dict[str, float]:
     """Accuracy on the validation part, without intervals: what training and tuning look at."""
-    config = setting.config.evaluation.model_copy(
-        update={"metrics": ("recall", "ndcg", "mrr", "coverage"), "n_bootstrap": 0}
-    )
+    config = setting.config.evaluation.model_copy(update={"metrics": VALIDATED, "n_bootstrap": 0})
     split = setting.data.split
     lists = rank_queries(recommender, split, split.valid, max(config.ks), config.exclude_seen, config.batch)
     found = evaluate_lists(lists, split.valid, split.histories(split.valid), setting.facts, config)

@@ -33,6 +33,17 @@ def item_facts(data: PreparedData, config: SpacesConfig, content: Content) -> It
     return ItemFacts(data.split.train_counts, data.catalog.category_matrix, vectors, present)
 
 
+def space_names(data: PreparedData, config: SpacesConfig) -> list[str]:
+    """Names of the spaces that :func:`item_facts` gives, without encoding anything."""
+    catalog = data.catalog
+    has = {
+        "text": config.text is not None and catalog.has_text.any(),
+        "image": config.image is not None and catalog.has_image.any(),
+    }
+    found = [name for name, there in has.items() if there]
+    return [*found, ""] if found else []
+
+
 def _centred_unit(features: Features) -> tuple[np.ndarray, np.ndarray]:
     """Unit vectors about the catalogue's mean: without centring all pictures look alike to a CNN."""
     present = features.present_N

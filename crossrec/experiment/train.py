@@ -17,19 +17,20 @@ from crossrec.experiment.augmentation.assembly import (
     check_augmentation,
     check_fit,
 )
+from crossrec.experiment.checks import check_config, check_setting
 from crossrec.experiment.config import ExperimentConfig
-from crossrec.experiment.evaluate import evaluate_run
+from crossrec.experiment.evaluate import evaluate_run, results_folder
 from crossrec.experiment.measure import SplitPart
 from crossrec.experiment.rivals import validation_metrics
 from crossrec.experiment.run_folder import add_account, changed_counts, check_run, open_run
 from crossrec.experiment.tables import show, show_account
-from crossrec.experiment.traits import item_info, untrained_traits
+from crossrec.experiment.traits import item_info
 from crossrec.model.modalities import FrozenFeatures
 from crossrec.model.recommender import NeuralRecommender
 from crossrec.runtime import distributed
 from crossrec.training.parallel import build_accelerator
 from crossrec.training.task import ClickTask
-from crossrec.training.tracking import start_tracker
+from crossrec.training.tracking import finish_trackers, start_tracker, track_results
 from crossrec.training.trainer import Trainer, TrainingOutcome
 from crossrec.training.windows import WindowBatches
 from crossrec.types import InputError, Sequences
@@ -58,11 +59,13 @@ def run_training(
         shared: the experiment with its data loaded; it is loaded when None.
         report: whether the run gets its page with plots and pictures.
     """
-    accelerator = build_accelerator(config.trainer, config.run_folder)
     check_run(config)
+    check_config(config)
+    accelerator = build_accelerator(config.trainer, config.run_folder)
     setting = Setting.of(config) if shared is None else shared.in_saved_order()
     _check_same_data(setting)
     show_account(setting)
+    check_setting(setting, accelerator.device)
     network = setting.network()
     _check_parts(setting, network)
     # Written only now: input that turned out bad leaves no run behind that would stand in the way.
@@ -71,13 +74,22 @@ def run_training(
         _save_account(setting, network)
     distributed.barrier()
 
+    outcomes: list[TrainingOutcome] = []
+
     def fit(recommender: NeuralRecommender, train: Sequences) -> None:
         start_tracker(accelerator, config.trainer, config.name, config.model_dump(mode="json"))
-        show_outcome(train_network(setting, recommender, train, accelerator), config)
+        outcomes.append(train_network(setting, recommender, train, accelerator))
+        show_outcome(outcomes[-1], config)
 
     recommender = NeuralRecommender(network, fitter=fit, name=describe_model(config))
-    recommender.fit(setting.data.split.train)
-    evaluate_run(setting, recommender, part, report=report)
+    try:
+        recommender.fit(setting.data.split.train)
+        found = evaluate_run(setting, recommender, part, report=report)
+        values = {name: float(value["value"]) for name, value in found[0].evaluation.metrics.items()}
+        page = results_folder(setting, part)[0] / "report.html"
+        track_results(accelerator, part, values, outcomes[-1].steps, page if report else None)
+    finally:
+        finish_trackers(accelerator)
     accelerator.end_training()
 
 
@@ -177,10 +189,6 @@ def _check_parts(setting: Setting, network: SequentialNetwork) -> None:
     check_fit(setting, setting.data.split.train)
     check_augmentation(setting)
     _task(setting, network)
-    if setting.config.rerank is not None:
-        traits = untrained_traits(setting)
-        for stage in setting.config.rerank.stages:
-            stage.build(traits)
 
 
 def show_plan(setting: Setting, trainer: Trainer) -> None:

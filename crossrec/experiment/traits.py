@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from crossrec.data.catalog import REQUIRED
+from crossrec.experiment.spaces import space_names
 from crossrec.objectives.diversity.base import ItemInfo
 from crossrec.rerank.base import ItemTraits
 
@@ -42,8 +43,21 @@ def item_traits(setting: Setting, recommender: NeuralRecommender) -> ItemTraits:
 
 
 def untrained_traits(setting: Setting) -> ItemTraits:
-    """The same before training, with zeros as the model's space: to see if rerankers find what they need."""
-    return _traits(setting, torch.zeros(setting.facts.n_items, 1))
+    """The same before training and encoding, with zeros in every space: do rerankers find what they need?"""
+    counts = setting.data.split.train_counts
+    zeros = {**_zeros(setting), MODEL_SPACE: torch.zeros(len(counts), 1)}
+    return ItemTraits(counts, _categories(setting), zeros, context_columns(setting.data.catalog))
+
+
+def untrained_info(setting: Setting) -> ItemInfo:
+    """What diversity losses may know of the training items, with zeros in every space."""
+    counts = torch.from_numpy(setting.data.split.train_counts)
+    return ItemInfo(counts, _categories(setting), _zeros(setting)).take(counts.nonzero().flatten())
+
+
+def _zeros(setting: Setting) -> dict[str, Tensor]:
+    names = space_names(setting.data, setting.config.spaces)
+    return {space or CONTENT_SPACE: torch.zeros(setting.data.split.n_items, 1) for space in names}
 
 
 def _traits(setting: Setting, model_ND: Tensor) -> ItemTraits:
@@ -107,7 +121,7 @@ def _content_vectors(setting: Setting) -> Mapping[str, Tensor]:
 
 
 def _categories(setting: Setting) -> Tensor:
-    return torch.from_numpy(setting.facts.categories.toarray().astype(np.float32))
+    return torch.from_numpy(setting.data.catalog.category_matrix.toarray().astype(np.float32))
 
 
 def context_columns(catalog: Catalog) -> Mapping[str, np.ndarray]:

@@ -106,7 +106,7 @@ class UCBConfig(BanditOptions):
     """
 
     type: Literal["ucb"] = "ucb"
-    width: float = Field(default=0.5, ge=0)
+    width: float = Field(default=0.5, ge=0, le=65_536)
 
     def build(self, traits: ItemTraits) -> Explorer:
         """The explorer for a catalogue."""

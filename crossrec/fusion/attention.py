@@ -8,6 +8,7 @@ from torch.nn import functional as F
 
 from crossrec.fusion.base import Fusion
 from crossrec.runtime.dropout import Dropout
+from crossrec.types import InputError
 
 
 class AttentionFusion(Fusion):
@@ -20,7 +21,7 @@ class AttentionFusion(Fusion):
     def __init__(self, n_modalities: int, width: int, *, heads: int, layers: int, dropout: float) -> None:
         super().__init__(n_modalities, width)
         if width % heads:
-            raise ValueError(f"fusion.heads={heads} does not divide the item width {width}")
+            raise InputError(f"model.fusion.heads={heads} does not divide the item width {width}")
         self.kind = nn.Parameter(torch.randn(n_modalities, width) * 0.02)
         self.reader = nn.Parameter(torch.randn(width) * 0.02)
         self.blocks = nn.ModuleList([_Block(width, heads, dropout) for _ in range(layers)])

@@ -40,8 +40,8 @@ class AttentionConfig(Config):
     """Cross-modal attention among modality tokens."""
 
     type: Literal["attention"] = "attention"
-    heads: int = Field(2, ge=1)
-    layers: int = Field(1, ge=1)
+    heads: int = Field(2, ge=1, le=1_024)
+    layers: int = Field(1, ge=1, le=1_000)
     dropout: float = Field(0.1, ge=0, lt=1)
 
     def build(self, n_modalities: int, width: int) -> Fusion:

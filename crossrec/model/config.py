@@ -21,7 +21,9 @@ class SmoothingConfig(Config):
         convolutions over transitions and attributes; ours is one step over the k most similar items.
     """
 
-    neighbours: int = Field(10, ge=1, description="items that are mixed in, the most similar ones")
+    neighbours: int = Field(
+        10, ge=1, le=100_000, description="items that are mixed in, the most similar ones"
+    )
     share: float = Field(0.4, gt=0, lt=1, description="of the neighbours in the sum, each as it is similar")
     similarity: ItemSimilarity = Field(
         "clicks", description="by common users, by vectors of text and picture, or by whichever is larger"
@@ -40,14 +42,14 @@ class ModelConfig(Config):
     )
     fusion: FusionConfig = Field(default=GatedConfig(), description="not used with ids alone")
     sequence: SequenceConfig = SASRecConfig()
-    width: int = Field(64, ge=1, description="D of item vectors and hidden states")
+    width: int = Field(64, ge=1, le=65_536, description="D of item vectors and hidden states")
     similarity: Literal["cosine", "dot"] = "cosine"
-    temperature: float = Field(0.07, gt=0, description="divides the cosine; ignored by dot")
+    temperature: float = Field(0.07, gt=0, le=10_000, description="divides the cosine; ignored by dot")
     item_dropout: float = Field(0.1, ge=0, lt=1, description="of the projected features")
     modality_dropout: float = Field(
         0.0, ge=0, lt=1, description="chance that training hides a present modality of an item (never all)"
     )
-    whiten: Annotated[int, Field(ge=1)] | Literal["auto"] | None = Field(
+    whiten: Annotated[int, Field(ge=1, le=65_536)] | Literal["auto"] | None = Field(
         "auto",
         description="dimensions that frozen features are PCA-whitened to; auto chooses by the number of "
         "items and their variance, null leaves the features as they are",

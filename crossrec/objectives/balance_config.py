@@ -37,7 +37,7 @@ class InversePropensityConfig(Config):
     """
 
     type: Literal["inverse_propensity"] = "inverse_propensity"
-    power: float = Field(default=0.5, ge=0)
+    power: float = Field(default=0.5, ge=0, le=10)
     clip: float = Field(default=0.1, gt=0, le=1)
 
     def build(self, train_counts: np.ndarray, categories: csr_matrix | None = None) -> Balance:
@@ -72,7 +72,7 @@ class CategoryBalancedConfig(Config):
     """
 
     type: Literal["category_balanced"] = "category_balanced"
-    power: float = Field(default=0.5, ge=0)
+    power: float = Field(default=0.5, ge=0, le=10)
 
     def build(self, train_counts: np.ndarray, categories: csr_matrix | None = None) -> Balance:
         """The balance, from (N,) training clicks of each item and its (N, G) categories.
@@ -95,7 +95,7 @@ class FocalConfig(Config):
     """
 
     type: Literal["focal"] = "focal"
-    gamma: float = Field(default=2.0, ge=0)
+    gamma: float = Field(default=2.0, ge=0, le=100)
 
     def build(self, train_counts: np.ndarray, categories: csr_matrix | None = None) -> Balance:
         """The balance, from (N,) training clicks of each item and its (N, G) categories."""

@@ -32,7 +32,7 @@ class ObjectiveOptions(Config):
         balance: how much each click counts.
     """
 
-    temperature: float = Field(default=1.0, gt=0)
+    temperature: float = Field(default=1.0, gt=0, le=10_000)
     balance: BalanceConfig = NoBalanceConfig()
 
 
@@ -54,12 +54,12 @@ class NegativesOptions(ObjectiveOptions):
             starve most items of gradient with them.
     """
 
-    negatives: int = Field(default=512, ge=1)
+    negatives: int = Field(default=512, ge=1, le=1_000_000)
     distribution: Distribution = "uniform"
     mix_with: Literal["popularity", "in_batch", "category"] = "popularity"
     uniform_share: float = Field(default=0.5, ge=0, le=1)
-    power: float = Field(default=0.75, ge=0)
-    smoothing: float = Field(default=1.0, ge=0)
+    power: float = Field(default=0.75, ge=0, le=10)
+    smoothing: float = Field(default=1.0, ge=0, le=1_000_000_000)
     shared: bool = True
 
     def build_sampler(
@@ -169,7 +169,7 @@ class GBCEConfig(NegativesOptions):
     """
 
     type: Literal["gbce"] = "gbce"
-    negatives: int = Field(default=256, ge=1)
+    negatives: int = Field(default=256, ge=1, le=1_000_000)
     shared: bool = False
     t: float = Field(default=0.75, ge=0, le=1)
 
@@ -189,7 +189,7 @@ class BCEConfig(NegativesOptions):
     """Binary cross-entropy of the target and its negatives: with one, SASRec's original loss (halved)."""
 
     type: Literal["bce"] = "bce"
-    negatives: int = Field(default=1, ge=1)
+    negatives: int = Field(default=1, ge=1, le=1_000_000)
     shared: bool = False
 
     def build(self, train_counts: np.ndarray, categories: csr_matrix | None = None) -> GBCE:
@@ -208,7 +208,7 @@ class BPRConfig(NegativesOptions):
     """Bayesian personalised ranking: the target against each negative."""
 
     type: Literal["bpr"] = "bpr"
-    negatives: int = Field(default=1, ge=1)
+    negatives: int = Field(default=1, ge=1, le=1_000_000)
     shared: bool = False
 
     def build(self, train_counts: np.ndarray, categories: csr_matrix | None = None) -> BPR:

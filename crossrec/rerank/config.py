@@ -42,7 +42,7 @@ class RerankConfig(Config):
     """
 
     stages: tuple[RerankerConfig, ...] = Field(min_length=1)
-    candidates: int = Field(default=100, ge=1)
+    candidates: int = Field(default=100, ge=1, le=100_000)
 
     @model_validator(mode="after")
     def _later_stages_see_the_order(self) -> Self:

@@ -95,7 +95,7 @@ class SlidingSpectrumConfig(SimilarityOptions):
 
     type: Literal["ssd"] = "ssd"
     window: int = Field(default=5, ge=1)
-    gamma: float = Field(default=1.0, gt=0)
+    gamma: float = Field(default=1.0, gt=0, le=100)
 
     def build(self, traits: ItemTraits) -> SlidingSpectrum:
         """The reranker for a catalogue.

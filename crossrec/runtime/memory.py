@@ -1,12 +1,31 @@
-"""Telling the C library to keep freed memory, which saves most of the page faults of a CPU step."""
+"""How much memory there is, and telling the C library to keep what is freed."""
 
 from __future__ import annotations
 
 import ctypes
+import os
 import sys
+from pathlib import Path
+
+import torch
 
 _M_TRIM_THRESHOLD = -1
 _M_MMAP_THRESHOLD = -3
+
+_GROUP_LIMITS = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")
+"""Where containers' limits stand (cgroups, versions 2 and 1)."""
+
+
+def memory_of(device: torch.device) -> int:
+    """Bytes of memory that a device has; of the CPU what this container may use."""
+    if device.type == "cuda":
+        return int(torch.cuda.get_device_properties(device).total_memory)
+    there = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    for path in map(Path, _GROUP_LIMITS):
+        limit = path.read_text().strip() if path.exists() else ""
+        if limit.isdecimal():
+            there = min(there, int(limit))
+    return there
 
 
 def keep_freed_memory() -> bool:

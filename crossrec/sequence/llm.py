@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from crossrec.runtime.dropout import Dropout
-from crossrec.runtime.weights import causal_lm
+from crossrec.runtime.weights import causal_lm, load_settings
 from crossrec.sequence.base import History, SequenceModel
 from crossrec.types import InputError
 
@@ -93,11 +93,34 @@ class LLMSequenceModel(SequenceModel):
         return self.decoder if self.has_adapter else None
 
 
+def check_decoder(config: LLMConfig, cache_dir: Path) -> None:
+    """Refuses what :class:`LLMSequenceModel` would, from the decoder's settings alone.
+
+    Raises:
+        InputError: weights can't be had, there are fewer layers than are asked for, or fewer positions than
+            ``max_length``.
+    """
+    settings, tokenizer = load_settings(config.weights, cache_dir, "package:smollm2-135m")
+    settings = settings.get_text_config()
+    _check_layers(config.layers, settings.num_hidden_layers)
+    prompt = 0 if config.prompt is None else len(tokenizer(config.prompt)["input_ids"])
+    positions = getattr(settings, "max_position_embeddings", None)
+    if positions is not None and prompt + config.max_length > positions:
+        raise InputError(
+            f"model.sequence.max_length: {config.max_length} clicks and a prompt of {prompt} tokens are more "
+            f"than the decoder's {positions} positions"
+        )
+
+
+def _check_layers(count: int | None, total: int) -> None:
+    if count is not None and count > total:
+        raise InputError(f"model.sequence.layers={count}, but the decoder has only {total} layers")
+
+
 def _keep_first_layers(decoder: Any, count: int | None) -> str:
     """Cuts the decoder; the name of its stack of layers."""
     total = decoder.config.num_hidden_layers
-    if count is not None and count > total:
-        raise InputError(f"model.sequence.layers={count}, but the decoder has only {total} layers")
+    _check_layers(count, total)
     stacks = [n for n, m in decoder.named_modules() if isinstance(m, nn.ModuleList) and len(m) == total]
     if not stacks:
         raise InputError(f"model.sequence: found no stack of {total} layers in {type(decoder).__name__}")

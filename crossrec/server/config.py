@@ -56,7 +56,7 @@ class ServerConfig(Config):
     port: int = Field(default=8000, ge=0, le=65_535)
     hosts: tuple[str, ...] = ()
     feedback_log: Path | None = None
-    batch_size: int = Field(default=64, ge=1)
+    batch_size: int = Field(default=64, ge=1, le=10_000_000)
     batch_wait_ms: float = Field(default=2.0, ge=0, le=1000)
     queue: int = Field(default=512, ge=1)
     slow_queue: int = Field(default=8, ge=1)

@@ -29,7 +29,7 @@ class ChoiceModelConfig(Config):
 
     learn: float = Field(0.6, gt=0, lt=1)
     fit: float = Field(0.2, gt=0, lt=1)
-    factors: int = Field(32, ge=1)
+    factors: int = Field(32, ge=1, le=65_536)
     smoothing: float = Field(2.0, gt=0)
     alternatives: int = Field(100, ge=1)
     ridge: float = Field(1e-3, ge=0)

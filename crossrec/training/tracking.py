@@ -2,20 +2,56 @@
 
 from __future__ import annotations
 
+import importlib.util
+import inspect
 import json
-from collections.abc import Iterator
+import math
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from crossrec.runtime import distributed
 from crossrec.runtime.files import write_text
+from crossrec.types import InputError
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
     from rich.progress import Progress as RichProgress
 
     from crossrec.training.config import TrainerConfig
+
+
+def check_tracker(config: TrainerConfig) -> None:
+    """Refuses a tracker that could not log, before training.
+
+    Raises:
+        InputError: its package is not installed, or wandb is to log online without an account.
+    """
+    if config.tracker == "none":
+        return
+    if importlib.util.find_spec(config.tracker) is None:
+        raise InputError(
+            f"trainer.tracker: {config.tracker} is not installed: uv pip install {config.tracker}, or set "
+            "trainer.tracker=none (log.jsonl is written in any case)"
+        )
+    if config.tracker == "wandb" and config.wandb_mode == "online":
+        _check_wandb_account()
+
+
+def _check_wandb_account() -> None:
+    import wandb
+
+    advice = "run 'wandb login' or set WANDB_API_KEY, or set trainer.wandb_mode=offline and sync later"
+    try:
+        # Before wandb had the argument, the only way that never prompts was to look for a key.
+        asks = "prompt" in inspect.signature(wandb.login).parameters
+        known = wandb.login(prompt=False) if asks else bool(wandb.api.api_key)
+    except Exception as error:  # wandb raises many classes where it has no network
+        reason = " ".join(str(error).split())
+        raise InputError(f"trainer.tracker: wandb can't log in ({reason}): {advice}") from error
+    if not known:
+        raise InputError(f"trainer.tracker: wandb online has no account: {advice}")
 
 
 def start_tracker(
@@ -28,11 +64,57 @@ def start_tracker(
         config: which tracker, and wandb's mode.
         run: what the tracker calls the run.
         settings: the resolved configuration.
+
+    Raises:
+        InputError: the tracker can't start.
     """
     if config.tracker == "none":
         return
+    check_tracker(config)
     wandb = {"mode": config.wandb_mode, "name": run, "dir": str(accelerator.project_dir), "config": settings}
-    accelerator.init_trackers("crossrec", init_kwargs={"wandb": wandb})
+    try:
+        accelerator.init_trackers("crossrec", init_kwargs={"wandb": wandb})
+    except Exception as error:  # wandb raises many classes where it has no network or no permission
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise InputError(
+            f"trainer.tracker: {config.tracker} can't start: {reason}; set trainer.wandb_mode=offline or "
+            "trainer.tracker=none"
+        ) from error
+    if not accelerator.trackers:
+        raise InputError(f"trainer.tracker: {config.tracker} did not start; set trainer.tracker=none")
+
+
+def track_results(
+    accelerator: Accelerator, part: str, metrics: Mapping[str, float], step: int, report: Path | None
+) -> None:
+    """Gives the trackers the final figures: scalars named ``test/ndcg@10``, and wandb also the report.
+
+    Args:
+        accelerator: whose trackers run.
+        part: that was measured.
+        metrics: name -> value.
+        step: at which the training ended.
+        report: the page; None where there is none.
+    """
+    values = {f"{part}/{name}": value for name, value in metrics.items() if math.isfinite(value)}
+    for tracker in accelerator.trackers:
+        if tracker.name == "wandb":
+            import wandb
+
+            tracker.run.summary.update(values)
+            if report is not None and report.exists():
+                tracker.run.log(
+                    {f"{part}/report": wandb.Html(report.read_text(encoding="utf-8"), inject=False)}
+                )
+        else:
+            tracker.log(values, step=step)
+
+
+def finish_trackers(accelerator: Accelerator) -> None:
+    """Closes the trackers; the processes go on together, as what follows shares its work."""
+    for tracker in accelerator.trackers:
+        tracker.finish()
+    accelerator.trackers = []
 
 
 class RunLog:
@@ -61,11 +143,9 @@ class RunLog:
         self._accelerator.log({f"{kind}/{name}": value for name, value in values.items()}, step=step)
 
     def close(self) -> None:
-        """Closes the file and the trackers; the processes go on together, as what follows shares its work."""
+        """Closes the file."""
         if self._file is not None:
             self._file.close()
-        for tracker in self._accelerator.trackers:
-            tracker.finish()
 
 
 def read_log(path: Path) -> list[dict[str, Any]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import time
 from collections.abc import Callable
 from contextlib import nullcontext
@@ -22,6 +23,7 @@ from crossrec.training.parallel import parallelise
 from crossrec.training.task import ClickTask
 from crossrec.training.tracking import ProgressBar, RunLog, progress_bar
 from crossrec.training.windows import WindowBatches, Windows
+from crossrec.types import InputError
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
@@ -113,6 +115,7 @@ class Trainer:
             share_done = (progress.epoch + progress.batch / len(steps)) / self.config.epochs
             started = time.perf_counter()
             losses, rate = self._step(steps[progress.batch], progress.step, share_done)
+            self._check_finite(losses, progress.step + 1)
             loss = losses.pop(RANKING)
             progress.step += 1
             progress.batch += 1
@@ -136,6 +139,22 @@ class Trainer:
         if progress.epoch % self.config.eval_every == 0 or progress.epoch == self.config.epochs:
             self._validate(progress, log)
             self.checkpoints.save(progress)
+
+    def _check_finite(self, losses: dict[str, float], step: int) -> None:
+        """Refuses to go on with a loss that isn't finite: all weights would be lost.
+
+        With fp16 a step that overflows is left out and the scale of the gradients lowered.
+
+        Raises:
+            InputError: names the loss, the step and what can be done.
+        """
+        bad = [name for name, value in losses.items() if not math.isfinite(value)]
+        if bad and self.config.precision != "fp16":
+            raise InputError(
+                f"the {bad[0]} loss is {losses[bad[0]]} at step {step}: training has diverged. Lower "
+                f"trainer.lr ({self.config.lr:g}), trainer.clip_norm or weights of losses; "
+                f"checkpoints and the best weights before this step are kept in {self.folder / 'checkpoints'}"
+            )
 
     def _step(self, windows: Windows, step: int, share_done: float) -> tuple[dict[str, float], float]:
         """One optimiser step; each loss as a mean over its clicks, without weights, and the learning rate."""
@@ -180,7 +199,7 @@ class Trainer:
         metrics = self.validate()
         self.wrapped.train()
         if self.config.metric not in metrics:
-            raise ValueError(
+            raise InputError(
                 f"trainer.metric={self.config.metric} is not measured; there are {sorted(metrics)}"
             )
         value = metrics[self.config.metric]

@@ -33,7 +33,7 @@ class EnsembleStudyConfig(Config):
     metric: MetricName = "ndcg"
     learning: LearningConfig = LearningConfig()
     fusions: tuple[ListFusionConfig, ...] = Field(ALL_FUSIONS, min_length=1)
-    candidates: int = Field(200, ge=1)
+    candidates: int = Field(200, ge=1, le=100_000)
     missing: Missing = "lowest"
     tune: bool = False
     comparison: ComparisonConfig = ComparisonConfig()

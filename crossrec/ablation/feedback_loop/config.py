@@ -55,7 +55,7 @@ class NeuralLearnerConfig(Config):
 
     type: Literal["neural"] = "neural"
     first_epochs: int | None = Field(None, ge=0)
-    epochs: int = Field(1, ge=0)
+    epochs: int = Field(1, ge=0, le=1_000_000)
     lr_share: float = Field(0.3, gt=0)
 
 
@@ -78,7 +78,7 @@ class PolicyConfig(Config):
     rerank: tuple[RerankerConfig, ...] = ()
     explore: ExplorationConfig | None = None
     every: int = Field(1, ge=1)
-    candidates: int = Field(100, ge=1)
+    candidates: int = Field(100, ge=1, le=100_000)
 
     @model_validator(mode="after")
     def _stages_fit(self) -> Self:
@@ -118,10 +118,10 @@ class FeedbackLoopConfig(Config):
     environment: EnvironmentConfig = EnvironmentConfig()
     policies: dict[str, PolicyConfig] = Field(min_length=1)
     compare_with: tuple[str, ...] = ()
-    users: int | None = Field(None, ge=2)
+    users: int | None = Field(None, ge=2, le=1_000_000)
     rounds: int = Field(20, ge=1)
     seeds: tuple[int, ...] = Field((0, 1, 2, 3, 4, 5, 6, 7, 8, 9), min_length=1)
-    k: int = Field(10, ge=2)
+    k: int = Field(10, ge=2, le=10_000)
     tail_share: float = Field(0.2, ge=0, le=1)
     out: Path
     device: str = "auto"

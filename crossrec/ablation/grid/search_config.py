@@ -113,7 +113,7 @@ class SearchConfig(Config):
     space: dict[str, DimensionConfig] = Field(min_length=1)
     objective: str = "ndcg@10"
     direction: Direction = "maximize"
-    trials: int = Field(20, ge=1)
+    trials: int = Field(20, ge=1, le=1_000_000)
     minutes: float | None = Field(None, gt=0)
     sampler: SamplerConfig = TPEConfig()
     seed: int = Field(0, ge=0)

@@ -46,7 +46,7 @@ class LargeModelConfig(Config):
         "personalization",
         "tail_share",
     )
-    n_bootstrap: int = Field(1000, ge=2)
+    n_bootstrap: int = Field(1000, ge=2, le=1_000_000)
     out: Path
     device: str = "auto"
 

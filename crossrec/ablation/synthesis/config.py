@@ -46,7 +46,7 @@ class SynthesisConfig(Config):
     changes: tuple[str, ...] = ()
     out: Path = Path("runs/synthesis")
     spaces: tuple[SpaceName, ...] = ("text", "image")
-    components: Annotated[int, Field(ge=2)] | Literal["auto"] | None = 64
+    components: Annotated[int, Field(ge=2, le=65_536)] | Literal["auto"] | None = 64
     generators: tuple[VectorGeneratorConfig, ...] = (WganGpConfig(), BetaVaeConfig())
     gaussian: GaussianConfig = GaussianConfig()
     image_gan: ImageGanConfig | None = ImageGanConfig()

@@ -93,7 +93,7 @@ class TradeoffConfig(Config):
     rerankers: dict[str, RerankerSweep] = Field(default_factory=dict)
     methods: dict[str, MethodConfig] = Field(default_factory=dict)
     grid: tuple[float, ...] = GRID
-    k: int = Field(10, ge=2)
+    k: int = Field(10, ge=2, le=10_000)
     accuracy: MetricName = "ndcg"
     diversity: tuple[MetricName, ...] = ("ild_category", "ild", "coverage")
     goals: dict[str, GoalConfig] = Field(
@@ -112,7 +112,7 @@ class TradeoffConfig(Config):
         "entropy_norm",
     )
     hypervolume_loss: float = Field(0.1, gt=0, le=1)
-    n_bootstrap: int = Field(1000, ge=2)
+    n_bootstrap: int = Field(1000, ge=2, le=1_000_000)
     seed: int = Field(0, ge=0)
     device: str = "auto"
 

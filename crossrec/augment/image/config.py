@@ -170,7 +170,7 @@ class MixUpConfig(PictureAugmenterConfig):
 
     mixes: ClassVar[bool] = True
     type: Literal["mixup"] = "mixup"
-    alpha: float = Field(0.4, gt=0, description="of the Beta distribution of the shares")
+    alpha: float = Field(0.4, gt=0, le=1_000_000, description="of the Beta distribution of the shares")
 
     def build(self, partners: Partners | None) -> Augmenter[list[Image]]:
         """The augmenter."""
@@ -184,7 +184,7 @@ class CutMixConfig(PictureAugmenterConfig):
 
     mixes: ClassVar[bool] = True
     type: Literal["cutmix"] = "cutmix"
-    alpha: float = Field(1.0, gt=0, description="of the Beta distribution of the shares")
+    alpha: float = Field(1.0, gt=0, le=1_000_000, description="of the Beta distribution of the shares")
 
     def build(self, partners: Partners | None) -> Augmenter[list[Image]]:
         """The augmenter."""

@@ -64,7 +64,7 @@ class ReorderConfig(RowOptions):
 class SimilarOptions(RowOptions):
     """What augmenters by item similarity have."""
 
-    neighbours: int = Field(5, ge=1, description="most similar items, one of which is drawn")
+    neighbours: int = Field(5, ge=1, le=100_000, description="most similar items, one of which is drawn")
     similarity: ItemSimilarity = Field(
         "clicks", description="by common users, by vectors of text and picture, or by whichever is larger"
     )

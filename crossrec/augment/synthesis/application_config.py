@@ -31,7 +31,7 @@ class SyntheticItemsConfig(Config):
     spaces: tuple[Space, ...] = Field(("text", "image"), min_length=1)
     tail_share: float = Field(0.3, gt=0, lt=1)
     ratio: int = Field(2, ge=1, le=20)
-    pool: int = Field(8, ge=1)
+    pool: int = Field(8, ge=1, le=1_000_000)
     share: float = Field(0.3, gt=0, le=1)
     schedule: Schedule = Schedule()
 
@@ -51,7 +51,7 @@ class SyntheticUsersConfig(Config):
     generator: VectorGeneratorConfig = BetaVaeConfig()
     max_clicks: int = Field(5, ge=2)
     ratio: float = Field(1.0, gt=0, le=20)
-    temperature: float = Field(0.05, gt=0)
+    temperature: float = Field(0.05, gt=0, le=10_000)
     schedule: Schedule = Schedule()
 
 
@@ -70,7 +70,7 @@ class SynthesisUseConfig(Config):
 
     items: SyntheticItemsConfig | None = None
     users: SyntheticUsersConfig | None = None
-    components: int = Field(64, ge=2)
+    components: int = Field(64, ge=2, le=65_536)
     classes: ClassSource = "categories"
     max_classes: int = Field(256, ge=1)
 

@@ -30,8 +30,8 @@ class LoopConfig(Config):
         log_every: steps between two lines of the log.
     """
 
-    steps: int = Field(6000, ge=1)
-    batch_size: int = Field(64, ge=1)
+    steps: int = Field(6000, ge=1, le=10_000_000)
+    batch_size: int = Field(64, ge=1, le=10_000_000)
     ema: float = Field(0.999, ge=0, lt=1)
     held_back: float = Field(0.15, ge=0, le=0.5)
     check_every: int | None = Field(500, ge=1)
@@ -54,10 +54,10 @@ class WganGpConfig(Config):
     """
 
     type: Literal["wgan_gp"] = "wgan_gp"
-    latent: int = Field(64, ge=1)
-    width: int = Field(256, ge=1)
-    depth: int = Field(2, ge=1)
-    lr: float = Field(1e-3, gt=0)
+    latent: int = Field(64, ge=1, le=65_536)
+    width: int = Field(256, ge=1, le=65_536)
+    depth: int = Field(2, ge=1, le=1_000)
+    lr: float = Field(1e-3, gt=0, le=100)
     critic_steps: int = Field(3, ge=1)
     penalty: float = Field(1.0, ge=0)
     loop: LoopConfig = LoopConfig(steps=12_000, ema=0.995, check_every=500, patience=8)
@@ -89,10 +89,10 @@ class BetaVaeConfig(Config):
     """
 
     type: Literal["beta_vae"] = "beta_vae"
-    latent: int = Field(32, ge=1)
-    width: int = Field(192, ge=1)
-    depth: int = Field(2, ge=1)
-    lr: float = Field(1e-3, gt=0)
+    latent: int = Field(32, ge=1, le=65_536)
+    width: int = Field(192, ge=1, le=65_536)
+    depth: int = Field(2, ge=1, le=1_000)
+    lr: float = Field(1e-3, gt=0, le=100)
     beta: float = Field(1.0, ge=0)
     warm_up: float = Field(0.1, ge=0, le=1)
     loop: LoopConfig = LoopConfig(steps=4000, check_every=250, patience=6)
@@ -120,10 +120,10 @@ class ImageGanConfig(Config):
     """
 
     type: Literal["image_gan"] = "image_gan"
-    latent: int = Field(96, ge=1)
-    channels: int = Field(16, ge=1)
-    lr: float = Field(4e-4, gt=0)
-    critic_lr: float = Field(4e-4, gt=0)
+    latent: int = Field(96, ge=1, le=65_536)
+    channels: int = Field(16, ge=1, le=4_096)
+    lr: float = Field(4e-4, gt=0, le=100)
+    critic_lr: float = Field(4e-4, gt=0, le=100)
     loss: Literal["hinge", "non_saturating"] = "hinge"
     conditional: bool = True
     augmentations: tuple[Augmentation, ...] = ("colour", "translation")

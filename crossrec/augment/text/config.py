@@ -204,15 +204,17 @@ class ParaphraseConfig(Config):
         default=None,
         description="prompt with {text} in it; None for examples (causal) or 'paraphrase: {text}' (seq2seq)",
     )
-    candidates: int = Field(default=2, ge=1, description="paraphrases drawn of a sentence; the best is taken")
+    candidates: int = Field(
+        default=2, ge=1, le=100_000, description="paraphrases drawn of a sentence; the best is taken"
+    )
     max_sentences: int = Field(default=8, ge=1, description="sentences of a text that are said another way")
     max_words: int = Field(
         default=45, ge=1, description="a longer sentence, or one of twice as many Chinese characters, stays"
     )
-    temperature: float = Field(default=0.4, gt=0)
+    temperature: float = Field(default=0.4, gt=0, le=10_000)
     top_k: int = Field(default=50, ge=1, description="tokens that are drawn from at most")
     top_p: float = Field(default=0.9, gt=0, le=1)
-    batch_size: int = Field(default=16, ge=1, description="paraphrases drawn at once")
+    batch_size: int = Field(default=16, ge=1, le=10_000_000, description="paraphrases drawn at once")
     device: str = Field(default="auto", description="auto, cpu, cuda, cuda:0, …")
     filters: ParaphraseFilters = ParaphraseFilters()
 

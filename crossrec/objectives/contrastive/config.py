@@ -27,8 +27,10 @@ class TermOptions(Config):
     """
 
     needs_views: ClassVar[bool] = False
-    weight: float = Field(0.1, ge=0, description="beside the ranking loss's 1; 0 only measures the term")
-    temperature: float = Field(0.1, gt=0, description="of the cosines")
+    weight: float = Field(
+        0.1, ge=0, le=1_000_000, description="beside the ranking loss's 1; 0 only measures the term"
+    )
+    temperature: float = Field(0.1, gt=0, le=10_000, description="of the cosines")
 
 
 class SequenceViewsTermConfig(TermOptions):
@@ -36,7 +38,7 @@ class SequenceViewsTermConfig(TermOptions):
 
     needs_views: ClassVar[bool] = True
     type: Literal["sequence_views"] = "sequence_views"
-    temperature: float = Field(0.5, gt=0, description="of the cosines")
+    temperature: float = Field(0.5, gt=0, le=10_000, description="of the cosines")
 
     def build(self) -> ContrastiveTerm:
         """The term."""
@@ -49,7 +51,7 @@ class CrossModalTermConfig(TermOptions):
     """Text, picture and id of one item."""
 
     type: Literal["cross_modal"] = "cross_modal"
-    items: int = Field(512, ge=2, description="of a part of a step that are compared, at most")
+    items: int = Field(512, ge=2, le=1_000_000, description="of a part of a step that are compared, at most")
 
     def build(self) -> ContrastiveTerm:
         """The term."""

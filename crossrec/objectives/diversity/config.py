@@ -87,8 +87,8 @@ class DiversityOptions(Config):
         weighting: fixed, scheduled or learned.
     """
 
-    rows: int = Field(default=128, ge=1)
-    items: int | None = Field(default=None, ge=2)
+    rows: int = Field(default=128, ge=1, le=1_000_000)
+    items: int | None = Field(default=None, ge=2, le=1_000_000)
     exclude_seen: bool = True
     weighting: WeightingConfig = FixedWeightingConfig()
 
@@ -151,7 +151,7 @@ class UserItemDiversityConfig(DiversityOptions):
     """
 
     type: Literal["user_item_diversity"] = "user_item_diversity"
-    item_weight: float = Field(default=1.0, ge=0)
+    item_weight: float = Field(default=1.0, ge=0, le=1_000_000)
     diversity: TermConfig = SimilarityTermConfig(weight=0.1)
 
     def build(self, info: ItemInfo, width: int) -> DiversityTerms:

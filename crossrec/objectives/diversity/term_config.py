@@ -19,7 +19,7 @@ class TermOptions(Config):
         weight: beside the ranking loss's 1; 0 only measures the term (``adversarial`` can't be measured so).
     """
 
-    weight: float = Field(default=1.0, ge=0)
+    weight: float = Field(default=1.0, ge=0, le=1_000_000)
 
 
 class ListTermOptions(TermOptions):
@@ -31,8 +31,8 @@ class ListTermOptions(TermOptions):
             are almost hard, high for a gradient that reaches more items.
     """
 
-    k: int = Field(default=10, ge=2)
-    temperature: float = Field(default=0.5, gt=0)
+    k: int = Field(default=10, ge=2, le=10_000)
+    temperature: float = Field(default=0.5, gt=0, le=10_000)
 
 
 class CandidateTermOptions(ListTermOptions):
@@ -42,7 +42,7 @@ class CandidateTermOptions(ListTermOptions):
         candidates: how many of them; at least k.
     """
 
-    candidates: int = Field(default=100, ge=2)
+    candidates: int = Field(default=100, ge=2, le=100_000)
 
     @model_validator(mode="after")
     def _hold_a_list(self) -> Self:
@@ -150,8 +150,8 @@ class AdversarialTermConfig(TermOptions):
     type: Literal["adversarial"] = "adversarial"
     predicts: Literal["category", "popularity"] = "category"
     of: Literal["target", "history"] = "target"
-    buckets: int = Field(default=5, ge=2)
-    hidden: int = Field(default=64, ge=1)
+    buckets: int = Field(default=5, ge=2, le=100_000)
+    hidden: int = Field(default=64, ge=1, le=65_536)
     reversal: float = Field(default=1.0, gt=0)
 
     @field_validator("weight")

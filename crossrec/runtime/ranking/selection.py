@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from crossrec.types import ABSENT, TopK
+from crossrec.types import ABSENT, InputError, TopK
 
 BLOCK = 32
 """Neighbouring items that are first looked at through their best score alone. PyTorch's reduction is ten
@@ -121,4 +121,4 @@ def _largest(keys_BW: Tensor, k: int) -> Tensor:
 
 def _refuse_nan(scores: Tensor) -> None:
     if bool(scores.isnan().any()):
-        raise ValueError("a score is NaN: the model's weights or the item features hold NaN or infinity")
+        raise InputError("a score is NaN: the model's weights or the item features hold NaN or infinity")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from scipy.sparse import csr_matrix
 
-from crossrec.types import ABSENT, Sequences, TopK
+from crossrec.types import ABSENT, InputError, Sequences, TopK
 
 _LOW = np.int64((1 << 32) - 1)
 
@@ -23,7 +23,7 @@ def best_positive(scores_BN: csr_matrix, k: int, exclude: Sequences | None = Non
     """
     n_rows, n_items = scores_BN.shape
     if np.isnan(scores_BN.data).any():
-        raise ValueError("a score is NaN: the clicks' weights hold NaN or infinity")
+        raise InputError("a score is NaN: the clicks' weights hold NaN or infinity")
     keys, starts = _keys(scores_BN), scores_BN.indptr
     if exclude is not None:
         _check(exclude, n_rows, n_items)

@@ -3,7 +3,7 @@
 from crossrec.runtime.weights.readers import read_state_dict
 from crossrec.runtime.weights.registry import PACKAGES, PackagedWeights
 from crossrec.runtime.weights.resolve import ResolvedWeights, Source, WeightsError, resolve, ways
-from crossrec.runtime.weights.transformers import causal_lm, load_model
+from crossrec.runtime.weights.transformers import causal_lm, load_model, load_settings
 
 __all__ = [
     "PACKAGES",
@@ -13,6 +13,7 @@ __all__ = [
     "WeightsError",
     "causal_lm",
     "load_model",
+    "load_settings",
     "read_state_dict",
     "resolve",
     "ways",

@@ -15,7 +15,7 @@ from crossrec.runtime.weights.registry import Fits, Layout
 from crossrec.runtime.weights.resolve import ResolvedWeights, Source, WeightsError, resolve, ways
 
 if TYPE_CHECKING:
-    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+    from transformers import PretrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
 
 logger = logging.getLogger(__name__)
 
@@ -41,6 +41,26 @@ def causal_lm(
     from transformers import AutoModelForCausalLM
 
     return load_model(AutoModelForCausalLM, weights, cache_dir, architecture, seed)
+
+
+def load_settings(
+    weights: str, cache_dir: Path, architecture: str
+) -> tuple[PretrainedConfig, PreTrainedTokenizerBase]:
+    """A model's settings and its tokenizer, without the weights; arguments as of :func:`load_model`.
+
+    Raises:
+        WeightsError: they can't be had or don't fit.
+    """
+    from transformers import AutoConfig, AutoTokenizer
+
+    found = resolve(weights)
+    if found.source is Source.RANDOM:
+        found = resolve(architecture)
+    folder = transformers_folder(found, cache_dir)
+    try:
+        return AutoConfig.from_pretrained(folder), AutoTokenizer.from_pretrained(folder)
+    except (OSError, ValueError, KeyError) as error:
+        raise WeightsError(f"weights '{weights}': {folder} can't be loaded: {error}") from error
 
 
 def load_model(

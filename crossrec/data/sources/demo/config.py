@@ -33,10 +33,10 @@ class DemoConfig(Config):
     """
 
     type: Literal["demo"] = "demo"
-    n_products: int = Field(2000, ge=60)
-    n_shoppers: int = Field(3000, ge=1)
+    n_products: int = Field(2000, ge=60, le=1_000_000)
+    n_shoppers: int = Field(3000, ge=1, le=10_000_000)
     seed: int = Field(0, ge=0)
-    days: int = Field(365, ge=60)
+    days: int = Field(365, ge=60, le=100_000)
     clicks_per_shopper: float = Field(25.0, ge=4, le=100)
     image_size: int = Field(96, ge=32, le=512)
     missing_image_share: float = Field(0.1, ge=0, le=0.5)

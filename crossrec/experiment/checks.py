@@ -1,0 +1,154 @@
+"""What is refused before training, and before anything is encoded: names, folders, sizes."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+
+from crossrec.baselines.context import BaselineContext
+from crossrec.experiment.rivals import check_metric
+from crossrec.experiment.spaces import space_names
+from crossrec.experiment.traits import untrained_info, untrained_traits
+from crossrec.runtime import distributed
+from crossrec.runtime.memory import memory_of
+from crossrec.sequence.config import LLMConfig
+from crossrec.training.tracking import check_tracker
+from crossrec.types import InputError
+
+if TYPE_CHECKING:
+    from crossrec.encoders.config import ImageEncoderConfig, TextEncoderConfig
+    from crossrec.experiment.assembly import Setting
+    from crossrec.experiment.config import ExperimentConfig
+    from crossrec.model.config import ModelConfig
+
+logger = logging.getLogger(__name__)
+
+BYTES_PER_PARAMETER = 16
+"""A float32 weight, its gradient and two moments of Adam."""
+
+
+def check_config(config: ExperimentConfig) -> None:
+    """Refuses what can be refused without the data; to be called before anything is loaded.
+
+    Raises:
+        InputError: a name is not known, weights can't be had, a folder can't be written, a tracker can't log.
+    """
+    check_metric(config)
+    check_folder("runs_dir and name", config.run_folder)
+    check_tracker(config.trainer)
+    for encoder in dict.fromkeys(_encoders(config)):
+        encoder.check(config.data.cache_dir)
+    if isinstance(config.model.sequence, LLMConfig):
+        config.model.sequence.check(config.data.cache_dir)
+
+
+def check_setting(setting: Setting, device: torch.device) -> None:
+    """Refuses what does not fit the data, and warns of what looks wrong; before anything is encoded.
+
+    Args:
+        setting: with its data loaded.
+        device: of the training.
+
+    Raises:
+        InputError: the model doesn't fit in memory; a reranker, a diversity term or a baseline needs a
+            column, a space or a modality that there isn't.
+    """
+    config, data = setting.config, setting.data
+    check_memory(config.model, data.split.n_items, device, config.data.cache_dir)
+    if config.rerank is not None:
+        traits = untrained_traits(setting)
+        for stage in config.rerank.stages:
+            stage.build(traits)
+    if config.diversity is not None:
+        config.diversity.build(untrained_info(setting), config.model.width)
+    _check_baselines(setting)
+    if distributed.is_main():
+        for line in _warnings(setting):
+            logger.warning(line)
+
+
+def check_folder(key: str, folder: Path) -> None:
+    """Refuses a folder that can't be made or written.
+
+    Raises:
+        InputError: something on the way is a file, or may not be written.
+    """
+    for place in (folder, *folder.parents):
+        if not os.path.lexists(place):
+            continue
+        if not place.is_dir():
+            raise InputError(f"{key}: {folder} can't be a folder: {place} is a file; choose another place")
+        if not os.access(place, os.W_OK | os.X_OK):
+            raise InputError(f"{key}: {folder} can't be written: no permission in {place}")
+        return
+
+
+def check_memory(model: ModelConfig, n_items: int, device: torch.device, cache_dir: Path) -> None:
+    """Refuses a model whose training state can't fit in memory.
+
+    Raises:
+        InputError: with the estimate.
+    """
+    count = count_parameters(model, n_items, cache_dir)
+    needed, there = count * BYTES_PER_PARAMETER, memory_of(device)
+    if needed > there:
+        raise InputError(
+            f"model: about {count:,} parameters need {needed / 2**30:,.1f} GiB for training (weights, "
+            f"gradients and Adam's moments), but {device} has {there / 2**30:,.1f} GiB: lower model.width "
+            f"({model.width}) or model.sequence.layers"
+        )
+
+
+def count_parameters(model: ModelConfig, n_items: int, cache_dir: Path) -> int:
+    """Trained parameters that the configuration asks for, without making any; pretrained ones don't count."""
+    modalities = [name for name in ("text", "image") if getattr(model, name) is not None]
+    whitened = model.whiten if isinstance(model.whiten, int) else model.width
+    count = len(modalities) * model.width * whitened
+    count += n_items * model.width * model.item_id
+    n_modalities = len(modalities) + model.item_id + model.item_group
+    parts: list[torch.nn.Module] = []
+    with torch.device("meta"):
+        if n_modalities > 1:
+            parts.append(model.fusion.build(n_modalities, model.width))
+        if not isinstance(model.sequence, LLMConfig):
+            parts.append(model.sequence.build(model.width, cache_dir))
+    return count + sum(p.numel() for part in parts for p in part.parameters())
+
+
+def _encoders(config: ExperimentConfig) -> Iterator[TextEncoderConfig | ImageEncoderConfig]:
+    for part in (config.model, config.spaces):
+        for encoder in (part.text, part.image):
+            if encoder is not None:
+                yield encoder
+
+
+def _check_baselines(setting: Setting) -> None:
+    catalog = setting.data.catalog
+    names = space_names(setting.data, setting.config.spaces)
+    nothing = np.zeros((len(catalog), 1), np.float32)
+    context = BaselineContext.of_catalog(
+        catalog, dict.fromkeys(names, nothing), dict.fromkeys(names, nothing)
+    )
+    for baseline in setting.config.baselines:
+        for need in getattr(baseline, "needs", ()):
+            context.require(need, f"baselines: {baseline.type}")
+
+
+def _warnings(setting: Setting) -> Iterator[str]:
+    config, data = setting.config, setting.data
+    n_items, longest = len(data.catalog), max(config.evaluation.ks)
+    if longest > n_items:
+        yield (
+            f"evaluation.ks: lists of {longest:,} are longer than the catalogue of {n_items:,} items: their "
+            "last places stay empty"
+        )
+    for part in ("valid", "test"):
+        n_users = len(np.unique(data.split.part(part).users))
+        if n_users == 1:
+            yield f"the {part} part has one user: its figures say nothing about others, intervals are void"
