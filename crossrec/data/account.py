@@ -32,9 +32,15 @@ class Step:
 
 @dataclass(frozen=True)
 class Account:
-    """All steps of cleaning, in order."""
+    """All steps of cleaning, in order.
+
+    Args:
+        steps: what was dropped or counted.
+        warnings: what is doubtful about the data as a whole, each with a way out.
+    """
 
     steps: tuple[Step, ...]
+    warnings: tuple[str, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
         """The steps as plain values, ready for JSON."""
@@ -49,7 +55,8 @@ class Account:
                     "detail": step.detail,
                 }
                 for step in self.steps
-            ]
+            ],
+            "warnings": list(self.warnings),
         }
 
     def lines(self) -> list[str]:

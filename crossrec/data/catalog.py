@@ -9,9 +9,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import polars as pl
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from crossrec.data.interactions import is_missing
 from crossrec.runtime.pictures import (
     HEAD,
     UnreadablePicture,
@@ -97,9 +99,14 @@ class Catalog:
     def item_ids(self) -> np.ndarray:
         """(N,) original ids, as strings."""
         ids = self.column("item_id")
-        if ids.null_count:
-            first = np.flatnonzero(ids.is_null().to_numpy())[0]
-            raise CatalogError(f"{ids.null_count} catalogue rows have no item_id, the first is row {first}")
+        missing = np.flatnonzero(pl.DataFrame({"id": ids.cast(pa.string())}).select(is_missing(pl.col("id"))))
+        if len(missing):
+            word = ids[int(missing[0])].as_py()
+            said = f" (it says '{word}')" if word else ""
+            raise CatalogError(
+                f"{len(missing)} catalogue rows have no item_id, the first is row {missing[0]}{said}: "
+                "give each item an id, or remove the rows"
+            )
         return np.asarray(ids.to_pylist(), dtype=object)
 
     @cached_property

@@ -9,8 +9,9 @@ import polars as pl
 
 from crossrec.data.account import Account, Step
 from crossrec.data.catalog import Catalog
+from crossrec.data.checks import share_warnings, time_warnings
 from crossrec.data.cleaning import CleaningConfig
-from crossrec.data.interactions import LogError
+from crossrec.data.interactions import LogError, is_missing
 from crossrec.data.sources.raw import RawData
 from crossrec.data.times import show_time
 from crossrec.random import hash_ids, mix_bits
@@ -39,20 +40,22 @@ class CodedLog:
     user_ids: np.ndarray
 
 
-def clean_log(raw: RawData, config: CleaningConfig) -> tuple[CodedLog, list[Step]]:
-    """Runs the steps on clicks; see :func:`crossrec.data.cleaning.clean`."""
+def clean_log(raw: RawData, config: CleaningConfig) -> tuple[CodedLog, list[Step], list[str]]:
+    """Runs the steps on clicks and collects warnings; see :func:`crossrec.data.cleaning.clean`."""
     if not len(raw.interactions):
         raise LogError(f"the log of '{raw.name}' is empty: it has no row at all")
     steps: list[Step] = []
     frame = _drop_missing(raw.interactions.frame, steps)
     frame = _drop_out_of_range(frame, config, steps)
+    warnings = [] if raw.ordinal else time_warnings(frame["timestamp"], raw.name)
     frame, user_ids = _encode(frame, raw.catalog, steps)
     user, item, time = (frame[name].to_numpy() for name in ("user", "item", "timestamp"))
+    warnings += share_warnings(user, item, user_ids, raw.catalog.item_ids)
     kept = _drop_repeats(user, item, time, config, steps)
     kept = kept[_k_core(user[kept], item[kept], config, steps)]
     if not len(kept):
-        account = Account(tuple(steps))
-        worst, table = account.worst(), "\n".join(account.lines())
+        account = Account((*raw.steps, *steps))
+        worst, table = account.worst(), "\n".join([*account.lines(), *warnings])
         raise LogError(
             f"no click of '{raw.name}' is left after cleaning: the step '{worst.name}' dropped the most, "
             f"{worst.dropped:,} of {len(raw.interactions):,} ({worst.detail})\n{table}"
@@ -60,7 +63,7 @@ def clean_log(raw: RawData, config: CleaningConfig) -> tuple[CodedLog, list[Step
     codes, user = np.unique(user[kept], return_inverse=True)
     ids = user_ids.gather(codes).to_numpy()
     item = _order_ties(user, item[kept], time[kept], ids, raw.catalog.item_ids, steps)
-    return CodedLog(user, item, time[kept].astype(np.int64), ids), steps
+    return CodedLog(user, item, time[kept].astype(np.int64), ids), steps, warnings
 
 
 def _order_ties(
@@ -104,12 +107,11 @@ def _count(frame: pl.DataFrame, **conditions: pl.Expr) -> dict[str, int]:
 
 
 def _drop_missing(frame: pl.DataFrame, steps: list[Step]) -> pl.DataFrame:
-    blank = {
-        name: pl.col(f"{name}_id").is_null() | (pl.col(f"{name}_id").str.strip_chars() == "").fill_null(True)
-        for name in ("user", "item")
-    }
+    blank = {name: is_missing(pl.col(f"{name}_id")) for name in ("user", "item")}
     found = _count(frame, **blank)
-    detail = f"user id {found['user']:,}, item id {found['item']:,}"
+    detail = ", ".join(
+        f"{name} id {found[name]:,}{_words(frame[f'{name}_id'], found[name])}" for name in blank
+    )
     frame = _keep(frame, steps, "missing id", ~(blank["user"] | blank["item"]), detail)
     time = pl.col("timestamp")
     usable = (time.is_finite() & (time.abs() < LARGEST_TIME)).fill_null(False)
@@ -118,6 +120,17 @@ def _drop_missing(frame: pl.DataFrame, steps: list[Step]) -> pl.DataFrame:
     infinite = dropped - found["none"] - found["nan"]
     detail = f"none or unreadable {found['none']:,}, NaN {found['nan']:,}, infinite {infinite:,}"
     return _keep(frame, steps, "missing time", usable, detail)
+
+
+def _words(ids: pl.Series, n_missing: int) -> str:
+    """The words that stand for a missing id, with how often."""
+    if not n_missing:
+        return ""
+    words = (
+        pl.DataFrame({"word": ids.drop_nulls()}).filter(is_missing(pl.col("word")))["word"].str.strip_chars()
+    )
+    counts = words.filter(words != "").value_counts(sort=True).rows()
+    return " (" + ", ".join(f"'{word}' {count:,}" for word, count in counts) + ")" if counts else ""
 
 
 def _drop_out_of_range(frame: pl.DataFrame, config: CleaningConfig, steps: list[Step]) -> pl.DataFrame:
@@ -163,11 +176,28 @@ def _encode(frame: pl.DataFrame, catalog: Catalog, steps: list[Step]) -> tuple[p
     unknown = log.filter(pl.col("item").is_null())["item_id"]
     detail = "not in the catalogue"
     if len(unknown):
-        detail += f": {unknown.n_unique():,} ids such as '{unknown.sort()[0]}'"
+        detail += f": {unknown.n_unique():,} ids such as '{unknown.sort()[0]}'{_zeros(unknown, catalog)}"
     log = _keep(log.drop("item_id"), steps, "unknown item", pl.col("item").is_not_null(), detail)
     user_ids = log["user_id"].unique(maintain_order=True)
     log = log.select("item", "timestamp", user=_codes(pl.col("user_id"), user_ids))
     return log.sort("user", "timestamp", maintain_order=True), user_ids
+
+
+def _zeros(unknown: pl.Series, catalog: Catalog) -> str:
+    """A hint where most unknown ids are items but for zeros in front."""
+    ids = unknown.unique().sort()
+    known = pl.Series(list(catalog.index), dtype=pl.String)
+    bare = pl.DataFrame({"bare": known.str.strip_chars_start("0"), "known": known}).unique(
+        "bare", keep="first"
+    )
+    found = pl.DataFrame({"id": ids, "bare": ids.str.strip_chars_start("0")}).join(bare, "bare", how="inner")
+    if 2 * found.height <= len(ids):
+        return ""
+    first = found.sort("id").row(0, named=True)
+    return (
+        f"; {found.height:,} would match but for zeros in front ('{first['id']}' is '{first['known']}' among "
+        "the items): write the ids of both files alike, as text"
+    )
 
 
 def _codes(ids: pl.Expr, known: pl.Series) -> pl.Expr:

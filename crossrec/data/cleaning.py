@@ -55,19 +55,21 @@ def clean(raw: RawData, config: CleaningConfig) -> tuple[Catalog, Clicks, Accoun
 
     The steps on clicks, in order: missing ids, missing times, time out of range, rating out of range,
     unknown items, exact duplicates (user, item and time), repeats, k-core, ties in time. Items without text
-    or picture are counted and stay; a price that is no number or negative becomes null.
+    or picture are counted and stay; a price that is no number or negative becomes null. The report begins
+    with what the source counted in reading.
 
     Returns:
         The catalogue, the sorted clicks (item indices are rows of that catalogue), the account.
 
     Raises:
-        LogError: no click is left, with the account; or a rating range is set and there are no ratings.
+        LogError: no click is left, with the account; a rating range is set and there are no ratings; or times
+            are in several units.
     """
     from crossrec.data.clean_catalog import clean_catalog
     from crossrec.data.clean_log import clean_log
     from crossrec.data.interactions import Clicks
 
-    log, log_steps = clean_log(raw, config)
+    log, log_steps, warnings = clean_log(raw, config)
     catalog, rows, catalog_steps = clean_catalog(raw.catalog, log.item, config)
     clicks = Clicks.from_codes(log.user, rows[log.item], log.time, log.user_ids)
-    return catalog, clicks, Account((*log_steps, *catalog_steps))
+    return catalog, clicks, Account((*raw.steps, *log_steps, *catalog_steps), tuple(warnings))

@@ -6,7 +6,7 @@ import csv
 from pathlib import Path
 
 
-def twin_columns(path: Path, delimiter: str = ",") -> str | None:
+def twin_columns(path: Path, delimiter: str = ",", encoding: str = "utf-8-sig") -> str | None:
     """What is wrong with a header that has two columns of one name, None where it has not.
 
     Polars takes the first of them and calls the other one otherwise, so it is for the caller to refuse.
@@ -14,7 +14,7 @@ def twin_columns(path: Path, delimiter: str = ",") -> str | None:
     Raises:
         csv.Error: this is no CSV file.
     """
-    with path.open(encoding="utf-8-sig", errors="replace", newline="") as lines:
+    with path.open(encoding=encoding, errors="replace", newline="") as lines:
         header = next((names for names in csv.reader(lines, delimiter=delimiter) if names), [])
     for name in dict.fromkeys(header):
         places = [str(place) for place, other in enumerate(header, start=1) if other == name]

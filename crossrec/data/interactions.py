@@ -14,6 +14,18 @@ REQUIRED = {"user_id": pl.String, "item_id": pl.String, "timestamp": pl.Float64}
 an order). ``rating``, ``label`` ("click", "purchase", …) and further columns are optional."""
 
 
+MISSING_WORDS = (
+    *("", "nan", "NaN", "NAN", "-nan", "null", "NULL", "Null", "none", "None", "NONE", "undefined"),
+    *("NA", "N/A", "n/a", "#N/A", "<NA>", "<null>", "NaT", "\\N"),
+)
+"""What files write in place of an id, a number or a time that is missing; in a title they are words."""
+
+
+def is_missing(text: pl.Expr) -> pl.Expr:
+    """Whether text is null, blank, or one of ``MISSING_WORDS``; never null itself."""
+    return text.is_null() | text.str.strip_chars().is_in(MISSING_WORDS).fill_null(True)
+
+
 class LogError(InputError):
     """A log that can't be used; the message names the column or what is missing."""
 

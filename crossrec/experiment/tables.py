@@ -39,6 +39,8 @@ def show_account(setting: Setting) -> None:
         show(f"Data: {data.name} ({data.note})")
     for line in data.account.lines():
         show(f"  {line}")
+    for warning in data.account.warnings:
+        show(f"Warning: {warning}")
     show(f"Split: {data.split.protocol}")
     for reason, count in data.split.excluded.items():
         if count:

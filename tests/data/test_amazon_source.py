@@ -98,7 +98,10 @@ def test_the_lab_s_files(tmp_path: Path, suffix: str, monkeypatch: pytest.Monkey
     (tmp_path / "images" / "B002.jpg").write_bytes(b"picture")
     raw = load(tmp_path)
     assert raw.name == "amazon_reviews_2023 (All_Beauty)"
-    assert raw.note == "1 items twice in the metadata (the first counts); 1 prices that are no number"
+    assert raw.note == "1 items twice in the metadata (the first counts)"
+    unreadable = {step.name: step.detail for step in raw.steps}
+    assert unreadable["unreadable price"] == "1 can't be read, such as 'from 5.99': set to none"
+    assert unreadable["unreadable time"] == "1 can't be read, such as 'not a time': set to none"
     rows = raw.catalog.dataset
     assert rows["item_id"][:] == ["B001", "B002", "B003"]
     assert rows["title"][:] == ["Item B001", "Cream", None]
@@ -170,7 +173,7 @@ def test_metadata_written_back_from_the_hub_as_json(tmp_path: Path) -> None:
         (
             "All_Beauty",
             b'{"user_id": "AE9", "pare\n',
-            r"All_Beauty\.jsonl, line 7: .*Mend or remove the line",
+            r"All_Beauty\.jsonl, line 7: .*Fix or remove the line",
         ),
         ("All_Beauty", b"[1, 2]\n", r"All_Beauty\.jsonl, line 7: .*JSON object"),
         ("meta_All_Beauty", b'{"parent_asin": "X", "features": "none"}\n', r"meta_All_Beauty\.jsonl, line 6"),

@@ -86,7 +86,10 @@ def test_a_saved_data_set_keeps_its_pictures_as_bytes(tmp_path: Path) -> None:
     assert picture is not None
     assert picture.getpixel((0, 0)) == (255, 0, 0)
     assert raw.catalog.dataset["image_path"][:] == [None, None, None]  # saving put the file's bytes in
-    assert (raw.name, raw.note) == ("my shop", "made up; 1 prices that are no number")
+    assert (raw.name, raw.note) == ("my shop", "made up")
+    assert (
+        "1 can't be read, such as 'ask'" in {step.name: step.detail for step in raw.steps}["unreadable price"]
+    )
 
 
 def test_local_files_of_two_kinds(tmp_path: Path) -> None:
@@ -201,5 +204,5 @@ def test_titles_may_be_lists_and_nested_prices_are_named(tmp_path: Path) -> None
 def test_what_lies_behind_a_failed_reading_is_told(tmp_path: Path) -> None:
     (tmp_path / "items.csv").write_bytes("id\ncaf\u00e9\n".encode("latin-1"))
     path = {"path": "items.csv"}
-    with pytest.raises(SourceError, match="UnicodeDecodeError"):
+    with pytest.raises(SourceError, match=r"items\.csv is not in UTF-8 \(line 2\); it may be cp1252"):
         load(tmp_path, tmp_path / "cache", items=path, interactions=path)

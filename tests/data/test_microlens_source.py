@@ -99,7 +99,9 @@ def test_what_is_wrong_is_named(tmp_path: Path) -> None:
     with pytest.raises(SourceError, match=r"is no folder; .*Set data\.source\.covers=FOLDER"):
         load(tmp_path, covers="pictures")
     (tmp_path / "broken.tsv").write_text("1\t7 9\n2 7 12\n")
-    with pytest.raises(SourceError, match=r"broken\.tsv, line 2: must be a user, one tab"):
+    with pytest.raises(
+        SourceError, match=r"broken\.tsv, line 2: 1 fields, but there are to be 2 \(user_id, items\)"
+    ):
         load(tmp_path, pairs="broken.tsv")
 
 
@@ -111,5 +113,5 @@ def test_blanks_between_videos_may_be_several(tmp_path: Path) -> None:
 def test_titles_in_another_encoding_are_named(tmp_path: Path) -> None:
     write(tmp_path)
     (tmp_path / "MicroLens-100k_title_en.csv").write_bytes("7,Caf\u00e9\n".encode("latin-1"))
-    with pytest.raises(SourceError, match=r"title_en\.csv is not in UTF-8 .*data\.source\.titles=FILE"):
+    with pytest.raises(SourceError, match=r"title_en\.csv is not in UTF-8 .*data\.source\.encoding=cp1252"):
         load(tmp_path)

@@ -111,7 +111,11 @@ def test_broken_files_are_named(tmp_path: Path) -> None:
     with pytest.raises(SourceError, match=r"ratings\.csv has 2 columns called 'rating'.*rename all but one"):
         load(tmp_path)
     (tmp_path / "ratings.csv").write_text(good.replace("4.5", "four"))
-    with pytest.raises(SourceError, match=r"ratings\.csv can't be read as a MovieLens file"):
+    raw = load(tmp_path)
+    assert raw.interactions.frame["rating"].to_list() == [None, 3.0, 2.0]
+    assert raw.steps[1].detail == "1 can't be read, such as 'four': set to none"
+    (tmp_path / "ratings.csv").write_text(good.replace("4.5", '"4.5'))
+    with pytest.raises(SourceError, match=r"ratings\.csv, line 2: a quotation mark is not closed"):
         load(tmp_path)
 
 

@@ -58,7 +58,10 @@ def test_both_files(tmp_path: Path) -> None:
     assert log["timestamp"].to_list()[:2] == [881250949.0, 891717742.0]
     assert log["timestamp"][3] is None
     assert raw.name == "recbole (ml)"
-    assert raw.note == "1 prices that are no number; ml.user is not read: users are their histories"
+    assert raw.note == "ml.user is not read: users are their histories"
+    counted = {(step.name, step.unit): step.detail for step in raw.steps}
+    assert counted["unreadable price", "items"] == "1 can't be read, such as 'free': set to none"
+    assert counted["line with fewer fields", "clicks"].startswith("1, the first is line 5")
 
 
 def test_separators_types_and_units(tmp_path: Path) -> None:

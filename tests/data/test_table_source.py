@@ -13,7 +13,7 @@ from crossrec.config import validate
 from crossrec.data.sources.raw import RawData
 from crossrec.data.sources.reading import SourceError
 from crossrec.data.sources.table import TableConfig
-from crossrec.data.sources.table_times import seconds
+from crossrec.data.sources.values import seconds
 
 ITEMS = {
     "sku": ["007", "8", "9"],
@@ -136,14 +136,14 @@ def test_parquet_may_embed_pictures_and_list_categories(tmp_path: Path) -> None:
     ],
 )
 def test_times_in_every_form(values: list[Any], unit: str, expected: list[float | None]) -> None:
-    assert seconds(pl.Series("t", values), unit, Path("f"), "key").to_list() == expected
+    assert seconds(pl.Series("t", values), unit, "f", "key").values.to_list() == expected
 
 
-def test_nan_times_pass_to_cleaning_and_text_times_must_be_readable() -> None:
+def test_missing_times_pass_to_cleaning_and_text_times_must_be_readable() -> None:
     column = pl.Series("t", ["nan", "1"])
-    assert seconds(column, "s", Path("f"), "key").is_nan().to_list() == [True, False]
+    assert seconds(column, "s", "f", "key").values.to_list() == [None, 1.0]
     with pytest.raises(SourceError, match=r"log\.csv: no value of column 't'.*'03/04/2020'.*set key=COLUMN"):
-        seconds(pl.Series("t", ["03/04/2020", None]), "s", Path("log.csv"), "key")
+        seconds(pl.Series("t", ["03/04/2020", None]), "s", "log.csv", "key")
 
 
 @pytest.mark.parametrize("suffix", ["csv", "parquet"])

@@ -11,13 +11,30 @@ from typing import Any
 import polars as pl
 import pyarrow as pa
 
+from crossrec.data.account import Step
 from crossrec.data.catalog import Catalog
 from crossrec.data.interactions import Interactions
 from crossrec.data.sources.amazon import AmazonReviews2023Config
-from crossrec.data.sources.item_columns import categories, joined, prices, without_html
 from crossrec.data.sources.jsonl import first_object, read_jsonl
 from crossrec.data.sources.raw import RawData
-from crossrec.data.sources.reading import SourceError, nearest, pictures_in, require_root
+from crossrec.data.sources.reading import (
+    Faults,
+    SourceError,
+    nearest,
+    nearest_file,
+    pictures_in,
+    require_root,
+)
+from crossrec.data.sources.values import (
+    Reading,
+    categories,
+    counted,
+    identifiers,
+    joined,
+    numbers,
+    seconds,
+    without_html,
+)
 
 KEY = "data.source.category=NAME"
 SIZES = ("large", "hi_res", "thumb")
@@ -50,13 +67,11 @@ class _Count:
 
     unverified: int = 0
     twice: int = 0
-    unreadable_prices: int = 0
 
     def note(self) -> str:
         said = {
             "reviews without a verified purchase left out": self.unverified,
             "items twice in the metadata (the first counts)": self.twice,
-            "prices that are no number": self.unreadable_prices,
         }
         return "; ".join(f"{count:,} {what}" for what, count in said.items() if count)
 
@@ -65,13 +80,21 @@ def read_amazon(config: AmazonReviews2023Config, root: Path | None) -> RawData:
     """Reads one category; see :class:`~crossrec.data.sources.amazon.AmazonReviews2023Config`."""
     root = require_root(root, config.type)
     category = config.category or _only_category(root)
-    reviews = _files(root, category, "review", category)
-    meta = _files(root, category, "meta", f"meta_{category}")
+    faults = Faults()
+    reviews = meta = None
+    with faults.collected():
+        reviews = _files(root, category, "review", category)
+    with faults.collected():
+        meta = _files(root, category, "meta", f"meta_{category}")
+    faults.report()
+    assert reviews is not None
+    assert meta is not None
     count = _Count()
-    log = _read_log(config, reviews, count)
+    log, steps = _read_log(config, reviews, count)
     wanted = log["item_id"].unique() if config.items == "reviewed" else None
-    catalog = _read_catalog(config, root, meta, wanted, count)
-    return RawData(f"{config.type} ({category})", count.note(), catalog, Interactions(log))
+    catalog, more = _read_catalog(config, root, meta, wanted, count)
+    name = f"{config.type} ({category})"
+    return RawData(name, count.note(), catalog, Interactions(log), steps=(*steps, more))
 
 
 def _only_category(root: Path) -> str:
@@ -93,8 +116,7 @@ def _files(root: Path, category: str, kind: str, stem: str) -> list[Path]:
                 return [folder / (stem + suffix)]
     parts = sorted((root / f"raw_{kind}_{category}").glob("*.parquet"))
     if not parts:
-        there = sorted(path.name for path in root.iterdir())[:50]
-        hint = nearest(f"{stem}.jsonl", there)
+        hint = nearest_file(root, f"{stem}.jsonl", (".jsonl", ".gz"))
         raise SourceError(f"{root} holds no {stem}.jsonl or {stem}.jsonl.gz; {hint}. Set {KEY}")
     return parts
 
@@ -110,7 +132,7 @@ def _frames(
         try:
             yield from _parquet_frames(path, schema, required)
         except pa.ArrowException as error:
-            raise SourceError(f"{path} can't be read ({error}): fetch it again, or set {KEY}") from error
+            raise SourceError(f"{path} can't be read: it is damaged. Fetch it again, or set {KEY}") from error
 
 
 def _parquet_frames(
@@ -119,10 +141,11 @@ def _parquet_frames(
     import pyarrow.parquet as pq
 
     file = pq.ParquetFile(path)
+    faults = Faults()
     for name in required:
         if name not in file.schema_arrow.names:
-            there = nearest(name, file.schema_arrow.names)
-            raise SourceError(f"{path} has no column '{name}'; {there}. Set {KEY}")
+            faults.add(f"{path} has no column '{name}'; {nearest(name, file.schema_arrow.names)}. Set {KEY}")
+    faults.report()
     present = [name for name in schema if name in file.schema_arrow.names]
     for batch in file.iter_batches(columns=present):
         frame = pl.from_arrow(batch)
@@ -131,25 +154,46 @@ def _parquet_frames(
         yield frame.with_columns(*absent)
 
 
-def _read_log(config: AmazonReviews2023Config, files: list[Path], count: _Count) -> pl.DataFrame:
-    parts = []
+def _read_log(
+    config: AmazonReviews2023Config, files: list[Path], count: _Count
+) -> tuple[pl.DataFrame, list[Step]]:
+    parts: list[pl.DataFrame] = []
+    read: dict[str, list[Reading]] = {"time": [], "rating": []}
     verified = ("verified_purchase",) if config.verified_only else ()
     for frame in _frames(files, _REVIEW, ("user_id", "parent_asin", "timestamp", *verified)):
         if config.verified_only:
             kept = frame.filter(pl.col("verified_purchase"))
             count.unverified += frame.height - kept.height
             frame = kept
+        read["time"].append(seconds(frame["timestamp"], "ms", str(files[0]), None))
+        read["rating"].append(numbers(frame["rating"], "."))
+        (user,), (item,) = (
+            identifiers(frame[name], where=str(files[0])) for name in ("user_id", "parent_asin")
+        )
         parts.append(
-            frame.select(
-                user_id=pl.col("user_id").str.strip_chars(),
-                item_id=pl.col("parent_asin").str.strip_chars(),
-                timestamp=pl.col("timestamp").cast(pl.Float64, strict=False) / 1e3,
-                rating=pl.col("rating").cast(pl.Float64, strict=False),
+            pl.DataFrame(
+                {
+                    "user_id": user,
+                    "item_id": item,
+                    "timestamp": read["time"][-1].values,
+                    "rating": read["rating"][-1].values,
+                }
             )
         )
     if not parts:
         raise SourceError(f"{files[0]} holds no review: fetch it again, or set {KEY}")
-    return pl.concat(parts)
+    log = pl.concat(parts)
+    steps = [
+        counted(
+            what,
+            "clicks",
+            log.height,
+            sum(reading.unreadable for reading in readings),
+            next((reading.example for reading in readings if reading.example), ""),
+        )
+        for what, readings in read.items()
+    ]
+    return log, steps
 
 
 def _read_catalog(
@@ -158,28 +202,30 @@ def _read_catalog(
     files: list[Path],
     wanted: pl.Series | None,
     count: _Count,
-) -> Catalog:
+) -> tuple[Catalog, Step]:
     schema = {**_META, "images": _images_type(files[0])}
     parts = []
     for frame in _frames(files, schema, ("parent_asin",)):
-        frame = frame.with_columns(pl.col("parent_asin").str.strip_chars())
+        frame = frame.with_columns(*identifiers(frame["parent_asin"], where=str(files[0])))
         frame = frame.filter(pl.col("parent_asin").is_not_null())
         if wanted is not None:
             frame = frame.filter(pl.col("parent_asin").is_in(wanted.implode()))
         if frame.height:
-            parts.append(_items(config, frame, count))
+            parts.append(_items(config, frame))
     if not parts:
         raise SourceError(f"{files[0]} describes none of the items that are reviewed: set {KEY}")
     everything = pl.concat(parts)
     items = everything.unique("item_id", keep="first", maintain_order=True)
     count.twice = everything.height - items.height
+    price = numbers(items["price"], ".")
+    items = items.with_columns(price.values.alias("price"))
     folder = root / config.images
     pictures = pictures_in(folder) if folder.is_dir() else {}
     columns: dict[str, Any] = {
         name: items[name].to_arrow(compat_level=pl.CompatLevel.oldest()) for name in items.columns
     }
     columns["image_path"] = [pictures.get(item_id) for item_id in items["item_id"].to_list()]
-    return Catalog.from_columns(columns, (folder,))
+    return Catalog.from_columns(columns, (folder,)), price.step("price", "items")
 
 
 def _images_type(path: Path) -> pl.DataType:
@@ -189,17 +235,15 @@ def _images_type(path: Path) -> pl.DataType:
     return pl.List(pl.Struct(_ADDRESSES))
 
 
-def _items(config: AmazonReviews2023Config, frame: pl.DataFrame, count: _Count) -> pl.DataFrame:
-    price, unreadable = prices(frame["price"])
-    count.unreadable_prices += unreadable
+def _items(config: AmazonReviews2023Config, frame: pl.DataFrame) -> pl.DataFrame:
     text = without_html(joined(frame, config.text, " ")).str.slice(0, config.max_characters)
     return pl.DataFrame(
         {
             "item_id": frame["parent_asin"],
             "title": without_html(frame["title"]),
             "text": text,
-            "categories": categories(frame["categories"], "|"),
-            "price": price,
+            "categories": categories(frame["categories"], "|")[0],
+            "price": frame["price"],
             "store": frame["store"],
             "main_category": frame["main_category"],
             "image_url": _address(frame["images"]),

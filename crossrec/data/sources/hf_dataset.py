@@ -5,8 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+from pydantic import Field
+
 from crossrec.config import Config
-from crossrec.data.sources.table import InteractionColumns, ItemColumns
+from crossrec.data.sources.table import Encoding, InteractionColumns, ItemColumns, TimeUnit
 
 if TYPE_CHECKING:
     from crossrec.data.sources.raw import RawData
@@ -40,9 +42,14 @@ class HFDatasetConfig(Config):
             files, never all in memory), encoded bytes, or file names relative to ``images``.
         interaction_columns: which column is what.
         images: folder of pictures, relative to ``data.root``; without an image column, of ``<item id>.jpg``.
-        category_separator: between categories, where they are one text.
+        category_separator: between categories, where they are one text; not set, it is found in the column.
         text_separator: put between text columns that are joined.
-        time_unit: unit of numeric timestamps; text and Arrow's own times carry theirs.
+        delimiter: of CSV files.
+        encoding: of CSV files.
+        decimal: what separates decimals in prices and ratings that are text; not set, it is found
+            in each column.
+        time_unit: unit of numeric timestamps (``order`` for mere positions); text and Arrow's own times carry
+            theirs.
         name: what the data set is called; the items' path when not set.
         note: one line about the data that every output prints.
     """
@@ -53,9 +60,12 @@ class HFDatasetConfig(Config):
     item_columns: ItemColumns = ItemColumns()
     interaction_columns: InteractionColumns = InteractionColumns()
     images: str | None = None
-    category_separator: str = "|"
+    category_separator: str | None = Field(None, min_length=1)
     text_separator: str = " "
-    time_unit: Literal["s", "ms", "us", "ns"] = "s"
+    delimiter: str = Field(",", min_length=1, max_length=1)
+    encoding: Encoding = "utf-8"
+    decimal: Literal[".", ","] | None = None
+    time_unit: TimeUnit = "s"
     name: str | None = None
     note: str = ""
 

@@ -13,7 +13,7 @@ from typing import Any, BinaryIO, cast
 
 import polars as pl
 
-from crossrec.data.sources.reading import SourceError, nearest
+from crossrec.data.sources.reading import Faults, SourceError, guessed_encoding, nearest
 
 BLOCK_BYTES = 32 << 20
 """About so much text is parsed at once."""
@@ -60,14 +60,15 @@ def first_object(path: Path, required: Sequence[str], key: str) -> dict[str, Any
     try:
         found = json.loads(line)
     except ValueError as error:
-        raise SourceError(f"{path}, first line: not JSON ({error}). Set {key}") from error
+        reason = _why_no_json(line.removeprefix(codecs.BOM_UTF8)) or _encoding(path)
+        raise SourceError(f"{path}, first line: {reason}. Set {key}") from error
     if not isinstance(found, dict):
         raise SourceError(f"{path}, first line: not a JSON object. Set {key}")
+    faults = Faults()
     for name in required:
         if name not in found:
-            raise SourceError(
-                f"{path}, first line: no field '{name}'; {nearest(name, list(found))}. Set {key}"
-            )
+            faults.add(f"{path}, first line: no field '{name}'; {nearest(name, list(found))}. Set {key}")
+    faults.report()
     return found
 
 
@@ -94,16 +95,46 @@ def _fault(
     number: int,
     error: Exception,
 ) -> SourceError:
-    """The first of some lines that can't be read."""
+    """The first of some lines that can't be read; what stands in it is not told."""
     for place, line in enumerate(lines, start=number):
         if not line.strip():
             continue
         try:
             pl.read_ndjson(io.BytesIO(line), schema=dict(schema))
-        except pl.exceptions.PolarsError as fault:
-            reason = str(fault).splitlines()[0]
-            start = line[:80].decode("utf-8", "replace").strip()
-            return SourceError(
-                f"{path}, line {place}: {reason} ({start} …). Mend or remove the line, or set {key}"
-            )
-    return SourceError(f"{path}, lines {number} to {number + len(lines) - 1}: {error}. Set {key}")
+        except pl.exceptions.PolarsError:
+            reason = _why_no_json(line) or _misfit(line, schema) or "it can't be read"
+            return SourceError(f"{path}, line {place}: {reason}. Fix or remove the line, or set {key}")
+    return SourceError(
+        f"{path}, lines {number} to {number + len(lines) - 1}: they can't be read. "
+        f"Fetch it again, or set {key}"
+    )
+
+
+def _why_no_json(line: bytes) -> str:
+    """Why a line is no JSON object; "" where it is one."""
+    try:
+        found = json.loads(line.decode("utf-8"))
+    except UnicodeDecodeError:
+        return "not in UTF-8; convert the file"
+    except json.JSONDecodeError as error:
+        return f"not JSON ({error.msg} at character {error.pos + 1})"
+    return "" if isinstance(found, dict) else "not a JSON object"
+
+
+def _misfit(line: bytes, schema: Mapping[str, pl.DataType]) -> str:
+    """The field of a line that can't be taken for its type."""
+    found = json.loads(line)
+    for name, kind in schema.items():
+        one = json.dumps({name: found.get(name)}).encode()
+        try:
+            pl.read_ndjson(io.BytesIO(one), schema={name: kind})
+        except pl.exceptions.PolarsError:
+            return f"the field '{name}' is of another kind than its type, {kind}"
+    return ""
+
+
+def _encoding(path: Path) -> str:
+    guess = guessed_encoding(path)
+    return (
+        f"not in UTF-8, it may be {guess}; convert the file" if guess not in (None, "utf-8") else "not JSON"
+    )

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from crossrec.config import Config
+from crossrec.data.sources.table import Encoding
 
 if TYPE_CHECKING:
     from crossrec.data.sources.raw import RawData
@@ -23,6 +24,7 @@ class MicroLensConfig(Config):
         pairs: the click file; found by its name when not set.
         titles: the title file; found by its name when not set.
         covers: folder of the covers; the folder whose name ends in ``covers`` when not set.
+        encoding: of the files.
         likes_and_views: also keep ``*_likes_and_views.txt`` as the columns ``likes`` and ``views``. They were
             counted after the last click, so nothing that learns may see them; off by default.
 
@@ -33,6 +35,7 @@ class MicroLensConfig(Config):
     pairs: str | None = None
     titles: str | None = None
     covers: str | None = None
+    encoding: Encoding = "utf-8"
     likes_and_views: bool = False
 
     def load(self, root: Path | None, cache_dir: Path) -> RawData:

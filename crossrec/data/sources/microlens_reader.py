@@ -8,12 +8,23 @@ from typing import Any
 
 import polars as pl
 
+from crossrec.data.account import Step
 from crossrec.data.catalog import Catalog
-from crossrec.data.interactions import Interactions
+from crossrec.data.interactions import Interactions, is_missing
+from crossrec.data.sources.lines import Lines
 from crossrec.data.sources.microlens import MicroLensConfig
 from crossrec.data.sources.raw import RawData
-from crossrec.data.sources.reading import SourceError, nearest, pictures_in, require_root, text_lines
-from crossrec.data.sources.table_file import TableFile
+from crossrec.data.sources.reading import (
+    Faults,
+    SourceError,
+    nearest,
+    nearest_file,
+    pictures_in,
+    require_root,
+    text_lines,
+)
+from crossrec.data.sources.table_file import CSV_SUFFIXES, TableFile
+from crossrec.data.sources.values import Reading, categories, identifiers, seconds
 
 ORDER_NOTE = "times are places in each user's order: divide it with leave_one_out"
 _ENTRY = re.compile(r"\s*(\d+)\s*,(.*)", re.DOTALL)
@@ -23,7 +34,15 @@ _ENTRY = re.compile(r"\s*(\d+)\s*,(.*)", re.DOTALL)
 def read_microlens(config: MicroLensConfig, root: Path | None) -> RawData:
     """Reads one release; see :class:`~crossrec.data.sources.microlens.MicroLensConfig`."""
     root = require_root(root, config.type)
-    pairs = _file(root, config.pairs, "pairs", "*_pairs.csv", "*_pairs.tsv")
+    faults = Faults()
+    pairs = titles = covers = None
+    with faults.collected():
+        pairs = _file(root, config.pairs, "pairs", "*_pairs.csv", "*_pairs.tsv")
+    with faults.collected():
+        titles = _file(root, config.titles, "titles", "*_title_en.csv", "*_titles.csv")
+    with faults.collected():
+        covers = _covers(config, root)
+    faults.report()
     if pairs is None:
         there = ", ".join(sorted(path.name for path in root.iterdir())[:20]) or "nothing"
         raise SourceError(
@@ -31,15 +50,19 @@ def read_microlens(config: MicroLensConfig, root: Path | None) -> RawData:
             "or data.source.pairs=FILE"
         )
     notes = []
-    if pairs.suffix == ".tsv":
-        log = _sequences(pairs)
+    steps: list[Step] = []
+    ordinal = pairs.suffix == ".tsv"
+    if ordinal:
+        log = _sequences(pairs, config.encoding)
         notes.append(ORDER_NOTE)
     else:
-        log = _pairs(pairs)
-    catalog, twice = _catalog(config, root, log["item_id"])
+        log, time = _pairs(pairs, config.encoding)
+        steps.append(time.step("time", "clicks"))
+    catalog, twice = _catalog(config, root, titles, covers, log["item_id"])
     if twice:
         notes.append(f"{twice:,} titles of a video that has one already (the first counts)")
-    return RawData(f"microlens ({root.name})", "; ".join(notes), catalog, Interactions(log))
+    name, note = f"microlens ({root.name})", "; ".join(notes)
+    return RawData(name, note, catalog, Interactions(log), steps=tuple(steps), ordinal=ordinal)
 
 
 def _file(root: Path, name: str | None, key: str, *patterns: str) -> Path | None:
@@ -48,43 +71,29 @@ def _file(root: Path, name: str | None, key: str, *patterns: str) -> Path | None
         found = [path for pattern in patterns for path in sorted(root.glob(pattern))]
         return found[0] if found else None
     if not (root / name).is_file():
-        there = nearest(name, sorted(path.name for path in root.iterdir())[:50])
+        there = nearest_file(root, name, CSV_SUFFIXES)
         raise SourceError(f"{root / name} does not exist; {there}. Set data.source.{key}=FILE")
     return root / name
 
 
-def _pairs(path: Path) -> pl.DataFrame:
-    file = TableFile(path.parent, path.name, "data.source.pairs", ",")
+def _pairs(path: Path, encoding: str) -> tuple[pl.DataFrame, Reading]:
+    file = TableFile(path.parent, path.name, "data.source.pairs", ",", encoding)
     names = ("user", "item", "timestamp")
+    faults = Faults()
     for name in names:
         if name not in file.columns:
-            raise SourceError(
-                f"{path} has no column '{name}'; {nearest(name, file.columns)}. Set data.source.pairs=FILE"
-            )
-    ids = [pl.col(name).str.strip_chars().alias(f"{name}_id") for name in ("user", "item")]
-    milliseconds = pl.col("timestamp").cast(pl.Float64, strict=False)
-    return file.read(names, names).select(*ids, timestamp=milliseconds / 1e3)
+            hint = nearest(name, file.columns)
+            faults.add(f"{path} has no column '{name}'; {hint}. Set data.source.pairs=FILE")
+    faults.report()
+    frame = file.read(names)
+    time = seconds(frame["timestamp"], "ms", str(path), "data.source.pairs")
+    (user,), (item,) = (identifiers(frame[name], where=str(path)) for name in ("user", "item"))
+    return pl.DataFrame({"user_id": user, "item_id": item, "timestamp": time.values}), time
 
 
-def _sequences(path: Path) -> pl.DataFrame:
+def _sequences(path: Path, encoding: str) -> pl.DataFrame:
     """A user's videos on one line; their places in it stand for times."""
-    try:
-        lines = pl.read_csv(
-            path,
-            separator="\t",
-            has_header=False,
-            new_columns=["user_id", "items"],
-            schema_overrides=[pl.String, pl.String],
-            quote_char=None,
-        )
-    except pl.exceptions.PolarsError as error:
-        raise SourceError(f"{path} can't be read: {error}. Set data.source.pairs=FILE") from error
-    if lines.width != 2 or lines["items"].null_count():
-        row = 1 if lines.width != 2 else int(lines["items"].is_null().arg_true()[0]) + 1
-        raise SourceError(
-            f"{path}, line {row}: must be a user, one tab, and videos divided by blanks. "
-            "Set data.source.pairs=FILE"
-        )
+    lines = Lines(path, encoding).fields("\t", ("user_id", "items"), "data.source.pairs=FILE", whole=True)
     videos = pl.col("items").str.extract_all(r"\S+")
     return (
         lines.select(pl.col("user_id").str.strip_chars(), item_id=videos)
@@ -94,25 +103,28 @@ def _sequences(path: Path) -> pl.DataFrame:
     )
 
 
-def _catalog(config: MicroLensConfig, root: Path, clicked: pl.Series) -> tuple[Catalog, int]:
+def _catalog(
+    config: MicroLensConfig, root: Path, path: Path | None, folder: Path | None, clicked: pl.Series
+) -> tuple[Catalog, int]:
     """All videos with a title, then those that are only clicked; how many titles came twice."""
-    path = _file(root, config.titles, "titles", "*_title_en.csv", "*_titles.csv")
     titles: dict[str, str] = {}
     twice = 0
-    for item_id, title in [] if path is None else _entries(path, "data.source.titles=FILE"):
+    for item_id, title in [] if path is None else _entries(path, "data.source.encoding", config.encoding):
         twice += item_id in titles
         titles.setdefault(item_id, title)
-    ids = [*titles, *(i for i in clicked.drop_nulls().unique(maintain_order=True) if i not in titles)]
+    known = clicked.unique(maintain_order=True).to_frame("item_id").filter(~is_missing(pl.col("item_id")))
+    ids = [*titles, *(item_id for item_id in known["item_id"] if item_id not in titles)]
     columns: dict[str, Any] = {"item_id": ids}
     columns["title"] = columns["text"] = [titles.get(item_id) or None for item_id in ids]
     if (root / "tags_to_summary.csv").is_file():
-        tags = dict(_entries(root / "tags_to_summary.csv", "data.root=FOLDER"))
-        columns["categories"] = [[tags[item_id]] if tags.get(item_id) else None for item_id in ids]
-    folder = _covers(config, root)
-    covers = {} if folder is None else pictures_in(folder)
+        tags = dict(_entries(root / "tags_to_summary.csv", "data.source.encoding", config.encoding))
+        columns["categories"] = categories(pl.Series([tags.get(i) for i in ids], dtype=pl.String), "")[
+            0
+        ].to_list()
+    covers = pictures_in(folder) if folder is not None else {}
     columns["image_path"] = [covers.get(item_id) for item_id in ids]
     if config.likes_and_views:
-        columns |= _likes_and_views(root, ids)
+        columns |= _likes_and_views(root, ids, config.encoding)
     return Catalog.from_columns(columns, None if folder is None else (folder,)), twice
 
 
@@ -126,10 +138,10 @@ def _covers(config: MicroLensConfig, root: Path) -> Path | None:
     return root / config.covers
 
 
-def _entries(path: Path, way_out: str) -> list[tuple[str, str]]:
+def _entries(path: Path, way_out: str, encoding: str) -> list[tuple[str, str]]:
     """(item, text) of each entry; the first line may be a header, and a text may go on over lines."""
     entries: list[list[str]] = []
-    with text_lines(path, way_out) as lines:
+    with text_lines(path, way_out, encoding) as lines:
         for number, line in enumerate(lines, start=1):
             if found := _ENTRY.fullmatch(line):
                 entries.append([found[1], found[2]])
@@ -137,7 +149,7 @@ def _entries(path: Path, way_out: str) -> list[tuple[str, str]]:
                 entries[-1][1] += line
             elif line.strip() and number > 1:
                 raise SourceError(
-                    f"{path}, line {number}: must be a video's number, a comma, and a text. Set {way_out}"
+                    f"{path}, line {number}: must be a video's number, a comma, and a text. Fix the line"
                 )
     return [(item_id, _unquoted(text)) for item_id, text in entries]
 
@@ -149,21 +161,21 @@ def _unquoted(text: str) -> str:
     return " ".join(text.split())
 
 
-def _likes_and_views(root: Path, ids: list[str]) -> dict[str, list[int | None]]:
+def _likes_and_views(root: Path, ids: list[str], encoding: str) -> dict[str, list[int | None]]:
     path = _file(root, None, "likes_and_views", "*_likes_and_views.txt")
     if path is None:
         raise SourceError(
             f"{root} holds no *_likes_and_views.txt: fetch it, or set data.source.likes_and_views=false"
         )
     counted: dict[str, tuple[int, int]] = {}
-    with text_lines(path, "data.source.likes_and_views=false") as lines:
+    with text_lines(path, "data.source.encoding", encoding) as lines:
         for number, line in enumerate(lines, start=1):
             parts = line.split()
             if len(parts) == 3 and all(part.isdigit() for part in parts):
                 counted[parts[0]] = (int(parts[1]), int(parts[2]))
             elif line.strip() and number > 1:
                 raise SourceError(
-                    f"{path}, line {number}: must be video, likes, views. Mend it, or set "
+                    f"{path}, line {number}: must be video, likes, views. Fix it, or set "
                     "data.source.likes_and_views=false"
                 )
     rows = [counted.get(item_id, (None, None)) for item_id in ids]

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from crossrec.config import Config
+from crossrec.data.sources.table import Encoding
 
 if TYPE_CHECKING:
     from crossrec.data.sources.raw import RawData
@@ -19,10 +20,12 @@ class MovieLensConfig(Config):
 
     Args:
         min_rating: ratings below it are no clicks; what is left out is counted in the data's note.
+        encoding: of the files; not set, UTF-8, or Latin-1 for a ``.dat`` file that is not in UTF-8 (1m).
     """
 
     type: Literal["movielens"] = "movielens"
     min_rating: float | None = None
+    encoding: Encoding | None = None
 
     def load(self, root: Path | None, cache_dir: Path) -> RawData:
         """Reads the files.
@@ -36,4 +39,4 @@ class MovieLensConfig(Config):
         """
         from crossrec.data.sources.movielens_reader import read_movielens
 
-        return read_movielens(root, self.min_rating)
+        return read_movielens(self, root)

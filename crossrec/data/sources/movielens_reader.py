@@ -2,18 +2,28 @@
 
 from __future__ import annotations
 
-import csv
-import io
-from collections.abc import Mapping
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import polars as pl
 
+from crossrec.data.account import Step
 from crossrec.data.catalog import Catalog
-from crossrec.data.csv_header import twin_columns
 from crossrec.data.interactions import Interactions
+from crossrec.data.sources.lines import Lines
+from crossrec.data.sources.movielens import MovieLensConfig
 from crossrec.data.sources.raw import RawData
-from crossrec.data.sources.reading import SourceError, nearest, pictures_in, require_root
+from crossrec.data.sources.reading import (
+    Faults,
+    SourceError,
+    guessed_encoding,
+    nearest,
+    pictures_in,
+    require_root,
+)
+from crossrec.data.sources.table_file import TableFile
+from crossrec.data.sources.values import identifiers, numbers, seconds
 
 NO_GENRES = "(no genres listed)"
 ARTICLES = (
@@ -21,42 +31,56 @@ ARTICLES = (
 )
 """Articles that GroupLens moves behind the title: "Matrix, The (1999)"."""
 
-_MOVIES = {"movieId": pl.Int64, "title": pl.String, "genres": pl.String}
-_RATINGS = {"userId": pl.Int64, "movieId": pl.Int64, "rating": pl.Float64, "timestamp": pl.Int64}
+_MOVIES = ("movieId", "title", "genres")
+_RATINGS = ("userId", "movieId", "rating", "timestamp")
 
 
-def read_movielens(root: Path | None, min_rating: float | None) -> RawData:
+def read_movielens(config: MovieLensConfig, root: Path | None) -> RawData:
     """Reads one MovieLens release; see :class:`~crossrec.data.sources.movielens.MovieLensConfig`."""
-    root = require_root(root, "movielens")
-    if (root / "ratings.csv").is_file() and (root / "movies.csv").is_file():
-        movies, ratings = _read_csv(root / "movies.csv", _MOVIES), _read_csv(root / "ratings.csv", _RATINGS)
-    elif (root / "ratings.dat").is_file() and (root / "movies.dat").is_file():
-        movies, ratings = _read_dat(root / "movies.dat", _MOVIES), _read_dat(root / "ratings.dat", _RATINGS)
-    else:
+    root = require_root(root, config.type)
+    faults = Faults()
+    movies = ratings = None
+    for suffix, read in ((".csv", _read_csv), (".dat", _read_dat)):
+        if (root / f"ratings{suffix}").is_file() and (root / f"movies{suffix}").is_file():
+            with faults.collected():
+                movies = read(root / f"movies{suffix}", _MOVIES, config.encoding)
+            with faults.collected():
+                ratings = read(root / f"ratings{suffix}", _RATINGS, config.encoding)
+            faults.report()
+            break
+    if movies is None or ratings is None:
         present = sorted(path.name for path in root.iterdir())[:20]
         raise SourceError(
             f"{root} holds neither ratings.csv and movies.csv (latest-small, 25m) nor ratings.dat and "
             f"movies.dat (1m); it holds {', '.join(present) or 'nothing'}. Set data.root=FOLDER"
         )
+    where = f"the ratings in {root}"
+    stars, times = numbers(ratings["rating"], "."), seconds(ratings["timestamp"], "s", where, "data.root")
+    (user,) = identifiers(ratings["userId"], where=where)
+    known, rated = identifiers(movies["movieId"], ratings["movieId"], where=str(root))
+    log = pl.DataFrame({"user_id": user, "item_id": rated, "timestamp": times.values, "rating": stars.values})
     note = ""
-    if min_rating is not None:
-        kept = ratings.filter(pl.col("rating") >= min_rating)
-        note = f"{ratings.height - kept.height:,} of {ratings.height:,} ratings are below {min_rating:g}"
+    if config.min_rating is not None:
+        kept = log.filter(pl.col("rating") >= config.min_rating)
+        note = f"{log.height - kept.height:,} of {log.height:,} ratings are below {config.min_rating:g}"
         note += " and are no clicks"
-        ratings = kept
-    log = ratings.select(
-        user_id=pl.col("userId").cast(pl.String),
-        item_id=pl.col("movieId").cast(pl.String),
-        timestamp=pl.col("timestamp").cast(pl.Float64),
-        rating=pl.col("rating"),
+        log = kept
+    films = movies.with_columns(known.alias("movieId"))
+    steps = (_on(times.step("time", "clicks"), log), _on(stars.step("rating", "clicks"), log))
+    return RawData(
+        f"movielens ({root.name})", note, _catalog(config, root, films), Interactions(log), steps=steps
     )
-    return RawData(f"movielens ({root.name})", note, _catalog(root, movies), Interactions(log))
 
 
-def _catalog(root: Path, movies: pl.DataFrame) -> Catalog:
+def _on(step: Step, log: pl.DataFrame) -> Step:
+    """The step on the clicks that are left, so that the account adds up."""
+    return replace(step, before=log.height)
+
+
+def _catalog(config: MovieLensConfig, root: Path, movies: pl.DataFrame) -> Catalog:
     title = _reading_order(pl.col("title").str.strip_chars())
     genres = pl.when(pl.col("genres") != NO_GENRES).then(pl.col("genres").str.split("|"))
-    overview = _overviews(root)
+    overview = _overviews(config, root)
     films = movies.join(overview, on="movieId", how="left", maintain_order="left").select(
         "movieId", "overview", title=title, categories=genres
     )
@@ -68,7 +92,7 @@ def _catalog(root: Path, movies: pl.DataFrame) -> Catalog:
         ignore_nulls=True,
     )
     columns = films.select("title", "categories", text=text).to_arrow(compat_level=pl.CompatLevel.oldest())
-    ids = films["movieId"].cast(pl.String).to_list()
+    ids = films["movieId"].to_list()
     posters = pictures_in(root / "posters") if (root / "posters").is_dir() else {}
     return Catalog.from_columns(
         {
@@ -89,44 +113,26 @@ def _reading_order(title: pl.Expr) -> pl.Expr:
     return others.str.replace_all(r"(^|\()L' ", "${1}L'")
 
 
-def _overviews(root: Path) -> pl.DataFrame:
+def _overviews(config: MovieLensConfig, root: Path) -> pl.DataFrame:
     path = root / "overviews.csv"
-    schema = {"movieId": pl.Int64, "overview": pl.String}
     if not path.is_file():
-        return pl.DataFrame(schema=schema)
-    found = _read_csv(path, schema)
+        return pl.DataFrame(schema={"movieId": pl.String, "overview": pl.String})
+    found = _read_csv(path, ("movieId", "overview"), config.encoding)
+    found = found.with_columns(*identifiers(found["movieId"], where=str(path)))
     return found.unique("movieId", keep="first", maintain_order=True)
 
 
-def _read_csv(path: Path, schema: Mapping[str, type[pl.DataType]]) -> pl.DataFrame:
-    try:
-        if twins := twin_columns(path):
-            raise SourceError(twins)
-        header = pl.read_csv(path, n_rows=0).columns
-        for name in schema:
-            if name not in header:
-                raise SourceError(
-                    f"{path} has no column '{name}'; {nearest(name, header)}. Set data.root=FOLDER"
-                )
-        return pl.read_csv(path, columns=list(schema), schema_overrides=dict(schema))
-    except (pl.exceptions.PolarsError, csv.Error) as error:
-        raise SourceError(f"{path} can't be read as a MovieLens file: {error}") from error
+def _read_csv(path: Path, names: Sequence[str], encoding: str | None) -> pl.DataFrame:
+    file = TableFile(path.parent, path.name, "data.root", ",", encoding or "utf-8")
+    faults = Faults()
+    for name in names:
+        if name not in file.columns:
+            faults.add(f"{path} has no column '{name}'; {nearest(name, file.columns)}. Set data.root=FOLDER")
+    faults.report()
+    return file.read(names)
 
 
-def _read_dat(path: Path, schema: Mapping[str, type[pl.DataType]]) -> pl.DataFrame:
-    data = path.read_bytes()
-    try:
-        data.decode("utf-8")
-    except UnicodeDecodeError:
-        data = data.decode("latin-1").encode("utf-8")  # 1m is latin-1, 10m is UTF-8
-    try:
-        return pl.read_csv(
-            io.BytesIO(data.replace(b"::", b"\t")),
-            separator="\t",
-            has_header=False,
-            new_columns=list(schema),
-            schema_overrides=dict(schema),
-            quote_char=None,
-        )
-    except pl.exceptions.PolarsError as error:
-        raise SourceError(f"{path} can't be read as a MovieLens file: {error}") from error
+def _read_dat(path: Path, names: Sequence[str], encoding: str | None) -> pl.DataFrame:
+    if encoding is None:  # 1m is in Latin-1, 10m in UTF-8
+        encoding = "latin-1" if guessed_encoding(path) in ("cp1252", "latin-1") else "utf-8"
+    return Lines(path, encoding).fields("::", names, "data.root=FOLDER", whole=True)

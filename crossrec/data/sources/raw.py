@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from crossrec.data.account import Step
     from crossrec.data.catalog import Catalog
     from crossrec.data.interactions import Interactions
 
@@ -19,9 +20,13 @@ class RawData:
         note: one line about the data that every output prints ("" when none).
         catalog: the items.
         interactions: the click log, in file order.
+        steps: what reading counted, such as prices that can't be read; the account begins with them.
+        ordinal: whether the log's times are positions, not points in time.
     """
 
     name: str
     note: str
     catalog: Catalog
     interactions: Interactions
+    steps: tuple[Step, ...] = ()
+    ordinal: bool = False

@@ -1,13 +1,16 @@
-"""What sources share: a root that must exist, and pictures that lie in a folder."""
+"""What sources share: files that must be there and be readable as text, and pictures that lie in a folder."""
 
 from __future__ import annotations
 
+import codecs
 import difflib
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TextIO
+
+import polars as pl
 
 from crossrec.types import InputError
 
@@ -36,29 +39,151 @@ def require_root(root: Path | None, source: str) -> Path:
     return root
 
 
+class Faults:
+    """Faults of a source, collected so that one run reports them all."""
+
+    def __init__(self) -> None:
+        self._found: list[str] = []
+
+    def add(self, message: str) -> None:
+        """Keeps a fault for later."""
+        self._found.append(message)
+
+    @contextmanager
+    def collected(self) -> Iterator[None]:
+        """A block whose ``SourceError`` is kept for later."""
+        try:
+            yield
+        except SourceError as error:
+            self.add(str(error))
+
+    def report(self) -> None:
+        """Raises what was collected, if anything was.
+
+        Raises:
+            SourceError: one fault a line.
+        """
+        found = list(dict.fromkeys(self._found))
+        if len(found) > 1:
+            raise SourceError("\n".join([f"{len(found)} faults:", *(f"- {message}" for message in found)]))
+        if found:
+            raise SourceError(found[0])
+
+
+def codec(encoding: str) -> str:
+    """The codec to read a file with: UTF-8 with or without a byte order mark."""
+    name = codecs.lookup(encoding).name
+    return "utf-8-sig" if name == "utf-8" else name
+
+
+def require_encoding(path: Path, encoding: str, way_out: str) -> None:
+    """Reads a text file once, some megabytes at a time, to see that it is in its encoding.
+
+    Args:
+        path: the file.
+        encoding: a codec's name.
+        way_out: the config key that names the encoding, or what else to do, for the message.
+
+    Raises:
+        SourceError: it is not; the message names the line and guesses the encoding.
+    """
+    decoder = codecs.getincrementaldecoder(codec(encoding))()
+    lines = 0
+    with path.open("rb") as handle:
+        while True:
+            block = handle.read(_BLOCK_BYTES)
+            held = decoder.getstate()[0]
+            try:
+                text = decoder.decode(block, final=not block)
+            except UnicodeDecodeError as error:
+                line = lines + (held + block)[: error.start].count(b"\n") + 1
+                raise SourceError(_other_encoding(path, encoding, line, way_out)) from error
+            if "\0" in text:
+                line = lines + text[: text.index("\0")].count("\n") + 1
+                raise SourceError(_other_encoding(path, encoding, line, way_out))
+            if not block:
+                return
+            lines += text.count("\n")
+
+
+_BLOCK_BYTES = 16 << 20
+
+
+def _other_encoding(path: Path, encoding: str, line: int, way_out: str) -> str:
+    guess = guessed_encoding(path)
+    told = f"it may be {guess}" if guess and codec(guess) != codec(encoding) else "it may be no text at all"
+    name = "UTF-8" if codec(encoding) == "utf-8-sig" else encoding
+    value = f"={guess}" if guess and way_out.endswith("encoding") else ""
+    return f"{path} is not in {name} (line {line}); {told}. Convert it, or set {way_out}{value}"
+
+
+def guessed_encoding(path: Path) -> str | None:
+    """What a file's first megabytes look like: UTF-8, UTF-16, or else a Western 8-bit encoding."""
+    with path.open("rb") as handle:
+        data = handle.read(_BLOCK_BYTES)
+    if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        return "utf-16"
+    if data.count(0) > len(data) / 5:  # half of the bytes of Western text in UTF-16
+        return "utf-16-le" if data[1::2].count(0) > data[::2].count(0) else "utf-16-be"
+    if 0 in data:
+        return None
+    for encoding in ("utf-8", "cp1252"):
+        try:
+            codecs.getincrementaldecoder(encoding)().decode(data)
+        except UnicodeDecodeError:
+            continue
+        return encoding
+    return "latin-1"
+
+
 @contextmanager
-def text_lines(path: Path, way_out: str) -> Iterator[TextIO]:
-    """A UTF-8 file, with or without a byte order mark, to be read line by line inside the block.
+def text_lines(path: Path, way_out: str, encoding: str = "utf-8") -> Iterator[TextIO]:
+    """A text file, with or without a byte order mark, to be read line by line inside the block.
 
     Args:
         path: the file.
         way_out: what to set to read another, for the message.
+        encoding: of the file.
 
     Raises:
         SourceError: the file is in another encoding.
     """
-    try:
-        with path.open(encoding="utf-8-sig") as handle:
-            yield handle
-    except UnicodeDecodeError as error:
-        raise SourceError(f"{path} is not in UTF-8 ({error}): convert it, or set {way_out}") from error
+    require_encoding(path, encoding, way_out)
+    with path.open(encoding=codec(encoding)) as handle:
+        yield handle
 
 
 def nearest(word: str, valid: Sequence[str]) -> str:
-    """A hint that names the closest valid word, and all of them."""
+    """A hint that names the closest valid word, and all of them (of many, the first)."""
+    found = closest(word, valid)
+    shown = ", ".join(valid[:_SHOWN]) + (f" and {len(valid) - _SHOWN} more" if len(valid) > _SHOWN else "")
+    return (f"did you mean '{found}'? " if found else "") + f"It has: {shown or 'nothing'}"
+
+
+_SHOWN = 30
+
+
+def closest(word: str, valid: Sequence[str]) -> str | None:
+    """The valid word most like another, whatever its case; None where none is."""
     close = difflib.get_close_matches(word.lower(), [name.lower() for name in valid], n=1, cutoff=0.5)
-    found = next((name for name in valid if close and name.lower() == close[0]), None)
-    return (f"did you mean '{found}'? " if found else "") + f"It has: {', '.join(valid) or 'nothing'}"
+    return next((name for name in valid if close and name.lower() == close[0]), None)
+
+
+def nearest_file(root: Path, name: str, suffixes: Sequence[str], likely: Sequence[str] = ()) -> str:
+    """A hint that names the likeliest file of a folder in place of one that is missing.
+
+    Args:
+        root: the folder.
+        name: what is missing, relative to ``root``.
+        suffixes: of files that could be meant.
+        likely: files that hold what is looked for, the likeliest first; they go before files of a like name.
+    """
+    there = sorted(path.name for path in root.iterdir())
+    fitting = [file for file in there if Path(file).suffix.lower() in suffixes]
+    below = sorted(path.relative_to(root).as_posix() for path in root.glob(f"*/{Path(name).name}"))
+    same = [file for file in fitting if file.lower() == name.lower()]
+    found = next(iter([*same, *below, *likely]), None) or closest(name, fitting)
+    return (f"did you mean '{found}'? " if found else "") + nearest("", there)
 
 
 def pictures_in(folder: Path) -> dict[str, str]:
@@ -76,3 +201,45 @@ def pictures_in(folder: Path) -> dict[str, str]:
             candidate = (PICTURE_SUFFIXES.index(suffix.lower()), entry.path)
             found[stem] = min(candidate, found.get(stem, candidate))
     return {stem: path for stem, (_, path) in found.items()}
+
+
+def image_folder(root: Path, images: str | None) -> Path:
+    """The folder of the pictures: ``images``, relative to the folder of the data, or that folder itself."""
+    return root if images is None else root / images
+
+
+def image_paths(
+    root: Path, images: str | None, ids: Sequence[str], column: pl.Series | None, table: str
+) -> list[str | None]:
+    """The picture file of each item, null where it has none.
+
+    Args:
+        root: the folder of the data.
+        images: the folder of the pictures, relative to ``root``; ``root`` itself when None.
+        ids: of the items.
+        column: file names; None to look for ``<item id>.jpg`` and the like in ``images``, if that is set.
+        table: what holds the column, for messages.
+
+    Raises:
+        SourceError: the folder does not exist, a picture is named by its address, or lies outside the folder.
+    """
+    folder = image_folder(root, images)
+    if not folder.is_dir():
+        raise SourceError(f"the image folder {folder} does not exist: set data.source.images=FOLDER")
+    if column is None:
+        found = {} if images is None else pictures_in(folder)
+        return [found.get(item_id) for item_id in ids]
+    files = [name.strip() if name else None for name in column.cast(pl.String).to_list()]
+    inside = os.path.join(os.path.abspath(folder), "")
+    for row, name in enumerate(files):
+        if name and name.startswith(("http://", "https://")):
+            raise SourceError(
+                f"row {row} of {table} names a picture by its address ({name}): download the pictures "
+                "into a folder, set data.source.images=FOLDER and let the column hold file names"
+            )
+        if name and not os.path.abspath(folder / name).startswith(inside):
+            raise SourceError(
+                f"row {row} of {table} names a picture outside the image folder {folder} ({name}): set "
+                "data.source.images=FOLDER to the folder that holds them all"
+            )
+    return [str(folder / name) if name else None for name in files]

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from crossrec.config import Config
-from crossrec.data.sources.table import InteractionColumns, ItemColumns
+from crossrec.data.sources.table import Encoding, InteractionColumns, ItemColumns, TimeUnit
 
 if TYPE_CHECKING:
     from crossrec.data.sources.raw import RawData
@@ -27,7 +27,9 @@ class RecBoleConfig(Config):
         images: folder of pictures, relative to ``data.root``; without an image field, of ``<item id>.jpg``.
         field_separator: between fields.
         seq_separator: between the parts of a ``token_seq`` (RecBole's own default is a blank).
-        time_unit: of timestamps.
+        encoding: of the files.
+        decimal: what separates decimals in prices and ratings; not set, it is found in each column.
+        time_unit: of timestamps; ``order`` for mere positions.
     """
 
     type: Literal["recbole"] = "recbole"
@@ -37,7 +39,9 @@ class RecBoleConfig(Config):
     images: str | None = None
     field_separator: str = "\t"
     seq_separator: str = " "
-    time_unit: Literal["s", "ms", "us", "ns"] = "s"
+    encoding: Encoding = "utf-8"
+    decimal: Literal[".", ","] | None = None
+    time_unit: TimeUnit = "s"
 
     def load(self, root: Path | None, cache_dir: Path) -> RawData:
         """Reads the files.

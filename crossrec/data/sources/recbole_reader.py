@@ -3,24 +3,27 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import polars as pl
 
-from crossrec.data.catalog import Catalog
-from crossrec.data.interactions import Interactions
-from crossrec.data.sources.item_columns import (
-    RESERVED,
-    categories,
+from crossrec.data.account import Step
+from crossrec.data.interactions import Interactions, is_missing
+from crossrec.data.sources.columns import RESERVED, Columns, catalog, read_items, read_log, with_identifiers
+from crossrec.data.sources.lines import Lines
+from crossrec.data.sources.raw import RawData
+from crossrec.data.sources.reading import (
+    Faults,
+    SourceError,
     image_folder,
     image_paths,
-    joined,
-    prices,
+    nearest,
+    nearest_file,
+    require_root,
+    text_lines,
 )
-from crossrec.data.sources.raw import RawData
-from crossrec.data.sources.reading import SourceError, nearest, require_root, text_lines
 from crossrec.data.sources.recbole import RecBoleConfig
-from crossrec.data.sources.table_times import seconds
+from crossrec.data.sources.values import numbers
 
 TYPES = ("token", "token_seq", "float", "float_seq")
 QUOTES = "'\","
@@ -33,14 +36,15 @@ class AtomicFile:
     Args:
         path: the file.
         separator: between fields.
+        encoding: of the file.
 
     Raises:
         SourceError: the file is missing or empty, a type is unknown, or a line has too many fields.
     """
 
-    def __init__(self, path: Path, separator: str) -> None:
+    def __init__(self, path: Path, separator: str, encoding: str) -> None:
         self.path = path
-        with text_lines(path, "data.source.dataset=NAME") as lines:
+        with text_lines(path, "data.source.encoding", encoding) as lines:
             header = lines.readline().rstrip("\r\n")
         if not header:
             raise SourceError(f"{path} is empty: it must have a header line. Set data.source.dataset=NAME")
@@ -50,77 +54,103 @@ class AtomicFile:
             if colon and kind not in TYPES:
                 raise SourceError(
                     f"{path}, header: '{field}' is of no type of RecBole; {nearest(kind, TYPES)}. "
-                    "Mend the header, or set data.source.field_separator"
+                    "Fix the header, or set data.source.field_separator"
                 )
             if name in self.types:
-                raise SourceError(f"{path}, header: the field '{name}' stands twice. Mend the header")
+                raise SourceError(f"{path}, header: the field '{name}' stands twice. Rename one of them")
             self.types[name] = kind or None
         self.columns = list(self.types)
-        try:
-            self.frame = pl.read_csv(
-                path,
-                separator=separator,
-                has_header=False,
-                skip_rows=1,
-                schema=dict.fromkeys(self.columns, pl.String),
-                quote_char=None,
-            )
-        except pl.exceptions.NoDataError:
-            self.frame = pl.DataFrame(schema=dict.fromkeys(self.columns, pl.String))
-        except pl.exceptions.PolarsError as error:
-            raise self._fault(separator, error) from error
+        self._separator = separator
+        self._encoding = encoding
 
-    def required(self, name: str, key: str) -> str:
-        """A field that must be there; ``key`` is the config key that names it."""
-        if name not in self.types:
-            raise SourceError(
-                f"{self.path} has no field '{name}'; {nearest(name, self.columns)}. Set {key}=FIELD"
-            )
-        return name
-
-    def optional(self, name: str | None, default: str, key: str) -> str | None:
-        """A field that must be there if it was configured, else ``default`` where the file has it."""
-        if name is not None:
-            return self.required(name, key)
-        return default if default in self.types else None
-
-    def _fault(self, separator: str, error: Exception) -> SourceError:
-        """The first line with too many fields, else what the reader said."""
-        with self.path.open(encoding="utf-8-sig", errors="replace") as handle:
-            for number, line in enumerate(handle, start=1):
-                found = line.count(separator) + 1
-                if found > len(self.columns):
-                    return SourceError(
-                        f"{self.path}, line {number}: {found} fields, but the header names "
-                        f"{len(self.columns)}. Mend the line, or set data.source.field_separator"
-                    )
-        return SourceError(f"{self.path} can't be read: {error}. Set data.source.dataset=NAME")
+    def read(self, unit: Literal["clicks", "items"]) -> tuple[pl.DataFrame, list[Step]]:
+        """All fields as text, and how many lines have fewer fields than the header."""
+        lines = Lines(self.path, self._encoding, skip=1)
+        frame = lines.fields(self._separator, self.columns, "data.source.field_separator")
+        if not lines.short:
+            return frame, []
+        detail = f"{lines.short:,}, the first is line {lines.first_short}: what they lack counts as missing"
+        return frame, [Step("line with fewer fields", unit, frame.height, 0, detail)]
 
 
 def read_recbole(config: RecBoleConfig, root: Path | None) -> RawData:
     """Reads one data set; see :class:`~crossrec.data.sources.recbole.RecBoleConfig`."""
     root = require_root(root, config.type)
     name = config.dataset or _only_log(root)
-    for suffix in (".inter", ".item"):
-        path = root / f"{name}{suffix}"
-        if suffix == ".inter" and not path.is_file():
-            there = nearest(path.name, sorted(found.name for found in root.iterdir())[:50])
-            raise SourceError(f"{path} does not exist; {there}. Set data.source.dataset=NAME")
-    log = _read_log(config, AtomicFile(root / f"{name}.inter", config.field_separator))
-    notes = []
-    if (root / f"{name}.item").is_file():
-        catalog, unreadable = _read_catalog(
-            config, root, AtomicFile(root / f"{name}.item", config.field_separator)
+    path, described = root / f"{name}.inter", (root / f"{name}.item").is_file()
+    if not path.is_file():
+        hint = nearest_file(root, path.name, (".inter",))
+        raise SourceError(f"{path} does not exist; {hint}. Set data.source.dataset=NAME")
+    faults = Faults()
+    log_file = item_file = uses = None
+    with faults.collected():
+        log_file = AtomicFile(path, config.field_separator, config.encoding)
+        key = "data.source.interaction_columns"
+        log_columns = Columns(str(path), log_file.columns, key, faults, "field").log(
+            config.interaction_columns
         )
-        if unreadable:
-            notes.append(f"{unreadable:,} prices that are no number")
+    with faults.collected():
+        if described:
+            item_file = AtomicFile(root / f"{name}.item", config.field_separator, config.encoding)
+            columns = Columns(
+                str(item_file.path), item_file.columns, "data.source.item_columns", faults, "field"
+            )
+            uses = columns.items(config.item_columns)
+    faults.report()
+    assert log_file is not None
+    frame, steps = log_file.read("clicks")
+    log, more = read_log(frame, log_columns, config.time_unit, config.decimal, str(path), key)
+    steps += more
+    notes = []
+    items: dict[str, Any] = {}
+    pictures = None
+    if item_file is not None and uses is not None:
+        frame, short = item_file.read("items")
+        steps += short
+        kinds = None if uses.categories is None else item_file.types[uses.categories]
+        separator = "" if kinds == "token" else config.seq_separator
+        described_items, more = read_items(
+            frame,
+            uses,
+            separator=separator,
+            text_separator=" ",
+            decimal=config.decimal,
+            where=str(item_file.path),
+            key="data.source.item_columns",
+            quotes="" if kinds == "token" else QUOTES,
+        )
+        items, steps = dict(described_items), steps + more
+        for field in [field for field, kind in item_file.types.items() if kind == "float"]:
+            if field in items and field not in RESERVED:
+                found = numbers(frame[field], config.decimal)
+                items[field] = found.values
+                steps.append(found.step(field, "items"))
+        pictures = None if uses.image is None else frame[uses.image]
     else:
-        ids = log["item_id"].drop_nulls().unique(maintain_order=True).to_list()
-        catalog = Catalog.from_columns({"item_id": ids})
+        items["item_id"] = log["item_id"].drop_nulls().unique(maintain_order=True)
         notes.append(f"no {name}.item: items are known by id alone")
     if (root / f"{name}.user").is_file():
         notes.append(f"{name}.user is not read: users are their histories")
-    return RawData(f"recbole ({name})", "; ".join(notes), catalog, Interactions(log))
+    items, log = with_identifiers(items, log, f"the files {name}.* in {root}")
+    if item_file is None:
+        items["item_id"] = _known(log["item_id"])
+    items["image_path"] = image_paths(
+        root, config.images, items["item_id"].to_list(), pictures, f"{name}.item"
+    )
+    return RawData(
+        f"recbole ({name})",
+        "; ".join(notes),
+        catalog(items, (image_folder(root, config.images),)),
+        Interactions(log),
+        steps=tuple(steps),
+        ordinal=config.time_unit == "order",
+    )
+
+
+def _known(ids: pl.Series) -> pl.Series:
+    """Each item of a log once, in the order of its first click."""
+    frame = pl.DataFrame({"item_id": ids}).filter(~is_missing(pl.col("item_id")))
+    return frame["item_id"].unique(maintain_order=True)
 
 
 def _only_log(root: Path) -> str:
@@ -129,52 +159,3 @@ def _only_log(root: Path) -> str:
         there = f"several logs: {', '.join(found)}" if found else "no .inter file"
         raise SourceError(f"{root} holds {there}; set data.source.dataset=NAME or data.root=FOLDER")
     return found[0]
-
-
-def _read_log(config: RecBoleConfig, file: AtomicFile) -> pl.DataFrame:
-    names, key = config.interaction_columns, "data.source.interaction_columns"
-    user, item = file.required(names.user, f"{key}.user"), file.required(names.item, f"{key}.item")
-    time = file.required(names.timestamp, f"{key}.timestamp")
-    rating = file.optional(names.rating, "rating", f"{key}.rating")
-    label = file.optional(names.label, "label", f"{key}.label")
-    columns = [
-        pl.col(user).str.strip_chars().alias("user_id"),
-        pl.col(item).str.strip_chars().alias("item_id"),
-    ]
-    if rating is not None:
-        columns.append(pl.col(rating).cast(pl.Float64, strict=False).alias("rating"))
-    if label is not None:
-        columns.append(pl.col(label).alias("label"))
-    times = seconds(file.frame[time], config.time_unit, file.path, f"{key}.timestamp")
-    return file.frame.select(*columns).with_columns(times.alias("timestamp"))
-
-
-def _read_catalog(config: RecBoleConfig, root: Path, file: AtomicFile) -> tuple[Catalog, int]:
-    names, key = config.item_columns, "data.source.item_columns"
-    identifier = file.required(names.id, f"{key}.id")
-    title = file.optional(names.title, "title", f"{key}.title")
-    image = file.optional(names.image, "image", f"{key}.image")
-    kinds = file.optional(names.categories, "categories", f"{key}.categories")
-    price = file.optional(names.price, "price", f"{key}.price")
-    wanted = (names.text,) if isinstance(names.text, str | None) else names.text
-    texts = [found for name in wanted if (found := file.optional(name, "text", f"{key}.text")) is not None]
-    frame = file.frame
-    columns: dict[str, Any] = {"item_id": frame[identifier].str.strip_chars()}
-    unreadable = 0
-    if title is not None:
-        columns["title"] = frame[title]
-    if texts:
-        columns["text"] = joined(frame, texts, " ")
-    if kinds is not None:
-        whole = file.types[kinds] == "token"
-        separator = "\0" if whole else config.seq_separator
-        columns["categories"] = categories(frame[kinds], separator, "" if whole else QUOTES)
-    if price is not None:
-        columns["price"], unreadable = prices(frame[price])
-    mapped = {identifier, title, image, kinds, price, *texts}
-    columns |= {name: frame[name] for name in file.columns if name not in mapped and name not in RESERVED}
-    arrow = {name: column.to_arrow(compat_level=pl.CompatLevel.oldest()) for name, column in columns.items()}
-    ids = columns["item_id"].to_list()
-    pictures = image_paths(root, config.images, ids, None if image is None else frame[image], file.path.name)
-    folders = (image_folder(root, config.images),)
-    return Catalog.from_columns({**arrow, "image_path": pictures}, folders), unreadable

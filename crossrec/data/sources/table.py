@@ -2,15 +2,32 @@
 
 from __future__ import annotations
 
+import codecs
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
 from crossrec.config import Config
 
 if TYPE_CHECKING:
     from crossrec.data.sources.raw import RawData
+
+
+def _known(encoding: str) -> str:
+    try:
+        codecs.lookup(encoding)
+    except LookupError:
+        examples = "utf-8, cp1252, latin-1, utf-16, cp1251, gbk, shift_jis"
+        raise ValueError(f"unknown encoding '{encoding}'; encodings are called {examples}, …") from None
+    return encoding
+
+
+Encoding = Annotated[str, AfterValidator(_known)]
+"""A config field that names the encoding of text files."""
+
+TimeUnit = Literal["s", "ms", "us", "ns", "order"]
+"""Unit of numeric times; ``order`` says that they are positions in each user's order, not points in time."""
 
 
 class ItemColumns(Config):
@@ -24,8 +41,8 @@ class ItemColumns(Config):
         title: what is displayed.
         text: what text encoders read, one column or several to be joined; missing parts are left out.
         image: file names relative to ``images``, or encoded pictures (a binary Parquet column).
-        categories: text divided by ``category_separator``, or a list column (Parquet).
-        price: a number.
+        categories: text divided by ``category_separator``, a JSON or Python list, or a list column (Parquet).
+        price: a number, with or without a currency ("$1,299.00", "1.299,00 €").
     """
 
     id: str = "item_id"
@@ -43,7 +60,7 @@ class InteractionColumns(Config):
         user: user ids; required.
         item: item ids; required.
         timestamp: numbers in ``time_unit``, ISO dates or ISO datetimes; required.
-        rating: a number; not set, the column ``rating`` where the table has one.
+        rating: a number ("4.5" or "4,5"); not set, the column ``rating`` where the table has one.
         label: "click", "purchase", …; not set, the column ``label`` where the table has one.
     """
 
@@ -64,10 +81,14 @@ class TableConfig(Config):
         interaction_columns: what the columns of the interaction table are.
         images: folder of the files that the image column names; without an image column, the folder
             that holds ``<item id>.jpg`` (or .jpeg, .png, .webp, .gif, .bmp).
-        category_separator: between the categories of an item.
+        category_separator: between the categories of an item; not set, "|", ";" or a comma is found in
+            the column.
         text_separator: put between text columns that are joined.
         delimiter: of CSV files.
-        time_unit: unit of numeric timestamps; text and Parquet's own times carry theirs.
+        encoding: of CSV files.
+        decimal: what separates decimals in prices and ratings; not set, it is found in each column.
+        time_unit: unit of numeric timestamps (``order`` for mere positions); text and Parquet's own times
+            carry theirs.
         name: what the data set is called; the folder's name when not set.
         note: one line about the data that every output prints.
     """
@@ -78,10 +99,12 @@ class TableConfig(Config):
     item_columns: ItemColumns = ItemColumns()
     interaction_columns: InteractionColumns = InteractionColumns()
     images: str | None = None
-    category_separator: str = "|"
+    category_separator: str | None = Field(None, min_length=1)
     text_separator: str = " "
     delimiter: str = Field(",", min_length=1, max_length=1)
-    time_unit: Literal["s", "ms", "us", "ns"] = "s"
+    encoding: Encoding = "utf-8"
+    decimal: Literal[".", ","] | None = None
+    time_unit: TimeUnit = "s"
     name: str | None = None
     note: str = ""
 

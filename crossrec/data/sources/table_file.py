@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Sequence
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 
+import numpy as np
 import polars as pl
+import pyarrow as pa
 
 from crossrec.data.csv_header import twin_columns
-from crossrec.data.sources.reading import SourceError, nearest
+from crossrec.data.sources.reading import SourceError, codec, nearest_file, require_encoding
 
 CSV_SUFFIXES = (".csv", ".tsv", ".txt")
 PARQUET_SUFFIXES = (".parquet", ".pq")
+DELIMITERS = (";", "\t", "|", ",")
+_BLOCK_BYTES = 16 << 20
 
 
 class TableFile:
@@ -23,64 +29,181 @@ class TableFile:
         name: file name.
         key: the config key that names the file, for messages.
         delimiter: of CSV files.
+        encoding: of CSV files.
+        encoding_key: the config key that names the encoding, for messages.
+        expected: columns that will be asked for: of other files, one that has them is the likeliest.
 
     Raises:
         SourceError: the file is missing, of another kind, or broken, or two of its columns have one name.
     """
 
-    def __init__(self, root: Path, name: str, key: str, delimiter: str) -> None:
+    def __init__(
+        self,
+        root: Path,
+        name: str,
+        key: str,
+        delimiter: str = ",",
+        encoding: str = "utf-8",
+        encoding_key: str = "data.source.encoding",
+        expected: Sequence[str] = (),
+    ) -> None:
         self.path = root / name
-        self._delimiter = delimiter
+        self.delimiter = delimiter
+        self._encoding = codec(encoding)
         if not self.path.is_file():
-            hint = nearest(name, sorted(path.name for path in root.iterdir())[:50])
+            likely = _holding(root, expected, delimiter)
+            hint = nearest_file(root, name, CSV_SUFFIXES + PARQUET_SUFFIXES, likely)
             raise SourceError(f"{self.path} does not exist; {hint}. Set {key}=FILE")
         suffix = self.path.suffix.lower()
         if suffix not in CSV_SUFFIXES + PARQUET_SUFFIXES:
             known = ", ".join(CSV_SUFFIXES + PARQUET_SUFFIXES)
             raise SourceError(f"{self.path} must end in one of {known}: convert it and set {key}=FILE")
-        self._parquet = suffix in PARQUET_SUFFIXES
-        try:
-            if self._parquet:
+        self.is_text = suffix in CSV_SUFFIXES
+        if self.is_text:
+            require_encoding(self.path, encoding, encoding_key)
+            if twins := twin_columns(self.path, delimiter, self._encoding):
+                raise SourceError(twins)
+            self._header = csv_header(self.path, delimiter, self._encoding)
+            self.columns = [name for name in self._header if name]
+            if not self.columns:
+                raise SourceError(f"{self.path} is empty: it must have a header line. Set {key}=FILE")
+        else:
+            try:
                 self.columns = list(pl.read_parquet_schema(self.path))
-            else:
-                if twins := twin_columns(self.path, delimiter):
-                    raise SourceError(twins)
-                self.columns = pl.read_csv(self.path, n_rows=0, separator=delimiter).columns
-        except pl.exceptions.NoDataError as error:
-            raise SourceError(f"{self.path} is empty: it must have a header line. Set {key}=FILE") from error
-        except (pl.exceptions.PolarsError, csv.Error) as error:
-            raise SourceError(f"{self.path} can't be read: {error}") from error
+            except (pl.exceptions.PolarsError, OSError) as error:
+                raise self._no_parquet() from error
 
-    def required(self, name: str, key: str) -> str:
-        """A column that must be there; ``key`` is the config key that names it."""
-        if name not in self.columns:
-            raise SourceError(
-                f"{self.path} has no column '{name}'; {nearest(name, self.columns)}. Set {key}=COLUMN"
-            )
-        return name
+    def read(self, columns: Sequence[str]) -> pl.DataFrame:
+        """Reads columns in file order; those of CSV files as text, null where nothing is written.
 
-    def optional(self, name: str | None, default: str, key: str) -> str | None:
-        """A column that must be there if it was configured, else ``default`` where the file has it."""
-        if name is not None:
-            return self.required(name, key)
-        return default if default in self.columns else None
-
-    def read(self, columns: Sequence[str], as_text: Sequence[str]) -> pl.DataFrame:
-        """Reads columns in file order.
-
-        Args:
-            columns: which.
-            as_text: those whose CSV text must not be guessed to be a number ("007" is an id).
+        Raises:
+            SourceError: a line has too few or too many fields, or a quotation mark is not closed.
         """
+        if self.is_text:
+            parts = [pl.DataFrame(table) for table in self.batches(columns)]
+            return pl.concat(parts) if parts else pl.DataFrame(schema=dict.fromkeys(columns, pl.String))
         try:
-            if self._parquet:
-                return pl.read_parquet(self.path, columns=list(columns))
-            return pl.read_csv(
+            return pl.read_parquet(self.path, columns=list(columns))
+        except (pl.exceptions.PolarsError, OSError) as error:
+            raise self._no_parquet() from error
+
+    def batches(self, columns: Sequence[str]) -> Iterator[pa.Table]:
+        """The columns of a CSV file as text, some megabytes at a time."""
+        from pyarrow import csv as arrow_csv
+
+        if self._has_odd_quotes():
+            self._require_whole_rows()
+        try:
+            reader = arrow_csv.open_csv(
                 self.path,
-                columns=list(columns),
-                schema_overrides=dict.fromkeys(as_text, pl.String),
-                separator=self._delimiter,
-                infer_schema_length=None,
+                arrow_csv.ReadOptions(
+                    block_size=_BLOCK_BYTES,
+                    encoding="utf-8" if self._encoding == "utf-8-sig" else self._encoding,
+                ),
+                arrow_csv.ParseOptions(delimiter=self.delimiter, newlines_in_values=True),
+                arrow_csv.ConvertOptions(
+                    column_types=dict.fromkeys(self.columns, pa.string()),
+                    include_columns=list(columns),
+                    strings_can_be_null=True,
+                    quoted_strings_can_be_null=True,
+                    null_values=[""],
+                ),
             )
-        except pl.exceptions.PolarsError as error:
-            raise SourceError(f"{self.path} can't be read: {error}") from error
+            for batch in reader:
+                yield pa.Table.from_batches([batch])
+        except pa.ArrowInvalid as error:
+            self._require_whole_rows()
+            raise SourceError(f"{self.path} can't be read as CSV: write it again as plain CSV") from error
+
+    def _no_parquet(self) -> SourceError:
+        return SourceError(f"{self.path} can't be read: it is damaged, or no Parquet file. Write it again")
+
+    def _has_odd_quotes(self) -> bool:
+        """Whether a quotation mark stands where CSV has none: not at the edge of a field, or not closed."""
+        if self._encoding.startswith(("utf-16", "utf_16", "utf-32")):
+            return True
+        data = np.memmap(self.path, np.uint8, "r")
+        edges = np.zeros(256, dtype=bool)
+        edges[[ord(character) for character in ('"', "\n", "\r", self.delimiter) if ord(character) < 256]] = (
+            True
+        )
+        first = 3 if bytes(data[:3]) == b"\xef\xbb\xbf" else 0
+        seen = 0
+        for start in range(first, len(data), _BLOCK_BYTES):
+            places = start + np.flatnonzero(data[start : start + _BLOCK_BYTES] == ord('"'))
+            opening = (seen + np.arange(len(places))) % 2 == 0
+            seen += len(places)
+            before, after = places[opening] - 1, places[~opening] + 1
+            if (
+                not edges[data[before[before >= first]]].all()
+                or not edges[data[after[after < len(data)]]].all()
+            ):
+                return True
+        return seen % 2 == 1
+
+    def _require_whole_rows(self) -> None:
+        """Finds the first row that is broken, line by line."""
+        width, start = len(self._header), 1
+        limit = csv.field_size_limit(min(sys.maxsize, 2**31 - 1))
+        try:
+            with self.path.open(encoding=self._encoding, newline="") as handle:
+                reader = csv.reader(handle, delimiter=self.delimiter, strict=True)
+                for row in reader:
+                    if len(row) not in (0, width):
+                        raise SourceError(self._broken(start, reader.line_num, len(row)))
+                    start = reader.line_num + 1
+        except csv.Error as error:
+            raise SourceError(
+                f"{self.path}, line {start}: a quotation mark is not closed, or text follows the closing "
+                'one. Write a quotation mark within a field as ""'
+            ) from error
+        finally:
+            csv.field_size_limit(limit)
+
+    def _broken(self, first: int, last: int, n_fields: int) -> str:
+        if last > first:
+            return (
+                f"{self.path}, line {first}: a quotation mark that opens there runs on to line {last}. "
+                'Close it, or write a quotation mark within a field as ""'
+            )
+        fewer = n_fields < len(self._header)
+        way_out = (
+            "Complete or remove it"
+            if fewer
+            else 'Put "quotation marks" around fields that hold the delimiter'
+        )
+        names = len(self._header)
+        return f"{self.path}, line {first}: {n_fields} fields, but the header names {names}. {way_out}"
+
+
+def csv_header(path: Path, delimiter: str, encoding: str) -> list[str]:
+    """The names in the first line that is not blank; none in an empty file."""
+    with path.open(encoding=encoding, errors="replace", newline="") as lines:
+        try:
+            return next((names for names in csv.reader(lines, delimiter=delimiter) if names), [])
+        except csv.Error as error:
+            raise SourceError(f"{path} can't be read as CSV: its first line is none") from error
+
+
+def other_delimiter(columns: Sequence[str], wanted: str) -> str | None:
+    """The delimiter that would divide a header of one column so that it holds what is wanted."""
+    for mark in DELIMITERS if len(columns) == 1 else ():
+        if wanted in [part.strip().strip('"') for part in columns[0].split(mark)] and mark in columns[0]:
+            return mark
+    return None
+
+
+def _holding(root: Path, columns: Sequence[str], delimiter: str) -> list[str]:
+    """Files of a folder that hold all of some columns."""
+    found: list[str] = []
+    for path in sorted(root.iterdir())[:200] if columns else []:
+        with suppress(SourceError, OSError, UnicodeError, pl.exceptions.PolarsError, csv.Error):
+            if path.suffix.lower() in CSV_SUFFIXES:
+                there = csv_header(path, delimiter, "utf-8-sig")
+            elif path.suffix.lower() in PARQUET_SUFFIXES:
+                there = list(pl.read_parquet_schema(path))
+            else:
+                continue
+            if set(columns) <= set(there):
+                found.append(path.name)
+    return found

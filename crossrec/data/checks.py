@@ -1,0 +1,118 @@
+"""Checks of a whole log: times that are no times, and one user or item that holds much of it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+
+import numpy as np
+import polars as pl
+
+from crossrec.data.interactions import LogError
+from crossrec.data.times import show_time
+
+FIRST_TIME = 631152000.0
+"""Seconds (1990): earlier ones are seldom when somebody clicked."""
+DAY = 86400.0
+POSITIONS_BELOW = 1e8
+"""Seconds (1973): smaller numbers may be positions."""
+LARGE_SHARE = 0.2
+"""One user or item with more of the log than this is worth a look."""
+MIN_CLICKS = 20
+MIN_USERS = 10
+
+_UNITS = (("ns", 1e9), ("us", 1e6), ("ms", 1e3), ("s", 1.0))
+_PLAUSIBLE = (FIRST_TIME, 4102444800.0)
+"""Seconds (1990 to 2100), by which units are told apart."""
+
+
+def time_warnings(times: pl.Series, name: str) -> list[str]:
+    """What is odd about times that are to be points in time.
+
+    Args:
+        times: seconds since 1970, finite.
+        name: of the data set, for the message.
+
+    Raises:
+        LogError: times are in several units, such as seconds and milliseconds.
+    """
+    if not len(times):
+        return []
+    _refuse_mixed_units(times, name)
+    early, late = int((times < FIRST_TIME).sum()), int((times > time.time() + DAY).sum())
+    if not early + late:
+        return []
+    low, high = float(times.min()), float(times.max())  # type: ignore[arg-type]
+    said = (
+        f"{early + late:,} of {len(times):,} clicks ({(early + late) / len(times):.1%}) have times "
+        f"outside 1990 to tomorrow ({early:,} before, {late:,} after; from {show_time(low)} to {show_time(high)})"
+    )
+    if high < POSITIONS_BELOW and low >= 0:
+        way_out = "if they are positions, say so with data.source.time_unit=order"
+    elif unit := _likely_unit(times):
+        way_out = f"they look like {unit}: set data.source.time_unit={unit}"
+    else:
+        way_out = "data.source.time_unit sets their unit, data.cleaning.min_time and max_time drop them"
+    return [f"{said}: {way_out}"]
+
+
+def _refuse_mixed_units(times: pl.Series, name: str) -> None:
+    """Raises where one part of the times is plausible in seconds and another part in another unit."""
+    low, high = _PLAUSIBLE
+    factors = {1.0, *(factor for _, factor in _UNITS), *(1 / factor for _, factor in _UNITS)}
+    found = {f: int(times.is_between(low * f, high * f).sum()) for f in sorted(factors)}
+    plausible = {factor: count for factor, count in found.items() if count}
+    if len(plausible) < 2:
+        return
+    counts = " and ".join(
+        f"{count:,} such as {_one(times, factor):.0f}" for factor, count in plausible.items()
+    )
+    raise LogError(
+        f"the times of '{name}' are in several units, for read as seconds there are {counts}: convert the "
+        "column (data.source.interaction_columns.timestamp) to one unit (data.source.time_unit), or drop one "
+        "kind with data.cleaning.min_time and max_time"
+    )
+
+
+def _one(times: pl.Series, factor: float) -> float:
+    low, high = _PLAUSIBLE
+    return float(times.filter(times.is_between(low * factor, high * factor))[0])
+
+
+def _likely_unit(times: pl.Series) -> str | None:
+    """The unit in which all times would be plausible, had they been read as seconds."""
+    low, high = _PLAUSIBLE
+    return next(
+        (unit for unit, factor in _UNITS if bool(times.is_between(low * factor, high * factor).all())), None
+    )
+
+
+def share_warnings(
+    user: np.ndarray, item: np.ndarray, user_ids: Sequence[str] | pl.Series, item_ids: np.ndarray
+) -> list[str]:
+    """Users and items that hold a large share of the log: guests under one id, a default, a test item.
+
+    Args:
+        user: (T,) rows of ``user_ids``.
+        item: (T,) catalogue indices.
+        user_ids: original ids.
+        item_ids: (N,) original ids.
+    """
+    if len(user) < MIN_CLICKS:
+        return []
+    told = []
+    for what, codes, ids, why in (
+        (
+            "user",
+            user,
+            user_ids,
+            "guests under one id are no user: leave them out, or give each session an id",
+        ),
+        ("item", item, item_ids, "a gift, a fee or a test item is best left out"),
+    ):
+        counts = np.bincount(codes)
+        largest = int(counts.argmax())
+        share = counts[largest] / len(codes)
+        if share > LARGE_SHARE and np.count_nonzero(counts) >= MIN_USERS:
+            told.append(f"the {what} '{ids[largest]}' has {share:.0%} of the {len(codes):,} clicks: {why}")
+    return told

@@ -1,0 +1,219 @@
+"""From the columns of two tables to a catalogue and a log, for every source that names its columns."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from crossrec.data.account import Step
+from crossrec.data.catalog import REQUIRED, Catalog
+from crossrec.data.sources.reading import Faults, SourceError, nearest
+from crossrec.data.sources.table import InteractionColumns, ItemColumns
+from crossrec.data.sources.table_file import other_delimiter
+from crossrec.data.sources.values import categories, identifiers, joined, numbers, seconds, typed
+
+RESERVED = {*REQUIRED.names, "image_bytes"}
+"""Catalogue columns with a meaning; a further column of the same name is left out."""
+
+
+@dataclass(frozen=True)
+class Columns:
+    """The columns of a table, by their use; those that are missing are collected as faults.
+
+    Args:
+        where: the file, for messages.
+        names: of all columns.
+        key: the config key that maps uses to columns.
+        faults: where missing columns go.
+        noun: what the format calls a column.
+    """
+
+    where: str
+    names: Sequence[str]
+    key: str
+    faults: Faults
+    noun: str = "column"
+
+    def required(self, name: str, use: str) -> str:
+        """A column that must be there."""
+        if name not in self.names:
+            if mark := other_delimiter(self.names, name):
+                key = "field_separator" if self.noun == "field" else "delimiter"
+                self.faults.add(
+                    f"the header of {self.where} is divided by {json.dumps(mark)}: "
+                    f"set data.source.{key}={json.dumps(mark)}"
+                )
+            else:
+                hint, way_out = nearest(name, self.names), f"{self.key}.{use}={self.noun.upper()}"
+                self.faults.add(f"{self.where} has no {self.noun} '{name}'; {hint}. Set {way_out}")
+        return name
+
+    def optional(self, name: str | None, use: str) -> str | None:
+        """A column that must be there if it was configured, else the column called like its use, if any."""
+        if name is not None:
+            return self.required(name, use)
+        return use if use in self.names else None
+
+    def log(self, names: InteractionColumns) -> dict[str, str]:
+        """The column of each part of the log."""
+        found = {
+            "user_id": self.required(names.user, "user"),
+            "item_id": self.required(names.item, "item"),
+            "timestamp": self.required(names.timestamp, "timestamp"),
+            "rating": self.optional(names.rating, "rating"),
+            "label": self.optional(names.label, "label"),
+        }
+        return {part: name for part, name in found.items() if name is not None}
+
+    def items(self, names: ItemColumns) -> ItemUses:
+        """The columns of each part of the catalogue."""
+        wanted = (names.text,) if isinstance(names.text, str | None) else names.text
+        texts = [found for name in wanted if (found := self.optional(name, "text")) is not None]
+        return ItemUses(
+            self.required(names.id, "id"),
+            self.optional(names.title, "title"),
+            tuple(texts),
+            self.optional(names.image, "image"),
+            self.optional(names.categories, "categories"),
+            self.optional(names.price, "price"),
+        )
+
+
+@dataclass(frozen=True)
+class ItemUses:
+    """Which column of an item table is what."""
+
+    identifier: str
+    title: str | None
+    texts: tuple[str, ...]
+    image: str | None
+    categories: str | None
+    price: str | None
+
+    @property
+    def mapped(self) -> list[str]:
+        """All columns with a use but the picture's, each once."""
+        names = (self.identifier, self.title, *self.texts, self.categories, self.price)
+        return list(dict.fromkeys(name for name in names if name is not None))
+
+
+def refuse_nested(frame: pl.DataFrame, names: Sequence[str], where: str, key: str) -> None:
+    """Refuses columns that hold lists or structures where one value a row is needed.
+
+    Raises:
+        SourceError: one does.
+    """
+    nested = next((name for name in names if frame.schema[name].is_nested()), None)
+    if nested is not None:
+        raise SourceError(
+            f"{where}: column '{nested}' holds {frame.schema[nested]}, not one value a row. "
+            f"Choose another in {key}"
+        )
+
+
+def read_log(
+    frame: pl.DataFrame, columns: Mapping[str, str], unit: str, decimal: str | None, where: str, key: str
+) -> tuple[pl.DataFrame, list[Step]]:
+    """The log, its item ids still as they are stored (:func:`data_set` reads them with the catalogue's).
+
+    Args:
+        frame: the table.
+        columns: the column of each part of the log.
+        unit: of numeric times.
+        decimal: what separates decimals; found in the columns when None.
+        where: the file, for messages.
+        key: the config key of the columns, for messages.
+
+    Raises:
+        SourceError: a column holds lists, or no time at all can be read.
+    """
+    refuse_nested(frame, list(columns.values()), where, key)
+    times = seconds(frame[columns["timestamp"]], unit, where, f"{key}.timestamp")
+    steps = [times.step("time", "clicks")]
+    parts = [
+        identifiers(frame[columns["user_id"]], where=where)[0].alias("user_id"),
+        frame[columns["item_id"]].alias("item_id"),
+        times.values.alias("timestamp"),
+    ]
+    if "rating" in columns:
+        ratings = numbers(frame[columns["rating"]], decimal)
+        steps.append(ratings.step("rating", "clicks"))
+        parts.append(ratings.values.alias("rating"))
+    if "label" in columns:
+        parts.append(frame[columns["label"]].cast(pl.String).alias("label"))
+    return pl.DataFrame(parts), steps
+
+
+def read_items(
+    frame: pl.DataFrame,
+    uses: ItemUses,
+    *,
+    separator: str | None,
+    text_separator: str,
+    decimal: str | None,
+    where: str,
+    key: str,
+    quotes: str = "",
+    untyped: bool = False,
+) -> tuple[dict[str, pl.Series], list[Step]]:
+    """The catalogue's columns without pictures, and the ids still as they are stored.
+
+    Args:
+        frame: the table; columns without a use are kept as they are.
+        uses: which column is what.
+        separator: between categories; found in the column when None.
+        text_separator: put between texts that are joined.
+        decimal: what separates decimals; found in the column when None.
+        where: the file, for messages.
+        key: the config key of the columns, for messages.
+        quotes: characters that may stand around a category.
+        untyped: whether the file knows text alone, so that numbers in further columns must be found.
+
+    Raises:
+        SourceError: the column of ids or prices holds lists.
+    """
+    refuse_nested(frame, [name for name in (uses.identifier, uses.price) if name is not None], where, key)
+    series, steps = {"item_id": frame[uses.identifier]}, []
+    if uses.title is not None:
+        series["title"] = joined(frame, [uses.title], " ")
+    if uses.texts:
+        series["text"] = joined(frame, uses.texts, text_separator)
+    if uses.categories is not None:
+        series["categories"], guess = categories(frame[uses.categories], separator, quotes)
+        if guess:
+            steps.append(Step("categories", "items", frame.height, 0, guess))
+    if uses.price is not None:
+        found = numbers(frame[uses.price], decimal)
+        series["price"] = found.values
+        steps.append(found.step("price", "items"))
+    rest = [name for name in frame.columns if name not in {*uses.mapped, uses.image} and name not in RESERVED]
+    return series | {name: typed(frame[name]) if untyped else frame[name] for name in rest}, steps
+
+
+def with_identifiers(
+    items: Mapping[str, Any], log: pl.DataFrame, where: str
+) -> tuple[dict[str, Any], pl.DataFrame]:
+    """Catalogue columns and log with the ids of items as text, read by one rule for both.
+
+    Raises:
+        SourceError: ids are floating-point numbers that lost digits.
+    """
+    known, clicked = identifiers(items["item_id"], log["item_id"], where=where)
+    return {**items, "item_id": known}, log.with_columns(clicked.alias("item_id"))
+
+
+def catalog(columns: Mapping[str, Any], image_roots: tuple[Path, ...]) -> Catalog:
+    """A catalogue of polars series and of what Arrow takes, whose pictures lie in some folders."""
+    oldest = pl.CompatLevel.oldest()
+    return Catalog.from_columns(
+        {
+            name: values.to_arrow(compat_level=oldest) if isinstance(values, pl.Series) else values
+            for name, values in columns.items()
+        },
+        image_roots,
+    )
