@@ -22,6 +22,8 @@ MIN_CLICKS = 20
 MIN_USERS = 10
 
 _UNITS = (("ns", 1e9), ("us", 1e6), ("ms", 1e3), ("s", 1.0))
+_FACTORS = (1e-9, 1e-6, 1e-3, 1.0, 1e3, 1e6, 1e9)
+"""How far off times can be that were written in one unit and read in another."""
 _PLAUSIBLE = (FIRST_TIME, 4102444800.0)
 """Seconds (1990 to 2100), by which units are told apart."""
 
@@ -44,8 +46,9 @@ def time_warnings(times: pl.Series, name: str) -> list[str]:
         return []
     low, high = float(times.min()), float(times.max())  # type: ignore[arg-type]
     said = (
-        f"{early + late:,} of {len(times):,} clicks ({(early + late) / len(times):.1%}) have times "
-        f"outside 1990 to tomorrow ({early:,} before, {late:,} after; from {show_time(low)} to {show_time(high)})"
+        f"{early + late:,} of {len(times):,} clicks ({(early + late) / len(times):.1%}) have "
+        f"times outside 1990 to tomorrow ({early:,} before, {late:,} after; "
+        f"from {show_time(low)} to {show_time(high)})"
     )
     if high < POSITIONS_BELOW and low >= 0:
         way_out = "if they are positions, say so with data.source.time_unit=order"
@@ -59,10 +62,11 @@ def time_warnings(times: pl.Series, name: str) -> list[str]:
 def _refuse_mixed_units(times: pl.Series, name: str) -> None:
     """Raises where one part of the times is plausible in seconds and another part in another unit."""
     low, high = _PLAUSIBLE
-    factors = {1.0, *(factor for _, factor in _UNITS), *(1 / factor for _, factor in _UNITS)}
-    found = {f: int(times.is_between(low * f, high * f).sum()) for f in sorted(factors)}
-    plausible = {factor: count for factor, count in found.items() if count}
-    if len(plausible) < 2:
+    found = {factor: int(times.is_between(low * factor, high * factor).sum()) for factor in _FACTORS}
+    plausible = {
+        factor: count for factor, count in found.items() if count >= (1 if factor >= 1 else len(times) / 100)
+    }
+    if max(plausible, default=0) < 1 or len(plausible) < 2:  # small numbers alone are positions
         return
     counts = " and ".join(
         f"{count:,} such as {_one(times, factor):.0f}" for factor, count in plausible.items()
