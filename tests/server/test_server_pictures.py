@@ -5,11 +5,15 @@ from __future__ import annotations
 import asyncio
 import io
 from collections.abc import Callable
+from functools import partial
+from typing import Any
 
+import httpx
 import numpy as np
 import pytest
 from PIL import Image
 
+from crossrec.runtime.picture_process import open_apart
 from crossrec.runtime.pictures import MAX_SIDE, open_picture
 from crossrec.server import pictures
 from crossrec.server.errors import Busy
@@ -80,3 +84,32 @@ def test_few_are_opened_at_once_and_few_wait(monkeypatch: pytest.MonkeyPatch) ->
     assert most == AT_ONCE
     assert found.count(b"x") == AT_ONCE + WAITING
     assert sum(isinstance(one, Busy) for one in found) == 3
+
+
+def test_a_server_goes_on_after_pictures_that_attack_it(
+    serving: Callable[..., Any],
+    fake_shop: Any,
+    picture: Callable[..., bytes],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    buffer = io.BytesIO()
+    Image.new("RGB", (4_000, 4_000), "red").save(buffer, "JPEG", progressive=True)
+    whole = buffer.getvalue()
+    last = whole.rfind(b"\xff\xda")
+    scans, slow = (whole[:last] + whole[last:-2] * count + whole[-2:] for count in (5_000, 85))
+    bomb = picture("red", (7_000, 7_000), "PNG")
+
+    def send(client: httpx.Client, name: str, content: bytes) -> httpx.Response:
+        files = {"image": ("x.jpg", content, "image/jpeg")}
+        return client.post("/api/items", data={"item_id": name, "title": "x"}, files=files)
+
+    with serving(fake_shop) as client:
+        for name, content in (("scans", scans), ("slow", slow), ("bomb", bomb), ("page", b"<html>")):
+            if name == "slow":
+                monkeypatch.setattr(pictures, "open_apart", partial(open_apart, seconds=0.3))
+            answer = send(client, name, content)
+            monkeypatch.undo()
+            assert answer.status_code == 415, name
+            assert "the picture can't be read" in answer.json()["detail"]
+            assert client.get("/api/items", params={"q": "thing"}).status_code == 200
+        assert send(client, "good", picture("blue")).status_code == 201
