@@ -13,8 +13,6 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
-import polars as pl
-import pyarrow as pa
 
 from crossrec.types import ABSENT, Sequences
 
@@ -171,6 +169,8 @@ class DataIdentity:
 
 def _utf8(ids: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """(bytes,) uint8 of all ids, and (N,) int64 where each ends."""
+    import pyarrow as pa
+
     column = pa.array([str(i) for i in ids], type=pa.large_string())
     _, offsets, data = column.buffers()
     ends = np.frombuffer(offsets, np.int64)[1 : len(ids) + 1].copy()
@@ -192,6 +192,8 @@ def _digest_rows(rows: Sequences, names: np.ndarray, item_ids: np.ndarray, *more
         item_ids: (N,) original ids.
         more: further (B,) numbers of each row.
     """
+    import polars as pl
+
     frame = pl.DataFrame({"name": [str(name) for name in names], "row": np.arange(len(names))})
     order = frame.sort("name", "row")["row"].to_numpy()
     order = order[rows.lengths[order] > 0]

@@ -76,7 +76,7 @@ def held_lock(path: Path) -> tuple[int, bool | None]:
         file = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
         try:
             taken = lock(file, wait=False)
-            # Whoever held it may have removed the file in between: then the lock is of a file that is no more.
+            # Whoever held it may have removed the file in between: then this lock is of a file that is gone.
             if not taken or _same_file(file, path):
                 return file, taken
         except BaseException:

@@ -30,7 +30,7 @@ RESERVED_FILES = 128
 class Connections:
     """The connections of a server, within bounds.
 
-    One more than there may be takes the place of the connection that has kept the server waiting longest, having
+    At the limit, a new connection takes the place of the one that has kept the server waiting longest, having
     sent nothing or a part of a request. Only where requests are being answered on all of them is the new one
     turned away, with 503. So neither silent nor slow clients shut others out.
 
