@@ -60,7 +60,7 @@ def first_object(path: Path, required: Sequence[str], key: str) -> dict[str, Any
     try:
         found = json.loads(line)
     except ValueError as error:
-        reason = _why_no_json(line.removeprefix(codecs.BOM_UTF8)) or _encoding(path)
+        reason = _why_no_json(path, line.removeprefix(codecs.BOM_UTF8)) or "it can't be read"
         raise SourceError(f"{path}, first line: {reason}. Set {key}") from error
     if not isinstance(found, dict):
         raise SourceError(f"{path}, first line: not a JSON object. Set {key}")
@@ -102,7 +102,7 @@ def _fault(
         try:
             pl.read_ndjson(io.BytesIO(line), schema=dict(schema))
         except pl.exceptions.PolarsError:
-            reason = _why_no_json(line) or _misfit(line, schema) or "it can't be read"
+            reason = _why_no_json(path, line) or _misfit(line, schema) or "it can't be read"
             return SourceError(f"{path}, line {place}: {reason}. Fix or remove the line, or set {key}")
     return SourceError(
         f"{path}, lines {number} to {number + len(lines) - 1}: they can't be read. "
@@ -110,12 +110,13 @@ def _fault(
     )
 
 
-def _why_no_json(line: bytes) -> str:
-    """Why a line is no JSON object; "" where it is one."""
+def _why_no_json(path: Path, line: bytes) -> str:
+    """Why a line of a file is no JSON object; "" where it is one."""
     try:
         found = json.loads(line.decode("utf-8"))
     except UnicodeDecodeError:
-        return "not in UTF-8; convert the file"
+        guess = None if path.suffix == ".gz" else guessed_encoding(path)
+        return f"not in UTF-8{f' (it may be {guess})' if guess else ''}, as JSON must be; convert the file"
     except json.JSONDecodeError as error:
         return f"not JSON ({error.msg} at character {error.pos + 1})"
     return "" if isinstance(found, dict) else "not a JSON object"
@@ -131,10 +132,3 @@ def _misfit(line: bytes, schema: Mapping[str, pl.DataType]) -> str:
         except pl.exceptions.PolarsError:
             return f"the field '{name}' is of another kind than its type, {kind}"
     return ""
-
-
-def _encoding(path: Path) -> str:
-    guess = guessed_encoding(path)
-    return (
-        f"not in UTF-8, it may be {guess}; convert the file" if guess not in (None, "utf-8") else "not JSON"
-    )

@@ -95,8 +95,9 @@ def require_encoding(path: Path, encoding: str, way_out: str) -> None:
             held = decoder.getstate()[0]
             try:
                 text = decoder.decode(block, final=not block)
-            except UnicodeDecodeError as error:
-                line = lines + (held + block)[: error.start].count(b"\n") + 1
+            except UnicodeError as error:  # UTF-16 without a byte order mark has no place
+                start = error.start if isinstance(error, UnicodeDecodeError) else 0
+                line = lines + (held + block)[:start].count(b"\n") + 1
                 raise SourceError(_other_encoding(path, encoding, line, way_out)) from error
             if "\0" in text:
                 line = lines + text[: text.index("\0")].count("\n") + 1
