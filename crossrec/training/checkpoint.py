@@ -113,7 +113,7 @@ def _told_if_damaged(path: Path) -> Iterator[None]:
 
     try:
         yield
-    except (SafetensorError, OSError) as error:
+    except (SafetensorError, OSError, TypeError, ValueError) as error:
         raise InputError(
             f"{path} can't be read ({error}): the file is damaged or was not copied whole; copy it again, or "
             "remove it and train the run again"

@@ -39,8 +39,9 @@ def runs(id_shop: dict[str, Any]) -> Path:
     weights = folder / "small.1" / "checkpoints" / "best" / WEIGHTS
     state = load_file(weights)
     generator = torch.Generator().manual_seed(0)
-    noise = {name: 0.2 * torch.randn(value.shape, generator=generator) for name, value in state.items()}
-    save_file({name: value + noise[name] for name, value in state.items()}, weights)
+    learned = {name: value for name, value in state.items() if value.is_floating_point()}
+    noise = {name: 0.2 * torch.randn(value.shape, generator=generator) for name, value in learned.items()}
+    save_file({**state, **{name: value + noise[name] for name, value in learned.items()}}, weights)
     knn = {"config": {"type": "item_knn", "similarity": "cosine", "neighbours": 7}, "trials": []}
     (folder / "small.1" / "baselines.json").write_text(json.dumps([knn]))
     return folder
