@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import math
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -55,8 +56,10 @@ def serve(arguments: Sequence[str] | None = None) -> int:
     parsed = parser.parse_intermixed_args(arguments)
 
     def run() -> None:
-        from crossrec.config import validate
+        from crossrec.config import ConfigError, validate
 
+        if not math.isfinite(parsed.max_upload_mb):
+            raise ConfigError(f"--max-upload-mb: needs a finite number, not {parsed.max_upload_mb}")
         content = {
             "host": parsed.host,
             "port": parsed.port,

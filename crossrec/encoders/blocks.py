@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from crossrec.runtime.files import atomic_path
+from crossrec.types import InputError
 
 logger = logging.getLogger(__name__)
 
@@ -60,14 +61,25 @@ class BlockStore:
     def copy_into(
         self, target_ND: np.ndarray, rows: Iterable[int], places: Iterable[tuple[Path, int]]
     ) -> None:
-        """Copies vectors block by block, so that no more than one block is in memory."""
+        """Copies vectors block by block, so that no more than one block is in memory.
+
+        Raises:
+            InputError: a block is damaged; it is removed.
+        """
         by_file: dict[Path, list[tuple[int, int]]] = {}
         for row, (path, place) in zip(rows, places, strict=True):
             by_file.setdefault(path, []).append((row, place))
         for path, pairs in by_file.items():
             target_rows, block_rows = np.asarray(pairs).T
-            with np.load(path) as block:
-                target_ND[target_rows] = block["vectors"][block_rows]
+            try:
+                with np.load(path) as block:  # which checks the checksums that the file holds
+                    target_ND[target_rows] = block["vectors"][block_rows]
+            except Exception as error:  # as in _keys
+                path.unlink()
+                raise InputError(
+                    f"{path}: damaged feature block ({error}); it is removed: start again, and its items are "
+                    "computed again"
+                ) from error
 
     def _keys(self, path: Path) -> list[str]:
         try:

@@ -13,6 +13,7 @@ import numpy as np
 
 from crossrec.encoders.blocks import BlockStore
 from crossrec.runtime import distributed
+from crossrec.runtime.checksums import has_checksum, is_sound, write_checksum
 from crossrec.runtime.files import atomic_path, write_text
 from crossrec.runtime.progress import progress_bar
 
@@ -144,8 +145,12 @@ class FeatureCache(Generic[Raw]):
                 unreadable[0],
             )
         path = self._assembled_path(keys, present_N)
-        if distributed.is_main() and not path.exists():
+        if distributed.is_main() and not is_sound(path):
+            if path.exists():
+                why = "is damaged" if has_checksum(path) else "has no checksum"
+                logger.warning("%s: %s %s and is made again", description, path, why)
             self._assemble(path, keys, present_N, index)
+            write_checksum(path)
         distributed.barrier()
         return Features(np.load(path, mmap_mode="r"), present_N, unreadable)
 

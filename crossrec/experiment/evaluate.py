@@ -129,6 +129,8 @@ def run_evaluation(
     """
     from crossrec.training.parallel import build_accelerator
 
+    if predictions is not None and not predictions.is_file():
+        raise InputError(f"{predictions}: no such predictions file")
     accelerator = build_accelerator(config.trainer, config.run_folder)
     setting = Setting.of(config)
     if predictions is None:

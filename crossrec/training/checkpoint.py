@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from crossrec.data.identity import BYTES, ENDS, DataIdentity
 from crossrec.runtime import distributed
+from crossrec.runtime.checksums import damage, write_checksums
 from crossrec.runtime.files import atomic_path
 from crossrec.types import InputError
 
@@ -22,6 +24,8 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
     from crossrec.model.network import SequentialNetwork
+
+logger = logging.getLogger(__name__)
 
 WEIGHTS = "model.safetensors"
 PROGRESS = "progress.json"
@@ -87,6 +91,9 @@ def read_state(path: Path) -> SavedState:
     """
     from safetensors.torch import load_file
 
+    fault = damage(path.parent, (path.name,))
+    if fault is not None:
+        raise InputError(f"{fault}; copy it again, or remove {path.parent} and train the run again")
     with _told_if_damaged(path):
         tensors = load_file(path)
     identity = read_identity(path)
@@ -193,6 +200,7 @@ def save_weights(network: SequentialNetwork, folder: Path, identity: DataIdentit
             save_state(network, temporary / WEIGHTS, identity)
             for name, adapter in network.adapters().items():
                 adapter.save_pretrained(str(temporary / name), save_embedding_layers=False)
+            write_checksums(temporary)
             if folder.exists():
                 shutil.rmtree(folder)
     distributed.barrier()
@@ -236,6 +244,7 @@ class Checkpoints:
         distributed.barrier()
         if distributed.is_main():
             (temporary / PROGRESS).write_text(json.dumps(asdict(progress)))
+            write_checksums(temporary)
             if target.exists():
                 shutil.rmtree(target)
             temporary.rename(target)
@@ -244,9 +253,22 @@ class Checkpoints:
         distributed.barrier()
 
     def resume(self) -> Progress | None:
-        """Loads the latest checkpoint; None where there is none."""
+        """Loads the latest checkpoint that is whole; None where there is none at all.
+
+        Raises:
+            InputError: every checkpoint is damaged.
+        """
         found = finished_checkpoints(self.folder)
         if not found:
             return None
-        self.accelerator.load_state(str(found[-1]))
-        return Progress(**json.loads((found[-1] / PROGRESS).read_text()))
+        # What the main process finds decides for all.
+        faults = distributed.gather_objects([damage(folder) for folder in found])[0]
+        whole = [folder for folder, fault in zip(found, faults, strict=True) if fault is None]
+        if not whole:
+            raise InputError(
+                f"{faults[-1]}; remove {found[-1]} to train from the start, or set another name (name=...)"
+            )
+        for fault in [fault for fault in faults if fault is not None and distributed.is_main()]:
+            logger.warning("%s: training goes on from %s", fault, whole[-1])
+        self.accelerator.load_state(str(whole[-1]))
+        return Progress(**json.loads((whole[-1] / PROGRESS).read_text()))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -30,6 +31,8 @@ from crossrec.runtime.device import pick_device
 from crossrec.runtime.files import atomic_path
 from crossrec.training.checkpoint import WEIGHTS
 from crossrec.types import InputError, Sequences, TopK
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -88,8 +91,11 @@ class TrainedRun:
         content = [self.digest, part.name, width, evaluation.exclude_seen, data_key(self.shared)]
         path = self._keep / f"{key_of({'of': content})}.npz"
         if path.exists():
-            with np.load(path) as kept:
-                return TopK(kept["ids"], kept["scores"])
+            try:
+                with np.load(path) as kept:  # which checks the checksums that the file holds
+                    return TopK(kept["ids"], kept["scores"])
+            except Exception as error:  # zipfile, numpy and the system raise many classes for a damaged file
+                logger.warning("%s is damaged (%s): its candidates are ranked again", path, error)
         split = self.shared.data.split
         lists = rank_queries(
             self.recommender, split, part.queries, width, evaluation.exclude_seen, evaluation.batch

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import polars as pl
 
+from crossrec.runtime.checksums import has_checksum, is_sound, write_checksum
 from crossrec.runtime.files import atomic_path
+
+logger = logging.getLogger(__name__)
 
 POINTS_FILE = "points.parquet"
 KEY = "key"
@@ -28,7 +32,10 @@ class PointStore:
 
     def __init__(self, folder: Path) -> None:
         self.path = folder / POINTS_FILE
-        rows = pl.read_parquet(self.path).to_dicts() if self.path.exists() else []
+        rows = pl.read_parquet(self.path).to_dicts() if is_sound(self.path) else []
+        if self.path.exists() and not rows:
+            why = "is damaged" if has_checksum(self.path) else "has no checksum"
+            logger.warning("%s %s: its points are measured again", self.path, why)
         self._rows: dict[str, dict[str, Any]] = {row[KEY]: row for row in rows}
 
     def get(self, key: str) -> dict[str, Any] | None:
@@ -49,6 +56,7 @@ class PointStore:
         frame = pl.DataFrame(list(self._rows.values()), infer_schema_length=None)
         with atomic_path(self.path) as temporary:
             frame.write_parquet(temporary)
+        write_checksum(self.path)
 
 
 def key_of(content: Mapping[str, Any]) -> str:

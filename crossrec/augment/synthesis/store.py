@@ -21,6 +21,7 @@ from crossrec.augment.synthesis.config import (
     WganGpConfig,
 )
 from crossrec.config import Trust, trusting
+from crossrec.runtime.checksums import damage, write_checksums
 from crossrec.runtime.files import atomic_path, write_text
 from crossrec.types import InputError
 
@@ -76,6 +77,7 @@ class Generator:
         with atomic_path(folder / WEIGHTS_FILE) as temporary:
             save_file(state, temporary)
         write_text(folder / CONFIG_FILE, json.dumps(about, indent=2) + "\n")
+        write_checksums(folder)
 
 
 def load_generator(folder: Path, *, trust_code: Trust = False) -> Generator:
@@ -102,6 +104,9 @@ def load_generator(folder: Path, *, trust_code: Trust = False) -> Generator:
         sampler.load_state_dict(load_file(folder / WEIGHTS_FILE))
     except (KeyError, TypeError, ValueError, RuntimeError, SafetensorError) as error:
         raise InputError(f"{folder}: the generator can't be read ({error}); train it again") from error
+    fault = damage(folder, (WEIGHTS_FILE, CONFIG_FILE))
+    if fault is not None:
+        raise InputError(f"{fault}; train the generator again")
     return Generator(config, sampler.eval(), tuple(about["class_names"]))
 
 

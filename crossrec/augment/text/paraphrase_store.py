@@ -47,7 +47,8 @@ class RecordStore:
     def write(self, values: dict[str, Any]) -> None:
         """Adds a block of values."""
         lines = [
-            json.dumps({"key": key, "value": value}, ensure_ascii=False) for key, value in values.items()
+            json.dumps({"key": key, "value": value, "digest": content_digest(key, value)}, ensure_ascii=False)
+            for key, value in values.items()
         ]
         name = content_digest(sorted(values)) + _SUFFIX
         write_text(self.folder / name, "\n".join(lines) + "\n")
@@ -57,11 +58,22 @@ class RecordStore:
 
 def _records(path: Path) -> dict[str, Any]:
     found: dict[str, Any] = {}
+    faults = []
     # Not splitlines(): JSON lets other line ends, such as U+2028, stand in a text.
-    for number, line in enumerate(path.read_text(encoding="utf-8").removesuffix("\n").split("\n"), start=1):
+    lines = path.read_text(encoding="utf-8", errors="replace").removesuffix("\n").split("\n")
+    for number, line in enumerate(lines, start=1):
         try:
             record = json.loads(line)
+            if record["digest"] != content_digest(record["key"], record["value"]):
+                raise ValueError("its bytes have changed")
             found[record["key"]] = record["value"]
         except (ValueError, KeyError, TypeError) as error:
-            logger.warning("%s line %d can't be read (%s) and is made again", path, number, error)
+            faults.append(f"line {number} ({type(error).__name__}: {error})")
+    if faults:
+        logger.warning(
+            "%s: %d lines are damaged or have no digest and are made again, such as %s",
+            path,
+            len(faults),
+            faults[0],
+        )
     return found

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +20,8 @@ from crossrec.data.sources.demo.simulate import SimulatedClicks, simulate
 from crossrec.data.sources.demo.truth import DemoTruth
 from crossrec.data.sources.demo.vocabulary import CATEGORIES
 from crossrec.data.sources.raw import RawData
+from crossrec.runtime import distributed
+from crossrec.runtime.checksums import CHECKSUMS, damage, write_checksums
 from crossrec.runtime.files import atomic_path
 
 logger = logging.getLogger(__name__)
@@ -42,12 +45,19 @@ def ensure(config: DemoConfig, folder: Path) -> Path:
         ``folder``.
     """
     if folder.is_dir():
-        return folder
+        if not distributed.is_main():
+            return folder
+        fault = damage(folder) if (folder / CHECKSUMS).exists() else f"{folder} has no checksums"
+        if fault is None:
+            return folder
+        logger.warning("%s: the demo storefront is generated again", fault)
+        shutil.rmtree(folder)
     logger.info("generating the demo storefront into %s", folder)
     try:
         with atomic_path(folder) as temporary:
             temporary.mkdir()
             _write(config, temporary)
+            write_checksums(temporary)
     except OSError:
         if not folder.is_dir():
             raise
