@@ -25,8 +25,6 @@ from pydantic import (
     ConfigDict,
     GetCoreSchemaHandler,
     ValidationError,
-    ValidationInfo,
-    field_validator,
     model_validator,
 )
 from pydantic_core import CoreSchema, core_schema
@@ -58,25 +56,33 @@ class Config(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
-    @field_validator("*", mode="before")
-    @classmethod
-    def _reject_unusable_values(cls, value: Any, info: ValidationInfo) -> Any:
-        """Booleans are no numbers, and text must be writable; see also :func:`_check_value`."""
-        annotation = cls.model_fields[str(info.field_name)].annotation
-        if isinstance(value, bool) and _is_number(annotation):
-            raise ValueError(f"needs a number, not {str(value).lower()}")
-        names_file = isinstance(value, str) and Path in (annotation, *get_args(annotation))
-        _check_value(Path(value) if names_file else value)
-        return value
-
     @model_validator(mode="before")
     @classmethod
-    def _reject_unknown_keys(cls, value: Any) -> Any:
+    def _reject_unusable_input(cls, value: Any) -> Any:
+        """Unknown keys, booleans for numbers, and what no field can use: see :func:`_check_value`."""
         if isinstance(value, Mapping):
-            for key in value:
+            for key, content in value.items():
                 if key not in cls.model_fields:
                     raise ValueError(f"unknown key '{key}'; {_nearest(str(key), list(cls.model_fields))}")
+                annotation = cls.model_fields[key].annotation
+                if isinstance(content, bool) and _is_number(annotation):
+                    raise _UnusableValue((key,), f"needs a number, not {str(content).lower()}")
+                names_file = isinstance(content, str) and Path in (annotation, *get_args(annotation))
+                _check_value(Path(content) if names_file else content, (key,))
         return value
+
+
+class _UnusableValue(ValueError):
+    """A value that no field can use.
+
+    Args:
+        place: keys, from the configuration that found it.
+        reason: what is wrong.
+    """
+
+    def __init__(self, place: tuple[str, ...], reason: str) -> None:
+        super().__init__(f"{'.'.join(place)}: {reason}")
+        self.place, self.reason = place, reason
 
 
 def _is_number(annotation: Any) -> bool:
@@ -89,33 +95,33 @@ def _is_number(annotation: Any) -> bool:
     return annotation in (int, float)
 
 
-def _check_value(value: Any) -> None:
+def _check_value(value: Any, place: tuple[str, ...]) -> None:
     """Refuses what no field can use, wherever it stands in a value.
 
     Raises:
-        ValueError: a whole number that is too large, text that can't be written to a file, a path that no
-            file system has.
+        _UnusableValue: a whole number that is too large, text that can't be written to a file, a path that
+            no file system has.
     """
     if isinstance(value, int) and not isinstance(value, bool):
         if abs(value) > LARGEST_INTEGER:
-            raise ValueError(f"whole numbers go up to {LARGEST_INTEGER:,} (2**32 - 1)")
+            raise _UnusableValue(place, f"whole numbers go up to {LARGEST_INTEGER:,} (2**32 - 1)")
     elif isinstance(value, str | Path):
         text = str(value)
         if "\0" in text:
-            raise ValueError("text can't hold a NUL character")
+            raise _UnusableValue(place, "text can't hold a NUL character")
         try:
             text.encode()
         except UnicodeEncodeError as error:
-            raise ValueError(f"text that is not valid Unicode: {error.reason}") from error
+            raise _UnusableValue(place, f"text that is not valid Unicode: {error.reason}") from error
         if isinstance(value, Path) and any(len(part.encode()) > LONGEST_NAME for part in value.parts):
-            raise ValueError(f"a part of the path is longer than {LONGEST_NAME} bytes")
+            raise _UnusableValue(place, f"a part of the path is longer than {LONGEST_NAME} bytes")
     elif isinstance(value, Mapping):
         for key, content in value.items():
-            _check_value(key)
-            _check_value(content)
+            _check_value(key, place)
+            _check_value(content, (*place, str(key)))
     elif isinstance(value, list | tuple):
-        for content in value:
-            _check_value(content)
+        for number, content in enumerate(value):
+            _check_value(content, (*place, str(number)))
 
 
 class Family:
@@ -414,6 +420,8 @@ def _flatten(error: ValidationError, prefix: tuple[str, ...]) -> list[tuple[tupl
         cause = entry.get("ctx", {}).get("error")
         if isinstance(cause, ValidationError):
             found.extend(_flatten(cause, loc))
+        elif isinstance(cause, _UnusableValue):
+            found.append((loc + cause.place, cause.reason))
         else:
             found.append((loc, entry["msg"].removeprefix("Value error, ")))
     return found
