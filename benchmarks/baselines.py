@@ -44,6 +44,7 @@ from crossrec.baselines import (
     tune,
 )
 from crossrec.config import load_config
+from crossrec.evaluation.results import no_interval
 from crossrec.experiment.assembly import Setting
 from crossrec.experiment.config import ExperimentConfig
 from crossrec.experiment.measure import measure
@@ -172,7 +173,7 @@ def _stored(path: Path) -> list[Trial]:
 
 def _cell(estimate: Mapping[str, Any]) -> str:
     interval = estimate.get("ci95")
-    bounds = "" if interval is None else f" [{interval[0]:.4f}, {interval[1]:.4f}]"
+    bounds = "" if no_interval(interval) else f" [{interval[0]:.4f}, {interval[1]:.4f}]"
     return f"{estimate['value']:.4f}{bounds}"
 
 

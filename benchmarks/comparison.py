@@ -12,6 +12,7 @@ import polars as pl
 
 from crossrec.config import load_config
 from crossrec.evaluation.bootstrap import estimate_means
+from crossrec.evaluation.report.glossary import format_range
 from crossrec.evaluation.results import METRICS_FILE, Evaluation
 from crossrec.experiment.config import ExperimentConfig
 from crossrec.experiment.run_folder import check_run
@@ -122,9 +123,9 @@ def _row(name: str, evaluations: list[Evaluation]) -> list[str]:
         elif metric in WITH_INTERVAL:
             per_user = [e.per_user.sort("user")[metric] for e in evaluations]
             mean_U = pl.DataFrame({str(i): s for i, s in enumerate(per_user)}).mean_horizontal().to_numpy()
-            low, high = estimate_means({metric: mean_U}, 1000, 0)[metric]["ci95"]
+            ends = format_range(estimate_means({metric: mean_U}, 1000, 0)[metric]["ci95"], sign="")
             spread = f" ± {np.std(values, ddof=1):.4f}" if len(values) > 1 else ""
-            cells.append(f"{np.mean(values):.4f}{spread} [{low:.4f}, {high:.4f}]")
+            cells.append(f"{np.mean(values):.4f}{spread} [{ends}]")
         else:
             cells.append(f"{np.mean(values):.3f}")
     cold = [e.slices["cold_items"] for e in evaluations]

@@ -22,6 +22,7 @@ from rich.console import Console
 from rich.table import Table
 
 from crossrec.evaluation.bootstrap import Estimate
+from crossrec.evaluation.report.glossary import format_range
 from crossrec.experiment.assembly import Setting
 from crossrec.experiment.evaluate import load_recommender
 from crossrec.experiment.run_folder import read_run
@@ -143,8 +144,7 @@ def check(questions: list[Question], args: argparse.Namespace) -> Table:
 
 
 def _interval(estimate: Estimate) -> str:
-    low, high = estimate["ci95"]
-    return f"{estimate['value']:.3f} [{low:.3f}, {high:.3f}]"
+    return f"{estimate['value']:.3f} [{format_range(estimate['ci95'], 3, sign='')}]"
 
 
 def write_pictures(questions: list[Question], folder: Path) -> None:

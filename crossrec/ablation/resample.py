@@ -27,8 +27,10 @@ def resampled_metrics(
 ) -> dict[str, np.ndarray]:
     """What each metric comes to when users are drawn with replacement.
 
-    Lists of other recommenders for the same queries get the same draws, so differences are paired. Metrics
-    of all lists together are recentred on their values; they are not cut to their ranges, so that
+    Draws of means are widened to Student's tails (:meth:`crossrec.evaluation.bootstrap.Resampled.widened`).
+    Lists of other recommenders for the same queries get the same draws, so differences are paired. Draws of
+    metrics of all lists together have the jackknife's spread around the value
+    (:func:`crossrec.evaluation.bootstrap.resample_exposure`); they are not cut to their ranges, so that
     differences stay unbiased: cut the interval of a value itself.
 
     Args:
@@ -50,6 +52,9 @@ def resampled_metrics(
     }
     lists = UserLists(groups.shown(ids_QK[:, :k]), groups.counts)
     over_all = [m for m in metrics if m in AGGREGATE]
-    found = resample_means(values_U, n_resamples, seed)
+    found = {
+        name: mean.widened(int((~np.isnan(values_U[name])).sum()))
+        for name, mean in resample_means(values_U, n_resamples, seed).items()
+    }
     found.update(resample_exposure(lists, over_all, n_items, k, n_resamples, seed))
     return {name: found[name].resampled_R for name in metrics}

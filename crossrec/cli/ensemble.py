@@ -32,7 +32,7 @@ def ensemble(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--candidates", type=int, default=200, help="best items of each member looked at")
     parser.add_argument("--missing", choices=("lowest", "veto"), default="lowest", help="what -inf means")
     parser.add_argument("--tune", action="store_true", help="tune baselines that no run has settings for")
-    parser.add_argument("--test", choices=("randomisation", "t", "wilcoxon"), default="randomisation")
+    parser.add_argument("--test", choices=("randomisation", "t"), default="randomisation")
     parser.add_argument("--resamples", type=int, default=2000, help="of the users, for intervals")
     parser.add_argument("--device", default="auto")
     add_trust(parser)

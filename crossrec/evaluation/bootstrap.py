@@ -1,7 +1,7 @@
-"""Intervals by resampling users: all queries of a user are drawn together.
+"""Intervals over users: bootstrap of means, jackknife of exposure metrics.
 
-A statistic maps (R, U) weights of the users to named (R,) values. Weights of one give the estimate,
-multinomial weights give the resamples: one code path for both.
+All queries of a user are drawn, or left out, together. A statistic maps (R, U) weights of the users to named
+(R,) values: weights of one give the estimate, multinomial weights give the resamples.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from typing import TypedDict
 
 import numpy as np
 
+from crossrec.evaluation import jackknife
 from crossrec.evaluation.config import MetricName
 from crossrec.evaluation.metrics import AGGREGATE
 from crossrec.evaluation.metrics.exposure import UserLists
@@ -20,6 +21,11 @@ Statistic = Callable[[np.ndarray], dict[str, np.ndarray]]
 
 TAIL_PERCENT = 2.5
 """Share of the resamples left out at each end of an interval, in percent."""
+
+LEAST_VARIED = 15
+"""Users that must differ from the most common value before a mean has an interval."""
+Z = 1.959964
+"""Half the length of a normal's 95 % interval in standard deviations."""
 
 CHUNK_CELLS = 1 << 22
 
@@ -44,13 +50,20 @@ class Resampled:
     value: float
     resampled_R: np.ndarray
 
+    def widened(self, n_users: int) -> Resampled:
+        """The same with Student's tails and the sample's variance; few users' resamples spread too little."""
+        if n_users < 2:
+            return self
+        factor = jackknife.reach_of(n_users) / Z * (n_users / (n_users - 1)) ** 0.5
+        return Resampled(self.value, self.value + factor * (self.resampled_R - self.value))
+
     @classmethod
     def recentred(cls, value: float, resampled_R: np.ndarray) -> Resampled:
         """Moves resamples so that their mean is the value.
 
-        A resample drops about a third of the users, so its coverage and entropy lie too low, its Gini too
-        high, and a maximum over noisy points too high: the bootstrap's spread is used, not its place. That
-        removes the bias of resampling only, not one that the value itself has.
+        A maximum over resampled points lies too high, because noise can only raise it: the resamples'
+        spread is used, not their place. That removes the bias of resampling only, not one that the value
+        itself has.
 
         Source:
             Efron, Tibshirani: An introduction to the bootstrap (1993), chapter 10 (bias) and section 16.4
@@ -64,14 +77,6 @@ class Resampled:
         below, above = interval(self.resampled_R, low, high)
         return below, above
 
-    def p_of_zero(self) -> float:
-        """Two-sided p that the number is really zero: 2 (1 + resamples on zero's other side) / (1 + R)."""
-        known = self.resampled_R[~np.isnan(self.resampled_R)]
-        if not len(known):
-            return np.nan
-        beyond = min((known <= 0).sum(), (known >= 0).sum())
-        return float(min(1.0, 2 * (1 + beyond) / (1 + len(known))))
-
 
 def interval(resampled_R: np.ndarray, low: float = -np.inf, high: float = np.inf) -> list[float]:
     """The middle 95 % of resampled values, cut to a range; NaN where none is known."""
@@ -83,10 +88,10 @@ def interval(resampled_R: np.ndarray, low: float = -np.inf, high: float = np.inf
 
 
 def estimate_means(values_U: Mapping[str, np.ndarray], n_resamples: int, seed: int) -> dict[str, Estimate]:
-    """Means over users with percentile intervals.
+    """Means over users with bootstrap intervals, see :func:`mean_interval`.
 
-    Where all users have the same value (say no hit among few), every resample has it too and the interval
-    has no width: then look at ``n_users``, 3 / n_users bounds a rate from above.
+    Where almost all users have the same value (say no hit among few), too little is known of the spread and
+    there is no interval: then look at ``n_users``, 3 / n_users bounds a rate without any hit from above.
 
     Args:
         values_U: metric -> (U,) one value a user; users with NaN are left out of that metric.
@@ -94,18 +99,68 @@ def estimate_means(values_U: Mapping[str, np.ndarray], n_resamples: int, seed: i
         seed: of the resampling; all metrics share the same resamples.
 
     Source:
-        Efron, Tibshirani: An introduction to the bootstrap (1993), chapter 13; resampling whole users
+        Efron, Tibshirani: An introduction to the bootstrap (1993), chapter 14; resampling whole users
         because a user's queries are not independent.
     """
     found = resample_means(values_U, n_resamples, seed)
     return {
         name: Estimate(
             value=mean.value,
-            ci95=interval(mean.resampled_R),
+            ci95=mean_interval(values_U[name], mean.resampled_R),
             n_users=int((~np.isnan(values_U[name])).sum()),
         )
         for name, mean in found.items()
     }
+
+
+def estimate_difference(difference_U: np.ndarray) -> Estimate:
+    """The mean of paired differences with Student's 95 % interval.
+
+    It holds with sparse differences, too, where most users have the same value with both systems and the
+    bootstrap's intervals are too short.
+
+    Args:
+        difference_U: (U,); users with NaN are left out.
+    """
+    known_U = difference_U[~np.isnan(difference_U)]
+    mean = float(known_U.mean()) if len(known_U) else np.nan
+    return Estimate(value=mean, ci95=list(jackknife.interval(mean, known_U - mean)), n_users=len(known_U))
+
+
+def mean_interval(value_U: np.ndarray, resampled_R: np.ndarray) -> list[float]:
+    """The bias-corrected and accelerated bootstrap interval of a mean, its tails widened to Student's.
+
+    The percentile interval alone is too short with few users, and lies too low where few users have high
+    values, as hits do: with 60 users it held the truth in 82 to 90 of 100 samples where it says 95. No
+    method that was tried holds where a handful of users has a hit at all, so there is no interval then.
+
+    Args:
+        value_U: (U,) values of the users, NaN where there is none.
+        resampled_R: (R,) means of the resamples.
+
+    Returns:
+        Both ends; NaN without resamples, or where fewer than ``LEAST_VARIED`` users differ from the most
+        common value.
+
+    Source:
+        Efron: Better bootstrap confidence intervals (JASA 1987); Hesterberg: What teachers should know about
+        the bootstrap (The American Statistician 2015), for the width.
+    """
+    from scipy.special import ndtr, ndtri
+
+    known_U, drawn_R = value_U[~np.isnan(value_U)], resampled_R[~np.isnan(resampled_R)]
+    commonest = max(np.unique(known_U, return_counts=True)[1], default=0)
+    if not len(drawn_R) or len(known_U) - commonest < LEAST_VARIED:
+        return [float("nan"), float("nan")]
+    mean, n_users = known_U.mean(), len(known_U)
+    apart_U = known_U - mean
+    acceleration = (apart_U**3).sum() / (6 * (apart_U**2).sum() ** 1.5)
+    below = ((drawn_R < mean).sum() + (drawn_R <= mean).sum()) / (2 * len(drawn_R))
+    shift = ndtri(np.clip(below, 1 / len(drawn_R), 1 - 1 / len(drawn_R)))
+    reach = jackknife.reach_of(n_users) * (n_users / (n_users - 1)) ** 0.5
+    moved = shift + np.array([-reach, reach])
+    place = ndtr(shift + moved / np.maximum(1 - acceleration * moved, 0.1))
+    return [float(end) for end in np.percentile(drawn_R, 100 * place)]
 
 
 def resample_means(values_U: Mapping[str, np.ndarray], n_resamples: int, seed: int) -> dict[str, Resampled]:
@@ -133,38 +188,52 @@ def resample_means(values_U: Mapping[str, np.ndarray], n_resamples: int, seed: i
 
 
 def estimate_exposure(
-    lists: UserLists, metrics: Sequence[MetricName], n_items: int, k: int, n_resamples: int, seed: int
+    lists: UserLists, metrics: Sequence[MetricName], n_items: int, k: int, *, intervals: bool
 ) -> dict[str, Estimate]:
-    """Metrics of all lists together, with recentred percentile intervals cut to each metric's range.
+    """Metrics of all lists together, with jackknife intervals cut to each metric's range.
 
     Args:
         lists: of U users.
         metrics: names of aggregate metrics.
         n_items: N.
         k: places of a list.
-        n_resamples: 0 leaves the intervals out.
-        seed: of the resampling.
+        intervals: False leaves the intervals out.
 
     Returns:
         Name with ``@k`` -> estimate.
     """
-    found = resample_exposure(lists, metrics, n_items, k, n_resamples, seed)
+    if not metrics:
+        return {}
+    n_users = len(lists.lists_U)
+    values = exposure_values(lists, metrics, n_items, k)
+    unknown = np.full(n_users, np.nan)
+    found = jackknife.influences(lists, metrics, n_items, k) if intervals else dict.fromkeys(metrics, unknown)
     return {
         f"{name}@{k}": Estimate(
-            value=found[name].value,
-            ci95=interval(found[name].resampled_R, 0.0, AGGREGATE[name].upper(n_items)),
-            n_users=len(lists.lists_U),
+            value=values[name],
+            ci95=list(jackknife.interval(values[name], found[name], 0.0, AGGREGATE[name].upper(n_items))),
+            n_users=n_users,
         )
         for name in metrics
     }
 
 
+def exposure_values(
+    lists: UserLists, metrics: Sequence[MetricName], n_items: int, k: int
+) -> dict[MetricName, float]:
+    """Metrics of all lists together."""
+    exposure = lists.exposure(np.ones((1, len(lists.lists_U))), n_items, k)
+    return {name: float(AGGREGATE[name].compute(exposure)[0]) for name in metrics}
+
+
 def resample_exposure(
     lists: UserLists, metrics: Sequence[MetricName], n_items: int, k: int, n_resamples: int, seed: int
 ) -> dict[str, Resampled]:
-    """Metrics of all lists together, for everybody and under resamples, which are recentred on the value.
+    """Metrics of all lists together, and draws around them that have the jackknife's spread.
 
-    They are not cut to the metrics' ranges, so that differences of two sets of lists stay unbiased.
+    A draw is the value plus the influences of the drawn users, so that draws pair with those of means and
+    of other systems; their middle 95 % are the interval of :func:`crossrec.evaluation.jackknife.interval`.
+    For functions of several metrics, such as a relative gain. Draws are not cut to the metrics' ranges.
 
     Args:
         lists: of U users.
@@ -172,17 +241,24 @@ def resample_exposure(
         n_items: N.
         k: places of a list.
         n_resamples: R.
-        seed: of the resampling.
+        seed: of the resampling; the same seed draws the same users as for means.
     """
     if not metrics:
         return {}
-
-    def exposures(weights_RU: np.ndarray) -> dict[str, np.ndarray]:
-        exposure = lists.exposure(weights_RU, n_items, k)
-        return {name: AGGREGATE[name].compute(exposure) for name in metrics}
-
-    found = _run(exposures, len(lists.lists_U), lists.shown_UI.shape[1], n_resamples, seed)
-    return {name: Resampled.recentred(found[name].value, found[name].resampled_R) for name in metrics}
+    n_users = len(lists.lists_U)
+    values = exposure_values(lists, metrics, n_items, k)
+    if n_users < 2:
+        return {name: Resampled(values[name], np.full(n_resamples, np.nan)) for name in metrics}
+    found = jackknife.influences(lists, metrics, n_items, k)
+    influence_UM = np.stack([found[name] for name in metrics], axis=1)
+    # Multinomial weights have 1 - 1/U of the jackknife's variance, and a normal's tails.
+    scale = jackknife.reach_of(n_users) / Z * (n_users / (n_users - 1)) ** 0.5 / n_users
+    drawn = [
+        (weights_RU - 1) @ influence_UM * scale
+        for weights_RU in resample_weights(n_users, n_resamples, len(metrics), seed)
+    ]
+    drawn_RM = np.concatenate([np.zeros((0, len(metrics))), *drawn])
+    return {name: Resampled(values[name], values[name] + drawn_RM[:, m]) for m, name in enumerate(metrics)}
 
 
 def resample_weights(n_users: int, n_resamples: int, width: int, seed: int) -> Iterator[np.ndarray]:

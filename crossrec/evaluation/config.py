@@ -36,7 +36,7 @@ MetricName = Literal[
 LONGEST_LIST = 10_000
 """Places; every list of an evaluation is held in memory."""
 
-TestName = Literal["randomisation", "t", "wilcoxon"]
+TestName = Literal["randomisation", "t"]
 
 
 class EvaluationConfig(Config):
@@ -45,7 +45,8 @@ class EvaluationConfig(Config):
     Args:
         ks: lengths at which the lists are cut; kept sorted.
         metrics: names without ``@k``; all by default. One whose data is missing is listed as left out.
-        n_bootstrap: resamples of the users behind each interval; 0 leaves intervals out.
+        n_bootstrap: resamples of the users behind each interval of a per-user metric; 0 leaves all
+            intervals out.
         seed: of the resampling.
         exclude_seen: items of a query's history are never recommended (and are refused in lists), so that
             they are no targets. Where false, a repeat click is a target that can be hit.
@@ -93,8 +94,9 @@ class ComparisonConfig(Config):
     Args:
         metrics: with the lengths, such as ``ndcg@10``; those that exist of a usual choice when empty.
         diversity: metrics that are drawn against accuracy; all compared ones but accuracy's when empty.
-        test: of per-user metrics; exposure metrics have no value a user and take the bootstrap's p.
-        n_bootstrap: resamples of the users behind each interval and each p of an exposure metric.
+        test: of per-user metrics; exposure metrics have no value a user and take the swap test.
+        n_bootstrap: resamples of the users behind each interval of a per-user metric, and swaps behind each
+            p of an exposure metric.
         n_permutations: of the randomisation test.
         seed: of resamples and permutations.
     """

@@ -11,7 +11,7 @@ from crossrec.evaluation.config import EvaluationConfig
 from crossrec.evaluation.facts import ItemFacts, Ranked, lay_against
 from crossrec.evaluation.metrics import AGGREGATE, PER_QUERY, missing_for
 from crossrec.evaluation.metrics.exposure import UserLists
-from crossrec.evaluation.results import Evaluation
+from crossrec.evaluation.results import INTERVALS_PART, Evaluation
 from crossrec.evaluation.slices import evaluate_slice, make_slices
 from crossrec.evaluation.users import UserGroups
 from crossrec.types import ABSENT, Sequences, TopK
@@ -57,7 +57,7 @@ def evaluate_lists(
                 values_U[f"{name}@{k}"] = groups.mean(PER_QUERY[name](ranked, facts, config, k))
         aggregates = [name for name in config.metrics if name in AGGREGATE]
         shown = UserLists(groups.shown(ids_QK[:, :k]), groups.counts)
-        exposure |= estimate_exposure(shown, aggregates, facts.n_items, k, config.n_bootstrap, config.seed)
+        exposure |= estimate_exposure(shown, aggregates, facts.n_items, k, intervals=config.n_bootstrap > 0)
     estimates = estimate_means(values_U, config.n_bootstrap, config.seed) | exposure
     names = [f"{name}@{k}" for k in config.ks for name in config.metrics if name not in left_out]
     return Evaluation(
@@ -136,5 +136,8 @@ def _protocol(split: str, n_items: int, config: EvaluationConfig) -> str:
         "mean over users of each user's mean over queries",
     ]
     if config.n_bootstrap:
-        parts.append(f"95 % bootstrap over users ({config.n_bootstrap} resamples, seed {config.seed})")
+        parts.append(
+            f"{INTERVALS_PART}over users: bootstrap of means ({config.n_bootstrap} resamples, seed "
+            f"{config.seed}), jackknife of exposure"
+        )
     return "; ".join(parts)

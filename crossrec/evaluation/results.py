@@ -18,6 +18,9 @@ METRICS_FILE = "metrics.json"
 PER_USER_FILE = "per_user.parquet"
 DATA_FILE = "measured_on.json"
 """Number of items, and digests of the catalogue, the training clicks and the queries."""
+CI = "ci95"
+INTERVALS_PART = "95 % "
+"""How the part of a protocol line begins that speaks of intervals."""
 
 
 @dataclass(frozen=True)
@@ -25,7 +28,8 @@ class Evaluation:
     """What an evaluation found.
 
     Args:
-        metrics: ``"ndcg@10"`` -> value, 95 % interval, users behind it (those with a value).
+        metrics: ``"ndcg@10"`` -> value, 95 % interval (NaN where there is none), users behind it (those
+            with a value).
         slices: slice name -> metric -> the same, with ``n_users``, ``n_queries`` and ``note``.
         per_user: one row a user in order of first query: ``user`` (row of the split's clicks),
             ``n_queries``, a column a metric (NaN without a value); ``user_id`` once saved with ids.
@@ -45,8 +49,13 @@ class Evaluation:
     counts: dict[str, int] = field(default_factory=dict)
     left_out: dict[str, str] = field(default_factory=dict)
 
+    @property
+    def how_measured(self) -> list[str]:
+        """The parts of the protocol line that values depend on: all but how intervals were made."""
+        return [part for part in self.protocol.split("; ") if not part.startswith(INTERVALS_PART)]
+
     def save(self, folder: Path, user_ids: np.ndarray | None = None) -> None:
-        """Writes both files, each at once; NaN becomes null in JSON.
+        """Writes both files, each at once; NaN becomes null in JSON, as does ``ci95`` without an interval.
 
         Args:
             folder: made where it does not exist.
@@ -67,7 +76,7 @@ class Evaluation:
             "left_out": self.left_out,
             "slices": self.slices,
         }
-        text = json.dumps(_map_numbers(summary, _to_null), indent=2, allow_nan=False)
+        text = json.dumps(to_plain(summary), indent=2, allow_nan=False)
         write_text(folder / METRICS_FILE, text + "\n")
 
     @classmethod
@@ -83,23 +92,32 @@ class Evaluation:
         summary = json.loads(path.read_text(encoding="utf-8"))
         rest = {name: summary.pop(name) for name in ("n_users", "n_queries", "protocol")}
         counts, left_out = summary.pop("counts"), summary.pop("left_out")
-        slices = _map_numbers(summary.pop("slices"), _to_nan)
+        slices = _from_plain(summary.pop("slices"))
         per_user = pl.read_parquet(folder / PER_USER_FILE)
-        metrics = _map_numbers(summary, _to_nan)
+        metrics = _from_plain(summary)
         return cls(metrics, slices, per_user, counts=counts, left_out=left_out, **rest)
 
 
-def _map_numbers(value: Any, change: Any) -> Any:
+def to_plain(value: Any) -> Any:
+    """The same for JSON: NaN becomes None, and so does an interval (``ci95``) without ends."""
     if isinstance(value, dict):
-        return {key: _map_numbers(inner, change) for key, inner in value.items()}
-    if isinstance(value, list):
-        return [_map_numbers(inner, change) for inner in value]
-    return change(value)
-
-
-def _to_null(value: Any) -> Any:
+        return {key: None if key == CI and no_interval(v) else to_plain(v) for key, v in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [to_plain(inner) for inner in value]
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
-def _to_nan(value: Any) -> Any:
+def no_interval(ends: Any) -> bool:
+    """Whether an interval has no ends: None, or NaN or None in either place."""
+    return ends is None or any(end is None or math.isnan(end) for end in ends)
+
+
+def _from_plain(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {
+            key: [math.nan, math.nan] if key == CI and inner is None else _from_plain(inner)
+            for key, inner in value.items()
+        }
+    if isinstance(value, list):
+        return [_from_plain(inner) for inner in value]
     return math.nan if value is None else value

@@ -5,7 +5,6 @@ A difference is one number a user, NaN where the user has no value. U users, M c
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -48,9 +47,8 @@ def p_values(test: TestName, difference_UM: np.ndarray, n_permutations: int, see
     Returns:
         (M,); 1 where all differences are zero, NaN with fewer than two users.
     """
-    if test in BY_COLUMN:
-        columns = [_usable(column) for column in difference_UM.T]
-        return np.array([_p_or_trivial(BY_COLUMN[test], column) for column in columns], dtype=float)
+    if test == "t":
+        return np.array([_p_of_t(_usable(column)) for column in difference_UM.T], dtype=float)
     return randomisation(difference_UM, n_permutations, seed)
 
 
@@ -67,21 +65,6 @@ def paired_t(difference_U: np.ndarray) -> float:
     # Equal differences have no spread: scipy warns of it and answers with t = inf, so p = 0.
     with np.errstate(divide="ignore", invalid="ignore"):
         return 0.0 if np.ptp(difference_U) == 0 else float(ttest_1samp(difference_U, 0.0).pvalue)
-
-
-def wilcoxon(difference_U: np.ndarray) -> float:
-    """p of the signed-rank test that differences are symmetric about zero; zeros are left out.
-
-    Exact up to 50 users without ties, else by the normal approximation with its correction for ties.
-    Symmetry is an assumption: where few users change by much and many by little, it speaks of the many
-    and may contradict the means.
-
-    Source:
-        Wilcoxon: Individual comparisons by ranking methods (Biometrics Bulletin 1945).
-    """
-    from scipy.stats import wilcoxon as signed_rank
-
-    return float(signed_rank(difference_U[difference_U != 0]).pvalue)
 
 
 def randomisation(difference_UM: np.ndarray, n_permutations: int, seed: int) -> np.ndarray:
@@ -120,9 +103,6 @@ def randomisation(difference_UM: np.ndarray, n_permutations: int, seed: int) -> 
         sums_RM = 2 * (kept_RU @ filled_UM) - observed_M
         exceeded_M += (np.abs(sums_RM) >= reached_M).sum(0)
     return np.where(known_M > 1, (1 + exceeded_M) / (1 + n_permutations), np.nan)
-
-
-BY_COLUMN: dict[TestName, Callable[[np.ndarray], float]] = {"t": paired_t, "wilcoxon": wilcoxon}
 
 
 def holm(p_M: np.ndarray) -> np.ndarray:
@@ -174,10 +154,10 @@ def effect_size(difference_U: np.ndarray) -> EffectSize:
     )
 
 
-def _p_or_trivial(test: Callable[[np.ndarray], float], difference_U: np.ndarray) -> float:
+def _p_of_t(difference_U: np.ndarray) -> float:
     if len(difference_U) < 2:
         return np.nan
-    return test(difference_U) if difference_U.any() else 1.0
+    return paired_t(difference_U) if difference_U.any() else 1.0
 
 
 def _usable(difference_U: np.ndarray) -> np.ndarray:

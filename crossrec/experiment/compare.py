@@ -18,7 +18,7 @@ from crossrec.evaluation.comparison.compare import Comparison, chosen_metrics, c
 from crossrec.evaluation.comparison.page import HTML_FILE, blocks_of, write_comparison
 from crossrec.evaluation.comparison.systems import Measurement, System
 from crossrec.evaluation.config import ComparisonConfig, EvaluationConfig, MetricName
-from crossrec.evaluation.metrics import SPACES
+from crossrec.evaluation.metrics import AGGREGATE, SPACES
 from crossrec.evaluation.results import METRICS_FILE
 from crossrec.experiment.config import SpacesConfig
 from crossrec.experiment.measure import SplitPart, slug
@@ -183,9 +183,16 @@ def _ground(folder: Path, trust_code: bool) -> dict[str, Any]:
     return found
 
 
+def _how_tested(found: Comparison) -> str:
+    return (
+        f"Intervals and p speak of other users of these trained models; test: {found.config.test} for means, "
+        f"swaps of lists for {', '.join(AGGREGATE)}; Holm over all rows"
+    )
+
+
 def _show(found: Comparison) -> None:
     title = f"Differences from {found.systems[0]}, {found.n_users:,} users"
-    table = Table(title=title, caption=f"{found.protocol}\nTest: {found.config.test}, Holm over all rows")
+    table = Table(title=title, caption=f"{found.protocol}\n{_how_tested(found)}")
     table.add_column("metric")
     table.add_column("system")
     for name in ("value", "difference", "95 % interval", "relative", "p", "p, Holm", "d_z", "seeds"):

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from crossrec.evaluation.bootstrap import Estimate, estimate_means
+from crossrec.evaluation.bootstrap import Estimate, estimate_difference, estimate_means
 from crossrec.evaluation.significance import SIGNIFICANT, p_values
 
 SHARES = (0.1, 0.2, 0.3, 0.4, 0.5)
@@ -123,9 +123,9 @@ def faithfulness(
     """The deletion check over many pairs of user and item, one of each user.
 
     The statistic is the difference of the areas over the perturbation curves, the explanation's minus the
-    mean of the random orders', paired within each pair; its interval resamples pairs. Deleting makes inputs
-    that the model never saw, so that it is no proof; but an explanation that does no better than chance is
-    refuted.
+    mean of the random orders', paired within each pair, with Student's interval over pairs. Deleting makes
+    inputs that the model never saw, so that it is no proof; but an explanation that does no better than
+    chance is refuted.
 
     Args:
         deletions: one a pair; those of fewer than two parts have nothing to choose and are left out.
@@ -141,9 +141,8 @@ def faithfulness(
     curves = [deletion_curves(deletion, n_random, seed + row) for row, deletion in enumerate(usable)]
     own_P = np.asarray([curve.aopc for curve in curves])
     random_P = np.asarray([curve.random_aopc for curve in curves])
-    values = {"aopc": own_P, "random": random_P, "difference": own_P - random_P}
-    found = estimate_means(values, n_resamples, seed)
-    p_1 = p_values("randomisation", values["difference"][:, None], n_permutations, seed)
+    found = estimate_means({"aopc": own_P, "random": random_P}, n_resamples, seed)
+    p_1 = p_values("randomisation", (own_P - random_P)[:, None], n_permutations, seed)
     empty = np.full((1, len(SHARES)), np.nan)
     return Faithfulness(
         n_pairs=len(curves),
@@ -151,6 +150,6 @@ def faithfulness(
         random_curve_S=np.mean([c.random_RS.mean(0) for c in curves] or empty, axis=0),
         aopc=found["aopc"],
         random_aopc=found["random"],
-        difference=found["difference"],
+        difference=estimate_difference(own_P - random_P),
         p=float(p_1[0]),
     )

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from crossrec.evaluation.bootstrap import Estimate, estimate_means
+from crossrec.evaluation.bootstrap import Estimate, estimate_difference, estimate_means
 from crossrec.explain.item_features import ItemFeatures
 from crossrec.explain.plain import plain
 from crossrec.types import ABSENT, InputError, Recommender, Sequences
@@ -105,15 +106,13 @@ def surrogate(
     tree, right_U = _mimic(table_TF, questions, judged_T, max_depth)
     popularity_T1 = table_TF[:, [features.names.index(features.popularity)]]
     _, popular_U = _mimic(popularity_T1, questions, judged_T, max_depth)
-    found = estimate_means(
-        {"tree": right_U, "popularity": popular_U, "difference": right_U - popular_U}, n_resamples, seed
-    )
+    found = estimate_means({"tree": right_U, "popularity": popular_U}, n_resamples, seed)
     gains = tree.feature_importances_
     return Surrogate(
         tree_text=_text_of(tree, features.names),
         fidelity=found["tree"],
         popularity_fidelity=found["popularity"],
-        difference=found["difference"],
+        difference=estimate_difference(right_U - popular_U),
         importances={features.names[i]: float(gains[i]) for i in np.argsort(-gains) if gains[i] > 0},
         n_fit=n_users - len(judges),
         n_held_out=len(judges),
@@ -172,4 +171,5 @@ def _text_of(tree: Any, names: tuple[str, ...]) -> str:
 
 def _shown(estimate: Estimate) -> str:
     low, high = estimate["ci95"]
-    return f"{estimate['value']:.3f} [{low:.3f}, {high:.3f}]"
+    ends = "no interval" if math.isnan(low) else f"{low:.3f}, {high:.3f}"
+    return f"{estimate['value']:.3f} [{ends}]"

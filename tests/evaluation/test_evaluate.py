@@ -162,6 +162,14 @@ def test_files_hold_what_was_found(tmp_path: Path) -> None:
     assert (again.counts, again.n_queries, again.protocol) == (found.counts, 3, found.protocol)
 
 
+def test_an_interval_that_does_not_exist_is_null_in_the_file(tmp_path: Path) -> None:
+    found = evaluate(top([[1, 2], [1, 2], [1, 2]]))
+    assert np.isnan(found.metrics["coverage@2"]["ci95"]).all()  # nothing is shown to one user alone
+    found.save(tmp_path)
+    assert json.loads((tmp_path / "metrics.json").read_text())["coverage@2"]["ci95"] is None
+    assert np.isnan(Evaluation.load(tmp_path).metrics["coverage@2"]["ci95"]).all()
+
+
 def test_loading_from_an_empty_folder_names_it(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match=r"metrics\.json does not exist"):
         Evaluation.load(tmp_path)

@@ -6,10 +6,12 @@ from itertools import combinations
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from crossrec.evaluation import jackknife
 from crossrec.evaluation.bootstrap import estimate_exposure
+from crossrec.evaluation.jackknife import leave_one_out
 from crossrec.evaluation.metrics import AGGREGATE
 from crossrec.evaluation.metrics.exposure import UserLists
 from crossrec.evaluation.users import UserGroups
@@ -42,12 +44,11 @@ def oracle(rows: list[tuple[list[int], int]], k: int) -> dict[str, float]:
     }
 
 
-def estimate(rows: list[tuple[list[int], int]], k: int, n_resamples: int = 0) -> dict[str, dict]:
+def estimate(rows: list[tuple[list[int], int]], k: int, *, intervals: bool = False) -> dict[str, dict]:
     groups = UserGroups.of(np.array([user for _, user in rows]))
     shown = groups.shown(np.array([ranked[:k] for ranked, _ in rows]))
-    found = estimate_exposure(
-        UserLists(shown, groups.counts), list(AGGREGATE), N_ITEMS, k, n_resamples, seed=0
-    )
+    lists = UserLists(shown, groups.counts)
+    found = estimate_exposure(lists, list(AGGREGATE), N_ITEMS, k, intervals=intervals)
     return {name.removesuffix(f"@{k}"): dict(value) for name, value in found.items()}
 
 
@@ -78,15 +79,34 @@ def test_one_item_gets_all_and_all_get_the_same() -> None:
 
 @given(lists_of_users, st.integers(1, PLACES))
 def test_intervals_lie_around_the_value_and_in_range(rows: list[tuple[list[int], int]], k: int) -> None:
-    for name, entry in estimate(rows, k, n_resamples=40).items():
+    for name, entry in estimate(rows, k, intervals=True).items():
         value, (low, high) = entry["value"], entry["ci95"]
         upper = AGGREGATE[name].upper(N_ITEMS)  # type: ignore[index]
         if not math.isnan(value) and not math.isnan(low):
             assert 0 <= low <= high <= upper + 1e-12, name
 
 
-def test_the_estimate_lies_inside_its_interval_although_resamples_are_biased() -> None:
-    rng = np.random.default_rng(3)
-    rows = [(rng.permutation(N_ITEMS)[:1].tolist(), user) for user in range(10)]
-    for entry in estimate(rows, 1, n_resamples=400).values():
-        assert entry["ci95"][0] <= entry["value"] <= entry["ci95"][1]
+@settings(deadline=None)
+@given(lists_of_users, st.integers(1, PLACES))
+def test_leaving_out_one_user_is_measuring_the_others(rows: list[tuple[list[int], int]], k: int) -> None:
+    groups = UserGroups.of(np.array([user for _, user in rows]))
+    shown = groups.shown(np.array([ranked[:k] for ranked, _ in rows]))
+    found = leave_one_out(UserLists(shown, groups.counts), list(AGGREGATE), N_ITEMS, k)
+    for place, left_out in enumerate(groups.users):
+        others = [(ranked, user) for ranked, user in rows if user != left_out]
+        expected = oracle(others, k) if others else {"coverage": 0.0}
+        for name, value in expected.items():
+            np.testing.assert_allclose(found[name][place], value, atol=1e-12, err_msg=name)  # type: ignore[index]
+
+
+def test_the_standard_error_is_the_jackknife_s_by_hand() -> None:
+    rows = [([0, 1], 0), ([0, 2], 1), ([3, 4], 2)]
+    # Without each user in turn, 4, 4 and 3 of 8 items are shown: mean 11/3, squares 1/9, 1/9, 4/9.
+    groups = UserGroups.of(np.arange(3))
+    lists = UserLists(groups.shown(np.array([ranked for ranked, _ in rows])), groups.counts)
+    found = jackknife.influences(lists, ["coverage"], N_ITEMS, 2)["coverage"]
+    assert jackknife.standard_error(found) == pytest.approx(np.sqrt(2 / 3 * (6 / 9) / N_ITEMS**2))
+    low, high = estimate(rows, 2, intervals=True)["coverage"]["ci95"]
+    assert (low, high) == pytest.approx(
+        (5 / 8 - 4.302653 * 2 / 3 / 8, 5 / 8 + 4.302653 * 2 / 3 / 8), abs=1e-6
+    )

@@ -113,7 +113,7 @@ def test_files_go_beside_the_runs_where_nothing_is_said(runs: Path) -> None:
         (["large.0", "--baselines"], "holds no baselines"),
         (["base.0", "large.0", "--metrics", "ndgc@3"], "did you mean 'ndcg@3'?"),
         (["base.0", "large.0", "--resamples", "0"], "n_bootstrap"),
-        (["base.0", "large.0", "--resamples", "79", "--metrics", "ndcg@3,gini@3"], "--resamples 80 or more"),
+        (["base.0", "large.0", "--resamples", "39", "--metrics", "ndcg@3,gini@3"], "--resamples 40 or more"),
     ],
 )
 def test_what_cannot_be_compared_is_one_message(

@@ -10,7 +10,14 @@ from crossrec.evaluation.comparison.compare import Comparison, Entry
 from crossrec.evaluation.metrics import AGGREGATE
 from crossrec.evaluation.report import RecommenderResult
 from crossrec.evaluation.report.figures import Plot
-from crossrec.evaluation.report.glossary import arrow, estimate, format_interval, format_value, info
+from crossrec.evaluation.report.glossary import (
+    arrow,
+    estimate,
+    format_interval,
+    format_range,
+    format_value,
+    info,
+)
 from crossrec.evaluation.report.plots import accuracy_bars, trade_off
 from crossrec.evaluation.report.render import render
 from crossrec.evaluation.significance import SIGNIFICANT
@@ -90,7 +97,6 @@ def _difference(entry: Entry) -> dict[str, Any]:
     found = entry.difference
     if found is None:
         raise ValueError(f"{entry.system} has no difference in {entry.metric}")
-    low, high = found.ci95
     higher = info(entry.metric).higher_is_better
     settled = found.p_holm < SIGNIFICANT and higher is not None
     return {
@@ -98,10 +104,10 @@ def _difference(entry: Entry) -> dict[str, Any]:
         "meaning": info(entry.metric).meaning,
         "arrow": arrow(entry.metric),
         "value": f"{found.value:+.4f}",
-        "interval": f"{low:+.4f} to {high:+.4f}",
+        "interval": format_range(found.ci95),
         "p": f"{found.p:.4f}",
         "p_holm": f"{found.p_holm:.4f}",
-        "how": "bootstrap" if entry.metric.partition("@")[0] in AGGREGATE else "",
+        "how": "swaps" if entry.metric.partition("@")[0] in AGGREGATE else "",
         "better": ((found.value > 0) == higher) if settled else None,
     }
 

@@ -16,6 +16,8 @@ from crossrec.ensemble.config import EnsembleConfig
 from crossrec.ensemble.recommender import Ensemble
 from crossrec.evaluation.comparison.compare import USUAL, Comparison, compare_systems
 from crossrec.evaluation.comparison.systems import Measurement, System
+from crossrec.evaluation.report.glossary import format_range
+from crossrec.evaluation.results import to_plain
 from crossrec.experiment.measure import Measured, NamedRecommender, measure, save_results, slug
 from crossrec.experiment.tables import show, show_results
 from crossrec.runtime import distributed
@@ -114,7 +116,7 @@ def summarise(
         "member_validation": dict(zip(names, learned.member_values_M.tolist(), strict=True)),
         "best_member_cross_fitted": learned.best_member_cross_fitted,
         "comparison": comparison.to_dict(),
-        "test": {m.name: {n: _plain(e) for n, e in m.evaluation.metrics.items()} for m in measured},
+        "test": {m.name: {n: to_plain(e) for n, e in m.evaluation.metrics.items()} for m in measured},
         "verdict": _verdict(comparison, config.metric_name, best, weights),
     }
 
@@ -140,19 +142,11 @@ def _verdict(comparison: Comparison, metric: str, best: str, weights: dict[str, 
     difference = entry.difference
     if difference is None:
         raise ValueError("the ensemble was not compared with its best member")
-    low, high = difference.ci95
     relative = f" ({difference.value / base.value:+.1%})" if base.value > 0 else ""
     settled = "more than chance" if difference.p < 0.05 else "no more than chance may bring"
     return (
         f"On test the ensemble has {metric} {entry.value:.4f}, its best member on validation, {best}, "
-        f"{base.value:.4f}: {difference.value:+.4f}{relative}, 95 % interval {low:+.4f} to {high:+.4f}, "
-        f"p = {difference.p:.4f} of the paired {comparison.config.test} test, {settled}."
+        f"{base.value:.4f}: {difference.value:+.4f}{relative}, 95 % interval "
+        f"{format_range(difference.ci95)}, p = {difference.p:.4f} of the paired "
+        f"{comparison.config.test} test, {settled}."
     )
-
-
-def _plain(estimate: Any) -> dict[str, Any]:
-    def number(value: float) -> float | None:
-        return value if math.isfinite(value) else None
-
-    bounds = [number(bound) for bound in estimate["ci95"]]
-    return {"value": number(estimate["value"]), "ci95": bounds, "n_users": estimate["n_users"]}

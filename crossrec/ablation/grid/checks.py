@@ -9,8 +9,8 @@ from crossrec.ablation.grid.config import AblationConfig
 from crossrec.ablation.grid.plan import Trial, Variant
 from crossrec.config import ConfigError
 from crossrec.evaluation.comparison.compare import USUAL
+from crossrec.evaluation.comparison.exposure import needed_resamples
 from crossrec.evaluation.config import MetricName
-from crossrec.evaluation.significance import SIGNIFICANT
 from crossrec.experiment.config import ExperimentConfig
 from crossrec.experiment.run_folder import check_run
 
@@ -102,7 +102,7 @@ def _check_comparison(config: AblationConfig, trials: Sequence[Trial]) -> None:
                 "same queries in the same way: say compare: false, or change it for all in 'changes'"
             )
     n_metrics = len(config.comparison.metrics) or len(USUAL)
-    needed = int(2 * n_metrics * (len(variants) - 1) / SIGNIFICANT) + 1
+    needed = needed_resamples(n_metrics * (len(variants) - 1))
     if config.comparison.n_bootstrap < needed:
         raise ConfigError(
             f"comparison.n_bootstrap: {config.comparison.n_bootstrap} resamples are too few for "

@@ -9,6 +9,7 @@ import numpy as np
 
 from crossrec.ablation.grid.results import Results
 from crossrec.evaluation.comparison.compare import Entry
+from crossrec.evaluation.report.glossary import format_range
 from crossrec.evaluation.significance import SIGNIFICANT
 
 HIGHER, LOWER, OPEN = "higher", "lower", "not settled"
@@ -70,8 +71,8 @@ def how_settled(results: Results) -> str:
         agreeing = f"the same sign in all {n_seeds} seeds"
     return (
         f"Settled: p below {SIGNIFICANT:g} by the {comparison.config.test} test over "
-        f"{comparison.n_users:,} users (the bootstrap for measures of all lists together), after Holm's "
-        "correction over "
+        f"{comparison.n_users:,} users (swapped lists for measures of all lists together), which holds the "
+        "trained models fixed, after Holm's correction over "
         f"{len(comparison.entries) - len(comparison.metrics)} comparisons, and {agreeing}. "
         "In brackets: 95 % intervals of differences, over users."
     )
@@ -81,6 +82,5 @@ def _change(variant: str, entry: Entry, base: Entry) -> str:
     difference = entry.difference
     if difference is None or math.isnan(difference.value):
         return f"{variant} (no value)"
-    low, high = difference.ci95
     share = f", {difference.value / base.value:+.0%}" if base.value else ""
-    return f"{variant} {difference.value:+.4f} [{low:+.4f}, {high:+.4f}]{share}"
+    return f"{variant} {difference.value:+.4f} [{format_range(difference.ci95)}]{share}"

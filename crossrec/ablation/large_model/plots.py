@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from crossrec.ablation.large_model.effect import SIDES, Effect
 from crossrec.ablation.large_model.user_groups import EVERYBODY
 from crossrec.evaluation.report.figures import INK, MUTED, Plot, canvas, colour, marker
-from crossrec.evaluation.report.glossary import format_value, info
+from crossrec.evaluation.report.glossary import format_range, format_value, info
 
 
 def curve(effects: Sequence[Effect], metric: str) -> Plot:
@@ -50,7 +50,7 @@ def by_group(effects: Sequence[Effect], metric: str, k: int) -> Plot:
             xlabel=f"{metric}@{k}, large less small",
         )
         axes.set_yticklabels([effect.group for effect in found])
-    listed = "; ".join(f"{e.group} {e.difference:+.4f} ({e.ci95[0]:+.4f} to {e.ci95[1]:+.4f})" for e in found)
+    listed = "; ".join(f"{e.group} {e.difference:+.4f} ({format_range(e.ci95)})" for e in found)
     return Plot(
         f"{metric}@{k} by group of users",
         "Dots: differences; lines: 95 % intervals over users; grey where they hold 0 or seeds disagree.",

@@ -14,7 +14,7 @@ from crossrec.ablation.large_model.effect import Effect, verdict
 from crossrec.ablation.large_model.pair import differences, experiment_of, measure_pair, train_pair
 from crossrec.ablation.large_model.plots import by_group, curve
 from crossrec.ablation.large_model.user_groups import EVERYBODY
-from crossrec.evaluation.report.glossary import arrow, format_value, info
+from crossrec.evaluation.report.glossary import arrow, format_range, format_value, info
 from crossrec.evaluation.report.render import render
 from crossrec.experiment.assembly import Setting, describe_model
 from crossrec.experiment.tables import console, show
@@ -90,17 +90,13 @@ def _group(effects: Sequence[Effect]) -> dict[str, Any]:
             "small": format_value(e.metric, e.small),
             "large": format_value(e.metric, e.large),
             "difference": f"{e.difference:+.4f}",
-            "interval": _interval(e),
+            "interval": format_range(e.ci95),
             "spread": "" if e.spread != e.spread else f"{e.spread:.4f}",
             "better": e.better if e.settled else None,
         }
         for e in effects
     ]
     return {"name": effects[0].group, "n_users": f"{effects[0].n_users:,}", "rows": rows}
-
-
-def _interval(effect: Effect) -> str:
-    return f"{effect.ci95[0]:+.4f} to {effect.ci95[1]:+.4f}"
 
 
 def _table(effects: Sequence[Effect], k: int, told: str) -> Table:
@@ -115,7 +111,7 @@ def _table(effects: Sequence[Effect], k: int, told: str) -> Table:
                 f"{effect.small:.4f}",
                 f"{effect.large:.4f}",
                 f"{mark}{effect.difference:+.4f}",
-                _interval(effect),
+                format_range(effect.ci95),
                 "" if effect.spread != effect.spread else f"{effect.spread:.4f}",
             )
     return table

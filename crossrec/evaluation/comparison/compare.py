@@ -9,11 +9,14 @@ from typing import Any
 
 import numpy as np
 
-from crossrec.evaluation.bootstrap import Resampled, estimate_means
-from crossrec.evaluation.comparison.exposure import check_resamples, resample_systems
+from crossrec.evaluation import jackknife
+from crossrec.evaluation.bootstrap import estimate_difference, estimate_means, exposure_values
+from crossrec.evaluation.comparison.exposure import check_resamples, swap_test
 from crossrec.evaluation.comparison.systems import System, check_comparable, check_metrics
 from crossrec.evaluation.config import ComparisonConfig, MetricName
 from crossrec.evaluation.metrics import AGGREGATE
+from crossrec.evaluation.metrics.exposure import UserLists
+from crossrec.evaluation.results import to_plain
 from crossrec.evaluation.significance import ROUNDING, EffectSize, effect_size, holm, p_values
 from crossrec.types import InputError
 
@@ -35,8 +38,8 @@ class Difference:
 
     Args:
         value: mean over the users who have a value with both; for exposure metrics of all lists together.
-        ci95: bootstrap over users.
-        p: of the comparison's test; for exposure metrics of the bootstrap.
+        ci95: Student's over users; with the jackknife's standard error for exposure metrics.
+        p: of the comparison's test; for exposure metrics of the swap test.
         p_holm: corrected for all comparisons made together.
         n_users: behind it.
         effect: None for exposure metrics.
@@ -58,7 +61,7 @@ class Entry:
         system: its name.
         metric: such as ``ndcg@10``.
         value: mean over the system's seeds.
-        ci95: bootstrap over users; it holds no chance of training, which ``seeds`` shows.
+        ci95: over users; it holds no chance of training, which ``seeds`` shows.
         seeds: the value of each seed.
         difference: from the reference.
     """
@@ -101,14 +104,15 @@ class Comparison:
             "settings": {**self.config.model_dump(mode="json"), "metrics": self.metrics},
             "entries": [{**asdict(entry), "seed_spread": entry.spread} for entry in self.entries],
         }
-        return {key: _plain(value) for key, value in content.items()}
+        return {key: to_plain(value) for key, value in content.items()}
 
 
 def compare_systems(systems: Sequence[System], n_items: int, config: ComparisonConfig) -> Comparison:
     """Compares every system with the first.
 
     Per-user metrics: each user's values are averaged over a system's seeds, then paired over users.
-    Exposure metrics: averaged over seeds under each resample of users. All p are corrected together.
+    Exposure metrics: averaged over seeds, with the jackknife over users and the swap test. The trained
+    models are held fixed: intervals and p speak of other users. All p are corrected together.
 
     Args:
         systems: the reference first.
@@ -123,16 +127,14 @@ def compare_systems(systems: Sequence[System], n_items: int, config: ComparisonC
     metrics = chosen_metrics(systems, config)
     exposed = [metric for metric in metrics if split_name(metric)[0] in AGGREGATE]
     check_resamples(exposed, (len(systems) - 1) * len(metrics), config.n_bootstrap)
-    exposure = _exposures(systems, metrics, n_items, config)
+    exposure = _compare_exposures(systems, metrics, n_items, config)
     entries: list[Entry] = []
     for metric in metrics:
-        if metric in exposure:
-            entries += _compare_exposure(systems, metric, *exposure[metric], n_items)
-        else:
-            entries += _compare_users(systems, metric, config)
+        entries += exposure[metric] if metric in exposure else _compare_users(systems, metric, config)
     names = [system.name for system in systems]
     first = systems[0].seeds[0].evaluation
-    return Comparison(names, metrics, _corrected(entries), first.protocol, first.n_users, config)
+    protocol = "; ".join(first.how_measured)
+    return Comparison(names, metrics, _corrected(entries), protocol, first.n_users, config)
 
 
 def chosen_metrics(systems: Sequence[System], config: ComparisonConfig) -> list[str]:
@@ -167,11 +169,10 @@ def _compare_users(systems: Sequence[System], metric: str, config: ComparisonCon
     difference_US[np.abs(difference_US) <= ROUNDING * scale_US] = 0.0
     names = [str(place) for place in range(len(systems))]
     own = estimate_means(dict(zip(names, values, strict=True)), config.n_bootstrap, config.seed)
-    apart = estimate_means(dict(zip(names, difference_US.T, strict=True)), config.n_bootstrap, config.seed)
     p_S = p_values(config.test, difference_US, config.n_permutations, config.seed)
     entries = []
     for place, (system, name) in enumerate(zip(systems, names, strict=True)):
-        found = apart[name]
+        found = estimate_difference(difference_US[:, place])
         difference = Difference(
             found["value"],
             (found["ci95"][0], found["ci95"][1]),
@@ -187,45 +188,61 @@ def _compare_users(systems: Sequence[System], metric: str, config: ComparisonCon
     return entries
 
 
-def _exposures(
+def _compare_exposures(
     systems: Sequence[System], metrics: Sequence[str], n_items: int, config: ComparisonConfig
-) -> dict[str, tuple[np.ndarray, np.ndarray]]:
-    """(S,) values and (S, R) resampled values of those metrics that all lists have together."""
+) -> dict[str, list[Entry]]:
+    """The entries of those metrics that all lists have together, each the mean over a system's seeds."""
     by_length: dict[int, list[MetricName]] = {}
     for metric in metrics:
         base, k = split_name(metric)
         if base in AGGREGATE:
             by_length.setdefault(k, []).append(base)
-    result: dict[str, tuple[np.ndarray, np.ndarray]] = {}
+    result: dict[str, list[Entry]] = {}
     for k, bases in by_length.items():
-        shown = ((seed.shown(k) for seed in system.seeds) for system in systems)
-        found = resample_systems(shown, bases, n_items, k, config.n_bootstrap, config.seed)
-        result |= {f"{base}@{k}": values for base, values in found.items()}
+        first, *_ = shown = [[seed.shown(k) for seed in system.seeds] for system in systems]
+        own = [_Exposed.of(lists, bases, n_items, k) for lists in shown]
+        p_S = [
+            swap_test(first, lists, bases, n_items, k, config.n_bootstrap, config.seed) if place else {}
+            for place, lists in enumerate(shown)
+        ]
+        for base in bases:
+            result[f"{base}@{k}"] = [
+                _exposure_entry(system, f"{base}@{k}", own[0], own[place], p_S[place].get(base), n_items)
+                for place, system in enumerate(systems)
+            ]
     return result
 
 
-def _compare_exposure(
-    systems: Sequence[System], metric: str, value_S: np.ndarray, resampled_SR: np.ndarray, n_items: int
-) -> list[Entry]:
-    upper = AGGREGATE[split_name(metric)[0]].upper(n_items)
-    n_users = systems[0].seeds[0].evaluation.n_users
-    entries = []
-    for place, system in enumerate(systems):
-        own = Resampled.recentred(float(value_S[place]), resampled_SR[place])
-        apart = Resampled.recentred(float(value_S[place] - value_S[0]), resampled_SR[place] - resampled_SR[0])
-        difference = Difference(apart.value, apart.interval(), apart.p_of_zero(), math.nan, n_users, None)
-        ci95 = own.interval(0.0, upper)
-        entries.append(
-            Entry(
-                system.name,
-                metric,
-                own.value,
-                ci95,
-                system.seed_values(metric),
-                difference if place else None,
-            )
+@dataclass(frozen=True)
+class _Exposed:
+    """Exposure metrics of one system and the influence of each user on them, means over seeds."""
+
+    values: dict[MetricName, float]
+    influences: dict[MetricName, np.ndarray]
+
+    @classmethod
+    def of(cls, seeds: Sequence[UserLists], metrics: Sequence[MetricName], n_items: int, k: int) -> _Exposed:
+        values = [exposure_values(lists, metrics, n_items, k) for lists in seeds]
+        found = [jackknife.influences(lists, metrics, n_items, k) for lists in seeds]
+        return cls(
+            {name: float(np.mean([one[name] for one in values])) for name in metrics},
+            {name: np.mean([one[name] for one in found], axis=0) for name in metrics},
         )
-    return entries
+
+
+def _exposure_entry(
+    system: System, metric: str, reference: _Exposed, own: _Exposed, p: float | None, n_items: int
+) -> Entry:
+    """``p`` is None for the reference itself."""
+    name = split_name(metric)[0]
+    value, influence_U = own.values[name], own.influences[name]
+    difference = None
+    if p is not None:
+        apart = value - reference.values[name]
+        ci95 = jackknife.interval(apart, influence_U - reference.influences[name])
+        difference = Difference(apart, ci95, p, math.nan, len(influence_U), None)
+    ci95 = jackknife.interval(value, influence_U, 0.0, AGGREGATE[name].upper(n_items))
+    return Entry(system.name, metric, value, ci95, system.seed_values(metric), difference)
 
 
 def _corrected(entries: Sequence[Entry]) -> list[Entry]:
@@ -237,11 +254,3 @@ def _corrected(entries: Sequence[Entry]) -> list[Entry]:
         else replace(entry, difference=replace(entry.difference, p_holm=float(p)))
         for entry, p in zip(entries, holm(p_M), strict=True)
     ]
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: _plain(inner) for key, inner in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_plain(inner) for inner in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value

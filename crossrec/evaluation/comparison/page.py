@@ -12,7 +12,7 @@ from crossrec.evaluation.comparison.compare import Comparison, Entry, split_name
 from crossrec.evaluation.comparison.front import plane
 from crossrec.evaluation.metrics import ACCURACY
 from crossrec.evaluation.report.figures import Plot
-from crossrec.evaluation.report.glossary import arrow, format_value, info
+from crossrec.evaluation.report.glossary import NO_INTERVAL, arrow, format_value, info
 from crossrec.evaluation.report.render import render
 from crossrec.evaluation.significance import SIGNIFICANT
 from crossrec.runtime.files import write_text
@@ -94,7 +94,9 @@ def _line(entry: Entry, reference: float) -> Line:
         interval,
         seeds,
         _signed(name, difference.value),
-        " to ".join(_signed(name, end) for end in difference.ci95),
+        NO_INTERVAL
+        if math.isnan(difference.ci95[0])
+        else " to ".join(_signed(name, end) for end in difference.ci95),
         f"{difference.value / reference:+.1%}".replace("%", " %").replace("-", MINUS) if reference else "",
         _p(difference.p),
         _p(difference.p_holm),

@@ -78,10 +78,9 @@ class Measurement:
         from scipy.sparse import csr_matrix
 
         kept, lists_U = self.lists.filter(pl.col("rank") <= k), self.users["n_queries"].to_numpy()
-        column_T = kept["item_id"].rank("dense").to_numpy().astype(np.int64) - 1
-        shape = (len(lists_U), int(column_T.max(initial=-1)) + 1)
+        items_I, column_T = np.unique(kept["item_id"].to_numpy(), return_inverse=True)
         entries = (np.ones(len(kept)), (kept["row"].to_numpy(), column_T))
-        return UserLists(csr_matrix(entries, shape=shape), lists_U)
+        return UserLists(csr_matrix(entries, shape=(len(lists_U), len(items_I))), lists_U, items_I)
 
 
 @dataclass(frozen=True)
@@ -129,7 +128,7 @@ def check_comparable(systems: Sequence[System]) -> None:
 
 
 def _check_protocol(first: Measurement, other: Measurement) -> None:
-    ours, theirs = (m.evaluation.protocol.split("; ") for m in (first, other))
+    ours, theirs = (m.evaluation.how_measured for m in (first, other))
     if ours != theirs:
         there = next(((a, b) for a, b in zip(ours, theirs, strict=False) if a != b), (ours, theirs))
         raise InputError(

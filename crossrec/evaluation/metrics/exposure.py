@@ -42,10 +42,12 @@ class UserLists:
     Args:
         shown_UI: (U, I) how many of a user's lists show each item that any list shows.
         lists_U: (U,) lists of each user.
+        items_I: (I,) sorted ids of the items, by which the lists of two systems are matched.
     """
 
     shown_UI: csr_matrix
     lists_U: np.ndarray
+    items_I: np.ndarray | None = None
 
     @cached_property
     def _shown_IU(self) -> csr_matrix:

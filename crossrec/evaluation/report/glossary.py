@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from numbers import Real
 from typing import Any, TypeGuard
 
+NO_INTERVAL = "\u2013"
+"""Stands where a table has no interval: where none holds, or users don't differ."""
 CUTOFF = 10
 """Length of the lists that the report shows and draws."""
 
@@ -102,6 +104,14 @@ def estimate(metrics: Mapping[str, Any], name: str) -> Estimate | None:
     low, high = entry.get("ci95") or (None, None)
     interval = (float(low), float(high)) if is_number(low) and is_number(high) else None
     return Estimate(float(entry["value"]), interval)
+
+
+def format_range(ends: Sequence[float | None], digits: int = 4, sign: str = "+") -> str:
+    """``low to high``, signed as differences are unless ``sign`` is empty; a dash without an interval."""
+    low, high = ends
+    if low is None or high is None or math.isnan(low) or math.isnan(high):
+        return NO_INTERVAL
+    return f"{low:{sign}.{digits}f} to {high:{sign}.{digits}f}"
 
 
 def is_number(value: Any) -> TypeGuard[float]:

@@ -115,7 +115,7 @@ def _measured(shop: LoadedRecommender) -> str:
     return "\n".join(
         [
             f"## Measured\n\n{lists}{how} {on}",
-            "Values with 95 % intervals from resampling users.\n",
+            "Values with 95 % intervals over users.\n",
             "| metric | value | meaning |",
             "|---|---|---|",
             *rows,
