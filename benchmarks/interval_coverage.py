@@ -241,7 +241,8 @@ def summarize(rows: pl.DataFrame, n_queries: int) -> dict[str, dict[str, float]]
         columns = found.setdefault(str(metric), {})
         printed = ~np.isnan(low)
         # None is printed where too few users differ: that is no miss.
-        columns[str(what)] = float((held | ~printed).mean())
+        if printed.any():
+            columns[str(what)] = float((held | ~printed).mean())
         if what == "single":
             columns["printed"] = float(printed.mean())
         if part["p"].null_count() == 0:
