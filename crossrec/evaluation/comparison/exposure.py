@@ -116,9 +116,7 @@ class _Pair:
 
     @classmethod
     def of(cls, first: UserLists, second: UserLists) -> _Pair:
-        if first.items_I is None or second.items_I is None:
-            raise ValueError("lists of two systems are matched by the ids of their items")
-        items_I = np.union1d(first.items_I, second.items_I)
+        items_I = np.union1d(_ids(first), _ids(second))
         return cls(_spread(first, items_I), _spread(second, items_I), first.lists_U)
 
     @cached_property
@@ -153,8 +151,14 @@ def _spread(lists: UserLists, items_I: np.ndarray) -> csr_matrix:
     from scipy.sparse import csr_matrix
 
     shown = lists.shown_UI
-    column = np.searchsorted(items_I, lists.items_I)[shown.indices]
+    column = np.searchsorted(items_I, _ids(lists))[shown.indices]
     return csr_matrix((shown.data.astype(float), column, shown.indptr), shape=(shown.shape[0], len(items_I)))
+
+
+def _ids(lists: UserLists) -> np.ndarray:
+    if lists.items_I is None:
+        raise ValueError("lists of two systems are matched by the ids of their items")
+    return lists.items_I
 
 
 def _own(shown_UI: csr_matrix) -> np.ndarray:
