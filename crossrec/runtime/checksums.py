@@ -46,9 +46,17 @@ def has_checksum(path: Path) -> bool:
     return _beside(path).exists()
 
 
-def write_checksums(folder: Path) -> None:
-    """Writes the checksums of all files in a folder, those of its folders included."""
-    files = sorted(path for path in folder.rglob("*") if path.is_file() and path.name != CHECKSUMS)
+def write_checksums(folder: Path, names: tuple[str, ...] | None = None) -> None:
+    """Writes the checksums of a folder's files.
+
+    Args:
+        folder: of the files.
+        names: of those that are there; all, in folders below too, when None.
+    """
+    if names is None:
+        files = sorted(path for path in folder.rglob("*") if path.is_file() and path.name != CHECKSUMS)
+    else:
+        files = [folder / name for name in names if (folder / name).is_file()]
     sums = {path.relative_to(folder).as_posix(): crc32_of(path) for path in files}
     write_text(folder / CHECKSUMS, json.dumps(sums, indent=2) + "\n")
 

@@ -10,6 +10,7 @@ from typing import Any
 from crossrec.config import validate
 from crossrec.experiment.config import ExperimentConfig
 from crossrec.serving.about import About
+from crossrec.training.checkpoint import WEIGHTS
 from crossrec.types import InputError
 
 LIBRARY = "crossrec"
@@ -19,6 +20,8 @@ FEATURES_FILE = "features.safetensors"
 ITEMS_FILE = "items.parquet"
 USERS_FILE = "users.parquet"
 CARD_FILE = "README.md"
+CHECKED = (WEIGHTS, FEATURES_FILE, ITEMS_FILE, USERS_FILE)
+"""Files with checksums: those that nobody edits."""
 
 
 @dataclass(frozen=True)

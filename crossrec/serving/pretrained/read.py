@@ -13,11 +13,12 @@ from crossrec.model.growth import ContentVectors, content_names
 from crossrec.model.modalities import TrainedEncoder
 from crossrec.model.recommender import NeuralRecommender
 from crossrec.model.relations import ItemRelations
+from crossrec.runtime.checksums import damage
 from crossrec.serving.items import ServedItems
 from crossrec.serving.loaded import LoadedRecommender
 from crossrec.serving.model import ServedModel
 from crossrec.serving.pretrained.features import COUNTS, MODEL, hand_out, read, take
-from crossrec.serving.pretrained.layout import FEATURES_FILE, ITEMS_FILE, USERS_FILE, Description
+from crossrec.serving.pretrained.layout import CHECKED, FEATURES_FILE, ITEMS_FILE, USERS_FILE, Description
 from crossrec.serving.pretrained.tables import read_items, read_users
 from crossrec.serving.spaces import Spaces
 from crossrec.serving.users import Users
@@ -41,6 +42,9 @@ def open_pretrained(folder: Path, device: torch.device, *, trust_code: bool = Fa
             raise InputError(
                 f"{folder / name} does not exist: the folder is not whole; save or fetch it again"
             )
+    fault = damage(folder, CHECKED)
+    if fault is not None:
+        raise InputError(f"{fault}; save or fetch the folder again")
     description = Description.read(folder, trust_code=trust_code)
     config, n_trained = description.experiment, description.n_trained
     catalog, tensors = read_items(folder / ITEMS_FILE), read(folder / FEATURES_FILE)

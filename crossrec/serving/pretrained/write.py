@@ -10,11 +10,13 @@ from typing import TYPE_CHECKING
 import crossrec
 from crossrec.data.identity import DataIdentity
 from crossrec.evaluation.results import METRICS_FILE
+from crossrec.runtime.checksums import CHECKSUMS, write_checksums
 from crossrec.runtime.files import atomic_path
 from crossrec.serving.pretrained.card import model_card
 from crossrec.serving.pretrained.features import gather, write
 from crossrec.serving.pretrained.layout import (
     CARD_FILE,
+    CHECKED,
     CONFIG_FILE,
     FEATURES_FILE,
     ITEMS_FILE,
@@ -24,13 +26,13 @@ from crossrec.serving.pretrained.layout import (
     is_pretrained,
 )
 from crossrec.serving.pretrained.tables import Pictures, write_items, write_users
-from crossrec.training.checkpoint import WEIGHTS, save_weights
+from crossrec.training.checkpoint import save_weights
 from crossrec.types import InputError
 
 if TYPE_CHECKING:
     from crossrec.serving.loaded import LoadedRecommender
 
-WRITTEN = {CARD_FILE, CONFIG_FILE, FEATURES_FILE, ITEMS_FILE, METRICS_FILE, USERS_FILE, WEIGHTS}
+WRITTEN = {CARD_FILE, CHECKSUMS, CONFIG_FILE, METRICS_FILE, *CHECKED}
 ADAPTER = "adapter"
 """Begins the names of folders that :func:`save_weights` gives LoRA adapters."""
 
@@ -67,6 +69,7 @@ def save_folder(
         (temporary / CONFIG_FILE).write_text(description.to_json(), encoding="utf-8")
         card = model_card(shop, with_users=with_users, pictures=pictures, license=license)
         (temporary / CARD_FILE).write_text(card, encoding="utf-8")
+        write_checksums(temporary, CHECKED)
         if folder.exists():
             shutil.rmtree(folder)
 
