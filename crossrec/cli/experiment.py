@@ -57,7 +57,9 @@ def evaluate(arguments: Sequence[str] | None = None) -> int:
 
         config = read_run(parsed.run, parsed.overrides, trust_code=parsed.trust_code)
         from crossrec.experiment.evaluate import run_evaluation
+        from crossrec.runtime import distributed
 
-        run_evaluation(config, parsed.split, parsed.predictions)
+        with distributed.explained(config.trainer.collective_timeout):
+            run_evaluation(config, parsed.split, parsed.predictions)
 
     return guarded(run)

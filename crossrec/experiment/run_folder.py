@@ -5,9 +5,12 @@ from __future__ import annotations
 import importlib.metadata
 import json
 import logging
+import os
 import platform
 import subprocess
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +18,9 @@ import yaml
 
 from crossrec.config import ConfigError, merge, outside_classes, parse_overrides, read_yaml, validate
 from crossrec.experiment.config import ExperimentConfig
-from crossrec.runtime.files import write_text
+from crossrec.runtime import distributed
+from crossrec.runtime.files import held_lock, release_lock, write_text
+from crossrec.types import InputError
 
 logger = logging.getLogger(__name__)
 
@@ -78,12 +83,66 @@ def check_run(config: ExperimentConfig) -> None:
         str(path),
         trust_code=outside_classes(asked),
     )
-    different = _differences(there.model_dump(mode="json"), asked)
+    old = there.model_dump(mode="json")
+    # How long processes wait for each other changes nothing that they compute.
+    old["trainer"]["collective_timeout"] = asked["trainer"]["collective_timeout"]
+    different = _differences(old, asked)
     if different:
         raise ConfigError(
             f"{config.run_folder} holds a run with another configuration ({', '.join(different[:5])}); "
             f"choose another name (name=...) or remove the folder"
         )
+
+
+@contextmanager
+def hold_run(folder: Path) -> Iterator[None]:
+    """Keeps every other training out of a run folder; every process of a training must call this.
+
+    The lock is beside the folder and ends with the process that holds it, however that ends. Reading the
+    folder, as ``evaluate.py`` does, needs none.
+
+    Raises:
+        InputError: another training works there.
+    """
+    file, problem = (-1, "")
+    if distributed.is_main():
+        file, problem = _take_lock(folder)
+    problem = distributed.gather_objects(problem)[0]
+    if problem:
+        raise InputError(problem)
+    try:
+        yield
+    finally:
+        if file >= 0:
+            release_lock(file, _lock_file(folder))
+
+
+def _take_lock(folder: Path) -> tuple[int, str]:
+    """The open lock file, and what stands in the way; -1 where nothing is held."""
+    path = _lock_file(folder)
+    try:
+        file, taken = held_lock(path)
+    except OSError as error:
+        return -1, f"{path} can't be written ({error.strerror}); choose another runs_dir"
+    if taken:
+        since = time.strftime("%Y-%m-%d %H:%M:%S")
+        os.ftruncate(file, 0)
+        os.write(file, f"process {os.getpid()} on {platform.node()} since {since}".encode())
+        return file, ""
+    holder = os.pread(file, 500, 0).decode("utf-8", "replace") or "another process"
+    release_lock(file)
+    if taken is None:
+        logger.warning(
+            "the file system of %s has no locks: nothing keeps a second training out of it", folder.parent
+        )
+        return -1, ""
+    return -1, (
+        f"{folder} is being trained by {holder}; wait for it, end it, or choose another name (name=...)"
+    )
+
+
+def _lock_file(folder: Path) -> Path:
+    return folder.with_name(f".{folder.name}.lock")
 
 
 def open_run(config: ExperimentConfig) -> None:

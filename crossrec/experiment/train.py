@@ -22,7 +22,7 @@ from crossrec.experiment.config import ExperimentConfig
 from crossrec.experiment.evaluate import evaluate_run, results_folder
 from crossrec.experiment.measure import SplitPart
 from crossrec.experiment.rivals import validation_metrics
-from crossrec.experiment.run_folder import add_account, changed_counts, check_run, open_run
+from crossrec.experiment.run_folder import add_account, changed_counts, check_run, hold_run, open_run
 from crossrec.experiment.tables import show, show_account
 from crossrec.experiment.traits import item_info
 from crossrec.model.modalities import FrozenFeatures
@@ -58,10 +58,26 @@ def run_training(
         part: that is measured in the end.
         shared: the experiment with its data loaded; it is loaded when None.
         report: whether the run gets its page with plots and pictures.
+
+    Raises:
+        InputError: another training works in the run folder, or a process of this one is gone.
     """
-    check_run(config)
     check_config(config)
     accelerator = build_accelerator(config.trainer, config.run_folder)
+    with distributed.explained(config.trainer.collective_timeout), hold_run(config.run_folder):
+        check_run(config)
+        _train_and_measure(config, part, shared, accelerator, report=report)
+    distributed.unwatch()
+
+
+def _train_and_measure(
+    config: ExperimentConfig,
+    part: SplitPart,
+    shared: Setting | None,
+    accelerator: Accelerator,
+    *,
+    report: bool,
+) -> None:
     setting = Setting.of(config) if shared is None else shared.in_saved_order()
     _check_same_data(setting)
     show_account(setting)

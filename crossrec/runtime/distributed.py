@@ -3,14 +3,55 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from crossrec.runtime.peers import PeerGoneError, Peers, gone
 from crossrec.types import InputError
 
 if TYPE_CHECKING:
     from torch import nn
+
+
+_peers: Peers | None = None
+
+
+def watch(seconds: float) -> None:
+    """Ends this process, with a message, once another one has given no sign of life for some seconds."""
+    global _peers  # as the process group is one for the whole process
+    if _active() and _peers is None and world_size() > 1:
+        _peers = Peers(rank(), world_size(), seconds)
+
+
+def unwatch() -> None:
+    """Tells the others that this process ends of itself."""
+    global _peers
+    if _peers is not None:
+        _peers.leave()
+        _peers = None
+
+
+@contextmanager
+def explained(seconds: float) -> Iterator[None]:
+    """Says in plain words that a collective failed because another process is gone.
+
+    Args:
+        seconds: after which collectives give up.
+
+    Raises:
+        PeerGoneError: it failed.
+    """
+    try:
+        yield
+    except RuntimeError as error:
+        import torch.distributed
+
+        if world_size() > 1 and (isinstance(error, torch.distributed.DistError) or "gloo" in str(error)):
+            raise PeerGoneError(f"{gone('another process', seconds)} ({error})") from error
+        raise
 
 
 def rank() -> int:
@@ -51,8 +92,10 @@ def is_main() -> bool:
 
 
 def barrier() -> None:
-    """Waits until every process is here."""
-    if _active():
+    """Waits until every process is here; one may have hours of work, as long as all give signs of life."""
+    if _peers is not None:
+        _peers.barrier()
+    elif _active():
         _group().barrier()
 
 

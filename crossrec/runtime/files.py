@@ -65,11 +65,25 @@ def lock(file: int, *, wait: bool) -> bool | None:
     return True
 
 
+_held: set[int] = set()
+
+
+def _forget_held() -> None:
+    for file in _held:
+        os.close(file)
+    _held.clear()
+
+
+if hasattr(os, "register_at_fork"):
+    # A worker that outlives a killed process would hold its locks on.
+    os.register_at_fork(after_in_child=_forget_held)
+
+
 def held_lock(path: Path) -> tuple[int, bool | None]:
     """Opens a lock file, which is made where it does not exist, and tries to take its lock.
 
     Returns:
-        The descriptor, to be closed; and what :func:`lock` gives.
+        The descriptor, for :func:`release_lock`; and what :func:`lock` gives.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     while True:
@@ -78,11 +92,20 @@ def held_lock(path: Path) -> tuple[int, bool | None]:
             taken = lock(file, wait=False)
             # Whoever held it may have removed the file in between: then this lock is of a file that is gone.
             if not taken or _same_file(file, path):
+                _held.add(file)
                 return file, taken
         except BaseException:
             os.close(file)
             raise
         os.close(file)
+
+
+def release_lock(file: int, path: Path | None = None) -> None:
+    """Closes what :func:`held_lock` opened; removes the lock file where this process holds it."""
+    if path is not None:
+        path.unlink(missing_ok=True)
+    _held.discard(file)
+    os.close(file)
 
 
 def _same_file(file: int, path: Path) -> bool:

@@ -36,5 +36,8 @@ class TrainerConfig(Config):
     eval_every: int = Field(1, ge=1, description="epochs between validations")
     patience: int = Field(5, ge=1, description="validations without a better one before training stops")
     checkpoint_every: int = Field(200, ge=1, description="steps between checkpoints")
+    collective_timeout: float = Field(
+        600, gt=0, description="seconds without a sign of life after which the other processes end"
+    )
     tracker: Literal["none", "wandb", "tensorboard"] = "none"
     wandb_mode: Literal["offline", "online", "disabled"] = "offline"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 import torch
@@ -28,7 +29,7 @@ def build_accelerator(config: TrainerConfig, run_folder: Path) -> Accelerator:
         InputError: the launcher asks for sharded parameters.
     """
     from accelerate import Accelerator
-    from accelerate.utils import DistributedDataParallelKwargs, DistributedType
+    from accelerate.utils import DistributedDataParallelKwargs, DistributedType, InitProcessGroupKwargs
 
     if config.precision == "bf16" and not torch.cuda.is_available() and not _cpu_multiplies_bf16():
         logger.warning(
@@ -37,11 +38,13 @@ def build_accelerator(config: TrainerConfig, run_folder: Path) -> Accelerator:
     # A process whose share of a step holds no picture (or no text) leaves that encoder unused.
     # Buffers are shared once, after wrapping: none changes in training, not even those of batch norms.
     wrapping = DistributedDataParallelKwargs(find_unused_parameters=True, broadcast_buffers=False)
+    # Silence is told first, and by name; this is for processes that live and wait for different things.
+    patience = config.collective_timeout + 10
     accelerator = Accelerator(
         mixed_precision=config.precision,
         log_with=None if config.tracker == "none" else config.tracker,
         project_dir=str(run_folder),
-        kwargs_handlers=[wrapping],
+        kwargs_handlers=[wrapping, InitProcessGroupKwargs(timeout=timedelta(seconds=patience))],
     )
     sharded = (DistributedType.FSDP, DistributedType.DEEPSPEED, DistributedType.MEGATRON_LM)
     if accelerator.distributed_type in sharded:
@@ -49,6 +52,7 @@ def build_accelerator(config: TrainerConfig, run_folder: Path) -> Accelerator:
             f"training under {accelerator.distributed_type.value} is not supported: every process holds the "
             "whole model (DDP); launch with configs/accelerate/ddp.yaml"
         )
+    distributed.watch(config.collective_timeout)
     return accelerator
 
 

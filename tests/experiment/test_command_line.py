@@ -20,6 +20,7 @@ from PIL import Image
 from safetensors.numpy import load_file
 
 from crossrec.cli import experiment
+from crossrec.experiment.run_folder import hold_run
 
 REPOSITORY = Path(__file__).parents[2]
 SCRIPT_ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"}
@@ -230,6 +231,13 @@ def test_an_encoder_in_the_training_step_a_sampled_loss_and_a_tracker(shop: Path
     tuned = [name for name in weights if name.startswith("items.modalities.image.encoder.")]
     assert tuned
     assert list(run_folder.glob("wandb/offline-run-*"))
+
+
+def test_a_run_can_be_measured_while_it_is_trained(shop: Path, trained: Path) -> None:
+    with contextlib.chdir(shop), hold_run(Path("runs/shop")):
+        again = train(shop)
+        assert (again.returncode, "is being trained by" in again.stderr) == (2, True)
+        assert call(experiment.evaluate, shop, "runs/shop", "data.root=data").returncode == 0
 
 
 @pytest.mark.slow
