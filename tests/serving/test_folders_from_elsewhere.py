@@ -17,6 +17,7 @@ import yaml
 import crossrec
 from crossrec.cli.commands import main
 from crossrec.config import Config, ConfigError, trusting
+from crossrec.runtime.checksums import write_checksums
 from crossrec.runtime.weights import WeightsError
 from crossrec.serving.loaded import LoadedRecommender
 from crossrec.types import InputError
@@ -300,6 +301,7 @@ def test_pickles_in_a_checkpoint_are_not_run(
     torch.save({"step": Marks(tmp_path / "ran")}, checkpoint / file)
     torch.load(checkpoint / file, weights_only=False)
     (tmp_path / "ran").unlink()
+    write_checksums(checkpoint)  # so would whoever made it
     mine.write_text(yaml.safe_dump(shop_config))
     # Going on in the folder resumes from its checkpoint; whatever comes of it, nothing in it is run.
     with suppress(Exception):
