@@ -19,6 +19,7 @@ from crossrec.evaluation.comparison.page import HTML_FILE, blocks_of, write_comp
 from crossrec.evaluation.comparison.systems import Measurement, System
 from crossrec.evaluation.config import ComparisonConfig, EvaluationConfig, MetricName
 from crossrec.evaluation.metrics import AGGREGATE, SPACES
+from crossrec.evaluation.report.glossary import note_on_distances
 from crossrec.evaluation.results import METRICS_FILE
 from crossrec.experiment.config import SpacesConfig
 from crossrec.experiment.measure import SplitPart, slug
@@ -192,7 +193,9 @@ def _how_tested(found: Comparison) -> str:
 
 def _show(found: Comparison) -> None:
     title = f"Differences from {found.systems[0]}, {found.n_users:,} users"
-    table = Table(title=title, caption=f"{found.protocol}\n{_how_tested(found)}")
+    distances = note_on_distances((entry.metric, entry.value) for entry in found.entries)
+    notes = [found.protocol, _how_tested(found), *([distances] if distances else [])]
+    table = Table(title=title, caption="\n".join(notes))
     table.add_column("metric")
     table.add_column("system")
     for name in ("value", "difference", "95 % interval", "relative", "p", "p, Holm", "d_z", "seeds"):

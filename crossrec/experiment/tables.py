@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.table import Table
 
 from crossrec.evaluation.bootstrap import Estimate
+from crossrec.evaluation.report.glossary import note_on_distances
 from crossrec.experiment.measure import Measured
 from crossrec.runtime import distributed
 
@@ -58,7 +59,9 @@ def show_results(setting: Setting, found: Sequence[Measured], part: str) -> None
     note = f"{setting.data.name}: {setting.data.note}" if setting.data.note else setting.data.name
     evaluation = found[0].evaluation
     title = f"{part}, {evaluation.n_users:,} users, {evaluation.n_queries:,} queries ({note})"
-    table = Table(title=title, caption=evaluation.protocol, show_lines=True)
+    shown = [(name, m.evaluation.metrics[name]["value"]) for name in names for m in found]
+    caption = "\n".join(part for part in (evaluation.protocol, note_on_distances(shown)) if part)
+    table = Table(title=title, caption=caption, show_lines=True)
     table.add_column("recommender")
     for name in [*names, f"cold recall@{k}"]:
         table.add_column(name, justify="right")

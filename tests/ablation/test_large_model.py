@@ -13,13 +13,20 @@ import yaml
 
 from crossrec.ablation.large_model.config import LargeModelConfig
 from crossrec.ablation.large_model.effect import Effect, verdict
-from crossrec.ablation.large_model.pair import differences, experiment_of, measure_pair, train_pair
+from crossrec.ablation.large_model.pair import (
+    confounded,
+    confounders,
+    differences,
+    experiment_of,
+    measure_pair,
+    train_pair,
+)
 from crossrec.ablation.large_model.study import run_large_model
 from crossrec.ablation.large_model.user_groups import EVERYBODY, group_queries
 from crossrec.ablation.measurable import measurable_metrics
 from crossrec.ablation.tradeoff.config import TradeoffConfig
 from crossrec.ablation.tradeoff.study import run_tradeoff
-from crossrec.config import ConfigError, validate
+from crossrec.config import ConfigError, load_config, validate
 from crossrec.data.splits import Queries
 from crossrec.evaluation.config import ComparisonConfig, MetricName
 from crossrec.evaluation.facts import ItemFacts
@@ -58,6 +65,24 @@ def measured(pair: LargeModelConfig) -> list[Effect]:
 
 def test_differences_name_what_differs_and_nothing_else(pair: LargeModelConfig) -> None:
     assert differences(pair) == {"model.width": (16, 32), "model.sequence.layers": (2, 1)}
+
+
+def test_what_differs_besides_the_sequence_model_is_named(pair: LargeModelConfig) -> None:
+    assert confounders(pair) == {"model.width": (16, 32)}
+    assert "model.width (16 and 32)" in confounded(pair)
+    others = {"large": ("model.sequence.max_length=7", "trainer.epochs=9", "model.sequence.heads=1")}
+    assert set(confounders(pair.model_copy(update=others))) == {"model.sequence.max_length", "trainer.epochs"}
+
+
+def test_the_shipped_pair_differs_in_the_sequence_model_alone() -> None:
+    root = Path(__file__).parents[2]
+    shipped = load_config(LargeModelConfig, root / "configs" / "studies" / "large_model_movielens.yaml")
+    base = root / "configs" / "movielens_small.yaml"
+    shipped = shipped.model_copy(update={"base": base, "changes": ("data.root=anywhere",)})
+    found = differences(shipped)
+    assert found["model.sequence.type"] == ("sasrec", "llm")
+    assert confounders(shipped) == {}
+    assert confounded(shipped) == ""
 
 
 def test_values_are_those_of_the_runs_own_evaluations(pair: LargeModelConfig, measured: list[Effect]) -> None:
@@ -112,7 +137,8 @@ def test_the_study_writes_a_page_with_every_group_and_length(pair: LargeModelCon
     run_large_model(pair)
     page = (pair.out / "large_model.html").read_text(encoding="utf-8")
     assert page.count("<svg") == 2 * 4, "a curve and a plot of groups for each of four measures"
-    for text in ("few clicks", "mainstream taste", "model.width", "ild_category@10"):
+    assert "No matched pair" in page
+    for text in ("few clicks", "mainstream taste", "model.width (16 and 32)", "ild_category@10"):
         assert text in page
     effects = pl.read_parquet(pair.out / "effects.parquet")
     assert set(effects["k"]) == {5, 10}

@@ -125,6 +125,20 @@ def test_baselines_in_the_loop_may_go_by_content(arena: Arena) -> None:
     assert [row["round"] for row in arena.play(policy, 0)] == [0, 1]
 
 
+def test_baselines_rerank_and_explore_as_models_do(arena: Arena) -> None:
+    knn = {"learner": {"type": "baseline", "baseline": {"type": "item_knn"}}, "candidates": 12}
+    like_neural = {
+        **knn,
+        "rerank": [{"type": "mmr", "diversity": 0.3}],
+        "explore": {"type": "epsilon_greedy"},
+    }
+    plain, diverse = (
+        list(arena.play(validate(PolicyConfig, policy, "test"), 0)) for policy in (knn, like_neural)
+    )
+    assert [row["round"] for row in diverse] == [0, 1]
+    assert diverse[0] != plain[0]
+
+
 def test_results_of_another_simulation_or_of_other_spaces_are_not_taken(arena: Arena) -> None:
     first = base_content(arena.setting)
     assert first["simulation"] == SIMULATION_VERSION
@@ -179,6 +193,25 @@ def test_the_shipped_study_loads_and_round_trips() -> None:
     # No policy may know how the simulated users look at places.
     explorers = [policy.explore for policy in config.policies.values()]
     assert [e.position_bias for e in explorers if isinstance(e, BanditOptions)] == [0]
+
+
+def test_the_shipped_studies_give_baselines_what_models_have() -> None:
+    shipped = sorted(SHIPPED.parents[1].glob("*/feedback_loop*.yaml"))
+    assert SHIPPED in shipped
+    for path in shipped:
+        # Bandits need item vectors, which item-kNN has not.
+        policies = [
+            policy
+            for policy in load_config(FeedbackLoopConfig, path).policies.values()
+            if not isinstance(policy.explore, BanditOptions)
+        ]
+        used = {repr((p.rerank, p.explore)) for p in policies}
+        of_knn = {
+            repr((p.rerank, p.explore))
+            for p in policies
+            if getattr(p.learner, "baseline", None) is not None and p.learner.baseline.type == "item_knn"  # type: ignore[union-attr]
+        }
+        assert of_knn == used, path.name
 
 
 def test_whole_runs_and_gains_against_plain_arithmetic() -> None:

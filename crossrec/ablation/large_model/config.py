@@ -11,10 +11,11 @@ from crossrec.evaluation.config import MetricName
 
 
 class LargeModelConfig(Config):
-    """A matched pair: a small model by ids alone, and a cross-modal one that a language model reads.
+    """A matched pair: the same items read by a small sequence model, and by a language model.
 
-    Both train on the same data with the same loss, seeds, width, batches and validation; what differs is said
-    by ``small`` and ``large``, and is listed in the results.
+    Both train on the same data with the same loss and seeds; what differs is said by ``small`` and ``large``,
+    and is listed in the results. Modalities, history, epochs and rates should be the same for both: if the
+    pair differs in more than the sequence model, that is printed beside every table.
 
     Args:
         base: the experiment's configuration file.
@@ -31,7 +32,7 @@ class LargeModelConfig(Config):
 
     base: Path
     changes: tuple[str, ...] = ()
-    small: tuple[str, ...] = ("model.text=null", "model.image=null", "model.sequence.type=sasrec")
+    small: tuple[str, ...] = ("model.sequence.type=sasrec",)
     large: tuple[str, ...] = ("model.sequence.type=llm",)
     seeds: tuple[int, ...] = Field((0, 1, 2), min_length=1)
     ks: tuple[int, ...] = Field((5, 10, 20, 50), min_length=1)

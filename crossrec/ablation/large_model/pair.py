@@ -26,6 +26,7 @@ from crossrec.experiment.train import run_training
 from crossrec.runtime.device import pick_device
 from crossrec.types import InputError, TopK
 
+SEQUENCE = "model.sequence."
 Model = tuple[Side, int]
 """A side and a seed."""
 
@@ -51,6 +52,30 @@ def _differing(first: object, second: object, key: str) -> Iterator[tuple[str, t
             yield from _differing(first.get(name), second.get(name), f"{key}.{name}" if key else name)
     elif first != second:
         yield key, (first, second)
+
+
+def confounders(config: LargeModelConfig) -> dict[str, tuple[object, object]]:
+    """What differs besides the sequence model: dotted key -> values of the small and the large model.
+
+    How much of a history a sequence model reads (``max_length``) is no part of the model.
+    """
+    return {
+        key: values
+        for key, values in differences(config).items()
+        if not key.startswith(SEQUENCE) or key == f"{SEQUENCE}max_length"
+    }
+
+
+def confounded(config: LargeModelConfig) -> str:
+    """One sentence that names what differs besides the sequence model; empty for a matched pair."""
+    found = confounders(config)
+    if not found:
+        return ""
+    told = ", ".join(f"{key} ({small} and {large})" for key, (small, large) in found.items())
+    return (
+        f"The pair differs in more than the sequence model: {told}. A difference between the models may come "
+        "from any of these."
+    )
 
 
 def check_matched(config: LargeModelConfig) -> None:

@@ -11,7 +11,13 @@ from rich.table import Table
 
 from crossrec.ablation.large_model.config import LargeModelConfig
 from crossrec.ablation.large_model.effect import Effect, verdict
-from crossrec.ablation.large_model.pair import differences, experiment_of, measure_pair, train_pair
+from crossrec.ablation.large_model.pair import (
+    confounded,
+    differences,
+    experiment_of,
+    measure_pair,
+    train_pair,
+)
 from crossrec.ablation.large_model.plots import by_group, curve
 from crossrec.ablation.large_model.user_groups import EVERYBODY
 from crossrec.evaluation.report.glossary import arrow, format_range, format_value, info
@@ -36,6 +42,8 @@ def run_large_model(config: LargeModelConfig) -> None:
     """
     distributed.require_one_process("the study of a large model")
     pick_device(config.device)
+    if warning := confounded(config):
+        show(f"Warning: {warning}")
     train_pair(config)
     setting = Setting.of(experiment_of(config, "large", config.seeds[0]))
     effects = measure_pair(config, setting)
@@ -45,7 +53,8 @@ def run_large_model(config: LargeModelConfig) -> None:
     write_text(config.out / ABOUT_FILE, json.dumps(about, indent=2, default=str) + "\n")
     content = _content(effects, about, config)
     write_text(config.out / PAGE_FILE, render("crossrec.ablation.large_model", "template.html", content))
-    console().print(_table(effects, shown_length(config), content["verdict"]))
+    told = " ".join(part for part in (content["verdict"], about["confounded"]) if part)
+    console().print(_table(effects, shown_length(config), told))
     show(f"Curves and groups of users: {config.out / PAGE_FILE}")
 
 
@@ -63,6 +72,7 @@ def _about(config: LargeModelConfig, setting: Setting) -> dict[str, Any]:
         f"{config.n_bootstrap:,} resamples of the users",
         "names": {"small": describe_model(small), "large": describe_model(setting.config)},
         "seeds": list(config.seeds),
+        "confounded": confounded(config),
         "differing": {key: [str(v) for v in values] for key, values in differences(config).items()},
     }
 

@@ -12,7 +12,7 @@ from crossrec.evaluation.comparison.compare import Comparison, Entry, split_name
 from crossrec.evaluation.comparison.front import plane
 from crossrec.evaluation.metrics import ACCURACY
 from crossrec.evaluation.report.figures import Plot
-from crossrec.evaluation.report.glossary import NO_INTERVAL, arrow, format_value, info
+from crossrec.evaluation.report.glossary import NO_INTERVAL, arrow, format_value, info, note_on_distances
 from crossrec.evaluation.report.render import render
 from crossrec.evaluation.significance import SIGNIFICANT
 from crossrec.runtime.files import write_text
@@ -150,5 +150,6 @@ def _render(comparison: Comparison) -> str:
         "blocks": blocks_of(comparison),
         "plots": planes_of(comparison),
         "significant": SIGNIFICANT,
+        "note_on_distances": note_on_distances((entry.metric, entry.value) for entry in comparison.entries),
     }
     return render("crossrec.evaluation.comparison", "template.html", content)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from numbers import Real
 from typing import Any, TypeGuard
@@ -30,6 +30,8 @@ class MetricInfo:
 
 
 ARROWS = {True: "↑", False: "↓", None: ""}
+COSINE_DISTANCES = ("ild", "ild_text", "ild_image", "eild")
+"""Metrics of distances from 0 to 2."""
 UNKNOWN = MetricInfo("No description.", None, 4)
 
 METRICS: dict[str, MetricInfo] = {
@@ -112,6 +114,22 @@ def format_range(ends: Sequence[float | None], digits: int = 4, sign: str = "+")
     if low is None or high is None or math.isnan(low) or math.isnan(high):
         return NO_INTERVAL
     return f"{low:{sign}.{digits}f} to {high:{sign}.{digits}f}"
+
+
+def note_on_distances(values: Mapping[str, float] | Iterable[tuple[str, float]]) -> str:
+    """One sentence where a mean cosine distance is above 1, which readers take for an error; else empty.
+
+    Args:
+        values: metrics such as ``ild@10`` with a value of any system.
+    """
+    pairs = values.items() if isinstance(values, Mapping) else values
+    above = [name for name, value in pairs if name.partition("@")[0] in COSINE_DISTANCES and value > 1]
+    if not above:
+        return ""
+    return (
+        f"{', '.join(dict.fromkeys(above))} above 1: a cosine distance goes up to 2, and vectors are "
+        "centered on the catalog's mean, so 1 is the distance of items that are no more alike than average."
+    )
 
 
 def is_number(value: Any) -> TypeGuard[float]:

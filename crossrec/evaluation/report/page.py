@@ -23,7 +23,7 @@ from crossrec.evaluation.report.content import (
 )
 from crossrec.evaluation.report.exposure import lorenz_plot, popularity_plot
 from crossrec.evaluation.report.figures import Plot
-from crossrec.evaluation.report.glossary import CUTOFF
+from crossrec.evaluation.report.glossary import CUTOFF, estimate, note_on_distances
 from crossrec.evaluation.report.plots import accuracy_bars, trade_off, training_curves
 from crossrec.evaluation.report.render import render
 from crossrec.evaluation.report.users import choose_users
@@ -98,6 +98,12 @@ def write_report(
         "columns": columns_of(names),
         "rows": rows_by_recommender(names, recommenders, maps),
         "every_metric": rows_by_metric(results),
+        "note_on_distances": note_on_distances(
+            (name, found.value)
+            for metrics in maps
+            for name in metrics
+            if (found := estimate(metrics, name)) is not None
+        ),
         "slice_columns": columns_of(slice_metrics),
         "slices": slices,
         "plots": _plots(results, catalog, train_counts),

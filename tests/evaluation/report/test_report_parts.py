@@ -15,7 +15,7 @@ from crossrec.evaluation.config import MetricName
 from crossrec.evaluation.report import RecommenderResult, write_report
 from crossrec.evaluation.report.exposure import decile_of, decile_shares, lorenz
 from crossrec.evaluation.report.figures import spread, thin
-from crossrec.evaluation.report.glossary import METRICS, estimate
+from crossrec.evaluation.report.glossary import METRICS, estimate, note_on_distances
 from crossrec.evaluation.report.page import ReportError
 from crossrec.evaluation.report.users import choose_users, hits_of
 from crossrec.types import Sequences, TopK
@@ -128,3 +128,10 @@ def test_thin_keeps_the_mean_of_equal_parts() -> None:
     assert len(thin(values, 100)) == 100
     assert thin(values, 100).mean() == pytest.approx(values.mean())
     np.testing.assert_array_equal(thin(values[:5], 100), values[:5])
+
+
+def test_a_distance_above_one_is_explained_once_and_only_then() -> None:
+    assert note_on_distances({"ild@10": 1.0, "novelty@10": 9.0, "ild_category@10": 1.0}) == ""
+    assert note_on_distances({"ild@10": float("nan")}) == ""
+    told = note_on_distances([("ild@10", 1.02), ("ild@10", 1.3), ("ndcg@10", 0.1)])
+    assert told.startswith("ild@10 above 1: a cosine distance goes up to 2")
