@@ -94,6 +94,10 @@ class ExperimentConfig(Config):
         synthesis = None if self.augment is None else self.augment.synthesis
         if synthesis is not None and synthesis.classes == "segments" and self.segments is None:
             raise ValueError("augment.synthesis.classes=segments needs the groups of a section 'segments'")
+        twice = [config for n, config in enumerate(self.baselines) if config in self.baselines[:n]]
+        if twice:
+            name = getattr(twice[0], "type", type(twice[0]).__name__)
+            raise ValueError(f"baselines lists the same '{name}' twice: remove one, or change its options")
         return self
 
     @property

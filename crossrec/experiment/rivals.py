@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -58,7 +59,17 @@ def fitted_baselines(setting: Setting, folder: Path) -> list[Baseline]:
     except ValidationError as error:
         raise InputError(f"{path}: {error.errors()[0]['msg']}; remove that file to choose anew") from error
     context = baseline_context(setting)
-    return [config.build(context).fit(setting.data.split.train) for config in configs]
+    return _numbered([config.build(context).fit(setting.data.split.train) for config in configs])
+
+
+def _numbered(baselines: list[Baseline]) -> list[Baseline]:
+    """Number those that share a name, such as one kind with other options: files go by name."""
+    seen: Counter[str] = Counter()
+    for baseline in baselines:
+        seen[baseline.name] += 1
+        if seen[baseline.name] > 1:
+            baseline.name = f"{baseline.name} {seen[baseline.name]}"
+    return baselines
 
 
 def baseline_context(setting: Setting) -> BaselineContext:

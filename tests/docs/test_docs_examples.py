@@ -115,8 +115,8 @@ def only_parsed(monkeypatch: pytest.MonkeyPatch) -> list[Callable[[], None]]:
         planned.append(run)
         return 0
 
-    def read_and_stop(*arguments: Any) -> None:
-        validate(*arguments)
+    def read_and_stop(*arguments: Any, **options: Any) -> None:
+        validate(*arguments, **options)
         raise _Read
 
     for name, module in list(sys.modules.items()):

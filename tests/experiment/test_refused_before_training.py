@@ -13,7 +13,7 @@ import torch
 import yaml
 
 from crossrec.cli import experiment
-from crossrec.config import validate
+from crossrec.config import ConfigError, validate
 from crossrec.experiment import checks
 from crossrec.experiment.config import ExperimentConfig
 from crossrec.model.build import Content
@@ -104,7 +104,7 @@ def test_refused_in_one_line_before_anything_is_encoded(
     error = capsys.readouterr().err.splitlines()[-1]
     assert error.startswith("error: ")
     assert told in error
-    assert not (shop / "runs").exists()
+    assert not [path for path in (shop / "runs").rglob("*") if path.suffix != ".lock"]
 
 
 def test_a_run_folder_that_is_a_file(shop: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -181,3 +181,10 @@ def test_wandb_gets_the_final_figures_and_the_report(shop: Path, monkeypatch: py
     assert kept["test/ndcg@10"] == pytest.approx(measured)
     assert "test/report" in kept
     assert list((shop / "runs" / "run").rglob("*.html"))
+
+
+def test_the_same_baseline_twice_is_refused() -> None:
+    knn = {"type": "item_knn", "similarity": "cosine"}
+    validate(ExperimentConfig, {"baselines": [knn, {**knn, "neighbours": 7}]}, "shop.yaml")
+    with pytest.raises(ConfigError, match=r"shop\.yaml.*lists the same 'item_knn' twice: remove one"):
+        validate(ExperimentConfig, {"baselines": [knn, {"type": "popularity"}, knn]}, "shop.yaml")

@@ -81,3 +81,9 @@ def test_processes_go_by_what_the_main_one_finds(
     assert len(calls) == len(tuned) == 1
     # Nor does it write.
     assert json.loads((tmp_path / BASELINES_FILE).read_text())[0]["config"] == POPULAR
+
+
+def test_baselines_of_one_kind_have_names_of_their_own(setting: Setting, tmp_path: Path) -> None:
+    asked = [KNN, {**KNN, "neighbours": 7}, POPULAR]
+    fitted = fitted_baselines(changed(setting, baselines=asked), tmp_path)
+    assert [baseline.name for baseline in fitted] == ["item-kNN cosine", "item-kNN cosine 2", "popularity"]
