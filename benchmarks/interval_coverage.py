@@ -14,6 +14,7 @@ and again, and measured by the functions that evaluation and ``crossrec compare`
 * size, other items: the same for two systems that show different items but have the same expected metric, so
   that they are not exchangeable. Only for metrics of all lists together, whose test is by swaps.
 
+The two equal systems are exchangeable: a coin for each drawn user says which of them is which.
 The truth of a mean is that of the population; of a metric of all lists together it is the mean over the
 replications, which is its expectation for that many users. ``600x5`` means five queries a user. A finished
 block of replications is kept in ``--out``, and a run that was stopped goes on there.
@@ -33,7 +34,7 @@ import numpy as np
 import polars as pl
 from rich.console import Console
 from rich.table import Table
-from scipy.sparse import csr_matrix
+from scipy.sparse import csr_matrix, vstack
 
 from crossrec.data.splits import Queries
 from crossrec.evaluation import jackknife
@@ -58,6 +59,8 @@ N_ITEMS, N_TASTES, K, HISTORY = 1200, 12, 10, 8
 POPULATION = 20_000
 BLOCK = 100
 EXPOSURE: tuple[MetricName, ...] = tuple(AGGREGATE)
+REFERENCE = {"equal": "one of equal", "different": "first", "other items": "one of equal"}
+"""Which sample a sample is compared with."""
 GAIN = "gain of coverage"
 """Relative, from draws around both values, as a trade-off study prints it."""
 HIGHEST_SIZE, LEAST_COVERAGE = 0.07, 0.92
@@ -78,7 +81,7 @@ class System:
 
 @cache
 def population(n_queries: int) -> dict[str, System]:
-    """The same users under four recommenders."""
+    """The same users under several recommenders; see the notes on ``either`` within."""
     rng = np.random.default_rng(0)
     n_users = POPULATION // n_queries
     taste_N = rng.integers(0, N_TASTES, N_ITEMS)
@@ -109,9 +112,13 @@ def population(n_queries: int) -> dict[str, System]:
     for name, noise in noises.items():
         ids_QK = _top(like_TN, taste_U[users_Q], np.full(len(users_Q), noise), K, rng, history_QH, users_Q)
         found[name] = _system(ids_QK, queries, histories, facts)
-    renamed = rng.permutation(N_ITEMS)
-    equal = found["equal"]
-    found["other items"] = System(equal.means_UM, equal.names, equal.shown_UI[:, renamed].tocsr())
+    # Rows of both equal systems, from which a coin takes one for each side: in the population, too, the
+    # two are then exchangeable, which lists that were drawn once for each user are not.
+    both = (found["first"], found["equal"])
+    means_UM = np.concatenate([system.means_UM for system in both])
+    found["either"] = System(means_UM, both[0].names, vstack([system.shown_UI for system in both]).tocsr())
+    renamed = found["either"].shown_UI[:, rng.permutation(N_ITEMS)].tocsr()
+    found["other items"] = System(means_UM, both[0].names, renamed)
     return found
 
 
@@ -157,39 +164,46 @@ def replicate(
 ) -> Iterator[dict[str, Any]]:
     """Rows (metric, what, value, low, high, p) of one sample of users."""
     systems = population(n_queries)
-    first = systems["first"]
-    names = [name.removesuffix(f"@{K}") for name in first.names]
-    means = {name: system.means_UM[users] for name, system in systems.items()}
+    names = [name.removesuffix(f"@{K}") for name in systems["first"].names]
+    n_population = len(systems["first"].means_UM)
+    coin_U = np.random.default_rng([seed, 1]).integers(0, 2, len(users))
+    some, rest = users + coin_U * n_population, users + (1 - coin_U) * n_population
+    drawn = {
+        "first": ("first", users),
+        "different": ("noisier", users),
+        "one of equal": ("either", some),
+        "equal": ("either", rest),
+        "other items": ("other items", rest),
+    }
+    means = {name: systems[system].means_UM[rows] for name, (system, rows) in drawn.items()}
     found = estimate_means(dict(zip(names, means["first"].T, strict=True)), options.resamples, seed)
     for name in names:
         yield _row(name, "single", found[name]["value"], *found[name]["ci95"])
-    p_M = p_values("randomisation", means["equal"] - means["first"], options.permutations, seed)
-    for what, other in {"equal": "equal", "different": "noisier"}.items():
+    p_M = p_values("randomisation", means["equal"] - means["one of equal"], options.permutations, seed)
+    for what in ("equal", "different"):
         for place, name in enumerate(names):
-            apart_U = means[other][:, place] - means["first"][:, place]
-            one, p = estimate_difference(apart_U), float(p_M[place]) if what == "equal" else None
-            yield _row(name, what, one["value"], *one["ci95"], p)
-    lists = {name: system.drawn(users, n_queries) for name, system in systems.items()}
+            found_apart = estimate_difference(means[what][:, place] - means[REFERENCE[what]][:, place])
+            p = float(p_M[place]) if what == "equal" else None
+            yield _row(name, what, found_apart["value"], *found_apart["ci95"], p)
+    lists = {name: systems[system].drawn(rows, n_queries) for name, (system, rows) in drawn.items()}
     values = {name: exposure_values(one, EXPOSURE, N_ITEMS, K) for name, one in lists.items()}
     moved = {name: jackknife.influences(one, EXPOSURE, N_ITEMS, K) for name, one in lists.items()}
     tested = {
-        "equal": swap_test([lists["first"]], [lists["equal"]], EXPOSURE, N_ITEMS, K, options.swaps, seed),
-        "other items": swap_test(
-            [lists["first"]], [lists["other items"]], EXPOSURE, N_ITEMS, K, options.swaps, seed
-        ),
+        what: swap_test([lists["one of equal"]], [lists[what]], EXPOSURE, N_ITEMS, K, options.swaps, seed)
+        for what in ("equal", "other items")
     }
     for name in EXPOSURE:
         low, high = jackknife.interval(
             values["first"][name], moved["first"][name], 0.0, AGGREGATE[name].upper(N_ITEMS)
         )
         yield _row(name, "single", values["first"][name], low, high)
-        for what, other in {"equal": "equal", "different": "noisier", "other items": "other items"}.items():
-            apart = values[other][name] - values["first"][name]
-            low, high = jackknife.interval(apart, moved[other][name] - moved["first"][name])
+        for what, reference in REFERENCE.items():
+            apart = values[what][name] - values[reference][name]
+            low, high = jackknife.interval(apart, moved[what][name] - moved[reference][name])
             yield _row(name, what, apart, low, high, tested.get(what, {}).get(name))
     first, noisier = (
         resample_exposure(lists[name], ("coverage",), N_ITEMS, K, options.resamples, seed)["coverage"]
-        for name in ("first", "noisier")
+        for name in ("first", "different")
     )
     low, high = np.percentile(noisier.resampled_R / first.resampled_R - 1, [2.5, 97.5])
     yield _row(GAIN, "different", noisier.value / first.value - 1, low, high)
@@ -210,7 +224,7 @@ def simulate(n_users: int, n_queries: int, options: argparse.Namespace) -> pl.Da
             rows = []
             for one in range(BLOCK):
                 seed = zlib.crc32(f"{n_users} {n_queries} {block} {one}".encode())
-                users = np.random.default_rng(seed).integers(0, POPULATION // n_queries, n_users)
+                users = np.random.default_rng([seed, 0]).integers(0, POPULATION // n_queries, n_users)
                 rows += list(replicate(users, n_queries, options, seed))
             path.parent.mkdir(parents=True, exist_ok=True)
             pl.DataFrame(rows, schema_overrides={"p": pl.Float64}).write_parquet(path)
@@ -219,16 +233,15 @@ def simulate(n_users: int, n_queries: int, options: argparse.Namespace) -> pl.Da
 
 
 def truths(rows: pl.DataFrame, n_queries: int) -> dict[tuple[str, str], float]:
-    """(metric, what) -> what an interval should hold."""
+    """(metric, what) -> what an interval should hold; two equal systems differ by 0."""
     found = {(m, w): v for m, w, v in rows.group_by("metric", "what").agg(pl.mean("value")).rows()}
     systems = population(n_queries)
-    first_M = systems["first"].means_UM.mean(0)
+    first_M, noisier_M = systems["first"].means_UM.mean(0), systems["noisier"].means_UM.mean(0)
     for place, name in enumerate(systems["first"].names):
         metric = name.removesuffix(f"@{K}")
         found[metric, "single"] = first_M[place]
-        for what, other in {"equal": "equal", "different": "noisier"}.items():
-            found[metric, what] = systems[other].means_UM.mean(0)[place] - first_M[place]
-    return found
+        found[metric, "different"] = noisier_M[place] - first_M[place]
+    return {pair: 0.0 if pair[1] in ("equal", "other items") else value for pair, value in found.items()}
 
 
 def summarize(rows: pl.DataFrame, n_queries: int) -> dict[str, dict[str, float]]:
