@@ -17,7 +17,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Any, TypeVar, Union, get_args, get_origin
+from typing import Annotated, Any, ClassVar, TypeVar, Union, get_args, get_origin
 
 import yaml
 from pydantic import (
@@ -55,6 +55,7 @@ class Config(BaseModel):
     """Base of every configuration: frozen, and a key that it does not know is an error."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+    largest_integer: ClassVar[int | None] = LARGEST_INTEGER
 
     @model_validator(mode="before")
     @classmethod
@@ -68,7 +69,7 @@ class Config(BaseModel):
                 if isinstance(content, bool) and _is_number(annotation):
                     raise _UnusableValue((key,), f"needs a number, not {str(content).lower()}")
                 names_file = isinstance(content, str) and Path in (annotation, *get_args(annotation))
-                _check_value(Path(content) if names_file else content, (key,))
+                _check_value(Path(content) if names_file else content, (key,), cls.largest_integer)
         return value
 
 
@@ -95,7 +96,7 @@ def _is_number(annotation: Any) -> bool:
     return annotation in (int, float)
 
 
-def _check_value(value: Any, place: tuple[str, ...]) -> None:
+def _check_value(value: Any, place: tuple[str, ...], largest: int | None) -> None:
     """Refuses what no field can use, wherever it stands in a value.
 
     Raises:
@@ -103,8 +104,8 @@ def _check_value(value: Any, place: tuple[str, ...]) -> None:
             no file system has.
     """
     if isinstance(value, int) and not isinstance(value, bool):
-        if abs(value) > LARGEST_INTEGER:
-            raise _UnusableValue(place, f"whole numbers go up to {LARGEST_INTEGER:,} (2**32 - 1)")
+        if largest is not None and abs(value) > largest:
+            raise _UnusableValue(place, f"whole numbers go up to {largest:,}")
     elif isinstance(value, str | Path):
         text = str(value)
         if "\0" in text:
@@ -117,11 +118,11 @@ def _check_value(value: Any, place: tuple[str, ...]) -> None:
             raise _UnusableValue(place, f"a part of the path is longer than {LONGEST_NAME} bytes")
     elif isinstance(value, Mapping):
         for key, content in value.items():
-            _check_value(key, place)
-            _check_value(content, (*place, str(key)))
+            _check_value(key, place, largest)
+            _check_value(content, (*place, str(key)), largest)
     elif isinstance(value, list | tuple):
         for number, content in enumerate(value):
-            _check_value(content, (*place, str(number)))
+            _check_value(content, (*place, str(number)), largest)
 
 
 class Family:

@@ -23,9 +23,11 @@ from crossrec.encoders.config import ImageEncoderConfig
 from crossrec.experiment.assembly import Setting
 from crossrec.experiment.config import ExperimentConfig
 from crossrec.model.build import Content
+from crossrec.runtime.checksums import write_checksums
 from crossrec.server.pictures import checked_picture
 from crossrec.serving.loaded import LoadedRecommender
 from crossrec.serving.new_items import new_catalog
+from crossrec.serving.pretrained.layout import CHECKED
 from crossrec.types import InputError
 
 HISTORY = ["i2", "i6", "i10"]
@@ -167,6 +169,7 @@ def test_a_shared_folder_names_no_files(shop: LoadedRecommender, tmp_path: Path)
     place = table.column_names.index("image_path")
     table = table.set_column(place, "image_path", pa.array([str(secret)] * len(table)))
     pq.write_table(table, folder / "items.parquet")
+    write_checksums(folder, CHECKED)
     loaded = crossrec.load(folder, device="cpu")
     assert not loaded.catalog.has_image.any()
     assert loaded.catalog.image(8) is None
