@@ -20,9 +20,12 @@ _peers: Peers | None = None
 
 
 def watch(seconds: float) -> None:
-    """Ends this process, with a message, once another one has given no sign of life for some seconds."""
+    """Ends this process, with a message, once another one has given no sign of life for some seconds.
+
+    Needs the store of a launcher (``MASTER_ADDR``); process groups made otherwise have their time-out alone.
+    """
     global _peers  # as the process group is one for the whole process
-    if _active() and _peers is None and world_size() > 1:
+    if _active() and _peers is None and world_size() > 1 and "MASTER_ADDR" in os.environ:
         _peers = Peers(rank(), world_size(), seconds)
 
 

@@ -185,9 +185,10 @@ def test_a_failed_trial_is_recorded_the_others_go_on_and_the_command_says_which(
     assert main(["ablate", str(path)]) != 0
     told = capsys.readouterr().err
     assert "1 of 2 trials failed" in told
-    assert f"{BAD}.0: ValueError: trainer.metric=ndcg@7 is not measured" in told
+    assert f"{BAD}.0: " in told
+    assert "trainer.metric: 'ndcg@7' is not measured" in told
     assert json.loads((config.out / "outcomes" / f"{BAD}.0.json").read_text())["status"] == "failed"
-    assert "Traceback" in (config.out / "outcomes" / f"{BAD}.0.json").read_text()
+    assert "ndcg@7" in json.loads((config.out / "outcomes" / f"{BAD}.0.json").read_text())["error"]
     found = pl.read_parquet(config.out / "results.parquet")
     assert set(found["trial"]) == {"sound.0"}
     assert f"- {BAD}.0: ValueError" in (config.out / "results.md").read_text()

@@ -21,6 +21,7 @@ def catalog() -> Catalog:
         {
             "item_id": ["a", "b", "c"],
             "title": ["A", "B", None],
+            "categories": [["x"], ["x", "y"], []],
             "price": [1.5, None, 3.0],
             "brand": ["x", None, "y"],
             "in_stock": [True, False, None],

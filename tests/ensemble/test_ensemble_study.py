@@ -23,6 +23,7 @@ from crossrec.ensemble.recommender import Ensemble
 from crossrec.experiment.config import ExperimentConfig
 from crossrec.experiment.rivals import validation_metrics
 from crossrec.experiment.train import run_training
+from crossrec.runtime.checksums import write_checksums
 from crossrec.training.checkpoint import WEIGHTS
 from crossrec.types import InputError
 
@@ -42,6 +43,7 @@ def runs(id_shop: dict[str, Any]) -> Path:
     learned = {name: value for name, value in state.items() if value.is_floating_point()}
     noise = {name: 0.2 * torch.randn(value.shape, generator=generator) for name, value in learned.items()}
     save_file({**state, **{name: value + noise[name] for name, value in learned.items()}}, weights)
+    write_checksums(weights.parent)
     knn = {"config": {"type": "item_knn", "similarity": "cosine", "neighbours": 7}, "trials": []}
     (folder / "small.1" / "baselines.json").write_text(json.dumps([knn]))
     return folder

@@ -24,7 +24,9 @@ from crossrec.data.prepare import DataConfig, prepare
 from crossrec.data.sources import TableConfig
 from crossrec.experiment.assembly import Setting
 from crossrec.experiment.run_folder import read_run
+from crossrec.runtime.checksums import write_checksums
 from crossrec.serving.loaded import LoadedRecommender
+from crossrec.serving.pretrained.layout import CHECKED
 from crossrec.types import InputError
 
 N_ITEMS, CLICKED = 40, 36
@@ -179,6 +181,7 @@ def test_a_folder_to_share_that_a_changed_catalog_was_written_to_gives_the_same_
     assert scores_of(crossrec.load(tmp_path / "shared")) == scores_of(run)
     table = pl.read_parquet(tmp_path / "shared" / "items.parquet")
     table.reverse().write_parquet(tmp_path / "shared" / "items.parquet")
+    write_checksums(tmp_path / "shared", CHECKED)
     with pytest.raises(InputError, match=r"items\.parquet does not list the items"):
         crossrec.load(tmp_path / "shared")
 
@@ -232,6 +235,7 @@ def test_weights_without_ids_are_taken_by_position_and_say_so(
     weights = run / "checkpoints" / "best" / "model.safetensors"
     tensors = load_file(weights)
     save_file({n: t for n, t in tensors.items() if n not in (BYTES, ENDS) and "trained" not in n}, weights)
+    write_checksums(weights.parent)
     with caplog.at_level(logging.WARNING):
         assert scores_of(crossrec.load(run)) == expected
     assert "saved without item ids" in caplog.text

@@ -87,7 +87,7 @@ class DiversityOptions(Config):
         weighting: fixed, scheduled or learned.
     """
 
-    rows: int = Field(default=128, ge=1, le=1_000_000)
+    rows: int = Field(default=128, ge=1, le=10_000_000)
     items: int | None = Field(default=None, ge=2, le=1_000_000)
     exclude_seen: bool = True
     weighting: WeightingConfig = FixedWeightingConfig()
