@@ -68,7 +68,7 @@ HIGHEST_SIZE, LEAST_COVERAGE = 0.07, 0.92
 
 @dataclass(frozen=True)
 class System:
-    """A population's lists by one recommender: values of means and what is shown, a row a user."""
+    """A population's lists by one recommender: values of means and items shown, one row per user."""
 
     means_UM: np.ndarray
     names: list[str]

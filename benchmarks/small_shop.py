@@ -53,7 +53,7 @@ CATEGORIES = {
 
 @dataclass(frozen=True)
 class Shop:
-    """What decides a generated shop.
+    """Parameters of a generated shop.
 
     Args:
         seed: of everything that is drawn.
@@ -158,7 +158,7 @@ def _write_csv(path: Path, columns: tuple[str, ...], rows: list) -> None:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of one shop.
+    """Results on one shop.
 
     Args:
         metrics: recommender -> metric -> value on the test clicks; the model comes first.

@@ -281,7 +281,7 @@ def _read_text(path: Path) -> str:
 
 
 class _UnusableYAML(ValueError):
-    """What is wrong, and in which line."""
+    """The fault, and its line."""
 
 
 class _StrictLoader(yaml.SafeLoader):

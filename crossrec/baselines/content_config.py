@@ -37,7 +37,7 @@ class ContentConfig(Config):
 
     @property
     def needs(self) -> tuple[str, ...]:
-        """What must be known of the items, as :meth:`BaselineContext.require` names it."""
+        """Item features that it needs, by their names in :meth:`BaselineContext.require`."""
         return ("texts",) if self.space in ("tfidf", "bm25") else (self.space,)
 
     def grid(self) -> list[ContentConfig]:

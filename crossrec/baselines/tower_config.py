@@ -51,7 +51,7 @@ class TwoTowerConfig(Config):
 
     @property
     def needs(self) -> tuple[str, ...]:
-        """What must be known of the items, as :meth:`BaselineContext.require` names it."""
+        """Item features that it needs, by their names in :meth:`BaselineContext.require`."""
         return self.modalities
 
     def grid(self) -> list[TwoTowerConfig]:
@@ -96,7 +96,7 @@ class VBPRConfig(Config):
 
     @property
     def needs(self) -> tuple[str, ...]:
-        """What must be known of the items, as :meth:`BaselineContext.require` names it."""
+        """Item features that it needs, by their names in :meth:`BaselineContext.require`."""
         return (self.modality,)
 
     def grid(self) -> list[VBPRConfig]:

@@ -29,7 +29,7 @@ _PLAUSIBLE = (FIRST_TIME, 4102444800.0)
 
 
 def time_warnings(times: pl.Series, name: str) -> list[str]:
-    """What is odd about times that are to be points in time.
+    """Oddities of times that should be points in time.
 
     Args:
         times: seconds since 1970, finite.

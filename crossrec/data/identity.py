@@ -119,7 +119,7 @@ class DataIdentity:
         )
 
     def measured_on(self, part: str) -> dict[str, str | int]:
-        """What stands beside results on a part of the split, so that only like is compared with like."""
+        """Identity stored beside results on a part of the split, so that only like is compared with like."""
         digests = {"catalog": self.catalog, TRAIN: self.digests[TRAIN], "queries": self.digests[part]}
         return {"items": len(self.item_ids), **digests}
 
@@ -157,7 +157,7 @@ class DataIdentity:
     def from_arrays(
         cls, arrays: Mapping[str, np.ndarray], metadata: Mapping[str, str]
     ) -> DataIdentity | None:
-        """What :meth:`to_arrays` gave; None where the file holds no ids."""
+        """Inverse of :meth:`to_arrays`; None where the file holds no ids."""
         if BYTES not in arrays or ENDS not in arrays:
             return None
         data, ends = arrays[BYTES].tobytes(), arrays[ENDS].tolist()

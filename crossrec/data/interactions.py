@@ -18,7 +18,7 @@ MISSING_WORDS = (
     *("", "nan", "NaN", "NAN", "-nan", "null", "NULL", "Null", "none", "None", "NONE", "undefined"),
     *("NA", "N/A", "n/a", "#N/A", "<NA>", "<null>", "NaT", "\\N"),
 )
-"""What files write in place of an id, a number or a time that is missing; in a title they are words."""
+"""Words that files write in place of an id, a number or a time that is missing; in a title they are words."""
 
 
 def is_missing(text: pl.Expr) -> pl.Expr:

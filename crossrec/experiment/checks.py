@@ -1,4 +1,4 @@
-"""What is refused before training, and before anything is encoded: names, folders, sizes."""
+"""Checks before training, and before anything is encoded: names, folders, sizes."""
 
 from __future__ import annotations
 

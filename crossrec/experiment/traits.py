@@ -50,7 +50,7 @@ def untrained_traits(setting: Setting) -> ItemTraits:
 
 
 def untrained_info(setting: Setting) -> ItemInfo:
-    """What diversity losses may know of the training items, with zeros in every space."""
+    """Features of training items for diversity losses, with zeros in every space."""
     counts = torch.from_numpy(setting.data.split.train_counts)
     return ItemInfo(counts, _categories(setting), _zeros(setting)).take(counts.nonzero().flatten())
 

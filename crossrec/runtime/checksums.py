@@ -62,7 +62,7 @@ def write_checksums(folder: Path, names: tuple[str, ...] | None = None) -> None:
 
 
 def damage(folder: Path, names: tuple[str, ...] | None = None) -> str | None:
-    """What is wrong with a folder's files, as a clause; None where they are as when checksums were written.
+    """The fault of a folder's files, as a clause; None where they are as when checksums were written.
 
     Args:
         folder: of the files; one without checksums counts as sound, since nothing is known of it.

@@ -37,7 +37,7 @@ def write_text(path: Path, text: str) -> None:
 
 
 NO_LOCKS = {errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.EINVAL}
-"""What file systems without locks answer."""
+"""Errors of file systems without locks."""
 
 
 def lock(file: int, *, wait: bool) -> bool | None:

@@ -135,7 +135,7 @@ class Peers:
 
 
 def gone(who: str, seconds: float) -> str:
-    """What is said of a process that is silent."""
+    """The message about a process that is silent."""
     return (
         f"{who} has given no sign of life for {seconds:g} seconds: it was stopped or killed, or its machine "
         "is gone. This process ends, too. End the others and start the same command again: it resumes from "

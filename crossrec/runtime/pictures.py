@@ -257,7 +257,7 @@ def _from_16_bits(picture: Image) -> Image:
 
 
 def _turn(picture: Image) -> Image.Transpose | None:  # type: ignore[name-defined]
-    """What turns the picture upright; metadata that can't be read turns nothing, as in browsers."""
+    """The operation that turns the picture upright; unreadable metadata turns nothing, as in browsers."""
     from PIL import Image
 
     try:

@@ -48,7 +48,7 @@ class Connections:
         self._looking: asyncio.TimerHandle | None = None
 
     def protocol(self) -> Callable[..., Connection]:
-        """What ``uvicorn.Config`` takes as ``http``."""
+        """The protocol class that ``uvicorn.Config`` takes as ``http``."""
         return functools.partial(Connection, self)
 
     def __len__(self) -> int:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 DETAILS = ("title", "text", "categories", "price")
 """Columns of the catalogue that details show first; its other columns follow, without the pictures."""
 OWN = ("rank", "item_id", "score")
-"""What a list says of each place; no column of the catalogue takes their names."""
+"""Columns of a list; no column of the catalogue takes their names."""
 PICTURES = ("image_path", "image_bytes")
 
 

@@ -34,7 +34,7 @@ class Ground:
 
 
 def _divided_by(config: ExperimentConfig) -> tuple[DataConfig, bool]:
-    """What the data of an experiment depend on."""
+    """Keys that the data of an experiment depend on."""
     return config.data, config.evaluation.repeats
 
 

@@ -55,7 +55,7 @@ def _differing(first: object, second: object, key: str) -> Iterator[tuple[str, t
 
 
 def confounders(config: LargeModelConfig) -> dict[str, tuple[object, object]]:
-    """What differs besides the sequence model: dotted key -> values of the small and the large model.
+    """Differences besides the sequence model: dotted key -> values of the small and the large model.
 
     How much of a history a sequence model reads (``max_length``) is no part of the model.
     """

@@ -1,4 +1,4 @@
-"""What sources share: files that must be there and be readable as text, and pictures that lie in a folder."""
+"""Helpers of all sources: files that must exist and be readable as text, and pictures in a folder."""
 
 from __future__ import annotations
 
@@ -119,7 +119,7 @@ def _other_encoding(path: Path, encoding: str, line: int, way_out: str) -> str:
 
 
 def guessed_encoding(path: Path) -> str | None:
-    """What a file's first megabytes look like: UTF-8, UTF-16, or else a Western 8-bit encoding."""
+    """Guessed encoding of a file's first megabytes: UTF-8, UTF-16, or else a Western 8-bit encoding."""
     with path.open("rb") as handle:
         data = handle.read(_BLOCK_BYTES)
     if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):

@@ -340,7 +340,7 @@ def _literal_list(text: str) -> list[str] | None:
 
 
 def _separator(texts: pl.Series) -> tuple[str, str]:
-    """What divides these distinct texts, and a note on it; "" where nothing does."""
+    """The separator within these distinct texts, and a note on it; "" where nothing does."""
     for mark in "|;":
         if texts.str.contains(mark, literal=True).any():
             return mark, f"divided at '{mark}'" if mark != "|" else ""
