@@ -6,7 +6,7 @@ Writes a generated shop (two CSV files and pictures) for every seed, trains ``co
 it as it stands, and prints ndcg@10 and recall@10 on the test clicks beside popularity and item-kNN, then asks
 "why?" for products that were recommended. The category shows in text and picture, the color only in the
 picture, the style only in the text; shoppers have tastes for all three, and products differ in popularity.
-Defaults were chosen on shops of other seeds (11 and up) than the five of the table.
+Defaults were chosen on test clicks of shops of other seeds (11 and up) than the five of the table.
 """
 
 from __future__ import annotations

@@ -54,7 +54,7 @@ class Clicks:
     """A cleaned log as sequences, with the original user ids.
 
     Args:
-        sequences: one row a user, sorted by time, ties by a hash of (user, item).
+        sequences: one row per user, sorted by time, ties by a hash of (user, item).
         user_ids: (U,) original ids.
     """
 
