@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from crossrec.fusion.single import SingleModality
+from crossrec.model.fusion.base import SingleModality
 from crossrec.model.item_encoder import ItemEncoder
 from crossrec.model.modalities import FrozenFeatures
 from crossrec.model.network import SequentialNetwork

@@ -23,8 +23,8 @@ from rich.table import Table
 from torch import Tensor
 from torch.profiler import ProfilerActivity, profile
 
-from crossrec.fusion.single import SingleModality
 from crossrec.model.embeddings import ItemId
+from crossrec.model.fusion.base import SingleModality
 from crossrec.model.item_encoder import ItemEncoder
 from crossrec.model.network import SequentialNetwork
 from crossrec.model.recommender import NeuralRecommender

@@ -1,8 +1,8 @@
 """Configuration: frozen pydantic models read from one YAML file, with dotted overrides.
 
-A component's config class stands beside the component. Families (encoders, fusions, …) are told
-apart by their ``type`` key; :class:`Family` marks the union. A class outside the project is named
-as ``type: my_package.module:MyConfig``, which imports that module: what is read from a folder that may come
+A :class:`Component` and its options stand in one module. A :class:`Family` is a table of names to components,
+whose ``type`` key chooses one; only that one is imported. A class outside the project is named as
+``type: my_package.module:MyComponent``, which imports that module: what is read from a folder that may come
 from somebody else is read without trust (:func:`trusting`), so that naming a class is refused there.
 """
 
@@ -73,6 +73,27 @@ class Config(BaseModel):
         return value
 
 
+class ComponentOptions(Config):
+    """Base of a component's options: the nested class ``Options`` of a :class:`Component`."""
+
+    component: ClassVar[type]
+
+    def build(self, *arguments: Any, **keywords: Any) -> Any:
+        """Return the component with these options; arguments follow them, the same for a whole family."""
+        return self.component(self, *arguments, **keywords)
+
+
+class Component:
+    """Base of a family's members: classes with nested ``Options``, which come first in ``__init__``."""
+
+    Options: ClassVar[type[ComponentOptions]]
+
+    def __init_subclass__(cls, **keywords: Any) -> None:
+        super().__init_subclass__(**keywords)
+        if "Options" in cls.__dict__:
+            cls.Options.component = cls
+
+
 class _UnusableValue(ValueError):
     """A value that no field can use.
 
@@ -126,9 +147,98 @@ def _check_value(value: Any, place: tuple[str, ...], largest: int | None) -> Non
 
 
 class Family:
+    """A table of components of one kind, told apart by ``type``; each is imported when its name is asked for.
+
+    ``FUSIONS = Family("fusion", {"concat": "crossrec.model.fusion.concat:ConcatFusion"})`` is a family, and
+    ``Annotated[ComponentOptions, FUSIONS]`` the type of a configuration's field. A member is a
+    :class:`Component`, or a plain :class:`Config` where nothing is built.
+
+    Args:
+        kind: what errors call a member.
+        members: name -> ``module:Class``.
+    """
+
+    def __init__(self, kind: str, members: Mapping[str, str]) -> None:
+        self.kind = kind
+        self.members = dict(members)
+        self._names = {target: name for name, target in self.members.items()}
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.members)
+
+    def __contains__(self, name: object) -> bool:
+        return name in self.members
+
+    def __getitem__(self, name: str) -> type:
+        """The component of a name.
+
+        Raises:
+            KeyError: there is no such member.
+        """
+        return _resolve(self.members[name])
+
+    def options(self, name: str) -> type[Config]:
+        """The class of a member's options.
+
+        Raises:
+            ValueError: there is no such member, or it is outside the project and not to be trusted.
+        """
+        if ":" in name:
+            return _options_of(_outside_class(name), name)
+        if name not in self.members:
+            raise ValueError(f"unknown type '{name}'; {_nearest(name, list(self.members))}")
+        return _options_of(self[name], name)
+
+    def name_of(self, options: Config) -> str:
+        """The ``type`` of a member's options: its name in the table, or ``module:Class`` from outside."""
+        found = _target(getattr(options, "component", type(options)))
+        return self._names.get(found, found)
+
+    def parse(self, value: Any) -> Any:
+        """A member's options from a mapping with a ``type``; options are returned as they are.
+
+        Raises:
+            ValueError: not a mapping with a known ``type``.
+        """
+        if isinstance(value, Config):
+            return value
+        if not isinstance(value, Mapping) or "type" not in value:
+            raise ValueError(f"needs a mapping with a 'type', one of {', '.join(self.members)}")
+        options = self.options(str(value["type"]))
+        return options.model_validate({key: content for key, content in value.items() if key != "type"})
+
+    def dump(self, options: Config) -> dict[str, Any]:
+        """The mapping that :meth:`parse` reads back as these options."""
+        return {"type": self.name_of(options), **options.model_dump(mode="json")}
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        return core_schema.no_info_plain_validator_function(
+            self.parse, serialization=core_schema.plain_serializer_function_ser_schema(self.dump)
+        )
+
+
+def _target(component: type) -> str:
+    return f"{component.__module__}:{component.__qualname__}"
+
+
+def _resolve(target: str) -> type:
+    """Imports ``module:Class``: the one place where a family's table turns into classes."""
+    module, _, name = target.partition(":")
+    found: type = getattr(importlib.import_module(module), name)
+    return found
+
+
+def _options_of(component: type, name: str) -> type[Config]:
+    options = getattr(component, "Options", component)
+    if not (isinstance(options, type) and issubclass(options, Config)):
+        raise ValueError(f"type '{name}' is neither a crossrec.config.Component nor a crossrec.config.Config")
+    return options
+
+
+class UnionFamily:
     """Marks a union of configs that are told apart by ``type``; the union is the family's registry.
 
-    ``FusionConfig = Annotated[ConcatConfig | GatedConfig, Family()]``: each member has a field
+    ``FusionConfig = Annotated[ConcatConfig | GatedConfig, UnionFamily()]``: each member has a field
     ``type: Literal["name"] = "name"``.
     """
 
@@ -147,7 +257,9 @@ def _choose(members: Mapping[str, type[Config]], value: Any) -> Config:
         raise ValueError(f"needs a mapping with a 'type', one of {', '.join(members)}")
     name = str(value["type"])
     if ":" in name:
-        return _external(name).model_validate({k: v for k, v in value.items() if k != "type"})
+        return _options_of(_outside_class(name), name).model_validate(
+            {k: v for k, v in value.items() if k != "type"}
+        )
     if name not in members:
         raise ValueError(f"unknown type '{name}'; {_nearest(name, list(members))}")
     return members[name].model_validate(value)
@@ -181,8 +293,8 @@ def outside_classes(content: Any) -> frozenset[str]:
     return frozenset()
 
 
-def _external(name: str) -> type[Config]:
-    module, _, attribute = name.partition(":")
+def _outside_class(name: str) -> type:
+    module = name.partition(":")[0]
     trust = _trust.get()
     if not (trust if isinstance(trust, bool) else name in trust):
         raise ValueError(
@@ -190,12 +302,9 @@ def _external(name: str) -> type[Config]:
             "where this comes from, pass trust_code=True (on the command line --trust-code)"
         )
     try:
-        found = getattr(importlib.import_module(module), attribute)
+        return _resolve(name)
     except (ImportError, AttributeError) as error:
         raise ValueError(f"type '{name}' can't be imported: {error}") from error
-    if not (isinstance(found, type) and issubclass(found, Config)):
-        raise ValueError(f"type '{name}' is not a subclass of crossrec.config.Config")
-    return found
 
 
 def _nearest(word: str, valid: list[str]) -> str:

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 import pytest
 
-from crossrec.config import Config, ConfigError, Family, load_config, merge, parse_overrides, validate
+from crossrec.config import Config, ConfigError, UnionFamily, load_config, merge, parse_overrides, validate
 
 
 class Inner(Config):
@@ -29,7 +29,7 @@ class Outside(Config):
     z: int = 3
 
 
-AnyLetter = Annotated[Alpha | Beta, Family()]
+AnyLetter = Annotated[Alpha | Beta, UnionFamily()]
 
 
 class Root(Config):
@@ -50,7 +50,10 @@ class Root(Config):
         ({"letter": {"x": 1}}, "letter: needs a mapping with a 'type'"),
         ({"letter": {"type": "beta", "y": "much"}}, "letter.y: Input should be a valid number"),
         ({"letter": {"type": "nowhere:Thing"}}, "can't be imported"),
-        ({"letter": {"type": "pathlib:Path"}}, "not a subclass"),
+        (
+            {"letter": {"type": "pathlib:Path"}},
+            "neither a crossrec.config.Component nor a crossrec.config.Config",
+        ),
     ],
 )
 def test_errors_name_file_key_and_way_out(content: dict[str, object], expected: str) -> None:

@@ -10,7 +10,7 @@ from crossrec.baselines.graph_config import LightGCNConfig, NGCFConfig
 from crossrec.baselines.neighbour_config import ItemKNNConfig, UserKNNConfig
 from crossrec.baselines.popularity_config import PopularityConfig, RecentPopularityConfig
 from crossrec.baselines.tower_config import TwoTowerConfig, VBPRConfig
-from crossrec.config import Family
+from crossrec.config import UnionFamily
 
 __all__ = [
     "ALSConfig",
@@ -43,6 +43,6 @@ BaselineConfig = Annotated[
     | VBPRConfig
     | NGCFConfig
     | LightGCNConfig,
-    Family(),
+    UnionFamily(),
 ]
 """Any baseline, told apart by ``type``."""

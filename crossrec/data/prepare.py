@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import numpy as np
 
-from crossrec.config import Config, Family
+from crossrec.config import Config, UnionFamily
 from crossrec.data.account import Account
 from crossrec.data.cleaning import CleaningConfig, clean
 from crossrec.data.identity import DataIdentity
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from crossrec.data.interactions import Clicks
     from crossrec.data.sources.raw import RawData
 
-SplitConfig = Annotated[LeaveOneOutConfig | TemporalConfig, Family()]
+SplitConfig = Annotated[LeaveOneOutConfig | TemporalConfig, UnionFamily()]
 
 
 class DataConfig(Config):

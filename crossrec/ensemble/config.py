@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field
 
-from crossrec.config import Config, Family
+from crossrec.config import Config, UnionFamily
 
 if TYPE_CHECKING:
     from crossrec.ensemble.rules import Rule
@@ -83,7 +83,7 @@ class BordaConfig(Config):
         return "Borda"
 
 
-ListFusionConfig = Annotated[ScoreFusionConfig | RRFConfig | BordaConfig, Family()]
+ListFusionConfig = Annotated[ScoreFusionConfig | RRFConfig | BordaConfig, UnionFamily()]
 """Any way of fusing lists, told apart by ``type``."""
 
 ALL_FUSIONS: tuple[ScoreFusionConfig | RRFConfig | BordaConfig, ...] = (

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field
 
-from crossrec.config import Config, Family
+from crossrec.config import Config, UnionFamily
 from crossrec.rerank.options import Relevance
 
 if TYPE_CHECKING:
@@ -135,6 +135,6 @@ class ThompsonConfig(BanditOptions):
 
 
 ExplorationConfig = Annotated[
-    EpsilonGreedyConfig | SoftmaxConfig | DPPSamplingConfig | UCBConfig | ThompsonConfig, Family()
+    EpsilonGreedyConfig | SoftmaxConfig | DPPSamplingConfig | UCBConfig | ThompsonConfig, UnionFamily()
 ]
 """Any way to explore, told apart by ``type``."""

@@ -13,8 +13,8 @@ from torch import Tensor
 
 from crossrec.encoders.cache import FeatureCache, Features, content_key, fetch_each
 from crossrec.encoders.config import ImageEncoderConfig, TextEncoderConfig, Training
-from crossrec.fusion.single import SingleModality
 from crossrec.model.embeddings import ItemGroup, ItemId, SmoothedId
+from crossrec.model.fusion.base import SingleModality
 from crossrec.model.image_views import viewed_pictures
 from crossrec.model.item_encoder import ItemEncoder
 from crossrec.model.modalities import FrozenFeatures, Modality, TrainedEncoder

@@ -9,7 +9,8 @@ from pydantic import Field, model_validator
 from crossrec.config import Config
 from crossrec.data.neighbours import ItemSimilarity
 from crossrec.encoders.config import ImageEncoderConfig, TextEncoderConfig
-from crossrec.fusion.config import FusionConfig, GatedConfig
+from crossrec.model.fusion import FusionOptions
+from crossrec.model.fusion.gated import GatedFusion
 from crossrec.sequence.config import SASRecConfig, SequenceConfig
 
 
@@ -40,7 +41,7 @@ class ModelConfig(Config):
     item_group: bool = Field(
         False, description="a trained embedding of each item's group of ``segments``, as one more modality"
     )
-    fusion: FusionConfig = Field(default=GatedConfig(), description="not used with ids alone")
+    fusion: FusionOptions = Field(default=GatedFusion.Options(), description="not used with ids alone")
     sequence: SequenceConfig = SASRecConfig()
     width: int = Field(64, ge=1, le=65_536, description="D of item vectors and hidden states")
     similarity: Literal["cosine", "dot"] = "cosine"

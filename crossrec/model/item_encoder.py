@@ -7,8 +7,8 @@ from collections.abc import Collection
 import torch
 from torch import Tensor, nn
 
-from crossrec.fusion.base import Fusion
 from crossrec.model.embeddings import ItemId
+from crossrec.model.fusion.base import Fusion
 from crossrec.model.modalities import Modality
 from crossrec.runtime.dropout import Dropout
 

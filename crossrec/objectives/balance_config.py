@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import numpy as np
 from pydantic import Field
 
-from crossrec.config import Config, Family
+from crossrec.config import Config, UnionFamily
 from crossrec.types import InputError
 
 if TYPE_CHECKING:
@@ -106,6 +106,6 @@ class FocalConfig(Config):
 
 BalanceConfig = Annotated[
     NoBalanceConfig | InversePropensityConfig | ClassBalancedConfig | CategoryBalancedConfig | FocalConfig,
-    Family(),
+    UnionFamily(),
 ]
 """For fields of other configurations."""

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import numpy as np
 from pydantic import Field
 
-from crossrec.config import Config, Family
+from crossrec.config import Config, UnionFamily
 from crossrec.objectives.balance_config import BalanceConfig, NoBalanceConfig
 from crossrec.types import InputError
 
@@ -223,6 +223,6 @@ class BPRConfig(NegativesOptions):
 
 
 ObjectiveConfig = Annotated[
-    FullSoftmaxConfig | SampledSoftmaxConfig | GBCEConfig | BCEConfig | BPRConfig, Family()
+    FullSoftmaxConfig | SampledSoftmaxConfig | GBCEConfig | BCEConfig | BPRConfig, UnionFamily()
 ]
 """For fields of other configurations."""

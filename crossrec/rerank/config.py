@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Self
 
 from pydantic import Field, model_validator
 
-from crossrec.config import Config, Family
+from crossrec.config import Config, UnionFamily
 from crossrec.rerank.context_config import ContextConfig
 from crossrec.rerank.fatigue_config import FatigueConfig
 from crossrec.rerank.intent_config import CalibratedConfig, PopularityDebiasConfig, XQuADConfig
@@ -28,7 +28,7 @@ RerankerConfig = Annotated[
     | PopularityDebiasConfig
     | FatigueConfig
     | ContextConfig,
-    Family(),
+    UnionFamily(),
 ]
 """Any reranker, told apart by ``type``."""
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field
 
-from crossrec.config import Config, Family
+from crossrec.config import Config, UnionFamily
 from crossrec.sequence.options import Activation, Norm, Positions
 
 if TYPE_CHECKING:
@@ -167,5 +167,5 @@ class LLMConfig(Config):
 
 
 SequenceConfig = Annotated[
-    SASRecConfig | ESASRecConfig | BERT4RecConfig | HSTUConfig | GRU4RecConfig | LLMConfig, Family()
+    SASRecConfig | ESASRecConfig | BERT4RecConfig | HSTUConfig | GRU4RecConfig | LLMConfig, UnionFamily()
 ]

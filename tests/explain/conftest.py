@@ -17,10 +17,10 @@ from pydantic import TypeAdapter
 from crossrec.data.catalog import Catalog
 from crossrec.encoders.config import ImageEncoderConfig, Precision, TextEncoderConfig
 from crossrec.explain import Explainer, ItemContent
-from crossrec.fusion import FusionConfig
 from crossrec.model.build import Content, build_network
 from crossrec.model.config import ModelConfig
 from crossrec.model.embeddings import ItemId
+from crossrec.model.fusion import FUSIONS
 from crossrec.model.item_encoder import ItemEncoder
 from crossrec.model.modalities import FrozenFeatures, Modality
 from crossrec.model.network import SequentialNetwork
@@ -124,7 +124,7 @@ def by_features(
     }
     torch.manual_seed(seed)
     modalities["id"] = ItemId(np.arange(N) % 5 > 0, D)
-    fused = TypeAdapter(FusionConfig).validate_python({"type": fusion}).build(3, D)
+    fused = FUSIONS.parse({"type": fusion}).build(3, D)
     items = ItemEncoder(modalities, fused, D, dropout=0.1, modality_dropout=0.1)
     settings = {"type": "sasrec", "max_length": 6, "layers": 2} | (sequence or {})
     if settings["type"] not in ("gru4rec", "llm"):

@@ -10,7 +10,7 @@ import torch
 
 from crossrec.explain.modalities import modality_gradients, modality_leave_one_out, scores_with_modalities
 from crossrec.explain.score import Pair, mean_features
-from crossrec.fusion.weighted import WeightedFusion
+from crossrec.model.fusion.weighted import WeightedFusion
 from crossrec.model.recommender import NeuralRecommender
 from crossrec.types import InputError, Sequences
 

@@ -11,12 +11,12 @@ import torch
 from crossrec.data.catalog import Catalog
 from crossrec.encoders.cache import Features
 from crossrec.encoders.config import ImageEncoderConfig
-from crossrec.fusion.single import SingleModality
-from crossrec.fusion.weighted import WeightedFusion
 from crossrec.model import modalities
 from crossrec.model.build import Content
 from crossrec.model.config import ModelConfig
 from crossrec.model.embeddings import ItemId
+from crossrec.model.fusion.base import SingleModality
+from crossrec.model.fusion.weighted import WeightedFusion
 from crossrec.model.growth import append_items, encode_items
 from crossrec.model.item_encoder import ItemEncoder
 from crossrec.model.modalities import FrozenFeatures, Modality

@@ -7,10 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from pydantic import TypeAdapter
 
-from crossrec.fusion import FusionConfig
 from crossrec.model.embeddings import ItemId
+from crossrec.model.fusion import FUSIONS
 from crossrec.model.item_encoder import ItemEncoder
 from crossrec.model.modalities import FrozenFeatures, Modality
 from crossrec.model.network import SequentialNetwork
@@ -36,7 +35,7 @@ def network(
     }
     torch.manual_seed(seed)
     modalities["id"] = ItemId(np.arange(N) % 5 > 0, D)
-    fused = TypeAdapter(FusionConfig).validate_python({"type": fusion}).build(3, D)
+    fused = FUSIONS.parse({"type": fusion}).build(3, D)
     items = ItemEncoder(modalities, fused, D, dropout=0.1, modality_dropout=0.3)
     sequence = SASRecConfig(max_length=6).build(D, Path())
     return SequentialNetwork(items, sequence, N, similarity=similarity, temperature=0.1)  # type: ignore[arg-type]

@@ -11,8 +11,8 @@ import pytest
 import torch
 from pydantic import TypeAdapter
 
-from crossrec.fusion.config import ConcatConfig
 from crossrec.model.embeddings import ItemId
+from crossrec.model.fusion.concat import ConcatFusion
 from crossrec.model.item_encoder import ItemEncoder
 from crossrec.model.network import SequentialNetwork
 from crossrec.objectives.config import FullSoftmaxConfig, SampledSoftmaxConfig
@@ -55,7 +55,7 @@ def build_task(
     torch.manual_seed(0)
     items = ItemEncoder(
         {"id": ItemId(np.ones(N_ITEMS, bool), WIDTH)},
-        ConcatConfig().build(1, WIDTH),
+        ConcatFusion.Options().build(1, WIDTH),
         WIDTH,
         dropout=dropout,
         modality_dropout=0.0,

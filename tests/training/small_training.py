@@ -13,8 +13,8 @@ import torch
 
 from crossrec.data.leave_out import LeaveOneOutConfig
 from crossrec.evaluation.ranking import rank_queries
-from crossrec.fusion.config import GatedConfig
 from crossrec.model.embeddings import ItemId
+from crossrec.model.fusion.gated import GatedFusion
 from crossrec.model.item_encoder import ItemEncoder
 from crossrec.model.modalities import FrozenFeatures
 from crossrec.model.network import SequentialNetwork
@@ -57,7 +57,9 @@ def network(counts: np.ndarray) -> SequentialNetwork:
         "text": FrozenFeatures(features, present, components=8),
         "id": ItemId(counts > 0, WIDTH),
     }
-    items = ItemEncoder(modalities, GatedConfig().build(2, WIDTH), WIDTH, dropout=0.0, modality_dropout=0.0)
+    items = ItemEncoder(
+        modalities, GatedFusion.Options().build(2, WIDTH), WIDTH, dropout=0.0, modality_dropout=0.0
+    )
     sequence = SASRecConfig(max_length=10, dropout=0.0).build(WIDTH, Path())
     return SequentialNetwork(items, sequence, N_ITEMS, similarity="cosine", temperature=0.1)
 

@@ -12,8 +12,8 @@ import torch
 from pydantic import TypeAdapter
 from torch.nn import functional as F
 
-from crossrec.fusion.config import ConcatConfig
 from crossrec.model.embeddings import ItemId
+from crossrec.model.fusion.concat import ConcatFusion
 from crossrec.model.item_encoder import ItemEncoder
 from crossrec.model.network import SequentialNetwork
 from crossrec.model.recommender import NeuralRecommender
@@ -59,7 +59,7 @@ def task(model: str, objective: str, *, dropout: float = 0.0) -> ClickTask:
     torch.manual_seed(0)
     items = ItemEncoder(
         {"id": ItemId(np.ones(N_ITEMS, bool), WIDTH)},
-        ConcatConfig().build(1, WIDTH),
+        ConcatFusion.Options().build(1, WIDTH),
         WIDTH,
         dropout=dropout,
         modality_dropout=0.0,

@@ -16,8 +16,8 @@ from pydantic import TypeAdapter
 from crossrec.augment.schedule import Schedule
 from crossrec.augment.sequence.config import SequenceAugmentConfig
 from crossrec.augment.sequence.context import SequenceContext
-from crossrec.fusion.config import GatedConfig
 from crossrec.model.embeddings import ItemId
+from crossrec.model.fusion.gated import GatedFusion
 from crossrec.model.item_encoder import ItemEncoder
 from crossrec.model.modalities import FrozenFeatures
 from crossrec.model.network import SequentialNetwork
@@ -65,7 +65,7 @@ def network(model: str, dropout: float, modalities: tuple[str, ...]) -> Sequenti
     }
     items = ItemEncoder(
         {name: found[name] for name in modalities},
-        GatedConfig().build(len(modalities), WIDTH),
+        GatedFusion.Options().build(len(modalities), WIDTH),
         WIDTH,
         dropout=dropout,
         modality_dropout=0.0,

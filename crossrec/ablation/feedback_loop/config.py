@@ -8,7 +8,7 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, field_validator, model_validator
 
 from crossrec.baselines.config import BaselineConfig
-from crossrec.config import Config, Family
+from crossrec.config import Config, UnionFamily
 from crossrec.exploration.config import ExplorationConfig
 from crossrec.rerank.config import RerankConfig, RerankerConfig
 from crossrec.simulation.choice_config import ChoiceModelConfig
@@ -27,7 +27,7 @@ class FittedTastesConfig(ChoiceModelConfig):
     type: Literal["fitted"] = "fitted"
 
 
-TastesConfig = Annotated[DemoTastesConfig | FittedTastesConfig, Family()]
+TastesConfig = Annotated[DemoTastesConfig | FittedTastesConfig, UnionFamily()]
 """Where users' hidden tastes come from."""
 
 
@@ -59,7 +59,7 @@ class NeuralLearnerConfig(Config):
     lr_share: float = Field(0.3, gt=0)
 
 
-LearnerConfig = Annotated[BaselineLearnerConfig | NeuralLearnerConfig, Family()]
+LearnerConfig = Annotated[BaselineLearnerConfig | NeuralLearnerConfig, UnionFamily()]
 """What learns from the clicks."""
 
 

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Generic, Literal, Self, TypeVar
 
 from pydantic import Field, field_validator, model_validator
 
-from crossrec.config import Config, Family
+from crossrec.config import Config, UnionFamily
 
 Choices = tuple[Any, ...] | dict[str, dict[str, Any]]
 """Values of the key that an axis is named after, or names with the overrides that each stands for."""
@@ -67,7 +67,7 @@ class ChoiceConfig(Config):
         return values
 
 
-DimensionConfig = Annotated[FloatRangeConfig | IntRangeConfig | ChoiceConfig, Family()]
+DimensionConfig = Annotated[FloatRangeConfig | IntRangeConfig | ChoiceConfig, UnionFamily()]
 
 
 class TPEConfig(Config):
@@ -94,7 +94,7 @@ class RandomConfig(Config):
     type: Literal["random"] = "random"
 
 
-SamplerConfig = Annotated[TPEConfig | RandomConfig, Family()]
+SamplerConfig = Annotated[TPEConfig | RandomConfig, UnionFamily()]
 
 
 class SearchConfig(Config):

@@ -9,7 +9,7 @@ from pydantic import AfterValidator, Field
 
 from crossrec.augment.base import Augmenter
 from crossrec.augment.views import ViewsConfig
-from crossrec.config import Config, Family
+from crossrec.config import Config, UnionFamily
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -204,7 +204,7 @@ ImageAugmenterConfig = Annotated[
     | RandAugmentConfig
     | MixUpConfig
     | CutMixConfig,
-    Family(),
+    UnionFamily(),
 ]
 
 

@@ -8,7 +8,7 @@ from pydantic import Field, model_validator
 
 from crossrec.augment.base import name_of
 from crossrec.augment.schedule import Schedule
-from crossrec.config import Config, Family
+from crossrec.config import Config, UnionFamily
 from crossrec.data.neighbours import ItemSimilarity
 
 if TYPE_CHECKING:
@@ -99,7 +99,7 @@ class InsertConfig(SimilarOptions):
 
 
 SequenceAugmenterConfig = Annotated[
-    CropConfig | MaskConfig | ReorderConfig | SubstituteConfig | InsertConfig, Family()
+    CropConfig | MaskConfig | ReorderConfig | SubstituteConfig | InsertConfig, UnionFamily()
 ]
 """For fields of other configurations."""
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field
 
-from crossrec.config import Config, Family
+from crossrec.config import Config, UnionFamily
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -157,11 +157,11 @@ class GaussianConfig(Config):
     shrinkage: float = Field(1e-3, ge=0, le=1)
 
 
-VectorGeneratorConfig = Annotated[WganGpConfig | BetaVaeConfig, Family()]
+VectorGeneratorConfig = Annotated[WganGpConfig | BetaVaeConfig, UnionFamily()]
 """Generators over item features and user profiles."""
 
-TrainedGeneratorConfig = Annotated[WganGpConfig | BetaVaeConfig | ImageGanConfig, Family()]
+TrainedGeneratorConfig = Annotated[WganGpConfig | BetaVaeConfig | ImageGanConfig, UnionFamily()]
 """Everything that the loop trains."""
 
-AnyGeneratorConfig = Annotated[WganGpConfig | BetaVaeConfig | ImageGanConfig | GaussianConfig, Family()]
+AnyGeneratorConfig = Annotated[WganGpConfig | BetaVaeConfig | ImageGanConfig | GaussianConfig, UnionFamily()]
 """Everything that can be saved."""

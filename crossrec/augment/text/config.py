@@ -11,7 +11,7 @@ import numpy as np
 from pydantic import Field, model_validator
 
 from crossrec.augment.views import ViewsConfig
-from crossrec.config import Config, Family
+from crossrec.config import Config, UnionFamily
 
 if TYPE_CHECKING:
     from crossrec.augment.base import Augmenter
@@ -240,7 +240,7 @@ TextAugmenterConfig = Annotated[
     | ReorderConfig
     | TransformConfig
     | ParaphraseConfig,
-    Family(),
+    UnionFamily(),
 ]
 
 

@@ -5,7 +5,7 @@ A source is a config with ``load(root, cache_dir) -> RawData``.
 
 from typing import Annotated
 
-from crossrec.config import Family
+from crossrec.config import UnionFamily
 from crossrec.data.sources.amazon import AmazonReviews2023Config
 from crossrec.data.sources.demo.config import DemoConfig
 from crossrec.data.sources.hf_dataset import HFDatasetConfig
@@ -23,7 +23,7 @@ SourceConfig = Annotated[
     | MicroLensConfig
     | RecBoleConfig
     | HFDatasetConfig,
-    Family(),
+    UnionFamily(),
 ]
 
 __all__ = [

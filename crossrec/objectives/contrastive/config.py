@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
-from crossrec.config import Config, Family
+from crossrec.config import Config, UnionFamily
 from crossrec.objectives.diversity.config import (
     LOGGED,
     FixedWeightingConfig,
@@ -60,7 +60,7 @@ class CrossModalTermConfig(TermOptions):
         return CrossModalTerm(self.temperature, self.items)
 
 
-ContrastiveTermConfig = Annotated[SequenceViewsTermConfig | CrossModalTermConfig, Family()]
+ContrastiveTermConfig = Annotated[SequenceViewsTermConfig | CrossModalTermConfig, UnionFamily()]
 """For fields of other configurations."""
 
 
@@ -73,7 +73,9 @@ class ContrastiveConfig(Config):
     """
 
     terms: dict[TermName, ContrastiveTermConfig] = Field(min_length=1)
-    weighting: Annotated[FixedWeightingConfig | ScheduledWeightingConfig, Family()] = FixedWeightingConfig()
+    weighting: Annotated[FixedWeightingConfig | ScheduledWeightingConfig, UnionFamily()] = (
+        FixedWeightingConfig()
+    )
 
     @model_validator(mode="after")
     def _names_are_free(self) -> Self:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Literal, Self
 
 from pydantic import Field, StringConstraints, model_validator
 
-from crossrec.config import Config, Family
+from crossrec.config import Config, UnionFamily
 from crossrec.objectives.diversity.term_config import ItemToUserTermConfig, SimilarityTermConfig, TermConfig
 
 if TYPE_CHECKING:
@@ -70,7 +70,7 @@ class UncertaintyWeightingConfig(Config):
 
 
 WeightingConfig = Annotated[
-    FixedWeightingConfig | ScheduledWeightingConfig | UncertaintyWeightingConfig, Family()
+    FixedWeightingConfig | ScheduledWeightingConfig | UncertaintyWeightingConfig, UnionFamily()
 ]
 """For fields of other configurations."""
 
@@ -160,5 +160,5 @@ class UserItemDiversityConfig(DiversityOptions):
         return self.assemble(terms, info, width)
 
 
-DiversityConfig = Annotated[DiversityLossConfig | UserItemDiversityConfig, Family()]
+DiversityConfig = Annotated[DiversityLossConfig | UserItemDiversityConfig, UnionFamily()]
 """For fields of other configurations."""

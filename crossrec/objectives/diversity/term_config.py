@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
-from crossrec.config import Config, Family
+from crossrec.config import Config, UnionFamily
 
 if TYPE_CHECKING:
     from crossrec.objectives.diversity.base import DiversityTerm, ItemInfo
@@ -198,6 +198,6 @@ TermConfig = Annotated[
     | GiniTermConfig
     | AdversarialTermConfig
     | ItemToUserTermConfig,
-    Family(),
+    UnionFamily(),
 ]
 """For fields of other configurations."""

@@ -4,19 +4,17 @@ from __future__ import annotations
 
 import pytest
 import torch
-from pydantic import TypeAdapter
 
-from crossrec.fusion import FusionConfig
-from crossrec.fusion.base import Fusion
-from crossrec.fusion.single import SingleModality
+from crossrec.model.fusion import FUSIONS
+from crossrec.model.fusion.base import Fusion, SingleModality
 
-TYPES = ["concat", "weighted", "attention", "gated"]
+TYPES = [*FUSIONS]
 B, M, D = 6, 3, 8
 
 
 def build(name: str) -> Fusion:
     torch.manual_seed(0)
-    return TypeAdapter(FusionConfig).validate_python({"type": name}).build(M, D).eval()
+    return FUSIONS.parse({"type": name}).build(M, D).eval()
 
 
 def masks() -> torch.Tensor:
@@ -73,7 +71,7 @@ def test_weighted_is_a_mean_at_the_start() -> None:
 
 
 def test_attention_needs_heads_that_divide_the_width() -> None:
-    config = TypeAdapter(FusionConfig).validate_python({"type": "attention", "heads": 3})
+    config = FUSIONS.parse({"type": "attention", "heads": 3})
     with pytest.raises(ValueError, match="does not divide"):
         config.build(M, D)
 

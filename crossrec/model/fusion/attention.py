@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import torch
+from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from crossrec.fusion.base import Fusion
+from crossrec.config import ComponentOptions
+from crossrec.model.fusion.base import Fusion
 from crossrec.runtime.dropout import Dropout
 from crossrec.types import InputError
 
@@ -18,13 +20,21 @@ class AttentionFusion(Fusion):
     token of Dosovitskiy et al. 2021 as the reader.
     """
 
-    def __init__(self, n_modalities: int, width: int, *, heads: int, layers: int, dropout: float) -> None:
+    class Options(ComponentOptions):
+        """Cross-modal attention among modality tokens."""
+
+        heads: int = Field(2, ge=1, le=1_024)
+        layers: int = Field(1, ge=1, le=1_000)
+        dropout: float = Field(0.1, ge=0, lt=1)
+
+    def __init__(self, options: Options, n_modalities: int, width: int) -> None:
         super().__init__(n_modalities, width)
+        heads, dropout = options.heads, options.dropout
         if width % heads:
             raise InputError(f"model.fusion.heads={heads} does not divide the item width {width}")
         self.kind = nn.Parameter(torch.randn(n_modalities, width) * 0.02)
         self.reader = nn.Parameter(torch.randn(width) * 0.02)
-        self.blocks = nn.ModuleList([_Block(width, heads, dropout) for _ in range(layers)])
+        self.blocks = nn.ModuleList([_Block(width, heads, dropout) for _ in range(options.layers)])
         self.norm = nn.LayerNorm(width)
 
     def fuse(self, features_BMD: Tensor, mask_BM: Tensor) -> Tensor:

@@ -5,13 +5,17 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from crossrec.fusion.base import Fusion
+from crossrec.config import ComponentOptions
+from crossrec.model.fusion.base import Fusion
 
 
 class WeightedFusion(Fusion):
     """Weighted mean; one learned weight a modality, softmax over the modalities that are present."""
 
-    def __init__(self, n_modalities: int, width: int) -> None:
+    class Options(ComponentOptions):
+        """One learned weight a modality, normalised over those present."""
+
+    def __init__(self, options: Options, n_modalities: int, width: int) -> None:
         super().__init__(n_modalities, width)
         self.logits = nn.Parameter(torch.zeros(n_modalities))
 

@@ -5,8 +5,10 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from crossrec.config import Component
 
-class Fusion(nn.Module):
+
+class Fusion(Component, nn.Module):
     """Fuses M modality vectors of each item into one.
 
     Subclasses implement :meth:`fuse`, which sees zeros in masked places and at least one modality
@@ -47,3 +49,11 @@ class Fusion(nn.Module):
     def masked_softmax(self, logits: Tensor, mask: Tensor) -> Tensor:
         """Softmax over dimension 1 that gives masked modalities exactly zero."""
         return logits.float().masked_fill(~mask, -torch.inf).softmax(1).to(logits.dtype)
+
+
+class SingleModality(Fusion):
+    """Hands the vectors of the only modality on, so that a fusion's layers don't stand between them."""
+
+    def fuse(self, features_BMD: Tensor, mask_BM: Tensor) -> Tensor:
+        """(B, D) from (B, 1, D)."""
+        return features_BMD.squeeze(1)

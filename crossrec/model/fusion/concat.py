@@ -5,13 +5,17 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from crossrec.fusion.base import Fusion
+from crossrec.config import ComponentOptions
+from crossrec.model.fusion.base import Fusion
 
 
 class ConcatFusion(Fusion):
     """Linear map of all modalities side by side, with M indicators of what is missing."""
 
-    def __init__(self, n_modalities: int, width: int) -> None:
+    class Options(ComponentOptions):
+        """Concatenation of all modalities, then a linear map."""
+
+    def __init__(self, options: Options, n_modalities: int, width: int) -> None:
         super().__init__(n_modalities, width)
         self.project = nn.Linear(n_modalities * (width + 1), width)
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from crossrec.fusion.base import Fusion
+from crossrec.config import ComponentOptions
+from crossrec.model.fusion.base import Fusion
 
 
 class GatedFusion(Fusion):
@@ -16,7 +17,10 @@ class GatedFusion(Fusion):
     that a missing modality leaves the scale of the result alone.
     """
 
-    def __init__(self, n_modalities: int, width: int) -> None:
+    class Options(ComponentOptions):
+        """Gated multimodal unit: each dimension chooses among the modalities, item by item."""
+
+    def __init__(self, options: Options, n_modalities: int, width: int) -> None:
         super().__init__(n_modalities, width)
         self.transform = nn.ModuleList([nn.Linear(width, width) for _ in range(n_modalities)])
         self.gate = nn.Linear(n_modalities * (width + 1), n_modalities * width)

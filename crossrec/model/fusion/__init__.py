@@ -1,0 +1,16 @@
+"""Fusions of an item's modalities into one vector; what stands in a masked place never matters."""
+
+from typing import Annotated
+
+from crossrec.config import ComponentOptions, Family
+
+FUSIONS = Family(
+    "fusion",
+    {
+        "concat": "crossrec.model.fusion.concat:ConcatFusion",
+        "weighted": "crossrec.model.fusion.weighted:WeightedFusion",
+        "attention": "crossrec.model.fusion.attention:AttentionFusion",
+        "gated": "crossrec.model.fusion.gated:GatedFusion",
+    },
+)
+FusionOptions = Annotated[ComponentOptions, FUSIONS]
