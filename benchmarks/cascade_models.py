@@ -15,9 +15,10 @@ from crossrec.model.item_encoder import ItemEncoder
 from crossrec.model.modalities import FrozenFeatures
 from crossrec.model.network import SequentialNetwork
 from crossrec.model.recommender import NeuralRecommender
+from crossrec.model.sequence.base import History
+from crossrec.model.sequence.llm import LLMSequenceModel
+from crossrec.model.sequence.sasrec import SASRec
 from crossrec.runtime.ranking import recommend_by_score
-from crossrec.sequence.base import History
-from crossrec.sequence.config import LLMConfig, SASRecConfig
 from crossrec.types import Sequences, TopK
 
 NEGATIVES, BATCH, TEMPERATURE = 1024, 128, 0.07
@@ -40,9 +41,9 @@ def full_model(
     torch.manual_seed(0)
     source = FrozenFeatures(features, np.ones(len(features), bool), components=None)
     items = ItemEncoder({"text": source}, SingleModality(1, width), width, dropout=0.0, modality_dropout=0.0)
-    config: SASRecConfig | LLMConfig = SASRecConfig(max_length=length, layers=layers)
+    config: SASRec.Options | LLMSequenceModel.Options = SASRec.Options(max_length=length, layers=layers)
     if llm_weights is not None:
-        config = LLMConfig(weights=llm_weights, max_length=length)
+        config = LLMSequenceModel.Options(weights=llm_weights, max_length=length)
     sequence = config.build(width, Path("cache"))
     return SequentialNetwork(items, sequence, len(features), similarity="cosine", temperature=TEMPERATURE)
 

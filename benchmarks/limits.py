@@ -28,10 +28,10 @@ from crossrec.model.fusion.base import SingleModality
 from crossrec.model.item_encoder import ItemEncoder
 from crossrec.model.network import SequentialNetwork
 from crossrec.model.recommender import NeuralRecommender
+from crossrec.model.sequence.sasrec import SASRec
 from crossrec.objectives.config import FullSoftmaxConfig, SampledSoftmaxConfig
 from crossrec.runtime.memory import keep_freed_memory
 from crossrec.runtime.ranking import rank_by_vectors
-from crossrec.sequence.config import SASRecConfig
 from crossrec.training.config import TrainerConfig
 from crossrec.training.optimiser import build_optimiser
 from crossrec.training.task import ClickTask
@@ -136,7 +136,7 @@ def build_network(n_items: int) -> SequentialNetwork:
     items = ItemEncoder(
         {"id": ItemId(np.ones(n_items, bool), WIDTH)}, fusion, WIDTH, dropout=0.2, modality_dropout=0.0
     )
-    sequence = SASRecConfig(max_length=LENGTH, layers=LAYERS).build(WIDTH, Path())
+    sequence = SASRec.Options(max_length=LENGTH, layers=LAYERS).build(WIDTH, Path())
     return SequentialNetwork(items, sequence, n_items, similarity="dot", temperature=1.0)
 
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import hashlib
 from contextlib import AbstractContextManager
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Self, cast
 
 import torch
 from torch import nn
+from torch.nn.modules.batchnorm import _BatchNorm
 
-from crossrec.encoders.adapt import adapt, as_adapter, keep_batch_statistics
-from crossrec.encoders.config import LoraSettings, Precision, Training
+from crossrec.encoders.config import Precision, Training
+from crossrec.runtime.weights import LoRAOptions, attach_lora, lora_targets
 
 if TYPE_CHECKING:
     from peft import PeftModel
@@ -27,10 +28,14 @@ class Encoder(nn.Module):
     """
 
     def __init__(
-        self, backbone: nn.Module, *, training: Training, lora: LoraSettings, precision: Precision
+        self, backbone: nn.Module, *, training: Training, lora: LoRAOptions, precision: Precision
     ) -> None:
         super().__init__()
-        self.backbone = adapt(backbone, training, lora)
+        if training is Training.LORA:
+            backbone = attach_lora(backbone, lora, lora_targets(backbone, lora.target_modules))
+        else:
+            backbone.requires_grad_(training is Training.FINETUNE)
+        self.backbone = backbone
         self.training_mode = training
         self.precision = precision
         self.train(False)
@@ -40,12 +45,14 @@ class Encoder(nn.Module):
         super().train(mode)
         if self.training_mode is Training.FROZEN:
             self.backbone.eval()
-        keep_batch_statistics(self.backbone)
+        for module in self.backbone.modules():
+            if isinstance(module, _BatchNorm):  # an item's features never depend on its batch
+                module.eval()
         return self
 
     def adapter(self) -> PeftModel | None:
         """peft's model: ``adapter().save_pretrained(folder)`` saves in peft's layout; None without LoRA."""
-        return as_adapter(self.backbone)
+        return cast("PeftModel", self.backbone) if self.training_mode is Training.LORA else None
 
     @property
     def device(self) -> torch.device:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Literal
 from pydantic import Field
 
 from crossrec.config import Config
+from crossrec.runtime.weights import LoRAOptions
 
 if TYPE_CHECKING:
     from crossrec.encoders.image import ImageEncoder
@@ -46,24 +47,6 @@ class CropMode(StrEnum):
     BORDER = "border"
 
 
-class LoraSettings(Config):
-    """Low-rank adapters on chosen layers.
-
-    Source:
-        Hu et al., LoRA: Low-Rank Adaptation of Large Language Models, ICLR 2022.
-    """
-
-    r: int = Field(default=8, ge=1, le=65_536, description="rank")
-    alpha: int = Field(
-        default=16, gt=0, le=1_000_000, description="scale; the update is multiplied by alpha / r"
-    )
-    dropout: float = Field(default=0.0, ge=0, lt=1)
-    target_modules: tuple[str, ...] | None = Field(
-        default=None,
-        description="names, or ends of names, of layers; None for the attention layers, or a CNN's convs",
-    )
-
-
 class TextEncoderConfig(Config):
     """Any encoder of ``transformers``, pooled to one vector a text."""
 
@@ -76,7 +59,7 @@ class TextEncoderConfig(Config):
     pooling: Pooling = Pooling.MEAN
     max_tokens: int = Field(default=128, ge=2, le=1_000_000, description="a longer text is cut here")
     training: Training = Training.FROZEN
-    lora: LoraSettings = LoraSettings()
+    lora: LoRAOptions = LoRAOptions()
     batch_size: int = Field(default=64, ge=1, le=10_000_000, description="texts encoded at once")
     precision: Precision = Precision.AUTO
 
@@ -116,7 +99,7 @@ class ImageEncoderConfig(Config):
     crop_mode: CropMode = CropMode.SQUASH
     crop_pct: float = Field(default=1.0, gt=0, le=1, description="share of the side that is kept")
     training: Training = Training.FROZEN
-    lora: LoraSettings = LoraSettings()
+    lora: LoRAOptions = LoRAOptions()
     batch_size: int = Field(default=32, ge=1, le=10_000_000, description="pictures encoded at once")
     precision: Precision = Precision.AUTO
 

@@ -12,9 +12,17 @@ from timm.data.config import resolve_data_config
 from timm.data.transforms_factory import create_transform
 
 from crossrec.encoders.base import Encoder
-from crossrec.encoders.config import CropMode, ImageEncoderConfig, LoraSettings, Precision, Training
+from crossrec.encoders.config import CropMode, ImageEncoderConfig, Precision, Training
 from crossrec.runtime.pictures import DECODING, clean_picture
-from crossrec.runtime.weights import ResolvedWeights, Source, WeightsError, read_state_dict, resolve, ways
+from crossrec.runtime.weights import (
+    LoRAOptions,
+    ResolvedWeights,
+    Source,
+    WeightsError,
+    read_state_dict,
+    resolve,
+    ways,
+)
 from crossrec.types import InputError
 
 if TYPE_CHECKING:
@@ -63,14 +71,14 @@ class ImageEncoder(Encoder):
         crop_pct: float = 1.0,
         batch_size: int = 32,
         training: Training = Training.FROZEN,
-        lora: LoraSettings | None = None,
+        lora: LoRAOptions | None = None,
         precision: Precision = Precision.AUTO,
     ) -> None:
         settings = resolve_data_config({"crop_pct": crop_pct, "crop_mode": crop_mode.value}, model=model)
         if image_size is not None:
             settings["input_size"] = (3, image_size, image_size)
         width = int(getattr(model, "head_hidden_size", None) or model.num_features)
-        super().__init__(model, training=training, lora=lora or LoraSettings(), precision=precision)
+        super().__init__(model, training=training, lora=lora or LoRAOptions(), precision=precision)
         self.width, self.batch_size, self.settings = width, batch_size, settings
         self.transform = create_transform(**settings, is_training=False)
 

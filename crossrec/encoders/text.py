@@ -14,8 +14,8 @@ from torch import nn
 from transformers import AutoModel
 
 from crossrec.encoders.base import Encoder
-from crossrec.encoders.config import LoraSettings, Pooling, Precision, TextEncoderConfig, Training
-from crossrec.runtime.weights import load_model, load_settings
+from crossrec.encoders.config import Pooling, Precision, TextEncoderConfig, Training
+from crossrec.runtime.weights import LoRAOptions, load_model, load_settings
 from crossrec.types import InputError
 
 if TYPE_CHECKING:
@@ -82,11 +82,11 @@ class TextEncoder(Encoder):
         max_tokens: int = 128,
         batch_size: int = 64,
         training: Training = Training.FROZEN,
-        lora: LoraSettings | None = None,
+        lora: LoRAOptions | None = None,
         precision: Precision = Precision.AUTO,
     ) -> None:
         backbone = _without_unused_parts(model)
-        super().__init__(backbone, training=training, lora=lora or LoraSettings(), precision=precision)
+        super().__init__(backbone, training=training, lora=lora or LoRAOptions(), precision=precision)
         _check_length(max_tokens, tokenizer, model.config)
         tokenizer.padding_side = "right"
         if tokenizer.pad_token is None:

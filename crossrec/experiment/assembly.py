@@ -17,9 +17,10 @@ from crossrec.experiment.config import ExperimentConfig
 from crossrec.experiment.features import content_vectors
 from crossrec.experiment.spaces import item_facts
 from crossrec.model.build import Content, build_network
+from crossrec.model.fusion import FUSIONS
 from crossrec.model.relations import ItemRelations, align_rows, n_item_rows
+from crossrec.model.sequence import SEQUENCE_MODELS
 from crossrec.runtime import distributed
-from crossrec.sequence.config import LLMConfig
 from crossrec.training.checkpoint import SavedState, load_tensors, read_state, saved_identity
 from crossrec.types import InputError
 
@@ -179,11 +180,16 @@ def describe_model(config: ExperimentConfig) -> str:
     }
     known = [name for name, used in parts.items() if used]
     sequence = model.sequence
-    reader = str(getattr(sequence, "type", type(sequence).__name__))
-    if isinstance(sequence, LLMConfig) and sequence.lora is not None:
+    reader = _short(SEQUENCE_MODELS.name_of(sequence))
+    if sequence.has_adapters:
         reader += " + LoRA"
-    fused = f", {getattr(model.fusion, 'type', type(model.fusion).__name__)}" if len(known) > 1 else ""
+    fused = f", {_short(FUSIONS.name_of(model.fusion))}" if len(known) > 1 else ""
     return f"{reader} ({'+'.join(known)}{fused})"
+
+
+def _short(name: str) -> str:
+    """Name in a family, or that of a class outside the project without its module."""
+    return name.rpartition(":")[2]
 
 
 def describe_reranking(config: RerankConfig) -> str:

@@ -17,7 +17,6 @@ from crossrec.experiment.spaces import space_names
 from crossrec.experiment.traits import untrained_info, untrained_traits
 from crossrec.runtime import distributed
 from crossrec.runtime.memory import memory_of
-from crossrec.sequence.config import LLMConfig
 from crossrec.training.tracking import check_tracker
 from crossrec.types import InputError
 
@@ -44,8 +43,7 @@ def check_config(config: ExperimentConfig) -> None:
     check_tracker(config.trainer)
     for encoder in dict.fromkeys(_encoders(config)):
         encoder.check(config.data.cache_dir)
-    if isinstance(config.model.sequence, LLMConfig):
-        config.model.sequence.check(config.data.cache_dir)
+    config.model.sequence.check(config.data.cache_dir)
 
 
 def check_setting(setting: Setting, device: torch.device) -> None:
@@ -116,7 +114,7 @@ def count_parameters(model: ModelConfig, n_items: int, cache_dir: Path) -> int:
     with torch.device("meta"):
         if n_modalities > 1:
             parts.append(model.fusion.build(n_modalities, model.width))
-        if not isinstance(model.sequence, LLMConfig):
+        if not model.sequence.pretrained:
             parts.append(model.sequence.build(model.width, cache_dir))
     return count + sum(p.numel() for part in parts for p in part.parameters())
 

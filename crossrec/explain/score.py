@@ -12,7 +12,7 @@ from torch.nn import functional as F
 
 from crossrec.model.network import SequentialNetwork
 from crossrec.model.recommender import NeuralRecommender
-from crossrec.sequence.base import History
+from crossrec.model.sequence.base import History
 from crossrec.types import InputError, Sequences
 
 MEAN_ITEMS = 256

@@ -11,7 +11,8 @@ from crossrec.data.neighbours import ItemSimilarity
 from crossrec.encoders.config import ImageEncoderConfig, TextEncoderConfig
 from crossrec.model.fusion import FusionOptions
 from crossrec.model.fusion.gated import GatedFusion
-from crossrec.sequence.config import SASRecConfig, SequenceConfig
+from crossrec.model.sequence import SequenceOptions
+from crossrec.model.sequence.sasrec import SASRec
 
 
 class SmoothingConfig(Config):
@@ -42,7 +43,7 @@ class ModelConfig(Config):
         False, description="a trained embedding of each item's group of ``segments``, as one more modality"
     )
     fusion: FusionOptions = Field(default=GatedFusion.Options(), description="not used with ids alone")
-    sequence: SequenceConfig = SASRecConfig()
+    sequence: SequenceOptions = SASRec.Options()
     width: int = Field(64, ge=1, le=65_536, description="D of item vectors and hidden states")
     similarity: Literal["cosine", "dot"] = "cosine"
     temperature: float = Field(0.07, gt=0, le=10_000, description="divides the cosine; ignored by dot")

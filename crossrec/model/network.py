@@ -11,8 +11,8 @@ from torch.nn import functional as F
 
 from crossrec.model.item_encoder import ItemEncoder
 from crossrec.model.modalities import TrainedEncoder
+from crossrec.model.sequence.base import History, SequenceModel
 from crossrec.model.views import ViewChoice
-from crossrec.sequence.base import History, SequenceModel
 
 if TYPE_CHECKING:
     from peft import PeftModel

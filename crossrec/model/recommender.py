@@ -10,9 +10,9 @@ import torch
 from torch import Tensor
 
 from crossrec.model.network import SequentialNetwork
+from crossrec.model.sequence.base import History
 from crossrec.runtime import distributed
 from crossrec.runtime.ranking import rank_by_vectors
-from crossrec.sequence.base import History
 from crossrec.types import ABSENT, Sequences, TopK
 
 ENCODE_CHUNK = 4096

@@ -15,10 +15,10 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from crossrec.model.network import SequentialNetwork
+from crossrec.model.sequence.base import History
 from crossrec.objectives.contrastive.base import ContrastSample, ItemSample, ViewSample
 from crossrec.objectives.contrastive.terms import ContrastiveTerms
 from crossrec.runtime import distributed
-from crossrec.sequence.base import History
 from crossrec.training.views import ViewBatch
 from crossrec.training.windows import Batch
 from crossrec.types import InputError

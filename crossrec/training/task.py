@@ -11,12 +11,12 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from crossrec.model.network import SequentialNetwork
+from crossrec.model.sequence.base import History
 from crossrec.objectives.base import FullObjective, Objective, SampledObjective
 from crossrec.objectives.contrastive.terms import ContrastiveTerms
 from crossrec.objectives.diversity.base import StepSample
 from crossrec.objectives.diversity.terms import DiversityTerms
 from crossrec.objectives.diversity.weighting import RANKING
-from crossrec.sequence.base import History
 from crossrec.training.contrast import Contrast, check_terms, contrast, looked_up
 from crossrec.training.windows import Batch
 from crossrec.types import ABSENT, InputError

@@ -8,9 +8,9 @@ import torch
 from PIL import Image, ImageDraw
 from safetensors.torch import save_file
 
-from crossrec.encoders.config import CropMode, ImageEncoderConfig, LoraSettings, Precision, Training
+from crossrec.encoders.config import CropMode, ImageEncoderConfig, Precision, Training
 from crossrec.encoders.image import ImageEncoder
-from crossrec.runtime.weights import PACKAGES, WeightsError
+from crossrec.runtime.weights import PACKAGES, LoRAOptions, WeightsError
 
 TINY = ["test_resnet", "test_efficientnet", "test_vit"]
 
@@ -105,7 +105,7 @@ def test_peft_loads_the_adapter_by_itself(tmp_path: Path) -> None:
     import timm
     from peft import PeftModel
 
-    encoder = build("test_vit", training=Training.LORA, lora=LoraSettings(r=2))
+    encoder = build("test_vit", training=Training.LORA, lora=LoRAOptions(r=2))
     with torch.no_grad():
         for name, parameter in encoder.named_parameters():
             if "lora_" in name:
@@ -124,7 +124,7 @@ def test_peft_loads_the_adapter_by_itself(tmp_path: Path) -> None:
 
 def test_lora_on_no_layer_names_the_layers() -> None:
     with pytest.raises(ValueError, match=r"'query'.*qkv"):
-        build("test_vit", training=Training.LORA, lora=LoraSettings(target_modules=("query",)))
+        build("test_vit", training=Training.LORA, lora=LoRAOptions(target_modules=("query",)))
 
 
 def test_weights_from_a_file_with_its_classifier(tmp_path: Path, pictures: list[Image.Image]) -> None:

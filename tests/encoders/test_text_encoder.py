@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import torch
 
-from crossrec.encoders.config import LoraSettings, Pooling, Precision, TextEncoderConfig, Training
+from crossrec.encoders.config import Pooling, Precision, TextEncoderConfig, Training
 from crossrec.encoders.text import TextEncoder
-from crossrec.runtime.weights import PACKAGES
+from crossrec.runtime.weights import PACKAGES, LoRAOptions
 
 TEXTS = ["a red shirt", "", "a blue shoe of wool for winter with the dog and the puppy", "tax law"]
 
@@ -116,7 +116,7 @@ def test_peft_loads_the_adapter_by_itself(tiny_bert: Path, tmp_path: Path) -> No
     from peft import PeftModel
     from transformers import BertModel
 
-    encoder = build(tiny_bert, training=Training.LORA, lora=LoraSettings(r=2, target_modules=("query",)))
+    encoder = build(tiny_bert, training=Training.LORA, lora=LoRAOptions(r=2, target_modules=("query",)))
     with torch.no_grad():
         for name, parameter in encoder.named_parameters():
             if "lora_" in name:
@@ -134,7 +134,7 @@ def test_peft_loads_the_adapter_by_itself(tiny_bert: Path, tmp_path: Path) -> No
 
 def test_lora_on_no_layer_names_the_layers(tiny_bert: Path) -> None:
     with pytest.raises(ValueError, match=r"'q_proj'.*query"):
-        build(tiny_bert, training=Training.LORA, lora=LoraSettings(target_modules=("q_proj",)))
+        build(tiny_bert, training=Training.LORA, lora=LoRAOptions(target_modules=("q_proj",)))
 
 
 def test_more_tokens_than_the_model_takes(tiny_bert: Path) -> None:

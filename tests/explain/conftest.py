@@ -25,7 +25,7 @@ from crossrec.model.item_encoder import ItemEncoder
 from crossrec.model.modalities import FrozenFeatures, Modality
 from crossrec.model.network import SequentialNetwork
 from crossrec.model.recommender import NeuralRecommender
-from crossrec.sequence import SequenceConfig
+from crossrec.model.sequence import SequenceOptions
 from crossrec.types import Sequences
 
 N, D = 24, 16
@@ -94,7 +94,7 @@ def make_shop(
             item_id=True,
             width=D,
             whiten=8,
-            sequence=TypeAdapter(SequenceConfig).validate_python(
+            sequence=TypeAdapter(SequenceOptions).validate_python(
                 {"type": "sasrec", "max_length": 6, "heads": 2}
             ),
         )
@@ -129,7 +129,7 @@ def by_features(
     settings = {"type": "sasrec", "max_length": 6, "layers": 2} | (sequence or {})
     if settings["type"] not in ("gru4rec", "llm"):
         settings = {"heads": 2} | settings
-    model = TypeAdapter(SequenceConfig).validate_python(settings).build(D, Path())
+    model = TypeAdapter(SequenceOptions).validate_python(settings).build(D, Path())
     return NeuralRecommender(
         SequentialNetwork(items, model, N, similarity=similarity, temperature=0.1)  # type: ignore[arg-type]
     )

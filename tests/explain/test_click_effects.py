@@ -14,7 +14,7 @@ from crossrec.explain.clicks import click_gradients, click_leave_one_out, scores
 from crossrec.explain.score import Pair
 from crossrec.model.network import SequentialNetwork
 from crossrec.model.recommender import NeuralRecommender
-from crossrec.sequence.base import History, SequenceModel
+from crossrec.model.sequence.base import History, SequenceModel
 from crossrec.types import InputError, Sequences, TopK
 
 Networks = Callable[..., NeuralRecommender]

@@ -18,9 +18,9 @@ from crossrec.explain.attention.rollout import gradient_rollout, rollout
 from crossrec.explain.explanation import Unavailable
 from crossrec.explain.score import Pair
 from crossrec.model.recommender import NeuralRecommender
-from crossrec.sequence.hstu import HSTUBlock
-from crossrec.sequence.llm import LLMSequenceModel
-from crossrec.sequence.sasrec import PreNormBlock
+from crossrec.model.sequence.hstu import HSTUBlock
+from crossrec.model.sequence.llm import LLMSequenceModel
+from crossrec.model.sequence.sasrec import PreNormBlock
 from crossrec.types import Sequences
 
 Networks = Callable[..., NeuralRecommender]
@@ -87,10 +87,10 @@ def test_recording_changes_no_state_and_leaves_nothing_behind(
 @torch.no_grad()
 @pytest.mark.parametrize("time_bias", [True, False])
 def test_hstu_mixes_its_values_with_the_weights_shown(time_bias: bool) -> None:
-    from crossrec.sequence.config import HSTUConfig
+    from crossrec.model.sequence.hstu import HSTU
 
     torch.manual_seed(0)
-    block = HSTUBlock(HSTUConfig(max_length=9, heads=2, time_bias=time_bias), 16).eval()
+    block = HSTUBlock(HSTU.Options(max_length=9, heads=2, time_bias=time_bias), 16).eval()
     hidden = torch.randn(3, 7, 16)
     buckets = torch.randint(0, 80, (3, 7, 7)) if time_bias else None
     weights = hstu_weights(block, hidden, buckets)

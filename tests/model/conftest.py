@@ -19,9 +19,9 @@ from crossrec.encoders.config import ImageEncoderConfig, Precision
 from crossrec.model.build import Content, build_network
 from crossrec.model.config import ModelConfig
 from crossrec.model.network import SequentialNetwork
+from crossrec.model.sequence.sasrec import SASRec
 from crossrec.model.view_plan import TrainingViews
 from crossrec.model.views import ViewedEncoder, ViewedFeatures
-from crossrec.sequence.config import SASRecConfig
 
 
 @dataclass(frozen=True)
@@ -99,7 +99,7 @@ class Lamps:
         return found
 
     def model(self, **settings: object) -> ModelConfig:
-        fields = {"text": None, "image": self.encoder, "width": 8, "sequence": SASRecConfig(max_length=4)}
+        fields = {"text": None, "image": self.encoder, "width": 8, "sequence": SASRec.Options(max_length=4)}
         return ModelConfig.model_validate({**fields, "whiten": 4, "item_dropout": 0, **settings})
 
     def network(self, augment: Augment | None = None, config: ModelConfig | None = None) -> SequentialNetwork:

@@ -22,7 +22,7 @@ from crossrec.model.item_encoder import ItemEncoder
 from crossrec.model.modalities import FrozenFeatures, Modality
 from crossrec.model.network import SequentialNetwork
 from crossrec.model.recommender import NeuralRecommender
-from crossrec.sequence.config import SASRecConfig
+from crossrec.model.sequence.sasrec import SASRec
 from crossrec.types import InputError, Sequences
 
 N, W, D = 30, 12, 8
@@ -75,7 +75,9 @@ def test_hidden_modalities_are_masked() -> None:
         "text": FrozenFeatures(vectors(0), np.arange(N) % 3 > 0, components=None),
         "id": ItemId(np.arange(N) % 5 > 0, D),
     }
-    encoder = ItemEncoder(dict(parts), WeightedFusion(2, D), D, dropout=0.0, modality_dropout=0.0).eval()
+    encoder = ItemEncoder(
+        dict(parts), WeightedFusion(WeightedFusion.Options(), 2, D), D, dropout=0.0, modality_dropout=0.0
+    ).eval()
     rows = torch.arange(N)
     both, text = encoder(rows), encoder(rows, {"text"})
     assert torch.equal(encoder(rows, {"text", "id"}), both)
@@ -88,7 +90,7 @@ def test_hidden_modalities_are_masked() -> None:
 def network(name: str, modality: Modality) -> SequentialNetwork:
     torch.manual_seed(0)
     items = ItemEncoder({name: modality}, SingleModality(1, D), D, dropout=0.0, modality_dropout=0.0)
-    sequence = SASRecConfig(max_length=6).build(D, Path())
+    sequence = SASRec.Options(max_length=6).build(D, Path())
     return SequentialNetwork(items, sequence, N, similarity="cosine", temperature=0.1)
 
 

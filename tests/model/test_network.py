@@ -14,7 +14,7 @@ from crossrec.model.item_encoder import ItemEncoder
 from crossrec.model.modalities import FrozenFeatures, Modality
 from crossrec.model.network import SequentialNetwork
 from crossrec.model.recommender import NeuralRecommender, pad
-from crossrec.sequence.config import SASRecConfig
+from crossrec.model.sequence.sasrec import SASRec
 from crossrec.training.checkpoint import load_trained_state, trained_state
 from crossrec.types import ABSENT, Recommender, Sequences
 
@@ -37,7 +37,7 @@ def network(
     modalities["id"] = ItemId(np.arange(N) % 5 > 0, D)
     fused = FUSIONS.parse({"type": fusion}).build(3, D)
     items = ItemEncoder(modalities, fused, D, dropout=0.1, modality_dropout=0.3)
-    sequence = SASRecConfig(max_length=6).build(D, Path())
+    sequence = SASRec.Options(max_length=6).build(D, Path())
     return SequentialNetwork(items, sequence, N, similarity=similarity, temperature=0.1)  # type: ignore[arg-type]
 
 

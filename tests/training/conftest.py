@@ -15,10 +15,11 @@ from crossrec.model.embeddings import ItemId
 from crossrec.model.fusion.concat import ConcatFusion
 from crossrec.model.item_encoder import ItemEncoder
 from crossrec.model.network import SequentialNetwork
+from crossrec.model.sequence.bert4rec import BERT4Rec
+from crossrec.model.sequence.sasrec import SASRec
 from crossrec.objectives.config import FullSoftmaxConfig, SampledSoftmaxConfig
 from crossrec.objectives.diversity import DiversityConfig
 from crossrec.objectives.diversity.base import ItemInfo
-from crossrec.sequence.config import BERT4RecConfig, SASRecConfig
 from crossrec.training.task import ClickTask
 from crossrec.training.windows import WindowBatches
 from crossrec.types import Sequences
@@ -61,9 +62,9 @@ def build_task(
         modality_dropout=0.0,
     )
     config = (
-        SASRecConfig(max_length=LENGTH, dropout=dropout)
+        SASRec.Options(max_length=LENGTH, dropout=dropout)
         if model == "sasrec"
-        else BERT4RecConfig(max_length=LENGTH, dropout=dropout, mask_share=0.4)
+        else BERT4Rec.Options(max_length=LENGTH, dropout=dropout, mask_share=0.4)
     )
     network = SequentialNetwork(
         items, config.build(WIDTH, Path()), N_ITEMS, similarity="cosine", temperature=0.1

@@ -19,9 +19,9 @@ from crossrec.model.item_encoder import ItemEncoder
 from crossrec.model.modalities import FrozenFeatures
 from crossrec.model.network import SequentialNetwork
 from crossrec.model.recommender import NeuralRecommender
+from crossrec.model.sequence.sasrec import SASRec
 from crossrec.objectives.config import FullSoftmaxConfig, SampledSoftmaxConfig
 from crossrec.runtime import distributed
-from crossrec.sequence.config import SASRecConfig
 from crossrec.training.config import TrainerConfig
 from crossrec.training.parallel import build_accelerator
 from crossrec.training.task import ClickTask
@@ -60,7 +60,7 @@ def network(counts: np.ndarray) -> SequentialNetwork:
     items = ItemEncoder(
         modalities, GatedFusion.Options().build(2, WIDTH), WIDTH, dropout=0.0, modality_dropout=0.0
     )
-    sequence = SASRecConfig(max_length=10, dropout=0.0).build(WIDTH, Path())
+    sequence = SASRec.Options(max_length=10, dropout=0.0).build(WIDTH, Path())
     return SequentialNetwork(items, sequence, N_ITEMS, similarity="cosine", temperature=0.1)
 
 

@@ -21,11 +21,13 @@ from crossrec.model.fusion.gated import GatedFusion
 from crossrec.model.item_encoder import ItemEncoder
 from crossrec.model.modalities import FrozenFeatures
 from crossrec.model.network import SequentialNetwork
+from crossrec.model.sequence.bert4rec import BERT4Rec
+from crossrec.model.sequence.hstu import HSTU
+from crossrec.model.sequence.sasrec import SASRec
 from crossrec.objectives.config import FullSoftmaxConfig, SampledSoftmaxConfig
 from crossrec.objectives.contrastive import ContrastiveConfig
 from crossrec.objectives.diversity import DiversityConfig
 from crossrec.objectives.diversity.base import ItemInfo
-from crossrec.sequence.config import BERT4RecConfig, HSTUConfig, SASRecConfig
 from crossrec.training.config import TrainerConfig
 from crossrec.training.epochs import AugmentedCopies, LogRows
 from crossrec.training.parallel import build_accelerator
@@ -37,7 +39,7 @@ from crossrec.types import InputError, Sequences
 
 N_ITEMS, WIDTH, LENGTH, EPOCHS = 60, 16, 8, 3
 OBJECTIVES = {"full": FullSoftmaxConfig(), "sampled": SampledSoftmaxConfig(negatives=16)}
-SEQUENCES = {"sasrec": SASRecConfig, "bert4rec": BERT4RecConfig, "hstu": HSTUConfig}
+SEQUENCES = {"sasrec": SASRec.Options, "bert4rec": BERT4Rec.Options, "hstu": HSTU.Options}
 TERMS = {
     "views": {"type": "sequence_views", "weight": 0.3},
     "modal": {"type": "cross_modal", "weight": 0.3, "items": 40},

@@ -11,8 +11,8 @@ from crossrec.explain.attention.rollout import rollout
 from crossrec.explain.explanation import HistoryAttention, Unavailable
 from crossrec.explain.score import Pair
 from crossrec.model.network import SequentialNetwork
-from crossrec.sequence.base import History
-from crossrec.sequence.hstu import HSTU
+from crossrec.model.sequence.base import History
+from crossrec.model.sequence.hstu import HSTU
 
 
 def history_attention(pair: Pair) -> HistoryAttention:

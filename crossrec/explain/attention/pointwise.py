@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from crossrec.explain.sharing import sharing_copy
-from crossrec.sequence.hstu import HSTU, HSTUBlock
+from crossrec.model.sequence.hstu import HSTU, HSTUBlock
 
 
 def recorded_hstu(model: HSTU) -> tuple[HSTU, list[Tensor]]:

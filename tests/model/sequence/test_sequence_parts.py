@@ -9,12 +9,16 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from crossrec.sequence.parts.attention import Attention
-from crossrec.sequence.parts.click_dropout import ClickDropout
-from crossrec.sequence.parts.feedforward import SwiGLU
-from crossrec.sequence.parts.norm import make_norm
-from crossrec.sequence.parts.positions import Rotary
-from crossrec.sequence.parts.times import BUCKETS, TimeGaps, log_buckets
+from crossrec.model.sequence.layers import (
+    BUCKETS,
+    Attention,
+    ClickDropout,
+    Rotary,
+    SwiGLU,
+    TimeGaps,
+    log_buckets,
+    make_norm,
+)
 
 
 def test_rotary_turns_pairs_by_their_angle() -> None:

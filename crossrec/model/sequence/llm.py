@@ -3,22 +3,27 @@
 from __future__ import annotations
 
 import re
-import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
+from pydantic import Field
 from torch import Tensor, nn
 
+from crossrec.model.sequence.base import History, SequenceModel, SequenceModelOptions
 from crossrec.runtime.dropout import Dropout
-from crossrec.runtime.weights import causal_lm, load_settings
-from crossrec.sequence.base import History, SequenceModel
+from crossrec.runtime.weights import LoRAOptions, attach_lora, causal_lm, load_settings
 from crossrec.types import InputError
 
 if TYPE_CHECKING:
     from peft import PeftModel
 
-    from crossrec.sequence.config import LLMConfig
+
+class DecoderLoRAOptions(LoRAOptions):
+    """LoRA with the defaults of a decoder: on all maps of its attention, with some dropout."""
+
+    dropout: float = Field(0.05, ge=0, lt=1)
+    target_modules: tuple[str, ...] = ("q_proj", "k_proj", "v_proj", "o_proj")
 
 
 class LLMSequenceModel(SequenceModel):
@@ -32,51 +37,82 @@ class LLMSequenceModel(SequenceModel):
     (Chen et al. 2024).
 
     Args:
-        config: decoder, layers kept, adapters, prompt.
+        options: decoder, layers kept, adapters, prompt.
         width: D of item vectors and hidden states.
         cache_dir: where converted weights are kept.
     """
 
+    class Options(SequenceModelOptions):
+        """A Hugging Face decoder that reads item vectors through ``inputs_embeds``."""
+
+        weights: str = Field(
+            "package:smollm2-135m", description="local path, package:NAME, hub name, or random"
+        )
+        layers: int | None = Field(None, ge=1, le=1_000, description="keep only the first n layers")
+        lora: DecoderLoRAOptions | None = Field(
+            DecoderLoRAOptions(), description="null trains all of the decoder's weights"
+        )
+        prompt: str | None = Field(None, description="text before the items")
+        dropout: float = Field(0.1, ge=0, lt=1, description="of the item vectors on their way in")
+
+        @property
+        def pretrained(self) -> bool:
+            """True."""
+            return True
+
+        @property
+        def has_adapters(self) -> bool:
+            """Whether LoRA is on."""
+            return self.lora is not None
+
+        def check(self, cache_dir: Path) -> None:
+            """Reject options that can't be used, from the decoder's configuration alone.
+
+            Raises:
+                InputError: weights can't be loaded, or there are fewer layers than ``layers``, or fewer
+                    positions than ``max_length``.
+            """
+            settings, tokenizer = load_settings(self.weights, cache_dir, "package:smollm2-135m")
+            settings = settings.get_text_config()
+            _check_layers(self.layers, settings.num_hidden_layers)
+            prompt = 0 if self.prompt is None else len(tokenizer(self.prompt)["input_ids"])
+            positions = getattr(settings, "max_position_embeddings", None)
+            if positions is not None and prompt + self.max_length > positions:
+                raise InputError(
+                    f"model.sequence.max_length: {self.max_length} clicks and a prompt of {prompt} tokens "
+                    f"are more than the decoder's {positions} positions"
+                )
+
     prompt: Tensor
 
-    def __init__(self, config: LLMConfig, width: int, cache_dir: Path) -> None:
+    def __init__(self, options: Options, width: int, cache_dir: Path) -> None:
         super().__init__()
-        self.max_length = config.max_length
-        language_model, tokenizer = causal_lm(config.weights, cache_dir)
+        self.max_length = options.max_length
+        language_model, tokenizer = causal_lm(options.weights, cache_dir)
         decoder = language_model.get_decoder()
-        stack = _keep_first_layers(decoder, config.layers)
+        stack = _keep_first_layers(decoder, options.layers)
         embedding = decoder.get_input_embeddings().weight.detach()
         decoder_width = embedding.shape[1]
-        self.register_buffer("prompt", _embed_prompt(config.prompt, tokenizer, embedding), persistent=False)
+        self.register_buffer("prompt", _embed_prompt(options.prompt, tokenizer, embedding), persistent=False)
         self.token_size = float(embedding.float().norm(dim=1).mean())
         # Only the prompt needs token embeddings, and it is embedded already.
         decoder.set_input_embeddings(nn.Embedding(1, decoder_width))
-        self.decoder = self._adapt(decoder, config, stack)
+        self.decoder = self._adapt(decoder, options, stack)
         self.into = nn.Linear(width, decoder_width)
         self.norm_in = nn.LayerNorm(decoder_width, elementwise_affine=False)
-        self.dropout = Dropout(config.dropout)
+        self.dropout = Dropout(options.dropout)
         self.out = nn.Linear(decoder_width, width)
         nn.init.orthogonal_(self.into.weight)
         self.norm = nn.LayerNorm(width)
 
-    def _adapt(self, decoder: Any, config: LLMConfig, stack: str) -> Any:
+    def _adapt(self, decoder: Any, options: Options, stack: str) -> Any:
         decoder.config.use_cache = False
         decoder.get_input_embeddings().requires_grad_(False)
-        self.has_adapter = config.lora is not None
-        if config.lora is None:
+        self.has_adapter = options.lora is not None
+        if options.lora is None:
             return decoder
-        from peft import LoraConfig, get_peft_model
-
-        lora = LoraConfig(
-            r=config.lora.r,
-            lora_alpha=config.lora.alpha,
-            lora_dropout=config.lora.dropout,
-            target_modules=_target_pattern(config.lora.target_modules, stack, config.layers),
-        )
-        with warnings.catch_warnings():
-            # peft still asks transformers by a name that it is about to drop.
-            warnings.filterwarnings("ignore", category=FutureWarning, message=".*is_gradient_checkpointing.*")
-            return get_peft_model(decoder, lora)
+        targets = _target_pattern(options.lora.target_modules, stack, options.layers)
+        return attach_lora(decoder, options.lora, targets)
 
     def forward(self, history: History) -> Tensor:
         """Hidden states (B, L, D); the prompt's own positions are cut off."""
@@ -85,31 +121,12 @@ class LLMSequenceModel(SequenceModel):
         tokens = self.dropout(tokens)
         prompt = self.prompt.to(tokens.dtype).expand(len(tokens), -1, -1)
         states = self.decoder(inputs_embeds=torch.cat([prompt, tokens], dim=1)).last_hidden_state
-        # The clicked item itself goes round the decoder, which adds what the history says beyond it.
+        # A residual connection around the decoder: it adds to the clicked item's own vector.
         return self.norm(vectors_BLD + self.out(states[:, prompt.shape[1] :]))
 
     def adapter(self) -> PeftModel | None:
         """peft's model; None where all weights are trained."""
         return self.decoder if self.has_adapter else None
-
-
-def check_decoder(config: LLMConfig, cache_dir: Path) -> None:
-    """Refuses what :class:`LLMSequenceModel` would, from the decoder's settings alone.
-
-    Raises:
-        InputError: weights can't be had, there are fewer layers than are asked for, or fewer positions than
-            ``max_length``.
-    """
-    settings, tokenizer = load_settings(config.weights, cache_dir, "package:smollm2-135m")
-    settings = settings.get_text_config()
-    _check_layers(config.layers, settings.num_hidden_layers)
-    prompt = 0 if config.prompt is None else len(tokenizer(config.prompt)["input_ids"])
-    positions = getattr(settings, "max_position_embeddings", None)
-    if positions is not None and prompt + config.max_length > positions:
-        raise InputError(
-            f"model.sequence.max_length: {config.max_length} clicks and a prompt of {prompt} tokens are more "
-            f"than the decoder's {positions} positions"
-        )
 
 
 def _check_layers(count: int | None, total: int) -> None:
@@ -118,7 +135,7 @@ def _check_layers(count: int | None, total: int) -> None:
 
 
 def _keep_first_layers(decoder: Any, count: int | None) -> str:
-    """Cuts the decoder; the name of its stack of layers."""
+    """Cut the decoder in place; return the name of its stack of layers."""
     total = decoder.config.num_hidden_layers
     _check_layers(count, total)
     stacks = [n for n, m in decoder.named_modules() if isinstance(m, nn.ModuleList) and len(m) == total]
@@ -133,7 +150,7 @@ def _keep_first_layers(decoder: Any, count: int | None) -> str:
 
 
 def _target_pattern(modules: tuple[str, ...], stack: str, layers: int | None) -> str:
-    """A pattern of the adapted modules that names layers, so that it fits the uncut decoder as well."""
+    """Return a pattern of the adapted modules with layer numbers: it fits the uncut decoder as well."""
     numbers = r"\d+" if layers is None else "|".join(str(i) for i in range(layers))
     names = "|".join(re.escape(module) for module in modules)
     return rf"(.*\.)?{re.escape(stack)}\.({numbers})\.(.*\.)?({names})"

@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import torch
+from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from crossrec.model.sequence.base import History, SequenceModel, SequenceModelOptions
+from crossrec.model.sequence.layers import (
+    ClickDropout,
+    TimeBias,
+    head_width,
+    learned_positions,
+    log_buckets,
+    required_times,
+)
 from crossrec.runtime.dropout import Dropout
-from crossrec.sequence.base import History, SequenceModel
-from crossrec.sequence.parts.attention import head_width
-from crossrec.sequence.parts.click_dropout import ClickDropout
-from crossrec.sequence.parts.positions import learned_positions
-from crossrec.sequence.parts.times import TimeBias, log_buckets, required_times
-
-if TYPE_CHECKING:
-    from crossrec.sequence.config import HSTUConfig
 
 
 class HSTU(SequenceModel):
@@ -28,18 +30,30 @@ class HSTU(SequenceModel):
     the time bias of (i, j) depends on t_i - t_j. No norm follows the last block, as in their code.
 
     Args:
-        config: sizes, rates, and whether times are read.
+        options: sizes, rates, and whether times are read.
         width: D of item vectors and hidden states.
+        cache_dir: not used.
     """
 
-    def __init__(self, config: HSTUConfig, width: int) -> None:
+    class Options(SequenceModelOptions):
+        """Gated blocks of attention without softmax, biased by positions and times."""
+
+        layers: int = Field(2, ge=1, le=1_000)
+        heads: int = Field(1, ge=1, le=1_024)
+        time_bias: bool = Field(
+            True, description="attention reads the time between clicks; false where unknown"
+        )
+        dropout: float = Field(0.2, ge=0, lt=1, description="of the input and of each block's gated values")
+        click_dropout: float = Field(0.0, ge=0, lt=1, description="share of clicks that training hides whole")
+
+    def __init__(self, options: Options, width: int, cache_dir: Path) -> None:
         super().__init__()
-        self.max_length = config.max_length
-        self.reads_times = config.time_bias
-        self.positions = learned_positions(config.max_length, width)
-        self.click_dropout = ClickDropout(config.click_dropout)
-        self.dropout = Dropout(config.dropout)
-        self.blocks = nn.ModuleList([HSTUBlock(config, width) for _ in range(config.layers)])
+        self.max_length = options.max_length
+        self.reads_times = options.time_bias
+        self.positions = learned_positions(options.max_length, width)
+        self.click_dropout = ClickDropout(options.click_dropout)
+        self.dropout = Dropout(options.dropout)
+        self.blocks = nn.ModuleList([HSTUBlock(options, width) for _ in range(options.layers)])
 
     def forward(self, history: History) -> Tensor:
         """Hidden states (B, L, D)."""
@@ -64,21 +78,21 @@ class HSTUBlock(nn.Module):
     Source: Zhai et al. 2024, equations 1 to 3.
 
     Args:
-        config: sizes, rates, and whether times are read.
+        options: sizes, rates, and whether times are read.
         width: D.
     """
 
-    def __init__(self, config: HSTUConfig, width: int) -> None:
+    def __init__(self, options: HSTU.Options, width: int) -> None:
         super().__init__()
-        self.heads = config.heads
-        self.head_width = head_width(width, config.heads)
-        self.longest = config.max_length
+        self.heads = options.heads
+        self.head_width = head_width(width, options.heads)
+        self.longest = options.max_length
         self.norm = nn.LayerNorm(width, eps=1e-6, elementwise_affine=False)
         self.uvqk = nn.Linear(width, 4 * width)
         self.out = nn.Linear(width, width)
-        self.position_bias = nn.Parameter(torch.randn(config.max_length) * 0.02)
-        self.time_bias = TimeBias() if config.time_bias else None
-        self.dropout = Dropout(config.dropout)
+        self.position_bias = nn.Parameter(torch.randn(options.max_length) * 0.02)
+        self.time_bias = TimeBias() if options.time_bias else None
+        self.dropout = Dropout(options.dropout)
         for linear in (self.uvqk, self.out):
             nn.init.xavier_uniform_(linear.weight)
             nn.init.zeros_(linear.bias)

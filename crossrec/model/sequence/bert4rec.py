@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import torch
+from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from crossrec.model.sequence.base import History, SequenceModel, SequenceModelOptions
+from crossrec.model.sequence.layers import Attention, feed_forward, learned_positions
 from crossrec.runtime.dropout import Dropout
-from crossrec.sequence.base import History, SequenceModel
-from crossrec.sequence.parts.attention import Attention
-from crossrec.sequence.parts.feedforward import feed_forward
-from crossrec.sequence.parts.positions import learned_positions
-
-if TYPE_CHECKING:
-    from crossrec.sequence.config import BERT4RecConfig
 
 
 class BERT4Rec(SequenceModel):
@@ -26,20 +22,41 @@ class BERT4Rec(SequenceModel):
     could not have one.
 
     Args:
-        config: sizes and rates.
+        options: sizes and rates.
         width: D of item vectors and hidden states.
+        cache_dir: not used.
     """
 
-    def __init__(self, config: BERT4RecConfig, width: int) -> None:
+    class Options(SequenceModelOptions):
+        """Bidirectional Transformer that learns by guessing masked clicks."""
+
+        max_length: int = Field(
+            50, ge=2, le=100_000, description="clicks seen at once, the masked one to guess included"
+        )
+        layers: int = Field(2, ge=1, le=1_000)
+        heads: int = Field(2, ge=1, le=1_024)
+        feedforward: float = Field(
+            4.0, gt=0, le=64, description="inner width of the feed-forward part, in widths"
+        )
+        dropout: float = Field(0.2, ge=0, lt=1, description="of the input and of both sub-layers' outputs")
+        attention_dropout: float = Field(
+            0.0,
+            ge=0,
+            lt=1,
+            description="of attention weights; above 0 they must be held in memory, far slower",
+        )
+        mask_share: float = Field(0.2, gt=0, lt=1, description="chance that training masks a click")
+
+    def __init__(self, options: Options, width: int, cache_dir: Path) -> None:
         super().__init__()
-        self.max_length = config.max_length
-        self.mask_share = config.mask_share
+        self.max_length = options.max_length
+        self.mask_share = options.mask_share
         # As large as the item vectors in whose place it stands.
         self.mask_vector = nn.Parameter(torch.randn(width))
-        self.positions = learned_positions(config.max_length, width)
+        self.positions = learned_positions(options.max_length, width)
         self.norm_in = nn.LayerNorm(width)
-        self.dropout = Dropout(config.dropout)
-        self.blocks = nn.ModuleList([PostNormBlock(config, width) for _ in range(config.layers)])
+        self.dropout = Dropout(options.dropout)
+        self.blocks = nn.ModuleList([PostNormBlock(options, width) for _ in range(options.layers)])
         self.head = nn.Linear(width, width)
         self.norm = nn.LayerNorm(width)
 
@@ -62,19 +79,19 @@ class PostNormBlock(nn.Module):
     Source: Sun et al. 2019, equations 1 to 6; Devlin et al. 2019, BERT.
 
     Args:
-        config: sizes and rates.
+        options: sizes and rates.
         width: D.
     """
 
-    def __init__(self, config: BERT4RecConfig, width: int) -> None:
+    def __init__(self, options: BERT4Rec.Options, width: int) -> None:
         super().__init__()
-        self.attention = Attention(width, config.heads, causal=False, dropout=config.attention_dropout)
+        self.attention = Attention(width, options.heads, causal=False, dropout=options.attention_dropout)
         self.qkv = nn.Linear(width, 3 * width)
         self.out = nn.Linear(width, width)
         self.norm_attention = nn.LayerNorm(width)
-        self.feedforward = feed_forward("gelu", width, int(width * config.feedforward), dropout=0.0)
+        self.feedforward = feed_forward("gelu", width, int(width * options.feedforward), dropout=0.0)
         self.norm_feedforward = nn.LayerNorm(width)
-        self.dropout = Dropout(config.dropout)
+        self.dropout = Dropout(options.dropout)
 
     def forward(self, hidden_BLD: Tensor, real_BL: Tensor) -> Tensor:
         """(B, L, D) to (B, L, D); places that are not real are not seen."""

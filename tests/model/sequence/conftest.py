@@ -10,8 +10,8 @@ import pytest
 import torch
 from pydantic import TypeAdapter
 
-from crossrec.sequence import SequenceConfig
-from crossrec.sequence.base import SequenceModel
+from crossrec.model.sequence import SequenceOptions
+from crossrec.model.sequence.base import SequenceModel
 
 WIDTH = 16
 
@@ -25,6 +25,6 @@ def build(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[..., Seque
         if settings["type"] == "llm":
             settings["weights"] = str(request.getfixturevalue("tiny_llama"))
         torch.manual_seed(seed)
-        return TypeAdapter(SequenceConfig).validate_python(settings).build(WIDTH, tmp_path)
+        return TypeAdapter(SequenceOptions).validate_python(settings).build(WIDTH, tmp_path)
 
     return make

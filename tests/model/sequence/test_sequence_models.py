@@ -12,8 +12,8 @@ import torch
 from pydantic import TypeAdapter
 from safetensors.torch import load_model, save_model
 
-from crossrec.sequence import SequenceConfig
-from crossrec.sequence.base import History, SequenceModel
+from crossrec.model.sequence import SequenceOptions
+from crossrec.model.sequence.base import History, SequenceModel
 from crossrec.types import InputError
 
 B, L, D = 4, 7, 16
@@ -201,7 +201,7 @@ def test_saved_weights_give_the_same_states(name: str, build: Build, tmp_path: P
 
 @pytest.mark.parametrize("name", MODELS)
 def test_configuration_survives_a_round_trip(name: str) -> None:
-    family: TypeAdapter[Any] = TypeAdapter(SequenceConfig)
+    family: TypeAdapter[Any] = TypeAdapter(SequenceOptions)
     config = family.validate_python(MODELS[name])
     assert family.validate_json(family.dump_json(config)) == config
 

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from crossrec.sequence.base import History, SequenceModel
+from crossrec.model.sequence.base import History, SequenceModel
 
 B, L, D, HEADS, LONGEST = 2, 6, 16, 2, 9
 LENGTHS = torch.tensor([6, 4])

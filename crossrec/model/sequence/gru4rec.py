@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from pathlib import Path
 
+from pydantic import Field
 from torch import Tensor, nn
 
+from crossrec.model.sequence.base import History, SequenceModel, SequenceModelOptions
+from crossrec.model.sequence.layers import ClickDropout
 from crossrec.runtime.dropout import Dropout
-from crossrec.sequence.base import History, SequenceModel
-from crossrec.sequence.parts.click_dropout import ClickDropout
-
-if TYPE_CHECKING:
-    from crossrec.sequence.config import GRU4RecConfig
 
 
 class GRU4Rec(SequenceModel):
@@ -22,22 +20,33 @@ class GRU4Rec(SequenceModel):
     from an empty state, where the authors carry the state on between parallel mini-batches.
 
     Args:
-        config: sizes and rates.
+        options: sizes and rates.
         width: D of item vectors and hidden states.
+        cache_dir: not used.
     """
 
-    def __init__(self, config: GRU4RecConfig, width: int) -> None:
+    class Options(SequenceModelOptions):
+        """Recurrent network over item vectors."""
+
+        layers: int = Field(1, ge=1, le=1_000)
+        hidden: int | None = Field(
+            None, ge=1, le=65_536, description="width of the state; the item vectors' when null"
+        )
+        dropout: float = Field(0.2, ge=0, lt=1, description="of the input and of each layer's states")
+        click_dropout: float = Field(0.0, ge=0, lt=1, description="share of clicks that training hides whole")
+
+    def __init__(self, options: Options, width: int, cache_dir: Path) -> None:
         super().__init__()
-        self.max_length = config.max_length
-        inner = config.hidden or width
-        self.click_dropout = ClickDropout(config.click_dropout)
-        self.dropout = Dropout(config.dropout)
+        self.max_length = options.max_length
+        inner = options.hidden or width
+        self.click_dropout = ClickDropout(options.click_dropout)
+        self.dropout = Dropout(options.dropout)
         self.gru = nn.GRU(
             width,
             inner,
-            config.layers,
+            options.layers,
             batch_first=True,
-            dropout=config.dropout if config.layers > 1 else 0.0,
+            dropout=options.dropout if options.layers > 1 else 0.0,
         )
         for name, parameter in self.gru.named_parameters():
             if name.startswith("weight_hh"):

@@ -1,13 +1,17 @@
-"""The contract of sequence models."""
+"""Base of the sequence models, of their options, and the histories that they read."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
+from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional as F
+
+from crossrec.config import Component, ComponentOptions
 
 if TYPE_CHECKING:
     from peft import PeftModel
@@ -49,7 +53,33 @@ class History:
         return History(F.pad(self.vectors_BLD, (0, 0, 0, 1)), self.lengths_B + 1, times_BL, masked_BL)
 
 
-class SequenceModel(nn.Module):
+class SequenceModelOptions(ComponentOptions):
+    """Options of every sequence model; ``build(width, cache_dir)`` gives the model."""
+
+    max_length: int = Field(50, ge=1, le=100_000, description="clicks seen at once, the latest ones")
+
+    @property
+    def pretrained(self) -> bool:
+        """Whether the model contains pretrained weights, which are large and loaded when it is built."""
+        return False
+
+    @property
+    def has_adapters(self) -> bool:
+        """Whether pretrained weights are frozen beside LoRA adapters."""
+        return False
+
+    def check(self, cache_dir: Path) -> None:
+        """Reject options that can't be used, without loading weights.
+
+        Args:
+            cache_dir: folder of converted weights.
+
+        Raises:
+            InputError: weights can't be loaded, or the model is too small for the options.
+        """
+
+
+class SequenceModel(Component, nn.Module):
     """Turns the item vectors of a history into hidden states.
 
     A causal model's state at position l depends on clicks 0..l only; since padding stands on the right,

@@ -2,22 +2,34 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import Annotated, Any
 
+from pydantic import BeforeValidator, Field
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from crossrec.model.sequence.base import History, SequenceModel, SequenceModelOptions, at_last
+from crossrec.model.sequence.layers import (
+    Activation,
+    Attention,
+    ClickDropout,
+    Norm,
+    Positions,
+    Rotary,
+    TimeGaps,
+    feed_forward,
+    head_width,
+    learned_positions,
+    make_norm,
+    required_times,
+)
 from crossrec.runtime.dropout import Dropout
-from crossrec.sequence.base import History, SequenceModel, at_last
-from crossrec.sequence.parts.attention import Attention, head_width
-from crossrec.sequence.parts.click_dropout import ClickDropout
-from crossrec.sequence.parts.feedforward import feed_forward
-from crossrec.sequence.parts.norm import make_norm
-from crossrec.sequence.parts.positions import Rotary, learned_positions
-from crossrec.sequence.parts.times import TimeGaps, required_times
 
-if TYPE_CHECKING:
-    from crossrec.sequence.config import CausalTransformerConfig
+
+def _positions_of_old_configs(value: Any) -> Any:
+    """Read true and false, from run folders written while learned positions were the only choice."""
+    return {True: "learned", False: "none"}[value] if isinstance(value, bool) else value
 
 
 class SASRec(SequenceModel):
@@ -29,28 +41,50 @@ class SASRec(SequenceModel):
     dropout of clicks and time gaps are not the paper's, nor are they on by default.
 
     Args:
-        config: sizes, rates and choice of parts.
+        options: sizes, rates and choice of parts.
         width: D of item vectors and hidden states.
+        cache_dir: not used.
     """
 
-    def __init__(self, config: CausalTransformerConfig, width: int) -> None:
-        super().__init__()
-        self.max_length = config.max_length
-        self.reads_times = config.time_gaps
-        learned = config.positions == "learned"
-        self.positions = learned_positions(config.max_length, width) if learned else None
-        self.dropout = Dropout(config.dropout)
-        rotary = None
-        if config.positions == "rotary":
-            rotary = Rotary(head_width(width, config.heads), config.max_length)
-        self.blocks = nn.ModuleList([self.make_block(config, width, rotary) for _ in range(config.layers)])
-        self.norm = make_norm(config.norm, width)
-        self.click_dropout = ClickDropout(config.click_dropout)
-        self.time_gaps = TimeGaps(width) if config.time_gaps else None
+    class Options(SequenceModelOptions):
+        """Causal Transformer over item vectors."""
 
-    def make_block(self, config: CausalTransformerConfig, width: int, rotary: Rotary | None) -> nn.Module:
+        layers: int = Field(2, ge=1, le=1_000)
+        heads: int = Field(1, ge=1, le=1_024)
+        feedforward: float = Field(
+            1.0, gt=0, le=64, description="inner width of the feed-forward part, in widths"
+        )
+        activation: Activation = Field("relu", description="of the feed-forward part")
+        norm: Norm = "layer"
+        positions: Annotated[Positions, BeforeValidator(_positions_of_old_configs)] = "learned"
+        time_gaps: bool = Field(False, description="read the time since the previous click")
+        dropout: float = Field(0.2, ge=0, lt=1, description="of the input and of both sub-layers' outputs")
+        attention_dropout: float = Field(
+            0.0,
+            ge=0,
+            lt=1,
+            description="of attention weights; above 0 they must be held in memory, far slower",
+        )
+        click_dropout: float = Field(0.0, ge=0, lt=1, description="share of clicks that training hides whole")
+
+    def __init__(self, options: Options, width: int, cache_dir: Path) -> None:
+        super().__init__()
+        self.max_length = options.max_length
+        self.reads_times = options.time_gaps
+        learned = options.positions == "learned"
+        self.positions = learned_positions(options.max_length, width) if learned else None
+        self.dropout = Dropout(options.dropout)
+        rotary = None
+        if options.positions == "rotary":
+            rotary = Rotary(head_width(width, options.heads), options.max_length)
+        self.blocks = nn.ModuleList([self.make_block(options, width, rotary) for _ in range(options.layers)])
+        self.norm = make_norm(options.norm, width)
+        self.click_dropout = ClickDropout(options.click_dropout)
+        self.time_gaps = TimeGaps(width) if options.time_gaps else None
+
+    def make_block(self, options: SASRec.Options, width: int, rotary: Rotary | None) -> nn.Module:
         """One layer, from (B, L, D) to (B, L, D)."""
-        return PreNormBlock(config, width, rotary)
+        return PreNormBlock(options, width, rotary)
 
     def forward(self, history: History) -> Tensor:
         """Hidden states (B, L, D)."""
@@ -79,23 +113,23 @@ class PreNormBlock(nn.Module):
     """Causal attention and a feed-forward part, each x + Dropout(g(Norm(x))).
 
     Args:
-        config: sizes, rates and choice of parts.
+        options: sizes, rates and choice of parts.
         width: D.
         rotary: turns queries and keys; None where positions are learned or left out.
     """
 
-    def __init__(self, config: CausalTransformerConfig, width: int, rotary: Rotary | None) -> None:
+    def __init__(self, options: SASRec.Options, width: int, rotary: Rotary | None) -> None:
         super().__init__()
         self.attention = Attention(
-            width, config.heads, causal=True, dropout=config.attention_dropout, rotary=rotary
+            width, options.heads, causal=True, dropout=options.attention_dropout, rotary=rotary
         )
-        self.norm_attention = make_norm(config.norm, width)
+        self.norm_attention = make_norm(options.norm, width)
         self.qkv = nn.Linear(width, 3 * width)
         self.out = nn.Linear(width, width)
-        self.norm_feedforward = make_norm(config.norm, width)
-        inner = int(width * config.feedforward)
-        self.feedforward = feed_forward(config.activation, width, inner, config.dropout)
-        self.dropout = Dropout(config.dropout)
+        self.norm_feedforward = make_norm(options.norm, width)
+        inner = int(width * options.feedforward)
+        self.feedforward = feed_forward(options.activation, width, inner, options.dropout)
+        self.dropout = Dropout(options.dropout)
 
     def attended(self, hidden_BLD: Tensor, lengths_B: Tensor | None) -> Tensor:
         """What attention adds to (B, L, D), or to the states (B, 1, D) at each row's last click."""

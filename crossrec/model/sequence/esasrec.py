@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from pydantic import Field
 from torch import Tensor, nn
 
-from crossrec.sequence.base import at_last
-from crossrec.sequence.parts.positions import Rotary
-from crossrec.sequence.sasrec import PreNormBlock, SASRec
+from crossrec.model.sequence.base import at_last
+from crossrec.model.sequence.layers import Activation, Rotary
+from crossrec.model.sequence.sasrec import PreNormBlock, SASRec
 
 if TYPE_CHECKING:
-    from crossrec.sequence.config import CausalTransformerConfig
+    pass
 
 
 class ESASRec(SASRec):
@@ -22,13 +23,22 @@ class ESASRec(SASRec):
     are, and attention weights have no dropout by default.
 
     Args:
-        config: sizes, rates and choice of parts.
+        options: sizes, rates and choice of parts.
         width: D of item vectors and hidden states.
+        cache_dir: not used.
     """
 
-    def make_block(self, config: CausalTransformerConfig, width: int, rotary: Rotary | None) -> nn.Module:
+    class Options(SASRec.Options):
+        """SASRec with gated residuals and SwiGLU."""
+
+        feedforward: float = Field(
+            4.0, gt=0, le=64, description="inner width of the feed-forward part, in widths"
+        )
+        activation: Activation = Field("swiglu", description="of the feed-forward part")
+
+    def make_block(self, options: SASRec.Options, width: int, rotary: Rotary | None) -> nn.Module:
         """One LiGR layer."""
-        return LiGRBlock(config, width, rotary)
+        return LiGRBlock(options, width, rotary)
 
 
 class LiGRBlock(PreNormBlock):
@@ -38,13 +48,13 @@ class LiGRBlock(PreNormBlock):
     (LiGR). The gate reads the residual stream before its norm, as in eSASRec's code.
 
     Args:
-        config: sizes, rates and choice of parts.
+        options: sizes, rates and choice of parts.
         width: D.
         rotary: turns queries and keys; None where positions are learned or left out.
     """
 
-    def __init__(self, config: CausalTransformerConfig, width: int, rotary: Rotary | None) -> None:
-        super().__init__(config, width, rotary)
+    def __init__(self, options: SASRec.Options, width: int, rotary: Rotary | None) -> None:
+        super().__init__(options, width, rotary)
         self.gate_attention = nn.Linear(width, width)
         self.gate_feedforward = nn.Linear(width, width)
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from crossrec.sequence.base import History, SequenceModel
+from crossrec.model.sequence.base import History, SequenceModel
 
 B, L, D = 3, 7, 16
 LLM = {"type": "llm"}
