@@ -18,11 +18,10 @@ from pathlib import Path
 
 import numpy as np
 
-from crossrec.augment.base import Draws
-from crossrec.augment.text.config import ParaphraseConfig
-from crossrec.augment.text.paraphrase import Paraphrase
-from crossrec.augment.text.paraphrase_filters import reason_to_drop
-from crossrec.augment.text.segmentation import split_sentences
+from crossrec.augment.base import SampleRng
+from crossrec.augment.content.text.language import split_sentences
+from crossrec.augment.content.text.paraphrase import Paraphrase
+from crossrec.augment.content.text.paraphrase_filters import reason_to_drop
 from crossrec.encoders.config import Precision, TextEncoderConfig
 from crossrec.runtime.files import write_text
 from crossrec.types import InputError
@@ -37,11 +36,11 @@ def main() -> None:
     arguments = _arguments()
     plots = _plots(arguments.root / "overviews.csv", arguments.texts)
     encoder = TextEncoderConfig(precision=Precision.FP32).build(arguments.cache)
-    config = ParaphraseConfig(candidates=arguments.candidates, max_sentences=arguments.sentences)
+    config = Paraphrase.Options(candidates=arguments.candidates, max_sentences=arguments.sentences)
     augmenter = config.build(arguments.cache, encoder.encode)
     assert isinstance(augmenter, Paraphrase)
     started = time.perf_counter()
-    draws = Draws(SEED, ("benchmark",), list(plots))
+    draws = SampleRng(SEED, ("benchmark",), list(plots))
     made = augmenter.augment(list(plots.values()), draws)
     seconds = time.perf_counter() - started
     pairs = [(old, new) for old, new in zip(plots.values(), made.samples, strict=True) if new != old]
@@ -104,7 +103,7 @@ def _new_names(old: str, new: str) -> set[str]:
     return {word for word in inside if word.lower() not in old.lower()}
 
 
-def _page(augmenter: Paraphrase, sentences: list[str], draws: Draws, figures: dict[str, object]) -> str:
+def _page(augmenter: Paraphrase, sentences: list[str], draws: SampleRng, figures: dict[str, object]) -> str:
     """Markdown with the first kept and dropped sentences."""
     drafts = augmenter.drafts.of(sentences, draws)
     best, _ = augmenter.paraphrases(sentences, draws)

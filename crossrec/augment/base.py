@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import hashlib
 from abc import ABC, abstractmethod
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Generic, TypeVar
+from typing import Generic, Self, TypeVar
 
 import numpy as np
+from pydantic import Field, model_validator
 
-from crossrec.config import Config
+from crossrec.config import Component, Config, Family
 
 Samples = TypeVar("Samples")
+Sample = TypeVar("Sample")
 
 
 @dataclass(frozen=True)
-class Draws:
+class SampleRng:
     """Random numbers that belong to samples, not to the order or process in which they are worked on.
 
     Args:
@@ -43,13 +46,13 @@ class Draws:
         """One generator for all samples, for work on whole arrays; depends on seed and stream alone."""
         return _generator(self.seed, *self.stream, "all")
 
-    def substream(self, *names: str | int) -> Draws:
+    def substream(self, *names: str | int) -> SampleRng:
         """Other draws for the same samples."""
-        return Draws(self.seed, (*self.stream, *names), self.keys)
+        return SampleRng(self.seed, (*self.stream, *names), self.keys)
 
-    def take(self, rows: np.ndarray) -> Draws:
+    def take(self, rows: np.ndarray) -> SampleRng:
         """The draws of some of the samples."""
-        return Draws(self.seed, self.stream, [self.keys[int(row)] for row in rows])
+        return SampleRng(self.seed, self.stream, [self.keys[int(row)] for row in rows])
 
 
 @dataclass(frozen=True)
@@ -67,22 +70,127 @@ class Augmented(Generic[Samples]):
     counts: dict[str, int] = field(default_factory=dict)
 
 
-class Augmenter(ABC, Generic[Samples]):
+class Augmenter(Component, ABC, Generic[Samples]):
     """Makes one more sample of each: a list of texts, a list of pictures, or many users' clicks."""
 
     @abstractmethod
-    def augment(self, samples: Samples, draws: Draws) -> Augmented[Samples]:
+    def augment(self, samples: Samples, draws: SampleRng) -> Augmented[Samples]:
         """Augments all samples; one that nothing can be made of comes back unchanged, and is counted.
 
         The same samples and draws give the same result in any order, in any split over processes.
         """
 
 
-def name_of(config: Config) -> str:
-    """What an augmenter is counted by: its configuration's type, or the class of one that has no type."""
-    return str(getattr(config, "type", type(config).__name__))
-
-
 def _generator(*parts: str | int) -> np.random.Generator:
     digest = hashlib.blake2b(repr(parts).encode("utf-8", "surrogatepass"), digest_size=16).digest()
     return np.random.Generator(np.random.Philox(key=np.frombuffer(digest, dtype=np.uint64)))
+
+
+NOT_DRAWN = "not_drawn"
+"""Counts samples whose coin let them pass an augmenter by."""
+
+
+@dataclass(frozen=True)
+class RandomApply(Generic[Sample]):
+    """One augmenter of a chain.
+
+    Args:
+        name: for counts.
+        augmenter: of lists of samples.
+        probability: chance that a sample goes through it.
+    """
+
+    name: str
+    augmenter: Augmenter[list[Sample]]
+    probability: float = 1.0
+
+
+class Compose(Augmenter[list[Sample]]):
+    """Augmenters of texts or pictures one after another; each sees what those before it made.
+
+    Counts come back as ``name/reason``, with its place behind the name where one stands in the chain twice. A
+    chain is an augmenter, so that chains may stand in chains.
+
+    Args:
+        links: in their order.
+    """
+
+    def __init__(self, links: Sequence[RandomApply[Sample]]) -> None:
+        self.links = tuple(links)
+        times = Counter(link.name for link in self.links)
+        self._names = [
+            link.name if times[link.name] == 1 else f"{link.name}.{place}"
+            for place, link in enumerate(self.links)
+        ]
+
+    def augment(self, samples: list[Sample], draws: SampleRng) -> Augmented[list[Sample]]:
+        """Augments all samples; the coins of a sample hang on its own draws and the link's place."""
+        current = list(samples)
+        changed = np.zeros(len(samples), dtype=bool)
+        counts: Counter[str] = Counter()
+        for place, link in enumerate(self.links):
+            own = draws.substream("link", place)
+            rows = _chosen(own, link.probability)
+            if len(rows) < len(samples):
+                counts[f"{self._names[place]}/{NOT_DRAWN}"] += len(samples) - len(rows)
+            found = link.augmenter.augment([current[row] for row in rows], own.take(rows))
+            for row, sample in zip(rows, found.samples, strict=True):
+                current[row] = sample
+            changed[rows] |= found.changed
+            counts.update({f"{self._names[place]}/{key}": count for key, count in found.counts.items()})
+        return Augmented(current, changed, dict(counts))
+
+
+def _chosen(draws: SampleRng, probability: float) -> np.ndarray:
+    """Rows whose coin falls for the link."""
+    if probability >= 1:
+        return np.arange(len(draws))
+    coins = draws.substream("coin")
+    return np.array(
+        [row for row in range(len(draws)) if coins.of(row).random() < probability], dtype=np.int64
+    )
+
+
+class Schedule(Config):
+    """A window of the training, with a linear rise at its start; always on by default."""
+
+    start: float = Field(0.0, ge=0, le=1, description="share of the training after which it sets in")
+    stop: float = Field(1.0, ge=0, le=1, description="share of the training after which it is off")
+    ramp: float = Field(0.0, ge=0, le=1, description="share of the training over which it rises")
+
+    @model_validator(mode="after")
+    def _check_order(self) -> Self:
+        if self.stop <= self.start:
+            raise ValueError(f"stop ({self.stop:g}) must be greater than start ({self.start:g})")
+        if self.start + self.ramp > self.stop:
+            raise ValueError("start + ramp must not exceed stop: the full strength would never be reached")
+        return self
+
+    def at(self, progress: float) -> float:
+        """How strong the augmentation is, a factor on its share or number.
+
+        Args:
+            progress: share of the training that is done, 0 to 1.
+
+        Returns:
+            In [0, 1]; 0 outside [start, stop), rising linearly to 1 over the ramp. A ``stop`` of 1 includes
+            the end of the training.
+        """
+        if progress < self.start or (progress >= self.stop and self.stop < 1):
+            return 0.0
+        return 1.0 if self.ramp == 0 else min(1.0, (progress - self.start) / self.ramp)
+
+
+def digest(*parts: str | int) -> str:
+    """A short hash of some strings and numbers."""
+    return hashlib.blake2b(repr(parts).encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
+
+
+def count_name(family: Family, options: Config) -> str:
+    """The name under which an augmenter is counted: its ``type``, without the module of an outside class."""
+    return family.name_of(options).rpartition(":")[2]
+
+
+def name_of(config: Config) -> str:
+    """What an augmenter is counted by: its configuration's type, or the class of one that has no type."""
+    return str(getattr(config, "type", type(config).__name__))

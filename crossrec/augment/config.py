@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+from crossrec.augment.content.variants import TextVariantsConfig
 from crossrec.augment.image.config import ImageViewsConfig
 from crossrec.augment.sequence.config import SequenceAugmentConfig
 from crossrec.augment.synthesis.application_config import SynthesisUseConfig
-from crossrec.augment.text.config import TextViewsConfig
 from crossrec.config import Config
 from crossrec.data.resample_config import ResampleConfig
 
@@ -21,7 +21,7 @@ class AugmentConfig(Config):
         resample: which users' clicks an epoch holds more often.
     """
 
-    text: TextViewsConfig | None = None
+    text: TextVariantsConfig | None = None
     image: ImageViewsConfig | None = None
     sequence: SequenceAugmentConfig | None = None
     synthesis: SynthesisUseConfig | None = None

@@ -10,8 +10,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from crossrec.augment.content.variants import variant_key
 from crossrec.augment.image.partners import Partners
-from crossrec.augment.views import view_key
 from crossrec.encoders.cache import FeatureCache, fetch_each
 from crossrec.encoders.config import ImageEncoderConfig, Training
 from crossrec.model.view_plan import TrainingViews, report
@@ -132,7 +132,7 @@ class ImageViewsOfItems:
             cache_dir / "features", encoder.identity, encoder.width
         )
         keys = [
-            view_key(self._keys[item], self.maker.recipe, self.seed, place % n_views)
+            variant_key(self._keys[item], self.maker.recipe, self.seed, place % n_views)
             for place, item in enumerate(items_T.tolist())
         ]
         features = cache.encode_catalog(keys, fetch_each(read), encode, description="views of pictures")

@@ -16,7 +16,7 @@ from crossrec.model.views import ViewChoice, ViewedEncoder, ViewedFeatures, View
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from crossrec.augment.text.config import TextViewsConfig
+    from crossrec.augment.content.variants import TextVariantsConfig
     from crossrec.data.catalog import Catalog
     from crossrec.encoders.text import TextEncoder
     from crossrec.model.build import Content
@@ -29,7 +29,7 @@ def viewed_texts(
     config: TextEncoderConfig,
     whiten: Whitening | FeatureMap,
     views: TrainingViews,
-    wanted: TextViewsConfig,
+    wanted: TextVariantsConfig,
 ) -> Modality:
     """The text modality with views, for a network that is going to be trained.
 
@@ -73,7 +73,7 @@ class TextViewsOfItems:
 
     def __init__(
         self,
-        config: TextViewsConfig,
+        config: TextVariantsConfig,
         views: TrainingViews,
         catalog: Catalog,
         cache_dir: Path,

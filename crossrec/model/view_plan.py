@@ -11,8 +11,8 @@ import numpy as np
 from crossrec.runtime import distributed
 
 if TYPE_CHECKING:
+    from crossrec.augment.content.variants import TextVariantsConfig
     from crossrec.augment.image.config import ImageViewsConfig
-    from crossrec.augment.text.config import TextViewsConfig
 
 logger = logging.getLogger(__name__)
 
@@ -21,7 +21,7 @@ class ContentAugmentation(Protocol):
     """What of an experiment's augmentation concerns the content of items."""
 
     @property
-    def text(self) -> TextViewsConfig | None:
+    def text(self) -> TextVariantsConfig | None:
         """Views of texts."""
 
     @property

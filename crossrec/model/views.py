@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from crossrec.model.modalities import RESIDENT_BYTES, FrozenFeatures, TrainedEncoder
 
 if TYPE_CHECKING:
-    from crossrec.augment.schedule import Schedule
+    from crossrec.augment.base import Schedule
     from crossrec.encoders.base import Encoder
     from crossrec.model.whitening import FeatureMap, Whitening
 

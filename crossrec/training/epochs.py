@@ -9,8 +9,7 @@ from typing import Protocol
 
 import numpy as np
 
-from crossrec.augment.base import Augmenter, Draws
-from crossrec.augment.schedule import Schedule
+from crossrec.augment.base import Augmenter, SampleRng, Schedule
 from crossrec.augment.sequence.rows import stack
 from crossrec.types import Sequences
 
@@ -138,11 +137,11 @@ class AugmentedCopies:
         wanted = (lengths >= 2) & ~originals.augmented_B
         if self.max_clicks is not None:
             wanted &= lengths <= self.max_clicks
-        chance = Draws(self.seed, ("copied", epoch, nth), ()).shared().random(len(lengths))
+        chance = SampleRng(self.seed, ("copied", epoch, nth), ()).shared().random(len(lengths))
         return np.flatnonzero(wanted & (chance < share))
 
     def _copies(self, originals: EpochSequences, rows: np.ndarray, epoch: int, nth: int) -> EpochSequences:
-        draws = Draws(self.seed, ("copy", epoch, nth), rows.tolist())
+        draws = SampleRng(self.seed, ("copy", epoch, nth), rows.tolist())
         made = self.augmenter.augment(originals.sequences.take(rows), draws)
         kept = np.flatnonzero(made.changed & (made.samples.lengths >= 2))
         logger.info("epoch %d: %d augmented copies of %d rows; %s", epoch, len(kept), len(rows), made.counts)

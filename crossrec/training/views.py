@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from crossrec.augment.base import Augmenter, Draws
+from crossrec.augment.base import Augmenter, SampleRng
 from crossrec.types import Sequences
 
 
@@ -62,7 +62,7 @@ class ViewMaker:
         return self._view(histories, step, 0), self._view(histories, step, 1)
 
     def _view(self, histories: Sequences, step: int, number: int) -> Sequences:
-        draws = Draws(self.seed, ("view", step, number), range(len(histories)))
+        draws = SampleRng(self.seed, ("view", step, number), range(len(histories)))
         return self.augmenter.augment(histories, draws).samples.tail(self.max_length)
 
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from crossrec.augment.schedule import Schedule
+from crossrec.augment.base import Schedule
 from crossrec.config import ConfigError, validate
 
 SHARE = st.floats(0, 1)

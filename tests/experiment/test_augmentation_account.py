@@ -7,7 +7,7 @@ from typing import Any, cast
 
 import numpy as np
 
-from crossrec.augment.schedule import Schedule
+from crossrec.augment.base import Schedule
 from crossrec.experiment.augmentation.account import augmentation_account, augmentation_lines
 from crossrec.experiment.augmentation.assembly import Augmentation
 from crossrec.model.views import ViewChoice, ViewedFeatures, ViewVectors

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from crossrec.augment.base import Schedule
 from crossrec.augment.guard import LeakError, TrainingGuard
-from crossrec.augment.schedule import Schedule
 from crossrec.augment.synthesis.application import SyntheticUsers
 from crossrec.data.leave_out import LeaveOneOutConfig
 from crossrec.experiment.augmentation.rows import Guarded, WithSyntheticUsers

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 import torch
 
+from crossrec.augment.base import Schedule
 from crossrec.augment.guard import LeakError, TrainingGuard
-from crossrec.augment.schedule import Schedule
 from crossrec.augment.synthesis.application import SyntheticItems
 from crossrec.augment.synthesis.application_config import SynthesisUseConfig
 from crossrec.config import ConfigError, validate

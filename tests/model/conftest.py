@@ -12,8 +12,8 @@ import pytest
 from PIL import Image
 from torch import Tensor
 
+from crossrec.augment.content.variants import TextVariantsConfig
 from crossrec.augment.image.config import ImageViewsConfig
-from crossrec.augment.text.config import TextViewsConfig
 from crossrec.data.catalog import Catalog
 from crossrec.encoders.config import ImageEncoderConfig, Precision
 from crossrec.model.build import Content, build_network
@@ -29,7 +29,7 @@ class Augment:
     """What an experiment's augmentation says of texts and pictures."""
 
     image: ImageViewsConfig | None = None
-    text: TextViewsConfig | None = None
+    text: TextVariantsConfig | None = None
 
 
 def picture(row: int) -> Image.Image:
@@ -78,7 +78,9 @@ class Lamps:
             }
         )
 
-    def augment(self, image: ImageViewsConfig | None = None, text: TextViewsConfig | None = None) -> Augment:
+    def augment(
+        self, image: ImageViewsConfig | None = None, text: TextVariantsConfig | None = None
+    ) -> Augment:
         return Augment(image, text)
 
     def image_views(self, share: float = 0.5, **settings: object) -> ImageViewsConfig:
@@ -86,9 +88,11 @@ class Lamps:
         fields = {"augmenters": augmenters, "views": self.views, "share": share, **settings}
         return ImageViewsConfig.model_validate(fields)
 
-    def text_views(self, share: float = 0.5) -> TextViewsConfig:
+    def text_views(self, share: float = 0.5) -> TextVariantsConfig:
         augmenters = [{"type": "character_noise", "rate": 0.3}]
-        return TextViewsConfig.model_validate({"augmenters": augmenters, "views": self.views, "share": share})
+        return TextVariantsConfig.model_validate(
+            {"augmenters": augmenters, "views": self.views, "share": share}
+        )
 
     def plan(self, image: ImageViewsConfig, seed: int = 0) -> TrainingViews:
         return TrainingViews(Augment(image), self.counts > 0, seed)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from crossrec.augment.schedule import Schedule
+from crossrec.augment.base import Schedule
 from crossrec.model.modalities import FrozenFeatures
 from crossrec.model.recommender import NeuralRecommender
 from crossrec.model.views import ViewChoice, ViewedFeatures, ViewVectors

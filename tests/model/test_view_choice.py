@@ -7,8 +7,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from crossrec.augment.schedule import Schedule
-from crossrec.augment.views import view_draws
+from crossrec.augment.base import Schedule
+from crossrec.augment.content.variants import variant_rng
 from crossrec.model.views import ViewChoice
 
 
@@ -70,6 +70,6 @@ def test_draws_depend_on_item_progress_seed_and_stream_alone() -> None:
 
 
 def test_draws_of_a_view_do_not_depend_on_the_others() -> None:
-    first = view_draws(0, 1, ["a", "b"]).of(1).random()
-    assert view_draws(0, 1, ["b"]).of(0).random() == first
-    assert view_draws(0, 2, ["b"]).of(0).random() != first
+    first = variant_rng(0, 1, ["a", "b"]).of(1).random()
+    assert variant_rng(0, 1, ["b"]).of(0).random() == first
+    assert variant_rng(0, 2, ["b"]).of(0).random() != first

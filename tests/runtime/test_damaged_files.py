@@ -10,10 +10,10 @@ import pytest
 import torch
 
 from crossrec.ablation.tradeoff.store import PointStore
+from crossrec.augment.content.text.paraphrase_store import RecordStore
 from crossrec.augment.synthesis.config import GaussianConfig
 from crossrec.augment.synthesis.gaussian import fit_gaussian
 from crossrec.augment.synthesis.store import Generator, load_generator
-from crossrec.augment.text.paraphrase_store import RecordStore
 from crossrec.data.sources import DemoConfig
 from crossrec.encoders.cache import FeatureCache
 from crossrec.runtime.checksums import damage, is_sound, write_checksum, write_checksums

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from crossrec.augment.schedule import Schedule
+from crossrec.augment.base import Schedule
 from crossrec.augment.sequence.config import SequenceAugmentConfig
 from crossrec.augment.sequence.context import SequenceContext
 from crossrec.training.epochs import AugmentedCopies, EpochSequences, LogRows

@@ -13,7 +13,7 @@ import torch
 from accelerate.state import AcceleratorState
 from pydantic import TypeAdapter
 
-from crossrec.augment.schedule import Schedule
+from crossrec.augment.base import Schedule
 from crossrec.augment.sequence.config import SequenceAugmentConfig
 from crossrec.augment.sequence.context import SequenceContext
 from crossrec.model.embeddings import ItemId

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 from pydantic import AfterValidator, Field
 
 from crossrec.augment.base import Augmenter
-from crossrec.augment.views import ViewsConfig
+from crossrec.augment.content.variants import VariantsConfig
 from crossrec.config import Config, UnionFamily
 
 if TYPE_CHECKING:
@@ -208,7 +208,7 @@ ImageAugmenterConfig = Annotated[
 ]
 
 
-class ImageViewsConfig(ViewsConfig):
+class ImageViewsConfig(VariantsConfig):
     """Augmented views of the items' pictures."""
 
     augmenters: tuple[ImageAugmenterConfig, ...] = Field(

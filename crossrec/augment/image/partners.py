@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from crossrec.augment.base import digest
 from crossrec.augment.image.picture import UNREADABLE_ERRORS, NoPartnerError
-from crossrec.augment.views import digest
 
 if TYPE_CHECKING:
     from PIL.Image import Image

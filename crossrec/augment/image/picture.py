@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from crossrec.augment.base import Augmented, Augmenter, Draws
+from crossrec.augment.base import Augmented, Augmenter, SampleRng
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -36,7 +36,7 @@ class NoPartnerError(Exception):
 class PictureAugmenter(Augmenter[list["Image"]]):
     """Changes pictures one by one; each keeps its size and mode."""
 
-    def augment(self, samples: list[Image], draws: Draws) -> Augmented[list[Image]]:
+    def augment(self, samples: list[Image], draws: SampleRng) -> Augmented[list[Image]]:
         """Augments pictures of any mode that Pillow converts to RGB and back.
 
         Args:

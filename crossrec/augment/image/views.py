@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from crossrec.augment.base import Augmented, name_of
-from crossrec.augment.chain import Chain, Link
-from crossrec.augment.views import digest, view_draws
+from crossrec.augment.base import Augmented, Compose, RandomApply, digest, name_of
+from crossrec.augment.content.variants import variant_rng
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -31,7 +30,9 @@ class ImageViews:
 
     def __init__(self, config: ImageViewsConfig, partners: Partners | None = None) -> None:
         self.count = config.views
-        self._chain = Chain([Link(name_of(c), c.build(partners), c.probability) for c in config.augmenters])
+        self._chain = Compose(
+            [RandomApply(name_of(c), c.build(partners), c.probability) for c in config.augmenters]
+        )
         mixed_with = partners.identity if config.mixes and partners is not None else ""
         recipe = config.model_dump_json(include={"augmenters"})
         self.recipe = digest("image", VERSION, recipe, mixed_with)
@@ -48,4 +49,4 @@ class ImageViews:
         Returns:
             n pictures, with counts of what each augmenter met with.
         """
-        return self._chain.augment(pictures, view_draws(seed, view, keys).substream("image"))
+        return self._chain.augment(pictures, variant_rng(seed, view, keys).substream("image"))

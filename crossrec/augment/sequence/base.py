@@ -6,7 +6,7 @@ from abc import abstractmethod
 
 import numpy as np
 
-from crossrec.augment.base import Augmented, Augmenter, Draws
+from crossrec.augment.base import Augmented, Augmenter, SampleRng
 from crossrec.augment.sequence.numbers import RowNumbers
 from crossrec.augment.sequence.rows import differs, replace_rows
 from crossrec.types import Sequences
@@ -20,7 +20,7 @@ SAME = "same"
 class SequenceAugmenter(Augmenter[Sequences]):
     """Augments many users' clicks at once; rows in, as many rows out."""
 
-    def augment(self, samples: Sequences, draws: Draws) -> Augmented[Sequences]:
+    def augment(self, samples: Sequences, draws: SampleRng) -> Augmented[Sequences]:
         """Augments all rows, see the base class; the keys of the draws must be whole numbers."""
         if len(draws) != len(samples):
             raise ValueError(f"{len(draws)} draws for {len(samples)} rows")

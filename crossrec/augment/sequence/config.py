@@ -6,8 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from crossrec.augment.base import name_of
-from crossrec.augment.schedule import Schedule
+from crossrec.augment.base import Schedule, name_of
 from crossrec.config import Config, UnionFamily
 from crossrec.data.neighbours import ItemSimilarity
 

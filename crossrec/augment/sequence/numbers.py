@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from crossrec.augment.base import Draws
+from crossrec.augment.base import SampleRng
 from crossrec.random import GOLDEN, mix_bits
 
 
@@ -25,11 +25,11 @@ class RowNumbers:
         SplitMix64, here of row and place instead of a counter.
     """
 
-    draws: Draws
+    draws: SampleRng
     keys: np.ndarray
 
     @classmethod
-    def of(cls, draws: Draws) -> RowNumbers:
+    def of(cls, draws: SampleRng) -> RowNumbers:
         """The numbers that belong to draws, whose keys must be whole numbers such as the users' rows."""
         return cls(draws, np.asarray(draws.keys, dtype=np.int64))
 

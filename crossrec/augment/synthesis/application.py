@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from crossrec.augment.base import Draws
+from crossrec.augment.base import SampleRng
 from crossrec.augment.synthesis.application_config import SyntheticItemsConfig, SyntheticUsersConfig
 from crossrec.data.tail import tail_items
 from crossrec.types import InputError, Sequences
@@ -115,7 +115,7 @@ def synthesise_items(
     n_training: int,
     seed: int,
 ) -> SyntheticItems:
-    """Draws vectors of each item's own classes and keeps those nearest to it.
+    """SampleRng vectors of each item's own classes and keeps those nearest to it.
 
     Args:
         features: (N, W) of the catalogue, in the generator's space.
@@ -191,7 +191,7 @@ def synthesise_users(
     """
     few = few_click_users(train, config.max_clicks)
     # In a random order, so that any first part of them is as good as another.
-    draws = Draws(seed, ("synthetic users",), [])
+    draws = SampleRng(seed, ("synthetic users",), [])
     like = np.tile(few, int(np.ceil(config.ratio)))[: max(1, round(len(few) * config.ratio))]
     like = draws.substream("order").shared().permutation(like)
     profiles = sample(classes[like], seed)

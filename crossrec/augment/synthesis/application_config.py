@@ -6,7 +6,7 @@ from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
-from crossrec.augment.schedule import Schedule
+from crossrec.augment.base import Schedule
 from crossrec.augment.synthesis.config import BetaVaeConfig, VectorGeneratorConfig
 from crossrec.config import Config
 

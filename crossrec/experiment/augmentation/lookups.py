@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from crossrec.model.views import ViewChoice
 
 if TYPE_CHECKING:
-    from crossrec.augment.schedule import Schedule
+    from crossrec.augment.base import Schedule
     from crossrec.augment.synthesis.application import SyntheticItems
     from crossrec.model.modalities import FrozenFeatures
 

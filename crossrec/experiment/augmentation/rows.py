@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from crossrec.augment.base import Schedule
 from crossrec.augment.guard import TrainingGuard
-from crossrec.augment.schedule import Schedule
 from crossrec.augment.sequence.rows import stack
 from crossrec.augment.synthesis.application import SyntheticUsers
 from crossrec.training.epochs import EpochSequences, EpochSource

@@ -12,7 +12,7 @@ import torch
 from PIL import Image, ImageDraw
 from pydantic import TypeAdapter
 
-from crossrec.augment.base import Augmenter, Draws
+from crossrec.augment.base import Augmenter, SampleRng
 from crossrec.augment.image.config import ErasingConfig, ImageAugmenterConfig, ImageViewsConfig
 from crossrec.augment.image.partners import Partners
 from crossrec.augment.image.picture import Outcome
@@ -45,8 +45,8 @@ def build(name: str, **settings: object) -> Augmenter[list[Image.Image]]:
     return config.build(partners())
 
 
-def draws(keys: list[str] = KEYS, seed: int = 0, view: int = 0) -> Draws:
-    return Draws(seed, ("view", view), keys)
+def draws(keys: list[str] = KEYS, seed: int = 0, view: int = 0) -> SampleRng:
+    return SampleRng(seed, ("view", view), keys)
 
 
 def same(a: Image.Image, b: Image.Image) -> bool:

@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 from pydantic import TypeAdapter
 
-from crossrec.augment.base import Draws
+from crossrec.augment.base import SampleRng
 from crossrec.augment.image.config import ImageAugmenterConfig
 from crossrec.augment.image.partners import Partners
 from crossrec.augment.image.picture import Outcome
@@ -25,7 +25,7 @@ def test_a_mixed_picture_is_mostly_the_item_s_own(name: str) -> None:
     augmenter = config.build(pair)
     of_partner = []
     for view in range(200):
-        after = augmenter.augment([black], Draws(0, ("view", view), ["a"])).samples[0]
+        after = augmenter.augment([black], SampleRng(0, ("view", view), ["a"])).samples[0]
         of_partner.append(np.asarray(after).mean() / 255)
         if name == "mixup":
             assert np.ptp(np.asarray(after)) == 0
@@ -67,7 +67,7 @@ def test_no_partner(name: str) -> None:
 
     config = TypeAdapter(ImageAugmenterConfig).validate_python({"type": name})
     lonely = Partners(KEYS[:3], [["shoe"], ["shoe"], ["hat"]], broken)
-    result = config.build(lonely).augment(PICTURES[:3], Draws(0, ("view", 0), KEYS[:3]))
+    result = config.build(lonely).augment(PICTURES[:3], SampleRng(0, ("view", 0), KEYS[:3]))
     assert result.counts == {Outcome.NO_PARTNER: 3}  # two can't be read, the hat is alone
     assert all(a is b for a, b in zip(result.samples, PICTURES[:3], strict=True))
     for nothing in (None, Partners(["a", "b"], [["shoe"], ["hat"]], broken)):

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import TypeAdapter
 
-from crossrec.augment.base import Augmented, Draws
+from crossrec.augment.base import Augmented, SampleRng
 from crossrec.augment.sequence.config import SequenceAugmentConfig, SequenceAugmenterConfig
 from crossrec.augment.sequence.context import SequenceContext
 from crossrec.config import Config
@@ -48,7 +48,7 @@ def context(train: Sequences) -> SequenceContext:
 
 def augment(config: dict[str, Any], train: Sequences, seed: int = 0) -> Augmented[Sequences]:
     augmenter = parsed(config).build(context(train))  # type: ignore[attr-defined]
-    return augmenter.augment(train, Draws(seed, ("epoch", 0), range(len(train))))
+    return augmenter.augment(train, SampleRng(seed, ("epoch", 0), range(len(train))))
 
 
 def rows_of(sequences: Sequences) -> list[list[int]]:
@@ -128,11 +128,11 @@ def test_a_row_gets_the_same_in_any_company(config: dict[str, Any]) -> None:
     generator = np.random.default_rng(1)
     train = with_times([generator.integers(0, 30, n).tolist() for n in generator.integers(0, 15, 40)])
     augmenter = parsed(config).build(context(train))  # type: ignore[attr-defined]
-    whole = augmenter.augment(train, Draws(3, ("a",), range(40))).samples
+    whole = augmenter.augment(train, SampleRng(3, ("a",), range(40))).samples
     order = generator.permutation(40)[:25]
-    some = augmenter.augment(train.take(order), Draws(3, ("a",), order.tolist())).samples
+    some = augmenter.augment(train.take(order), SampleRng(3, ("a",), order.tolist())).samples
     assert rows_of(some) == rows_of(whole.take(order))
-    other = augmenter.augment(train, Draws(3, ("b",), range(40))).samples
+    other = augmenter.augment(train, SampleRng(3, ("b",), range(40))).samples
     assert rows_of(other) != rows_of(whole)
 
 

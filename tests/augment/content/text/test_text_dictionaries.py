@@ -7,13 +7,18 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from crossrec.augment.base import Augmented, Draws
-from crossrec.augment.text.config import Segmentation, SynonymsConfig
-from crossrec.augment.text.morphology import Inflection, base_forms, inflect, with_article
-from crossrec.augment.text.outcome import Outcome
-from crossrec.augment.text.part_of_speech import PartOfSpeechReader
-from crossrec.augment.text.thesaurus import ChineseThesaurus
-from crossrec.augment.text.wordnet import PartOfSpeech, WordNet, find_wordnet
+from crossrec.augment.base import Augmented, SampleRng
+from crossrec.augment.content.text.base import TextOutcome
+from crossrec.augment.content.text.language import Segmentation
+from crossrec.augment.content.text.morphology import (
+    Inflection,
+    PartOfSpeechReader,
+    base_forms,
+    inflect,
+    with_article,
+)
+from crossrec.augment.content.text.synonyms import ChineseThesaurus, Synonyms
+from crossrec.augment.content.text.wordnet import PartOfSpeech, WordNet, find_wordnet
 from crossrec.types import InputError
 
 N, V, A, R = PartOfSpeech.NOUN, PartOfSpeech.VERB, PartOfSpeech.ADJECTIVE, PartOfSpeech.ADVERB
@@ -92,8 +97,8 @@ def thesaurus_path(tmp_path: Path) -> Path:
     return path
 
 
-def augment(config: SynonymsConfig, *texts: str, seed: int = 0) -> Augmented[list[str]]:
-    return config.build(Path("unused")).augment(list(texts), Draws(seed, (), range(len(texts))))
+def augment(config: Synonyms.Options, *texts: str, seed: int = 0) -> Augmented[list[str]]:
+    return config.build(Path("unused")).augment(list(texts), SampleRng(seed, (), range(len(texts))))
 
 
 def test_reader_finds_senses_and_members(wordnet: WordNet) -> None:
@@ -116,11 +121,11 @@ def test_missing_files_name_the_ways(tmp_path: Path, monkeypatch: pytest.MonkeyP
         WordNet(tmp_path)
     with pytest.raises(InputError, match="no such folder"):
         find_wordnet(tmp_path / "absent")
-    monkeypatch.setattr("crossrec.augment.text.wordnet._FOLDERS", ())
+    monkeypatch.setattr("crossrec.augment.content.text.wordnet._FOLDERS", ())
     monkeypatch.delenv("WNSEARCHDIR", raising=False)
     monkeypatch.delenv("NLTK_DATA", raising=False)
     with pytest.raises(InputError, match="not on this machine"):
-        SynonymsConfig().build(tmp_path)
+        Synonyms.Options().build(tmp_path)
 
 
 def test_search_variable_names_the_folder(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -176,41 +181,41 @@ def test_part_of_speech_by_the_words_beside(wordnet: WordNet) -> None:
 
 
 def test_synonyms_keep_part_of_speech_inflection_case_and_article(folder: Path) -> None:
-    config = SynonymsConfig(wordnet=folder, share=1)
+    config = Synonyms.Options(wordnet=folder, share=1)
     made = augment(config, "A lawyer starts to plan.", "Two cities halted.", "He bought a dog.")
     assert made.samples == ["An attorney begins to plan.", "Two metropolises stopped.", "He purchased a dog."]
     assert made.changed.all()
-    assert made.counts == {Outcome.KEPT: 3}
+    assert made.counts == {TextOutcome.KEPT: 3}
 
 
 def test_names_numbers_and_hyphenated_words_stay(folder: Path) -> None:
-    config = SynonymsConfig(wordnet=folder, share=1)
+    config = Synonyms.Options(wordnet=folder, share=1)
     text = "Lawyer 2 met LAWYER lawyer-client 42."
     made = augment(config, text)
     assert made.samples == [text]
-    assert made.counts == {Outcome.NO_SYNONYM: 1}
-    titles = SynonymsConfig(wordnet=folder, share=1, capitalised=True)
+    assert made.counts == {TextOutcome.NO_SYNONYM: 1}
+    titles = Synonyms.Options(wordnet=folder, share=1, capitalised=True)
     assert augment(titles, "Famous City").samples == ["Celebrated Metropolis"]
 
 
 @pytest.mark.parametrize(
     ("text", "outcome"),
-    [("", Outcome.EMPTY), (" \n", Outcome.EMPTY), ("1999 2000", Outcome.NO_SYNONYM),
-     ("😀😀", Outcome.NO_SYNONYM),
-     ("xyzzy of the", Outcome.NO_SYNONYM), ("医生", Outcome.NO_CHINESE_THESAURUS)],
+    [("", TextOutcome.EMPTY), (" \n", TextOutcome.EMPTY), ("1999 2000", TextOutcome.NO_SYNONYM),
+     ("😀😀", TextOutcome.NO_SYNONYM),
+     ("xyzzy of the", TextOutcome.NO_SYNONYM), ("医生", TextOutcome.NO_CHINESE_THESAURUS)],
 )  # fmt: skip
-def test_text_without_synonym_comes_back(folder: Path, text: str, outcome: Outcome) -> None:
-    made = augment(SynonymsConfig(wordnet=folder), text)
+def test_text_without_synonym_comes_back(folder: Path, text: str, outcome: TextOutcome) -> None:
+    made = augment(Synonyms.Options(wordnet=folder), text)
     assert made.samples == [text]
     assert made.counts == {outcome: 1}
     assert not made.changed.any()
 
 
 def test_chinese_words_with_one_sense_are_replaced(folder: Path, thesaurus_path: Path) -> None:
-    config = SynonymsConfig(wordnet=folder, chinese=thesaurus_path, share=1)
+    config = Synonyms.Options(wordnet=folder, chinese=thesaurus_path, share=1)
     made = augment(config, "美丽的医生在城市,意思和三月", "城市")
     assert made.samples == ["漂亮的大夫在城市,意思和三月", "城市"]
-    assert made.counts == {Outcome.KEPT: 1, Outcome.NO_SYNONYM: 1}
+    assert made.counts == {TextOutcome.KEPT: 1, TextOutcome.NO_SYNONYM: 1}
     mixed = augment(config, "The lawyer 医生 starts 😀")
     assert mixed.samples == ["The attorney 大夫 begins 😀"]
 
@@ -223,35 +228,35 @@ def test_longest_known_word_is_cut(thesaurus_path: Path) -> None:
 
 def test_broken_thesaurus_is_an_error(folder: Path, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="can't be read"):
-        SynonymsConfig(wordnet=folder, chinese=tmp_path / "absent.tab").build(tmp_path)
+        Synonyms.Options(wordnet=folder, chinese=tmp_path / "absent.tab").build(tmp_path)
     wrong = tmp_path / "wrong.tab"
     wrong.write_text("no tabs here\n")
     with pytest.raises(InputError, match="holds no line"):
-        SynonymsConfig(wordnet=folder, chinese=wrong).build(tmp_path)
+        Synonyms.Options(wordnet=folder, chinese=wrong).build(tmp_path)
 
 
 def test_jieba_is_used_only_where_installed(folder: Path, tmp_path: Path) -> None:
-    config = SynonymsConfig(wordnet=folder, segmentation=Segmentation.JIEBA)
+    config = Synonyms.Options(wordnet=folder, segmentation=Segmentation.JIEBA)
     try:
         import jieba  # noqa: F401
     except ImportError:
         with pytest.raises(InputError, match="uv pip install jieba"):
             config.build(tmp_path)
     else:
-        assert augment(config, "医生").counts == {Outcome.NO_CHINESE_THESAURUS: 1}
+        assert augment(config, "医生").counts == {TextOutcome.NO_CHINESE_THESAURUS: 1}
 
 
 def test_share_of_words(folder: Path) -> None:
     text = " ".join(["the lawyer"] * 400)
-    made = augment(SynonymsConfig(wordnet=folder, share=0.25), text).samples[0]
+    made = augment(Synonyms.Options(wordnet=folder, share=0.25), text).samples[0]
     # Binomial(400, .25) has a standard deviation of 8.7.
     assert abs(made.count("attorney") - 100) < 45
 
 
 def test_same_key_same_synonyms_in_any_order(folder: Path) -> None:
     texts = [f"the lawyer and the child start a plan in the city {i}" for i in range(20)]
-    augmenter = SynonymsConfig(wordnet=folder, share=0.5).build(Path("unused"))
-    draws = Draws(3, ("view", 1), [f"item {i}" for i in range(20)])
+    augmenter = Synonyms.Options(wordnet=folder, share=0.5).build(Path("unused"))
+    draws = SampleRng(3, ("view", 1), [f"item {i}" for i in range(20)])
     whole = augmenter.augment(texts, draws).samples
     order = np.random.default_rng(0).permutation(20)
     shuffled = augmenter.augment([texts[i] for i in order], draws.take(order)).samples
@@ -269,6 +274,6 @@ def test_a_released_wordnet() -> None:
     assert dog is not None
     assert "domestic_dog" in wordnet.members(dog.synsets[0], N)
     assert ("go", Inflection.PAST) in base_forms("went", V, wordnet)
-    made = augment(SynonymsConfig(wordnet=found, share=1), "A lawyer quickly purchased an automobile.")
+    made = augment(Synonyms.Options(wordnet=found, share=1), "A lawyer quickly purchased an automobile.")
     assert "attorney" in made.samples[0]
     assert made.samples[0].startswith("An ")

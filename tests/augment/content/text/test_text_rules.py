@@ -11,29 +11,31 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from crossrec.augment.base import Augmented, Draws
-from crossrec.augment.text.chinese_rules import connectives_changed
-from crossrec.augment.text.clause_rules import adverb_moved, fronted, postponed, year_moved
-from crossrec.augment.text.config import (
-    CharacterEdit,
-    CharacterNoiseConfig,
-    ReorderConfig,
-    ReorderUnit,
-    TextAugmenterConfig,
-    TransformConfig,
-    WordEdit,
-    WordNoiseConfig,
+from crossrec.augment.base import Augmented, SampleRng
+from crossrec.augment.content.text import TEXT_AUGMENTERS
+from crossrec.augment.content.text.base import TextOutcome
+from crossrec.augment.content.text.character_noise import CharacterEdit, CharacterNoise
+from crossrec.augment.content.text.language import join_parts, split_parts, split_sentences
+from crossrec.augment.content.text.reorder import ReorderUnit, TextReorder
+from crossrec.augment.content.text.transform import (
+    Transform,
+    adverb_moved,
+    connectives_changed,
+    contracted,
+    expanded,
+    fronted,
+    postponed,
+    year_moved,
 )
-from crossrec.augment.text.contractions import contracted, expanded
-from crossrec.augment.text.outcome import Outcome
-from crossrec.augment.text.segmentation import join_parts, split_parts, split_sentences
+from crossrec.augment.content.text.word_noise import WordEdit, WordNoise
+from crossrec.config import ComponentOptions
 
-RULES: list[TextAugmenterConfig] = [
-    CharacterNoiseConfig(),
-    WordNoiseConfig(),
-    ReorderConfig(unit=ReorderUnit.SENTENCES),
-    ReorderConfig(unit=ReorderUnit.CLAUSES),
-    TransformConfig(),
+RULES: list[ComponentOptions] = [
+    CharacterNoise.Options(),
+    WordNoise.Options(),
+    TextReorder.Options(unit=ReorderUnit.SENTENCES),
+    TextReorder.Options(unit=ReorderUnit.CLAUSES),
+    Transform.Options(),
 ]
 LONG = "A dog barks when it rains in town. In 1945, the war ends. " * 500
 TEXTS = [
@@ -51,8 +53,8 @@ TEXTS = [
 TEXT = st.text(alphabet=st.sampled_from("ab Zé.,;!?'\"-\n12你好，。；😀"), max_size=60)
 
 
-def augment(config: TextAugmenterConfig, texts: list[str], seed: int = 0) -> Augmented[list[str]]:
-    return config.build(Path("unused")).augment(texts, Draws(seed, (), range(len(texts))))
+def augment(config: ComponentOptions, texts: list[str], seed: int = 0) -> Augmented[list[str]]:
+    return config.build(Path("unused")).augment(texts, SampleRng(seed, (), range(len(texts))))
 
 
 @given(TEXT)
@@ -71,23 +73,23 @@ def test_sentences() -> None:
     ]
 
 
-@pytest.mark.parametrize("config", RULES, ids=lambda config: config.type)
-def test_contract(config: TextAugmenterConfig) -> None:
+@pytest.mark.parametrize("config", RULES, ids=TEXT_AUGMENTERS.name_of)
+def test_contract(config: ComponentOptions) -> None:
     made = augment(config, TEXTS)
     assert len(made.samples) == len(TEXTS)
     assert made.changed.tolist() == [new != old for new, old in zip(made.samples, TEXTS, strict=True)]
     assert sum(made.counts.values()) == len(TEXTS)
-    assert made.counts.get(Outcome.KEPT, 0) == made.changed.sum() > 0
-    assert made.counts[Outcome.EMPTY] == 2
+    assert made.counts.get(TextOutcome.KEPT, 0) == made.changed.sum() > 0
+    assert made.counts[TextOutcome.EMPTY] == 2
     assert made.samples[:5] == TEXTS[:5], "nothing to change in no text, numbers and emoji"
     assert augment(config, TEXTS).samples == made.samples, "same seed"
     assert augment(config, []).samples == []
 
 
-@pytest.mark.parametrize("config", RULES, ids=lambda config: config.type)
-def test_order_makes_no_difference(config: TextAugmenterConfig) -> None:
+@pytest.mark.parametrize("config", RULES, ids=TEXT_AUGMENTERS.name_of)
+def test_order_makes_no_difference(config: ComponentOptions) -> None:
     augmenter = config.build(Path("unused"))
-    draws = Draws(5, ("view", 2), [f"item {i}" for i in range(len(TEXTS))])
+    draws = SampleRng(5, ("view", 2), [f"item {i}" for i in range(len(TEXTS))])
     whole = augmenter.augment(TEXTS, draws).samples
     order = np.random.default_rng(1).permutation(len(TEXTS))
     shuffled = augmenter.augment([TEXTS[i] for i in order], draws.take(order)).samples
@@ -95,7 +97,7 @@ def test_order_makes_no_difference(config: TextAugmenterConfig) -> None:
 
 
 @given(TEXT, st.integers(0, 5), st.sampled_from(RULES))
-def test_any_text_goes_through(text: str, seed: int, config: TextAugmenterConfig) -> None:
+def test_any_text_goes_through(text: str, seed: int, config: ComponentOptions) -> None:
     made = augment(config, [text], seed)
     digits = [c for c in text if c.isdigit() or c == "😀"]
     assert sorted(c for c in made.samples[0] if c.isdigit() or c == "😀") == sorted(digits)
@@ -104,7 +106,7 @@ def test_any_text_goes_through(text: str, seed: int, config: TextAugmenterConfig
 @pytest.mark.parametrize("edit", CharacterEdit)
 def test_character_edits(edit: CharacterEdit) -> None:
     old = "lantern"
-    new = augment(CharacterNoiseConfig(rate=0.01, edits=(edit,)), [old]).samples[0]
+    new = augment(CharacterNoise.Options(rate=0.01, edits=(edit,)), [old]).samples[0]
     assert new[0] == "l", "the first letter stays"
     lengths = {CharacterEdit.DROP: -1, CharacterEdit.REPEAT: 1}
     assert len(new) - len(old) == lengths.get(edit, 0)
@@ -115,15 +117,15 @@ def test_character_edits(edit: CharacterEdit) -> None:
 
 
 def test_a_text_is_never_dropped_whole() -> None:
-    drop = CharacterNoiseConfig(rate=1, edits=(CharacterEdit.DROP,))
+    drop = CharacterNoise.Options(rate=1, edits=(CharacterEdit.DROP,))
     found = augment(drop, ["你好", "a cat"])
     assert found.samples == ["你好", "a c"]
-    assert found.counts == {Outcome.NOTHING_TO_CHANGE: 1, Outcome.KEPT: 1}
+    assert found.counts == {TextOutcome.NOTHING_TO_CHANGE: 1, TextOutcome.KEPT: 1}
 
 
 def test_character_rate() -> None:
     text = "abcdefghij" * 1000
-    config = CharacterNoiseConfig(rate=0.1, edits=(CharacterEdit.NEIGHBOUR_KEY,))
+    config = CharacterNoise.Options(rate=0.1, edits=(CharacterEdit.NEIGHBOUR_KEY,))
     new = augment(config, [text]).samples[0]
     # Binomial(9999, .1) has a standard deviation of 30.
     assert abs(sum(a != b for a, b in zip(text, new, strict=True)) - 1000) < 150
@@ -131,31 +133,31 @@ def test_character_rate() -> None:
 
 def test_word_edits() -> None:
     text = "red green blue yellow"
-    swapped = augment(WordNoiseConfig(edits=(WordEdit.SWAP,), rate=0.01), [text]).samples[0]
+    swapped = augment(WordNoise.Options(edits=(WordEdit.SWAP,), rate=0.01), [text]).samples[0]
     assert Counter(swapped.split()) == Counter(text.split())
-    dropped = augment(WordNoiseConfig(edits=(WordEdit.DROP,), rate=0.01), [text]).samples[0]
+    dropped = augment(WordNoise.Options(edits=(WordEdit.DROP,), rate=0.01), [text]).samples[0]
     assert len(dropped.split()) == 3
     assert "  " not in dropped
-    assert augment(WordNoiseConfig(edits=(WordEdit.DROP,), rate=1), [text]).samples[0].count(" ") == 0
-    assert augment(WordNoiseConfig(), ["word"]).counts == {Outcome.TOO_FEW_PARTS: 1}
+    assert augment(WordNoise.Options(edits=(WordEdit.DROP,), rate=1), [text]).samples[0].count(" ") == 0
+    assert augment(WordNoise.Options(), ["word"]).counts == {TextOutcome.TOO_FEW_PARTS: 1}
 
 
 def test_reorder_keeps_the_words() -> None:
     text = "The rain falls on the roof; a boy runs home. One cat sleeps. Two dogs bark."
     for unit in ReorderUnit:
-        new = augment(ReorderConfig(unit=unit), [text]).samples[0]
+        new = augment(TextReorder.Options(unit=unit), [text]).samples[0]
         words = [part.text.lower() for part in split_parts(new) if part.word]
         assert sorted(words) == sorted(part.text.lower() for part in split_parts(text) if part.word)
-    clauses = augment(ReorderConfig(unit=ReorderUnit.CLAUSES), [text]).samples[0]
+    clauses = augment(TextReorder.Options(unit=ReorderUnit.CLAUSES), [text]).samples[0]
     assert clauses.startswith("A boy runs home; the rain falls on the roof.")
-    chinese = augment(ReorderConfig(), ["质地非常轻薄，保湿效果持久。"]).samples[0]
+    chinese = augment(TextReorder.Options(), ["质地非常轻薄，保湿效果持久。"]).samples[0]
     assert chinese == "保湿效果持久，质地非常轻薄。"
 
 
 def test_names_and_dependent_clauses_are_not_torn() -> None:
     for text in ("Woody plots against Buzz, a toy finds home.", "A boy runs home, which is far away.",
                  "Cotton/Wool/Silk, washed by hand.", "She buys apples, pears, plums."):  # fmt: skip
-        assert augment(ReorderConfig(), [text]).counts == {Outcome.TOO_FEW_PARTS: 1}
+        assert augment(TextReorder.Options(), [text]).counts == {TextOutcome.TOO_FEW_PARTS: 1}
 
 
 @pytest.mark.parametrize(
@@ -208,5 +210,5 @@ def test_chinese_connectives() -> None:
 
 def test_share_of_sentences() -> None:
     text = "It doesn't matter. " * 400
-    new = augment(TransformConfig(share=0.25), [text]).samples[0]
+    new = augment(Transform.Options(share=0.25), [text]).samples[0]
     assert abs(new.count("does not") - 100) < 45

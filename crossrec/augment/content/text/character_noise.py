@@ -2,42 +2,62 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from enum import StrEnum
+from pathlib import Path
 
 import numpy as np
+from pydantic import Field
 
-from crossrec.augment.text.config import CharacterEdit
-from crossrec.augment.text.outcome import EachText, Outcome
-from crossrec.augment.text.segmentation import split_parts
+from crossrec.augment.content.text.base import Encode, TextAugmenter, TextOptions, TextOutcome
+from crossrec.augment.content.text.language import split_parts
+
+
+class CharacterEdit(StrEnum):
+    """What character noise does to a letter; Chinese characters have no neighbour key."""
+
+    SWAP = "swap"
+    DROP = "drop"
+    REPEAT = "repeat"
+    NEIGHBOUR_KEY = "neighbour_key"
+
 
 _KEY_ROWS = ("qwertyuiop", "asdfghjkl", "zxcvbnm")
 _SHORTEST_WORD = 2
 
 
-class CharacterNoise(EachText):
+class CharacterNoise(TextAugmenter):
     """Swaps, drops, repeats letters or hits the key beside them.
 
     Letters are hit inside words of two letters or more; digits, signs, emoji and the first letter of a word
     (by which people read, and which may be a capital) stay. In a Chinese run every character may be hit.
 
     Args:
-        rate: share of letters that are hit, at least one of a text.
-        edits: each hit is one of these, drawn evenly.
+        options: rate and edits.
+        cache_dir: unused.
+        encode: unused.
 
     Source:
         Belinkov and Bisk, Synthetic and Natural Noise Both Break Neural Machine Translation, ICLR 2018,
         section 4 (swap, keyboard typo); ours adds drop and repeat, and hits letters at a rate.
     """
 
-    def __init__(self, rate: float, edits: Sequence[CharacterEdit]) -> None:
-        self.rate, self.edits = rate, tuple(edits)
+    class Options(TextOptions):
+        """Typing mistakes; digits, signs and emoji stay."""
 
-    def rewrite(self, text: str, generator: np.random.Generator) -> str | Outcome:
+        rate: float = Field(
+            default=0.03, gt=0, le=1, description="share of letters that are hit, at least one"
+        )
+        edits: tuple[CharacterEdit, ...] = Field(default=tuple(CharacterEdit), min_length=1)
+
+    def __init__(self, options: Options, cache_dir: Path, encode: Encode | None = None) -> None:
+        self.rate, self.edits = options.rate, options.edits
+
+    def rewrite(self, text: str, generator: np.random.Generator) -> str | TextOutcome:
         """A text with mistakes, or why there is none."""
         characters = list(text)
         places = [place for place in _places(text) if self._possible(characters, place)]
         if not places:
-            return Outcome.NOTHING_TO_CHANGE
+            return TextOutcome.NOTHING_TO_CHANGE
         n_hits = max(1, int(generator.binomial(len(places), self.rate)))
         for index in generator.choice(len(places), size=n_hits, replace=False):
             place = places[int(index)]
@@ -47,7 +67,7 @@ class CharacterNoise(EachText):
                 edit = possible[int(generator.integers(len(possible)))]
                 _apply(edit, characters, place, generator)
         new = "".join(characters)
-        return new if new.strip() else Outcome.NOTHING_TO_CHANGE
+        return new if new.strip() else TextOutcome.NOTHING_TO_CHANGE
 
     def _possible(self, characters: list[str], place: int) -> list[CharacterEdit]:
         here = characters[place]

@@ -1,21 +1,112 @@
+# ruff: noqa: RUF001 - Chinese punctuation
 """Texts drawn from a language model, many at once, each with its own random numbers."""
 
 from __future__ import annotations
 
 import copy
 from collections.abc import Sequence
-from pathlib import Path
+from dataclasses import dataclass
+from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import torch
 
-from crossrec.augment.text.config import LanguageModel, ParaphraseConfig
-from crossrec.augment.text.prompts import Prompt
-from crossrec.runtime.weights import load_model
+from crossrec.augment.content.text.language import is_chinese
+from crossrec.types import InputError
 
 if TYPE_CHECKING:
-    import torch
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+
+class LanguageModel(StrEnum):
+    """The kind of a paraphrasing model: continues a prompt, or translates the text into another."""
+
+    CAUSAL = "causal"
+    SEQ2SEQ = "seq2seq"
+
+
+_PLACE = "{text}"
+_SEQ2SEQ_TEMPLATE = "paraphrase: {text}"
+_ENGLISH_EXAMPLES = (
+    (
+        "A young doctor named Ruth moves to a remote village in Wales after the death of her husband, "
+        "hoping to start a new life.",
+        "After her husband dies, a young doctor named Ruth settles in a remote village in Wales in the hope "
+        "of beginning a new life.",
+    ),
+    (
+        "This cream leaves dry skin soft and smooth without a greasy feel.",
+        "This cream makes dry skin soft and smooth and does not feel greasy.",
+    ),
+    (
+        "Brothers Sam and Joe must save their father's farm before the bank takes it away, but Joe has a "
+        "secret.",
+        "Brothers Sam and Joe have to rescue the farm of their father before it is taken away by the bank, "
+        "but Joe is hiding something.",
+    ),
+    (
+        "When Karen meets an old friend in London, she begins to question her marriage.",
+        "Karen starts to doubt her marriage when she runs into an old friend in London.",
+    ),
+)
+_CHINESE_EXAMPLES = (
+    ("一个年轻的医生在妻子去世后搬到了偏远的村庄。", "妻子死后，一位年轻医生去了一个偏僻的村子生活。"),
+    ("这款面霜让干燥的皮肤变得柔软光滑，而且不油腻。", "用了这款面霜，干性皮肤会变得柔滑，也没有油腻感。"),
+    ("两兄弟必须在银行收走农场之前救下它。", "在农场被银行收走以前，两兄弟得想办法保住它。"),
+)
+_ENGLISH_TASK, _ENGLISH_SOURCE, _ENGLISH_TARGET = (
+    "Say each sentence in other words and keep its meaning.",
+    "Sentence:",
+    "In other words:",
+)
+_CHINESE_TASK, _CHINESE_SOURCE, _CHINESE_TARGET = "用不同的说法改写每个句子，意思不变。", "句子：", "改写："
+LABELS = (_ENGLISH_SOURCE, _ENGLISH_TARGET, _CHINESE_SOURCE, _CHINESE_TARGET)
+"""What a model that goes on with the prompt writes."""
+
+EXAMPLES = tuple(text for pair in (*_ENGLISH_EXAMPLES, *_CHINESE_EXAMPLES) for text in pair)
+
+
+@dataclass(frozen=True)
+class Prompt:
+    """What a model reads.
+
+    Args:
+        shared: the beginning, the same for all sentences of a language; read once.
+        own: the rest, with the sentence.
+    """
+
+    shared: str
+    own: str
+
+
+def prompt_for(sentence: str, model: LanguageModel, template: str | None) -> Prompt:
+    """The prompt for one sentence: the template, or examples in the sentence's language."""
+    if template is None and model is LanguageModel.CAUSAL:
+        if is_chinese(sentence):
+            template = _few_shot(_CHINESE_TASK, _CHINESE_SOURCE, _CHINESE_TARGET, _CHINESE_EXAMPLES)
+        else:
+            template = _few_shot(_ENGLISH_TASK, _ENGLISH_SOURCE, _ENGLISH_TARGET, _ENGLISH_EXAMPLES)
+    before, _, after = (template or _SEQ2SEQ_TEMPLATE).partition(_PLACE)
+    # Tokens begin with their space.
+    shared = before.rstrip(" ")
+    return Prompt(shared, before[len(shared) :] + sentence + after)
+
+
+def check_template(template: str | None) -> None:
+    """Makes sure that a template has a place for the text.
+
+    Raises:
+        InputError: it has none.
+    """
+    if template is not None and _PLACE not in template:
+        raise InputError(f"template '{template}' has no {_PLACE}, where the sentence goes")
+
+
+def _few_shot(task: str, source: str, target: str, examples: tuple[tuple[str, str], ...]) -> str:
+    shown = "".join(f"{source} {old}\n{target} {new}\n\n" for old, new in examples)
+    return f"{task}\n\n{shown}{source} {_PLACE}\n{target}"
+
 
 _LINE_END = "\n"
 
@@ -63,8 +154,6 @@ class LineGenerator:
             generators: one a row.
             max_new_tokens: a longer line counts as without end.
         """
-        import torch
-
         inputs = self._encoder_inputs(prompts) if self.seq2seq else self._decoder_inputs(prompts)
         n_prompt = 1 if self.seq2seq else inputs["input_ids"].shape[1]
         uniform_BL = np.stack([generator.random(max_new_tokens) for generator in generators])
@@ -79,8 +168,6 @@ class LineGenerator:
 
     def _decoder_inputs(self, prompts: list[Prompt]) -> dict[str, Any]:
         """Tokens, padded between the shared beginning and a row's own end, and what was read of them."""
-        import torch
-
         shared = prompts[0].shared
         first_1P, memory = self._read(shared)
         own = self.tokenizer(
@@ -97,8 +184,6 @@ class LineGenerator:
 
     def _read(self, shared: str) -> tuple[torch.Tensor, Any]:
         """Tokens (1, P) of the shared beginning and the keys and values that the model makes of them."""
-        import torch
-
         if shared not in self._memories:
             ids = self.tokenizer(shared)["input_ids"]
             ids_1P = torch.as_tensor([ids], dtype=torch.long, device=self.model.device)
@@ -109,7 +194,6 @@ class LineGenerator:
         return self._memories[shared]
 
     def _settings(self, uniform_BL: np.ndarray, n_prompt: int, max_new_tokens: int) -> dict[str, Any]:
-        import torch
         from transformers import GenerationConfig
 
         ends = torch.as_tensor(self._line_ends, device=self.model.device)
@@ -169,39 +253,12 @@ def draw_tokens(
     Source:
         Holtzman et al., The Curious Case of Neural Text Degeneration, ICLR 2020, section 3.1.
     """
-    import torch
-
     probability_BV = (scores_BV.double() / temperature).softmax(-1)
     ordered_BK, token_BK = probability_BV.topk(min(top_k, scores_BV.shape[1]), dim=-1)
     before_BK = ordered_BK.cumsum(-1) - ordered_BK
     reached_BK = torch.where(before_BK < top_p, ordered_BK, 0.0).cumsum(-1)
     place_B1 = torch.searchsorted(reached_BK, uniform_B[:, None] * reached_BK[:, -1:], right=True)
     return token_BK.gather(1, place_B1.clamp(max=token_BK.shape[1] - 1)).squeeze(1)
-
-
-def load_generator(config: ParaphraseConfig, cache_dir: Path) -> LineGenerator:
-    """Loads the model that the config names onto its device.
-
-    Raises:
-        WeightsError: the weights can't be had or are of another kind.
-        InputError: no such device here.
-    """
-    from transformers import AutoModelForCausalLM, AutoModelForSeq2SeqLM
-
-    from crossrec.runtime.device import pick_device
-
-    seq2seq = config.model is LanguageModel.SEQ2SEQ
-    auto_class = AutoModelForSeq2SeqLM if seq2seq else AutoModelForCausalLM
-    model, tokenizer = load_model(auto_class, config.weights, cache_dir, config.architecture, 0)
-    model.to(pick_device(config.device))  # type: ignore[arg-type]  # transformers wraps the method without its self
-    return LineGenerator(
-        model,
-        tokenizer,
-        seq2seq=seq2seq,
-        temperature=config.temperature,
-        top_k=config.top_k,
-        top_p=config.top_p,
-    )
 
 
 def _tokens_with(tokenizer: PreTrainedTokenizerBase, text: str) -> list[int]:

@@ -4,14 +4,26 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections import Counter
+from collections.abc import Callable
 from enum import StrEnum
 
 import numpy as np
+from pydantic import Field
 
-from crossrec.augment.base import Augmented, Augmenter, Draws
+from crossrec.augment.base import Augmented, Augmenter, SampleRng
+from crossrec.config import ComponentOptions
+
+Encode = Callable[[list[str]], np.ndarray]
+"""Texts to (n, D) vectors, such as the ``encode`` of a text encoder."""
 
 
-class Outcome(StrEnum):
+class TextOptions(ComponentOptions):
+    """Options of every text augmenter."""
+
+    probability: float = Field(default=1.0, ge=0, le=1, description="chance that a text meets this augmenter")
+
+
+class TextOutcome(StrEnum):
     """Keys of :attr:`Augmented.counts`: ``kept`` for an augmented text, else why it came back as it was."""
 
     KEPT = "kept"
@@ -26,32 +38,32 @@ class Outcome(StrEnum):
     ALL_DROPPED = "all_dropped"
 
 
-class EachText(Augmenter[list[str]]):
+class TextAugmenter(Augmenter[list[str]]):
     """Augments texts one by one, each with its own generator."""
 
-    def augment(self, samples: list[str], draws: Draws) -> Augmented[list[str]]:
+    def augment(self, samples: list[str], draws: SampleRng) -> Augmented[list[str]]:
         """Augments all texts; see :class:`Augmenter`."""
         made = [self._attempt(text, generator) for text, generator in zip(samples, draws, strict=True)]
         return collect(samples, made)
 
-    def _attempt(self, text: str, generator: np.random.Generator) -> str | Outcome:
-        return self.rewrite(text, generator) if text.strip() else Outcome.EMPTY
+    def _attempt(self, text: str, generator: np.random.Generator) -> str | TextOutcome:
+        return self.rewrite(text, generator) if text.strip() else TextOutcome.EMPTY
 
     @abstractmethod
-    def rewrite(self, text: str, generator: np.random.Generator) -> str | Outcome:
+    def rewrite(self, text: str, generator: np.random.Generator) -> str | TextOutcome:
         """One more text made of a text that is not blank, or why there is none."""
 
 
-def collect(samples: list[str], made: list[str | Outcome]) -> Augmented[list[str]]:
+def collect(samples: list[str], made: list[str | TextOutcome]) -> Augmented[list[str]]:
     """Puts together what was made of each text, counted."""
-    outcomes: list[Outcome] = []
+    outcomes: list[TextOutcome] = []
     texts: list[str] = []
     for old, new in zip(samples, made, strict=True):
-        if isinstance(new, Outcome):
+        if isinstance(new, TextOutcome):
             outcomes.append(new)
             texts.append(old)
         else:
-            outcomes.append(Outcome.UNCHANGED if new == old else Outcome.KEPT)
+            outcomes.append(TextOutcome.UNCHANGED if new == old else TextOutcome.KEPT)
             texts.append(new)
-    changed = np.asarray([outcome is Outcome.KEPT for outcome in outcomes], dtype=bool)
+    changed = np.asarray([outcome is TextOutcome.KEPT for outcome in outcomes], dtype=bool)
     return Augmented(texts, changed, {str(key): count for key, count in Counter(outcomes).items()})

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from crossrec.augment.base import Augmenter
-from crossrec.augment.text.config import Encode, TextViewsConfig
-from crossrec.augment.text.outcome import EachText
+from crossrec.augment.content.text.base import Encode, TextAugmenter
+from crossrec.augment.content.variants import TextVariantsConfig
 from crossrec.config import Config, ConfigError, validate
 
 TEXTS = ["A dog barks when it rains.", "", "1984", "They're late, and she won't wait.", "医生来到了村庄。"]
@@ -19,8 +19,8 @@ KEYS = ["a", "b", "c", "d", "e"]
 NOISE = {"type": "character_noise", "rate": 0.2}
 
 
-def config(*augmenters: dict[str, object], **fields: object) -> TextViewsConfig:
-    return validate(TextViewsConfig, {"augmenters": augmenters, **fields}, "test", trust_code=True)
+def config(*augmenters: dict[str, object], **fields: object) -> TextVariantsConfig:
+    return validate(TextVariantsConfig, {"augmenters": augmenters, **fields}, "test", trust_code=True)
 
 
 def test_views_differ_and_repeat(tmp_path: Path) -> None:
@@ -54,7 +54,7 @@ def test_what_comes_back_as_it_was_is_not_marked(tmp_path: Path) -> None:
 
 def test_config_round_trip_and_errors() -> None:
     made = config(NOISE, {"type": "paraphrase", "filters": {"min_similarity": 0.9}}, share=0.25)
-    assert validate(TextViewsConfig, made.model_dump(mode="json"), "again") == made
+    assert validate(TextVariantsConfig, made.model_dump(mode="json"), "again") == made
     with pytest.raises(ConfigError, match="did you mean 'synonyms'"):
         config({"type": "synonym"})
     with pytest.raises(ConfigError, match="augmenters"):
@@ -69,7 +69,7 @@ class Loud(Config):
         return Shout()
 
 
-class Shout(EachText):
+class Shout(TextAugmenter):
     """Writes everything large."""
 
     def rewrite(self, text: str, generator: np.random.Generator) -> str:
@@ -90,5 +90,5 @@ def test_lengths_that_nothing_can_have_are_refused() -> None:
 
 
 def test_config_loads_nothing_heavy() -> None:
-    code = "import sys, crossrec.augment.text.config; sys.exit('torch' in sys.modules)"
+    code = "import sys, crossrec.augment.content.variants; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -4,8 +4,14 @@ from __future__ import annotations
 
 import pytest
 
-from crossrec.augment.text.config import ParaphraseFilters
-from crossrec.augment.text.paraphrase_filters import Drop, likeness, new_names, numbers, reason_to_drop
+from crossrec.augment.content.text.paraphrase_filters import (
+    Drop,
+    ParaphraseFilters,
+    likeness,
+    new_names,
+    numbers,
+    reason_to_drop,
+)
 
 SOURCE = "A young doctor moves to Paris after 12 years at sea."
 GOOD = "After 12 years at sea, a young doctor settles in Paris."

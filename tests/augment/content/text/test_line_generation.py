@@ -8,10 +8,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from crossrec.augment.base import Draws
-from crossrec.augment.text.config import ParaphraseConfig
-from crossrec.augment.text.generation import LineGenerator, draw_tokens, load_generator
-from crossrec.augment.text.prompts import Prompt
+from crossrec.augment.base import SampleRng
+from crossrec.augment.content.text.generation import LineGenerator, Prompt, draw_tokens
+from crossrec.augment.content.text.paraphrase import Paraphrase, load_generator
 from crossrec.types import InputError
 
 WORDS = "a an the dog doctor moves city when rain falls old house sees to and . , \n".split(" ")  # noqa: SIM905
@@ -58,24 +57,24 @@ PROMPTS = [
 @pytest.mark.parametrize("seq2seq", [False, True])
 def test_a_line_depends_on_its_own_key(tokenizer: Any, seq2seq: bool) -> None:
     generator = line_generator(tokenizer, seq2seq)
-    draws = Draws(0, (), range(4))
+    draws = SampleRng(0, (), range(4))
     whole = generator.draw(PROMPTS, list(draws), 40)
     alone = [generator.draw([prompt], [draws.of(row)], 40)[0] for row, prompt in enumerate(PROMPTS)]
     assert whole == alone
     assert len({line for line in whole if line}) > 1
-    assert generator.draw(PROMPTS, list(Draws(1, (), range(4))), 40) != whole
+    assert generator.draw(PROMPTS, list(SampleRng(1, (), range(4))), 40) != whole
     assert all(line is None or "\n" not in line for line in whole)
 
 
 def test_shared_beginning_is_read_once_to_the_same_end(tokenizer: Any) -> None:
-    generator, draws = line_generator(tokenizer), Draws(0, (), range(4))
+    generator, draws = line_generator(tokenizer), SampleRng(0, (), range(4))
     unshared = [Prompt("", prompt.shared + prompt.own) for prompt in PROMPTS]
     assert generator.draw(PROMPTS, list(draws), 40) == generator.draw(unshared, list(draws), 40)
 
 
 def test_no_end_is_told(tokenizer: Any) -> None:
     generator = line_generator(tokenizer)
-    lines = [generator.draw(PROMPTS, list(Draws(seed, (), range(4))), 1) for seed in range(20)]
+    lines = [generator.draw(PROMPTS, list(SampleRng(seed, (), range(4))), 1) for seed in range(20)]
     assert None in lines[0]
 
 
@@ -100,7 +99,7 @@ def test_a_device_that_is_not_there_is_named(
     tokenizer: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     loaded = tiny_model(False, len(tokenizer)), tokenizer
-    monkeypatch.setattr("crossrec.augment.text.generation.load_model", lambda *_: loaded)
+    monkeypatch.setattr("crossrec.augment.content.text.paraphrase.load_model", lambda *_: loaded)
     with pytest.raises(InputError, match="device: 'tpu9' can't be used here"):
-        load_generator(ParaphraseConfig(device="tpu9"), tmp_path)
-    assert load_generator(ParaphraseConfig(device="cpu"), tmp_path).model is loaded[0]
+        load_generator(Paraphrase.Options(device="tpu9"), tmp_path)
+    assert load_generator(Paraphrase.Options(device="cpu"), tmp_path).model is loaded[0]

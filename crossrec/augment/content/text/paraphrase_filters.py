@@ -8,11 +8,44 @@ import itertools
 import re
 from collections import Counter
 from enum import StrEnum
+from typing import Self
 
-from crossrec.augment.text.config import ParaphraseFilters
-from crossrec.augment.text.english import FUNCTION_WORDS, NEGATIONS, NUMBER_WORDS
-from crossrec.augment.text.prompts import EXAMPLES, LABELS
-from crossrec.augment.text.segmentation import is_chinese, split_parts, split_sentences
+from pydantic import Field, model_validator
+
+from crossrec.augment.content.text.generation import EXAMPLES, LABELS
+from crossrec.augment.content.text.language import (
+    FUNCTION_WORDS,
+    NEGATIONS,
+    NUMBER_WORDS,
+    is_chinese,
+    split_parts,
+    split_sentences,
+)
+from crossrec.config import Config
+
+
+class ParaphraseFilters(Config):
+    """When a paraphrase of a sentence is taken; all bounds include their end."""
+
+    min_similarity: float = Field(default=0.85, ge=-1, le=1, description="cosine of the encoder's vectors")
+    min_length_ratio: float = Field(default=0.6, gt=0, description="words, or Chinese characters")
+    max_length_ratio: float = Field(default=1.5, gt=0)
+    max_new_words: float = Field(
+        default=0.25, ge=0, le=1, description="share of words whose stems the sentence lacks"
+    )
+    max_copied: float = Field(
+        default=0.95, gt=0, le=1, description="likeness of the token sequences above which it is a near-copy"
+    )
+
+    @model_validator(mode="after")
+    def _lengths_are_in_order(self) -> Self:
+        if self.min_length_ratio > self.max_length_ratio:
+            raise ValueError(
+                f"min_length_ratio ({self.min_length_ratio:g}) must not exceed max_length_ratio "
+                f"({self.max_length_ratio:g}): no paraphrase would pass"
+            )
+        return self
+
 
 _DIGITS = re.compile(r"\d+")
 _CHINESE_NUMBER = re.compile(
@@ -25,8 +58,6 @@ _CHATTER = re.compile(
 )
 _COPIED_WORDS = 6
 _STEM = 4
-
-
 _PERSONS = (
     frozenset({"he", "him", "his", "himself"}),
     frozenset({"she", "her", "hers", "herself"}),

@@ -1,0 +1,1 @@
+"""Augmentation of what items are: their texts and pictures."""
