@@ -22,7 +22,6 @@ from typing import Any
 import torch
 from pydantic import TypeAdapter
 
-from crossrec.ablation.tradeoff.store import key_of
 from crossrec.baselines import (
     ALSConfig,
     BaselineConfig,
@@ -50,6 +49,7 @@ from crossrec.experiment.config import ExperimentConfig
 from crossrec.experiment.measure import measure
 from crossrec.experiment.rivals import validation_value
 from crossrec.runtime.files import write_text
+from crossrec.studies.folder import key_of
 from crossrec.types import InputError
 
 CONFIGS = Path(__file__).parents[1] / "configs"

@@ -14,9 +14,9 @@ from pathlib import Path
 
 from comparison import Comparison, Table
 
-from crossrec.ablation.tradeoff.config import TradeoffConfig
-from crossrec.ablation.tradeoff.study import run_tradeoff
 from crossrec.config import validate
+from crossrec.studies.tradeoff.config import TradeoffConfig
+from crossrec.studies.tradeoff.study import run_tradeoff
 
 CONFIG = Path(__file__).parents[1] / "configs" / "movielens_small.yaml"
 SEEDS = (0, 1, 2)

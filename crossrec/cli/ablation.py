@@ -21,11 +21,11 @@ def ablate(arguments: Sequence[str] | None = None) -> int:
     parsed = parser.parse_args(arguments)
 
     def run() -> None:
-        from crossrec.ablation.grid.config import AblationConfig
         from crossrec.config import load_config
+        from crossrec.studies.grid.config import AblationConfig
 
         config = load_config(AblationConfig, parsed.config, parsed.overrides)
-        from crossrec.ablation.grid.study import run_ablation
+        from crossrec.studies.grid.study import run_ablation
 
         run_ablation(config)
 

@@ -39,8 +39,8 @@ def ensemble(arguments: Sequence[str] | None = None) -> int:
     parsed = parser.parse_args(arguments)
 
     def run() -> None:
-        from crossrec.ablation.ensemble.config import EnsembleStudyConfig
         from crossrec.config import validate
+        from crossrec.studies.ensemble import EnsembleStudyConfig
 
         content = {
             "members": parsed.members,
@@ -60,7 +60,7 @@ def ensemble(arguments: Sequence[str] | None = None) -> int:
             "device": parsed.device,
         }
         config = validate(EnsembleStudyConfig, content, parser.prog)
-        from crossrec.ablation.ensemble.study import run_ensemble
+        from crossrec.studies.ensemble import run_ensemble
 
         run_ensemble(config, trust_code=parsed.trust_code)
 

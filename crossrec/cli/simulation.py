@@ -22,11 +22,11 @@ def simulate(arguments: Sequence[str] | None = None) -> int:
     parsed = parser.parse_args(arguments)
 
     def run() -> None:
-        from crossrec.ablation.feedback_loop.config import FeedbackLoopConfig
         from crossrec.config import load_config
+        from crossrec.studies.feedback_loop.config import FeedbackLoopConfig
 
         config = load_config(FeedbackLoopConfig, parsed.config, parsed.overrides)
-        from crossrec.ablation.feedback_loop.study import run_feedback_loop
+        from crossrec.studies.feedback_loop.study import run_feedback_loop
 
         run_feedback_loop(config)
 

@@ -65,11 +65,11 @@ def tradeoff(arguments: Sequence[str] | None = None) -> int:
     parsed = parser.parse_args(arguments)
 
     def run() -> None:
-        from crossrec.ablation.tradeoff.config import TradeoffConfig
         from crossrec.config import load_config
+        from crossrec.studies.tradeoff.config import TradeoffConfig
 
         config = load_config(TradeoffConfig, parsed.config, parsed.overrides)
-        from crossrec.ablation.tradeoff.study import run_tradeoff
+        from crossrec.studies.tradeoff.study import run_tradeoff
 
         run_tradeoff(config, trust_code=parsed.trust_code)
 
@@ -84,11 +84,11 @@ def large_model(arguments: Sequence[str] | None = None) -> int:
     ).parse_args(arguments)
 
     def run() -> None:
-        from crossrec.ablation.large_model.config import LargeModelConfig
         from crossrec.config import load_config
+        from crossrec.studies.large_model import LargeModelConfig
 
         config = load_config(LargeModelConfig, parsed.config, parsed.overrides)
-        from crossrec.ablation.large_model.study import run_large_model
+        from crossrec.studies.large_model import run_large_model
 
         run_large_model(config)
 

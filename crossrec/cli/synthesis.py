@@ -23,12 +23,12 @@ def synthesis(arguments: Sequence[str] | None = None) -> int:
     parsed = parser.parse_args(arguments)
 
     def run() -> None:
-        from crossrec.ablation.synthesis.config import SynthesisConfig
         from crossrec.config import parse_overrides, validate
+        from crossrec.studies.synthesis import SynthesisConfig
 
         content = {"base": parsed.config, **parse_overrides(parsed.overrides)}
         config = validate(SynthesisConfig, content, parser.prog, trust_code=True)
-        from crossrec.ablation.synthesis.study import run_synthesis
+        from crossrec.studies.synthesis import run_synthesis
 
         run_synthesis(config)
 

@@ -15,8 +15,6 @@ import yaml
 from safetensors.torch import load_file, save_file
 
 import crossrec
-from crossrec.ablation.feedback_loop.arena import base_content
-from crossrec.ablation.tradeoff.runs import data_key
 from crossrec.cli.commands import main
 from crossrec.cli.experiment import evaluate, train
 from crossrec.data.identity import BYTES, ENDS, DataIdentity
@@ -27,6 +25,8 @@ from crossrec.experiment.run_folder import read_run
 from crossrec.runtime.checksums import write_checksums
 from crossrec.serving.loaded import LoadedRecommender
 from crossrec.serving.pretrained.layout import CHECKED
+from crossrec.studies.feedback_loop.setup import base_content
+from crossrec.studies.tradeoff.runs import data_key
 from crossrec.types import InputError
 
 N_ITEMS, CLICKED = 40, 36

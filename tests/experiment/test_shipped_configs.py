@@ -6,11 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from crossrec.ablation.large_model.config import LargeModelConfig
-from crossrec.ablation.large_model.pair import check_matched, differences
 from crossrec.config import load_config, validate
 from crossrec.experiment.assembly import describe_model
 from crossrec.experiment.config import ExperimentConfig
+from crossrec.studies.large_model import LargeModelConfig, check_matched, differences
 
 FOLDER = Path(__file__).parents[2] / "configs"
 CONFIGS = sorted(FOLDER.glob("*.yaml"))

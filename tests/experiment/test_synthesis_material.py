@@ -8,8 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from crossrec.ablation.synthesis.config import SynthesisConfig
-from crossrec.ablation.synthesis.material import vectors
+from crossrec.studies.synthesis import SynthesisConfig, vectors
 from crossrec.types import InputError
 
 

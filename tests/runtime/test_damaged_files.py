@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 import torch
 
-from crossrec.ablation.tradeoff.store import PointStore
 from crossrec.augment.content.text.paraphrase_store import RecordStore
 from crossrec.augment.synthesis.config import GaussianConfig
 from crossrec.augment.synthesis.gaussian import fit_gaussian
@@ -17,6 +16,7 @@ from crossrec.augment.synthesis.store import Generator, load_generator
 from crossrec.data.sources import DemoConfig
 from crossrec.encoders.cache import FeatureCache
 from crossrec.runtime.checksums import damage, is_sound, write_checksum, write_checksums
+from crossrec.studies.tradeoff.runs import PointStore
 from crossrec.training.checkpoint import Checkpoints, Progress, load_trained_state, save_state
 from crossrec.types import InputError
 

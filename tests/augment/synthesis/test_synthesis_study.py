@@ -10,14 +10,14 @@ import numpy as np
 import pytest
 from pydantic import ValidationError
 
-from crossrec.ablation.synthesis import study
-from crossrec.ablation.synthesis.config import SynthesisConfig
-from crossrec.ablation.synthesis.page import learned
 from crossrec.augment.synthesis.config import GaussianConfig
 from crossrec.augment.synthesis.log import Line
 from crossrec.cli.commands import COMMANDS
 from crossrec.cli.synthesis import synthesis
 from crossrec.experiment.augmentation.classes import Material
+from crossrec.studies import synthesis as study
+from crossrec.studies.synthesis import SynthesisConfig
+from crossrec.studies.synthesis_report import learned
 
 
 @dataclasses.dataclass

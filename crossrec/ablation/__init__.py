@@ -1,1 +1,0 @@
-"""Studies over many trained runs: what is given up for what is gained."""

@@ -1,1 +1,0 @@
-"""Ensembles of finished runs and baselines: weights learned on validation, one look at test."""

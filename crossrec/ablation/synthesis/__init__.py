@@ -1,1 +1,0 @@
-"""Generators trained on a catalogue's own features and pictures, measured beside a Gaussian fit."""

@@ -1,0 +1,420 @@
+"""A study of an ensemble: weights learned on validation, one evaluation on test."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, get_args
+
+import numpy as np
+import yaml
+from pydantic import Field, TypeAdapter, field_validator
+
+from crossrec.baselines.config import BaselineConfig
+from crossrec.config import Config, trusting
+from crossrec.data.identity import VALID
+from crossrec.data.splits import Queries, Split
+from crossrec.ensemble.candidates import union_of_lists
+from crossrec.ensemble.config import ALL_FUSIONS, EnsembleConfig, LearningConfig, ListFusionConfig, Missing
+from crossrec.ensemble.evidence import Answered, Evidence, answered
+from crossrec.ensemble.learning import Learned, learn_weights
+from crossrec.ensemble.recommender import Ensemble
+from crossrec.evaluation.comparison.compare import USUAL, Comparison, compare_systems
+from crossrec.evaluation.comparison.systems import Measurement, System
+from crossrec.evaluation.config import ComparisonConfig, MetricName
+from crossrec.evaluation.facts import distinct
+from crossrec.evaluation.metrics import ACCURACY
+from crossrec.evaluation.report.glossary import format_range
+from crossrec.evaluation.results import to_plain
+from crossrec.experiment.assembly import Setting
+from crossrec.experiment.config import ExperimentConfig
+from crossrec.experiment.evaluate import load_recommender
+from crossrec.experiment.measure import Measured, NamedRecommender, measure, save_results, slug
+from crossrec.experiment.rivals import BASELINES_FILE, fitted_baselines
+from crossrec.experiment.run_folder import CONFIG_FILE, read_run
+from crossrec.experiment.tables import show, show_results
+from crossrec.runtime import distributed
+from crossrec.runtime.device import pick_device
+from crossrec.runtime.files import write_text
+from crossrec.studies.ensemble_report import write_page
+from crossrec.studies.folder import key_of
+from crossrec.types import InputError, Recommender
+
+
+class EnsembleStudyConfig(Config):
+    """An ensemble of finished runs and baselines.
+
+    Args:
+        members: run folders, ``name=folder``, or types of baselines such as ``item_knn``; a baseline takes
+            the settings that stand in a run's ``baselines.json``, else its defaults.
+        out: folder of the results.
+        metric: of accuracy, that weights are learned for.
+        learning: budget, length of the lists, halves, seed.
+        fusions: ways of fusing that are tried; the one with the best cross-fitted value is taken.
+        candidates: best items of each member that are looked at.
+        missing: what a member's -inf means.
+        tune: choose settings of baselines that no run has settings for on validation.
+        comparison: test and intervals of the ensemble against its best member.
+        device: where models run.
+    """
+
+    members: tuple[str, ...] = Field(min_length=1)
+    out: Path
+    metric: MetricName = "ndcg"
+    learning: LearningConfig = LearningConfig()
+    fusions: tuple[ListFusionConfig, ...] = Field(ALL_FUSIONS, min_length=1)
+    candidates: int = Field(200, ge=1, le=100_000)
+    missing: Missing = "lowest"
+    tune: bool = False
+    comparison: ComparisonConfig = ComparisonConfig()
+    device: str = "auto"
+
+    @field_validator("metric")
+    @classmethod
+    def _of_accuracy(cls, metric: MetricName) -> MetricName:
+        from crossrec.evaluation.metrics import ACCURACY
+
+        if metric not in ACCURACY:
+            raise ValueError(f"weights are learned for a metric of accuracy, one of {', '.join(ACCURACY)}")
+        return metric
+
+    @property
+    def metric_name(self) -> str:
+        """Such as ``ndcg@10``."""
+        return f"{self.metric}@{self.learning.k}"
+
+
+STUDY_NAME = "ensemble"
+
+
+@dataclass(frozen=True)
+class Opened:
+    """Members on their common data.
+
+    Args:
+        setting: of the first run, with the study's lengths of lists; its protocol measures all.
+        members: name -> fitted recommender, named alike.
+    """
+
+    setting: Setting
+    members: dict[str, NamedRecommender]
+
+
+def open_members(config: EnsembleStudyConfig, *, trust_code: bool = False) -> Opened:
+    """Loads runs and fits baselines.
+
+    Args:
+        config: of the study.
+        trust_code: import classes outside the project that the runs name.
+
+    Raises:
+        InputError: a member is neither a run nor a type of baseline, none is a run, two have one name, or
+            runs differ in data or in whether seen items are left out.
+    """
+    runs, kinds = _sorted_out(config.members)
+    configs = {name: read_run(folder, [], trust_code=trust_code) for name, folder in runs.items()}
+    first = next(iter(configs.values()))
+    for other in configs.values():
+        _same_ground(first, other)
+    ks = tuple(sorted({*first.evaluation.ks, config.learning.k}))
+    evaluation = first.evaluation.model_copy(update={"ks": ks, "n_bootstrap": config.comparison.n_bootstrap})
+    data = Setting.of(first)
+    named = first.model_copy(update={"name": STUDY_NAME, "evaluation": evaluation})
+    setting = Setting(named, data.data, data.content)
+    device = pick_device(config.device)
+    members: dict[str, NamedRecommender] = {}
+    for name, run in configs.items():
+        recommender = load_recommender(Setting(run, setting.data, setting.content))
+        recommender.network.to(device)
+        recommender.name = name
+        members[name] = recommender
+    for kind in kinds:
+        baseline = _baseline(kind, list(runs.values()), setting, config)
+        members[baseline.name] = baseline
+    if len({slug(name) for name in [STUDY_NAME, *members]}) <= len(runs) + len(kinds):
+        raise InputError(f"members need different names; got {list(members)}: name a run by name=RUN")
+    return Opened(setting, members)
+
+
+def _sorted_out(given: tuple[str, ...]) -> tuple[dict[str, Path], list[str]]:
+    """Run folders by name, and types of baselines."""
+    known = [member.model_fields["type"].default for member in get_args(get_args(BaselineConfig)[0])]
+    runs: dict[str, Path] = {}
+    kinds: list[str] = []
+    for text in given:
+        name, _, folder = text.partition("=")
+        path = Path(folder) if folder and not Path(text).exists() else Path(text)
+        label = name if folder and path != Path(text) else path.resolve().name
+        if (path / CONFIG_FILE).exists():
+            if label in runs:
+                raise InputError(f"two members are called '{label}'; name them: first=RUN second=RUN")
+            runs[label] = path
+        elif text in known and text not in kinds:
+            kinds.append(text)
+        else:
+            why = "it stands twice" if text in kinds else f"{path} holds no {CONFIG_FILE}"
+            raise InputError(f"'{text}': {why}; give run folders and types of baselines, {', '.join(known)}")
+    if not runs:
+        raise InputError("an ensemble study needs at least one run folder: its data are the study's")
+    return runs, kinds
+
+
+def _same_ground(first: ExperimentConfig, other: ExperimentConfig) -> None:
+    differing = {
+        "data": first.data.model_copy(update={"cache_dir": Path()})
+        != other.data.model_copy(update={"cache_dir": Path()}),
+        "evaluation.exclude_seen": first.evaluation.exclude_seen != other.evaluation.exclude_seen,
+    }
+    for name, differs in differing.items():
+        if differs:
+            raise InputError(
+                f"{other.run_folder} and {first.run_folder} differ in {name}; members share their data"
+            )
+
+
+def _baseline(
+    kind: str, folders: list[Path], setting: Setting, config: EnsembleStudyConfig
+) -> NamedRecommender:
+    """A fitted baseline, with the settings of the first run that has some."""
+    stored = next((s for s in (_stored(folder, kind) for folder in folders) if s is not None), None)
+    with trusting(False):
+        chosen: Any = TypeAdapter(BaselineConfig).validate_python(stored or {"type": kind})
+    update = {"baselines": (chosen,), "tune_baselines": config.tune and stored is None}
+    own = Setting(setting.config.model_copy(update=update), setting.data, setting.content)
+    folder = config.out / "members" / f"{slug(kind)}-{_chosen_from(own)}"
+    (baseline,) = fitted_baselines(own, folder)
+    return baseline
+
+
+def _chosen_from(setting: Setting) -> str:
+    """A key of all that decides a baseline's settings, so that those of another study are not taken."""
+    config = setting.config
+    include = {"data", "spaces", "baselines", "tune_baselines", "tuning"}
+    made_from = config.model_dump(mode="json", include=include, exclude={"data": {"cache_dir"}})
+    repeats = {"repeats": True} if config.evaluation.repeats else {}
+    chosen_on = setting.data.identity.of_part(VALID)
+    return key_of({**made_from, **repeats, "metric": config.trainer.metric, "identity": chosen_on})
+
+
+def _stored(folder: Path, kind: str) -> Mapping[str, Any] | None:
+    path = folder / BASELINES_FILE
+    entries = json.loads(path.read_text(encoding="utf-8")) if path.exists() else []
+    alike = [entry for entry in entries if entry["config"]["type"] == kind]
+    return max(alike, key=_validated, default={"config": None})["config"]
+
+
+def _validated(entry: Mapping[str, Any]) -> float:
+    """The best value of an entry's trials; what was never tried comes last."""
+    return max((trial["value"] for trial in entry["trials"]), default=-math.inf)
+
+
+SCORES_AT_ONCE = 1 << 24
+
+
+MOST_ROWS = 1024
+"""Scores of a member, and queries, that are gathered at a time."""
+
+
+@dataclass(frozen=True)
+class Choice:
+    """What was chosen on validation.
+
+    Args:
+        fusion: the way of fusing whose weights are worth most on users that had no part in learning them.
+        learned: under this way.
+        trials: (way, what was learned) for all.
+    """
+
+    fusion: Any
+    learned: Learned
+    trials: list[tuple[Any, Learned]]
+
+
+def choose(
+    members: Mapping[str, Recommender], split: Split, config: EnsembleStudyConfig, *, exclude_seen: bool
+) -> Choice:
+    """Learns weights on validation under every way of fusing, and takes the best cross-fitted way."""
+    queries = split.valid
+    n_targets_Q = distinct(queries.targets, split.n_items).lengths
+    gathered: dict[str, list[Answered]] = {}
+    trials: list[tuple[Any, Learned]] = []
+    for fusion in config.fusions:
+        beyond = fusion.beyond
+        if beyond not in gathered:
+            gathered[beyond] = gather(
+                list(members.values()),
+                split,
+                queries,
+                config.candidates,
+                exclude_seen=exclude_seen,
+                ask_beyond=beyond == "scored",
+            )
+        rule = fusion.build(min(config.candidates, split.n_items))
+        evidence = Evidence(gathered[beyond], rule, config.missing, queries.users, n_targets_Q, len(members))
+        trials.append((fusion, learn_weights(evidence, ACCURACY[config.metric], config.learning)))
+    fusion, learned = max(trials, key=lambda trial: trial[1].cross_fitted)
+    return Choice(fusion, learned, trials)
+
+
+def gather(
+    members: Sequence[Recommender],
+    split: Split,
+    queries: Queries,
+    places: int,
+    *,
+    exclude_seen: bool,
+    ask_beyond: bool,
+) -> list[Answered]:
+    """Members' candidates of the queries that have a target among them.
+
+    Args:
+        members: fitted.
+        split: whose clicks the queries speak of.
+        queries: Q queries.
+        places: C, length of each member's list.
+        exclude_seen: whether items of a query's history are left out.
+        ask_beyond: whether members score candidates of others.
+    """
+    step = max(min(SCORES_AT_ONCE // split.n_items, MOST_ROWS), 1)
+    parts = []
+    for start in range(0, len(queries), step):
+        rows = np.arange(start, min(start + step, len(queries)))
+        histories = split.clicks.take(queries.users[rows], queries.ends[rows])
+        excluded = histories if exclude_seen else None
+        found = union_of_lists(members, histories, excluded, places, ask_beyond=ask_beyond)
+        parts.append(answered(found, queries.targets.take(rows), start))
+    return parts
+
+
+FOUND_FILE, PAGE_FILE = "ensemble.json", "ensemble.html"
+
+
+EQUAL = "equal weights"
+
+
+def run_ensemble(config: EnsembleStudyConfig, *, trust_code: bool = False) -> dict[str, Any]:
+    """Learns an ensemble on validation and measures it, with its members, once on test.
+
+    Writes ``config.yaml``, ``ensemble.json``, ``ensemble.html``, and ``eval/test/`` as a run has it, the
+    ensemble's files in the folder itself and its members' under ``baselines/``.
+
+    Args:
+        config: of the study.
+        trust_code: import classes outside the project that the runs name.
+
+    Returns:
+        What ``ensemble.json`` holds.
+
+    Raises:
+        InputError: members that can't be loaded or don't share data; several processes.
+    """
+    distributed.require_one_process("a study of an ensemble")
+    opened = open_members(config, trust_code=trust_code)
+    setting = opened.setting
+    choice = choose(
+        opened.members, setting.data.split, config, exclude_seen=setting.config.evaluation.exclude_seen
+    )
+    measured = measure(setting, _to_measure(config, opened, choice), "test")
+    folder = config.out / "eval" / "test"
+    save_results(setting, measured, folder, "test", config.out / "no-training-log")
+    best = list(opened.members)[choice.learned.best_member]
+    systems = [
+        System(best, [Measurement.read(folder / "baselines" / slug(best))]),
+        System(STUDY_NAME, [Measurement.read(folder)]),
+    ]
+    metrics = [m for m in _compared(config) if m in measured[0].evaluation.metrics]
+    comparing = config.comparison.model_copy(update={"metrics": tuple(metrics)})
+    comparison = compare_systems(systems, len(setting.data.catalog), comparing)
+    found = summarise(config, opened, choice, measured, comparison)
+    text = yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
+    write_text(config.out / CONFIG_FILE, text)
+    write_text(config.out / FOUND_FILE, json.dumps(found, indent=2, allow_nan=False) + "\n")
+    write_page(config.out / PAGE_FILE, found, measured, comparison, text)
+    show_results(setting, measured, "test")
+    show(found["verdict"])
+    show(f"Weights, tests and plots: {config.out / PAGE_FILE}, {config.out / FOUND_FILE}")
+    return found
+
+
+def _compared(config: EnsembleStudyConfig) -> list[str]:
+    """The metric that weights are learned for, then the usual ones."""
+    k = config.learning.k
+    return list(dict.fromkeys([config.metric_name, *(f"{base}@{k}" for base in USUAL)]))
+
+
+def _to_measure(config: EnsembleStudyConfig, opened: Opened, choice: Choice) -> list[NamedRecommender]:
+    """The ensemble, the same with equal weights, and the members."""
+    settings = EnsembleConfig(fusion=choice.fusion, candidates=config.candidates, missing=config.missing)
+    weights = dict(zip(opened.members, choice.learned.weights_M.tolist(), strict=True))
+    learned: NamedRecommender = Ensemble(opened.members, weights, settings, name=STUDY_NAME)
+    equal: NamedRecommender = Ensemble(opened.members, None, settings, name=EQUAL)
+    return [learned, equal, *opened.members.values()]
+
+
+def summarise(
+    config: EnsembleStudyConfig,
+    opened: Opened,
+    choice: Choice,
+    measured: list[Measured],
+    comparison: Comparison,
+) -> dict[str, Any]:
+    """Everything that the study says, as plain values."""
+    names = list(opened.members)
+    learned = choice.learned
+    weights = dict(zip(names, learned.weights_M.tolist(), strict=True))
+    best = names[learned.best_member]
+    data = opened.setting.data
+    return {
+        "data": data.name,
+        "note": data.note,
+        "protocol": measured[0].evaluation.protocol,
+        "n_users": measured[0].evaluation.n_users,
+        "metric": config.metric_name,
+        "chosen_on": "validation alone: members' weights, the way of fusing, and the best member",
+        "fusion": choice.fusion.model_dump(mode="json"),
+        "fusion_label": choice.fusion.label,
+        "candidates": config.candidates,
+        "missing": config.missing,
+        "weights": weights,
+        "best_member": best,
+        "trials": [_trial(fusion, one, names) for fusion, one in choice.trials],
+        "member_validation": dict(zip(names, learned.member_values_M.tolist(), strict=True)),
+        "best_member_cross_fitted": learned.best_member_cross_fitted,
+        "comparison": comparison.to_dict(),
+        "test": {m.name: {n: to_plain(e) for n, e in m.evaluation.metrics.items()} for m in measured},
+        "verdict": _verdict(comparison, config.metric_name, best, weights),
+    }
+
+
+def _trial(fusion: Any, learned: Any, names: list[str]) -> dict[str, Any]:
+    return {
+        "fusion": fusion.model_dump(mode="json"),
+        "label": fusion.label,
+        "weights": dict(zip(names, learned.weights_M.tolist(), strict=True)),
+        "value": learned.value,
+        "cross_fitted": learned.cross_fitted,
+        "cross_fitted_sd": None if math.isnan(learned.cross_fitted_sd) else learned.cross_fitted_sd,
+        "tried": learned.tried,
+    }
+
+
+def _verdict(comparison: Comparison, metric: str, best: str, weights: dict[str, float]) -> str:
+    """One sentence on what the ensemble gains over its best member on test."""
+    used = [name for name, weight in weights.items() if weight > 0]
+    if len(used) == 1:
+        return f"Validation chose {used[0]} alone: no weighting of the members was better."
+    entry, base = comparison.entry(STUDY_NAME, metric), comparison.entry(best, metric)
+    difference = entry.difference
+    if difference is None:
+        raise ValueError("the ensemble was not compared with its best member")
+    relative = f" ({difference.value / base.value:+.1%})" if base.value > 0 else ""
+    settled = "more than chance" if difference.p < 0.05 else "no more than chance may bring"
+    return (
+        f"On test the ensemble has {metric} {entry.value:.4f}, its best member on validation, {best}, "
+        f"{base.value:.4f}: {difference.value:+.4f}{relative}, 95 % interval "
+        f"{format_range(difference.ci95)}, p = {difference.p:.4f} of the paired "
+        f"{comparison.config.test} test, {settled}."
+    )

@@ -1,0 +1,174 @@
+"""One seed of a study: who takes part, what is known at the start, and how a policy runs in it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from crossrec.data.sources.demo.config import DemoConfig
+from crossrec.data.tail import tail_items
+from crossrec.experiment.assembly import Setting
+from crossrec.experiment.rivals import baseline_context
+from crossrec.experiment.traits import untrained_traits
+from crossrec.rerank.base import ItemTraits
+from crossrec.simulation.choice_model import ChoiceModel, fit_choice_model
+from crossrec.simulation.demo_tastes import load_demo_tastes
+from crossrec.simulation.environment import Environment
+from crossrec.simulation.log import joined
+from crossrec.simulation.loop import Policy, Refit, reranking, run_loop
+from crossrec.simulation.measures import ItemView, Measures
+from crossrec.simulation.tastes import TasteModel, spread_evenly
+from crossrec.studies.feedback_loop.config import (
+    BaselineLearnerConfig,
+    DemoTastesConfig,
+    FeedbackLoopConfig,
+    FittedTastesConfig,
+    LearnerConfig,
+    NeuralLearnerConfig,
+    PolicyConfig,
+)
+from crossrec.studies.feedback_loop.neural import NeuralLearner
+from crossrec.studies.folder import key_of
+from crossrec.types import InputError, Recommender, Sequences
+
+FIRST_WEIGHTS = "first_weights"
+
+
+SIMULATION_VERSION = 2
+"""Raised when the simulation changes, so that files of an earlier one are not taken for its own."""
+
+
+@dataclass(frozen=True)
+class SimulationSetup:
+    """Data, hidden tastes and the log at the start, of all users.
+
+    Args:
+        config: of the study.
+        setting: of the base experiment.
+        tastes: of all U users.
+        log: U rows.
+        choice: the fitted model, where the tastes come from one.
+        device: where models run.
+    """
+
+    config: FeedbackLoopConfig
+    setting: Setting
+    tastes: TasteModel
+    log: Sequences
+    choice: ChoiceModel | None
+    device: torch.device
+
+    @classmethod
+    def of(cls, config: FeedbackLoopConfig, setting: Setting, device: torch.device) -> SimulationSetup:
+        """Loads or fits the tastes.
+
+        Raises:
+            InputError: true tastes are asked for, and the data are not the demo.
+        """
+        data, clicks = setting.data, setting.data.clicks.sequences
+        if isinstance(config.tastes, FittedTastesConfig):
+            categories_NG = spread_evenly(data.catalog.category_matrix.toarray())
+            choice = fit_choice_model(clicks, categories_NG, config.tastes)
+            return cls(config, setting, choice.tastes, choice.start, choice, device)
+        source = setting.config.data.source
+        if not isinstance(source, DemoConfig):
+            raise InputError(
+                f"tastes: type '{DemoTastesConfig().type}' needs the demo as data; for {data.name} say "
+                f"tastes.type={FittedTastesConfig().type}"
+            )
+        cache_dir = setting.config.data.cache_dir
+        tastes = load_demo_tastes(source, cache_dir, data.catalog.item_ids, data.clicks.user_ids)
+        return cls(config, setting, tastes, clicks, None, device)
+
+    @cached_property
+    def traits(self) -> ItemTraits:
+        """What rerankers and explorers may know of items, but for the counts of clicks."""
+        return untrained_traits(self.setting)
+
+    def users(self, seed: int) -> np.ndarray:
+        """(B,) who takes part, ascending."""
+        n_users, wanted = self.tastes.n_users, self.config.users
+        if wanted is None or wanted >= n_users:
+            return np.arange(n_users)
+        return np.sort(np.random.default_rng((seed, n_users)).choice(n_users, wanted, replace=False))
+
+    def play(self, policy: PolicyConfig, seed: int) -> Iterator[dict[str, float]]:
+        """The figures of one round after the other; clicks of users who don't take part are known too."""
+        users = self.users(seed)
+        log, tastes = self.log.take(users), self.tastes.take(users)
+        others = self.log.take(np.setdiff1d(np.arange(len(self.log)), users))
+        counts_N = np.bincount(joined(log, others).items, minlength=self.tastes.n_items)
+        environment = Environment(tastes, self.config.environment, seed, owned=log)
+        measures = Measures(self._view(counts_N), len(users), self.config.k, seed)
+        made = self._policy(policy, seed, others, replace(self.traits, train_counts=counts_N))
+        for happened in run_loop(environment, made, log, self.config.rounds, self.config.k):
+            yield {"round": happened.number, **measures.of(happened)}
+
+    def _policy(self, policy: PolicyConfig, seed: int, others: Sequences, traits: ItemTraits) -> Policy:
+        stages = [stage.build(traits) for stage in policy.rerank]
+        learn = self._learn(policy.learner, seed)
+        return Policy(
+            # Rows at the end never grow, so that learners see who has clicked since.
+            refit=lambda log: learn(joined(log, others)),
+            finish=reranking(stages) if stages else None,
+            explorer=None if policy.explore is None else policy.explore.build(traits),
+            every=policy.every,
+            candidates=policy.candidates,
+        )
+
+    def _learn(self, learner: LearnerConfig, seed: int) -> Refit:
+        if isinstance(learner, NeuralLearnerConfig):
+            return NeuralLearner(self.setting, learner, seed, self.device, self._first_weights(learner, seed))
+        assert isinstance(learner, BaselineLearnerConfig)
+        baseline, context = learner.baseline, baseline_context(self.setting)
+
+        def learn(log: Sequences) -> Recommender:
+            fitted: Recommender = baseline.build(context).fit(log)
+            return fitted
+
+        return learn
+
+    def _first_weights(self, learner: NeuralLearnerConfig, seed: int) -> Path:
+        made_from = {
+            **base_content(self.setting),
+            "tastes": self.config.tastes.model_dump(mode="json"),
+            "users": self.config.users,
+            "seed": seed,
+            "epochs": learner.first_epochs,
+        }
+        return self.config.out / FIRST_WEIGHTS / f"{key_of(made_from)}.safetensors"
+
+    def _view(self, counts_N: np.ndarray) -> ItemView:
+        facts = self.setting.facts
+        both = "" in facts.vectors
+        return ItemView(
+            categories_NG=self.tastes.categories_NG,
+            tail_N=tail_items(counts_N, self.config.tail_share),
+            vectors_ND=facts.vectors[""] if both else None,
+            present_N=facts.present[""] if both else None,
+        )
+
+
+def base_content(setting: Setting) -> dict[str, object]:
+    """What of the base experiment decides a simulation, and which simulation it is."""
+    config = setting.config
+    parts = {
+        "data": config.data,
+        "model": config.model,
+        "objective": config.objective,
+        "trainer": config.trainer,
+        "spaces": config.spaces,
+        "segments": config.segments,
+    }
+    dumped = {
+        name: part.model_dump(mode="json", exclude={"cache_dir"})
+        for name, part in parts.items()
+        if part is not None
+    }
+    # Weights that are kept have a row per item: other items in the same files are another simulation.
+    return {**dumped, "simulation": SIMULATION_VERSION, "identity": setting.data.identity.key}

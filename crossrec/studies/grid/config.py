@@ -1,0 +1,264 @@
+"""The configuration of an ablation: a grid of named axes, or a search, over any keys and seeds."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any, Generic, Literal, Self, TypeVar
+
+from pydantic import Field, field_validator, model_validator
+
+from crossrec.config import Config, UnionFamily, merge
+from crossrec.evaluation.config import ComparisonConfig
+
+Choices = tuple[Any, ...] | dict[str, dict[str, Any]]
+"""Values of the key that an axis is named after, or names with the overrides that each stands for."""
+
+
+Direction = Literal["maximize", "minimize"]
+
+
+Number = TypeVar("Number", int, float)
+
+
+class RangeConfig(Config, Generic[Number]):
+    """A number between two others.
+
+    Args:
+        low, high: bounds, both included.
+        log: drawn evenly in the logarithm.
+    """
+
+    low: Number
+    high: Number
+    log: bool = False
+
+    @model_validator(mode="after")
+    def _in_order(self) -> Self:
+        if self.low >= self.high:
+            raise ValueError(f"low={self.low} must be below high={self.high}")
+        if self.log and self.low <= 0:
+            raise ValueError(f"a logarithmic range begins above 0; got low={self.low}")
+        return self
+
+
+class FloatRangeConfig(RangeConfig[float]):
+    """A real number."""
+
+    type: Literal["float"] = "float"
+
+
+class IntRangeConfig(RangeConfig[int]):
+    """A whole number."""
+
+    type: Literal["int"] = "int"
+
+
+class ChoiceConfig(Config):
+    """One of some values, or one of some named sets of overrides.
+
+    Args:
+        values: a list of the key's values, or name -> overrides.
+    """
+
+    type: Literal["choice"] = "choice"
+    values: Choices
+
+    @field_validator("values")
+    @classmethod
+    def _several(cls, values: Choices) -> Choices:
+        if len(values) < 2:
+            raise ValueError("a choice needs at least two values")
+        return values
+
+
+DimensionConfig = Annotated[FloatRangeConfig | IntRangeConfig | ChoiceConfig, UnionFamily()]
+
+
+class TPEConfig(Config):
+    """Tree-structured Parzen estimator over all keys together.
+
+    Args:
+        startup: proposals drawn at random before the estimator begins.
+
+    Source:
+        Bergstra et al.: Algorithms for hyper-parameter optimization (NeurIPS 2011).
+    """
+
+    type: Literal["tpe"] = "tpe"
+    startup: int = Field(10, ge=1)
+
+
+class RandomConfig(Config):
+    """Independent draws.
+
+    Source:
+        Bergstra, Bengio: Random search for hyper-parameter optimization (JMLR 2012).
+    """
+
+    type: Literal["random"] = "random"
+
+
+SamplerConfig = Annotated[TPEConfig | RandomConfig, UnionFamily()]
+
+
+class SearchConfig(Config):
+    """A search on validation.
+
+    Args:
+        space: key of the experiment (or a name, where it is a choice of overrides) -> what is drawn.
+        objective: a metric on validation, such as ``ndcg@10``; its mean over the seeds counts.
+        direction: of the objective.
+        trials: proposals in all, each trained with every seed.
+        minutes: no proposal is made once all trials together took so long; None for no limit.
+        sampler: makes proposals.
+        seed: of the sampler.
+    """
+
+    space: dict[str, DimensionConfig] = Field(min_length=1)
+    objective: str = "ndcg@10"
+    direction: Direction = "maximize"
+    trials: int = Field(20, ge=1, le=1_000_000)
+    minutes: float | None = Field(None, gt=0)
+    sampler: SamplerConfig = TPEConfig()
+    seed: int = Field(0, ge=0)
+
+
+Part = Literal["valid", "test"]
+
+
+COLUMNS = ("trial", "variant", "seed", "part", "slice", "metric", "value", "low", "high", "n_users", "sd")
+"""Names of columns that results have beside those of the axes."""
+
+
+Labels = dict[str, Any]
+"""Axis -> the value's name, or a list of them."""
+
+
+class AblationConfig(Config):
+    """What is tried, with which seeds, and how it is compared.
+
+    Overrides are mappings as in an experiment's file; ``trainer.lr: 0.01`` is short for nested mappings.
+    Where both say the same key the nested one counts, and so what the command line says.
+
+    Args:
+        base: the experiment's configuration file.
+        changes: overrides of it for all trials.
+        axes: name -> (name of a value -> overrides), or a key of the experiment -> list of its values; all
+            combinations are tried.
+        exclude: combinations that are left out; an axis that is not named may have any value.
+        include: combinations that are added, even with values that a key's list lacks; all axes are named.
+        search: in the place of axes.
+        seeds: every variant is trained with each.
+        measure: the part of the split that variants are measured on. In a search all are measured on
+            validation, and with ``test`` the best there, and no other, on test too.
+        compare: whether variants are compared with the reference by paired tests; it needs the same queries.
+        reference: the variant that all others are compared with; the first by default.
+        comparison: metrics and tests. A metric of a slice is written ``cold_items:recall@10``.
+        report: whether every run gets its page with plots and pictures, which takes seconds each; without it,
+            ``evaluate.py RUN`` makes it for one.
+        jobs: trials at work at once on this machine.
+        stale_after: seconds without a sign of life after which a worker's trial is given to another.
+        out: folder of the study; trials that are finished there are read.
+    """
+
+    base: Path
+    changes: dict[str, Any] = Field(default_factory=dict)
+    axes: dict[str, Choices] = Field(default_factory=dict)
+    exclude: tuple[Labels, ...] = ()
+    include: tuple[Labels, ...] = ()
+    search: SearchConfig | None = None
+    seeds: tuple[int, ...] = Field((0, 1, 2), min_length=1)
+    measure: Part = "test"
+    compare: bool = True
+    reference: str = ""
+    comparison: ComparisonConfig = ComparisonConfig()
+    report: bool = False
+    jobs: int = Field(1, ge=1)
+    stale_after: float = Field(60.0, gt=0)
+    out: Path
+
+    @field_validator("seeds")
+    @classmethod
+    def _distinct(cls, seeds: tuple[int, ...]) -> tuple[int, ...]:
+        if len(set(seeds)) < len(seeds) or min(seeds) < 0:
+            raise ValueError(f"needs distinct seeds that are not negative; got {list(seeds)}")
+        return seeds
+
+    @model_validator(mode="after")
+    def _grid_or_search(self) -> Self:
+        if (self.search is None) == (not self.axes):
+            raise ValueError("give either axes, for a grid, or search")
+        if self.search is not None and (self.exclude or self.include or self.reference):
+            raise ValueError("exclude, include and reference belong to a grid; a search has none of them")
+        for name in (*self.axes, *(self.search.space if self.search else ())):
+            if name in COLUMNS:
+                raise ValueError(f"'{name}' is a column of the results; give the axis another name")
+        for name, values in self.axes.items():
+            if not values:
+                raise ValueError(f"axes.{name}: needs at least one value")
+        for where, entries in (("exclude", self.exclude), ("include", self.include)):
+            for entry in entries:
+                strange = [name for name in entry if name not in self.axes]
+                if strange:
+                    raise ValueError(f"{where}: '{strange[0]}' is not among the axes {', '.join(self.axes)}")
+        return self
+
+    @property
+    def measured_part(self) -> Part:
+        """The part that every trial is measured on."""
+        return self.measure if self.search is None else "valid"
+
+
+def nested(overrides: Mapping[str, Any]) -> dict[str, Any]:
+    """Dotted keys as nested mappings; where both say the same key, the nested one counts.
+
+    ``{"trainer.lr": 0.1, "model": {"width": 32}}`` gives
+    ``{"trainer": {"lr": 0.1}, "model": {"width": 32}}``.
+    """
+    result: dict[str, Any] = {}
+    plain = {key: value for key, value in overrides.items() if "." not in key}
+    for key, value in overrides.items():
+        if "." in key:
+            for part in reversed(key.split(".")):
+                value = {part: value}
+            result = _laid(result, value)
+    return _laid(result, plain)
+
+
+def _laid(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
+    """Key by key, for all are said together: here a ``type`` throws no key beside it away."""
+    result = dict(base)
+    for key, value in over.items():
+        old = result.get(key)
+        both = isinstance(old, Mapping) and isinstance(value, Mapping)
+        result[key] = _laid(old, value) if both else value  # type: ignore[arg-type]
+    return result
+
+
+def lay(base: Mapping[str, Any], layers: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Lays overrides on a configuration, one after the other; a changed ``type`` starts from its defaults."""
+    result = dict(base)
+    for layer in layers:
+        result = merge(result, nested(layer))
+    return result
+
+
+def named_choices(axis: str, values: Choices) -> dict[str, dict[str, Any]]:
+    """The values of an axis by name: name -> overrides."""
+    if isinstance(values, Mapping):
+        return dict(values)
+    return {label_of(value): {axis: value} for value in values}
+
+
+def label_of(value: Any) -> str:
+    """A value as names show it: text as it is, all else as YAML or Python would write it."""
+    if value is None:
+        return "null"
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, Mapping):
+        return str(value.get("type", "-".join(f"{key}-{label_of(inner)}" for key, inner in value.items())))
+    if isinstance(value, (list, tuple)):
+        return "-".join(label_of(inner) for inner in value) or "none"
+    return str(value)

@@ -1,0 +1,422 @@
+"""A study of a large model beside a small one: train the pair, measure it, report."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+from pydantic import Field, field_validator
+from rich.table import Table
+
+from crossrec.config import Config
+from crossrec.data.splits import Queries
+from crossrec.evaluation.bootstrap import interval
+from crossrec.evaluation.config import EvaluationConfig, MetricName
+from crossrec.evaluation.evaluate import evaluate_lists
+from crossrec.evaluation.facts import ItemFacts
+from crossrec.evaluation.ranking import rank_queries
+from crossrec.evaluation.report.glossary import arrow, format_range, format_value, info
+from crossrec.evaluation.report.render import render
+from crossrec.evaluation.results import METRICS_FILE
+from crossrec.experiment.assembly import Setting, describe_model
+from crossrec.experiment.config import ExperimentConfig
+from crossrec.experiment.evaluate import load_recommender
+from crossrec.experiment.run_folder import check_run, load_experiment
+from crossrec.experiment.tables import console, show
+from crossrec.experiment.train import run_training
+from crossrec.runtime import distributed
+from crossrec.runtime.device import pick_device
+from crossrec.runtime.files import atomic_path, write_text
+from crossrec.studies.large_model_report import EVERYBODY, SIDES, Effect, Side, by_group, curve, verdict
+from crossrec.studies.statistics import measurable_metrics, resampled_metrics
+from crossrec.types import InputError, Sequences, TopK
+
+
+class LargeModelConfig(Config):
+    """A matched pair: the same items read by a small sequence model, and by a language model.
+
+    Both train on the same data with the same loss and seeds; what differs is said by ``small`` and ``large``,
+    and is listed in the results. Modalities, history, epochs and rates should be the same for both: if the
+    pair differs in more than the sequence model, that is printed beside every table.
+
+    Args:
+        base: the experiment's configuration file.
+        changes: overrides of it for both models.
+        small: overrides of it for the small model.
+        large: overrides of it for the large one.
+        seeds: of both.
+        ks: lengths of the lists.
+        metrics: names without ``@k``.
+        n_bootstrap: resamples of the users behind each interval.
+        out: folder of the results and of the runs.
+        device: where the trained models rank; training asks the launcher's environment.
+    """
+
+    base: Path
+    changes: tuple[str, ...] = ()
+    small: tuple[str, ...] = ("model.sequence.type=sasrec",)
+    large: tuple[str, ...] = ("model.sequence.type=llm",)
+    seeds: tuple[int, ...] = Field((0, 1, 2), min_length=1)
+    ks: tuple[int, ...] = Field((5, 10, 20, 50), min_length=1)
+    metrics: tuple[MetricName, ...] = (
+        "ndcg",
+        "recall",
+        "entropy",
+        "gini",
+        "coverage",
+        "ild_category",
+        "ild",
+        "personalization",
+        "tail_share",
+    )
+    n_bootstrap: int = Field(1000, ge=2, le=1_000_000)
+    out: Path
+    device: str = "auto"
+
+    @field_validator("ks", "seeds")
+    @classmethod
+    def _distinct(cls, values: tuple[int, ...]) -> tuple[int, ...]:
+        if len(set(values)) < len(values) or min(values, default=1) < 0:
+            raise ValueError(f"needs distinct values that are not negative; got {list(values)}")
+        return tuple(sorted(values))
+
+    @field_validator("ks")
+    @classmethod
+    def _at_least_one(cls, ks: tuple[int, ...]) -> tuple[int, ...]:
+        if min(ks, default=1) < 1:
+            raise ValueError(f"a list has at least one place; got {list(ks)}")
+        return ks
+
+
+def group_queries(
+    queries: Queries, histories: Sequences, facts: ItemFacts, tail_share: float
+) -> dict[str, np.ndarray]:
+    """The queries of each group; a user's group follows from the user's first query.
+
+    Groups halve the users, at the median of clicks in the history and at the median share of clicks on head
+    items (which is highest for mainstream tastes). Users at the median belong to the lower half.
+
+    Args:
+        queries: Q queries.
+        histories: Q rows.
+        facts: of the items.
+        tail_share: share of the training clicks that the tail holds.
+
+    Returns:
+        Name -> query numbers: all users, few clicks, many clicks, niche taste, mainstream taste. An empty
+        group is left out.
+    """
+    users_U, first_U, user_Q = np.unique(queries.users, return_index=True, return_inverse=True)
+    clicks_U = histories.lengths[first_U]
+    head_T = ~facts.tail(tail_share)[histories.items]
+    head_Q = np.bincount(histories.row_of_click, weights=head_T, minlength=len(histories))
+    mainstream_U = head_Q[first_U] / np.maximum(clicks_U, 1)
+    many_U = clicks_U > np.median(clicks_U)
+    head_heavy_U = mainstream_U > np.median(mainstream_U)
+    members = {
+        EVERYBODY: np.ones(len(users_U), dtype=bool),
+        "few clicks": ~many_U,
+        "many clicks": many_U,
+        "niche taste": ~head_heavy_U,
+        "mainstream taste": head_heavy_U,
+    }
+    rows = {name: np.flatnonzero(member_U[user_Q]) for name, member_U in members.items()}
+    return {name: found for name, found in rows.items() if len(found)}
+
+
+SEQUENCE = "model.sequence."
+
+
+Model = tuple[Side, int]
+"""A side and a seed."""
+
+
+def experiment_of(config: LargeModelConfig, side: Side, seed: int) -> ExperimentConfig:
+    """The run of one side with one seed."""
+    own = config.small if side == "small" else config.large
+    names = [f"seed={seed}", f"name={side}.{seed}", f"runs_dir={config.out / 'runs'}", "baselines=[]"]
+    return load_experiment(config.base, [*config.changes, *own, *names])
+
+
+def differences(config: LargeModelConfig) -> dict[str, tuple[object, object]]:
+    """Dotted key -> values of the small and the large model, wherever their configurations differ."""
+    first = experiment_of(config, "small", config.seeds[0]).model_dump(mode="json")
+    second = experiment_of(config, "large", config.seeds[0]).model_dump(mode="json")
+    first.pop("name"), second.pop("name")
+    return dict(_differing(first, second, ""))
+
+
+def _differing(first: object, second: object, key: str) -> Iterator[tuple[str, tuple[object, object]]]:
+    if isinstance(first, dict) and isinstance(second, dict):
+        for name in dict.fromkeys([*first, *second]):
+            yield from _differing(first.get(name), second.get(name), f"{key}.{name}" if key else name)
+    elif first != second:
+        yield key, (first, second)
+
+
+def confounders(config: LargeModelConfig) -> dict[str, tuple[object, object]]:
+    """Differences besides the sequence model: dotted key -> values of the small and the large model.
+
+    How much of a history a sequence model reads (``max_length``) is no part of the model.
+    """
+    return {
+        key: values
+        for key, values in differences(config).items()
+        if not key.startswith(SEQUENCE) or key == f"{SEQUENCE}max_length"
+    }
+
+
+def confounded(config: LargeModelConfig) -> str:
+    """One sentence that names what differs besides the sequence model; empty for a matched pair."""
+    found = confounders(config)
+    if not found:
+        return ""
+    told = ", ".join(f"{key} ({small} and {large})" for key, (small, large) in found.items())
+    return (
+        f"The pair differs in more than the sequence model: {told}. A difference between the models may come "
+        "from any of these."
+    )
+
+
+def check_matched(config: LargeModelConfig) -> None:
+    """Refuses a pair that would be measured or trained on different ground.
+
+    Raises:
+        InputError: the models differ in data, loss, evaluation or the spaces of measures, or in the
+            precision, of which one process has one.
+    """
+    for key in differences(config):
+        if key == "trainer.precision":
+            raise InputError(
+                f"the two models differ in {key}, but both train in one process, which has one precision; "
+                "say it in 'changes'"
+            )
+        if key.split(".")[0] in ("data", "objective", "evaluation", "spaces"):
+            raise InputError(
+                f"the two models differ in {key}, so they are no matched pair; say it in 'changes'"
+            )
+
+
+def train_pair(config: LargeModelConfig) -> None:
+    """Trains what is not trained yet; a killed study goes on where it was.
+
+    Raises:
+        InputError: the two models are no matched pair.
+        ConfigError: the folder of a run holds one with another configuration.
+    """
+    check_matched(config)
+    experiments = [experiment_of(config, side, seed) for seed in config.seeds for side in SIDES]
+    for experiment in experiments:
+        check_run(experiment)
+    for experiment in experiments:
+        if not (experiment.run_folder / "eval" / "test" / METRICS_FILE).exists():
+            run_training(experiment)
+
+
+def measure_pair(config: LargeModelConfig, setting: Setting) -> list[Effect]:
+    """Ranks the test part with every model and compares them, group by group.
+
+    Args:
+        config: of the study, whose models are trained.
+        setting: of one of its runs; its data and facts serve all.
+    """
+    split, evaluation = setting.data.split, setting.config.evaluation
+    metrics = measurable_metrics(config.metrics, setting.facts)
+    device = pick_device(config.device)
+    lists: dict[Model, TopK] = {}
+    for seed in config.seeds:
+        for side in SIDES:
+            own = Setting(experiment_of(config, side, seed), setting.data, setting.content)
+            recommender = load_recommender(own)
+            recommender.network.to(device)
+            lists[side, seed] = rank_queries(
+                recommender,
+                split,
+                split.test,
+                max(config.ks),
+                evaluation.exclude_seen,
+                evaluation.batch,
+            )
+    histories = split.histories(split.test)
+    groups = group_queries(split.test, histories, setting.facts, evaluation.tail_share)
+    return [
+        effect
+        for name, rows in groups.items()
+        for k in config.ks
+        for effect in _effects(config, setting, lists, metrics, name, rows, k)
+    ]
+
+
+@dataclass(frozen=True)
+class _Measured:
+    """Metric -> the value of one model's lists, and (R,) values under resamples of the users."""
+
+    values: dict[MetricName, float]
+    resampled: dict[str, np.ndarray]
+
+
+def _effects(
+    config: LargeModelConfig,
+    setting: Setting,
+    lists: dict[Model, TopK],
+    metrics: tuple[MetricName, ...],
+    group: str,
+    rows: np.ndarray,
+    k: int,
+) -> Iterator[Effect]:
+    test = setting.data.split.test
+    queries = Queries(test.users[rows], test.ends[rows], test.targets.take(rows))
+    settings = setting.config.evaluation.model_copy(update={"ks": (k,), "metrics": metrics, "n_bootstrap": 0})
+    found = {
+        model: _measure(
+            TopK(of_all.ids[rows, :k], of_all.scores[rows, :k]),
+            queries,
+            setting,
+            settings,
+            config.n_bootstrap,
+        )
+        for model, of_all in lists.items()
+    }
+    for metric in metrics:
+        small_S, large_S = (
+            np.array([found[side, seed].values[metric] for seed in config.seeds]) for side in SIDES
+        )
+        gaps_SR = [
+            found["large", seed].resampled[metric] - found["small", seed].resampled[metric]
+            for seed in config.seeds
+        ]
+        yield Effect(
+            group=group,
+            n_users=len(np.unique(queries.users)),
+            metric=metric,
+            k=k,
+            small=float(small_S.mean()),
+            large=float(large_S.mean()),
+            ci95=interval(np.mean(gaps_SR, axis=0)),
+            seeds=(large_S - small_S).tolist(),
+        )
+
+
+def _measure(
+    lists: TopK, queries: Queries, setting: Setting, settings: EvaluationConfig, n_resamples: int
+) -> _Measured:
+    histories = setting.data.split.histories(queries)
+    evaluation = evaluate_lists(lists, queries, histories, setting.facts, settings)
+    (k,) = settings.ks
+    resampled = resampled_metrics(
+        evaluation,
+        lists.ids,
+        queries.users,
+        settings.metrics,
+        n_items=setting.facts.n_items,
+        k=k,
+        n_resamples=n_resamples,
+        seed=settings.seed,
+    )
+    return _Measured({m: evaluation.metrics[f"{m}@{k}"]["value"] for m in settings.metrics}, resampled)
+
+
+EFFECTS_FILE, ABOUT_FILE, PAGE_FILE = "effects.parquet", "about.json", "large_model.html"
+
+
+SHOWN_LENGTH = 10
+
+
+def run_large_model(config: LargeModelConfig) -> None:
+    """Trains the pair, measures it and writes ``effects.parquet``, ``about.json`` and ``large_model.html``.
+
+    What is trained already is not trained again.
+
+    Raises:
+        InputError: the two models are no matched pair, or an override doesn't fit; several processes.
+    """
+    distributed.require_one_process("the study of a large model")
+    pick_device(config.device)
+    if warning := confounded(config):
+        show(f"Warning: {warning}")
+    train_pair(config)
+    setting = Setting.of(experiment_of(config, "large", config.seeds[0]))
+    effects = measure_pair(config, setting)
+    about = _about(config, setting)
+    with atomic_path(config.out / EFFECTS_FILE) as temporary:
+        pl.DataFrame([effect.row() for effect in effects]).write_parquet(temporary)
+    write_text(config.out / ABOUT_FILE, json.dumps(about, indent=2, default=str) + "\n")
+    content = _content(effects, about, config)
+    write_text(config.out / PAGE_FILE, render("crossrec.studies", "templates/large_model.html", content))
+    told = " ".join(part for part in (content["verdict"], about["confounded"]) if part)
+    console().print(_table(effects, shown_length(config), told))
+    show(f"Curves and groups of users: {config.out / PAGE_FILE}")
+
+
+def shown_length(config: LargeModelConfig) -> int:
+    """The list length that tables show: 10 where it is measured, else the shortest."""
+    return SHOWN_LENGTH if SHOWN_LENGTH in config.ks else config.ks[0]
+
+
+def _about(config: LargeModelConfig, setting: Setting) -> dict[str, Any]:
+    small = experiment_of(config, "small", config.seeds[0])
+    return {
+        "data": setting.data.name,
+        "note": setting.data.note,
+        "protocol": f"{setting.data.split.protocol}; full ranking of {setting.facts.n_items:,} items; "
+        f"{config.n_bootstrap:,} resamples of the users",
+        "names": {"small": describe_model(small), "large": describe_model(setting.config)},
+        "seeds": list(config.seeds),
+        "confounded": confounded(config),
+        "differing": {key: [str(v) for v in values] for key, values in differences(config).items()},
+    }
+
+
+def _content(effects: Sequence[Effect], about: Mapping[str, Any], config: LargeModelConfig) -> dict[str, Any]:
+    k = shown_length(config)
+    metrics = list(dict.fromkeys(effect.metric for effect in effects))
+    groups = list(dict.fromkeys(effect.group for effect in effects))
+    return {
+        **about,
+        "k": k,
+        "verdict": verdict(effects, k),
+        "groups": [_group([e for e in effects if e.group == name and e.k == k]) for name in groups],
+        "curves": [curve(effects, metric) for metric in metrics],
+        "by_group": [by_group(effects, metric, k) for metric in metrics],
+    }
+
+
+def _group(effects: Sequence[Effect]) -> dict[str, Any]:
+    rows = [
+        {
+            "metric": f"{e.metric}@{e.k}",
+            "arrow": arrow(e.metric),
+            "meaning": info(e.metric).meaning,
+            "small": format_value(e.metric, e.small),
+            "large": format_value(e.metric, e.large),
+            "difference": f"{e.difference:+.4f}",
+            "interval": format_range(e.ci95),
+            "spread": "" if e.spread != e.spread else f"{e.spread:.4f}",
+            "better": e.better if e.settled else None,
+        }
+        for e in effects
+    ]
+    return {"name": effects[0].group, "n_users": f"{effects[0].n_users:,}", "rows": rows}
+
+
+def _table(effects: Sequence[Effect], k: int, told: str) -> Table:
+    table = Table(title=f"The large model beside the small one, lists of {k}, all users", caption=told)
+    for heading in ("metric", "small", "large", "large less small", "95 % over users", "sd over seeds"):
+        table.add_column(heading, justify="left" if heading == "metric" else "right")
+    for effect in effects:
+        if effect.group == EVERYBODY and effect.k == k:
+            mark = "* " if effect.settled else ""
+            table.add_row(
+                f"{effect.metric}@{k}",
+                f"{effect.small:.4f}",
+                f"{effect.large:.4f}",
+                f"{mark}{effect.difference:+.4f}",
+                format_range(effect.ci95),
+                "" if effect.spread != effect.spread else f"{effect.spread:.4f}",
+            )
+    return table

@@ -1,0 +1,133 @@
+"""Statistics that studies share: metrics that the data allow, resamples of the users, means over seeds."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from crossrec.evaluation.bootstrap import resample_exposure, resample_means
+from crossrec.evaluation.config import MetricName
+from crossrec.evaluation.facts import ItemFacts
+from crossrec.evaluation.metrics import AGGREGATE, missing_for
+from crossrec.evaluation.metrics.exposure import UserLists
+from crossrec.evaluation.results import Evaluation
+from crossrec.evaluation.users import UserGroups
+from crossrec.types import InputError
+
+logger = logging.getLogger(__name__)
+
+
+def measurable_metrics(
+    metrics: Sequence[MetricName], facts: ItemFacts, needed: Collection[MetricName] = ()
+) -> tuple[MetricName, ...]:
+    """The metrics that can be measured; each that can't be is logged with its reason.
+
+    Args:
+        metrics: names without ``@k``.
+        facts: of the items.
+        needed: those without which there is no study.
+
+    Raises:
+        InputError: one of ``needed`` can't be measured.
+    """
+    found: list[MetricName] = []
+    for name in metrics:
+        why = missing_for(name, facts)
+        if why is None:
+            found.append(name)
+        elif name in needed:
+            raise InputError(
+                f"'{name}' can't be measured: {why}; take it out of diversity and goals in the study"
+            )
+        else:
+            logger.warning("%s is left out: %s", name, why)
+    return tuple(found)
+
+
+def resampled_metrics(
+    evaluation: Evaluation,
+    ids_QK: np.ndarray,
+    users_Q: np.ndarray,
+    metrics: Sequence[MetricName],
+    *,
+    n_items: int,
+    k: int,
+    n_resamples: int,
+    seed: int,
+) -> dict[str, np.ndarray]:
+    """What each metric comes to when users are drawn with replacement.
+
+    Draws of means are widened to Student's tails (:meth:`crossrec.evaluation.bootstrap.Resampled.widened`).
+    Lists of other recommenders for the same queries get the same draws, so differences are paired. Draws of
+    metrics of all lists together have the jackknife's spread around the value
+    (:func:`crossrec.evaluation.bootstrap.resample_exposure`); they are not cut to their ranges, so that
+    differences stay unbiased: cut the interval of a value itself.
+
+    Args:
+        evaluation: of the lists.
+        ids_QK: (Q, K) the lists.
+        users_Q: (Q,) users of the queries.
+        metrics: names without ``@k``.
+        n_items: N.
+        k: length at which lists are cut.
+        n_resamples: R.
+        seed: of the draws.
+
+    Returns:
+        Name without ``@k`` -> (R,) values.
+    """
+    groups = UserGroups.of(users_Q)
+    values_U: dict[str, np.ndarray] = {
+        m: evaluation.per_user[f"{m}@{k}"].to_numpy() for m in metrics if m not in AGGREGATE
+    }
+    lists = UserLists(groups.shown(ids_QK[:, :k]), groups.counts)
+    over_all = [m for m in metrics if m in AGGREGATE]
+    found = {
+        name: mean.widened(int((~np.isnan(values_U[name])).sum()))
+        for name, mean in resample_means(values_U, n_resamples, seed).items()
+    }
+    found.update(resample_exposure(lists, over_all, n_items, k, n_resamples, seed))
+    return {name: found[name].resampled_R for name in metrics}
+
+
+@dataclass(frozen=True)
+class Spread:
+    """A mean over seeds.
+
+    Args:
+        value: the mean.
+        low, high: 95 % interval by Student's t over seeds; NaN with one seed.
+        seeds: (S,) values.
+    """
+
+    value: float
+    low: float
+    high: float
+    seeds: np.ndarray
+
+    @property
+    def settled(self) -> bool:
+        """Whether the interval leaves out 0."""
+        return bool(self.low > 0 or self.high < 0)
+
+
+def over_seeds(values_S: np.ndarray) -> Spread:
+    """Mean and t-interval over seeds; NaN values are left out.
+
+    Source:
+        Student: The probable error of a mean (1908).
+    """
+    from scipy.stats import t
+
+    known = values_S[~np.isnan(values_S)]
+    nan = float("nan")
+    if not len(known):
+        return Spread(nan, nan, nan, values_S)
+    mean = float(known.mean())
+    if len(known) < 2:
+        return Spread(mean, nan, nan, values_S)
+    half = float(t.ppf(0.975, len(known) - 1) * known.std(ddof=1) / np.sqrt(len(known)))
+    return Spread(mean, mean - half, mean + half, values_S)

@@ -1,0 +1,322 @@
+"""A study of generators: train, sample, measure, show."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import numpy as np
+import torch
+import yaml
+from pydantic import Field, PositiveInt
+
+from crossrec.augment.synthesis.application_config import ClassSource
+from crossrec.augment.synthesis.config import (
+    BetaVaeConfig,
+    GaussianConfig,
+    ImageGanConfig,
+    VectorGeneratorConfig,
+    WganGpConfig,
+)
+from crossrec.augment.synthesis.fit import Fitted, TrainingSamples, fit_generator
+from crossrec.augment.synthesis.log import Line
+from crossrec.augment.synthesis.pictures import save_grid, to_images, to_samples
+from crossrec.augment.synthesis.quality import manifold
+from crossrec.config import Config
+from crossrec.encoders.cache import Features, fetch_each
+from crossrec.experiment.assembly import Setting
+from crossrec.experiment.augmentation.classes import Material, item_classes, segment_classes
+from crossrec.experiment.run_folder import load_experiment
+from crossrec.experiment.tables import console, show
+from crossrec.model.modalities import FrozenFeatures
+from crossrec.model.whitening import Whitening
+from crossrec.runtime import distributed
+from crossrec.runtime.device import pick_device
+from crossrec.runtime.files import write_text
+from crossrec.studies.synthesis_report import quality_table, write_page
+from crossrec.types import InputError
+
+if TYPE_CHECKING:
+    from accelerate import Accelerator
+
+    from crossrec.augment.synthesis.store import GeneratorConfig
+
+
+SpaceName = Literal["text", "image", "profile"]
+
+
+class SynthesisConfig(Config):
+    """Which generators are trained on what.
+
+    Args:
+        base: a run's configuration file, which names data and encoders.
+        changes: overrides of it.
+        out: folder of the results; a killed study goes on there.
+        spaces: what is generated: items' text features, their image features, or users' profiles (means of
+            the features of their training clicks).
+        components: dimensions that frozen features are whitened to, or auto, as ``model.whiten``; null only
+            centres and scales them.
+        generators: over vectors.
+        gaussian: the baseline.
+        image_gan: over the catalogue's pictures; null for none.
+        classes: what generators are told of samples: categories (a user's is the one clicked most), or the
+            K-means groups of items and users that the base's section ``segments`` makes.
+        max_classes: most frequent categories that generators are told of.
+        grid: columns and rows of the pictures shown.
+        seed: of everything that is drawn.
+        device: where generators learn.
+    """
+
+    base: Path
+    changes: tuple[str, ...] = ()
+    out: Path = Path("runs/synthesis")
+    spaces: tuple[SpaceName, ...] = ("text", "image")
+    components: Annotated[int, Field(ge=2, le=65_536)] | Literal["auto"] | None = 64
+    generators: tuple[VectorGeneratorConfig, ...] = (WganGpConfig(), BetaVaeConfig())
+    gaussian: GaussianConfig = GaussianConfig()
+    image_gan: ImageGanConfig | None = ImageGanConfig()
+    classes: ClassSource = "categories"
+    max_classes: int = Field(64, ge=1)
+    grid: tuple[PositiveInt, PositiveInt] = (12, 6)
+    seed: int = Field(0, ge=0)
+    device: str = "auto"
+
+
+LEAST_CLICKS = 2
+"""Training clicks from which on a user has a profile."""
+
+
+def vectors(setting: Setting, space: SpaceName, config: SynthesisConfig) -> Material:
+    """The training items' features or the users' profiles.
+
+    Raises:
+        InputError: the run's model has no such features.
+    """
+    if space == "profile":
+        return _profiles(setting, config)
+    features = _features(setting, space)
+    rows = np.flatnonzero((setting.data.split.train_counts > 0) & features.present_N)
+    _need(rows, f"training item with {space} features")
+    classes, names = item_classes(setting, config.classes, config.max_classes)
+    return Material(_transformed(features, rows, config.components), classes[rows], names)
+
+
+def pictures(setting: Setting, config: SynthesisConfig) -> Material:
+    """The training items' pictures at 64 pixels; broken ones are logged and left out."""
+    catalog = setting.data.catalog
+    rows = np.flatnonzero((setting.data.split.train_counts > 0) & catalog.has_image)
+    found = fetch_each(catalog.image)(rows)
+    readable = np.asarray([picture is not None for picture in found], dtype=bool)
+    _need(rows[readable], "training item with a picture")
+    classes, names = item_classes(setting, config.classes, config.max_classes)
+    samples = to_samples(picture for picture in found if picture is not None)
+    return Material(samples, classes[rows[readable]], names)
+
+
+def picture_encoder(setting: Setting) -> Callable[[np.ndarray], np.ndarray]:
+    """Maps (n, 3, 64, 64) samples to vectors of the run's image encoder, in which they are compared."""
+    wanted = setting.config.model.image
+    if wanted is None:
+        raise InputError("model.image: the run has no image encoder to compare pictures with; name one")
+    encoder = wanted.build(setting.config.data.cache_dir)
+    return lambda samples: encoder.encode(to_images(samples))
+
+
+def _features(setting: Setting, space: SpaceName) -> Features:
+    model = setting.config.model
+    if space == "text" and model.text is not None:
+        return setting.content.text_features(model.text)
+    if space == "image" and model.image is not None:
+        return setting.content.image_features(model.image)
+    raise InputError(f"spaces: {space} needs model.{space}, which this run's configuration leaves out")
+
+
+def _transformed(features: Features, rows: np.ndarray, components: Whitening) -> np.ndarray:
+    """Features as a model takes them, whitened with statistics of these rows alone."""
+    own = np.asarray(features.vectors_ND[rows])
+    module = FrozenFeatures(own, np.ones(len(rows), dtype=bool), components=components)
+    return np.asarray(module(torch.arange(len(rows))).numpy(), np.float32)
+
+
+def _profiles(setting: Setting, config: SynthesisConfig) -> Material:
+    """Mean features of users' training clicks, with the category that they click most or their segment."""
+    train = setting.data.split.train
+    users = np.flatnonzero(train.lengths >= LEAST_CLICKS)
+    _need(users, f"user with {LEAST_CLICKS} training clicks")
+    values = _item_values(setting, config.components)
+    means = np.stack([values[train.row(user)].mean(0) for user in users.tolist()])
+    if config.classes == "segments":
+        members, names = segment_classes(setting)
+        classes = members[users]
+    else:
+        of_items, names = item_classes(setting, config.classes, config.max_classes)
+        counts = np.stack([of_items[train.row(user)].sum(0) for user in users.tolist()])
+        classes = np.eye(len(names), dtype=np.float32)[counts.argmax(1)] if names else counts
+    reduced = FrozenFeatures(means, np.ones(len(users), dtype=bool), components=config.components)
+    return Material(reduced(torch.arange(len(users))).numpy(), classes, names)
+
+
+def _item_values(setting: Setting, components: Whitening) -> np.ndarray:
+    """(N, D) all features that the run's model has, side by side; zeros for items without training clicks."""
+    parts = []
+    spaces: tuple[SpaceName, ...] = ("text", "image")
+    for space in spaces:
+        if getattr(setting.config.model, space) is None:
+            continue
+        features = _features(setting, space)
+        rows = np.flatnonzero((setting.data.split.train_counts > 0) & features.present_N)
+        _need(rows, f"training item with {space} features")
+        made = _transformed(features, rows, components)
+        full = np.zeros((len(setting.data.catalog), made.shape[1]), np.float32)
+        full[rows] = made
+        parts.append(full)
+    _need(parts, "features that profiles are made of (model.text or model.image)")
+    return np.concatenate(parts, 1)
+
+
+def _need(found: object, what: str) -> None:
+    if not len(found):  # type: ignore[arg-type]
+        raise InputError(f"no {what}; there is nothing to learn from")
+
+
+CONFIG_FILE, RESULTS_FILE, PAGE_FILE = "config.yaml", "quality.json", "synthesis.html"
+
+
+REAL_GRID, SYNTHETIC_GRID = "pictures_real.png", "pictures_synthetic.png"
+
+
+PICTURES = "pictures"
+
+
+GRID_SEED = 7
+
+
+def run_synthesis(config: SynthesisConfig) -> None:
+    """Trains every generator on every space, measures all, writes folder, page and table.
+
+    What is trained already is not trained again; a killed training goes on.
+
+    Raises:
+        InputError: no such features or pictures, or several processes.
+    """
+    distributed.require_one_process("a study of generators")
+    accelerator = _accelerator(config)
+    setting = Setting.of(load_experiment(config.base, config.changes))
+    show(f"Data: {setting.data.name}" + (f" ({setting.data.note})" if setting.data.note else ""))
+    spaces: list[dict[str, Any]] = []
+    logs: dict[str, dict[str, list[Line]]] = {}
+    for space in config.spaces:
+        material = vectors(setting, space, config)
+        spaces.append(
+            _space(space, material, (config.gaussian, *config.generators), config, accelerator, logs)
+        )
+    if config.image_gan is not None:
+        material = pictures(setting, config)
+        encode = picture_encoder(setting)
+        spaces.append(_space(PICTURES, material, (config.image_gan,), config, accelerator, logs, encode))
+    found = {"data": setting.data.name, "note": setting.data.note, "seed": config.seed, "spaces": spaces}
+    text = yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
+    write_text(config.out / CONFIG_FILE, text)
+    write_text(config.out / RESULTS_FILE, json.dumps(found, indent=2) + "\n")
+    write_page(config.out / PAGE_FILE, found, logs, _grids(config), text)
+    for entry in spaces:
+        console().print(quality_table(entry))
+    show(f"Curves, grids and all numbers: {config.out / PAGE_FILE}, {config.out / RESULTS_FILE}")
+
+
+def _space(
+    name: str,
+    material: Material,
+    generators: tuple[GeneratorConfig, ...],
+    config: SynthesisConfig,
+    accelerator: Accelerator,
+    logs: dict[str, dict[str, list[Line]]],
+    encode: Callable[[np.ndarray], np.ndarray] | None = None,
+) -> dict[str, Any]:
+    """Trains and measures all generators of one space; their logs are added to ``logs``."""
+    data = TrainingSamples.divide(material.samples, material.classes, _held_back(generators), config.seed)
+    show(f"{name}: {int(data.learned.sum()):,} training samples, {int((~data.learned).sum()):,} held back")
+    rows, logs[name] = [], {}
+    for generator in generators:
+        folder = config.out / name / generator.type
+        fitted = fit_generator(
+            generator,
+            data,
+            seed=config.seed,
+            folder=folder,
+            accelerator=accelerator,
+            class_names=material.class_names,
+            encode=encode,
+        )
+        if fitted.outcome is not None:
+            logs[name][generator.type] = fitted.outcome.log
+        if name == PICTURES:
+            _save_grids(config, data, fitted)
+        rows.append(_row(fitted))
+        for warning in fitted.warnings:
+            show(f"  warning, {generator.type}: {warning}")
+    return {
+        "name": name,
+        "shape": list(material.samples.shape[1:]),
+        "classes": len(material.class_names),
+        "real": _real_halves(data, config.seed, encode),
+        "generators": rows,
+    }
+
+
+def _row(fitted: Fitted) -> dict[str, Any]:
+    outcome = fitted.outcome
+    return {
+        "type": fitted.generator.config.type,
+        **fitted.quality.row(),
+        "warnings": [str(warning) for warning in fitted.warnings],
+        "report": fitted.report,
+        "steps": outcome.steps if outcome else None,
+        "best_step": outcome.best_step if outcome else None,
+    }
+
+
+def _real_halves(
+    data: TrainingSamples, seed: int, encode: Callable[[np.ndarray], np.ndarray] | None
+) -> dict[str, float]:
+    """How much halves of the real training samples overlap: what a perfect generator gets."""
+    real = data.samples[data.learned]
+    real = real if encode is None else encode(real)
+    order = np.random.default_rng(seed).permutation(len(real))
+    half = len(real) // 2
+    return asdict(manifold(real[order[:half]], real[order[half : 2 * half]]))
+
+
+def _save_grids(config: SynthesisConfig, data: TrainingSamples, fitted: Fitted) -> None:
+    """Real pictures, and generated ones of the same classes in the same places."""
+    columns, lines = config.grid
+    rows = np.flatnonzero(data.learned)
+    order = np.random.default_rng([config.seed, GRID_SEED]).permutation(len(rows))
+    rows = rows[order[: columns * lines]]
+    # Equal classes stand side by side.
+    chosen = rows[np.lexsort(data.classes[rows].T)]
+    samples = fitted.generator.sample(data.classes[chosen], GRID_SEED).samples
+    save_grid(config.out / REAL_GRID, data.samples[chosen], columns)
+    save_grid(config.out / SYNTHETIC_GRID, samples, columns)
+
+
+def _grids(config: SynthesisConfig) -> dict[str, bytes]:
+    """Heading -> PNG."""
+    if config.image_gan is None:
+        return {}
+    titles = {"Synthetic pictures": SYNTHETIC_GRID, "Real training pictures": REAL_GRID}
+    return {title: (config.out / name).read_bytes() for title, name in titles.items()}
+
+
+def _held_back(generators: tuple[GeneratorConfig, ...]) -> float:
+    """One share for all generators of a space, so that they are compared on the same samples."""
+    return max((config.loop.held_back for config in generators if hasattr(config, "loop")), default=0.0)
+
+
+def _accelerator(config: SynthesisConfig) -> Accelerator:
+    from accelerate import Accelerator
+
+    return Accelerator(cpu=pick_device(config.device).type == "cpu")

@@ -1,0 +1,290 @@
+"""Trained runs of a trade-off study on shared data; their candidates and measured points are kept on disk."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+import torch
+
+from crossrec.data.prepare import DataConfig
+from crossrec.data.splits import Queries
+from crossrec.evaluation.config import EvaluationConfig
+from crossrec.evaluation.ranking import rank_queries
+from crossrec.experiment.assembly import Setting
+from crossrec.experiment.config import ExperimentConfig
+from crossrec.experiment.evaluate import load_recommender
+from crossrec.experiment.measure import SplitPart
+from crossrec.experiment.run_folder import read_run
+from crossrec.experiment.traits import item_traits
+from crossrec.model.recommender import NeuralRecommender
+from crossrec.rerank.base import ItemTraits
+from crossrec.runtime.checksums import has_checksum, is_sound, write_checksum
+from crossrec.runtime.device import pick_device
+from crossrec.runtime.files import atomic_path
+from crossrec.studies.folder import file_digest, key_of
+from crossrec.studies.statistics import measurable_metrics
+from crossrec.studies.tradeoff.config import TradeoffConfig
+from crossrec.training.checkpoint import WEIGHTS
+from crossrec.types import InputError, Sequences, TopK
+
+logger = logging.getLogger(__name__)
+
+
+POINTS_FILE = "points.parquet"
+
+
+KEY = "key"
+
+
+class PointStore:
+    """Rows of measured points, each under a key that says all it was made from.
+
+    The file is written anew, at once, after every point. Rows of an older configuration stay until
+    :meth:`keep_only`.
+
+    Args:
+        folder: of the study.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.path = folder / POINTS_FILE
+        rows = pl.read_parquet(self.path).to_dicts() if is_sound(self.path) else []
+        if self.path.exists() and not rows:
+            why = "is damaged" if has_checksum(self.path) else "has no checksum"
+            logger.warning("%s %s: its points are measured again", self.path, why)
+        self._rows: dict[str, dict[str, Any]] = {row[KEY]: row for row in rows}
+
+    def get(self, key: str) -> dict[str, Any] | None:
+        """The row of a key, None where it is not there yet."""
+        return self._rows.get(key)
+
+    def add(self, key: str, row: Mapping[str, Any]) -> None:
+        """Adds a row and writes the file."""
+        self._rows[key] = {KEY: key, **row}
+        self._write()
+
+    def keep_only(self, keys: set[str]) -> None:
+        """Drops every other row."""
+        self._rows = {key: row for key, row in self._rows.items() if key in keys}
+        self._write()
+
+    def _write(self) -> None:
+        frame = pl.DataFrame(list(self._rows.values()), infer_schema_length=None)
+        with atomic_path(self.path) as temporary:
+            frame.write_parquet(temporary)
+        write_checksum(self.path)
+
+
+@dataclass(frozen=True)
+class SplitQueries:
+    """A part of the split, as all runs are measured on it.
+
+    Args:
+        name: of the part.
+        queries: Q queries.
+        histories: Q rows.
+    """
+
+    name: SplitPart
+    queries: Queries
+    histories: Sequences
+
+
+class TrainedRun:
+    """One trained run; its model is loaded only when something of it is not kept yet.
+
+    Args:
+        config: of the run.
+        shared: the setting of the study's first run, whose data and facts serve all.
+        digest: of the run's weights.
+        keep: folder where ranked candidates are kept.
+        device: where the model runs.
+    """
+
+    def __init__(
+        self, config: ExperimentConfig, shared: Setting, digest: str, keep: Path, device: torch.device
+    ) -> None:
+        self.config, self.shared, self.digest = config, shared, digest
+        self._keep, self._device = keep, device
+        self._held: dict[tuple[str, int], TopK] = {}
+
+    @cached_property
+    def recommender(self) -> NeuralRecommender:
+        """The trained model."""
+        recommender = load_recommender(Setting(self.config, self.shared.data, self.shared.content))
+        recommender.network.to(self._device)
+        return recommender
+
+    @cached_property
+    def traits(self) -> ItemTraits:
+        """What rerankers may know of the items."""
+        return item_traits(self.shared, self.recommender)
+
+    def candidates(self, part: SplitQueries, width: int) -> TopK:
+        """(Q, width) the model's best items, ranked once and kept on disk."""
+        if (part.name, width) not in self._held:
+            self._held[part.name, width] = self._ranked(part, width)
+        return self._held[part.name, width]
+
+    def _ranked(self, part: SplitQueries, width: int) -> TopK:
+        evaluation = self.shared.config.evaluation
+        content = [self.digest, part.name, width, evaluation.exclude_seen, data_key(self.shared)]
+        path = self._keep / f"{key_of({'of': content})}.npz"
+        if path.exists():
+            try:
+                with np.load(path) as kept:  # which checks the checksums that the file holds
+                    return TopK(kept["ids"], kept["scores"])
+            except Exception as error:  # zipfile, numpy and the system raise many classes for a damaged file
+                logger.warning("%s is damaged (%s): its candidates are ranked again", path, error)
+        split = self.shared.data.split
+        lists = rank_queries(
+            self.recommender, split, part.queries, width, evaluation.exclude_seen, evaluation.batch
+        )
+        with atomic_path(path) as temporary, temporary.open("wb") as file:
+            np.savez(file, ids=lists.ids, scores=lists.scores)
+        return lists
+
+    def release(self) -> None:
+        """Forgets the model and its lists, so that only one run's are held."""
+        self._held.clear()
+        for name in ("recommender", "traits"):
+            self.__dict__.pop(name, None)
+
+
+@dataclass(frozen=True)
+class Study:
+    """All runs of a study on their common data.
+
+    Args:
+        config: of the study.
+        shared: setting of the reference model's first run; its protocol measures all runs.
+        runs: label -> one run a seed.
+        device: where rerankers run.
+    """
+
+    config: TradeoffConfig
+    shared: Setting
+    runs: dict[str, list[TrainedRun]]
+    device: torch.device
+
+    @property
+    def n_seeds(self) -> int:
+        """S, runs of each model."""
+        return len(next(iter(self.runs.values())))
+
+    @cached_property
+    def settings(self) -> EvaluationConfig:
+        """What is measured at every point: the reference's protocol, the study's metrics.
+
+        Raises:
+            InputError: a metric of a front or a goal can't be measured.
+        """
+        config = self.config
+        needed = {config.accuracy, *config.diversity, *(m for g in config.goals.values() for m in g.gains)}
+        metrics = measurable_metrics(config.measured, self.shared.facts, needed)
+        update: dict[str, Any] = {"ks": (config.k,), "metrics": metrics, "n_bootstrap": 0}
+        return self.shared.config.evaluation.model_copy(update=update)
+
+    @cached_property
+    def parts(self) -> dict[SplitPart, SplitQueries]:
+        """Validation and test."""
+        split = self.shared.data.split
+        names: tuple[SplitPart, ...] = ("valid", "test")
+        return {n: SplitQueries(n, split.part(n), split.histories(split.part(n))) for n in names}
+
+
+def open_study(config: TradeoffConfig, *, trust_code: bool = False) -> Study:
+    """Reads all runs' configurations, prepares their common data once.
+
+    Args:
+        config: of the study.
+        trust_code: import classes outside the project that the runs name.
+
+    Raises:
+        InputError: a folder holds no trained run, or runs differ in data, in the spaces of measures, in
+            whether seen items are left out, or in the order of their seeds; a model's run is given twice.
+    """
+    for label, folders in config.runs.items():
+        _check_twice(label, folders, [folder.resolve() for folder in folders], "the same folder")
+    configs = {
+        label: [read_run(folder, [], trust_code=trust_code) for folder in folders]
+        for label, folders in config.runs.items()
+    }
+    first = configs[config.reference_label][0]
+    for label, several in configs.items():
+        for number, one in enumerate(several):
+            _same_ground(first, one)
+            beside = configs[config.reference_label][number]
+            if one.seed != beside.seed:
+                raise InputError(
+                    f"runs.{label}: {one.run_folder} has seed {one.seed}, but {beside.run_folder} beside "
+                    f"it has seed {beside.seed}; give all models' runs in the same order of seeds"
+                )
+    digests = {label: [_weights_digest(c) for c in several] for label, several in configs.items()}
+    for label, folders in config.runs.items():
+        _check_twice(label, folders, digests[label], "folders with the same weights")
+    device = pick_device(config.device)
+    shared = Setting.of(first)
+    keep = config.out / "candidates"
+    runs = {
+        label: [
+            TrainedRun(c, shared, digest, keep, device)
+            for c, digest in zip(several, digests[label], strict=True)
+        ]
+        for label, several in configs.items()
+    }
+    return Study(config, shared, runs, device)
+
+
+def _check_twice(label: str, folders: Sequence[Path], marks: Sequence[object], what: str) -> None:
+    """Copies of one run are no seeds: they would make the spread over seeds too small."""
+    for number, mark in enumerate(marks):
+        first = marks.index(mark)
+        if first < number:
+            raise InputError(
+                f"runs.{label}: {folders[first]} and {folders[number]} are {what}; give a run for each seed"
+            )
+
+
+def data_key(shared: Setting) -> str:
+    """Digest of what queries and measures of a run depend on, besides its lists: settings and data alike."""
+    config = shared.config
+    ground = {"data": _data(config).model_dump(mode="json"), "spaces": config.spaces.model_dump(mode="json")}
+    # Kept lists are catalogue indices: other files under the same names have other items there.
+    identity = {"identity": shared.data.identity.key}
+    # Lists of earlier versions answer fewer queries: repeats were no targets then.
+    repeats = {"repeats": True} if config.evaluation.repeats else {}
+    return key_of({**ground, **identity, **repeats, "evaluation": config.evaluation.model_dump(mode="json")})
+
+
+def _same_ground(first: ExperimentConfig, other: ExperimentConfig) -> None:
+    differing = {
+        "data": _data(first) != _data(other),
+        "spaces": first.spaces != other.spaces,
+        "evaluation.exclude_seen": first.evaluation.exclude_seen != other.evaluation.exclude_seen,
+    }
+    for name, differs in differing.items():
+        if differs:
+            raise InputError(
+                f"{other.run_folder} and {first.run_folder} differ in {name}: one study compares runs on the "
+                "same data, measured alike"
+            )
+
+
+def _data(config: ExperimentConfig) -> DataConfig:
+    """The data without the folder where generated data is kept, which may differ."""
+    return config.data.model_copy(update={"cache_dir": Path()})
+
+
+def _weights_digest(config: ExperimentConfig) -> str:
+    path = config.run_folder / "checkpoints" / "best" / WEIGHTS
+    if not path.exists():
+        raise InputError(f"{path} does not exist: {config.run_folder} has no trained weights; train it first")
+    return file_digest(path)
