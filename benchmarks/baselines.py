@@ -20,28 +20,22 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from pydantic import TypeAdapter
 
-from crossrec.baselines import (
-    ALSConfig,
-    BaselineConfig,
-    BaselineContext,
-    BPRConfig,
-    ContentConfig,
-    EASEConfig,
-    FeatureModelConfig,
-    ItemKNNConfig,
-    LightGCNConfig,
-    NGCFConfig,
-    PopularityConfig,
-    RecentPopularityConfig,
-    Trial,
-    TuningBudget,
-    TwoTowerConfig,
-    UserKNNConfig,
-    VBPRConfig,
-    tune,
-)
+from crossrec.baselines import BASELINES, BaselineOptions
+from crossrec.baselines.als import ALS
+from crossrec.baselines.bpr import BPRMF
+from crossrec.baselines.content import ContentBased
+from crossrec.baselines.context import BaselineContext
+from crossrec.baselines.ease import EASE
+from crossrec.baselines.feature_model import FeatureModel
+from crossrec.baselines.item_knn import ItemKNN
+from crossrec.baselines.neural.lightgcn import LightGCN
+from crossrec.baselines.neural.ngcf import NGCF
+from crossrec.baselines.neural.two_tower import TwoTower
+from crossrec.baselines.neural.vbpr import VBPR
+from crossrec.baselines.popularity import Popularity, RecentPopularity
+from crossrec.baselines.tuning import TuningBudget, TuningTrial, tune
+from crossrec.baselines.user_knn import UserKNN
 from crossrec.config import load_config
 from crossrec.evaluation.results import no_interval
 from crossrec.experiment.assembly import Setting
@@ -53,28 +47,28 @@ from crossrec.studies.folder import key_of
 from crossrec.types import InputError
 
 CONFIGS = Path(__file__).parents[1] / "configs"
-BASELINES: dict[str, BaselineConfig] = {
-    "popularity": PopularityConfig(),
-    "recent_popularity": RecentPopularityConfig(),
-    "item_knn_cosine": ItemKNNConfig(similarity="cosine"),
-    "item_knn_pearson": ItemKNNConfig(similarity="pearson"),
-    "item_knn_bm25": ItemKNNConfig(similarity="bm25"),
-    "user_knn_cosine": UserKNNConfig(similarity="cosine"),
-    "user_knn_pearson": UserKNNConfig(similarity="pearson"),
-    "content_tfidf": ContentConfig(space="tfidf"),
-    "content_bm25": ContentConfig(space="bm25"),
-    "content_text": ContentConfig(space="text"),
-    "content_image": ContentConfig(space="image"),
-    "content_categories": ContentConfig(space="categories"),
-    "logistic": FeatureModelConfig(loss="logistic"),
-    "linear": FeatureModelConfig(loss="squared"),
-    "als": ALSConfig(),
-    "bpr": BPRConfig(),
-    "ease": EASEConfig(),
-    "two_tower": TwoTowerConfig(modalities=("text", "image")),
-    "vbpr": VBPRConfig(),
-    "ngcf": NGCFConfig(),
-    "lightgcn": LightGCNConfig(),
+COMPARED: dict[str, BaselineOptions] = {
+    "popularity": Popularity.Options(),
+    "recent_popularity": RecentPopularity.Options(),
+    "item_knn_cosine": ItemKNN.Options(similarity="cosine"),
+    "item_knn_pearson": ItemKNN.Options(similarity="pearson"),
+    "item_knn_bm25": ItemKNN.Options(similarity="bm25"),
+    "user_knn_cosine": UserKNN.Options(similarity="cosine"),
+    "user_knn_pearson": UserKNN.Options(similarity="pearson"),
+    "content_tfidf": ContentBased.Options(space="tfidf"),
+    "content_bm25": ContentBased.Options(space="bm25"),
+    "content_text": ContentBased.Options(space="text"),
+    "content_image": ContentBased.Options(space="image"),
+    "content_categories": ContentBased.Options(space="categories"),
+    "logistic": FeatureModel.Options(loss="logistic"),
+    "linear": FeatureModel.Options(loss="squared"),
+    "als": ALS.Options(),
+    "bpr": BPRMF.Options(),
+    "ease": EASE.Options(),
+    "two_tower": TwoTower.Options(modalities=("text", "image")),
+    "vbpr": VBPR.Options(),
+    "ngcf": NGCF.Options(),
+    "lightgcn": LightGCN.Options(),
 }
 PUBLISHED: dict[str, dict[str, tuple[float, float]]] = {
     # Leave-one-out on the 5-core Beauty log of 22,363 users, full ranking.
@@ -94,10 +88,10 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0, help="of the draw from the grids")
     parser.add_argument("--out", type=Path, default=Path("runs/baselines"))
     args = parser.parse_args()
-    names = args.only.split(",") if args.only else list(BASELINES)
-    unknown = [name for name in names if name not in BASELINES]
+    names = args.only.split(",") if args.only else list(COMPARED)
+    unknown = [name for name in names if name not in COMPARED]
     if unknown:
-        parser.error(f"no baseline is called {', '.join(unknown)}; there are {', '.join(BASELINES)}")
+        parser.error(f"no baseline is called {', '.join(unknown)}; there are {', '.join(COMPARED)}")
     config = load_config(ExperimentConfig, CONFIGS / f"{args.data}.yaml", [f"data.root={args.root}"])
     setting = Setting.of(config)
     context = BaselineContext.of_catalog(setting.data.catalog, setting.facts.vectors, setting.facts.present)
@@ -128,9 +122,7 @@ def _row(name: str, setting: Setting, context: BaselineContext, budget: TuningBu
     fit_seconds = time.monotonic() - started
     (measured,) = measure(setting, [fitted], "test")
     metrics = measured.evaluation.metrics
-    _write(
-        out / f"{name}.result.json", {"config": chosen.model_dump(mode="json"), "metrics": _plain(metrics)}
-    )
+    _write(out / f"{name}.result.json", {"config": BASELINES.dump(chosen), "metrics": _plain(metrics)})
     values = [_cell(metrics[column]) if column in metrics else "" for column in COLUMNS]
     published = PUBLISHED.get(out.name, {}).get(name)
     shown = "" if published is None else " / ".join(f"{value:.4f}" for value in published)
@@ -141,18 +133,18 @@ def _row(name: str, setting: Setting, context: BaselineContext, budget: TuningBu
 
 def _tuned(
     name: str, setting: Setting, context: BaselineContext, budget: TuningBudget, out: Path
-) -> tuple[BaselineConfig, list[Trial]]:
+) -> tuple[BaselineOptions, list[TuningTrial]]:
     """The best setting and all trials, of which those made before are read from the folder."""
     path = out / f"{name}.{_validated_on(setting.config)}.trials.json"
     kept = _stored(path)
 
-    def keep(trial: Trial) -> None:
+    def keep(trial: TuningTrial) -> None:
         kept.append(trial)
-        rows = [{**vars(t), "config": t.config.model_dump(mode="json")} for t in kept]
+        rows = [{**vars(t), "config": BASELINES.dump(t.config)} for t in kept]
         _write(path, rows)
 
     train = setting.data.split.train
-    grid = BASELINES[name].grid()
+    grid = COMPARED[name].grid()
     return tune(grid, context, train, lambda r: validation_value(setting, r), budget, list(kept), keep)
 
 
@@ -163,12 +155,11 @@ def _validated_on(config: ExperimentConfig) -> str:
     return key_of({**made_from, "metric": config.trainer.metric})
 
 
-def _stored(path: Path) -> list[Trial]:
+def _stored(path: Path) -> list[TuningTrial]:
     if not path.exists():
         return []
-    adapter: TypeAdapter[Any] = TypeAdapter(BaselineConfig)
     rows = json.loads(path.read_text(encoding="utf-8"))
-    return [Trial(**{**row, "config": adapter.validate_python(row["config"])}) for row in rows]
+    return [TuningTrial(**{**row, "config": BASELINES.parse(row["config"])}) for row in rows]
 
 
 def _cell(estimate: Mapping[str, Any]) -> str:

@@ -1,41 +1,25 @@
-"""Recommenders from collaborative filtering and content: the bar that every model is held to."""
+"""Baselines from collaborative filtering and content: the recommenders that every model is compared with."""
 
-from crossrec.baselines.config import (
-    ALSConfig,
-    BaselineConfig,
-    BPRConfig,
-    ContentConfig,
-    EASEConfig,
-    FeatureModelConfig,
-    ItemKNNConfig,
-    LightGCNConfig,
-    NGCFConfig,
-    PopularityConfig,
-    RecentPopularityConfig,
-    TwoTowerConfig,
-    UserKNNConfig,
-    VBPRConfig,
+from typing import Annotated
+
+from crossrec.config import ComponentOptions, Family
+
+BASELINES = Family(
+    "baseline",
+    {
+        "popularity": "crossrec.baselines.popularity:Popularity",
+        "recent_popularity": "crossrec.baselines.popularity:RecentPopularity",
+        "item_knn": "crossrec.baselines.item_knn:ItemKNN",
+        "user_knn": "crossrec.baselines.user_knn:UserKNN",
+        "content": "crossrec.baselines.content:ContentBased",
+        "feature_model": "crossrec.baselines.feature_model:FeatureModel",
+        "als": "crossrec.baselines.als:ALS",
+        "bpr": "crossrec.baselines.bpr:BPRMF",
+        "ease": "crossrec.baselines.ease:EASE",
+        "two_tower": "crossrec.baselines.neural.two_tower:TwoTower",
+        "vbpr": "crossrec.baselines.neural.vbpr:VBPR",
+        "ngcf": "crossrec.baselines.neural.ngcf:NGCF",
+        "lightgcn": "crossrec.baselines.neural.lightgcn:LightGCN",
+    },
 )
-from crossrec.baselines.context import BaselineContext
-from crossrec.baselines.tuning import Trial, TuningBudget, tune
-
-__all__ = [
-    "ALSConfig",
-    "BPRConfig",
-    "BaselineConfig",
-    "BaselineContext",
-    "ContentConfig",
-    "EASEConfig",
-    "FeatureModelConfig",
-    "ItemKNNConfig",
-    "LightGCNConfig",
-    "NGCFConfig",
-    "PopularityConfig",
-    "RecentPopularityConfig",
-    "Trial",
-    "TuningBudget",
-    "TwoTowerConfig",
-    "UserKNNConfig",
-    "VBPRConfig",
-    "tune",
-]
+BaselineOptions = Annotated[ComponentOptions, BASELINES]

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from scipy.sparse import csr_matrix
 
+from crossrec.config import Component, ComponentOptions
 from crossrec.runtime.ranking import recommend_by_score
 from crossrec.runtime.ranking.candidates import pick_candidates
 from crossrec.runtime.ranking.sparse import best_positive
@@ -18,7 +19,20 @@ HISTORIES = 2048
 """Histories whose sparse scores exist at a time."""
 
 
-class Baseline(ABC):
+class TunableOptions(ComponentOptions):
+    """Options that tuning can search: the base of every baseline's."""
+
+    @property
+    def needs(self) -> tuple[str, ...]:
+        """Item features that the baseline requires, by their names in :meth:`BaselineContext.require`."""
+        return ()
+
+    def grid(self) -> list[Self]:
+        """Return the options that tuning tries; only these where there is nothing to tune."""
+        return [self]
+
+
+class Baseline(Component, ABC):
     """A recommender that scores the whole catalogue from a history's items.
 
     Args:

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
-from typing import TypeAlias
+import re
+from collections import Counter
+from collections.abc import Sequence
+from itertools import product
+from typing import Literal, Self, TypeAlias
 
 import numpy as np
 import torch
+from pydantic import Field
 from scipy.sparse import csr_matrix, diags
 
-from crossrec.baselines import terms
-from crossrec.baselines.base import Baseline, history_matrix
-from crossrec.baselines.content_config import ContentConfig, ContentSpace
+from crossrec.baselines.base import Baseline, TunableOptions, history_matrix
 from crossrec.baselines.context import BaselineContext, centred_unit
 from crossrec.types import Sequences
+
+ContentSpace = Literal["tfidf", "bm25", "text", "image", "categories"]
 
 LABELS: dict[ContentSpace, str] = {
     "tfidf": "TF-IDF",
@@ -21,6 +26,7 @@ LABELS: dict[ContentSpace, str] = {
     "image": "image vectors",
     "categories": "categories",
 }
+
 Table: TypeAlias = "np.ndarray | csr_matrix"
 
 
@@ -34,8 +40,8 @@ class ContentBased(Baseline):
     Items without a training click are recommended like all others.
 
     Args:
+        options: space, decay.
         context: the catalogue, with what the space needs.
-        config: space, decay.
 
     Raises:
         InputError: the catalogue has no such content.
@@ -45,10 +51,41 @@ class ContentBased(Baseline):
         recommendation systems".
     """
 
-    def __init__(self, context: BaselineContext, config: ContentConfig) -> None:
-        super().__init__(context.n_items, f"content {LABELS[config.space]}")
-        self.config = config
-        self._query_NW, self._items_NW = _tables(context, config, self.name)
+    class Options(TunableOptions):
+        """Items whose content resembles that of the history.
+
+        Args:
+            space: ``tfidf`` and ``bm25`` compare the words of the texts, ``text`` and ``image`` the frozen
+                encoders' vectors, ``categories`` the items' categories.
+            recency: weight of a history click relative to the next younger one, 1 for a plain mean.
+            k1: saturation of repeated words, BM25 only.
+            b: how strongly long texts are damped, 0 to 1, BM25 only.
+            min_items: a word counts if at least so many items have it.
+        """
+
+        space: ContentSpace = "tfidf"
+        recency: float = Field(default=0.9, gt=0, le=1)
+        k1: float = Field(default=1.2, gt=0)
+        b: float = Field(default=0.75, ge=0, le=1)
+        min_items: int = Field(default=2, ge=1)
+
+        @property
+        def needs(self) -> tuple[str, ...]:
+            """Item features that the baseline requires, by their names in :meth:`BaselineContext.require`."""
+            return ("texts",) if self.space in ("tfidf", "bm25") else (self.space,)
+
+        def grid(self) -> list[Self]:
+            """Return the options that tuning tries, all in this space."""
+            damping = (0.25, 0.75) if self.space == "bm25" else (self.b,)
+            return [
+                self.model_copy(update={"recency": recency, "b": b})
+                for recency, b in product((1.0, 0.95, 0.9, 0.7, 0.5), damping)
+            ]
+
+    def __init__(self, options: Options, context: BaselineContext) -> None:
+        super().__init__(context.n_items, f"content {LABELS[options.space]}")
+        self.options = options
+        self._query_NW, self._items_NW = _tables(context, options, self.name)
         known_N = _known(self._items_NW)
         self._known_N1 = known_N[:, None].astype(np.float32)
         self._unknown_N = torch.from_numpy(~known_N)
@@ -57,7 +94,7 @@ class ContentBased(Baseline):
         """Content says all: there is nothing to learn from clicks."""
 
     def _score(self, histories: Sequences) -> torch.Tensor:
-        weights_BN = history_matrix(histories, self.n_items, self.config.recency).astype(np.float32)
+        weights_BN = history_matrix(histories, self.n_items, self.options.recency).astype(np.float32)
         totals_B1 = weights_BN @ self._known_N1
         sums_BW = weights_BN @ self._query_NW
         sums_BW = sums_BW if isinstance(sums_BW, np.ndarray) else sums_BW.toarray()
@@ -67,18 +104,18 @@ class ContentBased(Baseline):
         return scores_BN.masked_fill_(torch.from_numpy(totals_B1 <= 0), -torch.inf)
 
 
-def _tables(context: BaselineContext, config: ContentConfig, asker: str) -> tuple[Table, Table]:
+def _tables(context: BaselineContext, options: ContentBased.Options, asker: str) -> tuple[Table, Table]:
     """Items as parts of a history, and as candidates; each (N, W) float32."""
-    if config.space in ("tfidf", "bm25"):
-        counts_NV = terms.term_counts(context.need_texts(asker), config.min_items)
-        if config.space == "bm25":
-            weights_NV = terms.bm25(counts_NV, config.k1, config.b)
+    if options.space in ("tfidf", "bm25"):
+        counts_NV = term_counts(context.need_texts(asker), options.min_items)
+        if options.space == "bm25":
+            weights_NV = bm25(counts_NV, options.k1, options.b)
             return counts_NV.astype(np.float32), weights_NV.astype(np.float32)
-        table: Table = terms.tfidf(counts_NV).astype(np.float32)
-    elif config.space == "categories":
+        table: Table = tfidf(counts_NV).astype(np.float32)
+    elif options.space == "categories":
         table = _unit(context.need_categories(asker).astype(np.float32))
     else:
-        table = centred_unit(*context.need_vectors(config.space, asker))
+        table = centred_unit(*context.need_vectors(options.space, asker))
     return table, table
 
 
@@ -93,3 +130,63 @@ def _known(table: Table) -> np.ndarray:
     if isinstance(table, np.ndarray):
         return np.asarray(table.any(axis=1))
     return np.asarray(np.diff(table.indptr) > 0)
+
+
+_WORD = re.compile(r"\w\w+")
+
+
+def term_counts(texts: Sequence[str], min_items: int) -> csr_matrix:
+    """(N, V) float64 how often each text has each word.
+
+    Words are runs of at least two letters, digits or underscores, in lower case.
+
+    Args:
+        texts: N texts.
+        min_items: words that fewer texts have are left out.
+    """
+    rows = [Counter(_WORD.findall(text.lower())) for text in texts]
+    items_of = Counter(word for row in rows for word in row)
+    column = {word: i for i, word in enumerate(sorted(w for w, n in items_of.items() if n >= min_items))}
+    entries = [(column[word], count) for row in rows for word, count in row.items() if word in column]
+    lengths = [sum(word in column for word in row) for row in rows]
+    columns, counts = np.array(entries, dtype=np.int64).reshape(-1, 2).T
+    offsets = np.cumsum([0, *lengths])
+    found = csr_matrix((counts.astype(np.float64), columns, offsets), shape=(len(texts), len(column)))
+    found.sort_indices()
+    return found
+
+
+def tfidf(counts_NV: csr_matrix) -> csr_matrix:
+    """Counts times ln((1 + N) / (1 + n)) + 1, n texts having the word; rows of unit length.
+
+    Source:
+        Salton and Buckley 1988, "Term-weighting approaches in automatic text retrieval", with one text
+        that has every word added, as scikit-learn does.
+    """
+    n_texts, having = counts_NV.shape[0], np.bincount(counts_NV.indices, minlength=counts_NV.shape[1])
+    weighted_NV = counts_NV @ diags(np.log((1 + n_texts) / (1 + having)) + 1)
+    lengths = np.sqrt(np.asarray(weighted_NV.multiply(weighted_NV).sum(axis=1)).ravel())
+    inverse = np.divide(1, lengths, out=np.zeros_like(lengths), where=lengths > 0)
+    return csr_matrix(diags(inverse) @ weighted_NV)
+
+
+def bm25(counts_NV: csr_matrix, k1: float, b: float) -> csr_matrix:
+    """What each word of a query adds to each text's score.
+
+    Args:
+        counts_NV: from :func:`term_counts`.
+        k1: saturation of repeated words.
+        b: how strongly long texts are damped, 0 to 1.
+
+    Source:
+        Robertson and Zaragoza 2009, "The probabilistic relevance framework: BM25 and beyond", equation
+        3.15, with 1 added inside the logarithm so that frequent words never count against a text.
+    """
+    n_texts, having = counts_NV.shape[0], np.bincount(counts_NV.indices, minlength=counts_NV.shape[1])
+    inverse_frequency = np.log1p((n_texts - having + 0.5) / (having + 0.5))
+    lengths = np.asarray(counts_NV.sum(axis=1)).ravel()
+    damping = k1 * (1 - b + b * lengths / max(lengths.mean(), 1e-12))
+    found = counts_NV.copy()
+    of_row = np.repeat(damping, np.diff(counts_NV.indptr))
+    found.data = inverse_frequency[counts_NV.indices] * found.data * (k1 + 1) / (found.data + of_row)
+    return found

@@ -4,16 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Self
+from typing import Self
 
 import numpy as np
+from scipy.sparse import csr_matrix
 
+from crossrec.data.catalog import Catalog
 from crossrec.types import InputError
-
-if TYPE_CHECKING:
-    from scipy.sparse import csr_matrix
-
-    from crossrec.data.catalog import Catalog
 
 
 @dataclass(frozen=True)
@@ -109,11 +106,6 @@ class BaselineContext:
                 f"{asker} needs {modality} vectors of the items, but there are {known}: "
                 f"no item has {modality}, or spaces.{modality} is null; set it, or leave this baseline out"
             )
-
-
-def as_context(context: BaselineContext | int) -> BaselineContext:
-    """A context; a plain number of items is a catalogue of which nothing else is known."""
-    return context if isinstance(context, BaselineContext) else BaselineContext(int(context))
 
 
 def centred_unit(vectors_NW: np.ndarray, present_N: np.ndarray) -> np.ndarray:

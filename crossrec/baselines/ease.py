@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Self
+
 import numpy as np
 import torch
+from pydantic import Field
 from scipy.sparse import csr_matrix
 
-from crossrec.baselines.base import Baseline, history_matrix
+from crossrec.baselines.base import Baseline, TunableOptions, history_matrix
 from crossrec.baselines.context import BaselineContext
-from crossrec.baselines.factor_config import EASEConfig
 from crossrec.types import InputError, Sequences
 
 TABLES = 2
@@ -22,24 +24,42 @@ class EASE(Baseline):
     ranking falls back to catalogue order; an item without training clicks always scores 0.
 
     Args:
+        options: regularisation, memory bound.
         context: the catalogue.
-        config: regularisation, memory bound.
 
     Raises:
-        InputError: the (N, N) tables would take more than ``config.memory_gb``.
+        InputError: the (N, N) tables would take more than ``options.memory_gb``.
 
     Source:
         Steck 2019, "Embarrassingly shallow autoencoders for sparse data", equation 8.
     """
 
-    def __init__(self, context: BaselineContext, config: EASEConfig) -> None:
+    class Options(TunableOptions):
+        """The linear item-to-item model without self-similarity, in closed form.
+
+        Args:
+            regularization: added to the diagonal of the items' Gram matrix, in clicks.
+            memory_gb: 10^9 bytes that the (N, N) tables may take; a catalogue that needs more is refused.
+        """
+
+        regularization: float = Field(default=200.0, gt=0, le=1_000_000_000)
+        memory_gb: float = Field(default=6.0, gt=0)
+
+        def grid(self) -> list[Self]:
+            """Return the options that tuning tries."""
+            return [
+                self.model_copy(update={"regularization": regularization})
+                for regularization in (20.0, 50.0, 100.0, 200.0, 500.0, 1000.0, 2000.0)
+            ]
+
+    def __init__(self, options: Options, context: BaselineContext) -> None:
         super().__init__(context.n_items, "EASE")
-        self.config = config
+        self.options = options
         needed = TABLES * 4 * self.n_items**2 / 1e9
-        if needed > config.memory_gb:
+        if needed > options.memory_gb:
             raise InputError(
                 f"EASE on {self.n_items} items needs {needed:.1f} GB for its item-by-item tables, more than "
-                f"memory_gb = {config.memory_gb:g}; raise it, keep fewer items (data.cleaning.k_items), or "
+                f"memory_gb = {options.memory_gb:g}; raise it, keep fewer items (data.cleaning.k_items), or "
                 "take item_knn"
             )
 
@@ -47,7 +67,7 @@ class EASE(Baseline):
         binary_UN = clicks_UN.astype(np.float32)
         binary_UN.data[:] = 1
         gram_NN = torch.from_numpy((binary_UN.T @ binary_UN).toarray())
-        gram_NN.diagonal().add_(self.config.regularization)
+        gram_NN.diagonal().add_(self.options.regularization)
         torch.linalg.cholesky(gram_NN, out=gram_NN)
         weights_NN = torch.cholesky_inverse(gram_NN)
         # Column j of the solution is the inverse's over its own diagonal entry, negated, with 0 in row j.

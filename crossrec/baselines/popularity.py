@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from typing import ClassVar, Self
+
 import numpy as np
 import torch
+from pydantic import Field
 from scipy.sparse import csr_matrix
 
-from crossrec.baselines.base import Baseline
+from crossrec.baselines.base import Baseline, TunableOptions
 from crossrec.baselines.context import BaselineContext
 from crossrec.types import InputError, Sequences
 
@@ -21,25 +24,62 @@ class Popularity(Baseline):
     """Ranks items by training clicks; items without any come last, in catalogue order.
 
     Args:
+        options: none.
         context: the catalogue.
-        half_life_days: time in which a click loses half of its weight; None weighs all alike. Ages
-            count from the last training click.
     """
 
-    def __init__(self, context: BaselineContext, half_life_days: float | None = None) -> None:
-        super().__init__(context.n_items, "popularity" if half_life_days is None else "recent popularity")
-        self.half_life_days = half_life_days
+    class Options(TunableOptions):
+        """The same list for everybody: items by their number of training clicks."""
+
+    label: ClassVar[str] = "popularity"
+
+    def __init__(self, options: Options, context: BaselineContext) -> None:
+        super().__init__(context.n_items, self.label)
+        self.options = options
 
     def _learn(self, train: Sequences, clicks_UN: csr_matrix) -> None:
-        if self.half_life_days is None:
-            counts = np.asarray(clicks_UN.sum(axis=0)).ravel()
-        else:
-            counts = decayed_counts(train, self.n_items, self.half_life_days, self.name)
-        self._counts_N = torch.from_numpy(counts.astype(np.float32))
+        self._set_counts(np.asarray(clicks_UN.sum(axis=0)).ravel())
+
+    def _set_counts(self, counts_N: np.ndarray) -> None:
+        self._counts_N = torch.from_numpy(counts_N.astype(np.float32))
 
     def _score(self, histories: Sequences) -> torch.Tensor:
         # A copy for each row: the ranking loop masks seen items in place.
         return self._counts_N.repeat(len(histories), 1)
+
+
+class RecentPopularity(Popularity):
+    """Popularity by clicks that lose weight with age; ages count from the last training click.
+
+    Args:
+        options: half-life.
+        context: the catalogue.
+
+    Raises:
+        InputError: when fitting, the clicks have no times in seconds.
+    """
+
+    class Options(Popularity.Options):
+        """The same list for everybody: items by training clicks that lose weight with age.
+
+        Args:
+            half_life_days: days in which a click loses half of its weight.
+        """
+
+        half_life_days: float = Field(default=30.0, gt=0)
+
+        def grid(self) -> list[Self]:
+            """Return the options that tuning tries."""
+            return [
+                self.model_copy(update={"half_life_days": half_life_days})
+                for half_life_days in (1.0, 7.0, 30.0, 90.0, 365.0, 1825.0)
+            ]
+
+    options: Options
+    label = "recent popularity"
+
+    def _learn(self, train: Sequences, clicks_UN: csr_matrix) -> None:
+        self._set_counts(decayed_counts(train, self.n_items, self.options.half_life_days, self.name))
 
 
 def has_times(train: Sequences) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import numpy as np
-from scipy.sparse import csr_matrix
+from scipy.sparse import csr_matrix, vstack
 
 from crossrec.runtime.ranking.sparse import keep_largest
 
@@ -63,8 +63,6 @@ def _nearest(
     similarity: Callable[[np.ndarray, np.ndarray, np.ndarray], np.ndarray],
 ) -> csr_matrix:
     """Turns dot products into similarities, block by block, and keeps the k largest."""
-    from scipy.sparse import vstack
-
     rows_FM = rows_MF.T.tocsr().astype(np.float64)
     kept = [csr_matrix((0, rows_MF.shape[0]), dtype=np.float32)]
     for first in range(0, queries_BF.shape[0], ROWS):

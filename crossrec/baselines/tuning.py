@@ -10,8 +10,8 @@ from dataclasses import dataclass
 
 from pydantic import Field
 
-from crossrec.baselines.config import BaselineConfig
-from crossrec.baselines.context import BaselineContext, as_context
+from crossrec.baselines import BASELINES, BaselineOptions
+from crossrec.baselines.context import BaselineContext
 from crossrec.config import Config
 from crossrec.runtime import distributed
 from crossrec.runtime.progress import progress_bar
@@ -19,7 +19,7 @@ from crossrec.types import InputError, Recommender, Sequences
 
 
 @dataclass(frozen=True)
-class Trial:
+class TuningTrial:
     """One setting that was tried.
 
     Args:
@@ -28,7 +28,7 @@ class Trial:
         seconds: what fitting and validating took.
     """
 
-    config: BaselineConfig
+    config: BaselineOptions
     value: float
     seconds: float = 0.0
 
@@ -47,7 +47,7 @@ class TuningBudget(Config):
     seconds: float | None = Field(default=None, gt=0)
     seed: int = Field(default=0, ge=0)
 
-    def choose(self, grid: Sequence[BaselineConfig]) -> list[BaselineConfig]:
+    def choose(self, grid: Sequence[BaselineOptions]) -> list[BaselineOptions]:
         """The grid, or a random subset of it in an order of its own; the same for the same seed."""
         if self.trials is None and self.seconds is None:
             return list(grid)
@@ -57,19 +57,19 @@ class TuningBudget(Config):
 
 
 def tune(
-    grid: Sequence[BaselineConfig],
-    context: BaselineContext | int,
+    grid: Sequence[BaselineOptions],
+    context: BaselineContext,
     train: Sequences,
     validate: Callable[[Recommender], float],
     budget: TuningBudget | None = None,
-    done: Sequence[Trial] = (),
-    keep: Callable[[Trial], None] | None = None,
-) -> tuple[BaselineConfig, list[Trial]]:
+    done: Sequence[TuningTrial] = (),
+    keep: Callable[[TuningTrial], None] | None = None,
+) -> tuple[BaselineOptions, list[TuningTrial]]:
     """Fits settings on ``train`` and keeps the one that ``validate`` likes best.
 
     Args:
         grid: settings to try, usually ``config.grid()``.
-        context: the catalogue, or N, its number of items.
+        context: the catalogue.
         train: training clicks, one row a user.
         validate: value of a fitted recommender on the validation part, higher is better.
         budget: how many settings and seconds; the whole grid when None.
@@ -85,12 +85,10 @@ def tune(
     """
     if not grid:
         raise ValueError("the grid is empty: give tune() at least one configuration")
-    budget, context = budget or TuningBudget(), as_context(context)
+    budget = budget or TuningBudget()
     chosen, known = budget.choose(grid), {trial.config: trial for trial in done}
-    trials: list[Trial] = []
-    with progress_bar(
-        f"tuning {getattr(chosen[0], 'type', type(chosen[0]).__name__)}", len(chosen)
-    ) as advance:
+    trials: list[TuningTrial] = []
+    with progress_bar(f"tuning {BASELINES.name_of(chosen[0])}", len(chosen)) as advance:
         for config in chosen:
             if trials and budget.seconds is not None and _spent(trials) >= budget.seconds:
                 break
@@ -104,19 +102,19 @@ def tune(
     return max(trials, key=lambda trial: trial.value).config, trials
 
 
-def _spent(trials: Sequence[Trial]) -> float:
+def _spent(trials: Sequence[TuningTrial]) -> float:
     """Seconds of the slowest process: they validate together, so all must stop before the same setting."""
     return max(distributed.gather_objects(sum(trial.seconds for trial in trials)))
 
 
 def _try(
-    config: BaselineConfig,
+    config: BaselineOptions,
     context: BaselineContext,
     train: Sequences,
     validate: Callable[[Recommender], float],
-) -> Trial:
+) -> TuningTrial:
     started = time.monotonic()
     value = float(validate(config.build(context).fit(train)))
     if not math.isfinite(value):
-        raise InputError(f"validation gave {value} for {config!r}; expected a finite number")
-    return Trial(config, value, time.monotonic() - started)
+        raise InputError(f"validation gave {value} for {BASELINES.dump(config)}; expected a finite number")
+    return TuningTrial(config, value, time.monotonic() - started)

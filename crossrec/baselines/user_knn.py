@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from itertools import product
+from typing import Literal, Self
+
 import numpy as np
+from pydantic import Field
 from scipy.sparse import csr_matrix
 
-from crossrec.baselines.base import SparseBaseline, history_matrix
+from crossrec.baselines.base import SparseBaseline, TunableOptions, history_matrix
 from crossrec.baselines.context import BaselineContext
-from crossrec.baselines.neighbour_config import UserKNNConfig, UserSimilarity
 from crossrec.baselines.similarity import cosine_neighbours, pearson_neighbours
 from crossrec.types import Sequences
+
+UserSimilarity = Literal["cosine", "pearson"]
 
 LABELS: dict[UserSimilarity, str] = {"cosine": "cosine", "pearson": "Pearson"}
 
@@ -23,8 +28,8 @@ class UserKNN(SparseBaseline):
     An item that no neighbour clicked scores -inf, and an empty history gets an empty list.
 
     Args:
+        options: similarity, neighbours, weighting.
         context: the catalogue.
-        config: similarity, neighbours, weighting.
 
     Source:
         Herlocker et al. 1999, "An algorithmic framework for performing collaborative filtering". Clicks
@@ -32,18 +37,43 @@ class UserKNN(SparseBaseline):
         an item that one neighbour clicked above one that all did.
     """
 
-    def __init__(self, context: BaselineContext, config: UserKNNConfig) -> None:
-        super().__init__(context.n_items, f"user-kNN {LABELS[config.similarity]}")
-        self.config = config
+    class Options(TunableOptions):
+        """Training users whose clicks resemble the history.
+
+        Args:
+            similarity: of the history's and the training user's clicks.
+            neighbours: most similar training users that vote.
+            recency: weight of a history click relative to the next younger one, 1 for no decay.
+            power: to which a neighbour's similarity is raised before it weighs its vote; large powers
+                listen to the nearest alone.
+        """
+
+        similarity: UserSimilarity = "cosine"
+        neighbours: int = Field(default=100, ge=1, le=100_000)
+        recency: float = Field(default=1.0, gt=0, le=1)
+        power: float = Field(default=1.0, gt=0, le=10)
+
+        def grid(self) -> list[Self]:
+            """Return the options that tuning tries, all of this similarity."""
+            return [
+                self.model_copy(update={"neighbours": neighbours, "recency": recency, "power": power})
+                for neighbours, recency, power in product(
+                    (20, 50, 100, 200, 500), (1.0, 0.9, 0.7), (1.0, 2.0)
+                )
+            ]
+
+    def __init__(self, options: Options, context: BaselineContext) -> None:
+        super().__init__(context.n_items, f"user-kNN {LABELS[options.similarity]}")
+        self.options = options
 
     def _learn(self, train: Sequences, clicks_UN: csr_matrix) -> None:
         self._clicks_UN = csr_matrix(clicks_UN[np.diff(clicks_UN.indptr) > 0], dtype=np.float32)
         self._clicks_UN.data[:] = 1
 
     def _sparse_scores(self, histories: Sequences) -> csr_matrix:
-        history_BN = history_matrix(histories, self.n_items, self.config.recency)
-        find = cosine_neighbours if self.config.similarity == "cosine" else pearson_neighbours
-        similarity_BU = find(history_BN, self._clicks_UN, self.config.neighbours)
-        if self.config.power != 1:
-            similarity_BU.data **= np.float32(self.config.power)
+        history_BN = history_matrix(histories, self.n_items, self.options.recency)
+        find = cosine_neighbours if self.options.similarity == "cosine" else pearson_neighbours
+        similarity_BU = find(history_BN, self._clicks_UN, self.options.neighbours)
+        if self.options.power != 1:
+            similarity_BU.data **= np.float32(self.options.power)
         return similarity_BU @ self._clicks_UN

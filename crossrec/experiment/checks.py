@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
+from crossrec.baselines import BASELINES
 from crossrec.baselines.context import BaselineContext
 from crossrec.experiment.rivals import check_metric
 from crossrec.experiment.spaces import space_names
@@ -135,7 +136,7 @@ def _check_baselines(setting: Setting) -> None:
     )
     for baseline in setting.config.baselines:
         for need in getattr(baseline, "needs", ()):
-            context.require(need, f"baselines: {baseline.type}")
+            context.require(need, f"baselines: {BASELINES.name_of(baseline)}")
 
 
 def _warnings(setting: Setting) -> Iterator[str]:

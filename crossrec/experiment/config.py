@@ -8,7 +8,9 @@ from typing import Self
 from pydantic import Field, field_validator, model_validator
 
 from crossrec.augment.config import AugmentConfig
-from crossrec.baselines.config import BaselineConfig, ItemKNNConfig, PopularityConfig
+from crossrec.baselines import BASELINES, BaselineOptions
+from crossrec.baselines.item_knn import ItemKNN
+from crossrec.baselines.popularity import Popularity
 from crossrec.baselines.tuning import TuningBudget
 from crossrec.config import Config
 from crossrec.data.prepare import DataConfig
@@ -57,7 +59,7 @@ class ExperimentConfig(Config):
     rerank: RerankConfig | None = Field(
         None, description="what becomes of the model's lists; they are also measured as they were"
     )
-    baselines: tuple[BaselineConfig, ...] = (PopularityConfig(), ItemKNNConfig())
+    baselines: tuple[BaselineOptions, ...] = (Popularity.Options(), ItemKNN.Options())
     tune_baselines: bool = Field(False, description="choose each baseline's settings on validation")
     tuning: TuningBudget = TuningBudget()
     spaces: SpacesConfig = SpacesConfig()
@@ -96,7 +98,7 @@ class ExperimentConfig(Config):
             raise ValueError("augment.synthesis.classes=segments needs the groups of a section 'segments'")
         twice = [config for n, config in enumerate(self.baselines) if config in self.baselines[:n]]
         if twice:
-            name = getattr(twice[0], "type", type(twice[0]).__name__)
+            name = BASELINES.name_of(twice[0])
             raise ValueError(f"baselines lists the same '{name}' twice: remove one, or change its options")
         return self
 

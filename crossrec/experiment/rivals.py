@@ -8,9 +8,9 @@ from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import ValidationError
 
-from crossrec.baselines.config import BaselineConfig
+from crossrec.baselines import BASELINES
 from crossrec.baselines.context import BaselineContext
 from crossrec.baselines.tuning import tune
 from crossrec.config import outside_classes, trusting
@@ -55,9 +55,12 @@ def fitted_baselines(setting: Setting, folder: Path) -> list[Baseline]:
     try:
         with trusting(outside_classes(setting.config.model_dump(mode="json"))):
             _check_asked(setting, chosen, path)
-            configs = [_adapter().validate_python(entry["config"]) for entry in chosen]
-    except ValidationError as error:
-        raise InputError(f"{path}: {error.errors()[0]['msg']}; remove that file to choose anew") from error
+            configs = [BASELINES.parse(entry["config"]) for entry in chosen]
+    except InputError:
+        raise
+    except ValueError as error:
+        reason = error.errors()[0]["msg"] if isinstance(error, ValidationError) else error
+        raise InputError(f"{path}: {reason}; remove that file to choose anew") from error
     context = baseline_context(setting)
     return _numbered([config.build(context).fit(setting.data.split.train) for config in configs])
 
@@ -82,24 +85,21 @@ def _stored(path: Path) -> list[dict[str, Any]] | None:
     return json.loads(path.read_text(encoding="utf-8")) if path.exists() else None
 
 
-def _adapter() -> TypeAdapter[Any]:
-    return TypeAdapter(BaselineConfig)
-
-
 def _check_asked(setting: Setting, stored: list[dict[str, Any]], path: Path) -> None:
     # Before what was asked for was kept, it was the setting itself wherever nothing had been tuned.
-    there = [_adapter().validate_python(entry.get("asked", entry["config"])) for entry in stored]
+    there = [BASELINES.parse(entry.get("asked", entry["config"])) for entry in stored]
     tuned = [bool(entry.get("tuned", entry["trials"])) for entry in stored]
     config = setting.config
+    names = ", ".join(map(BASELINES.name_of, there))
     if there != list(config.baselines) or any(was != config.tune_baselines for was in tuned):
         raise InputError(
             f"{path} holds other baselines, or another tune_baselines, than are asked for now; remove that "
-            f"file to choose anew, or ask for {', '.join(c.type for c in there)} as when it was written"
+            f"file to choose anew, or ask for {names} as when it was written"
         )
 
 
 def _choose(setting: Setting, config: Any) -> dict[str, Any]:
-    asked = {"asked": _adapter().dump_python(config, mode="json"), "tuned": setting.config.tune_baselines}
+    asked = {"asked": BASELINES.dump(config), "tuned": setting.config.tune_baselines}
     if not setting.config.tune_baselines:
         return {**asked, "config": asked["asked"], "trials": []}
     best, trials = tune(
@@ -109,11 +109,11 @@ def _choose(setting: Setting, config: Any) -> dict[str, Any]:
         lambda recommender: validation_value(setting, recommender),
         setting.config.tuning,
     )
-    logger.info("tuned %s on validation over %d settings: %s", best.type, len(trials), best)
+    logger.info("tuned %s on validation over %d settings: %s", BASELINES.name_of(best), len(trials), best)
     return {
         **asked,
-        "config": _adapter().dump_python(best, mode="json"),
-        "trials": [{**vars(t), "config": _adapter().dump_python(t.config, mode="json")} for t in trials],
+        "config": BASELINES.dump(best),
+        "trials": [{**vars(t), "config": BASELINES.dump(t.config)} for t in trials],
     }
 
 

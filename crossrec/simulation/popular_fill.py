@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from crossrec.baselines.config import PopularityConfig
+from crossrec.baselines.context import BaselineContext
+from crossrec.baselines.popularity import Popularity
 from crossrec.types import ABSENT, Sequences, TopK
 
 
@@ -25,7 +26,9 @@ def filled(lists: TopK, log: Sequences, histories: Sequences, n_items: int, k: i
     short_B = np.flatnonzero((ids[:, :k] == ABSENT).any(1))
     kept = histories.take(short_B)
     width = min(2 * k, n_items)
-    popular_BP = PopularityConfig().build(n_items).fit(log).recommend(kept, width, exclude=kept).ids
+    popular_BP = (
+        Popularity.Options().build(BaselineContext(n_items)).fit(log).recommend(kept, width, exclude=kept).ids
+    )
     own_BK = ids[short_B, :k]
     known_BP = (popular_BP[:, :, None] == own_BK[:, None, :]).any(2)
     both = np.concatenate([own_BK, np.where(known_BP, ABSENT, popular_BP)], axis=1)

@@ -7,13 +7,13 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 import numpy as np
 import yaml
-from pydantic import Field, TypeAdapter, field_validator
+from pydantic import Field, field_validator
 
-from crossrec.baselines.config import BaselineConfig
+from crossrec.baselines import BASELINES
 from crossrec.config import Config, trusting
 from crossrec.data.identity import VALID
 from crossrec.data.splits import Queries, Split
@@ -141,7 +141,7 @@ def open_members(config: EnsembleStudyConfig, *, trust_code: bool = False) -> Op
 
 def _sorted_out(given: tuple[str, ...]) -> tuple[dict[str, Path], list[str]]:
     """Run folders by name, and types of baselines."""
-    known = [member.model_fields["type"].default for member in get_args(get_args(BaselineConfig)[0])]
+    known = [*BASELINES]
     runs: dict[str, Path] = {}
     kinds: list[str] = []
     for text in given:
@@ -181,7 +181,7 @@ def _baseline(
     """A fitted baseline, with the settings of the first run that has some."""
     stored = next((s for s in (_stored(folder, kind) for folder in folders) if s is not None), None)
     with trusting(False):
-        chosen: Any = TypeAdapter(BaselineConfig).validate_python(stored or {"type": kind})
+        chosen: Any = BASELINES.parse(stored or {"type": kind})
     update = {"baselines": (chosen,), "tune_baselines": config.tune and stored is None}
     own = Setting(setting.config.model_copy(update=update), setting.data, setting.content)
     folder = config.out / "members" / f"{slug(kind)}-{_chosen_from(own)}"

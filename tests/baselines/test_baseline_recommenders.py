@@ -10,53 +10,49 @@ import pytest
 import torch
 from scipy.sparse import csr_matrix
 
-from crossrec.baselines import (
-    ALSConfig,
-    BaselineContext,
-    BPRConfig,
-    ContentConfig,
-    EASEConfig,
-    FeatureModelConfig,
-    ItemKNNConfig,
-    LightGCNConfig,
-    NGCFConfig,
-    PopularityConfig,
-    RecentPopularityConfig,
-    TwoTowerConfig,
-    UserKNNConfig,
-    VBPRConfig,
-)
+from crossrec.baselines import BaselineOptions
 from crossrec.baselines.als import ALS
 from crossrec.baselines.base import history_matrix
-from crossrec.baselines.config import BaselineConfig
+from crossrec.baselines.bpr import BPRMF
+from crossrec.baselines.content import ContentBased
+from crossrec.baselines.context import BaselineContext
+from crossrec.baselines.ease import EASE
+from crossrec.baselines.feature_model import FeatureModel
+from crossrec.baselines.item_knn import ItemKNN
+from crossrec.baselines.neural.lightgcn import LightGCN
+from crossrec.baselines.neural.ngcf import NGCF
+from crossrec.baselines.neural.two_tower import TwoTower
+from crossrec.baselines.neural.vbpr import VBPR
+from crossrec.baselines.popularity import Popularity, RecentPopularity
+from crossrec.baselines.user_knn import UserKNN
 from crossrec.types import ABSENT, InputError, Recommender, Sequences
 
 N = 30
-BASELINES: dict[str, BaselineConfig] = {
-    "popularity": PopularityConfig(),
-    "recent popularity": RecentPopularityConfig(half_life_days=10),
-    "item-kNN cosine": ItemKNNConfig(similarity="cosine", neighbours=8),
-    "item-kNN BM25": ItemKNNConfig(similarity="bm25", neighbours=8, recency=0.8),
-    "item-kNN TF-IDF": ItemKNNConfig(similarity="tfidf", neighbours=8),
-    "item-kNN Pearson": ItemKNNConfig(similarity="pearson", neighbours=8),
-    "user-kNN cosine": UserKNNConfig(similarity="cosine", neighbours=8),
-    "user-kNN Pearson": UserKNNConfig(similarity="pearson", neighbours=8, recency=0.8, power=2.0),
-    "content TF-IDF": ContentConfig(space="tfidf"),
-    "content BM25": ContentConfig(space="bm25"),
-    "content text vectors": ContentConfig(space="text"),
-    "content image vectors": ContentConfig(space="image"),
-    "content categories": ContentConfig(space="categories"),
-    "logistic on features": FeatureModelConfig(neighbours=8, negatives=5),
-    "linear on features": FeatureModelConfig(loss="squared", neighbours=8, negatives=5),
-    "ALS": ALSConfig(factors=4, iterations=5, regularization=0.1, alpha=5.0),
-    "BPR-MF": BPRConfig(factors=4, iterations=50),
-    "EASE": EASEConfig(regularization=5.0),
-    "two-tower (text+image)": TwoTowerConfig(
+BASELINES: dict[str, BaselineOptions] = {
+    "popularity": Popularity.Options(),
+    "recent popularity": RecentPopularity.Options(half_life_days=10),
+    "item-kNN cosine": ItemKNN.Options(similarity="cosine", neighbours=8),
+    "item-kNN BM25": ItemKNN.Options(similarity="bm25", neighbours=8, recency=0.8),
+    "item-kNN TF-IDF": ItemKNN.Options(similarity="tfidf", neighbours=8),
+    "item-kNN Pearson": ItemKNN.Options(similarity="pearson", neighbours=8),
+    "user-kNN cosine": UserKNN.Options(similarity="cosine", neighbours=8),
+    "user-kNN Pearson": UserKNN.Options(similarity="pearson", neighbours=8, recency=0.8, power=2.0),
+    "content TF-IDF": ContentBased.Options(space="tfidf"),
+    "content BM25": ContentBased.Options(space="bm25"),
+    "content text vectors": ContentBased.Options(space="text"),
+    "content image vectors": ContentBased.Options(space="image"),
+    "content categories": ContentBased.Options(space="categories"),
+    "logistic on features": FeatureModel.Options(neighbours=8, negatives=5),
+    "linear on features": FeatureModel.Options(loss="squared", neighbours=8, negatives=5),
+    "ALS": ALS.Options(factors=4, iterations=5, regularization=0.1, alpha=5.0),
+    "BPR-MF": BPRMF.Options(factors=4, iterations=50),
+    "EASE": EASE.Options(regularization=5.0),
+    "two-tower (text+image)": TwoTower.Options(
         modalities=("text", "image"), width=4, hidden=8, negatives=5, batch_size=64, learning_rate=0.02
     ),
-    "VBPR": VBPRConfig(width=4, visual_width=4, epochs=10, batch_size=100, learning_rate=0.1),
-    "NGCF": NGCFConfig(width=8, layers=2, epochs=10, batch_size=100, learning_rate=0.05),
-    "LightGCN": LightGCNConfig(width=8, layers=2, epochs=10, batch_size=100, learning_rate=0.1),
+    "VBPR": VBPR.Options(width=4, visual_width=4, epochs=10, batch_size=100, learning_rate=0.1),
+    "NGCF": NGCF.Options(width=8, layers=2, epochs=10, batch_size=100, learning_rate=0.05),
+    "LightGCN": LightGCN.Options(width=8, layers=2, epochs=10, batch_size=100, learning_rate=0.1),
 }
 NAMES, CONFIGS = list(BASELINES), list(BASELINES.values())
 PERSONAL = [name for name in NAMES if "popularity" not in name]
@@ -96,18 +92,18 @@ KNOWN = known_items()
 
 
 @pytest.fixture(params=CONFIGS, ids=NAMES)
-def config(request: pytest.FixtureRequest) -> BaselineConfig:
+def config(request: pytest.FixtureRequest) -> BaselineOptions:
     return request.param
 
 
-def test_satisfies_the_protocol_and_has_a_name(config: BaselineConfig) -> None:
+def test_satisfies_the_protocol_and_has_a_name(config: BaselineOptions) -> None:
     recommender = config.build(KNOWN)
     assert isinstance(recommender, Recommender)
     assert recommender.n_items == N
     assert recommender.name == NAMES[CONFIGS.index(config)]
 
 
-def test_scores_have_the_contract_shape_and_candidates_agree(config: BaselineConfig) -> None:
+def test_scores_have_the_contract_shape_and_candidates_agree(config: BaselineOptions) -> None:
     recommender = config.build(KNOWN).fit(clicks())
     histories = Sequences.from_lists([[0, 2, 4], [], [29], [5, 5, 7]])
     scores_BN = recommender.score(histories)
@@ -121,7 +117,7 @@ def test_scores_have_the_contract_shape_and_candidates_agree(config: BaselineCon
     assert torch.equal(picked, expected)
 
 
-def test_excluded_items_never_appear_and_rows_are_independent(config: BaselineConfig) -> None:
+def test_excluded_items_never_appear_and_rows_are_independent(config: BaselineOptions) -> None:
     recommender = config.build(KNOWN).fit(clicks())
     histories = clicks(seed=1, users=12)
     found = recommender.recommend(histories, 10, exclude=histories)
@@ -131,13 +127,13 @@ def test_excluded_items_never_appear_and_rows_are_independent(config: BaselineCo
         np.testing.assert_array_equal(recommender.recommend(alone, 10, alone).ids[0], found.ids[row])
 
 
-def test_fitting_again_with_the_same_seed_gives_the_same_scores(config: BaselineConfig) -> None:
+def test_fitting_again_with_the_same_seed_gives_the_same_scores(config: BaselineOptions) -> None:
     histories = clicks(seed=2, users=10)
     again = config.build(KNOWN).fit(clicks(seed=3)).fit(clicks())
     assert torch.equal(config.build(KNOWN).fit(clicks()).score(histories), again.score(histories))
 
 
-def test_masking_a_result_leaves_the_recommender_as_it_was(config: BaselineConfig) -> None:
+def test_masking_a_result_leaves_the_recommender_as_it_was(config: BaselineOptions) -> None:
     recommender = config.build(KNOWN).fit(clicks())
     histories = clicks(seed=1, users=3)
     before = recommender.score(histories)
@@ -145,14 +141,14 @@ def test_masking_a_result_leaves_the_recommender_as_it_was(config: BaselineConfi
     assert torch.equal(recommender.score(histories), before)
 
 
-def test_fitting_and_scoring_are_silent(config: BaselineConfig, capfd: pytest.CaptureFixture[str]) -> None:
+def test_fitting_and_scoring_are_silent(config: BaselineOptions, capfd: pytest.CaptureFixture[str]) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         config.build(KNOWN).fit(clicks()).recommend(clicks(seed=1), 5)
     assert capfd.readouterr() == ("", "")
 
 
-def test_bad_input_is_named(config: BaselineConfig) -> None:
+def test_bad_input_is_named(config: BaselineOptions) -> None:
     recommender = config.build(KNOWN)
     with pytest.raises(RuntimeError, match=r"has not been fitted: call fit\(train\) first"):
         recommender.score(clicks())
@@ -169,7 +165,7 @@ def test_bad_input_is_named(config: BaselineConfig) -> None:
 
 
 @pytest.mark.parametrize("config", [BASELINES[name] for name in PERSONAL], ids=PERSONAL)
-def test_a_history_finds_its_own_taste(config: BaselineConfig) -> None:
+def test_a_history_finds_its_own_taste(config: BaselineOptions) -> None:
     histories = Sequences.from_lists([[0, 2], [1, 3]])
     found = config.build(KNOWN).fit(clicks()).recommend(histories, 5, histories)
     for row in (0, 1):
@@ -194,9 +190,9 @@ def test_a_number_of_items_is_enough_where_no_content_is_needed(name: str) -> No
     config = BASELINES[name]
     if name in NEEDS:
         with pytest.raises(InputError, match=f"{re.escape(name)} needs {NEEDS[name]}"):
-            config.build(N)
+            config.build(BaselineContext(N))
     else:
-        assert config.build(N).fit(clicks()).score(clicks(seed=1, users=2)).shape == (2, N)
+        assert config.build(BaselineContext(N)).fit(clicks()).score(clicks(seed=1, users=2)).shape == (2, N)
 
 
 COLD = {name for name in NAMES if name.startswith(("content", "two-tower", "VBPR"))}
@@ -212,7 +208,7 @@ def test_content_ranks_an_item_that_nobody_clicked(name: str) -> None:
 
 def test_popularity_counts_clicks_and_breaks_ties_by_index() -> None:
     train = Sequences.from_lists([[4, 2, 4], [2, 1], [4]])
-    found = PopularityConfig().build(5).fit(train).recommend(Sequences.from_lists([[]]), 5)
+    found = Popularity.Options().build(BaselineContext(5)).fit(train).recommend(Sequences.from_lists([[]]), 5)
     assert found.ids.tolist() == [[4, 2, 1, 0, 3]]
     assert found.scores.tolist() == [[3, 2, 1, 0, 0]]
 
@@ -223,17 +219,23 @@ def test_cosine_scores_equal_plain_cosines_when_all_neighbours_count() -> None:
     norms = np.linalg.norm(counts, axis=0)
     cosines = counts.T @ counts / np.maximum(np.outer(norms, norms), 1e-12)
     expected = history_matrix(histories, N).toarray() @ cosines
-    scores = ItemKNNConfig(similarity="cosine", neighbours=N).build(N).fit(train).score(histories).numpy()
+    scores = (
+        ItemKNN.Options(similarity="cosine", neighbours=N)
+        .build(BaselineContext(N))
+        .fit(train)
+        .score(histories)
+        .numpy()
+    )
     np.testing.assert_array_equal(np.isneginf(scores), expected <= 0)
     np.testing.assert_allclose(scores[expected > 0], expected[expected > 0], rtol=1e-5)
 
 
 @pytest.mark.parametrize("similarity", ["cosine", "bm25", "tfidf"])
 def test_item_knn_lists_end_where_neighbours_run_out(similarity: str) -> None:
-    config = ItemKNNConfig.model_validate({"similarity": similarity})
+    config = ItemKNN.Options.model_validate({"similarity": similarity})
     train = Sequences.from_lists([[0, 1], [0, 1, 2], [3, 4], [3, 4]])
     histories = Sequences.from_lists([[0], [3], []])
-    found = config.build(6).fit(train).recommend(histories, 4, histories)
+    found = config.build(BaselineContext(6)).fit(train).recommend(histories, 4, histories)
     assert found.ids[0, :2].tolist() in ([1, 2], [2, 1])
     assert found.ids[0, 2:].tolist() == [ABSENT] * 2
     assert found.ids[1].tolist() == [4, ABSENT, ABSENT, ABSENT]
@@ -242,7 +244,12 @@ def test_item_knn_lists_end_where_neighbours_run_out(similarity: str) -> None:
 
 def test_a_user_of_the_whole_catalogue_gives_no_nan() -> None:
     train = Sequences.from_lists([[0, 1, 2], [0, 1]])
-    scores = ItemKNNConfig(similarity="tfidf").build(3).fit(train).score(Sequences.from_lists([[0], [2]]))
+    scores = (
+        ItemKNN.Options(similarity="tfidf")
+        .build(BaselineContext(3))
+        .fit(train)
+        .score(Sequences.from_lists([[0], [2]]))
+    )
     assert not scores.isnan().any()
 
 
@@ -255,7 +262,8 @@ def test_recency_halves_the_weight_of_each_older_click() -> None:
 def test_recency_lets_the_last_click_decide() -> None:
     histories = Sequences.from_lists([[0, 2, 4, 1]])
     steady, fading = (
-        ItemKNNConfig(similarity="cosine", recency=recency).build(N).fit(clicks()) for recency in (1.0, 0.1)
+        ItemKNN.Options(similarity="cosine", recency=recency).build(BaselineContext(N)).fit(clicks())
+        for recency in (1.0, 0.1)
     )
     assert steady.recommend(histories, 1, histories).ids[0, 0] % 2 == 0
     assert fading.recommend(histories, 1, histories).ids[0, 0] % 2 == 1
@@ -263,8 +271,8 @@ def test_recency_lets_the_last_click_decide() -> None:
 
 def test_als_folds_in_by_the_closed_form() -> None:
     """Hu et al. 2008, equation 4; implicit counts confidence as alpha times the clicks, 1 elsewhere."""
-    config = ALSConfig(factors=4, iterations=5, regularization=0.1, alpha=5.0)
-    recommender = ALS(BaselineContext(N), config).fit(clicks())
+    config = ALS.Options(factors=4, iterations=5, regularization=0.1, alpha=5.0)
+    recommender = ALS(config, BaselineContext(N)).fit(clicks())
     histories = Sequences.from_lists([[0, 2, 2], [7]])
     items = recommender._items_DN.T.double().numpy()
     rows: csr_matrix = history_matrix(histories, N)
@@ -278,7 +286,7 @@ def test_als_folds_in_by_the_closed_form() -> None:
 
 
 def test_als_without_history_ties_everything_and_uses_later_clicks() -> None:
-    recommender = ALSConfig(factors=4, iterations=5).build(N).fit(clicks())
+    recommender = ALS.Options(factors=4, iterations=5).build(BaselineContext(N)).fit(clicks())
     scores = recommender.score(Sequences.from_lists([[], [0, 2], [0, 2, 3]]))
     assert (scores[0] == 0).all()
     assert not torch.equal(scores[1], scores[2])
@@ -287,5 +295,8 @@ def test_als_without_history_ties_everything_and_uses_later_clicks() -> None:
 
 def test_als_seed_matters() -> None:
     histories = clicks(seed=1, users=3)
-    first, second = (ALSConfig(factors=4, seed=s).build(N).fit(clicks()).score(histories) for s in (0, 1))
+    first, second = (
+        ALS.Options(factors=4, seed=s).build(BaselineContext(N)).fit(clicks()).score(histories)
+        for s in (0, 1)
+    )
     assert not torch.equal(first, second)

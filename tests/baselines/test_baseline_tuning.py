@@ -8,25 +8,21 @@ import sys
 import numpy as np
 import pytest
 
-from crossrec.baselines import (
-    ALSConfig,
-    BaselineConfig,
-    BPRConfig,
-    ContentConfig,
-    EASEConfig,
-    FeatureModelConfig,
-    ItemKNNConfig,
-    LightGCNConfig,
-    NGCFConfig,
-    PopularityConfig,
-    RecentPopularityConfig,
-    Trial,
-    TuningBudget,
-    TwoTowerConfig,
-    UserKNNConfig,
-    VBPRConfig,
-    tune,
-)
+from crossrec.baselines import BASELINES, BaselineOptions
+from crossrec.baselines.als import ALS
+from crossrec.baselines.bpr import BPRMF
+from crossrec.baselines.content import ContentBased
+from crossrec.baselines.context import BaselineContext
+from crossrec.baselines.ease import EASE
+from crossrec.baselines.feature_model import FeatureModel
+from crossrec.baselines.item_knn import ItemKNN
+from crossrec.baselines.neural.lightgcn import LightGCN
+from crossrec.baselines.neural.ngcf import NGCF
+from crossrec.baselines.neural.two_tower import TwoTower
+from crossrec.baselines.neural.vbpr import VBPR
+from crossrec.baselines.popularity import Popularity, RecentPopularity
+from crossrec.baselines.tuning import TuningBudget, TuningTrial, tune
+from crossrec.baselines.user_knn import UserKNN
 from crossrec.config import Config, ConfigError, validate
 from crossrec.runtime import distributed
 from crossrec.types import Recommender, Sequences
@@ -35,11 +31,11 @@ TRAIN = Sequences.from_lists([[0, 1, 2], [0, 1], [3, 4, 5], [3, 4]])
 
 
 class Holder(Config):
-    baseline: BaselineConfig
+    baseline: BaselineOptions
 
 
-@pytest.mark.parametrize("config", [PopularityConfig(), ItemKNNConfig(recency=0.5), ALSConfig(seed=3)])
-def test_config_round_trip(config: BaselineConfig) -> None:
+@pytest.mark.parametrize("config", [Popularity.Options(), ItemKNN.Options(recency=0.5), ALS.Options(seed=3)])
+def test_config_round_trip(config: BaselineOptions) -> None:
     held = Holder(baseline=config)
     assert Holder.model_validate(held.model_dump()) == held
 
@@ -60,23 +56,23 @@ def test_wrong_config_names_the_way_out(content: dict[str, object], message: str
 
 @pytest.mark.parametrize("similarity", ["cosine", "bm25", "tfidf"])
 def test_grid_is_valid_without_repeats_and_of_one_similarity(similarity: str) -> None:
-    config = ItemKNNConfig.model_validate({"similarity": similarity})
+    config = ItemKNN.Options.model_validate({"similarity": similarity})
     grid = config.grid()
     assert len(set(grid)) == len(grid) > 1
     assert {trial.similarity for trial in grid} == {similarity}
-    assert all(ItemKNNConfig.model_validate(trial.model_dump()) == trial for trial in grid)
+    assert all(ItemKNN.Options.model_validate(trial.model_dump()) == trial for trial in grid)
 
 
 def test_als_grid_keeps_seed_and_iterations() -> None:
-    grid = ALSConfig(seed=7, iterations=3).grid()
+    grid = ALS.Options(seed=7, iterations=3).grid()
     assert len(set(grid)) == len(grid) == 36
     assert {(trial.seed, trial.iterations) for trial in grid} == {(7, 3)}
 
 
 def test_tune_returns_the_best_and_all_trials() -> None:
-    grid = [ALSConfig(factors=f, iterations=1) for f in (1, 2, 3, 4)]
+    grid = [ALS.Options(factors=f, iterations=1) for f in (1, 2, 3, 4)]
     values = iter([0.1, 0.3, 0.3, 0.2])
-    best, trials = tune(grid, 6, TRAIN, lambda _: next(values))
+    best, trials = tune(grid, BaselineContext(6), TRAIN, lambda _: next(values))
     assert best == grid[1]
     assert [(t.config, t.value) for t in trials] == list(zip(grid, [0.1, 0.3, 0.3, 0.2], strict=True))
 
@@ -87,35 +83,37 @@ def test_tune_prefers_the_family_that_validation_prefers() -> None:
     def hits(recommender: Recommender) -> float:
         return float((recommender.recommend(histories, 1, histories).ids[:, 0] == target).mean())
 
-    best, trials = tune([PopularityConfig(), ItemKNNConfig(similarity="cosine")], 6, TRAIN, hits)
-    assert isinstance(best, ItemKNNConfig)
+    best, trials = tune(
+        [Popularity.Options(), ItemKNN.Options(similarity="cosine")], BaselineContext(6), TRAIN, hits
+    )
+    assert isinstance(best, ItemKNN.Options)
     assert [trial.value for trial in trials] == [0.0, 1.0]
 
 
 @pytest.mark.parametrize(
     "config",
     [
-        RecentPopularityConfig(),
-        UserKNNConfig(similarity="pearson"),
-        ContentConfig(space="bm25"),
-        FeatureModelConfig(loss="squared"),
-        BPRConfig(seed=1),
-        EASEConfig(memory_gb=1),
-        TwoTowerConfig(modalities=("image",)),
-        VBPRConfig(visual_width=5),
-        NGCFConfig(width=7),
-        LightGCNConfig(width=7),
+        RecentPopularity.Options(),
+        UserKNN.Options(similarity="pearson"),
+        ContentBased.Options(space="bm25"),
+        FeatureModel.Options(loss="squared"),
+        BPRMF.Options(seed=1),
+        EASE.Options(memory_gb=1),
+        TwoTower.Options(modalities=("image",)),
+        VBPR.Options(visual_width=5),
+        NGCF.Options(width=7),
+        LightGCN.Options(width=7),
     ],
-    ids=lambda config: config.type,
+    ids=BASELINES.name_of,
 )
-def test_every_grid_is_valid_without_repeats_and_round_trips(config: BaselineConfig) -> None:
+def test_every_grid_is_valid_without_repeats_and_round_trips(config: BaselineOptions) -> None:
     grid = config.grid()
     assert len(set(grid)) == len(grid) > 1
     assert all(Holder.model_validate(Holder(baseline=t).model_dump()).baseline == t for t in grid)
 
 
 def test_a_budget_draws_the_same_part_of_the_grid_by_seed() -> None:
-    grid = ALSConfig().grid()
+    grid = ALS.Options().grid()
     first, again, other = (TuningBudget(trials=5, seed=s).choose(grid) for s in (0, 0, 1))
     assert first == again != other
     assert len(set(first)) == 5
@@ -125,38 +123,42 @@ def test_a_budget_draws_the_same_part_of_the_grid_by_seed() -> None:
 
 
 def test_tune_stops_beginning_settings_when_the_time_is_spent() -> None:
-    grid = [ALSConfig(factors=f, iterations=1) for f in (1, 2, 3)]
-    spent = [Trial(grid[0], 0.2, seconds=50.0), Trial(grid[1], 0.5, seconds=50.0), Trial(grid[2], 0.1, 50.0)]
-    _, trials = tune(grid, 6, TRAIN, lambda _: 0.0, TuningBudget(seconds=60), done=spent)
+    grid = [ALS.Options(factors=f, iterations=1) for f in (1, 2, 3)]
+    spent = [
+        TuningTrial(grid[0], 0.2, seconds=50.0),
+        TuningTrial(grid[1], 0.5, seconds=50.0),
+        TuningTrial(grid[2], 0.1, 50.0),
+    ]
+    _, trials = tune(grid, BaselineContext(6), TRAIN, lambda _: 0.0, TuningBudget(seconds=60), done=spent)
     assert len(trials) == 2
-    _, trials = tune(grid, 6, TRAIN, lambda _: 0.0, TuningBudget(seconds=1), done=spent)
+    _, trials = tune(grid, BaselineContext(6), TRAIN, lambda _: 0.0, TuningBudget(seconds=1), done=spent)
     assert len(trials) == 1
 
 
 def test_processes_stop_by_the_clock_of_the_slowest(monkeypatch: pytest.MonkeyPatch) -> None:
-    grid = [ALSConfig(factors=f, iterations=1) for f in (1, 2, 3)]
+    grid = [ALS.Options(factors=f, iterations=1) for f in (1, 2, 3)]
     monkeypatch.setattr(distributed, "gather_objects", lambda seconds: [seconds, 70.0])
-    _, trials = tune(grid, 6, TRAIN, lambda _: 0.0, TuningBudget(seconds=60))
+    _, trials = tune(grid, BaselineContext(6), TRAIN, lambda _: 0.0, TuningBudget(seconds=60))
     assert len(trials) == 1
 
 
 def test_tune_resumes_from_the_trials_that_were_kept() -> None:
-    grid = [ALSConfig(factors=f, iterations=1) for f in (1, 2, 3)]
-    kept: list[Trial] = []
+    grid = [ALS.Options(factors=f, iterations=1) for f in (1, 2, 3)]
+    kept: list[TuningTrial] = []
     values = iter([0.1, 0.3])
     with pytest.raises(StopIteration):
-        tune(grid, 6, TRAIN, lambda _: next(values), keep=kept.append)
+        tune(grid, BaselineContext(6), TRAIN, lambda _: next(values), keep=kept.append)
     assert [trial.config for trial in kept] == grid[:2]
-    best, trials = tune(grid, 6, TRAIN, lambda _: 0.2, done=kept)
+    best, trials = tune(grid, BaselineContext(6), TRAIN, lambda _: 0.2, done=kept)
     assert [trial.value for trial in trials] == [0.1, 0.3, 0.2]
     assert best == grid[1]
 
 
 def test_tune_refuses_an_empty_grid_and_a_nan() -> None:
     with pytest.raises(ValueError, match="the grid is empty"):
-        tune([], 6, TRAIN, lambda _: 0.0)
-    with pytest.raises(ValueError, match="validation gave nan for PopularityConfig"):
-        tune([PopularityConfig()], 6, TRAIN, lambda _: float("nan"))
+        tune([], BaselineContext(6), TRAIN, lambda _: 0.0)
+    with pytest.raises(ValueError, match=r"validation gave nan for \{'type': 'popularity'\}"):
+        tune([Popularity.Options()], BaselineContext(6), TRAIN, lambda _: float("nan"))
 
 
 def test_importing_the_configs_stays_light() -> None:

@@ -7,9 +7,8 @@ import pytest
 import torch
 from scipy.sparse import csr_matrix
 
-from crossrec.baselines import BaselineContext, ContentConfig
-from crossrec.baselines.context import centred_unit
-from crossrec.baselines.terms import bm25, term_counts, tfidf
+from crossrec.baselines.content import ContentBased, bm25, term_counts, tfidf
+from crossrec.baselines.context import BaselineContext, centred_unit
 from crossrec.types import InputError, Sequences
 
 TEXTS = ["red apple, red", "green apple", "blue sky", "", "apple of the sky"]
@@ -45,7 +44,7 @@ def test_bm25_by_hand() -> None:
 
 
 def test_a_history_is_the_decayed_mean_of_its_texts() -> None:
-    scores = ContentConfig(space="tfidf", recency=0.5).build(words()).fit(Sequences.from_lists([[0]]))
+    scores = ContentBased.Options(space="tfidf", recency=0.5).build(words()).fit(Sequences.from_lists([[0]]))
     found = scores.score(Sequences.from_lists([[2, 1]])).numpy()[0]
     items = tfidf(term_counts(TEXTS, min_items=2)).toarray()
     expected = items @ (0.5 * items[2] + items[1]) / 1.5
@@ -58,7 +57,7 @@ def test_vectors_are_compared_about_their_mean() -> None:
     vectors = (rng.normal(size=(5, 3)) + 100).astype(np.float32)
     present = np.array([True, True, True, True, False])
     context = BaselineContext(5, vectors={"image": vectors}, present={"image": present})
-    found = ContentConfig(space="image").build(context).fit(Sequences.from_lists([[0]]))
+    found = ContentBased.Options(space="image").build(context).fit(Sequences.from_lists([[0]]))
     centred = vectors[:4].astype(np.float64) - vectors[:4].astype(np.float64).mean(0)
     unit = centred / np.linalg.norm(centred, axis=1, keepdims=True)
     scores = found.score(Sequences.from_lists([[1]]))[0]
@@ -67,7 +66,7 @@ def test_vectors_are_compared_about_their_mean() -> None:
 
 
 def test_a_history_without_content_gets_an_empty_list() -> None:
-    fitted = ContentConfig(space="tfidf").build(words()).fit(Sequences.from_lists([[0]]))
+    fitted = ContentBased.Options(space="tfidf").build(words()).fit(Sequences.from_lists([[0]]))
     assert (fitted.recommend(Sequences.from_lists([[], [3]]), 3).ids == -1).all()
 
 
@@ -78,4 +77,4 @@ def test_unit_vectors_of_nothing_are_zeros() -> None:
 def test_what_is_missing_is_named_with_what_there_is() -> None:
     context = BaselineContext(2, vectors={"text": np.ones((2, 1))}, present={"text": np.ones(2, bool)})
     with pytest.raises(InputError, match="needs image vectors of the items, but there are text"):
-        ContentConfig(space="image").build(context)
+        ContentBased.Options(space="image").build(context)

@@ -7,13 +7,13 @@ import pytest
 import torch
 from scipy.sparse import csr_matrix
 
-from crossrec.baselines import BaselineContext, LightGCNConfig, NGCFConfig, TwoTowerConfig, VBPRConfig
 from crossrec.baselines.base import history_matrix
+from crossrec.baselines.context import BaselineContext
 from crossrec.baselines.negatives import UnclickedSampler
-from crossrec.baselines.neural.graph import ClickGraph
+from crossrec.baselines.neural.base import ClickGraph
 from crossrec.baselines.neural.lightgcn import LightGCN, LightGCNModule
-from crossrec.baselines.neural.ngcf import NGCFModule
-from crossrec.baselines.neural.two_tower import click_loss
+from crossrec.baselines.neural.ngcf import NGCF, NGCFModule
+from crossrec.baselines.neural.two_tower import TwoTower, click_loss
 from crossrec.baselines.neural.vbpr import VBPR, VBPRModule
 from crossrec.types import Sequences
 
@@ -38,7 +38,7 @@ def dense_graph(clicks: csr_matrix) -> torch.Tensor:
 
 def test_lightgcn_propagates_like_the_dense_matrix_and_so_do_its_gradients() -> None:
     clicks = history_matrix(random_clicks(), N)
-    module = LightGCNModule(ClickGraph(clicks, CPU), (U, N), LightGCNConfig(width=D, layers=3))
+    module = LightGCNModule(ClickGraph(clicks, CPU), (U, N), LightGCN.Options(width=D, layers=3))
     adjacency = dense_graph(clicks)
     start = torch.cat([module.users_UD, module.items_ND]).detach().requires_grad_()
     layer, expected = start, start
@@ -59,7 +59,9 @@ def test_lightgcn_propagates_like_the_dense_matrix_and_so_do_its_gradients() -> 
 
 def test_lightgcn_scores_a_history_as_a_user_outside_the_graph() -> None:
     train = random_clicks()
-    model = LightGCN(BaselineContext(N), LightGCNConfig(width=D, layers=2, epochs=3, batch_size=8)).fit(train)
+    model = LightGCN(LightGCN.Options(width=D, layers=2, epochs=3, batch_size=8), BaselineContext(N)).fit(
+        train
+    )
     degrees = (history_matrix(train, N).toarray() > 0).sum(0)
     history = [0, 3, 3, 5]
     edges = np.zeros(N)
@@ -76,7 +78,7 @@ def test_lightgcn_scores_a_history_as_a_user_outside_the_graph() -> None:
 def test_ngcf_layer_equals_the_messages_of_the_paper() -> None:
     """Wang et al. 2019, equations 3 to 5, one node and one neighbour at a time."""
     clicks = history_matrix(random_clicks(), N)
-    module = NGCFModule(ClickGraph(clicks, CPU), (U, N), NGCFConfig(width=D, layers=1)).eval()
+    module = NGCFModule(ClickGraph(clicks, CPU), (U, N), NGCF.Options(width=D, layers=1)).eval()
     seen = clicks.toarray() > 0
     users, items = module.users_UD.detach(), module.items_ND.detach()
     w1, w2 = module.convolutions[0].sum_DD.detach(), module.convolutions[0].product_DD.detach()
@@ -97,7 +99,7 @@ def test_ngcf_layer_equals_the_messages_of_the_paper() -> None:
 def test_vbpr_score_is_the_sum_of_its_parts() -> None:
     """He and McAuley 2016, equation 4, without the terms that are the same for all items."""
     pictures = torch.randn(N, 5)
-    config = VBPRConfig(width=3, visual_width=2, regularization=0.0)
+    config = VBPR.Options(width=3, visual_width=2, regularization=0.0)
     module = VBPRModule(pictures, U, config)
     with torch.no_grad():
         module.bias_N.normal_()
@@ -116,7 +118,7 @@ def test_vbpr_score_is_the_sum_of_its_parts() -> None:
 
 
 def test_vbpr_penalty_is_half_the_mean_of_the_squares() -> None:
-    module = VBPRModule(torch.randn(N, 5), U, VBPRConfig(width=3, visual_width=2, regularization=1.0))
+    module = VBPRModule(torch.randn(N, 5), U, VBPR.Options(width=3, visual_width=2, regularization=1.0))
     plain = VBPRModule(module.pictures_NW, U, module.config.model_copy(update={"regularization": 0.0}))
     plain.load_state_dict(module.state_dict())
     batch = torch.tensor([[0, 1], [2, 3], [4, 5]])
@@ -134,7 +136,7 @@ def test_vbpr_knows_a_cold_item_by_its_picture_alone() -> None:
     train = random_clicks()
     pictures = np.random.default_rng(0).normal(size=(N, 5)).astype(np.float32)
     context = BaselineContext(N, vectors={"image": pictures}, present={"image": np.ones(N, bool)})
-    model = VBPR(context, VBPRConfig(width=3, visual_width=2, epochs=2, batch_size=8)).fit(train)
+    model = VBPR(VBPR.Options(width=3, visual_width=2, epochs=2, batch_size=8), context).fit(train)
     assert (model._items_ND[N - 1, :3] == 0).all()
     assert (model._items_ND[N - 1, 3:] != 0).all()
 
@@ -154,7 +156,7 @@ def test_log_q_correction_brings_popularity_back() -> None:
     vectors = np.eye(4, dtype=np.float32)
     context = BaselineContext(4, vectors={"text": vectors}, present={"text": np.ones(4, bool)})
     history = Sequences.from_lists([[0]])
-    config = TwoTowerConfig(width=4, hidden=8, power=1.0, negatives=4, epochs=20, learning_rate=0.02)
+    config = TwoTower.Options(width=4, hidden=8, power=1.0, negatives=4, epochs=20, learning_rate=0.02)
     with_log_q, without = (
         config.model_copy(update={"log_q": log_q, "batch_size": 100})
         .build(context)

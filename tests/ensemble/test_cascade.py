@@ -8,7 +8,10 @@ import numpy as np
 import pytest
 import torch
 
-from crossrec.baselines.config import ALSConfig, ItemKNNConfig, PopularityConfig
+from crossrec.baselines.als import ALS
+from crossrec.baselines.context import BaselineContext
+from crossrec.baselines.item_knn import ItemKNN
+from crossrec.baselines.popularity import Popularity
 from crossrec.ensemble import cascade as module
 from crossrec.ensemble.cascade import RANK, RERANK, RETRIEVE, Cascade
 from crossrec.rerank.base import ItemTraits
@@ -30,8 +33,8 @@ def asked(train: Sequences) -> Sequences:
 
 
 def cascade(train: Sequences, candidates: int) -> Cascade:
-    full = ALSConfig(factors=4, iterations=4).build(N)
-    return Cascade(PopularityConfig().build(N), full, candidates=candidates).fit(train)
+    full = ALS.Options(factors=4, iterations=4).build(BaselineContext(N))
+    return Cascade(Popularity.Options().build(BaselineContext(N)), full, candidates=candidates).fit(train)
 
 
 class Coarse:
@@ -83,7 +86,7 @@ def test_as_many_candidates_as_items_give_the_full_models_lists(train: Sequences
 def test_only_candidates_are_scored_seen_ones_left_out_and_ties_go_to_the_lower_item(
     train: Sequences,
 ) -> None:
-    ranker, retriever = Coarse(), PopularityConfig().build(N).fit(train)
+    ranker, retriever = Coarse(), Popularity.Options().build(BaselineContext(N)).fit(train)
     both, histories = Cascade(retriever, ranker, candidates=10), asked(train)
     lists = both.recommend(histories, 10, histories)
     assert set(ranker.widths) == {10}
@@ -94,8 +97,8 @@ def test_only_candidates_are_scored_seen_ones_left_out_and_ties_go_to_the_lower_
 
 
 def test_a_retriever_that_runs_out_leaves_absent_places(train: Sequences) -> None:
-    knn = ItemKNNConfig(neighbours=3).build(N)
-    both = Cascade(knn, ALSConfig(factors=4).build(N), candidates=20).fit(train)
+    knn = ItemKNN.Options(neighbours=3).build(BaselineContext(N))
+    both = Cascade(knn, ALS.Options(factors=4).build(BaselineContext(N)), candidates=20).fit(train)
     histories = asked(train)
     lists, retrieved = both.recommend(histories, 15, histories), knn.recommend(histories, 20, histories)
     assert (lists.ids[1] == ABSENT).all()
@@ -153,6 +156,14 @@ def _first(candidates: TopK, histories: Sequences, k: int, places: int) -> TopK:
 
 def test_stages_that_do_not_fit_are_refused() -> None:
     with pytest.raises(InputError, match="share one catalogue"):
-        Cascade(PopularityConfig().build(N), PopularityConfig().build(N + 1), candidates=3)
+        Cascade(
+            Popularity.Options().build(BaselineContext(N)),
+            Popularity.Options().build(BaselineContext(N + 1)),
+            candidates=3,
+        )
     with pytest.raises(InputError, match="needs at least one"):
-        Cascade(PopularityConfig().build(N), PopularityConfig().build(N), candidates=0)
+        Cascade(
+            Popularity.Options().build(BaselineContext(N)),
+            Popularity.Options().build(BaselineContext(N)),
+            candidates=0,
+        )

@@ -6,7 +6,10 @@ import numpy as np
 import pytest
 import torch
 
-from crossrec.baselines.config import ALSConfig, ItemKNNConfig, PopularityConfig
+from crossrec.baselines.als import ALS
+from crossrec.baselines.context import BaselineContext
+from crossrec.baselines.item_knn import ItemKNN
+from crossrec.baselines.popularity import Popularity
 from crossrec.ensemble import recommender as module
 from crossrec.ensemble.config import ALL_FUSIONS, EnsembleConfig, ListFusionConfig
 from crossrec.ensemble.recommender import Ensemble
@@ -14,9 +17,9 @@ from crossrec.types import ABSENT, InputError, Recommender, Sequences
 
 N = 30
 MEMBERS = {
-    "knn": ItemKNNConfig(similarity="cosine", neighbours=8),
-    "als": ALSConfig(factors=4, iterations=5, regularization=0.1, alpha=5.0),
-    "popularity": PopularityConfig(),
+    "knn": ItemKNN.Options(similarity="cosine", neighbours=8),
+    "als": ALS.Options(factors=4, iterations=5, regularization=0.1, alpha=5.0),
+    "popularity": Popularity.Options(),
 }
 SETTINGS = [EnsembleConfig(fusion=f, candidates=c) for f in ALL_FUSIONS for c in (8, None)]
 IDS = [f"{c.fusion.label}-{c.candidates}" for c in SETTINGS]
@@ -32,7 +35,7 @@ def clicks(seed: int = 0, users: int = 60) -> Sequences:
 
 @pytest.fixture(scope="module")
 def fitted() -> dict[str, Recommender]:
-    return {name: config.build(N).fit(clicks()) for name, config in MEMBERS.items()}
+    return {name: config.build(BaselineContext(N)).fit(clicks()) for name, config in MEMBERS.items()}
 
 
 @pytest.fixture(params=SETTINGS, ids=IDS)
@@ -45,7 +48,7 @@ def histories() -> Sequences:
 
 
 def test_satisfies_the_protocol_and_says_what_it_is(config: EnsembleConfig) -> None:
-    ensemble = Ensemble({n: c.build(N) for n, c in MEMBERS.items()}, config=config)
+    ensemble = Ensemble({n: c.build(BaselineContext(N)) for n, c in MEMBERS.items()}, config=config)
     assert isinstance(ensemble, Recommender)
     assert ensemble.n_items == N
     assert ensemble.fit(clicks()) is ensemble
@@ -146,7 +149,7 @@ def test_wrong_members_and_weights_are_named(fitted: dict[str, Recommender]) -> 
     with pytest.raises(InputError, match="at least one member"):
         Ensemble({})
     with pytest.raises(InputError, match="share one catalogue"):
-        Ensemble({**fitted, "other": PopularityConfig().build(N + 1)})
+        Ensemble({**fitted, "other": Popularity.Options().build(BaselineContext(N + 1))})
     with pytest.raises(InputError, match="weights are for"):
         Ensemble(fitted, {"knn": 1})
     for wrong in (-0.1, float("nan")):

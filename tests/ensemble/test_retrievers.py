@@ -9,7 +9,8 @@ import pytest
 import torch
 from scipy.sparse import csr_matrix
 
-from crossrec.baselines.config import ItemKNNConfig
+from crossrec.baselines.context import BaselineContext
+from crossrec.baselines.item_knn import ItemKNN
 from crossrec.ensemble.nearest import NearestItems, VectorModel
 from crossrec.ensemble.neighbours import NeighbourRetriever
 from crossrec.runtime.ranking import recommend_by_score
@@ -71,7 +72,7 @@ def test_neighbours_are_found_as_if_the_catalogue_was_scored(k: int, excluding: 
 
 
 def test_with_item_knns_table_it_is_item_knn() -> None:
-    knn = ItemKNNConfig(similarity="cosine", neighbours=10).build(N).fit(clicks(0))
+    knn = ItemKNN.Options(similarity="cosine", neighbours=10).build(BaselineContext(N)).fit(clicks(0))
     table_NN = csr_matrix(
         torch.where(
             (s := knn.score(Sequences.from_lists([[i] for i in range(N)]))).isfinite(), s, 0.0

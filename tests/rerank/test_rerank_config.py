@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 import torch
 
-from crossrec.baselines.config import PopularityConfig
+from crossrec.baselines.context import BaselineContext
+from crossrec.baselines.popularity import Popularity
 from crossrec.config import Config, ConfigError, validate
 from crossrec.rerank.base import ItemTraits, Pool
 from crossrec.rerank.config import RerankConfig
@@ -120,7 +121,7 @@ def test_round_trip(stage: dict[str, Any]) -> None:
 def test_wrap_gives_a_recommender_that_reranks() -> None:
     rng = np.random.default_rng(0)
     train = Sequences.from_lists([rng.permutation(N)[:6] for _ in range(30)])
-    inner = PopularityConfig().build(N).fit(train)
+    inner = Popularity.Options().build(BaselineContext(N)).fit(train)
     config = validate(RerankConfig, {"stages": [CONTEXT, {"type": "xquad"}], "candidates": 15}, "f")
     wrapped = config.wrap(inner, traits(), "popular, but two of a brand")
     assert isinstance(wrapped, Recommender)
@@ -134,7 +135,9 @@ def test_wrap_gives_a_recommender_that_reranks() -> None:
 def test_a_class_from_outside_is_named_and_dumped_by_its_path() -> None:
     config = one({"type": f"{__name__}:OnlyEven", "factor": 4})
     wrapped = config.wrap(
-        PopularityConfig().build(N).fit(Sequences.from_lists([range(N)])), traits(), "even only"
+        Popularity.Options().build(BaselineContext(N)).fit(Sequences.from_lists([range(N)])),
+        traits(),
+        "even only",
     )
     assert wrapped.recommend(Sequences.from_lists([[]]), 8).ids.tolist() == [[0, 4, 8, 12, 16, -1, -1, -1]]
     assert validate(RerankConfig, config.model_dump(mode="json"), "f", trust_code=True) == config
@@ -158,7 +161,7 @@ def test_errors_name_the_key_and_the_way_out(content: dict[str, Any], message: s
 
 def test_traits_of_another_catalogue_are_refused() -> None:
     with pytest.raises(InputError, match="traits of 20 items for a recommender of 7"):
-        one(CONTEXT).wrap(PopularityConfig().build(7), traits(), "wrong")
+        one(CONTEXT).wrap(Popularity.Options().build(BaselineContext(7)), traits(), "wrong")
 
 
 def test_the_configuration_does_not_load_torch() -> None:

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from crossrec.baselines.config import ItemKNNConfig
+from crossrec.baselines.context import BaselineContext
+from crossrec.baselines.item_knn import ItemKNN
 from crossrec.rerank import recommender as module
 from crossrec.rerank.base import ItemTraits, Reranker
 from crossrec.rerank.context_config import ContextConfig
@@ -32,7 +33,7 @@ def traits(train: Sequences) -> ItemTraits:
 
 
 def reranked(train: Sequences, stages: list[Reranker], candidates: int = 12) -> RerankedRecommender:
-    inner = ItemKNNConfig().build(N)
+    inner = ItemKNN.Options().build(BaselineContext(N))
     return RerankedRecommender(inner, stages, candidates=candidates, name="reranked").fit(train)
 
 

@@ -8,7 +8,9 @@ import numpy as np
 import pytest
 import torch
 
-from crossrec.baselines.config import ItemKNNConfig, PopularityConfig
+from crossrec.baselines.context import BaselineContext
+from crossrec.baselines.item_knn import ItemKNN
+from crossrec.baselines.popularity import Popularity
 from crossrec.exploration.config import EpsilonGreedyConfig
 from crossrec.exploration.logged import Logged
 from crossrec.exploration.off_policy import inverse_propensity, self_normalised
@@ -30,11 +32,11 @@ def start(n_users: int) -> Sequences:
 
 
 def item_knn(log: Sequences) -> Recommender:
-    return ItemKNNConfig(similarity="cosine").build(N).fit(log)
+    return ItemKNN.Options(similarity="cosine").build(BaselineContext(N)).fit(log)
 
 
 def popular(log: Sequences) -> Recommender:
-    return PopularityConfig().build(N).fit(log)
+    return Popularity.Options().build(BaselineContext(N)).fit(log)
 
 
 def played(world: Environment, policy: Policy, log: Sequences, rounds: int = 4) -> list[Round]:

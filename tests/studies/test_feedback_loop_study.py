@@ -12,7 +12,8 @@ import pytest
 import torch
 import yaml
 
-from crossrec.baselines.config import PopularityConfig
+from crossrec.baselines.context import BaselineContext
+from crossrec.baselines.popularity import Popularity
 from crossrec.config import ConfigError, load_config, validate
 from crossrec.data.segments_config import SegmentsConfig
 from crossrec.experiment.assembly import Setting
@@ -100,7 +101,7 @@ def test_learners_know_users_who_do_not_take_part_and_nothing_held_back(
 
     def learn(log: Sequences) -> Recommender:
         seen.append(log)
-        return PopularityConfig().build(30).fit(log)
+        return Popularity.Options().build(BaselineContext(30)).fit(log)
 
     def spied(
         self: SimulationSetup, policy: PolicyConfig, seed: int, others: Sequences, known: ItemTraits

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from itertools import product
+from typing import Self
+
 import torch
 from torch import Tensor
 
 from crossrec.baselines.base import history_matrix
 from crossrec.baselines.context import BaselineContext
-from crossrec.baselines.graph_config import LightGCNConfig
-from crossrec.baselines.neural.graph import ClickGraph
-from crossrec.baselines.neural.graph_baseline import GraphBaseline, GraphModule
+from crossrec.baselines.neural.base import ClickGraph, GraphBaseline, GraphModule, GraphOptions
 from crossrec.types import Sequences
 
 
@@ -20,20 +21,32 @@ class LightGCN(GraphBaseline):
     0 to K - 1 of the training graph.
 
     Args:
+        options: width, layers, training.
         context: the catalogue.
-        config: width, layers, training.
 
     Source:
         He et al. 2020, "LightGCN: simplifying and powering graph convolution network for recommendation",
         equations 3, 4 and 15, layers weighing 1 / (K + 1) each.
     """
 
-    def __init__(self, context: BaselineContext, config: LightGCNConfig) -> None:
+    class Options(GraphOptions):
+        """Graph convolution without weights: vectors are averaged over neighbours in the click graph."""
+
+        def grid(self) -> list[Self]:
+            """Return the options that tuning tries, all with this width and seed."""
+            return [
+                self.model_copy(update={"layers": layers, "regularization": regularization, "epochs": epochs})
+                for layers, regularization, epochs in product((1, 2, 3), (1e-4, 1e-3, 1e-2), (30, 60))
+            ]
+
+    options: Options
+
+    def __init__(self, options: Options, context: BaselineContext) -> None:
         super().__init__(context.n_items, "LightGCN")
-        self.config: LightGCNConfig = config
+        self.options = options
 
     def _module(self, graph: ClickGraph, shape: tuple[int, int]) -> GraphModule:
-        return LightGCNModule(graph, shape, self.config)
+        return LightGCNModule(graph, shape, self.options)
 
     def _score(self, histories: Sequences) -> Tensor:
         edges_BN = self._graph.of_histories(history_matrix(histories, self.n_items))
@@ -52,19 +65,19 @@ class LightGCNModule(GraphModule):
     Args:
         graph: of the training clicks.
         shape: U, N.
-        config: width, layers, regularisation, seed.
+        options: width, layers, regularisation, seed.
     """
 
-    config: LightGCNConfig
+    options: LightGCN.Options
 
-    def __init__(self, graph: ClickGraph, shape: tuple[int, int], config: LightGCNConfig) -> None:
-        super().__init__(graph, shape, config, torch.Generator().manual_seed(config.seed))
+    def __init__(self, graph: ClickGraph, shape: tuple[int, int], options: LightGCN.Options) -> None:
+        super().__init__(graph, shape, options, torch.Generator().manual_seed(options.seed))
 
     def layers(self) -> tuple[list[Tensor], list[Tensor]]:
         """Users' (U, D) and items' (N, D) vectors in layers 0 to K."""
         users: list[Tensor] = [self.users_UD]
         items: list[Tensor] = [self.items_ND]
-        for _ in range(self.config.layers):
+        for _ in range(self.options.layers):
             user_UD, item_ND = users[-1], items[-1]
             users.append(self.graph.to_users(item_ND))
             items.append(self.graph.to_items(user_UD))

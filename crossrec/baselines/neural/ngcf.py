@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from itertools import product
+from typing import Self
+
 import torch
+from pydantic import Field
 from torch import Tensor, nn
 
 from crossrec.baselines.base import history_matrix
 from crossrec.baselines.context import BaselineContext
-from crossrec.baselines.graph_config import NGCFConfig
-from crossrec.baselines.neural.graph import ClickGraph
-from crossrec.baselines.neural.graph_baseline import GraphBaseline, GraphModule
+from crossrec.baselines.neural.base import ClickGraph, GraphBaseline, GraphModule, GraphOptions
 from crossrec.types import Sequences
 
 SLOPE = 0.2
@@ -20,19 +22,38 @@ class NGCF(GraphBaseline):
     """Graph convolution with weights; a node's vector is its layers side by side.
 
     Args:
+        options: width, layers, training.
         context: the catalogue.
-        config: width, layers, training.
 
     Source:
         Wang et al. 2019, "Neural graph collaborative filtering", equations 3 to 10, message dropout alone.
     """
 
-    def __init__(self, context: BaselineContext, config: NGCFConfig) -> None:
+    class Options(GraphOptions):
+        """Graph convolution with weights, and with products of users' and items' vectors.
+
+        Args:
+            dropout: share of messages left out while training.
+        """
+
+        dropout: float = Field(default=0.1, ge=0, lt=1)
+        learning_rate: float = Field(default=0.005, gt=0, le=100)
+
+        def grid(self) -> list[Self]:
+            """Return the options that tuning tries, all with this width and seed."""
+            return [
+                self.model_copy(update={"layers": layers, "regularization": regularization})
+                for layers, regularization in product((1, 2, 3), (1e-4, 1e-3, 1e-2))
+            ]
+
+    options: Options
+
+    def __init__(self, options: Options, context: BaselineContext) -> None:
         super().__init__(context.n_items, "NGCF")
-        self.config: NGCFConfig = config
+        self.options = options
 
     def _module(self, graph: ClickGraph, shape: tuple[int, int]) -> GraphModule:
-        return NGCFModule(graph, shape, self.config)
+        return NGCFModule(graph, shape, self.options)
 
     @torch.no_grad()
     def _score(self, histories: Sequences) -> Tensor:
@@ -79,15 +100,17 @@ class NGCFModule(GraphModule):
     Args:
         graph: of the training clicks.
         shape: U, N.
-        config: width, layers, dropout, regularisation, seed.
+        options: width, layers, dropout, regularisation, seed.
     """
 
-    config: NGCFConfig
+    options: NGCF.Options
 
-    def __init__(self, graph: ClickGraph, shape: tuple[int, int], config: NGCFConfig) -> None:
-        generator = torch.Generator().manual_seed(config.seed)
-        super().__init__(graph, shape, config, generator)
-        self.convolutions = nn.ModuleList(Convolution(config.width, generator) for _ in range(config.layers))
+    def __init__(self, graph: ClickGraph, shape: tuple[int, int], options: NGCF.Options) -> None:
+        generator = torch.Generator().manual_seed(options.seed)
+        super().__init__(graph, shape, options, generator)
+        self.convolutions = nn.ModuleList(
+            Convolution(options.width, generator) for _ in range(options.layers)
+        )
 
     def layers(self) -> tuple[list[Tensor], list[Tensor]]:
         """Users' (U, D) and items' (N, D) vectors in layers 0 to K."""
@@ -96,8 +119,8 @@ class NGCFModule(GraphModule):
         for convolution in self.convolutions:
             user_UD = convolution(users[-1], self.graph.to_users(items[-1]))
             item_ND = convolution(items[-1], self.graph.to_items(users[-1]))
-            users.append(nn.functional.dropout(user_UD, self.config.dropout, self.training))
-            items.append(nn.functional.dropout(item_ND, self.config.dropout, self.training))
+            users.append(nn.functional.dropout(user_UD, self.options.dropout, self.training))
+            items.append(nn.functional.dropout(item_ND, self.options.dropout, self.training))
         return users, items
 
     def join(self, layers: list[Tensor]) -> Tensor:

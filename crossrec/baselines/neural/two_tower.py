@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import math
+from itertools import product
+from typing import Self
 
 import numpy as np
 import torch
+from pydantic import Field
 from scipy.sparse import csr_matrix
 from torch import Tensor, nn
 
-from crossrec.baselines.base import Baseline, history_matrix
+from crossrec.baselines.base import Baseline, TunableOptions, history_matrix
 from crossrec.baselines.context import BaselineContext, centred_unit
 from crossrec.baselines.negatives import UnclickedSampler
-from crossrec.baselines.neural.pairs import training_device
-from crossrec.baselines.tower_config import TwoTowerConfig
+from crossrec.baselines.neural.base import training_device
 from crossrec.runtime.progress import progress_bar
 from crossrec.types import InputError, Sequences
 
@@ -25,8 +27,8 @@ class TwoTower(Baseline):
     without any content score -inf, and so does everything for a history without any.
 
     Args:
+        options: modalities, widths, negatives, training.
         context: the catalogue, with vectors of the configured modalities.
-        config: modalities, widths, negatives, training.
 
     Raises:
         InputError: the catalogue has no vectors of a modality; when fitting, no user has two clicks.
@@ -37,10 +39,56 @@ class TwoTower(Baseline):
         towers and log-q correction (section 3.3), which stands here in a sigmoid, not a softmax.
     """
 
-    def __init__(self, context: BaselineContext, config: TwoTowerConfig) -> None:
-        super().__init__(context.n_items, f"two-tower ({'+'.join(config.modalities)})")
-        self.config = config
-        found = [context.need_vectors(modality, self.name) for modality in config.modalities]
+    class Options(TunableOptions):
+        """A user tower on the history's pooled content, an item tower on content, and their dot product.
+
+        Args:
+            modalities: whose frozen vectors are content; several stand side by side.
+            width: of the towers' outputs.
+            hidden: width of the towers' one hidden layer.
+            recency: weight of a history click relative to the next younger one.
+            history: youngest clicks of a history that are pooled.
+            negatives: unclicked items for each click.
+            power: negatives are drawn in proportion to clicks raised to this power; 0 draws evenly.
+            log_q: subtracts the log of a negative's chance to be drawn from its logit while training, so
+                that popular items, drawn more often, are not held down for it.
+            epochs: passes over the training clicks.
+            batch_size: clicks in a step.
+            learning_rate: of Adam.
+            regularization: Adam's decoupled weight decay.
+            seed: seed of initial weights, order and negatives.
+        """
+
+        modalities: tuple[str, ...] = Field(default=("text",), min_length=1)
+        width: int = Field(default=64, ge=1, le=65_536)
+        hidden: int = Field(default=128, ge=1, le=65_536)
+        recency: float = Field(default=0.9, gt=0, le=1)
+        history: int = Field(default=50, ge=1)
+        negatives: int = Field(default=50, ge=1, le=1_000_000)
+        power: float = Field(default=0.75, ge=0, le=1)
+        log_q: bool = True
+        epochs: int = Field(default=10, ge=1, le=1_000_000)
+        batch_size: int = Field(default=1024, ge=1, le=10_000_000)
+        learning_rate: float = Field(default=0.003, gt=0, le=100)
+        regularization: float = Field(default=0.01, ge=0, le=1_000_000_000)
+        seed: int = Field(default=0, ge=0)
+
+        @property
+        def needs(self) -> tuple[str, ...]:
+            """Item features that the baseline requires, by their names in :meth:`BaselineContext.require`."""
+            return self.modalities
+
+        def grid(self) -> list[Self]:
+            """Return the options that tuning tries, all of these modalities and widths."""
+            return [
+                self.model_copy(update={"recency": recency, "epochs": epochs, "log_q": log_q})
+                for recency, epochs, log_q in product((1.0, 0.9, 0.7), (5, 10, 20), (True, False))
+            ]
+
+    def __init__(self, options: Options, context: BaselineContext) -> None:
+        super().__init__(context.n_items, f"two-tower ({'+'.join(options.modalities)})")
+        self.options = options
+        found = [context.need_vectors(modality, self.name) for modality in options.modalities]
         self._known_N = np.logical_or.reduce([present_N for _, present_N in found])
         self._content_NW = np.concatenate([centred_unit(*part) for part in found], axis=1)
 
@@ -51,33 +99,33 @@ class TwoTower(Baseline):
                 f"{self.name} learns to guess a click from those before it, but no user has two training "
                 "clicks on items with content; lower data.split.n_last, or raise data.cleaning.k_users"
             )
-        self._towers = Towers(self._content_NW.shape[1], self.config).to(training_device())
+        self._towers = Towers(self._content_NW.shape[1], self.options).to(training_device())
         self._train(train, rows, ends)
         self._towers.eval().cpu()
         with torch.no_grad():
             self._items_ND = self._towers.item(torch.from_numpy(self._content_NW))
 
     def _train(self, train: Sequences, rows: np.ndarray, ends: np.ndarray) -> None:
-        config, device = self.config, training_device()
+        options, device = self.options, training_device()
         counts_N = np.where(self._known_N, np.bincount(train.items, minlength=self.n_items), 0)
-        chances_N = counts_N.astype(np.float64) ** config.power * self._known_N
+        chances_N = counts_N.astype(np.float64) ** options.power * self._known_N
         chances_N /= chances_N.sum()
-        corrections_N = np.log(np.maximum(chances_N * config.negatives, 1e-12)) * config.log_q
+        corrections_N = np.log(np.maximum(chances_N * options.negatives, 1e-12)) * options.log_q
         correction = torch.from_numpy(corrections_N.astype(np.float32)).to(device)
         content = torch.from_numpy(self._content_NW).to(device)
-        sampler = UnclickedSampler(train, self.n_items, config.seed, chances_N)
-        order = np.random.default_rng([config.seed, 1])
+        sampler = UnclickedSampler(train, self.n_items, options.seed, chances_N)
+        order = np.random.default_rng([options.seed, 1])
         optimiser = torch.optim.AdamW(
-            self._towers.parameters(), lr=config.learning_rate, weight_decay=config.regularization
+            self._towers.parameters(), lr=options.learning_rate, weight_decay=options.regularization
         )
         self._towers.train()
-        with progress_bar(f"{self.name}: epochs", config.epochs) as advance:
-            for _ in range(config.epochs):
+        with progress_bar(f"{self.name}: epochs", options.epochs) as advance:
+            for _ in range(options.epochs):
                 for batch in np.array_split(
-                    order.permutation(len(rows)), math.ceil(len(rows) / config.batch_size)
+                    order.permutation(len(rows)), math.ceil(len(rows) / options.batch_size)
                 ):
                     targets = train.items[train.offsets[rows[batch]] + ends[batch]].astype(np.int64)
-                    drawn = sampler.draw(np.repeat(rows[batch], config.negatives)).reshape(len(batch), -1)
+                    drawn = sampler.draw(np.repeat(rows[batch], options.negatives)).reshape(len(batch), -1)
                     ids_BK = torch.from_numpy(np.concatenate([targets[:, None], drawn], axis=1)).to(device)
                     pooled_BW, _ = self._pooled(train.take(rows[batch], ends[batch]))
                     user_BD = self._towers.user(torch.from_numpy(pooled_BW).to(device))
@@ -92,8 +140,8 @@ class TwoTower(Baseline):
 
     def _pooled(self, histories: Sequences) -> tuple[np.ndarray, np.ndarray]:
         """(B, W) decayed mean of the histories' content, and (B, 1) the weight of what had any."""
-        recent = histories.tail(self.config.history)
-        weights_BN = history_matrix(recent, self.n_items, self.config.recency).astype(np.float32)
+        recent = histories.tail(self.options.history)
+        weights_BN = history_matrix(recent, self.n_items, self.options.recency).astype(np.float32)
         totals_B1 = weights_BN @ self._known_N[:, None].astype(np.float32)
         sums_BW = weights_BN @ self._content_NW
         return np.divide(sums_BW, totals_B1, out=np.zeros_like(sums_BW), where=totals_B1 > 0), totals_B1
@@ -112,18 +160,18 @@ class Towers(nn.Module):
 
     Args:
         content_width: W.
-        config: widths, seed.
+        options: widths, seed.
     """
 
-    def __init__(self, content_width: int, config: TwoTowerConfig) -> None:
+    def __init__(self, content_width: int, options: TwoTower.Options) -> None:
         super().__init__()
         with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(config.seed)
+            torch.manual_seed(options.seed)
             self.user, self.item = (
                 nn.Sequential(
-                    nn.Linear(content_width, config.hidden),
+                    nn.Linear(content_width, options.hidden),
                     nn.GELU(),
-                    nn.Linear(config.hidden, config.width),
+                    nn.Linear(options.hidden, options.width),
                 )
                 for _ in range(2)
             )

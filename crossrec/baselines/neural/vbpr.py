@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from itertools import product
+from typing import Self
+
 import numpy as np
 import torch
+from pydantic import Field
 from scipy.sparse import csr_matrix
 from torch import Tensor
 
-from crossrec.baselines.base import Baseline, history_matrix
+from crossrec.baselines.base import Baseline, TunableOptions, history_matrix
 from crossrec.baselines.context import BaselineContext, centred_unit
 from crossrec.baselines.fold_in import UserRegression, summed_items
-from crossrec.baselines.neural.pairs import (
+from crossrec.baselines.neural.base import (
     PairModule,
     half_squares,
     normal_embedding,
@@ -18,7 +22,6 @@ from crossrec.baselines.neural.pairs import (
     train_pairs,
     training_device,
 )
-from crossrec.baselines.tower_config import VBPRConfig
 from crossrec.types import Sequences
 
 
@@ -31,8 +34,8 @@ class VBPR(Baseline):
     alone; without a picture, it scores -inf.
 
     Args:
+        options: modality, widths, training.
         context: the catalogue, with vectors of the configured modality.
-        config: modality, widths, training.
 
     Raises:
         InputError: the catalogue has no vectors of that modality.
@@ -43,24 +46,61 @@ class VBPR(Baseline):
         centred and of unit length here.
     """
 
-    def __init__(self, context: BaselineContext, config: VBPRConfig) -> None:
+    class Options(TunableOptions):
+        """Matrix factorisation by BPR with a part that sees the items' pictures.
+
+        Args:
+            modality: whose frozen vectors are seen; the paper's is ``image``.
+            width: of the latent vectors.
+            visual_width: of the vectors that pictures are projected to.
+            epochs: passes over the training clicks.
+            batch_size: clicks in a step.
+            learning_rate: of Adam.
+            regularization: weight of a step's squared vectors, as a mean over its clicks.
+            ridge: weight of the squared map from histories to user vectors, relative to the data's.
+            seed: seed of initial weights, order and negatives.
+        """
+
+        modality: str = "image"
+        width: int = Field(default=32, ge=1, le=65_536)
+        visual_width: int = Field(default=32, ge=1, le=65_536)
+        epochs: int = Field(default=60, ge=1, le=1_000_000)
+        batch_size: int = Field(default=4096, ge=1, le=10_000_000)
+        learning_rate: float = Field(default=0.01, gt=0, le=100)
+        regularization: float = Field(default=0.01, ge=0, le=1_000_000_000)
+        ridge: float = Field(default=0.01, gt=0, le=1_000_000_000)
+        seed: int = Field(default=0, ge=0)
+
+        @property
+        def needs(self) -> tuple[str, ...]:
+            """Item features that the baseline requires, by their names in :meth:`BaselineContext.require`."""
+            return (self.modality,)
+
+        def grid(self) -> list[Self]:
+            """Return the options that tuning tries, all with this modality and seed."""
+            return [
+                self.model_copy(update={"width": width, "regularization": regularization, "epochs": epochs})
+                for width, regularization, epochs in product((16, 32, 64), (1e-3, 1e-2, 1e-1), (30, 60))
+            ]
+
+    def __init__(self, options: Options, context: BaselineContext) -> None:
         super().__init__(context.n_items, "VBPR")
-        self.config = config
-        vectors_NW, self._present_N = context.need_vectors(config.modality, self.name)
+        self.options = options
+        vectors_NW, self._present_N = context.need_vectors(options.modality, self.name)
         self._pictures_NW = centred_unit(vectors_NW, self._present_N)
 
     def _learn(self, train: Sequences, clicks_UN: csr_matrix) -> None:
         known_UN = csr_matrix(clicks_UN[np.diff(clicks_UN.indptr) > 0])
         device = training_device()
-        module = VBPRModule(torch.from_numpy(self._pictures_NW), known_UN.shape[0], self.config).to(device)
-        train_pairs(module, known_UN, self.config, self.name)
+        module = VBPRModule(torch.from_numpy(self._pictures_NW), known_UN.shape[0], self.options).to(device)
+        train_pairs(module, known_UN, self.options, self.name)
         warm_N = torch.from_numpy(np.bincount(known_UN.indices, minlength=self.n_items) > 0)
         with torch.no_grad():
             users_UD, items_ND, bias_N = (part.cpu() for part in module.cpu().joined(warm_N))
         self._items_ND = items_ND
         self._bias_N = bias_N.masked_fill(~warm_N & ~torch.from_numpy(self._present_N), -torch.inf)
         sums_UD = summed_items(known_UN, items_ND.numpy())
-        self._user_vector = UserRegression.fit(sums_UD, users_UD.numpy(), self.config.ridge)
+        self._user_vector = UserRegression.fit(sums_UD, users_UD.numpy(), self.options.ridge)
 
     def _score(self, histories: Sequences) -> Tensor:
         clicks_BN = history_matrix(histories, self.n_items)
@@ -74,22 +114,22 @@ class VBPRModule(PairModule):
     Args:
         pictures_NW: frozen vectors, zeros where an item has no picture.
         n_users: U.
-        config: widths, regularisation, seed.
+        options: widths, regularisation, seed.
     """
 
     pictures_NW: Tensor
 
-    def __init__(self, pictures_NW: Tensor, n_users: int, config: VBPRConfig) -> None:
+    def __init__(self, pictures_NW: Tensor, n_users: int, options: VBPR.Options) -> None:
         super().__init__()
-        self.config = config
+        self.options = options
         n_items, picture_width = pictures_NW.shape
         self.register_buffer("pictures_NW", pictures_NW, persistent=False)
-        generator = torch.Generator().manual_seed(config.seed)
-        self.users_UD = normal_embedding(n_users, config.width, 0.1, generator)
-        self.items_ND = normal_embedding(n_items, config.width, 0.1, generator)
-        self.visual_users_UV = normal_embedding(n_users, config.visual_width, 0.1, generator)
+        generator = torch.Generator().manual_seed(options.seed)
+        self.users_UD = normal_embedding(n_users, options.width, 0.1, generator)
+        self.items_ND = normal_embedding(n_items, options.width, 0.1, generator)
+        self.visual_users_UV = normal_embedding(n_users, options.visual_width, 0.1, generator)
         self.projection_WV = normal_embedding(
-            picture_width, config.visual_width, picture_width**-0.5, generator
+            picture_width, options.visual_width, picture_width**-0.5, generator
         )
         self.bias_N = torch.nn.Parameter(torch.zeros(n_items))
         self.visual_bias_W = torch.nn.Parameter(torch.zeros(picture_width))
@@ -116,7 +156,7 @@ class VBPRModule(PairModule):
         bias_K = self.bias_N[distinct] + pictures_KW @ self.visual_bias_W
         clicked_B, unclicked_B = places_2B.chunk(2)
         scores = [(users_BD * items_KD[i]).sum(1) + bias_K[i] for i in (clicked_B, unclicked_B)]
-        width = self.config.width
+        width = self.options.width
         own = half_squares(
             users_BD,
             *(items_KD[i, :width] for i in (clicked_B, unclicked_B)),
@@ -124,4 +164,4 @@ class VBPRModule(PairModule):
         )
         shared = (self.projection_WV.square().sum() + self.visual_bias_W.square().sum()) / 2
         penalty = own + shared / len(self.bias_N)
-        return ranking_loss(*scores) + self.config.regularization * penalty
+        return ranking_loss(*scores) + self.options.regularization * penalty

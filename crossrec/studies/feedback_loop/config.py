@@ -7,7 +7,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
-from crossrec.baselines.config import BaselineConfig
+from crossrec.baselines import BaselineOptions
 from crossrec.config import Config, UnionFamily
 from crossrec.exploration.config import ExplorationConfig
 from crossrec.rerank.config import RerankConfig, RerankerConfig
@@ -39,7 +39,7 @@ class BaselineLearnerConfig(Config):
     """
 
     type: Literal["baseline"] = "baseline"
-    baseline: BaselineConfig
+    baseline: BaselineOptions
 
 
 class NeuralLearnerConfig(Config):

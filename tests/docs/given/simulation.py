@@ -2,7 +2,8 @@
 
 import numpy as np
 
-from crossrec.baselines import PopularityConfig
+from crossrec.baselines.context import BaselineContext
+from crossrec.baselines.popularity import Popularity
 from crossrec.simulation.tastes import TasteModel
 from crossrec.types import Sequences
 
@@ -28,4 +29,4 @@ log = Sequences(rows.offsets, rows.items, np.arange(len(rows.items)))
 
 def refit(log: Sequences) -> object:
     """The most clicked items so far."""
-    return PopularityConfig().build(250).fit(log)
+    return Popularity.Options().build(BaselineContext(250)).fit(log)
