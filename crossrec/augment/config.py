@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from crossrec.augment.content.variants import TextVariantsConfig
-from crossrec.augment.image.config import ImageViewsConfig
+from crossrec.augment.content.variants import ImageVariantsConfig, TextVariantsConfig
 from crossrec.augment.sequence.config import SequenceAugmentConfig
 from crossrec.augment.synthesis.application_config import SynthesisUseConfig
 from crossrec.config import Config
@@ -22,7 +21,7 @@ class AugmentConfig(Config):
     """
 
     text: TextVariantsConfig | None = None
-    image: ImageViewsConfig | None = None
+    image: ImageVariantsConfig | None = None
     sequence: SequenceAugmentConfig | None = None
     synthesis: SynthesisUseConfig | None = None
     resample: ResampleConfig | None = None

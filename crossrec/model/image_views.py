@@ -10,8 +10,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from crossrec.augment.content.image.base import Partners
 from crossrec.augment.content.variants import variant_key
-from crossrec.augment.image.partners import Partners
 from crossrec.encoders.cache import FeatureCache, fetch_each
 from crossrec.encoders.config import ImageEncoderConfig, Training
 from crossrec.model.view_plan import TrainingViews, report
@@ -22,8 +22,7 @@ if TYPE_CHECKING:
 
     from PIL.Image import Image
 
-    from crossrec.augment.image.config import ImageViewsConfig
-    from crossrec.augment.image.views import ImageViews
+    from crossrec.augment.content.variants import ImageVariants, ImageVariantsConfig
     from crossrec.data.catalog import Catalog
     from crossrec.encoders.image import ImageEncoder
     from crossrec.model.build import Content
@@ -36,7 +35,7 @@ def viewed_pictures(
     config: ImageEncoderConfig,
     whiten: Whitening | FeatureMap,
     views: TrainingViews,
-    wanted: ImageViewsConfig,
+    wanted: ImageVariantsConfig,
 ) -> Modality:
     """The image modality with views, for a network that is going to be trained.
 
@@ -79,7 +78,7 @@ class ImageViewsOfItems:
 
     def __init__(
         self,
-        config: ImageViewsConfig,
+        config: ImageVariantsConfig,
         views: TrainingViews,
         catalog: Catalog,
         keys: list[str | None],
@@ -89,7 +88,7 @@ class ImageViewsOfItems:
         self.items = np.flatnonzero(views.trained_N & readable_N)
         self.n_trained = int(views.trained_N.sum())
         self._keys = {int(item): str(keys[item]) for item in self.items}
-        self.maker: ImageViews = config.build(self._partners() if config.mixes else None)
+        self.maker: ImageVariants = config.build(self._partners() if config.mixes else None)
 
     @property
     def counts(self) -> np.ndarray:

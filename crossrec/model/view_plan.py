@@ -11,8 +11,7 @@ import numpy as np
 from crossrec.runtime import distributed
 
 if TYPE_CHECKING:
-    from crossrec.augment.content.variants import TextVariantsConfig
-    from crossrec.augment.image.config import ImageViewsConfig
+    from crossrec.augment.content.variants import ImageVariantsConfig, TextVariantsConfig
 
 logger = logging.getLogger(__name__)
 
@@ -25,7 +24,7 @@ class ContentAugmentation(Protocol):
         """Views of texts."""
 
     @property
-    def image(self) -> ImageViewsConfig | None:
+    def image(self) -> ImageVariantsConfig | None:
         """Views of pictures."""
 
 

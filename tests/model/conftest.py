@@ -12,8 +12,7 @@ import pytest
 from PIL import Image
 from torch import Tensor
 
-from crossrec.augment.content.variants import TextVariantsConfig
-from crossrec.augment.image.config import ImageViewsConfig
+from crossrec.augment.content.variants import ImageVariantsConfig, TextVariantsConfig
 from crossrec.data.catalog import Catalog
 from crossrec.encoders.config import ImageEncoderConfig, Precision
 from crossrec.model.build import Content, build_network
@@ -28,7 +27,7 @@ from crossrec.model.views import ViewedEncoder, ViewedFeatures
 class Augment:
     """What an experiment's augmentation says of texts and pictures."""
 
-    image: ImageViewsConfig | None = None
+    image: ImageVariantsConfig | None = None
     text: TextVariantsConfig | None = None
 
 
@@ -79,14 +78,14 @@ class Lamps:
         )
 
     def augment(
-        self, image: ImageViewsConfig | None = None, text: TextVariantsConfig | None = None
+        self, image: ImageVariantsConfig | None = None, text: TextVariantsConfig | None = None
     ) -> Augment:
         return Augment(image, text)
 
-    def image_views(self, share: float = 0.5, **settings: object) -> ImageViewsConfig:
+    def image_views(self, share: float = 0.5, **settings: object) -> ImageVariantsConfig:
         augmenters = [{"type": "crop", "probability": 1}, {"type": "flip"}]
         fields = {"augmenters": augmenters, "views": self.views, "share": share, **settings}
-        return ImageViewsConfig.model_validate(fields)
+        return ImageVariantsConfig.model_validate(fields)
 
     def text_views(self, share: float = 0.5) -> TextVariantsConfig:
         augmenters = [{"type": "character_noise", "rate": 0.3}]
@@ -94,10 +93,10 @@ class Lamps:
             {"augmenters": augmenters, "views": self.views, "share": share}
         )
 
-    def plan(self, image: ImageViewsConfig, seed: int = 0) -> TrainingViews:
+    def plan(self, image: ImageVariantsConfig, seed: int = 0) -> TrainingViews:
         return TrainingViews(Augment(image), self.counts > 0, seed)
 
-    def pictures(self, image: ImageViewsConfig, content: Content | None = None) -> ViewedFeatures:
+    def pictures(self, image: ImageVariantsConfig, content: Content | None = None) -> ViewedFeatures:
         found = (content or self.content).image(self.encoder, 4, self.plan(image))
         assert isinstance(found, ViewedFeatures)
         return found

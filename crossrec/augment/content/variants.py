@@ -3,14 +3,33 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from pydantic import Field
 
-from crossrec.augment.base import Augmented, Compose, RandomApply, SampleRng, Schedule, count_name, digest
+from crossrec.augment.base import (
+    Augmented,
+    Compose,
+    RandomApply,
+    SampleRng,
+    Schedule,
+    count_name,
+    digest,
+)
+from crossrec.augment.content.image import IMAGE_AUGMENTERS, ImageAugmenterOptions
+from crossrec.augment.content.image.base import Partners
 from crossrec.augment.content.text import TEXT_AUGMENTERS, TextAugmenterOptions
 from crossrec.augment.content.text.base import Encode
 from crossrec.config import Config
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+
+DEFAULT_IMAGE_AUGMENTERS = ({"type": "crop"}, {"type": "flip"}, {"type": "colour"})
+IMAGE_VERSION = 1
+"""Raise with any change of what augmenters make, so that cached views are made anew."""
 
 
 class VariantsConfig(Config):
@@ -106,3 +125,67 @@ class TextVariants:
         # One augmenter may undo what another did.
         differs = [new != old for new, old in zip(made.samples, texts, strict=True)]
         return Augmented(made.samples, np.asarray(differs, dtype=bool), made.counts)
+
+
+class ImageVariantsConfig(VariantsConfig):
+    """Augmented views of the items' pictures."""
+
+    augmenters: tuple[ImageAugmenterOptions, ...] = Field(
+        default_factory=lambda: tuple(map(IMAGE_AUGMENTERS.parse, DEFAULT_IMAGE_AUGMENTERS)),
+        min_length=1,
+        description="applied one after another; by default crop, flip and colour",
+    )
+
+    @property
+    def mixes(self) -> bool:
+        """Whether any augmenter needs a second picture."""
+        return any(augmenter.mixes for augmenter in self.augmenters)
+
+    def build(self, partners: Partners | None = None) -> ImageVariants:
+        """Makes views of pictures.
+
+        Args:
+            partners: pictures of training items to mix with, where ``mixes``.
+
+        Raises:
+            InputError: an augmenter mixes, and there is nothing to mix with.
+        """
+        return ImageVariants(self, partners)
+
+
+class ImageVariants:
+    """Makes the views of pictures.
+
+    Args:
+        config: augmenters, applied in their order.
+        partners: pictures to mix with, where an augmenter mixes.
+
+    Raises:
+        InputError: an augmenter mixes, and there is nothing to mix with.
+    """
+
+    def __init__(self, config: ImageVariantsConfig, partners: Partners | None = None) -> None:
+        self.count = config.views
+        self._chain = Compose(
+            [
+                RandomApply(count_name(IMAGE_AUGMENTERS, c), c.build(partners), c.probability)
+                for c in config.augmenters
+            ]
+        )
+        mixed_with = partners.identity if config.mixes and partners is not None else ""
+        recipe = config.model_dump_json(include={"augmenters"})
+        self.recipe = digest("image", IMAGE_VERSION, recipe, mixed_with)
+
+    def view(self, pictures: list[Image], keys: list[str], seed: int, view: int) -> Augmented[list[Image]]:
+        """One view of each picture.
+
+        Args:
+            pictures: n, each of its own size and mode, which it keeps.
+            keys: n digests of their content.
+            seed: of the experiment.
+            view: its number, from 0.
+
+        Returns:
+            n pictures, with counts of what each augmenter met with.
+        """
+        return self._chain.augment(pictures, variant_rng(seed, view, keys).substream("image"))

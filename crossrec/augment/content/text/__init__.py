@@ -2,7 +2,8 @@
 
 from typing import Annotated
 
-from crossrec.config import ComponentOptions, Family
+from crossrec.augment.content.text.base import TextOptions
+from crossrec.config import Family
 
 TEXT_AUGMENTERS = Family(
     "text augmenter",
@@ -15,4 +16,4 @@ TEXT_AUGMENTERS = Family(
         "paraphrase": "crossrec.augment.content.text.paraphrase:Paraphrase",
     },
 )
-TextAugmenterOptions = Annotated[ComponentOptions, TEXT_AUGMENTERS]
+TextAugmenterOptions = Annotated[TextOptions, TEXT_AUGMENTERS]

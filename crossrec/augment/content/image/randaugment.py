@@ -5,17 +5,24 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
+from pydantic import Field
 from torchvision.transforms import v2
 
-from crossrec.augment.image.picture import PictureAugmenter, apart, border_colour, seeded, together
+from crossrec.augment.content.image.base import (
+    ImageAugmenter,
+    ImageOptions,
+    Partners,
+    apart,
+    border_colour,
+    seeded,
+    together,
+)
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-    from crossrec.augment.image.config import RandAugmentConfig
 
-
-class RandAugment(PictureAugmenter):
+class RandAugment(ImageAugmenter):
     """Applies operations drawn evenly from torchvision's fourteen, all with one magnitude.
 
     Some of them change what a shopper sees: ``Solarize`` inverts a white background. timm's version draws
@@ -27,8 +34,14 @@ class RandAugment(PictureAugmenter):
         NeurIPS 2020; torchvision's ``RandAugment``, filled with the border's colour instead of black.
     """
 
-    def __init__(self, config: RandAugmentConfig) -> None:
-        self.operations, self.magnitude = config.operations, config.magnitude
+    class Options(ImageOptions):
+        """Some operations drawn from a fixed list, all with one strength."""
+
+        operations: int = Field(2, ge=1, description="drawn for each picture, with replacement")
+        magnitude: int = Field(9, ge=0, le=30)
+
+    def __init__(self, options: Options, partners: Partners | None = None) -> None:
+        self.operations, self.magnitude = options.operations, options.magnitude
 
     def change(self, picture: Image, key: str | int, generator: np.random.Generator) -> Image:
         """The picture after all operations."""

@@ -6,23 +6,21 @@ stand for it. So the partner is of the same category, and the item's own picture
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 import torch
+from pydantic import Field
 from torchvision.transforms import v2
 
-from crossrec.augment.image.picture import PictureAugmenter, seeded
+from crossrec.augment.content.image.base import ImageAugmenter, ImageOptions, Partners, seeded
 from crossrec.types import InputError
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-    from crossrec.augment.image.config import CutMixConfig, MixUpConfig
-    from crossrec.augment.image.partners import Partners
 
-
-class Mixing(PictureAugmenter):
+class Mixing(ImageAugmenter):
     """Mixes a picture with a partner, which takes its size and mode.
 
     Args:
@@ -61,8 +59,14 @@ class MixUp(Mixing):
         Zhang et al., mixup: Beyond Empirical Risk Minimization, ICLR 2018, section 2.
     """
 
-    def __init__(self, config: MixUpConfig, partners: Partners | None) -> None:
-        super().__init__(v2.MixUp(alpha=config.alpha, num_classes=2), partners)
+    class Options(ImageOptions):
+        """Lays a picture of the same category over the item's own, which stays the stronger one."""
+
+        mixes: ClassVar[bool] = True
+        alpha: float = Field(0.4, gt=0, le=1_000_000, description="of the Beta distribution of the shares")
+
+    def __init__(self, options: Options, partners: Partners | None = None) -> None:
+        super().__init__(v2.MixUp(alpha=options.alpha, num_classes=2), partners)
 
 
 class CutMix(Mixing):
@@ -75,5 +79,11 @@ class CutMix(Mixing):
         ICCV 2019, section 3.2.
     """
 
-    def __init__(self, config: CutMixConfig, partners: Partners | None) -> None:
-        super().__init__(v2.CutMix(alpha=config.alpha, num_classes=2), partners)
+    class Options(ImageOptions):
+        """Puts a piece of a picture of the same category over the item's own, which keeps the larger part."""
+
+        mixes: ClassVar[bool] = True
+        alpha: float = Field(1.0, gt=0, le=1_000_000, description="of the Beta distribution of the shares")
+
+    def __init__(self, options: Options, partners: Partners | None = None) -> None:
+        super().__init__(v2.CutMix(alpha=options.alpha, num_classes=2), partners)

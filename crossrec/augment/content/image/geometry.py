@@ -2,30 +2,43 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
+from pydantic import Field
 from torchvision.transforms import v2
 
-from crossrec.augment.image.picture import PictureAugmenter, border_colour, seeded
+from crossrec.augment.content.image.base import (
+    Area,
+    ImageAugmenter,
+    ImageOptions,
+    Partners,
+    Range,
+    border_colour,
+    seeded,
+)
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-    from crossrec.augment.image.config import CropConfig, FlipConfig, RotateConfig, ScaleConfig
 
 BILINEAR = v2.InterpolationMode.BILINEAR
 
 
-class Rotate(PictureAugmenter):
+class Rotate(ImageAugmenter):
     """Turns a picture about its centre by an even draw of angles; corners that leave the frame are lost.
 
     Source:
         torchvision's ``RandomRotation``, filled with the border's colour instead of black.
     """
 
-    def __init__(self, config: RotateConfig) -> None:
-        self.degrees = config.degrees
+    class Options(ImageOptions):
+        """Turns the picture about its centre."""
+
+        degrees: float = Field(15.0, gt=0, le=180, description="largest angle, either way")
+
+    def __init__(self, options: Options, partners: Partners | None = None) -> None:
+        self.degrees = options.degrees
 
     def change(self, picture: Image, key: str | int, generator: np.random.Generator) -> Image:
         """The picture, turned."""
@@ -34,15 +47,20 @@ class Rotate(PictureAugmenter):
             return transform(picture)
 
 
-class Scale(PictureAugmenter):
+class Zoom(ImageAugmenter):
     """Zooms about the centre by an even draw of factors, within the same frame.
 
     Source:
         torchvision's ``RandomAffine``, filled with the border's colour instead of black.
     """
 
-    def __init__(self, config: ScaleConfig) -> None:
-        self.factor = config.factor
+    class Options(ImageOptions):
+        """Zooms in or out about the centre."""
+
+        factor: Range = Field((0.8, 1.2), description="lowest and highest zoom; below 1 shows a margin")
+
+    def __init__(self, options: Options, partners: Partners | None = None) -> None:
+        self.factor = options.factor
 
     def change(self, picture: Image, key: str | int, generator: np.random.Generator) -> Image:
         """The picture, larger or smaller."""
@@ -53,7 +71,7 @@ class Scale(PictureAugmenter):
             return transform(picture)
 
 
-class Crop(PictureAugmenter):
+class ImageCrop(ImageAugmenter):
     """Cuts out a rectangle of random area, shape and place, and stretches it over the frame.
 
     Differs from the source: areas start at .6 by default, not .08, since a sleeve is not the shirt; shapes
@@ -64,8 +82,14 @@ class Crop(PictureAugmenter):
         ``RandomResizedCrop``.
     """
 
-    def __init__(self, config: CropConfig) -> None:
-        self.area, self.stretch = config.area, config.stretch
+    class Options(ImageOptions):
+        """Cuts out a part and stretches it over the whole picture."""
+
+        area: Area = Field((0.6, 1.0), description="share of the picture that is kept")
+        stretch: Range = Field((0.75, 4 / 3), description="width over height, in those of the picture itself")
+
+    def __init__(self, options: Options, partners: Partners | None = None) -> None:
+        self.area, self.stretch = options.area, options.stretch
 
     def change(self, picture: Image, key: str | int, generator: np.random.Generator) -> Image:
         """A part of the picture, as large as the whole."""
@@ -81,7 +105,7 @@ class Crop(PictureAugmenter):
             return transform(picture)
 
 
-class Flip(PictureAugmenter):
+class Flip(ImageAugmenter):
     """Mirrors a picture left to right, or top to bottom.
 
     Source:
@@ -89,8 +113,13 @@ class Flip(PictureAugmenter):
         section 4.1.
     """
 
-    def __init__(self, config: FlipConfig) -> None:
-        upright = config.direction == "horizontal"
+    class Options(ImageOptions):
+        """Mirrors the picture; writing on it then reads backwards."""
+
+        direction: Literal["horizontal", "vertical"] = "horizontal"
+
+    def __init__(self, options: Options, partners: Partners | None = None) -> None:
+        upright = options.direction == "horizontal"
         self.transform = v2.RandomHorizontalFlip(p=1) if upright else v2.RandomVerticalFlip(p=1)
 
     def change(self, picture: Image, key: str | int, generator: np.random.Generator) -> Image:

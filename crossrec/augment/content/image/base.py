@@ -4,23 +4,55 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from enum import StrEnum
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated, ClassVar
 
 import numpy as np
+from pydantic import AfterValidator, Field
 
-from crossrec.augment.base import Augmented, Augmenter, SampleRng
+from crossrec.augment.base import Augmented, Augmenter, SampleRng, digest
+from crossrec.config import ComponentOptions
 
 if TYPE_CHECKING:
     from PIL.Image import Image
+
+
+def _ordered(value: tuple[float, float]) -> tuple[float, float]:
+    if not 0 < value[0] <= value[1]:
+        raise ValueError(f"needs 0 < low <= high, got {value[0]:g} and {value[1]:g}")
+    return value
+
+
+Range = Annotated[tuple[float, float], AfterValidator(_ordered)]
+"""Lowest and highest value of an even draw."""
+
+
+def _share(value: tuple[float, float]) -> tuple[float, float]:
+    if value[1] > 1:
+        raise ValueError(f"is a share of the picture, at most 1, got {value[1]:g}")
+    return value
+
+
+Area = Annotated[Range, AfterValidator(_share)]
+"""Lowest and highest share of a picture's area."""
+
+
+class ImageOptions(ComponentOptions):
+    """Options of every picture augmenter, also of those from outside the project."""
+
+    mixes: ClassVar[bool] = False
+    """Whether it needs a second picture."""
+
+    probability: float = Field(0.5, ge=0, le=1, description="chance that a picture is changed")
+
 
 UNREADABLE_ERRORS = (OSError, SyntaxError, ValueError)
 """What Pillow raises for a broken or absurd picture."""
 
 
-class Outcome(StrEnum):
+class ImageOutcome(StrEnum):
     """What became of a picture; all but ``KEPT`` gave the original back."""
 
     KEPT = "kept"
@@ -33,7 +65,7 @@ class NoPartnerError(Exception):
     """There is no other picture in the same category."""
 
 
-class PictureAugmenter(Augmenter[list["Image"]]):
+class ImageAugmenter(Augmenter[list["Image"]]):
     """Changes pictures one by one; each keeps its size and mode."""
 
     def augment(self, samples: list[Image], draws: SampleRng) -> Augmented[list[Image]]:
@@ -48,23 +80,25 @@ class PictureAugmenter(Augmenter[list["Image"]]):
             result, outcome = self._one(picture, draws.keys[row], draws.of(row))
             pictures.append(result)
             outcomes.append(outcome)
-        changed = np.asarray([outcome is Outcome.KEPT for outcome in outcomes], dtype=bool)
+        changed = np.asarray([outcome is ImageOutcome.KEPT for outcome in outcomes], dtype=bool)
         return Augmented(pictures, changed, dict(Counter(str(outcome) for outcome in outcomes)))
 
-    def _one(self, picture: Image, key: str | int, generator: np.random.Generator) -> tuple[Image, Outcome]:
+    def _one(
+        self, picture: Image, key: str | int, generator: np.random.Generator
+    ) -> tuple[Image, ImageOutcome]:
         # Only around loading: what goes wrong in a change is a wrong setting or a fault of ours.
         try:
             picture.load()
             before = _plain(picture)
         except UNREADABLE_ERRORS:
-            return picture, Outcome.UNREADABLE
+            return picture, ImageOutcome.UNREADABLE
         try:
             after = self.change(before, key, generator)
         except NoPartnerError:
-            return picture, Outcome.NO_PARTNER
+            return picture, ImageOutcome.NO_PARTNER
         if after.tobytes() == before.tobytes():
-            return picture, Outcome.UNCHANGED
-        return _restored(after, picture.mode), Outcome.KEPT
+            return picture, ImageOutcome.UNCHANGED
+        return _restored(after, picture.mode), ImageOutcome.KEPT
 
     @abstractmethod
     def change(self, picture: Image, key: str | int, generator: np.random.Generator) -> Image:
@@ -136,3 +170,61 @@ def _restored(picture: Image, mode: str) -> Image:
     if picture.mode == mode:
         return picture
     return picture.quantize() if mode == "P" else picture.convert(mode)
+
+
+class Partners:
+    """A fixed set of pictures by category, so that a partner depends on no batch.
+
+    Args:
+        keys: n digests of the pictures; equal pictures count as one.
+        categories: n lists of categories; a picture without any has no partner.
+        load: reads the picture of one of the n; raises OSError for a broken one, None for none.
+    """
+
+    def __init__(
+        self,
+        keys: Sequence[str],
+        categories: Sequence[Sequence[str]],
+        load: Callable[[int], Image | None],
+    ) -> None:
+        self._load = load
+        self._place: dict[str, int] = {}
+        members: dict[str, set[str]] = {}
+        for place, (key, names) in enumerate(zip(keys, categories, strict=True)):
+            self._place.setdefault(key, place)
+            for name in names:
+                members.setdefault(name, set()).add(key)
+        # Sorted, so that the catalogue's order makes no difference; the largest first, to be overwritten.
+        ordered = sorted(members.items(), key=lambda entry: (-len(entry[1]), entry[0]))
+        self._members = {name: sorted(found) for name, found in ordered if len(found) > 1}
+        self._category = {key: name for name, found in self._members.items() for key in found}
+
+    def __len__(self) -> int:
+        """Pictures that have a partner."""
+        return len(self._category)
+
+    @property
+    def identity(self) -> str:
+        """Names the set by its content."""
+        return digest(repr(self._members))
+
+    def draw(self, key: str | int, generator: np.random.Generator) -> Image:
+        """Another picture of the smallest category that the picture shares with any other.
+
+        Raises:
+            NoPartnerError: there is none, or it can't be read.
+        """
+        name = self._category.get(str(key))
+        if name is None:
+            raise NoPartnerError
+        others = self._members[name]
+        chosen = int(generator.integers(len(others) - 1))
+        # The last one stands in for the picture itself.
+        partner = others[-1] if others[chosen] == key else others[chosen]
+        try:
+            picture = self._load(self._place[partner])
+        except UNREADABLE_ERRORS as error:
+            raise NoPartnerError from error
+        if picture is None:
+            raise NoPartnerError
+        return picture

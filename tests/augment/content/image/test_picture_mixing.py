@@ -8,9 +8,8 @@ from PIL import Image
 from pydantic import TypeAdapter
 
 from crossrec.augment.base import SampleRng
-from crossrec.augment.image.config import ImageAugmenterConfig
-from crossrec.augment.image.partners import Partners
-from crossrec.augment.image.picture import Outcome
+from crossrec.augment.content.image import ImageAugmenterOptions
+from crossrec.augment.content.image.base import ImageOutcome, Partners
 from crossrec.types import InputError
 
 KEYS = [f"picture-{i}" for i in range(6)]
@@ -21,7 +20,7 @@ PICTURES = [Image.new("RGB", (40 + i, 30), (40 * i, 90, 200 - 20 * i)) for i in 
 def test_a_mixed_picture_is_mostly_the_item_s_own(name: str) -> None:
     black, white = Image.new("L", (50, 40), 0), Image.new("L", (60, 30), 255)
     pair = Partners(["a", "b"], [["shoe"], ["shoe"]], lambda place: (black, white)[place])
-    config = TypeAdapter(ImageAugmenterConfig).validate_python({"type": name, "alpha": 1.0})
+    config = TypeAdapter(ImageAugmenterOptions).validate_python({"type": name, "alpha": 1.0})
     augmenter = config.build(pair)
     of_partner = []
     for view in range(200):
@@ -65,10 +64,10 @@ def test_no_partner(name: str) -> None:
     def broken(place: int) -> Image.Image:
         raise OSError("truncated")
 
-    config = TypeAdapter(ImageAugmenterConfig).validate_python({"type": name})
+    config = TypeAdapter(ImageAugmenterOptions).validate_python({"type": name})
     lonely = Partners(KEYS[:3], [["shoe"], ["shoe"], ["hat"]], broken)
     result = config.build(lonely).augment(PICTURES[:3], SampleRng(0, ("view", 0), KEYS[:3]))
-    assert result.counts == {Outcome.NO_PARTNER: 3}  # two can't be read, the hat is alone
+    assert result.counts == {ImageOutcome.NO_PARTNER: 3}  # two can't be read, the hat is alone
     assert all(a is b for a, b in zip(result.samples, PICTURES[:3], strict=True))
     for nothing in (None, Partners(["a", "b"], [["shoe"], ["hat"]], broken)):
         with pytest.raises(InputError, match="no category has pictures of two training items"):

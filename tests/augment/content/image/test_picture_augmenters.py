@@ -13,9 +13,10 @@ from PIL import Image, ImageDraw
 from pydantic import TypeAdapter
 
 from crossrec.augment.base import Augmenter, SampleRng
-from crossrec.augment.image.config import ErasingConfig, ImageAugmenterConfig, ImageViewsConfig
-from crossrec.augment.image.partners import Partners
-from crossrec.augment.image.picture import Outcome
+from crossrec.augment.content.image import ImageAugmenterOptions
+from crossrec.augment.content.image.base import ImageOutcome, Partners
+from crossrec.augment.content.image.photometry import RandomErasing
+from crossrec.augment.content.variants import ImageVariantsConfig
 
 TYPES = [
     *("rotate", "scale", "crop", "flip", "colour", "blur", "erasing", "randaugment"),
@@ -41,7 +42,7 @@ def partners(pictures: list[Image.Image] = PICTURES) -> Partners:
 
 
 def build(name: str, **settings: object) -> Augmenter[list[Image.Image]]:
-    config = TypeAdapter(ImageAugmenterConfig).validate_python({**SHOWS[name], **settings})
+    config = TypeAdapter(ImageAugmenterOptions).validate_python({**SHOWS[name], **settings})
     return config.build(partners())
 
 
@@ -67,7 +68,7 @@ def test_a_picture_depends_on_its_own_draws_alone(name: str) -> None:
 @pytest.mark.parametrize("name", TYPES)
 def test_another_sample_view_or_seed_draws_otherwise(name: str) -> None:
     # A mirrored picture has only one form, so that it is cut first.
-    chain = ImageViewsConfig.model_validate(
+    chain = ImageVariantsConfig.model_validate(
         {"augmenters": [{"type": "crop", "probability": 1 if name == "flip" else 0}, SHOWS[name]]}
     ).build(partners())
     one = [PICTURES[0]] * 6
@@ -107,7 +108,7 @@ def test_odd_sizes(name: str, size: tuple[int, int]) -> None:
     result = build(name).augment(pictures, draws())
     assert [p.size for p in result.samples] == [size] * 6
     assert sum(result.counts.values()) == 6
-    assert result.counts.get(Outcome.UNREADABLE, 0) == 0
+    assert result.counts.get(ImageOutcome.UNREADABLE, 0) == 0
 
 
 @pytest.mark.parametrize("name", TYPES)
@@ -118,11 +119,11 @@ def test_a_broken_picture_is_counted_and_comes_back(name: str) -> None:
     result = build(name).augment([PICTURES[1], broken], draws(KEYS[:2]))
     assert result.samples[1] is broken
     assert not result.changed[1]
-    assert result.counts[Outcome.UNREADABLE] == 1
+    assert result.counts[ImageOutcome.UNREADABLE] == 1
 
 
 def test_a_fault_in_a_change_is_no_broken_picture() -> None:
-    wrong = ErasingConfig.model_construct(area=(0.02, 2.0), ratio=(0.3, 3.3)).build(None)
+    wrong = RandomErasing.Options.model_construct(area=(0.02, 2.0), ratio=(0.3, 3.3)).build(None)
     with pytest.raises(ValueError, match="between 0 and 1"):
         wrong.augment(PICTURES[:1], draws(KEYS[:1]))
 
@@ -130,7 +131,7 @@ def test_a_fault_in_a_change_is_no_broken_picture() -> None:
 @pytest.mark.parametrize("name", TYPES)
 def test_probability(name: str) -> None:
     def changed(probability: float) -> int:
-        chain = ImageViewsConfig.model_validate(
+        chain = ImageVariantsConfig.model_validate(
             {"augmenters": [{**SHOWS[name], "probability": probability}]}
         ).build(partners())
         found = [chain.view(PICTURES, KEYS, seed=0, view=view) for view in range(10)]
@@ -156,7 +157,7 @@ def test_a_plain_picture_looks_the_same_after_any_movement() -> None:
     for name in MOVES:
         result = build(name).augment(plain, draws(KEYS[:1]))
         assert result.samples[0] is plain[0], name
-        assert result.counts == {Outcome.UNCHANGED: 1}
+        assert result.counts == {ImageOutcome.UNCHANGED: 1}
 
 
 @pytest.mark.parametrize("mode", ["RGB", "RGBA", "L"])
@@ -223,7 +224,7 @@ def test_blur_grows_with_the_picture() -> None:
 
 def test_the_recipe_names_what_decides_a_view() -> None:
     def recipe(pool: Partners | None = None, **settings: object) -> str:
-        return ImageViewsConfig.model_validate(settings).build(pool).recipe
+        return ImageVariantsConfig.model_validate(settings).build(pool).recipe
 
     crop = {"type": "crop"}
     assert (
@@ -253,12 +254,12 @@ def test_the_recipe_names_what_decides_a_view() -> None:
 )
 def test_wrong_settings(settings: dict[str, object], message: str) -> None:
     with pytest.raises(ValueError, match=message):
-        ImageViewsConfig.model_validate(settings)
+        ImageVariantsConfig.model_validate(settings)
 
 
 def test_configs_load_nothing_heavy() -> None:
     code = (
-        "import sys, crossrec.augment.image.config; "
+        "import sys, crossrec.augment.content.variants; "
         "print([m for m in ('torch', 'torchvision', 'PIL', 'timm') if m in sys.modules])"
     )
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

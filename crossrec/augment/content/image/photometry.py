@@ -5,20 +5,30 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
+from pydantic import Field
 from torchvision.transforms import v2
 
-from crossrec.augment.image.picture import PictureAugmenter, apart, channels, seeded, together
+from crossrec.augment.content.image.base import (
+    Area,
+    ImageAugmenter,
+    ImageOptions,
+    Partners,
+    Range,
+    apart,
+    channels,
+    seeded,
+    together,
+)
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-    from crossrec.augment.image.config import BlurConfig, ColourConfig, ErasingConfig
 
 REFERENCE_SIDE = 224
 """Pixels of the shorter side in which blur is measured."""
 
 
-class Colour(PictureAugmenter):
+class ColorJitter(ImageAugmenter):
     """Changes brightness, contrast, saturation and hue, in random order.
 
     Differs from the source: the hue moves by at most .02 by default (there .2), and nothing turns grey.
@@ -28,8 +38,16 @@ class Colour(PictureAugmenter):
         appendix A; torchvision's ``ColorJitter``.
     """
 
-    def __init__(self, config: ColourConfig) -> None:
-        self.transform = v2.ColorJitter(config.brightness, config.contrast, config.saturation, config.hue)
+    class Options(ImageOptions):
+        """Changes brightness, contrast, saturation and hue; the hue little, as shoppers choose by colour."""
+
+        brightness: float = Field(0.2, ge=0, description="a factor of 1 - x to 1 + x")
+        contrast: float = Field(0.2, ge=0, description="a factor of 1 - x to 1 + x")
+        saturation: float = Field(0.2, ge=0, description="a factor of 1 - x to 1 + x")
+        hue: float = Field(0.02, ge=0, le=0.5, description="largest shift, in turns of the colour circle")
+
+    def __init__(self, options: Options, partners: Partners | None = None) -> None:
+        self.transform = v2.ColorJitter(options.brightness, options.contrast, options.saturation, options.hue)
 
     def change(self, picture: Image, key: str | int, generator: np.random.Generator) -> Image:
         """The picture in other colours."""
@@ -38,7 +56,7 @@ class Colour(PictureAugmenter):
             return together(self.transform(colours), alpha)
 
 
-class Blur(PictureAugmenter):
+class Blur(ImageAugmenter):
     """Gaussian blur with an even draw of widths, which grow with the picture.
 
     Done by Pillow: torchvision convolves with the whole two-dimensional kernel, which takes minutes for a
@@ -48,8 +66,13 @@ class Blur(PictureAugmenter):
         Chen et al. 2020, appendix A.
     """
 
-    def __init__(self, config: BlurConfig) -> None:
-        self.sigma = config.sigma
+    class Options(ImageOptions):
+        """Gaussian blur."""
+
+        sigma: Range = Field((0.1, 2.0), description="in pixels of a picture whose shorter side has 224")
+
+    def __init__(self, options: Options, partners: Partners | None = None) -> None:
+        self.sigma = options.sigma
 
     def change(self, picture: Image, key: str | int, generator: np.random.Generator) -> Image:
         """The picture, blurred."""
@@ -60,19 +83,25 @@ class Blur(PictureAugmenter):
         return together(colours.filter(ImageFilter.GaussianBlur(sigma)), alpha)
 
 
-class Erasing(PictureAugmenter):
+class RandomErasing(ImageAugmenter):
     """Covers a rectangle of random area, shape and place with the picture's mean colour.
 
     Differs from the source: at most a fifth of the picture is covered by default (there .4), and with the
     picture's own mean (there random values, or the data set's mean).
 
     Source:
-        Zhong et al., Random Erasing Data Augmentation, AAAI 2020, algorithm 1; torchvision's
+        Zhong et al., Random RandomErasing Data Augmentation, AAAI 2020, algorithm 1; torchvision's
         ``RandomErasing``.
     """
 
-    def __init__(self, config: ErasingConfig) -> None:
-        self.area, self.ratio = config.area, config.ratio
+    class Options(ImageOptions):
+        """Covers a rectangle with the picture's mean colour."""
+
+        area: Area = Field((0.02, 0.2), description="share of the picture that is covered")
+        ratio: Range = Field((0.3, 3.3), description="height over width of the rectangle")
+
+    def __init__(self, options: Options, partners: Partners | None = None) -> None:
+        self.area, self.ratio = options.area, options.ratio
 
     def change(self, picture: Image, key: str | int, generator: np.random.Generator) -> Image:
         """The picture with a covered rectangle."""
