@@ -24,7 +24,7 @@ from rich.console import Console
 from rich.table import Table
 
 import crossrec
-from crossrec.cli.experiment import train
+from crossrec.cli.runs import train
 
 ROOT = Path(__file__).parents[1]
 METRICS = ("ndcg@10", "recall@10")

@@ -3,38 +3,61 @@
 from __future__ import annotations
 
 import argparse
+import importlib
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-
-from crossrec.cli import ablation, ensemble, experiment, server, serving, simulation, study, synthesis
+from typing import cast
 
 
 @dataclass(frozen=True)
 class Command:
-    """One subcommand.
+    """One subcommand, imported when it runs.
 
     Args:
-        run: takes the arguments after the subcommand's name, returns the exit status.
+        target: ``module:function``; the function takes the arguments after the subcommand's name and returns
+            the exit status.
         help: one line.
     """
 
-    run: Callable[[Sequence[str] | None], int]
+    target: str
     help: str
+
+    @property
+    def run(self) -> Callable[[Sequence[str] | None], int]:
+        """The function."""
+        module, _, name = self.target.partition(":")
+        return cast(Callable[[Sequence[str] | None], int], getattr(importlib.import_module(module), name))
 
 
 COMMANDS: dict[str, Command] = {
-    "train": Command(experiment.train, "train a recommender and measure it beside the baselines"),
-    "evaluate": Command(experiment.evaluate, "measure a run, or a file of predictions"),
-    "recommend": Command(serving.recommend, "lists of a trained recommender, for one user or for all"),
-    "serve": Command(server.serve, "a page with pictures and an API on a trained recommender"),
-    "compare": Command(study.compare, "compare runs: differences, intervals, tests, the front"),
-    "ablate": Command(ablation.ablate, "a grid or a search over any keys and seeds, as one table"),
-    "tradeoff": Command(study.tradeoff, "accuracy against diversity over rerankers, strengths and runs"),
-    "ensemble": Command(ensemble.ensemble, "weigh runs and baselines on validation, measure them together"),
-    "large-model": Command(study.large_model, "what a large model does to diversity, beside a small one"),
-    "synthesis": Command(synthesis.synthesis, "train generators of features and pictures and measure them"),
-    "simulate": Command(simulation.simulate, "policies against simulated users, round after round"),
+    "train": Command("crossrec.cli.runs:train", "train a recommender and measure it beside the baselines"),
+    "evaluate": Command("crossrec.cli.runs:evaluate", "measure a run, or a file of predictions"),
+    "recommend": Command(
+        "crossrec.cli.runs:recommend", "lists of a trained recommender, for one user or for all"
+    ),
+    "serve": Command("crossrec.cli.runs:serve", "a page with pictures and an API on a trained recommender"),
+    "compare": Command(
+        "crossrec.cli.studies:compare", "compare runs: differences, intervals, tests, the front"
+    ),
+    "ablate": Command(
+        "crossrec.cli.studies:ablate", "a grid or a search over any keys and seeds, as one table"
+    ),
+    "tradeoff": Command(
+        "crossrec.cli.studies:tradeoff", "accuracy against diversity over rerankers, strengths and runs"
+    ),
+    "ensemble": Command(
+        "crossrec.cli.studies:ensemble", "weigh runs and baselines on validation, measure them together"
+    ),
+    "large-model": Command(
+        "crossrec.cli.studies:large_model", "effect of a large model on diversity, beside a small one"
+    ),
+    "synthesis": Command(
+        "crossrec.cli.studies:synthesis", "train generators of features and pictures and measure them"
+    ),
+    "simulate": Command(
+        "crossrec.cli.studies:simulate", "policies against simulated users, round after round"
+    ),
 }
 
 

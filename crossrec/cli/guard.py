@@ -1,4 +1,4 @@
-"""Runs a command and turns what a user can mend into a plain message."""
+"""Exit status of a command: errors that a user can fix become one plain message."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ ENVIRONMENT = {
     errno.EPERM,
     errno.EROFS,
 }
-"""Errors of files that say something of the machine or of what was asked for, not of this program."""
+"""File errors caused by the machine or the request, not by this program."""
 
 
 def add_trust(parser: argparse.ArgumentParser) -> None:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import re
 import shlex
-import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -119,9 +118,8 @@ def only_parsed(monkeypatch: pytest.MonkeyPatch) -> list[Callable[[], None]]:
         validate(*arguments, **options)
         raise _Read
 
-    for name, module in list(sys.modules.items()):
-        if name.startswith("crossrec.cli.") and hasattr(module, "guarded"):
-            monkeypatch.setattr(module, "guarded", guarded)
+    for name in ("runs", "studies"):
+        monkeypatch.setattr(f"crossrec.cli.{name}.guarded", guarded)
     for module in ("crossrec.config", "crossrec.experiment.run_folder"):
         monkeypatch.setattr(f"{module}.validate", read_and_stop)
     monkeypatch.chdir(REPOSITORY)

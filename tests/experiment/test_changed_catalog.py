@@ -16,7 +16,7 @@ from safetensors.torch import load_file, save_file
 
 import crossrec
 from crossrec.cli.commands import main
-from crossrec.cli.experiment import evaluate, train
+from crossrec.cli.runs import evaluate, train
 from crossrec.data.identity import BYTES, ENDS, DataIdentity
 from crossrec.data.prepare import DataConfig, prepare
 from crossrec.data.sources import TableConfig

@@ -19,7 +19,7 @@ import yaml
 from PIL import Image
 from safetensors.numpy import load_file
 
-from crossrec.cli import experiment
+from crossrec.cli import runs
 from crossrec.experiment.run_folder import hold_run
 
 REPOSITORY = Path(__file__).parents[2]
@@ -107,7 +107,7 @@ def call(
 
 
 def train(shop: Path, *overrides: str) -> subprocess.CompletedProcess[str]:
-    return call(experiment.train, shop, "shop.yaml", "data.root=data", *overrides)
+    return call(runs.train, shop, "shop.yaml", "data.root=data", *overrides)
 
 
 @pytest.fixture(scope="module")
@@ -159,7 +159,7 @@ def test_evaluate_repeats_the_training_s_own_figures(shop: Path, trained: Path) 
 def test_evaluate_scores_a_predictions_file_like_the_model_that_wrote_it(shop: Path, trained: Path) -> None:
     lists = trained / "eval" / "test" / "recommendations.parquet"
     pl.read_parquet(lists).select("user_id", "item_id", "rank").write_csv(shop / "mine.csv")
-    finished = call(experiment.evaluate, shop, "runs/shop", "--predictions", "mine.csv")
+    finished = call(runs.evaluate, shop, "runs/shop", "--predictions", "mine.csv")
     assert finished.returncode == 0, finished.stderr
     theirs = json.loads((trained / "eval" / "test" / "predictions-mine" / "metrics.json").read_text())
     ours = json.loads((trained / "eval" / "test" / "metrics.json").read_text())
@@ -171,7 +171,7 @@ def test_a_run_is_repeated_from_its_own_configuration(
     shop: Path, trained: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     with caplog.at_level(logging.INFO, logger="crossrec"):
-        finished = call(experiment.train, shop, "runs/shop/config.yaml", "name=again")
+        finished = call(runs.train, shop, "runs/shop/config.yaml", "name=again")
     assert finished.returncode == 0, finished.stderr
     assert "runs/shop/config.yaml is of an earlier run: its key 'provenance' is left out" in caplog.text
     first, again = (
@@ -237,7 +237,7 @@ def test_a_run_can_be_measured_while_it_is_trained(shop: Path, trained: Path) ->
     with contextlib.chdir(shop), hold_run(Path("runs/shop")):
         again = train(shop)
         assert (again.returncode, "is being trained by" in again.stderr) == (2, True)
-        assert call(experiment.evaluate, shop, "runs/shop", "data.root=data").returncode == 0
+        assert call(runs.evaluate, shop, "runs/shop", "data.root=data").returncode == 0
 
 
 @pytest.mark.slow
@@ -256,14 +256,14 @@ def test_two_processes_print_one_table(shop: Path) -> None:
 
 
 def test_evaluate_says_what_is_missing(shop: Path) -> None:
-    refused = call(experiment.evaluate, shop, "runs/absent")
+    refused = call(runs.evaluate, shop, "runs/absent")
     assert refused.returncode == 2
     assert "holds no run" in refused.stderr
 
 
 def test_help_and_errors_load_no_heavy_library() -> None:
     program = (
-        "import sys; import crossrec.cli.experiment, crossrec.experiment.config; "
+        "import sys; import crossrec.cli.runs, crossrec.experiment.config; "
         "heavy = ('torch', 'transformers', 'timm', 'peft', 'datasets', 'matplotlib'); "
         "print([name for name in heavy if name in sys.modules])"
     )

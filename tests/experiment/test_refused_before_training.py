@@ -12,7 +12,7 @@ import pytest
 import torch
 import yaml
 
-from crossrec.cli import experiment
+from crossrec.cli import runs
 from crossrec.config import ConfigError, validate
 from crossrec.experiment import checks
 from crossrec.experiment.config import ExperimentConfig
@@ -64,7 +64,7 @@ def content(shop: Path, **changes: Any) -> dict[str, Any]:
 def train(shop: Path, *overrides: str, **changes: Any) -> int:
     path = shop / "run.yaml"
     path.write_text(yaml.safe_dump(content(shop, **changes)))
-    return experiment.train([str(path), *overrides])
+    return runs.train([str(path), *overrides])
 
 
 REFUSED: dict[str, tuple[list[str], str]] = {

@@ -13,7 +13,7 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from crossrec.cli import experiment
+from crossrec.cli import runs
 from crossrec.data.leave_out import LeaveOneOutConfig
 from crossrec.data.splits import SplitError
 from crossrec.data.temporal import TemporalConfig
@@ -90,7 +90,7 @@ def trained(folder: Path, **evaluation: Any) -> Path:
     }
     path = folder / "config.yaml"
     path.write_text(yaml.safe_dump(config))
-    assert experiment.train([str(path)]) == 0
+    assert runs.train([str(path)]) == 0
     return folder / "runs" / str(config["name"])
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import polars as pl
 import pytest
 
-from crossrec.cli.experiment import evaluate, train
+from crossrec.cli.runs import evaluate, train
 
 CASES = Path(os.environ.get("CROSSREC_SHARED", Path(__file__).parents[2] / ".." / "shared")) / "cases"
 QUICK = ["evaluation.n_bootstrap=20", "baselines=[{type: item_knn, similarity: cosine}]"]

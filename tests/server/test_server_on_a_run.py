@@ -10,7 +10,7 @@ import pytest
 
 import crossrec
 from crossrec.cli.commands import main
-from crossrec.cli.server import serve
+from crossrec.cli.runs import serve
 from crossrec.config import validate
 from crossrec.experiment.config import ExperimentConfig
 from crossrec.experiment.train import run_training

@@ -15,7 +15,7 @@ from typing import Any
 import httpx
 import pytest
 
-from crossrec.cli.server import serve as command
+from crossrec.cli.runs import serve as command
 from crossrec.server.config import ServerConfig
 from crossrec.server.run import serve
 from crossrec.types import InputError

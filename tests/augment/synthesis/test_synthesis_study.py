@@ -13,7 +13,7 @@ from pydantic import ValidationError
 from crossrec.augment.synthesis.config import GaussianConfig
 from crossrec.augment.synthesis.log import Line
 from crossrec.cli.commands import COMMANDS
-from crossrec.cli.synthesis import synthesis
+from crossrec.cli.studies import synthesis
 from crossrec.experiment.augmentation.classes import Material
 from crossrec.studies import synthesis as study
 from crossrec.studies.synthesis import SynthesisConfig

@@ -1,0 +1,211 @@
+"""Commands on one run: train, evaluate, recommend, serve; heavy libraries are imported after parsing."""
+
+from __future__ import annotations
+
+import argparse
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from crossrec.cli.guard import add_trust, guarded
+
+if TYPE_CHECKING:
+    from crossrec.serving.results import Recommendations
+
+
+def train(arguments: Sequence[str] | None = None) -> int:
+    """``train.py CONFIG [key=value …]``."""
+    parser = argparse.ArgumentParser(
+        prog="train.py",
+        description="Train a recommender and measure it beside the baselines. Run it again to resume.",
+        epilog="Several processes: accelerate launch train.py … "
+        "(on the CPU: ACCELERATE_USE_CPU=true accelerate launch --multi_gpu --num_processes 2 train.py …)",
+    )
+    parser.add_argument(
+        "config", type=Path, help="a YAML file, such as configs/demo.yaml, or a run's config.yaml"
+    )
+    parser.add_argument("overrides", nargs="*", help="such as model.fusion.type=attention trainer.epochs=3")
+    add_trust(parser)
+    parsed = parser.parse_args(arguments)
+
+    def run() -> None:
+        from crossrec.experiment.run_folder import load_experiment
+
+        config = load_experiment(parsed.config, parsed.overrides, trust_code=parsed.trust_code)
+        from crossrec.experiment.train import run_training
+
+        run_training(config)
+
+    return guarded(run)
+
+
+def evaluate(arguments: Sequence[str] | None = None) -> int:
+    """``evaluate.py RUN [--split test] [--predictions FILE] [key=value …]``."""
+    parser = argparse.ArgumentParser(
+        prog="evaluate.py",
+        description="Measure a run, or a file of predictions under the run's protocol, with intervals.",
+    )
+    parser.add_argument("run", type=Path, help="a run folder, such as runs/demo")
+    parser.add_argument("overrides", nargs="*", help="such as evaluation.ks=[5,10,20]")
+    parser.add_argument("--split", choices=("valid", "test"), default="test")
+    parser.add_argument(
+        "--predictions",
+        type=Path,
+        help="a .parquet or .csv file: user_id, item_id, rank or score (and query, where users have several)",
+    )
+    add_trust(parser)
+    parsed = parser.parse_args(arguments)
+
+    def run() -> None:
+        from crossrec.experiment.run_folder import read_run
+
+        config = read_run(parsed.run, parsed.overrides, trust_code=parsed.trust_code)
+        from crossrec.experiment.evaluate import run_evaluation
+        from crossrec.runtime import distributed
+
+        with distributed.explained(config.trainer.collective_timeout):
+            run_evaluation(config, parsed.split, parsed.predictions)
+
+    return guarded(run)
+
+
+def recommend(arguments: Sequence[str] | None = None) -> int:
+    """``crossrec recommend RUN (--user U | --history A B … | --out FILE) [-k 10] [--rerank mmr]``."""
+    parser = argparse.ArgumentParser(
+        prog="crossrec recommend",
+        description="Lists for one user or history as a table, or for all users as a Parquet file.",
+    )
+    parser.add_argument("run", help="a run folder, a folder of save_pretrained, or user/name on the hub")
+    whose = parser.add_mutually_exclusive_group()
+    whose.add_argument("--user", help="a user of the log")
+    whose.add_argument("--history", nargs="+", metavar="ITEM", help="item ids, oldest first")
+    parser.add_argument("--out", type=Path, help="a Parquet file: the lists of all users of the log")
+    parser.add_argument("-k", type=int, default=10, help="list length")
+    parser.add_argument("--rerank", help="a reranker such as mmr, or 'run' for the run's own")
+    parser.add_argument(
+        "--strength", type=float, help="weight of diversity, 0 to 1: the reranker's key diversity"
+    )
+    parser.add_argument("--device", default="auto", help="auto, cpu or cuda")
+    parser.add_argument("overrides", nargs="*", help="of a run's configuration, such as data.root=FOLDER")
+    add_trust(parser)
+    parsed = parser.parse_intermixed_args(arguments)
+    asked = parsed.user is not None or parsed.history is not None
+    if asked == (parsed.out is not None):
+        parser.error("give --user, --history, or --out for all users")
+    if parsed.strength is not None and parsed.rerank is None:
+        parser.error("--strength needs --rerank")
+
+    def run() -> None:
+        import crossrec
+        from crossrec.experiment.tables import show
+
+        shop = crossrec.load(
+            parsed.run, overrides=parsed.overrides, device=parsed.device, trust_code=parsed.trust_code
+        )
+        k = min(parsed.k, shop.n_items)
+        if k < parsed.k:
+            show(f"There are {k:,} items: lists end with the last one")
+        rerank: Any = parsed.rerank
+        if parsed.strength is not None:
+            rerank = {"type": parsed.rerank, "diversity": parsed.strength}
+        if parsed.out is not None:
+            show(f"Lists of {len(shop.user_ids):,} users: {parsed.out}")
+            shop.recommend_batch(parsed.out, k=k, rerank=rerank)
+            return
+        found = shop.recommend(parsed.history, user_id=parsed.user, k=k, rerank=rerank)
+        whose = f"user {parsed.user}" if parsed.user is not None else " ".join(parsed.history)
+        _show_list(found, f"{shop.name}: for {whose} ({shop.about.data_note or shop.about.data_name})")
+
+    return guarded(run)
+
+
+def _show_list(found: Recommendations, title: str) -> None:
+    from rich.table import Table
+    from rich.text import Text
+
+    from crossrec.experiment.tables import console
+
+    table = Table(title=Text(title))
+    for name in ("rank", "item", "score", "title", "categories", "price"):
+        table.add_column(name, justify="right" if name in ("rank", "score", "price") else "left")
+    for place in found.details():
+        price = "" if place["price"] is None else f"{place['price']:,.2f}"
+        cells = [place["rank"], place["item_id"], f"{place['score']:.4f}", place["title"] or ""]
+        cells += [", ".join(place["categories"] or []), price]
+        # As texts: a title may hold what rich would take for markup.
+        table.add_row(*(Text(str(cell)) for cell in cells))
+    console().print(table)
+
+
+def serve(arguments: Sequence[str] | None = None) -> int:
+    """``crossrec serve RUN [--host 127.0.0.1] [--port 8000] [key=value …]``."""
+    from crossrec.server.config import ServerConfig
+
+    default = ServerConfig()
+    parser = argparse.ArgumentParser(
+        prog="crossrec serve",
+        description="Serve a trained recommender: a page with pictures, and an API with its description.",
+    )
+    parser.add_argument("run", help="a run folder, a folder of save_pretrained, or a hub name user/name")
+    parser.add_argument("--host", default=default.host, help="address to listen on (this machine only)")
+    parser.add_argument("--port", type=int, default=default.port)
+    parser.add_argument(
+        "--name",
+        dest="hosts",
+        action="append",
+        default=[],
+        metavar="HOST",
+        help="name under which browsers may reach it, where another than the loopback's; may be given again",
+    )
+    parser.add_argument("--feedback-log", type=Path, metavar="PATH", help="JSONL file to keep thumbs in")
+    parser.add_argument("--timeout", type=float, default=default.timeout_s, help="seconds a request may take")
+    parser.add_argument(
+        "--connections-per-client",
+        type=int,
+        default=default.connections_per_client,
+        help="of one address; more where all come through a proxy",
+    )
+    parser.add_argument("--batch-size", type=int, default=default.batch_size, help="requests scored together")
+    parser.add_argument(
+        "--batch-wait-ms", type=float, default=default.batch_wait_ms, help="that a request waits for others"
+    )
+    parser.add_argument("--queue", type=int, default=default.queue, help="requests that may wait")
+    parser.add_argument(
+        "--max-upload-mb", type=float, default=default.max_upload_bytes / 1e6, help="of a new item"
+    )
+    parser.add_argument(
+        "--faiss-from", type=int, default=default.faiss_from, help="items from which FAISS finds plain lists"
+    )
+    parser.add_argument(
+        "overrides", nargs="*", default=[], help="of a run's configuration, such as data.root=FOLDER"
+    )
+    add_trust(parser)
+    parsed = parser.parse_intermixed_args(arguments)
+
+    def run() -> None:
+        from crossrec.config import ConfigError, validate
+
+        if not math.isfinite(parsed.max_upload_mb):
+            raise ConfigError(f"--max-upload-mb: needs a finite number, not {parsed.max_upload_mb}")
+        content = {
+            "host": parsed.host,
+            "port": parsed.port,
+            "hosts": tuple(parsed.hosts),
+            "feedback_log": parsed.feedback_log,
+            "timeout_s": parsed.timeout,
+            "connections_per_client": parsed.connections_per_client,
+            "batch_size": parsed.batch_size,
+            "batch_wait_ms": parsed.batch_wait_ms,
+            "queue": parsed.queue,
+            "max_upload_bytes": int(parsed.max_upload_mb * 1e6),
+            "faiss_from": parsed.faiss_from,
+        }
+        config = validate(ServerConfig, content, parser.prog)
+        import crossrec
+        from crossrec.server.run import serve as start
+
+        options = {"overrides": parsed.overrides, "trust_code": parsed.trust_code}
+        start(lambda: crossrec.load(parsed.run, **options), config)
+
+    return guarded(run)
