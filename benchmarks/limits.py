@@ -23,13 +23,14 @@ from rich.table import Table
 from torch import Tensor
 from torch.profiler import ProfilerActivity, profile
 
+from crossrec.losses.full_softmax import FullSoftmax
+from crossrec.losses.sampled_softmax import SampledSoftmax
 from crossrec.model.embeddings import ItemId
 from crossrec.model.fusion.base import SingleModality
 from crossrec.model.item_encoder import ItemEncoder
 from crossrec.model.network import SequentialNetwork
 from crossrec.model.recommender import NeuralRecommender
 from crossrec.model.sequence.sasrec import SASRec
-from crossrec.objectives.config import FullSoftmaxConfig, SampledSoftmaxConfig
 from crossrec.runtime.memory import keep_freed_memory
 from crossrec.runtime.ranking import rank_by_vectors
 from crossrec.training.config import TrainerConfig
@@ -149,7 +150,7 @@ def measure_training(train: Sequences, n_items: int, machine: Machine, steps: in
     """Times whole optimiser steps and prints them beside the least time that the machine allows."""
     network = build_network(n_items)
     counts = np.bincount(train.items, minlength=n_items)
-    config = SampledSoftmaxConfig(negatives=NEGATIVES) if sampled else FullSoftmaxConfig()
+    config = SampledSoftmax.Options(negatives=NEGATIVES) if sampled else FullSoftmax.Options()
     task = ClickTask(network, config.build(counts), torch.arange(n_items)).train()
     batches = WindowBatches(train, max_length=LENGTH, batch_size=BATCH, overlap=0.25, seed=0)
     optimiser = build_optimiser(task, TrainerConfig())

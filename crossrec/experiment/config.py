@@ -17,10 +17,11 @@ from crossrec.data.prepare import DataConfig
 from crossrec.data.segments_config import SegmentsConfig
 from crossrec.encoders.config import ImageEncoderConfig, TextEncoderConfig
 from crossrec.evaluation.config import EvaluationConfig
+from crossrec.losses import LossOptions
+from crossrec.losses.contrastive.config import ContrastiveConfig
+from crossrec.losses.diversity.config import DiversityConfig
+from crossrec.losses.full_softmax import FullSoftmax
 from crossrec.model.config import ModelConfig
-from crossrec.objectives.config import FullSoftmaxConfig, ObjectiveConfig
-from crossrec.objectives.contrastive.config import ContrastiveConfig
-from crossrec.objectives.diversity.config import DiversityConfig
 from crossrec.rerank.config import RerankConfig
 from crossrec.training.config import TrainerConfig
 
@@ -47,7 +48,7 @@ class ExperimentConfig(Config):
     runs_dir: Path = Path("runs")
     data: DataConfig = DataConfig()
     model: ModelConfig = ModelConfig()
-    objective: ObjectiveConfig = FullSoftmaxConfig()
+    objective: LossOptions = FullSoftmax.Options()
     diversity: DiversityConfig | None = Field(None, description="terms beside the ranking loss")
     contrastive: ContrastiveConfig | None = Field(
         None, description="losses between views of a history, and between modalities of an item"

@@ -38,8 +38,8 @@ from crossrec.types import InputError, Sequences
 if TYPE_CHECKING:
     from accelerate import Accelerator
 
+    from crossrec.losses.base import RankingLoss
     from crossrec.model.network import SequentialNetwork
-    from crossrec.objectives.base import Objective
 
 logger = logging.getLogger(__name__)
 
@@ -175,7 +175,7 @@ def _train_items(setting: Setting) -> Tensor:
     return torch.arange(len(counts)) if everything else torch.from_numpy(counts.nonzero()[0])
 
 
-def _objective(setting: Setting, train_items: Tensor) -> Objective:
+def _objective(setting: Setting, train_items: Tensor) -> RankingLoss:
     rows = train_items.numpy()
     counts, categories = setting.data.split.train_counts, setting.data.catalog.category_matrix
     return setting.config.objective.build(counts[rows], categories[rows])

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from crossrec.data.catalog import REQUIRED
 from crossrec.experiment.spaces import space_names
-from crossrec.objectives.diversity.base import ItemInfo
+from crossrec.losses.diversity.base import ItemInfo
 from crossrec.rerank.base import ItemTraits
 
 if TYPE_CHECKING:

@@ -14,10 +14,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from crossrec.losses.contrastive.base import ContrastSample, ItemSample, ViewSample
+from crossrec.losses.contrastive.terms import ContrastiveTerms
 from crossrec.model.network import SequentialNetwork
 from crossrec.model.sequence.base import History
-from crossrec.objectives.contrastive.base import ContrastSample, ItemSample, ViewSample
-from crossrec.objectives.contrastive.terms import ContrastiveTerms
 from crossrec.runtime import distributed
 from crossrec.training.views import ViewBatch
 from crossrec.training.windows import Batch

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import cast
 
 import numpy as np
@@ -10,13 +9,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from crossrec.losses.base import Candidates, RankingLoss
+from crossrec.losses.contrastive.terms import ContrastiveTerms
+from crossrec.losses.diversity.base import StepSample
+from crossrec.losses.diversity.terms import DiversityTerms
+from crossrec.losses.diversity.weighting import RANKING
 from crossrec.model.network import SequentialNetwork
 from crossrec.model.sequence.base import History
-from crossrec.objectives.base import FullObjective, Objective, SampledObjective
-from crossrec.objectives.contrastive.terms import ContrastiveTerms
-from crossrec.objectives.diversity.base import StepSample
-from crossrec.objectives.diversity.terms import DiversityTerms
-from crossrec.objectives.diversity.weighting import RANKING
 from crossrec.training.contrast import Contrast, check_terms, contrast, looked_up
 from crossrec.training.windows import Batch
 from crossrec.types import ABSENT, InputError
@@ -25,28 +24,12 @@ ONLY_LAST_MASKED = 1 / 11
 """Share of rows in which training masks the last click alone, as recommending does (BERT4Rec's own code)."""
 
 
-@dataclass(frozen=True)
-class _Predictions:
-    """Losses of T positions and what they came from: vectors of all training items, or of the targets."""
-
-    losses_T: Tensor
-    queries_TD: Tensor
-    items_ND: Tensor | None = None
-    positives_TD: Tensor | None = None
-
-    def positives(self, chosen_B: Tensor, targets_B: Tensor) -> Tensor:
-        """(B, D) vectors of the chosen positions' targets."""
-        if self.positives_TD is not None:
-            return F.embedding(chosen_B, self.positives_TD)
-        return F.embedding(targets_B, cast(Tensor, self.items_ND))
-
-
 class ClickTask(nn.Module):
     """Predicts clicks: each from those before it, or masked ones from those around them.
 
     Args:
         network: the model; a bidirectional one learns by masking.
-        objective: a loss over the training items, which it numbers from 0.
+        objective: ranking loss over the training items, which it numbers from 0.
         train_items: (N',) catalogue indices of the training items: all targets and all negatives.
         terms: what is added to the ranking loss, over the training items; None for nothing.
         contrastive: more that is added to it, over views and items of a step; None for nothing.
@@ -61,7 +44,7 @@ class ClickTask(nn.Module):
     def __init__(
         self,
         network: SequentialNetwork,
-        objective: Objective,
+        objective: RankingLoss,
         train_items: Tensor,
         terms: DiversityTerms | None = None,
         contrastive: ContrastiveTerms | None = None,
@@ -109,12 +92,12 @@ class ClickTask(nn.Module):
         if self.network.sequence.mask_share is not None:
             batch, masked_BL = _mask(batch, self.network.sequence.mask_share)
             scale = n_all / max(len(batch.targets_T), 1)
-        found = (
-            self._full(batch, masked_BL) if negatives is None else self._sampled(batch, masked_BL, negatives)
-        )
-        ranking = found.losses_T.sum() * scale
-        values = self._term_values(batch, masked_BL, found)
-        found_contrast = self._contrast(batch, found, n_all)
+        history_BLD, candidates = self._item_vectors(batch, negatives)
+        queries_TD = self._queries(history_BLD, batch, masked_BL)
+        targets_T = self.position_of[batch.targets_T]
+        ranking = self.objective.loss(queries_TD, targets_T, candidates).sum() * scale
+        values = self._term_values(batch, masked_BL, queries_TD, candidates)
+        found_contrast = self._contrast(batch, candidates, n_all)
         means = {**values, **found_contrast.values}
         self._measure({RANKING: ranking, **{name: value * n_all for name, value in means.items()}})
         losses = {RANKING: ranking}
@@ -126,15 +109,15 @@ class ClickTask(nn.Module):
             )
         return losses
 
-    def _contrast(self, batch: Batch, found: _Predictions, n_clicks: int) -> Contrast:
+    def _contrast(self, batch: Batch, candidates: Candidates, n_clicks: int) -> Contrast:
         """Values of the contrastive terms; none where there are no such terms."""
         if self.contrastive is None:
             return Contrast({}, 0)
 
         def vectors_of(items_BL: Tensor) -> Tensor:
-            if found.items_ND is None:
+            if candidates.items_ND is None:
                 return looked_up(items_BL, self.network)
-            return F.embedding(self.position_of[items_BL].clamp(min=0), found.items_ND)
+            return F.embedding(self.position_of[items_BL].clamp(min=0), candidates.items_ND)
 
         return contrast(self.network, self.contrastive, batch, vectors_of, n_clicks, self.progress)
 
@@ -148,16 +131,16 @@ class ClickTask(nn.Module):
         for name, figure in zip(sums, figures, strict=True):
             self._measured[name] = self._measured.get(name, 0.0) + figure
 
-    def _full(self, batch: Batch, masked_BL: Tensor | None) -> _Predictions:
-        vectors_ND = self.network.item_vectors(self.train_items)
-        history_BLD = F.embedding(self.position_of[batch.items_BL].clamp(min=0), vectors_ND)
-        objective = cast(FullObjective, self.objective)
-        targets_T = self.position_of[batch.targets_T]
-        queries_TD = self._queries(history_BLD, batch, masked_BL)
-        losses_T = objective(queries_TD, vectors_ND, targets_T)
-        return _Predictions(losses_T, queries_TD, items_ND=vectors_ND)
+    def _item_vectors(self, batch: Batch, negatives: Tensor | None) -> tuple[Tensor, Candidates]:
+        """Return (B, L, D) vectors of the histories and those of the loss's candidates, each item made once.
 
-    def _sampled(self, batch: Batch, masked_BL: Tensor | None, negatives: Tensor) -> _Predictions:
+        Args:
+            batch: histories and targets.
+            negatives: positions in ``train_items``; None for all training items.
+        """
+        if negatives is None:
+            items_ND = self.network.item_vectors(self.train_items)
+            return F.embedding(self.position_of[batch.items_BL].clamp(min=0), items_ND), Candidates(items_ND)
         if negatives.ndim == 2:
             negatives = negatives[batch.places_T]
         n_clicks, n_targets = batch.items_BL.numel(), len(batch.targets_T)
@@ -168,18 +151,15 @@ class ClickTask(nn.Module):
         # Looked up as an embedding, whose backward is much faster than that of indexing.
         vectors = F.embedding(where, self.network.item_vectors(needed))
         history_BLD, positives_TD, negative_vectors = vectors.split([n_clicks, n_targets, negatives.numel()])
-        objective = cast(SampledObjective, self.objective)
-        queries_TD = self._queries(history_BLD.view(*batch.items_BL.shape, -1), batch, masked_BL)
-        losses_T = objective(
-            queries_TD,
-            positives_TD,
-            negative_vectors.view(*negatives.shape, vectors.shape[-1]),
-            self.position_of[batch.targets_T],
-            negatives,
+        return history_BLD.view(*batch.items_BL.shape, -1), Candidates(
+            positives_TD=positives_TD,
+            negatives=negative_vectors.view(*negatives.shape, vectors.shape[-1]),
+            negative_ids=negatives,
         )
-        return _Predictions(losses_T, queries_TD, positives_TD=positives_TD)
 
-    def _term_values(self, batch: Batch, masked_BL: Tensor | None, found: _Predictions) -> dict[str, Tensor]:
+    def _term_values(
+        self, batch: Batch, masked_BL: Tensor | None, queries_TD: Tensor, candidates: Candidates
+    ) -> dict[str, Tensor]:
         """Name -> value of each term; none for a part of a step that has no target."""
         if self.terms is None or not len(batch.targets_T):
             return {}
@@ -191,24 +171,30 @@ class ClickTask(nn.Module):
             torch.autocast(device.type, enabled=False),
         ):
             chosen_B = self.terms.draw_positions(len(batch.targets_T), device)
-            sample = self._sample(batch.only(chosen_B), masked_BL, found, chosen_B)
+            chosen = batch.only(chosen_B)
+            sample = self._sample(chosen, masked_BL, F.embedding(chosen_B, queries_TD), candidates, chosen_B)
             values: dict[str, Tensor] = self.terms(sample, self.progress)
         return values
 
     def _sample(
-        self, batch: Batch, masked_BL: Tensor | None, found: _Predictions, chosen_B: Tensor
+        self,
+        batch: Batch,
+        masked_BL: Tensor | None,
+        queries_BD: Tensor,
+        candidates: Candidates,
+        chosen_B: Tensor,
     ) -> StepSample:
         """What terms see of the chosen positions, which are those of the batch."""
         terms = cast(DiversityTerms, self.terms)
         items_ND, numbers_N = None, None
         if terms.needs_lists:
             numbers_N = terms.draw_items(batch.items_BL.device)
-            items_ND = self._listed(found.items_ND, numbers_N)
+            items_ND = self._listed(candidates.items_ND, numbers_N)
         windows_B = batch.positions_T // batch.items_BL.shape[1]
         targets_B = self.position_of[batch.targets_T]
         return StepSample(
-            queries_BD=self.objective.scaled(F.embedding(chosen_B, found.queries_TD).float()),
-            positives_BD=found.positives(chosen_B, targets_B).float(),
+            queries_BD=self.objective.scaled(queries_BD.float()),
+            positives_BD=candidates.positives(chosen_B, targets_B).float(),
             targets_B=targets_B,
             windows_B=windows_B,
             seen_BL=self._seen(batch, masked_BL, windows_B),

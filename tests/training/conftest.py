@@ -11,21 +11,22 @@ import pytest
 import torch
 from pydantic import TypeAdapter
 
+from crossrec.losses.diversity import DiversityConfig
+from crossrec.losses.diversity.base import ItemInfo
+from crossrec.losses.full_softmax import FullSoftmax
+from crossrec.losses.sampled_softmax import SampledSoftmax
 from crossrec.model.embeddings import ItemId
 from crossrec.model.fusion.concat import ConcatFusion
 from crossrec.model.item_encoder import ItemEncoder
 from crossrec.model.network import SequentialNetwork
 from crossrec.model.sequence.bert4rec import BERT4Rec
 from crossrec.model.sequence.sasrec import SASRec
-from crossrec.objectives.config import FullSoftmaxConfig, SampledSoftmaxConfig
-from crossrec.objectives.diversity import DiversityConfig
-from crossrec.objectives.diversity.base import ItemInfo
 from crossrec.training.task import ClickTask
 from crossrec.training.windows import WindowBatches
 from crossrec.types import Sequences
 
 N_ITEMS, KINDS, WIDTH, LENGTH = 60, 3, 16, 8
-OBJECTIVES = {"full": FullSoftmaxConfig(), "sampled": SampledSoftmaxConfig(negatives=16)}
+OBJECTIVES = {"full": FullSoftmax.Options(), "sampled": SampledSoftmax.Options(negatives=16)}
 EVERY_TERM = {
     "similarity": {"type": "similarity", "weight": 0.5},
     "alike": {"type": "similarity", "space": "model", "weight": 0.1},

@@ -13,6 +13,8 @@ import torch
 
 from crossrec.data.leave_out import LeaveOneOutConfig
 from crossrec.evaluation.ranking import rank_queries
+from crossrec.losses.full_softmax import FullSoftmax
+from crossrec.losses.sampled_softmax import SampledSoftmax
 from crossrec.model.embeddings import ItemId
 from crossrec.model.fusion.gated import GatedFusion
 from crossrec.model.item_encoder import ItemEncoder
@@ -20,7 +22,6 @@ from crossrec.model.modalities import FrozenFeatures
 from crossrec.model.network import SequentialNetwork
 from crossrec.model.recommender import NeuralRecommender
 from crossrec.model.sequence.sasrec import SASRec
-from crossrec.objectives.config import FullSoftmaxConfig, SampledSoftmaxConfig
 from crossrec.runtime import distributed
 from crossrec.training.config import TrainerConfig
 from crossrec.training.parallel import build_accelerator
@@ -31,8 +32,8 @@ from crossrec.types import Sequences
 
 N_ITEMS, WIDTH = 60, 16
 OBJECTIVES = {
-    "full": FullSoftmaxConfig(),
-    "sampled": SampledSoftmaxConfig(negatives=16),
+    "full": FullSoftmax.Options(),
+    "sampled": SampledSoftmax.Options(negatives=16),
 }
 
 

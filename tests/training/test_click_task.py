@@ -12,13 +12,13 @@ import torch
 from pydantic import TypeAdapter
 from torch.nn import functional as F
 
+from crossrec.losses import LossOptions
 from crossrec.model.embeddings import ItemId
 from crossrec.model.fusion.concat import ConcatFusion
 from crossrec.model.item_encoder import ItemEncoder
 from crossrec.model.network import SequentialNetwork
 from crossrec.model.recommender import NeuralRecommender
 from crossrec.model.sequence import SequenceOptions
-from crossrec.objectives.config import ObjectiveConfig
 from crossrec.training.task import ClickTask, _mask
 from crossrec.training.windows import Batch, WindowBatches
 from crossrec.types import Sequences
@@ -67,7 +67,7 @@ def task(model: str, objective: str, *, dropout: float = 0.0) -> ClickTask:
     settings = {**MODELS[model], "max_length": LENGTH, "dropout": dropout}
     sequence = TypeAdapter(SequenceOptions).validate_python(settings).build(WIDTH, Path())
     network = SequentialNetwork(items, sequence, N_ITEMS, similarity="cosine", temperature=0.1)
-    loss = TypeAdapter(ObjectiveConfig).validate_python(OBJECTIVES[objective])
+    loss = TypeAdapter(LossOptions).validate_python(OBJECTIVES[objective])
     counts = np.bincount(clicks().items, minlength=N_ITEMS)
     return ClickTask(network, loss.build(counts), torch.arange(N_ITEMS))
 

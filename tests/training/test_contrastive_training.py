@@ -16,6 +16,11 @@ from pydantic import TypeAdapter
 from crossrec.augment.base import Schedule
 from crossrec.augment.sequence.config import SequenceAugmentConfig
 from crossrec.augment.sequence.context import SequenceContext
+from crossrec.losses.contrastive import ContrastiveConfig
+from crossrec.losses.diversity import DiversityConfig
+from crossrec.losses.diversity.base import ItemInfo
+from crossrec.losses.full_softmax import FullSoftmax
+from crossrec.losses.sampled_softmax import SampledSoftmax
 from crossrec.model.embeddings import ItemId
 from crossrec.model.fusion.gated import GatedFusion
 from crossrec.model.item_encoder import ItemEncoder
@@ -24,10 +29,6 @@ from crossrec.model.network import SequentialNetwork
 from crossrec.model.sequence.bert4rec import BERT4Rec
 from crossrec.model.sequence.hstu import HSTU
 from crossrec.model.sequence.sasrec import SASRec
-from crossrec.objectives.config import FullSoftmaxConfig, SampledSoftmaxConfig
-from crossrec.objectives.contrastive import ContrastiveConfig
-from crossrec.objectives.diversity import DiversityConfig
-from crossrec.objectives.diversity.base import ItemInfo
 from crossrec.training.config import TrainerConfig
 from crossrec.training.epochs import AugmentedCopies, LogRows
 from crossrec.training.parallel import build_accelerator
@@ -38,8 +39,8 @@ from crossrec.training.windows import WindowBatches
 from crossrec.types import InputError, Sequences
 
 N_ITEMS, WIDTH, LENGTH, EPOCHS = 60, 16, 8, 3
-OBJECTIVES = {"full": FullSoftmaxConfig(), "sampled": SampledSoftmaxConfig(negatives=16)}
 SEQUENCES = {"sasrec": SASRec.Options, "bert4rec": BERT4Rec.Options, "hstu": HSTU.Options}
+OBJECTIVES = {"full": FullSoftmax.Options(), "sampled": SampledSoftmax.Options(negatives=16)}
 TERMS = {
     "views": {"type": "sequence_views", "weight": 0.3},
     "modal": {"type": "cross_modal", "weight": 0.3, "items": 40},

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 import torch
 
+from crossrec.losses.diversity.adversarial import AdversarialTerm
 from crossrec.model.recommender import NeuralRecommender
-from crossrec.objectives.diversity.adversarial import AdversarialTerm
 from crossrec.training.task import ClickTask
 from crossrec.training.windows import WindowBatches
 from crossrec.types import Sequences
