@@ -22,7 +22,8 @@ from crossrec.augment.base import SampleRng
 from crossrec.augment.content.text.language import split_sentences
 from crossrec.augment.content.text.paraphrase import Paraphrase
 from crossrec.augment.content.text.paraphrase_filters import reason_to_drop
-from crossrec.encoders.config import Precision, TextEncoderConfig
+from crossrec.encoders.base import EncoderPrecision
+from crossrec.encoders.text import TextEncoder
 from crossrec.runtime.files import write_text
 from crossrec.types import InputError
 
@@ -35,7 +36,7 @@ def main() -> None:
     """Paraphrases the first plots, measures and writes."""
     arguments = _arguments()
     plots = _plots(arguments.root / "overviews.csv", arguments.texts)
-    encoder = TextEncoderConfig(precision=Precision.FP32).build(arguments.cache)
+    encoder = TextEncoder.Options(precision=EncoderPrecision.FP32).build(arguments.cache)
     config = Paraphrase.Options(candidates=arguments.candidates, max_sentences=arguments.sentences)
     augmenter = config.build(arguments.cache, encoder.encode)
     assert isinstance(augmenter, Paraphrase)

@@ -4,20 +4,37 @@ from __future__ import annotations
 
 import hashlib
 from contextlib import AbstractContextManager
+from enum import StrEnum
 from typing import TYPE_CHECKING, Self, cast
 
 import torch
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from crossrec.encoders.config import Precision, Training
-from crossrec.runtime.weights import LoRAOptions, attach_lora, lora_targets
+from crossrec.config import Component
+from crossrec.runtime.weights.lora import LoRAOptions, attach_lora, lora_targets
 
 if TYPE_CHECKING:
     from peft import PeftModel
 
 
-class Encoder(nn.Module):
+class Tuning(StrEnum):
+    """Which of an encoder's parameters learn."""
+
+    FROZEN = "frozen"
+    FINETUNE = "finetune"
+    LORA = "lora"
+
+
+class EncoderPrecision(StrEnum):
+    """Arithmetic of ``encode``: bf16 autocast, fp32, or bf16 where the hardware multiplies it natively."""
+
+    AUTO = "auto"
+    BF16 = "bf16"
+    FP32 = "fp32"
+
+
+class Encoder(Component, nn.Module):
     """A pretrained backbone, of which none, all or a low-rank part learns.
 
     Args:
@@ -28,13 +45,13 @@ class Encoder(nn.Module):
     """
 
     def __init__(
-        self, backbone: nn.Module, *, training: Training, lora: LoRAOptions, precision: Precision
+        self, backbone: nn.Module, *, training: Tuning, lora: LoRAOptions, precision: EncoderPrecision
     ) -> None:
         super().__init__()
-        if training is Training.LORA:
+        if training is Tuning.LORA:
             backbone = attach_lora(backbone, lora, lora_targets(backbone, lora.target_modules))
         else:
-            backbone.requires_grad_(training is Training.FINETUNE)
+            backbone.requires_grad_(training is Tuning.FINETUNE)
         self.backbone = backbone
         self.training_mode = training
         self.precision = precision
@@ -43,7 +60,7 @@ class Encoder(nn.Module):
     def train(self, mode: bool = True) -> Self:
         """Switches dropout; a frozen backbone and all batch norms stay in evaluation mode."""
         super().train(mode)
-        if self.training_mode is Training.FROZEN:
+        if self.training_mode is Tuning.FROZEN:
             self.backbone.eval()
         for module in self.backbone.modules():
             if isinstance(module, _BatchNorm):  # an item's features never depend on its batch
@@ -52,7 +69,7 @@ class Encoder(nn.Module):
 
     def adapter(self) -> PeftModel | None:
         """peft's model: ``adapter().save_pretrained(folder)`` saves in peft's layout; None without LoRA."""
-        return cast("PeftModel", self.backbone) if self.training_mode is Training.LORA else None
+        return cast("PeftModel", self.backbone) if self.training_mode is Tuning.LORA else None
 
     @property
     def device(self) -> torch.device:
@@ -64,14 +81,14 @@ class Encoder(nn.Module):
         return torch.autocast(self.device.type, torch.bfloat16, enabled=self._uses_bf16())
 
     def _uses_bf16(self) -> bool:
-        if self.precision is not Precision.AUTO:
-            return self.precision is Precision.BF16
+        if self.precision is not EncoderPrecision.AUTO:
+            return self.precision is EncoderPrecision.BF16
         if self.device.type == "cuda":
             return torch.cuda.is_bf16_supported(including_emulation=False)
         return self.device.type == "cpu" and torch.cpu._is_avx512_bf16_supported()
 
     def _identity(self, preprocessing: str) -> str:
-        dtype = Precision.BF16 if self._uses_bf16() else Precision.FP32
+        dtype = EncoderPrecision.BF16 if self._uses_bf16() else EncoderPrecision.FP32
         return f"{preprocessing}|{dtype}|parameters={parameter_digest(self.backbone)}"
 
 

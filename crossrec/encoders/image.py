@@ -3,83 +3,94 @@
 from __future__ import annotations
 
 import difflib
-from typing import TYPE_CHECKING, Any
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
-import timm
 import torch
-from timm.data.config import resolve_data_config
-from timm.data.transforms_factory import create_transform
+from pydantic import Field
 
-from crossrec.encoders.base import Encoder
-from crossrec.encoders.config import CropMode, ImageEncoderConfig, Precision, Training
+from crossrec.config import ComponentOptions
+from crossrec.encoders.base import Encoder, EncoderPrecision, Tuning
 from crossrec.runtime.pictures import DECODING, clean_picture
-from crossrec.runtime.weights import (
-    LoRAOptions,
-    ResolvedWeights,
-    Source,
-    WeightsError,
-    read_state_dict,
-    resolve,
-    ways,
-)
+from crossrec.runtime.weights import ResolvedWeights, Source, WeightsError, read_state_dict, resolve, ways
+from crossrec.runtime.weights.lora import LoRAOptions
 from crossrec.types import InputError
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
 
-def build_image_encoder(config: ImageEncoderConfig) -> ImageEncoder:
-    """Builds the timm model and loads its weights as the config says.
+class CropMode(StrEnum):
+    """How a picture becomes a square: squashed whole, cut from its centre, or padded."""
 
-    Raises:
-        WeightsError: the weights can't be had or don't fit; the message says how to get them.
-        ValueError: no layer is named as LoRA asks.
-    """
-    return ImageEncoder(
-        _load_backbone(config),
-        image_size=config.image_size,
-        crop_mode=config.crop_mode,
-        crop_pct=config.crop_pct,
-        batch_size=config.batch_size,
-        training=config.training,
-        lora=config.lora,
-        precision=config.precision,
-    )
+    SQUASH = "squash"
+    CENTER = "center"
+    BORDER = "border"
 
 
 class ImageEncoder(Encoder):
-    """Pictures to one vector each.
+    """Any image model of ``timm``: one vector per picture.
 
     Args:
-        model: a timm model built with ``num_classes=0``.
-        image_size: pixels a side; None for the model's own.
-        crop_mode: how a picture becomes a square.
-        crop_pct: share of the side that is kept.
-        batch_size: pictures encoded at once.
-        training: which parameters learn.
-        lora: settings of the adapters.
-        precision: arithmetic of :meth:`encode`.
+        options: model, weights, preprocessing, and which parameters learn.
+        cache_dir: not used, since no image weights need converting.
+        backbone: a timm model built with ``num_classes=0``, in place of the one that the options name.
+
+    Raises:
+        WeightsError: the weights can't be loaded or don't fit; the message says how to get them.
+        InputError: no layer has a name of ``lora.target_modules``.
     """
 
-    def __init__(
-        self,
-        model: Any,
-        *,
-        image_size: int | None = None,
-        crop_mode: CropMode = CropMode.SQUASH,
-        crop_pct: float = 1.0,
-        batch_size: int = 32,
-        training: Training = Training.FROZEN,
-        lora: LoRAOptions | None = None,
-        precision: Precision = Precision.AUTO,
-    ) -> None:
-        settings = resolve_data_config({"crop_pct": crop_pct, "crop_mode": crop_mode.value}, model=model)
-        if image_size is not None:
-            settings["input_size"] = (3, image_size, image_size)
+    class Options(ComponentOptions):
+        """Any model of ``timm``, without its classifier."""
+
+        type: Literal["timm"] = "timm"
+        model: str = Field(default="tf_efficientnet_lite0", description="timm architecture")
+        weights: str = Field(
+            default="package:efficientnet-lite0",
+            description="path, package:NAME, hub:ORG/NAME, timm or random",
+        )
+        seed: int = Field(default=0, ge=0, description="of the initialisation with weights: random")
+        image_size: int | None = Field(
+            default=None, ge=16, le=4_096, description="pixels a side; None for the model's own"
+        )
+        crop_mode: CropMode = CropMode.SQUASH
+        crop_pct: float = Field(default=1.0, gt=0, le=1, description="share of the side that is kept")
+        training: Tuning = Tuning.FROZEN
+        lora: LoRAOptions = LoRAOptions()
+        batch_size: int = Field(default=32, ge=1, le=10_000_000, description="pictures encoded at once")
+        precision: EncoderPrecision = EncoderPrecision.AUTO
+
+        def check(self, cache_dir: Path) -> None:
+            """Reject options that can't be used, from names and the model's settings alone.
+
+            Raises:
+                InputError: timm has no such model, weights can't be loaded or are another model's, or the
+                    model takes another size.
+            """
+            import timm
+
+            weights = _resolved(self)
+            if weights.source is Source.RANDOM or weights.path is not None:
+                with torch.device("meta"):
+                    model = timm.create_model(self.model, num_classes=0)
+                if self.image_size is not None:
+                    _check_input_size(model, self.model, self.image_size)
+
+    def __init__(self, options: Options, cache_dir: Path, backbone: Any = None) -> None:
+        from timm.data.config import resolve_data_config
+        from timm.data.transforms_factory import create_transform
+
+        model = _load_backbone(options) if backbone is None else backbone
+        chosen = {"crop_pct": options.crop_pct, "crop_mode": options.crop_mode.value}
+        settings = resolve_data_config(chosen, model=model)
+        if options.image_size is not None:
+            settings["input_size"] = (3, options.image_size, options.image_size)
         width = int(getattr(model, "head_hidden_size", None) or model.num_features)
-        super().__init__(model, training=training, lora=lora or LoRAOptions(), precision=precision)
-        self.width, self.batch_size, self.settings = width, batch_size, settings
+        super().__init__(model, training=options.training, lora=options.lora, precision=options.precision)
+        self.width, self.batch_size, self.settings = width, options.batch_size, settings
         self.transform = create_transform(**settings, is_training=False)
 
     @property
@@ -125,43 +136,32 @@ class ImageEncoder(Encoder):
         return vectors_BD
 
 
-def check_image_encoder(config: ImageEncoderConfig) -> None:
-    """Refuses what :func:`build_image_encoder` would, from names and the model's settings alone.
+def _resolved(options: ImageEncoder.Options) -> ResolvedWeights:
+    import timm
 
-    Raises:
-        InputError: there is no such model, weights can't be had or are another model's, or the model takes
-            another size.
-    """
-    weights = _resolved(config)
-    if weights.source is Source.RANDOM or weights.path is not None:
-        with torch.device("meta"):
-            model = timm.create_model(config.model, num_classes=0)
-        if config.image_size is not None:
-            _check_input_size(model, config.model, config.image_size)
-
-
-def _resolved(config: ImageEncoderConfig) -> ResolvedWeights:
-    if not timm.is_model(config.model):
-        near = difflib.get_close_matches(config.model, timm.list_models(), n=5, cutoff=0.5)
+    if not timm.is_model(options.model):
+        near = difflib.get_close_matches(options.model, timm.list_models(), n=5, cutoff=0.5)
         hint = f"did you mean {', '.join(near)}?" if near else "timm.list_models() lists them"
-        raise InputError(f"timm has no model '{config.model}'; {hint}")
-    weights = resolve(config.weights)
-    _check_package(config.model, weights)
+        raise InputError(f"timm has no model '{options.model}'; {hint}")
+    weights = resolve(options.weights)
+    _check_package(options.model, weights)
     return weights
 
 
-def _load_backbone(config: ImageEncoderConfig) -> Any:
-    weights = _resolved(config)
+def _load_backbone(options: ImageEncoder.Options) -> Any:
+    import timm
+
+    weights = _resolved(options)
     if weights.source is Source.TIMM:
-        model = _from_timm(config.model)
+        model = _from_timm(options.model)
     else:
         with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(config.seed)
-            model = timm.create_model(config.model, num_classes=0)
+            torch.manual_seed(options.seed)
+            model = timm.create_model(options.model, num_classes=0)
     if weights.path is not None:
-        _load_strictly(model, config.model, weights)
-    if config.image_size is not None:
-        _set_input_size(model, config.model, config.image_size)
+        _load_strictly(model, options.model, weights)
+    if options.image_size is not None:
+        _set_input_size(model, options.model, options.image_size)
     return model
 
 
@@ -186,6 +186,8 @@ def _check_package(name: str, weights: ResolvedWeights) -> None:
 
 
 def _from_timm(name: str) -> Any:
+    import timm
+
     try:
         return timm.create_model(name, pretrained=True, num_classes=0)
     except Exception as error:  # timm and the hub raise many classes when a download fails

@@ -5,94 +5,93 @@ from __future__ import annotations
 import hashlib
 import inspect
 import json
+from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 import torch
+from pydantic import Field
 from torch import nn
-from transformers import AutoModel
 
-from crossrec.encoders.base import Encoder
-from crossrec.encoders.config import Pooling, Precision, TextEncoderConfig, Training
-from crossrec.runtime.weights import LoRAOptions, load_model, load_settings
+from crossrec.config import ComponentOptions
+from crossrec.encoders.base import Encoder, EncoderPrecision, Tuning
+from crossrec.runtime.weights import load_model, load_settings
+from crossrec.runtime.weights.lora import LoRAOptions
 from crossrec.types import InputError
 
 if TYPE_CHECKING:
     from transformers import PretrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
 
 
-def build_text_encoder(config: TextEncoderConfig, cache_dir: Path) -> TextEncoder:
-    """Loads tokenizer and weights as the config says.
+class Pooling(StrEnum):
+    """How the tokens' vectors become one."""
 
-    Raises:
-        WeightsError: the weights can't be had; the message lists the ways.
-        InputError: ``max_tokens`` is more than the model takes, or no layer is named as LoRA asks.
-    """
-    model, tokenizer = load_model(AutoModel, config.weights, cache_dir, config.architecture, config.seed)
-    return TextEncoder(
-        model,
-        tokenizer,
-        pooling=config.pooling,
-        max_tokens=config.max_tokens,
-        batch_size=config.batch_size,
-        training=config.training,
-        lora=config.lora,
-        precision=config.precision,
-    )
-
-
-def check_text_encoder(config: TextEncoderConfig, cache_dir: Path) -> None:
-    """Refuses what :func:`build_text_encoder` would, from the tokenizer and the model's settings alone.
-
-    Raises:
-        InputError: weights can't be had, or ``max_tokens`` is more than the model takes.
-    """
-    settings, tokenizer = load_settings(config.weights, cache_dir, config.architecture)
-    _check_length(config.max_tokens, tokenizer, settings)
-
-
-def _check_length(max_tokens: int, tokenizer: PreTrainedTokenizerBase, settings: PretrainedConfig) -> None:
-    positions = getattr(settings.get_text_config(), "max_position_embeddings", None)
-    most = min(tokenizer.model_max_length, positions or tokenizer.model_max_length)
-    if max_tokens > most:
-        raise InputError(f"max_tokens={max_tokens}, but this model takes at most {most}")
+    MEAN = "mean"
+    CLS = "cls"
 
 
 class TextEncoder(Encoder):
-    """Tokens to one vector a text.
+    """Any ``transformers`` model with ``last_hidden_state``, pooled to one vector per text.
+
+    Of an encoder-decoder, the encoder.
 
     Args:
-        model: any transformers model with ``last_hidden_state``; of an encoder-decoder, the encoder.
-        tokenizer: its tokenizer.
-        pooling: mean over real tokens, or the first token.
-        max_tokens: a longer text is cut.
-        batch_size: texts encoded at once.
-        training: which parameters learn.
-        lora: settings of the adapters.
-        precision: arithmetic of :meth:`encode`.
+        options: weights, pooling, and which parameters learn.
+        cache_dir: folder of converted weights.
+
+    Raises:
+        WeightsError: the weights can't be loaded; the message lists the ways to get them.
+        InputError: ``max_tokens`` is more than the model takes, or no layer has a name of
+            ``lora.target_modules``.
     """
 
-    def __init__(
-        self,
-        model: PreTrainedModel,
-        tokenizer: PreTrainedTokenizerBase,
-        *,
-        pooling: Pooling = Pooling.MEAN,
-        max_tokens: int = 128,
-        batch_size: int = 64,
-        training: Training = Training.FROZEN,
-        lora: LoRAOptions | None = None,
-        precision: Precision = Precision.AUTO,
-    ) -> None:
+    class Options(ComponentOptions):
+        """Any encoder of ``transformers``, pooled to one vector a text."""
+
+        type: Literal["transformer"] = "transformer"
+        weights: str = Field(
+            default="package:minilm", description="path, package:NAME, hub:ORG/NAME or random"
+        )
+        architecture: str = Field(
+            default="package:minilm",
+            description="with weights: random, where settings and tokenizer come from",
+        )
+        seed: int = Field(default=0, ge=0, description="of the initialisation with weights: random")
+        pooling: Pooling = Pooling.MEAN
+        max_tokens: int = Field(default=128, ge=2, le=1_000_000, description="a longer text is cut here")
+        training: Tuning = Tuning.FROZEN
+        lora: LoRAOptions = LoRAOptions()
+        batch_size: int = Field(default=64, ge=1, le=10_000_000, description="texts encoded at once")
+        precision: EncoderPrecision = EncoderPrecision.AUTO
+
+        def check(self, cache_dir: Path) -> None:
+            """Reject options that can't be used, from the tokenizer and the model's settings alone.
+
+            Raises:
+                InputError: weights can't be loaded, or ``max_tokens`` is more than the model takes.
+            """
+            settings, tokenizer = load_settings(self.weights, cache_dir, self.architecture)
+            _check_length(self.max_tokens, tokenizer, settings)
+
+    def __init__(self, options: Options, cache_dir: Path) -> None:
+        from transformers import AutoModel
+
+        model, tokenizer = load_model(
+            AutoModel, options.weights, cache_dir, options.architecture, options.seed
+        )
         backbone = _without_unused_parts(model)
-        super().__init__(backbone, training=training, lora=lora or LoRAOptions(), precision=precision)
-        _check_length(max_tokens, tokenizer, model.config)
+        super().__init__(backbone, training=options.training, lora=options.lora, precision=options.precision)
+        _check_length(options.max_tokens, tokenizer, model.config)
         tokenizer.padding_side = "right"
         if tokenizer.pad_token is None:
             tokenizer.pad_token = tokenizer.eos_token
         self.tokenizer = tokenizer
-        self.pooling, self.max_tokens, self.batch_size = pooling, max_tokens, batch_size
+        self.pooling, self.max_tokens, self.batch_size = (
+            options.pooling,
+            options.max_tokens,
+            options.batch_size,
+        )
         self.width = int(model.config.get_text_config().hidden_size)
 
     @property
@@ -168,6 +167,13 @@ def tokenizer_digest(tokenizer: PreTrainedTokenizerBase) -> str:
         everything = json.loads(backend.to_str())
         rules = [everything[name] for name in sorted(everything.keys() - {"padding", "truncation"})]
     return hashlib.blake2b(json.dumps(rules).encode(), digest_size=8).hexdigest()
+
+
+def _check_length(max_tokens: int, tokenizer: PreTrainedTokenizerBase, settings: PretrainedConfig) -> None:
+    positions = getattr(settings.get_text_config(), "max_position_embeddings", None)
+    most = min(tokenizer.model_max_length, positions or tokenizer.model_max_length)
+    if max_tokens > most:
+        raise InputError(f"max_tokens={max_tokens}, but this model takes at most {most}")
 
 
 def _without_unused_parts(model: PreTrainedModel) -> nn.Module:

@@ -22,7 +22,8 @@ from crossrec.training.tracking import check_tracker
 from crossrec.types import InputError
 
 if TYPE_CHECKING:
-    from crossrec.encoders.config import ImageEncoderConfig, TextEncoderConfig
+    from crossrec.encoders.image import ImageEncoder
+    from crossrec.encoders.text import TextEncoder
     from crossrec.experiment.assembly import Setting
     from crossrec.experiment.config import ExperimentConfig
     from crossrec.model.config import ModelConfig
@@ -120,7 +121,7 @@ def count_parameters(model: ModelConfig, n_items: int, cache_dir: Path) -> int:
     return count + sum(p.numel() for part in parts for p in part.parameters())
 
 
-def _encoders(config: ExperimentConfig) -> Iterator[TextEncoderConfig | ImageEncoderConfig]:
+def _encoders(config: ExperimentConfig) -> Iterator[TextEncoder.Options | ImageEncoder.Options]:
     for part in (config.model, config.spaces):
         for encoder in (part.text, part.image):
             if encoder is not None:

@@ -15,7 +15,8 @@ from crossrec.baselines.tuning import TuningBudget
 from crossrec.config import Config
 from crossrec.data.prepare import DataConfig
 from crossrec.data.segments_config import SegmentsConfig
-from crossrec.encoders.config import ImageEncoderConfig, TextEncoderConfig
+from crossrec.encoders.image import ImageEncoder
+from crossrec.encoders.text import TextEncoder
 from crossrec.evaluation.config import EvaluationConfig
 from crossrec.losses import LossOptions
 from crossrec.losses.contrastive.config import ContrastiveConfig
@@ -36,8 +37,8 @@ class SpacesConfig(Config):
     in both at once (unit text and unit image vectors side by side).
     """
 
-    text: TextEncoderConfig | None = TextEncoderConfig()
-    image: ImageEncoderConfig | None = ImageEncoderConfig()
+    text: TextEncoder.Options | None = TextEncoder.Options()
+    image: ImageEncoder.Options | None = ImageEncoder.Options()
 
 
 class ExperimentConfig(Config):

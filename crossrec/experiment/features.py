@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from crossrec.encoders.config import Training
+from crossrec.encoders.base import Tuning
 
 if TYPE_CHECKING:
     from crossrec.encoders.cache import Features
@@ -16,9 +16,9 @@ if TYPE_CHECKING:
 def frozen_features(setting: Setting) -> dict[str, Features]:
     """Space -> features of the model's frozen encoders."""
     model, found = setting.config.model, {}
-    if model.text is not None and model.text.training is Training.FROZEN:
+    if model.text is not None and model.text.training is Tuning.FROZEN:
         found["text"] = setting.content.text_features(model.text)
-    if model.image is not None and model.image.training is Training.FROZEN:
+    if model.image is not None and model.image.training is Tuning.FROZEN:
         found["image"] = setting.content.image_features(model.image)
     return {space: features for space, features in found.items() if features.present_N.any()}
 

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from crossrec.encoders.config import Precision
+from crossrec.encoders.base import EncoderPrecision
 from crossrec.encoders.image import ImageEncoder
 from crossrec.encoders.text import TextEncoder
 from crossrec.explain.explanation import Unavailable
@@ -152,7 +152,7 @@ def check_feature(pair: Pair, content: ItemContent, name: str, raw_W: Tensor) ->
             0.0,
         )
     encoder = getattr(content.config, name)
-    exact = encoder is not None and encoder.precision is Precision.FP32
+    exact = encoder is not None and encoder.precision is EncoderPrecision.FP32
     bound = stored_error + (FP32_ERROR if exact else BF16_ERROR[name])
     distance = float((known_W - raw_W.float().cpu()).norm() / known_W.norm().clamp(min=1e-12))
     if not np.isfinite(distance) or distance > bound:

@@ -11,8 +11,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from crossrec.encoders.base import Tuning
 from crossrec.encoders.cache import FeatureCache, Features, content_key, fetch_each
-from crossrec.encoders.config import ImageEncoderConfig, TextEncoderConfig, Training
+from crossrec.encoders.image import ImageEncoder
+from crossrec.encoders.text import TextEncoder
 from crossrec.model.embeddings import ItemGroup, ItemId, SmoothedId
 from crossrec.model.fusion.base import SingleModality
 from crossrec.model.image_views import viewed_pictures
@@ -39,7 +41,7 @@ logger = logging.getLogger(__name__)
 
 SMALL_STD = 0.02
 
-AnyEncoder = TypeVar("AnyEncoder", TextEncoderConfig, ImageEncoderConfig)
+AnyEncoder = TypeVar("AnyEncoder", TextEncoder.Options, ImageEncoder.Options)
 
 
 class Content:
@@ -63,7 +65,7 @@ class Content:
         self._image_keys: list[str | None] | None = None
         self._readable_N: np.ndarray | None = None
 
-    def know(self, config: TextEncoderConfig | ImageEncoderConfig, features: Features) -> None:
+    def know(self, config: TextEncoder.Options | ImageEncoder.Options, features: Features) -> None:
         """Takes features from elsewhere, in place of what the encoder would make of the catalogue."""
         self._features[config.model_dump_json()] = features
 
@@ -78,11 +80,11 @@ class Content:
         """
         self._grown = catalog
 
-    def text_features(self, config: TextEncoderConfig) -> Features:
+    def text_features(self, config: TextEncoder.Options) -> Features:
         """Frozen text vectors of the catalogue, from the cache where they are known."""
         return self._remembered(config, self._encode_texts)
 
-    def image_features(self, config: ImageEncoderConfig) -> Features:
+    def image_features(self, config: ImageEncoder.Options) -> Features:
         """Frozen image vectors of the catalogue; pictures that can't be read are counted and masked."""
         return self._remembered(config, self._encode_images)
 
@@ -92,7 +94,7 @@ class Content:
             self._features[key] = encode(config)
         return self._features[key]
 
-    def _encode_texts(self, config: TextEncoderConfig) -> Features:
+    def _encode_texts(self, config: TextEncoder.Options) -> Features:
         encoder = self._encoder(config)
         texts = self.catalog.texts(np.arange(len(self.catalog)))
         keys = [
@@ -103,7 +105,7 @@ class Content:
             keys, lambda wanted: [texts[row] for row in wanted], encoder.encode, description="text features"
         )
 
-    def _encode_images(self, config: ImageEncoderConfig) -> Features:
+    def _encode_images(self, config: ImageEncoder.Options) -> Features:
         encoder = self._encoder(config)
         cache: FeatureCache[Image] = FeatureCache(
             self.cache_dir / "features", encoder.identity, encoder.width
@@ -112,7 +114,7 @@ class Content:
             self.image_keys(), fetch_each(self.catalog.image), encoder.encode, description="image features"
         )
 
-    def _encoder(self, config: TextEncoderConfig | ImageEncoderConfig) -> Any:
+    def _encoder(self, config: TextEncoder.Options | ImageEncoder.Options) -> Any:
         if self._encoders is None:
             return config.build(self.cache_dir)
         key = config.model_dump_json()
@@ -141,7 +143,7 @@ class Content:
 
     def text(
         self,
-        config: TextEncoderConfig,
+        config: TextEncoder.Options,
         whiten: Whitening | FeatureMap,
         views: TrainingViews | None = None,
     ) -> Modality:
@@ -154,7 +156,7 @@ class Content:
         """
         if views is not None and views.augment.text is not None:
             return viewed_texts(self, config, whiten, views, views.augment.text)
-        if config.training is Training.FROZEN:
+        if config.training is Tuning.FROZEN:
             features = self.text_features(config)
             return FrozenFeatures(features.vectors_ND, features.present_N, components=whiten)
         encoder = config.build(self.cache_dir)
@@ -164,7 +166,7 @@ class Content:
 
     def image(
         self,
-        config: ImageEncoderConfig,
+        config: ImageEncoder.Options,
         whiten: Whitening | FeatureMap,
         views: TrainingViews | None = None,
     ) -> Modality:
@@ -178,7 +180,7 @@ class Content:
         Raises:
             InputError: no item has a picture that can be read.
         """
-        frozen = config.training is Training.FROZEN
+        frozen = config.training is Tuning.FROZEN
         self.need_pictures(self.image_features(config).present_N if frozen else self.readable_pictures())
         if views is not None and views.augment.image is not None:
             return viewed_pictures(self, config, whiten, views, views.augment.image)

@@ -8,7 +8,8 @@ from pydantic import Field, model_validator
 
 from crossrec.config import Config
 from crossrec.data.neighbours import ItemSimilarity
-from crossrec.encoders.config import ImageEncoderConfig, TextEncoderConfig
+from crossrec.encoders.image import ImageEncoder
+from crossrec.encoders.text import TextEncoder
 from crossrec.model.fusion import FusionOptions
 from crossrec.model.fusion.gated import GatedFusion
 from crossrec.model.sequence import SequenceOptions
@@ -35,8 +36,8 @@ class SmoothingConfig(Config):
 class ModelConfig(Config):
     """Which modalities describe an item, how they are fused, and what reads the history."""
 
-    text: TextEncoderConfig | None = TextEncoderConfig()
-    image: ImageEncoderConfig | None = ImageEncoderConfig()
+    text: TextEncoder.Options | None = TextEncoder.Options()
+    image: ImageEncoder.Options | None = ImageEncoder.Options()
     item_id: bool = Field(False, description="a trained embedding an item, as one more modality")
     smoothing: SmoothingConfig | None = Field(None, description="of the id embeddings among similar items")
     item_group: bool = Field(

@@ -18,7 +18,6 @@ from crossrec.types import InputError
 
 if TYPE_CHECKING:
     from crossrec.encoders.cache import Features
-    from crossrec.encoders.config import ImageEncoderConfig, TextEncoderConfig
     from crossrec.encoders.image import ImageEncoder
     from crossrec.encoders.text import TextEncoder
     from crossrec.model.build import Content
@@ -45,15 +44,15 @@ class ContentEncoders(Protocol):
     """A configuration that names an encoder of texts and one of pictures."""
 
     @property
-    def text(self) -> TextEncoderConfig | None:
+    def text(self) -> TextEncoder.Options | None:
         """Of texts."""
 
     @property
-    def image(self) -> ImageEncoderConfig | None:
+    def image(self) -> ImageEncoder.Options | None:
         """Of pictures."""
 
 
-def encoder_config(name: str, config: ContentEncoders) -> TextEncoderConfig | ImageEncoderConfig:
+def encoder_config(name: str, config: ContentEncoders) -> TextEncoder.Options | ImageEncoder.Options:
     """The encoder of ``text`` or ``image``.
 
     Raises:
@@ -75,8 +74,8 @@ def content_features(name: str, config: ContentEncoders, content: Content) -> Fe
     """
     found = encoder_config(name, config)
     if name == TEXT:
-        return content.text_features(cast("TextEncoderConfig", found))
-    return content.image_features(cast("ImageEncoderConfig", found))
+        return content.text_features(cast("TextEncoder.Options", found))
+    return content.image_features(cast("ImageEncoder.Options", found))
 
 
 def content_names(network: SequentialNetwork) -> list[str]:

@@ -12,8 +12,9 @@ from torch import Tensor
 
 from crossrec.augment.content.image.base import Partners
 from crossrec.augment.content.variants import variant_key
+from crossrec.encoders.base import Tuning
 from crossrec.encoders.cache import FeatureCache, fetch_each
-from crossrec.encoders.config import ImageEncoderConfig, Training
+from crossrec.encoders.image import ImageEncoder
 from crossrec.model.view_plan import TrainingViews, report
 from crossrec.model.views import ViewChoice, ViewedEncoder, ViewedFeatures, ViewVectors
 
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
 
 def viewed_pictures(
     content: Content,
-    config: ImageEncoderConfig,
+    config: ImageEncoder.Options,
     whiten: Whitening | FeatureMap,
     views: TrainingViews,
     wanted: ImageVariantsConfig,
@@ -51,7 +52,7 @@ def viewed_pictures(
     """
     choice = ViewChoice(wanted.share, wanted.schedule, views.seed, "image")
     encoder = config.build(content.cache_dir)
-    if config.training is Training.FROZEN:
+    if config.training is Tuning.FROZEN:
         features = content.image_features(config)
         made = ImageViewsOfItems(wanted, views, content.catalog, content.image_keys(), features.present_N)
         vectors = made.vectors(encoder, content.cache_dir)

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 from torch import Tensor
 
+from crossrec.encoders.base import Tuning
 from crossrec.encoders.cache import FeatureCache, content_key
-from crossrec.encoders.config import TextEncoderConfig, Training
+from crossrec.encoders.text import TextEncoder
 from crossrec.model.view_plan import TrainingViews, report
 from crossrec.model.views import ViewChoice, ViewedEncoder, ViewedFeatures, ViewVectors
 
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 
 def viewed_texts(
     content: Content,
-    config: TextEncoderConfig,
+    config: TextEncoder.Options,
     whiten: Whitening | FeatureMap,
     views: TrainingViews,
     wanted: TextVariantsConfig,
@@ -43,7 +44,7 @@ def viewed_texts(
     encoder = config.build(content.cache_dir)
     made = TextViewsOfItems(wanted, views, content.catalog, content.cache_dir, encoder)
     choice = ViewChoice(wanted.share, wanted.schedule, views.seed, "text")
-    if config.training is Training.FROZEN:
+    if config.training is Tuning.FROZEN:
         features, vectors = content.text_features(config), made.vectors(encoder, content.cache_dir)
         return ViewedFeatures(
             features.vectors_ND, features.present_N, vectors, choice, components=whiten, met=made.met

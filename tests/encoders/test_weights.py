@@ -8,7 +8,8 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from crossrec.encoders.config import ImageEncoderConfig, TextEncoderConfig
+from crossrec.encoders.image import ImageEncoder
+from crossrec.encoders.text import TextEncoder
 from crossrec.runtime.weights import (
     PACKAGES,
     Source,
@@ -67,15 +68,17 @@ def test_hub_without_network_fails_clearly(
 def test_random_is_only_random_when_asked_for() -> None:
     assert resolve("random").source is Source.RANDOM
     with pytest.raises(WeightsError):
-        TextEncoderConfig(weights="/no/such/folder").build(Path("."))
+        TextEncoder.Options(weights="/no/such/folder").build(Path("."))
     with pytest.raises(WeightsError):
-        ImageEncoderConfig(weights="/no/such/file.pth", model="test_resnet").build(Path("."))
+        ImageEncoder.Options(weights="/no/such/file.pth", model="test_resnet").build(Path("."))
 
 
 def test_resolving_loads_no_heavy_library() -> None:
     code = (
-        "import sys, crossrec.encoders.config, crossrec.runtime.weights as w; w.resolve('random');"
-        "bad = {'torch', 'transformers', 'timm', 'peft'} & set(sys.modules); assert not bad, bad"
+        "import sys, crossrec.runtime.weights as w; w.resolve('random');"
+        "bad = {'torch', 'transformers', 'timm', 'peft'} & set(sys.modules); assert not bad, bad;"
+        "import crossrec.encoders.image, crossrec.encoders.text, crossrec.model.sequence.llm;"
+        "bad = {'transformers', 'timm', 'peft'} & set(sys.modules); assert not bad, bad"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
 
@@ -112,7 +115,7 @@ def test_incomplete_checkpoint_is_an_error_not_half_random(tiny_bert: Path, tmp_
     del tensors["encoder.layer.1.output.dense.weight"]
     save_file(tensors, tmp_path / "model.safetensors", metadata={"format": "pt"})
     with pytest.raises(WeightsError, match=r"encoder.layer.1.output.dense.weight"):
-        TextEncoderConfig(weights=str(tmp_path), max_tokens=16).build(tmp_path)
+        TextEncoder.Options(weights=str(tmp_path), max_tokens=16).build(tmp_path)
 
 
 def test_image_weights_are_no_language_model(tmp_path: Path) -> None:

@@ -15,7 +15,9 @@ from PIL import Image
 from pydantic import TypeAdapter
 
 from crossrec.data.catalog import Catalog
-from crossrec.encoders.config import ImageEncoderConfig, Precision, TextEncoderConfig
+from crossrec.encoders.base import EncoderPrecision
+from crossrec.encoders.image import ImageEncoder
+from crossrec.encoders.text import TextEncoder
 from crossrec.explain import Explainer, ItemContent
 from crossrec.model.build import Content, build_network
 from crossrec.model.config import ModelConfig
@@ -81,14 +83,17 @@ def make_shop(
 
     def make(image_model: str = "test_efficientnet", **changes: Any) -> Shop:
         config = ModelConfig(
-            text=TextEncoderConfig(
-                weights=str(tiny_bert), max_tokens=16, precision=Precision.FP32, **changes.get("text", {})
+            text=TextEncoder.Options(
+                weights=str(tiny_bert),
+                max_tokens=16,
+                precision=EncoderPrecision.FP32,
+                **changes.get("text", {}),
             ),
-            image=ImageEncoderConfig(
+            image=ImageEncoder.Options(
                 model=image_model,
                 weights="random",
                 image_size=64,
-                precision=Precision.FP32,
+                precision=EncoderPrecision.FP32,
                 **changes.get("image", {}),
             ),
             item_id=True,

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+from crossrec.encoders.base import EncoderPrecision
 from crossrec.encoders.cache import Features
-from crossrec.encoders.config import Precision
 from crossrec.explain import METHODS, Explainer, ItemContent, deletion_of, explain, faithfulness
 from crossrec.explain.explainer import Question
 from crossrec.explain.explanation import Unavailable
@@ -114,7 +114,7 @@ def test_rounding_of_stored_features_is_no_change(
     """However far a whitening of few items magnifies it."""
     config = make_shop().content.config
     assert config.image is not None
-    image = config.image.model_copy(update={"precision": Precision.AUTO})
+    image = config.image.model_copy(update={"precision": EncoderPrecision.AUTO})
     config = config.model_copy(update={"image": image, "whiten": whiten})
     content = Content(catalog, tmp_path)
     exact = content.image_features(image)

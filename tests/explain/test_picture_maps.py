@@ -12,8 +12,8 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
-from crossrec.encoders.config import CropMode, Precision, Training
-from crossrec.encoders.image import ImageEncoder
+from crossrec.encoders.base import EncoderPrecision, Tuning
+from crossrec.encoders.image import CropMode, ImageEncoder
 from crossrec.explain import ItemContent
 from crossrec.explain.content import check_feature
 from crossrec.explain.explanation import Unavailable
@@ -57,8 +57,12 @@ def spotted(width: int, height: int, x: int, y: int) -> Image.Image:
     return Image.fromarray(pixels)
 
 
+def sees_red(**options: Any) -> ImageEncoder:
+    return ImageEncoder(ImageEncoder.Options(image_size=64, **options), Path(), SeesRed())
+
+
 def shown(picture: Image.Image, **options: Any) -> Shown:
-    encoder = ImageEncoder(SeesRed(), image_size=64, precision=Precision.FP32, **options)
+    encoder = sees_red(precision=EncoderPrecision.FP32, **options)
     return Shown(encoder, picture, encoder.preprocess(picture), lambda raw_BW: raw_BW[:, 0] - raw_BW[:, 1])
 
 
@@ -83,7 +87,7 @@ def test_the_spot_that_raises_the_score_is_found_on_the_picture(
 
 @pytest.mark.parametrize("crop_mode", list(CropMode))
 def test_a_map_of_the_encoders_input_comes_to_lie_on_the_pictures_pixels(crop_mode: CropMode) -> None:
-    encoder = ImageEncoder(SeesRed(), image_size=64, crop_mode=crop_mode, crop_pct=0.8)
+    encoder = sees_red(crop_mode=crop_mode, crop_pct=0.8)
     ramp = np.linspace(0, 255, 90).astype(np.uint8)
     picture = Image.fromarray(np.broadcast_to(ramp[None, :, None], (60, 90, 3)).copy())
     mean, std = encoder.settings["mean"][0], encoder.settings["std"][0]
@@ -126,7 +130,7 @@ def test_painting_over_keeps_all_other_pixels() -> None:
 
 def test_a_score_that_nothing_raises_gives_an_empty_map() -> None:
     grey = Image.new("RGB", (40, 40), (90, 90, 90))
-    encoder = ImageEncoder(SeesRed(), image_size=64)
+    encoder = sees_red()
     heat = heat_map(Shown(encoder, grey, encoder.preprocess(grey), lambda raw_BW: -(raw_BW[:, 0] ** 2)))
     assert not heat.map_HW.any()
     assert not enlarged(np.zeros((2, 2), np.float32), 8).any()
@@ -158,8 +162,8 @@ def test_frozen_features_of_real_backbones(
     assert heat.overlay(seen.picture).size == (48, 40)
 
 
-@pytest.mark.parametrize("training", [Training.FINETUNE, Training.LORA])
-def test_trained_encoders(make_shop: Callable[..., Any], training: Training) -> None:
+@pytest.mark.parametrize("training", [Tuning.FINETUNE, Tuning.LORA])
+def test_trained_encoders(make_shop: Callable[..., Any], training: Tuning) -> None:
     for model in ("test_efficientnet", "test_vit"):
         shop = make_shop(model, image={"training": training})
         pair = Pair.of(shop.recommender, Sequences.from_lists([[1, 2, 3]]), 5)

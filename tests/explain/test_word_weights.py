@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from crossrec.encoders.config import Precision, TextEncoderConfig, Training
+from crossrec.encoders.base import EncoderPrecision, Tuning
 from crossrec.encoders.text import TextEncoder
 from crossrec.explain.explanation import Unavailable, Word
 from crossrec.explain.score import Pair
@@ -22,13 +22,17 @@ TEXT = "the red shirts of wool-linen, for winter."
 
 @pytest.fixture(scope="module")
 def encoder(tiny_bert: Path) -> TextEncoder:
-    return TextEncoderConfig(weights=str(tiny_bert), max_tokens=16, precision=Precision.FP32).build(tiny_bert)
+    return TextEncoder.Options(weights=str(tiny_bert), max_tokens=16, precision=EncoderPrecision.FP32).build(
+        tiny_bert
+    )
 
 
 @pytest.fixture(scope="module")
 def bag_of_words(tiny_bert: Path) -> TextEncoder:
     """An encoder without layers in which all words are alike but wool."""
-    made = TextEncoderConfig(weights=str(tiny_bert), max_tokens=16, precision=Precision.FP32).build(tiny_bert)
+    made = TextEncoder.Options(weights=str(tiny_bert), max_tokens=16, precision=EncoderPrecision.FP32).build(
+        tiny_bert
+    )
     backbone: Any = made.backbone
     backbone.encoder.layer = torch.nn.ModuleList()
     with torch.no_grad():
@@ -120,8 +124,8 @@ def test_the_encoder_is_left_as_it_was(encoder: TextEncoder) -> None:
     np.testing.assert_array_equal(encoder.encode([TEXT]), before)
 
 
-@pytest.mark.parametrize("training", list(Training))
-def test_through_the_whole_model(make_shop: Callable[..., Any], training: Training) -> None:
+@pytest.mark.parametrize("training", list(Tuning))
+def test_through_the_whole_model(make_shop: Callable[..., Any], training: Tuning) -> None:
     shop = make_shop(text={"training": training})
     pair = Pair.of(shop.recommender, Sequences.from_lists([[1, 2, 3]]), 5)
     question = ReadText.of(pair, shop.content)

@@ -14,7 +14,8 @@ from torch import Tensor
 
 from crossrec.augment.content.variants import ImageVariantsConfig, TextVariantsConfig
 from crossrec.data.catalog import Catalog
-from crossrec.encoders.config import ImageEncoderConfig, Precision
+from crossrec.encoders.base import EncoderPrecision
+from crossrec.encoders.image import ImageEncoder
 from crossrec.model.build import Content, build_network
 from crossrec.model.config import ModelConfig
 from crossrec.model.network import SequentialNetwork
@@ -49,8 +50,8 @@ class Lamps:
     plain, broken, missing, cold = 3, 5, 7, 9
     """Items whose picture no flip changes, can't be read, is missing; an item without a training click."""
     counts = np.where(np.arange(14) == cold, 0, 4)
-    encoder = ImageEncoderConfig(
-        model="test_resnet", weights="random", image_size=32, precision=Precision.FP32
+    encoder = ImageEncoder.Options(
+        model="test_resnet", weights="random", image_size=32, precision=EncoderPrecision.FP32
     )
 
     def __init__(self, cache_dir: Path) -> None:

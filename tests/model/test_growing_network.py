@@ -10,7 +10,7 @@ import torch
 
 from crossrec.data.catalog import Catalog
 from crossrec.encoders.cache import Features
-from crossrec.encoders.config import ImageEncoderConfig
+from crossrec.encoders.image import ImageEncoder
 from crossrec.model import modalities
 from crossrec.model.build import Content
 from crossrec.model.config import ModelConfig
@@ -106,7 +106,7 @@ def test_a_network_by_ids_alone_can_not_know_new_items(tmp_path: Path) -> None:
 
 def test_items_of_which_nothing_is_read_are_refused_by_name(tmp_path: Path) -> None:
     config, content = ModelConfig(text=None), new_content(tmp_path)
-    assert isinstance(config.image, ImageEncoderConfig)
+    assert isinstance(config.image, ImageEncoder.Options)
     content.know(config.image, Features(vectors(1, 2), np.asarray([True, False]), []))
     own = network("image", FrozenFeatures(vectors(0), np.ones(N, bool), components=None))
     with pytest.raises(InputError, match="'b' has none of what this model reads: image"):
@@ -115,7 +115,7 @@ def test_items_of_which_nothing_is_read_are_refused_by_name(tmp_path: Path) -> N
 
 def test_old_vectors_are_kept_and_new_ones_made_when_needed(tmp_path: Path) -> None:
     config, content = ModelConfig(text=None), new_content(tmp_path)
-    assert isinstance(config.image, ImageEncoderConfig)
+    assert isinstance(config.image, ImageEncoder.Options)
     content.know(config.image, Features(vectors(0)[4:6], np.asarray([True, True]), []))
     own = network("image", FrozenFeatures(vectors(0), np.ones(N, bool), components=5))
     recommender = NeuralRecommender(own)

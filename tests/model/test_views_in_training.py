@@ -9,13 +9,14 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from crossrec.encoders.config import TextEncoderConfig, Training
+from crossrec.encoders.base import Tuning
 from crossrec.encoders.image import ImageEncoder
+from crossrec.encoders.text import TextEncoder
 from crossrec.model.views import ViewedEncoder, ViewedFeatures
 
 
-@pytest.mark.parametrize("training", [Training.FINETUNE, Training.LORA])
-def test_a_trained_encoder_sees_views_in_training(lamps: Any, training: Training) -> None:
+@pytest.mark.parametrize("training", [Tuning.FINETUNE, Tuning.LORA])
+def test_a_trained_encoder_sees_views_in_training(lamps: Any, training: Tuning) -> None:
     config = lamps.image_views(share=1.0)
     settings = lamps.encoder.model_copy(update={"training": training})
     modality = lamps.content.image(settings, None, lamps.plan(config))
@@ -61,10 +62,10 @@ class Letters(nn.Module):
         return counts * self.scale
 
 
-@pytest.mark.parametrize("training", list(Training))
-def test_texts(lamps: Any, training: Training, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(TextEncoderConfig, "build", lambda self, cache_dir: Letters())
-    config = lamps.model(image=None, text=TextEncoderConfig(training=training))
+@pytest.mark.parametrize("training", list(Tuning))
+def test_texts(lamps: Any, training: Tuning, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(TextEncoder.Options, "build", lambda self, cache_dir: Letters())
+    config = lamps.model(image=None, text=TextEncoder.Options(training=training))
     config = config.model_copy(update={"whiten": None})
     plain, viewed = (
         lamps.network(augment, config).items.modalities["text"]

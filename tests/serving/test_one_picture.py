@@ -19,7 +19,7 @@ import crossrec
 from crossrec.config import merge, validate
 from crossrec.data.catalog import Catalog
 from crossrec.data.sources.reading import SourceError
-from crossrec.encoders.config import ImageEncoderConfig
+from crossrec.encoders.image import ImageEncoder
 from crossrec.experiment.assembly import Setting
 from crossrec.experiment.config import ExperimentConfig
 from crossrec.model.build import Content
@@ -62,7 +62,7 @@ def test_one_file_has_one_vector_through_every_door(
     fresh_shop: LoadedRecommender, shop_config: dict[str, Any], tmp_path: Path
 ) -> None:
     shop, pictures = fresh_shop, files(tmp_path / "pictures")
-    config = ImageEncoderConfig.model_validate({**shop_config["model"]["image"], "image_size": 64})
+    config = ImageEncoder.Options.model_validate({**shop_config["model"]["image"], "image_size": 64})
     encoder = config.build(tmp_path)
     names = list(pictures)
     data = {name: path.read_bytes() for name, path in pictures.items()}

@@ -8,8 +8,7 @@ import numpy as np
 import torch
 from torch.nn import functional as F
 
-from crossrec.encoders.config import CropMode
-from crossrec.encoders.image import ImageEncoder
+from crossrec.encoders.image import CropMode, ImageEncoder
 
 
 def enlarged(grid_hw: np.ndarray, side: int) -> np.ndarray:

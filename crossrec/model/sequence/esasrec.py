@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from pydantic import Field
 from torch import Tensor, nn
 
 from crossrec.model.sequence.base import at_last
 from crossrec.model.sequence.layers import Activation, Rotary
 from crossrec.model.sequence.sasrec import PreNormBlock, SASRec
-
-if TYPE_CHECKING:
-    pass
 
 
 class ESASRec(SASRec):

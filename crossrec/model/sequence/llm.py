@@ -12,7 +12,8 @@ from torch import Tensor, nn
 
 from crossrec.model.sequence.base import History, SequenceModel, SequenceModelOptions
 from crossrec.runtime.dropout import Dropout
-from crossrec.runtime.weights import LoRAOptions, attach_lora, causal_lm, load_settings
+from crossrec.runtime.weights import causal_lm, load_settings
+from crossrec.runtime.weights.lora import LoRAOptions, attach_lora
 from crossrec.types import InputError
 
 if TYPE_CHECKING:

@@ -13,7 +13,8 @@ from crossrec.model.growth import IMAGE, TEXT, content_features, encoder_config
 from crossrec.model.modalities import FrozenFeatures, TrainedEncoder
 
 if TYPE_CHECKING:
-    from crossrec.encoders.config import ImageEncoderConfig, TextEncoderConfig
+    from crossrec.encoders.image import ImageEncoder
+    from crossrec.encoders.text import TextEncoder
     from crossrec.experiment.config import ExperimentConfig
     from crossrec.model.build import Content
     from crossrec.model.growth import ContentEncoders
@@ -103,7 +104,7 @@ def _joined(name: str, config: ContentEncoders, contents: list[Content]) -> Feat
     )
 
 
-def _model_reads(name: str, config: TextEncoderConfig | ImageEncoderConfig, model: ServedModel) -> bool:
+def _model_reads(name: str, config: TextEncoder.Options | ImageEncoder.Options, model: ServedModel) -> bool:
     """Whether the model reads the very features that a space's encoder gives."""
     modalities = dict(model.recommender.network.items.modalities.items())
     return isinstance(modalities.get(name), FrozenFeatures) and encoder_config(name, model.config) == config
