@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from crossrec.augment.content.variants import ImageVariantsConfig, TextVariantsConfig
-from crossrec.augment.sequence.config import SequenceAugmentConfig
+from crossrec.augment.sequences.compose import SequenceAugmentConfig
 from crossrec.augment.synthesis.application_config import SynthesisUseConfig
 from crossrec.config import Config
 from crossrec.data.resample_config import ResampleConfig

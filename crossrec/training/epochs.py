@@ -10,7 +10,7 @@ from typing import Protocol
 import numpy as np
 
 from crossrec.augment.base import Augmenter, SampleRng, Schedule
-from crossrec.augment.sequence.rows import stack
+from crossrec.augment.sequences.base import stack_rows
 from crossrec.types import Sequences
 
 logger = logging.getLogger(__name__)
@@ -119,7 +119,7 @@ class AugmentedCopies:
         if len(found) == 1:
             return originals
         return EpochSequences(
-            stack([part.sequences for part in found]),
+            stack_rows([part.sequences for part in found]),
             np.concatenate([part.users_B for part in found]),
             np.concatenate([part.augmented_B for part in found]),
         )

@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 
-from crossrec.augment.sequence.context import SequenceContext
+from crossrec.augment.sequences.base import SequenceContext
 from crossrec.data import neighbours
 from crossrec.data.neighbours import find_neighbours
 from crossrec.types import ABSENT, InputError, Sequences

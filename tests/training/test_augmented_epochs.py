@@ -10,8 +10,8 @@ import pytest
 import torch
 
 from crossrec.augment.base import Schedule
-from crossrec.augment.sequence.config import SequenceAugmentConfig
-from crossrec.augment.sequence.context import SequenceContext
+from crossrec.augment.sequences.base import SequenceContext
+from crossrec.augment.sequences.compose import SequenceAugmentConfig
 from crossrec.training.epochs import AugmentedCopies, EpochSequences, LogRows
 from crossrec.training.views import ViewMaker
 from crossrec.training.windows import Batch, WindowBatches

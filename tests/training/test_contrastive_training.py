@@ -14,8 +14,8 @@ from accelerate.state import AcceleratorState
 from pydantic import TypeAdapter
 
 from crossrec.augment.base import Schedule
-from crossrec.augment.sequence.config import SequenceAugmentConfig
-from crossrec.augment.sequence.context import SequenceContext
+from crossrec.augment.sequences.base import SequenceContext
+from crossrec.augment.sequences.compose import SequenceAugmentConfig
 from crossrec.losses.contrastive import ContrastiveConfig
 from crossrec.losses.diversity import DiversityConfig
 from crossrec.losses.diversity.base import ItemInfo

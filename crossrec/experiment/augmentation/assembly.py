@@ -7,15 +7,15 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from crossrec.augment.guard import TrainingGuard
-from crossrec.augment.sequence.config import SequenceAugmentConfig, SimilarOptions
-from crossrec.augment.sequence.context import SequenceContext
+from crossrec.augment.sequences.base import SequenceContext
+from crossrec.augment.sequences.compose import SequenceAugmentConfig
 from crossrec.augment.synthesis.application import (
     SyntheticItems,
     SyntheticUsers,
     enlarged_items,
     few_click_users,
 )
-from crossrec.data.neighbours import CLICKS, no_content
+from crossrec.data.neighbours import no_content
 from crossrec.data.resample import Resampler, build_resampler
 from crossrec.experiment.augmentation.lookups import SyntheticLookups
 from crossrec.experiment.augmentation.rows import Guarded, WithSyntheticUsers
@@ -29,7 +29,7 @@ from crossrec.types import InputError, Sequences
 if TYPE_CHECKING:
     from accelerate import Accelerator
 
-    from crossrec.augment.sequence.base import SequenceAugmenter
+    from crossrec.augment.sequences.base import SequenceAugmenter
     from crossrec.augment.synthesis.application_config import SynthesisUseConfig, SyntheticItemsConfig
     from crossrec.experiment.assembly import Setting
     from crossrec.model.network import SequentialNetwork
@@ -183,7 +183,4 @@ def _sequence_augmenter(
 
 
 def _by_content(config: SequenceAugmentConfig) -> bool:
-    return any(
-        isinstance(augmenter, SimilarOptions) and augmenter.similarity != CLICKS
-        for augmenter in config.augmenters
-    )
+    return any(getattr(augmenter, "by_content", False) for augmenter in config.augmenters)

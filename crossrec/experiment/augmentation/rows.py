@@ -6,7 +6,7 @@ import numpy as np
 
 from crossrec.augment.base import Schedule
 from crossrec.augment.guard import TrainingGuard
-from crossrec.augment.sequence.rows import stack
+from crossrec.augment.sequences.base import stack_rows
 from crossrec.augment.synthesis.application import SyntheticUsers
 from crossrec.training.epochs import EpochSequences, EpochSource
 from crossrec.types import Sequences
@@ -38,7 +38,7 @@ class WithSyntheticUsers:
         if not len(added):
             return own
         return EpochSequences(
-            stack([own.sequences, added]),
+            stack_rows([own.sequences, added]),
             np.concatenate([own.users_B, self.n_rows + np.arange(len(added))]),
             np.concatenate([own.augmented_B, np.ones(len(added), dtype=bool)]),
         )

@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 from pydantic import TypeAdapter
 
 from crossrec.augment.base import Augmented, SampleRng
-from crossrec.augment.sequence.config import SequenceAugmentConfig, SequenceAugmenterConfig
-from crossrec.augment.sequence.context import SequenceContext
+from crossrec.augment.sequences import SequenceAugmenterOptions
+from crossrec.augment.sequences.base import SequenceContext
+from crossrec.augment.sequences.compose import SequenceAugmentConfig
 from crossrec.config import Config
 from crossrec.types import Sequences
 
@@ -30,7 +31,7 @@ WHOLE = [{"augmenters": CONFIGS, "mode": mode} for mode in ("one", "chain")]
 def parsed(config: dict[str, Any]) -> Config:
     if "augmenters" in config:
         return SequenceAugmentConfig.model_validate(config)
-    return TypeAdapter(SequenceAugmenterConfig).validate_python(config)
+    return TypeAdapter(SequenceAugmenterOptions).validate_python(config)
 
 
 def with_times(rows: list[list[int]]) -> Sequences:

@@ -7,79 +7,101 @@ Source:
 from __future__ import annotations
 
 import numpy as np
+from pydantic import Field
 
-from crossrec.augment.sequence.base import RowAugmenter, part_of
-from crossrec.augment.sequence.numbers import RowNumbers
-from crossrec.augment.sequence.rows import choose_clicks, place_of_click
+from crossrec.augment.sequences.base import (
+    RowAugmenter,
+    RowRng,
+    SequenceContext,
+    SequenceOptions,
+    choose_clicks,
+    part_of,
+    place_of_click,
+)
 from crossrec.types import Sequences
 
 
-class Crop(RowAugmenter):
+class ItemCrop(RowAugmenter):
     """Keeps a contiguous part of the clicks.
 
     Args:
-        probability: of a row to be cropped.
-        share: of the clicks that are kept, rounded down, at least one; below 1.
+        options: probability of a row, and share of its clicks (rounded down, at least one).
+        context: unused.
     """
 
-    def __init__(self, probability: float, share: float) -> None:
-        super().__init__(probability)
-        self.share = share
+    class Options(SequenceOptions):
+        """Keeps a contiguous part of the clicks."""
+
+        share: float = Field(0.6, gt=0, lt=1, description="of the clicks that are kept")
+
+    def __init__(self, options: Options, context: SequenceContext) -> None:
+        super().__init__(options, context)
+        self.share = options.share
 
     def long_enough(self, lengths: np.ndarray) -> np.ndarray:
         """Two clicks, of which one can be left out."""
         return lengths >= 2
 
-    def change(self, samples: Sequences, numbers: RowNumbers) -> Sequences:
+    def change(self, samples: Sequences, numbers: RowRng) -> Sequences:
         """The part begins anywhere with the same chance."""
         begin, end = _part(samples.lengths, np.maximum(part_of(samples.lengths, self.share), 1), numbers)
         row_T, place_T = samples.row_of_click, place_of_click(samples)
         return choose_clicks(samples, (place_T >= begin[row_T]) & (place_T < end[row_T]))
 
 
-class Mask(RowAugmenter):
+class ItemMask(RowAugmenter):
     """Leaves out some clicks; the others keep their order.
 
     The source puts a mask item in their place. Here they are gone, so that any sequence model reads the row,
     and a mask is no click to be predicted where the row is trained on.
 
     Args:
-        probability: of a row to be masked.
-        share: of the clicks that are left out, rounded down; below 1.
+        options: probability of a row, and share of its clicks (rounded down).
+        context: unused.
     """
 
-    def __init__(self, probability: float, share: float) -> None:
-        super().__init__(probability)
-        self.share = share
+    class Options(SequenceOptions):
+        """Leaves out some clicks."""
+
+        share: float = Field(0.3, gt=0, lt=1, description="of the clicks that are left out")
+
+    def __init__(self, options: Options, context: SequenceContext) -> None:
+        super().__init__(options, context)
+        self.share = options.share
 
     def long_enough(self, lengths: np.ndarray) -> np.ndarray:
         """So long that the share is a whole click."""
         return part_of(lengths, self.share) >= 1
 
-    def change(self, samples: Sequences, numbers: RowNumbers) -> Sequences:
+    def change(self, samples: Sequences, numbers: RowRng) -> Sequences:
         """All choices of so many clicks have the same chance."""
         row_T = samples.row_of_click
         chance_T = numbers.clicks("masked", row_T, place_of_click(samples))
         return choose_clicks(samples, ~lowest(chance_T, samples, part_of(samples.lengths, self.share)))
 
 
-class Reorder(RowAugmenter):
+class ItemReorder(RowAugmenter):
     """Shuffles a contiguous part of the clicks; times stay where they were, so they stay sorted.
 
     Args:
-        probability: of a row to be reordered.
-        share: of the clicks that are shuffled, rounded down.
+        options: probability of a row, and share of its clicks (rounded down).
+        context: unused.
     """
 
-    def __init__(self, probability: float, share: float) -> None:
-        super().__init__(probability)
-        self.share = share
+    class Options(SequenceOptions):
+        """Shuffles a contiguous part of the clicks."""
+
+        share: float = Field(0.6, gt=0, le=1, description="of the clicks that are shuffled")
+
+    def __init__(self, options: Options, context: SequenceContext) -> None:
+        super().__init__(options, context)
+        self.share = options.share
 
     def long_enough(self, lengths: np.ndarray) -> np.ndarray:
         """So long that the part has two clicks."""
         return self._sizes(lengths) >= 2
 
-    def change(self, samples: Sequences, numbers: RowNumbers) -> Sequences:
+    def change(self, samples: Sequences, numbers: RowRng) -> Sequences:
         """All orders of the part have the same chance."""
         begin, end = _part(samples.lengths, self._sizes(samples.lengths), numbers)
         row_T, place_T = samples.row_of_click, place_of_click(samples)
@@ -94,7 +116,7 @@ class Reorder(RowAugmenter):
         return (lengths * self.share).astype(np.int64)
 
 
-def _part(lengths: np.ndarray, sizes: np.ndarray, numbers: RowNumbers) -> tuple[np.ndarray, np.ndarray]:
+def _part(lengths: np.ndarray, sizes: np.ndarray, numbers: RowRng) -> tuple[np.ndarray, np.ndarray]:
     """(B,) begin and (B,) end of a part of so many clicks, drawn for each row."""
     begin = (numbers.rows("begin") * (lengths - sizes + 1)).astype(np.int64)
     return begin, begin + sizes

@@ -11,14 +11,37 @@ from __future__ import annotations
 from abc import abstractmethod
 
 import numpy as np
+from pydantic import Field
 
 from crossrec.augment.base import Augmented
-from crossrec.augment.sequence.base import SAME, RowAugmenter
-from crossrec.augment.sequence.numbers import RowNumbers
-from crossrec.augment.sequence.order import lowest
-from crossrec.augment.sequence.rows import holds, place_of_click
-from crossrec.data.neighbours import Neighbours
+from crossrec.augment.sequences.base import (
+    SAME,
+    RowAugmenter,
+    RowRng,
+    SequenceContext,
+    SequenceOptions,
+    holds,
+    place_of_click,
+)
+from crossrec.augment.sequences.order import lowest
+from crossrec.data.neighbours import CLICKS, ItemSimilarity
 from crossrec.types import ABSENT, Sequences
+
+
+class SimilarOptions(SequenceOptions):
+    """Options of augmenters by item similarity."""
+
+    neighbours: int = Field(5, ge=1, le=100_000, description="most similar items, one of which is drawn")
+    similarity: ItemSimilarity = Field(
+        "clicks", description="by common users, by vectors of text and picture, or by whichever is larger"
+    )
+    share: float
+
+    @property
+    def by_content(self) -> bool:
+        """Whether content vectors of the items are needed."""
+        return self.similarity != CLICKS
+
 
 NO_NEIGHBOUR = "no_neighbour"
 
@@ -30,17 +53,19 @@ class SimilarItems(RowAugmenter):
     ``no_neighbour``.
 
     Args:
-        probability: of a row to be drawn.
-        share: of the clicks that are drawn, rounded down, at least one.
-        neighbours: the similar items.
+        options: probability of a row, share of its clicks (rounded down, at least one), and similarity.
+        context: source of the similar items.
+
+    Raises:
+        InputError: if content similarity is chosen and the items have no vectors.
     """
 
-    def __init__(self, probability: float, share: float, neighbours: Neighbours) -> None:
-        super().__init__(probability)
-        self.share = share
-        self.neighbours = neighbours
+    def __init__(self, options: SimilarOptions, context: SequenceContext) -> None:
+        super().__init__(options, context)
+        self.share = options.share
+        self.neighbours = context.neighbours(options.neighbours, options.similarity)
 
-    def augment_rows(self, samples: Sequences, numbers: RowNumbers) -> Augmented[Sequences]:
+    def augment_rows(self, samples: Sequences, numbers: RowRng) -> Augmented[Sequences]:
         """The rows drawn are changed, where a similar item is found."""
         found = super().augment_rows(samples, numbers)
         names = {SAME: NO_NEIGHBOUR}
@@ -51,7 +76,7 @@ class SimilarItems(RowAugmenter):
         """One click."""
         return lengths >= 1
 
-    def change(self, samples: Sequences, numbers: RowNumbers) -> Sequences:
+    def change(self, samples: Sequences, numbers: RowRng) -> Sequences:
         """Draws clicks that have neighbours and, for each, one that the row doesn't hold."""
         row_T, place_T = samples.row_of_click, place_of_click(samples)
         chance_T = numbers.clicks("chosen", row_T, place_T)
@@ -85,8 +110,15 @@ class SimilarItems(RowAugmenter):
         """The rows with C similar items for (or beside) the clicks at C places of the flat array."""
 
 
-class Substitute(SimilarItems):
+class ItemSubstitute(SimilarItems):
     """Puts a similar item in the place of some clicks, at the same time."""
+
+    class Options(SimilarOptions):
+        """Puts a similar item in the place of some clicks."""
+
+        share: float = Field(
+            0.1, gt=0, le=1, description="of the clicks that are substituted; at least one is"
+        )
 
     def put(self, samples: Sequences, at_C: np.ndarray, items_C: np.ndarray) -> Sequences:
         """As many clicks as before."""
@@ -95,8 +127,13 @@ class Substitute(SimilarItems):
         return Sequences(samples.offsets, items, samples.times)
 
 
-class Insert(SimilarItems):
+class ItemInsert(SimilarItems):
     """Puts a similar item before some clicks, at their time."""
+
+    class Options(SimilarOptions):
+        """Puts a similar item before some clicks."""
+
+        share: float = Field(0.4, gt=0, le=1, description="of the clicks that get one; at least one does")
 
     def put(self, samples: Sequences, at_C: np.ndarray, items_C: np.ndarray) -> Sequences:
         """Rows get longer by one click for each item."""
