@@ -122,11 +122,12 @@ class Ours:
 
     def rerank(self, algorithm: str, diversity: float, rows: range) -> tuple[np.ndarray, np.ndarray]:
         """Seconds on the clock and of processors, and (rows, k) catalogue indices."""
+        from crossrec.rerank.dpp import GreedyDPP
+        from crossrec.rerank.mmr import MMR
         from crossrec.rerank.recommender import rerank_lists
-        from crossrec.rerank.similarity_config import DPPConfig, MMRConfig
         from crossrec.types import Sequences, TopK
 
-        config = {"mmr": MMRConfig, "dpp": DPPConfig}[algorithm](diversity=diversity, space="text")
+        config = {"mmr": MMR.Options, "dpp": GreedyDPP.Options}[algorithm](diversity=diversity, space="text")
         reranker = config.build(self._traits)
         chosen = slice(rows.start, rows.stop)
         candidates = TopK(self._data["ids"][chosen], self._data["scores"][chosen])

@@ -90,7 +90,10 @@ class Component:
 
     def __init_subclass__(cls, **keywords: Any) -> None:
         super().__init_subclass__(**keywords)
-        if "Options" in cls.__dict__:
+        if hasattr(cls, "Options"):
+            if "Options" not in cls.__dict__:  # a subclass that adds no option still builds itself
+                names = {"__module__": cls.__module__, "__qualname__": f"{cls.__qualname__}.Options"}
+                cls.Options = type("Options", (cls.Options,), {**names, "__doc__": cls.Options.__doc__})
             cls.Options.component = cls
 
 

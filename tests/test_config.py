@@ -7,7 +7,18 @@ from typing import Annotated, Literal
 
 import pytest
 
-from crossrec.config import Config, ConfigError, UnionFamily, load_config, merge, parse_overrides, validate
+from crossrec.config import (
+    Component,
+    ComponentOptions,
+    Config,
+    ConfigError,
+    Family,
+    UnionFamily,
+    load_config,
+    merge,
+    parse_overrides,
+    validate,
+)
 
 
 class Inner(Config):
@@ -113,3 +124,27 @@ def test_a_key_before_its_type_on_the_command_line_belongs_to_the_new_type() -> 
     after = parse_overrides(["model.sequence.type=hstu", "model.sequence.dropout=0.4"])
     assert parse_overrides(["model.sequence.dropout=0.4", "model.sequence.type=hstu"]) == after
     assert after == {"model": {"sequence": {"type": "hstu", "dropout": 0.4}}}
+
+
+class Doubling(Component):
+    """A component with one option."""
+
+    class Options(ComponentOptions):
+        """The options of it."""
+
+        factor: int = 2
+
+    def __init__(self, options: Options) -> None:
+        self.factor = options.factor
+
+
+class Tripling(Doubling):
+    """A component whose options are inherited."""
+
+
+def test_a_subclass_that_adds_no_option_builds_and_names_itself() -> None:
+    assert type(Doubling.Options().build()) is Doubling
+    assert type(Tripling.Options(factor=3).build()) is Tripling
+    family = Family("factor", {"double": f"{__name__}:Doubling", "triple": f"{__name__}:Tripling"})
+    assert family.name_of(Doubling.Options()) == "double"
+    assert family.name_of(Tripling.Options()) == "triple"

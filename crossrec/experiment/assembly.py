@@ -20,6 +20,7 @@ from crossrec.model.build import Content, build_network
 from crossrec.model.fusion import FUSIONS
 from crossrec.model.relations import ItemRelations, align_rows, n_item_rows
 from crossrec.model.sequence import SEQUENCE_MODELS
+from crossrec.rerank import RERANKERS
 from crossrec.runtime import distributed
 from crossrec.training.checkpoint import SavedState, load_tensors, read_state, saved_identity
 from crossrec.types import InputError
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
     from crossrec.data.identity import DataIdentity
     from crossrec.data.segments import Groups
     from crossrec.model.network import SequentialNetwork
-    from crossrec.rerank.config import RerankConfig
+    from crossrec.rerank.recommender import RerankConfig
     from crossrec.types import Sequences
 
 logger = logging.getLogger(__name__)
@@ -199,5 +200,5 @@ def describe_reranking(config: RerankConfig) -> str:
 
 def _describe_stage(stage: Config) -> str:
     strength = getattr(stage, "diversity", None)
-    name = str(getattr(stage, "type", type(stage).__name__))
+    name = _short(RERANKERS.name_of(stage))
     return name if strength is None else f"{name} {strength:g}"

@@ -23,7 +23,7 @@ from crossrec.losses.contrastive.config import ContrastiveConfig
 from crossrec.losses.diversity.config import DiversityConfig
 from crossrec.losses.full_softmax import FullSoftmax
 from crossrec.model.config import ModelConfig
-from crossrec.rerank.config import RerankConfig
+from crossrec.rerank.recommender import RerankConfig
 from crossrec.training.config import TrainerConfig
 
 LONGEST_NAME = 200

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from pydantic import Field
 
 from crossrec.config import Config, UnionFamily
-from crossrec.rerank.options import Relevance
+from crossrec.rerank.base import Relevance
 
 if TYPE_CHECKING:
     from crossrec.exploration.base import Explorer

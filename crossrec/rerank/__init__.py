@@ -1,1 +1,21 @@
-"""Rerankers: from a recommender's candidates to a list that is diverse, novel, calibrated or in context."""
+"""Rerankers: lists that are diverse, novel, calibrated or within rules, from a recommender's candidates."""
+
+from typing import Annotated
+
+from crossrec.config import ComponentOptions, Family
+
+RERANKERS = Family(
+    "reranker",
+    {
+        "mmr": "crossrec.rerank.mmr:MMR",
+        "dpp": "crossrec.rerank.dpp:GreedyDPP",
+        "max_sum": "crossrec.rerank.max_sum:MaxSumDispersion",
+        "ssd": "crossrec.rerank.sliding_spectrum:SlidingSpectrum",
+        "xquad": "crossrec.rerank.xquad:XQuAD",
+        "calibrated": "crossrec.rerank.calibrated:Calibrated",
+        "popularity": "crossrec.rerank.popularity:PopularityDebias",
+        "fatigue": "crossrec.rerank.fatigue:Fatigue",
+        "context": "crossrec.rerank.context:Constraints",
+    },
+)
+RerankerOptions = Annotated[ComponentOptions, RERANKERS]

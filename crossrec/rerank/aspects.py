@@ -6,14 +6,15 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from crossrec.types import Sequences
+from crossrec.rerank.base import ItemTraits
+from crossrec.types import InputError, Sequences
 
 
 class Aspects:
-    """Which of G aspects (categories, or head and tail) each item has, as short lists of M places.
+    """Aspects of each item, of G in total (categories, or head and tail), as short lists of M places.
 
     Few items have many aspects, so that lists cost far less than rows of G. Places beyond an item's aspects
-    hold G, a column that exists in every table of aspects and is never asked about.
+    hold G, a column that every table of aspects has and that is never used.
 
     Args:
         member_NG: (N, G), above 0 where the item has the aspect.
@@ -34,19 +35,19 @@ class Aspects:
         self._lists_on_host, self._share_on_host = self._lists_NM.cpu().numpy(), self._share_N.cpu().numpy()
 
     def of(self, ids_BC: Tensor) -> Tensor:
-        """(B, C, M) aspects of items, filled up with G."""
+        """Return the (B, C, M) aspects of items, padded with G."""
         return self._lists_NM[ids_BC]
 
     def share(self, ids_BC: Tensor) -> Tensor:
-        """(B, C) float32, one over the number of an item's aspects; 0 without any, and where absent."""
+        """Return (B, C) float32, one over the number of an item's aspects; 0 without aspects or if absent."""
         return self._share_N[ids_BC]
 
     def of_clicks(self, histories: Sequences) -> np.ndarray:
-        """(T, M) aspects of each click's item, filled up with G."""
+        """Return the (T, M) aspects of each click's item, padded with G."""
         return self._lists_on_host[histories.items]
 
     def mass(self, histories: Sequences) -> Tensor:
-        """(B, G + 1) clicks on each aspect, each spread evenly over its item's aspects; column G is 0."""
+        """Return (B, G + 1) clicks per aspect, each spread evenly over its item's aspects; column G is 0."""
         # On the host: sums in the order of the clicks, the same on every device and for any B.
         row_T = histories.row_of_click
         flat_TM = row_T[:, None] * (self.n_aspects + 1) + self.of_clicks(histories)
@@ -57,10 +58,10 @@ class Aspects:
         return torch.from_numpy(mass).to(self._share_N)
 
     def clicks(self, counts_N: np.ndarray) -> Tensor:
-        """(G + 1,) clicks on each aspect in total, each spread evenly over its item's aspects; column G is 0.
+        """Return (G + 1,) total clicks per aspect, each spread evenly over its item's aspects; column G is 0.
 
         Args:
-            counts_N: (N,) clicks of each item.
+            counts_N: (N,) clicks per item.
         """
         weight_NM = np.broadcast_to(
             (self._share_on_host[:-1] * counts_N)[:, None], self._lists_on_host[:-1].shape
@@ -71,5 +72,20 @@ class Aspects:
 
 
 def gathered(table_BG: Tensor, lists_BCM: Tensor) -> Tensor:
-    """(B, C, M) entries of each row's table at the aspects of its candidates."""
+    """Return the (B, C, M) entries of each row's table at the aspects of its candidates."""
     return table_BG.gather(1, lists_BCM.flatten(1)).view(lists_BCM.shape)
+
+
+def category_aspects(items: ItemTraits, reranker: str) -> Aspects:
+    """Return the categories as aspects.
+
+    Args:
+        items: features of the catalogue's items.
+        reranker: name of the reranker, for the error.
+
+    Raises:
+        InputError: if there are no categories.
+    """
+    if not items.categories_NG.shape[1]:
+        raise InputError(f"rerank: {reranker} goes by categories, but the catalogue has none")
+    return Aspects(items.categories_NG)

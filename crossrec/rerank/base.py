@@ -1,29 +1,33 @@
-"""What all rerankers share: the pool of candidates, and what may be known of items."""
+"""Base of rerankers: candidate pools, item features, and the options that rerankers share."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import ClassVar, Literal
 
 import numpy as np
 import torch
+from pydantic import Field
 from torch import Tensor
 
-from crossrec.rerank.options import Relevance
+from crossrec.config import Component, ComponentOptions
 from crossrec.types import ABSENT, Sequences
+
+Relevance = Literal["minmax", "softmax", "rank"]
+"""Scales of relevance; see :meth:`Pool.relevance`."""
 
 
 @dataclass(frozen=True)
 class ItemTraits:
-    """What rerankers may know of the N items of a catalogue, in its order.
+    """Features of the N items of a catalogue, in its order, for rerankers.
 
     Args:
         train_counts: (N,) training clicks of each item.
         categories_NG: (N, G) float32, 1 where the item is in the category; G may be 0.
-        vectors: space name -> (N, D) float32 rows of unit length, or zeros for an item that has none:
+        vectors: space name -> (N, D) float32 rows of unit length, or zeros for an item without a vector:
             ``"text"``, ``"image"``, ``"model"`` for the recommender's own item vectors.
-        columns: name of a context column of the catalogue -> (N,) values; None where not known.
+        columns: name of a column of the catalogue -> (N,) values; None where unknown.
     """
 
     train_counts: np.ndarray
@@ -33,7 +37,7 @@ class ItemTraits:
 
     @property
     def n_items(self) -> int:
-        """N."""
+        """Number of items, N."""
         return len(self.train_counts)
 
 
@@ -42,9 +46,9 @@ class Pool:
     """Candidates of B lists, best first.
 
     Args:
-        ids_BC: (B, C) int64 catalogue indices; ``ABSENT`` (-1) at the end of a row that ran out.
+        ids_BC: (B, C) int64 catalogue indices; ``ABSENT`` (-1) at the end of a shorter row.
         scores_BC: (B, C) float32 scores; -inf where absent.
-        histories: B rows, what each list is made for, oldest click first; with times where they are known.
+        histories: B rows, the history that each list is made for, oldest click first; with times if known.
     """
 
     ids_BC: Tensor
@@ -56,15 +60,15 @@ class Pool:
 
     @property
     def present_BC(self) -> Tensor:
-        """(B, C) bool, where there is a candidate."""
+        """(B, C) bool, true where there is a candidate."""
         return self.ids_BC != ABSENT
 
     def relevance(self, kind: Relevance) -> Tensor:
-        """(B, C) float32 relevance of the candidates, 0 where absent.
+        """Return (B, C) float32 relevance of the candidates, 0 where absent.
 
         ``minmax`` maps each row's scores to [0, 1]; ``softmax`` gives probabilities within the row, divided
-        by the greatest; ``rank`` gives 1 to the first and 1 / C to the last of C candidates, evenly. A row
-        whose scores are all equal gets 1 everywhere under the first two.
+        by the greatest; ``rank`` falls evenly from 1 for the first to 1 / C for the last of C candidates.
+        Under the first two, a row whose scores are all equal gets 1 everywhere.
         """
         present_BC = self.present_BC
         if kind == "rank":
@@ -81,14 +85,14 @@ class Pool:
         return torch.where(present_BC, scaled_BC, 0)
 
     def head(self, k: int) -> Pool:
-        """The first k candidates as they are."""
+        """Return the first k candidates, unchanged."""
         return Pool(self.ids_BC[:, :k], self.scores_BC[:, :k], self.histories)
 
     def pick(self, columns_BK: Tensor) -> Pool:
-        """The candidates in these columns, in this order.
+        """Return the candidates in these columns, in this order.
 
         Args:
-            columns_BK: (B, K) int64 columns of the pool, ``ABSENT`` where a list runs out.
+            columns_BK: (B, K) int64 columns of the pool, ``ABSENT`` where a list ends early.
         """
         chosen_BK = columns_BK != ABSENT
         safe_BK = columns_BK.clamp(min=0)
@@ -97,7 +101,7 @@ class Pool:
         return Pool(ids_BK, scores_BK, self.histories)
 
     def reordered(self, scores_BC: Tensor, k: int) -> Pool:
-        """The k candidates with the highest new scores, which take the place of the old ones.
+        """Return the k candidates with the highest new scores, which replace the old ones.
 
         Ties keep the pool's order; a candidate whose new score is -inf is left out.
 
@@ -113,17 +117,33 @@ class Pool:
         return Pool(self.ids_BC, scores_BC, self.histories).pick(order_BK)
 
 
-class Reranker(Protocol):
-    """Chooses and orders k of a pool's candidates, for all users at once.
+class Reranker(Component):
+    """Base of rerankers: selects and orders k of a pool's candidates, for all users at once.
 
-    At its neutral end (``diversity`` 0) a reranker leaves the pool's order alone. Whatever it does for one
-    user hangs on that user's row only.
+    With ``diversity`` 0, a reranker keeps the pool's order. Each user's result depends only on that user's
+    row. Members are built from their options and the :class:`ItemTraits` of a catalogue.
     """
 
     def rerank(self, pool: Pool, k: int) -> Pool:
-        """A pool of width min(k, C), the chosen candidates best first.
+        """Return a pool of width min(k, C), the chosen candidates best first.
 
-        Rerankers that choose one item after the other keep each candidate's score, so that scores may no
-        longer fall along the list; those that change scores give the new ones.
+        Greedy rerankers keep each candidate's score, so that scores may no longer decrease along the list;
+        rerankers that change scores return the new ones.
         """
-        ...
+        raise NotImplementedError("a reranker implements rerank()")
+
+
+class TradeOff(ComponentOptions):
+    """Options of rerankers that weigh relevance against another goal.
+
+    Args:
+        diversity: weight of the other goal: 0 keeps the pool's order.
+        relevance: scale of relevance: ``minmax`` and ``softmax`` use the scores, ``rank`` the order alone,
+            which is needed after a stage that keeps the scores.
+    """
+
+    keeps_scores: ClassVar[bool] = True
+    """Whether candidates keep their scores although their order changes."""
+
+    diversity: float = Field(default=0.5, ge=0, le=1)
+    relevance: Relevance = "minmax"

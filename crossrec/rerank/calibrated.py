@@ -1,31 +1,27 @@
-"""Calibrated lists: categories in the proportions in which the user's history has them."""
+"""Calibrated lists: categories in the proportions of the user's history."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import torch
+from pydantic import Field
 from torch import Tensor
 
-from crossrec.rerank.aspects import Aspects, gathered
-from crossrec.rerank.base import Pool
+from crossrec.rerank.aspects import category_aspects, gathered
+from crossrec.rerank.base import ItemTraits, Pool, Reranker, TradeOff
 from crossrec.rerank.greedy import take_best
 from crossrec.types import ABSENT
 
-if TYPE_CHECKING:
-    from crossrec.rerank.intent_config import CalibratedConfig
 
-
-class Calibrated:
-    """Greedily takes the candidate i that, with the chosen S, makes the greatest
+class Calibrated(Reranker):
+    """Calibration: greedily takes the candidate i that, with the chosen S, gives the highest
 
     ``(1 - diversity) * sum over S + i of relevance - diversity * KL(p || q')``
 
-    in nats, with p and q' as the metric ``calibration`` has them: KL = sum_g p_g ln(p_g / q'_g) and
+    in nats, with p and q' as in the metric ``calibration``: KL = sum_g p_g ln(p_g / q'_g) and
     q' = (1 - smoothing) q + smoothing p; p averages p(g|i) over the history's clicks, q over S + i; p(g|i)
     is spread evenly over the item's categories; items without a category are left out. Where the metric
-    says nothing, the reranker needs a number: a list without categories has q = 0, hence the greatest
-    divergence, -ln(smoothing); a history without any asks for nothing, KL = 0. Ties go to the better ranked.
+    is undefined, the reranker needs a number: a list without categories has q = 0, hence the greatest
+    divergence, -ln(smoothing); a history without categories has KL = 0. Ties go to the better ranked.
 
     ``diversity`` is the source's lambda.
 
@@ -34,16 +30,28 @@ class Calibrated:
         weights of clicks and ranks.
 
     Args:
-        options: the configuration.
-        aspects: the categories of the catalogue's items.
+        options: diversity, relevance and smoothing.
+        items: features of the catalogue's items; categories are used.
+
+    Raises:
+        InputError: if the catalogue has no categories.
     """
 
-    def __init__(self, options: CalibratedConfig, aspects: Aspects) -> None:
+    class Options(TradeOff):
+        """Calibration: categories in the proportions of the user's history.
+
+        Args:
+            smoothing: alpha, weight of the history's distribution in the list's; the metric has 0.01.
+        """
+
+        smoothing: float = Field(default=0.01, gt=0, lt=1)
+
+    def __init__(self, options: Options, items: ItemTraits) -> None:
         self._options = options
-        self._aspects = aspects
+        self._aspects = category_aspects(items, "calibrated")
 
     def rerank(self, pool: Pool, k: int) -> Pool:
-        """A pool of width min(k, C), the chosen candidates in the order in which they were chosen."""
+        """Return a pool of width min(k, C), candidates in the order in which they were chosen."""
         diversity = self._options.diversity
         if diversity == 0:
             return pool.head(k)
@@ -71,7 +79,7 @@ class _Divergence:
     """KL(p || q') of a growing list, for every candidate that could come next.
 
     Adding an item changes q in its own categories, and everywhere by one factor: so a step costs M
-    logarithms a candidate and G a list, not G a candidate.
+    logarithms per candidate and G per list, not G per candidate.
 
     Args:
         wanted_BG: (B, G + 1) p; column G is 0.
@@ -90,7 +98,7 @@ class _Divergence:
         self._now_B1 = self._entropy_B1 - self._cross(wanted_BG, self._mass_BG).sum(1, keepdim=True)
 
     def with_each(self) -> Tensor:
-        """(B, C) divergence of the list with each candidate added to it."""
+        """Return the (B, C) divergence of the list with each candidate added to it."""
         longer_B1 = self._length_B1 + 1
         others_BG = self._cross(self._wanted_BG, self._mass_BG / longer_B1)
         own_BCM = gathered(self._mass_BG, self._lists_BCM) + self._share_BC[:, :, None]
@@ -100,11 +108,11 @@ class _Divergence:
         return torch.where(self._share_BC > 0, added_BC, self._now_B1)
 
     def add(self, columns_B: Tensor, divergence_BC: Tensor) -> None:
-        """Adds one candidate to each list.
+        """Add one candidate to each list.
 
         Args:
-            columns_B: (B,) its column.
-            divergence_BC: what ``with_each`` gave.
+            columns_B: (B,) the candidate's column.
+            divergence_BC: result of :meth:`with_each`.
         """
         rows_B = torch.arange(len(columns_B), device=columns_B.device)
         share_B1 = self._share_BC[rows_B, columns_B][:, None]
@@ -114,5 +122,5 @@ class _Divergence:
         self._now_B1 = divergence_BC[rows_B, columns_B][:, None]
 
     def _cross(self, wanted: Tensor, listed: Tensor) -> Tensor:
-        """p ln q', 0 where p is."""
+        """Return p ln q', 0 where p is 0."""
         return torch.xlogy(wanted, (1 - self._smoothing) * listed + self._smoothing * wanted)

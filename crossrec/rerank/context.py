@@ -1,61 +1,100 @@
-"""Context: filters and quotas by a column of the catalogue."""
+"""Constraints: filters and quotas by a column of the catalogue."""
 
 from __future__ import annotations
 
 import difflib
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from typing import Annotated, Self
 
 import numpy as np
 import torch
+from pydantic import BeforeValidator, Field, PositiveInt, model_validator
 from torch import Tensor
 
-from crossrec.rerank.base import ItemTraits, Pool
+from crossrec.config import ComponentOptions
+from crossrec.rerank.base import ItemTraits, Pool, Reranker
 from crossrec.types import ABSENT, InputError
 
-if TYPE_CHECKING:
-    from crossrec.rerank.context_config import ContextConfig
+Value = Annotated[str, BeforeValidator(str)]
+"""A value of a column, as text: YAML's ``3`` and ``true`` are "3" and "True"."""
+
 
 SHOWN = 20
-"""Values of a column that an error names at most."""
+"""Maximum number of a column's values in an error message."""
+
 
 NO_LIMIT = torch.iinfo(torch.int64).max
-"""Room for any number of items."""
+"""Quota that any number of items meets."""
 
 
-class Context:
-    """The best ranked candidates that obey rules on one column, in the pool's order.
+class Constraints(Reranker):
+    """Filters and quotas: the best ranked candidates that meet rules on one column, in the pool's order.
 
-    1. A candidate whose value is denied, or is not among those allowed where some are named, is removed.
-    2. From the best on, a candidate is taken while its value has room: ``max_count`` of the value or, where
-       that names none, ``max_per_value``.
-    3. Of a value with a ``min_count`` the best so many are in the list, however low they rank, in place of
-       the lowest of those that no minimum holds; fewer where the pool has no more.
+    1. A candidate is removed if its value is in ``deny``, or not in a nonempty ``allow``.
+    2. From the best on, a candidate is taken while its value is below its maximum: ``max_count`` of the
+       value, or else ``max_per_value``.
+    3. The best ``min_count`` items of a value are in the list, however low they rank, in place of the lowest
+       of those that no minimum holds; fewer if the pool has fewer.
 
-    An item whose value is not known is removed by ``allow`` only, and no quota counts it. Lists that run out
-    of candidates end early. A quota holds for the list that comes out: as a stage before others that keep
-    the whole pool, maxima still hold for any list made from it, minima don't.
+    An item with an unknown value is removed by ``allow`` only, and no quota counts it. Lists that run out of
+    candidates end early. A quota holds for the result: as a stage before others, which keeps the whole pool,
+    maxima still hold for any list made from it, minima don't.
 
-    These are rules, not a trade-off, so that there is no ``diversity``; without rules nothing changes.
+    These are rules, not a trade-off, so there is no ``diversity``; without rules nothing changes.
 
     Args:
-        options: the configuration.
-        traits: what is known of items.
+        options: the column and its rules.
+        items: features of the catalogue's items; one column is used.
 
     Raises:
-        InputError: the catalogue lacks the column, or the column a value; names those that exist.
+        InputError: if the catalogue lacks the column, or the column a value; lists the existing ones.
     """
 
-    def __init__(self, options: ContextConfig, traits: ItemTraits) -> None:
+    class Options(ComponentOptions):
+        """Filters and quotas by a column of the catalogue; values are compared as text.
+
+        Args:
+            column: name of the column.
+            allow: only items with these values; all if empty.
+            deny: no items with these values.
+            max_per_value: largest number of items of any one value in a list.
+            max_count: the same for single values, instead of ``max_per_value``.
+            min_count: smallest number of items of a value in a list, if there are as many candidates.
+        """
+
+        column: str
+        allow: tuple[Value, ...] = ()
+        deny: tuple[Value, ...] = ()
+        max_per_value: int | None = Field(default=None, ge=1)
+        max_count: dict[Value, Annotated[int, Field(ge=0)]] = Field(default={})
+        min_count: dict[Value, PositiveInt] = Field(default={})
+
+        @model_validator(mode="after")
+        def _rules_agree(self) -> Self:
+            if not (self.allow or self.deny or self.max_per_value or self.max_count or self.min_count):
+                raise ValueError(
+                    "no rule: give at least one of allow, deny, max_per_value, max_count, min_count"
+                )
+            if both := sorted(set(self.allow) & set(self.deny)):
+                raise ValueError(f"{both} are both allowed and denied")
+            for value, least in self.min_count.items():
+                if value in self.deny or (self.allow and value not in self.allow):
+                    raise ValueError(f"min_count asks for '{value}', which is filtered out")
+                most = self.max_count.get(value, self.max_per_value)
+                if most is not None and least > most:
+                    raise ValueError(f"'{value}': at least {least}, but at most {most}")
+            return self
+
+    def __init__(self, options: Options, items: ItemTraits) -> None:
         self._options = options
-        if options.column not in traits.columns:
+        if options.column not in items.columns:
             raise InputError(
                 f"rerank: context column '{options.column}' is not in the catalogue; "
-                f"there are {sorted(traits.columns)}"
+                f"there are {sorted(items.columns)}"
             )
-        known = [None if _unknown(value) else str(value) for value in traits.columns[options.column]]
+        known = [None if _unknown(value) else str(value) for value in items.columns[options.column]]
         self._codes = {value: code for code, value in enumerate(sorted({v for v in known if v is not None}))}
-        device = traits.categories_NG.device
+        device = items.categories_NG.device
         # Unknown values get the code after the last; so does the row that -1, an absent candidate, indexes.
         unknown = len(self._codes)
         code_N = [unknown if value is None else self._codes[value] for value in [*known, None]]
@@ -67,10 +106,10 @@ class Context:
         self._least_V = self._counts(options.min_count, 0, unknown=0).to(device)
 
     def rerank(self, pool: Pool, k: int) -> Pool:
-        """A pool of width min(k, C), ``ABSENT`` at its end where candidates that obey run out.
+        """Return a pool of width min(k, C), ``ABSENT`` at its end if too few candidates meet the rules.
 
         Raises:
-            InputError: the minima ask for more than k items.
+            InputError: if the minima need more than k items.
         """
         width = min(k, pool.ids_BC.shape[1])
         if (asked := sum(self._options.min_count.values())) > k:
@@ -113,7 +152,7 @@ class Context:
 
 
 def place_within(code_BC: Tensor) -> Tensor:
-    """(B, C) int64, how many candidates with the same code stand before each one in its row."""
+    """Return (B, C) int64, the number of candidates with the same code before each one in its row."""
     sorted_BC, order_BC = code_BC.sort(dim=1, stable=True)
     place_BC = torch.arange(code_BC.shape[1], device=code_BC.device) - torch.searchsorted(
         sorted_BC, sorted_BC

@@ -1,51 +1,79 @@
-"""Fatigue: items and categories that were seen a moment ago wait until they are fresh again."""
+"""Fatigue: a recency penalty for items and categories of the last clicks."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import ClassVar, Literal
 
 import numpy as np
 import torch
+from pydantic import Field
 from torch import Tensor
 
 from crossrec.rerank.aspects import Aspects, gathered
-from crossrec.rerank.base import Pool
+from crossrec.rerank.base import ItemTraits, Pool, Reranker, TradeOff
 from crossrec.types import ABSENT, InputError, Sequences
 
-if TYPE_CHECKING:
-    from crossrec.rerank.fatigue_config import FatigueConfig
+HALF_LIVES = {"clicks": 10.0, "seconds": 7 * 86_400.0}
+"""Default half-life in each unit."""
 
 
-class Fatigue:
-    """Ranks by ``relevance * (1 - diversity * tired)``, tired from 0 (fresh) to 1 (seen just now).
+class Fatigue(Reranker):
+    """Recency penalty: ranks by ``relevance * (1 - diversity * tired)``, tired from 0 to 1 (seen just now).
 
     ``tired = 1 - (1 - item) * (1 - category_weight * category)``: item is 2 ** (-gap / half_life) with the
-    gap since the item was last seen in the history, 0 if it never was; category is the mean over the item's
-    categories of the same with the gap since the category was last seen, 0 for an item without. So an item
-    that may be recommended again decays by its own last click, a new one by those on its like alone.
+    gap since the item's last click in the history, 0 if there is none; category is the mean over the item's
+    categories of the same with the gap since the category's last click, 0 for an item without categories.
+    So an item that may be recommended again depends on its own last click, a new item on its categories'.
 
-    A gap in clicks is how many came after; in seconds, it is counted from the history's last click, since
-    a list has no other time of its own. Either way the last click has a gap of 0. The new scores take the
-    place of the old ones. Ties go to the better ranked.
+    A gap in clicks is the number of later clicks; in seconds, it is counted from the history's last click,
+    as a list has no time of its own. Either way the last click has a gap of 0. The new scores replace the
+    old ones. Ties go to the better ranked.
 
     Source:
-        Ours; exponential forgetting as in Ebbinghaus' curve. ``diversity`` is the share of an item's
-        relevance that a click on it right now takes away.
+        Ours; exponential forgetting as in Ebbinghaus' curve. ``diversity`` is the share of its relevance
+        that an item clicked just now loses.
 
     Args:
-        options: the configuration.
-        aspects: the categories of the catalogue's items.
+        options: diversity, relevance, unit, half-life and weight of categories.
+        items: features of the catalogue's items; categories are used.
+
+    Raises:
+        InputError: if categories count and the catalogue has none.
     """
 
-    def __init__(self, options: FatigueConfig, aspects: Aspects) -> None:
+    class Options(TradeOff):
+        """Fatigue (recency penalty): recently clicked items and categories move down.
+
+        Args:
+            unit: unit of gaps: later ``clicks``, or ``seconds`` before the last click.
+            half_life: gap after which half of the fatigue is gone, in that unit; 10 clicks or a week if
+                None.
+            category_weight: weight of a category just clicked, relative to the item; 0 for items alone.
+        """
+
+        keeps_scores: ClassVar[bool] = False
+        unit: Literal["clicks", "seconds"] = "clicks"
+        half_life: float | None = Field(default=None, gt=0)
+        category_weight: float = Field(default=0.5, ge=0, le=1)
+
+        @property
+        def half_life_in_unit(self) -> float:
+            """Half-life in the unit of the gaps."""
+            return HALF_LIVES[self.unit] if self.half_life is None else self.half_life
+
+    def __init__(self, options: Options, items: ItemTraits) -> None:
+        if options.category_weight and not items.categories_NG.shape[1]:
+            raise InputError(
+                "rerank: fatigue goes by categories too, but the catalogue has none; set category_weight: 0"
+            )
         self._options = options
-        self._aspects = aspects
+        self._aspects = Aspects(items.categories_NG)
 
     def rerank(self, pool: Pool, k: int) -> Pool:
-        """A pool of width min(k, C) with the new scores, best first.
+        """Return a pool of width min(k, C) with the new scores, best first.
 
         Raises:
-            InputError: gaps in seconds, and the histories have no times.
+            InputError: if gaps are in seconds and the histories have no times.
         """
         diversity = self._options.diversity
         if diversity == 0:
@@ -62,7 +90,7 @@ class Fatigue:
         return pool.reordered(relevance_BC * (1 - diversity * tired_BC), k)
 
     def _gaps(self, histories: Sequences) -> np.ndarray:
-        """(T,) gap of each click, in clicks or seconds."""
+        """Return the (T,) gap of each click, in clicks or seconds."""
         ends_T = np.repeat(np.asarray(histories.offsets)[1:], histories.lengths)
         if self._options.unit == "clicks":
             return (ends_T - 1 - np.arange(len(ends_T))).astype(np.float64)
@@ -72,11 +100,11 @@ class Fatigue:
         return (times_T[ends_T - 1] - times_T).astype(np.float64)
 
     def _forgotten(self, gaps: Tensor) -> Tensor:
-        """Float32 from 1, just now, to 0, never."""
+        """Return float32 values from 1, just now, to 0, never."""
         return torch.exp2(-gaps / self._options.half_life_in_unit).float()
 
     def _categories_last_seen(self, histories: Sequences, gaps_T: np.ndarray) -> Tensor:
-        """(B, G + 1) gap since each category was last seen, infinite where it never was; so column G."""
+        """Return the (B, G + 1) gap since each category's last click, infinite if none, as in column G."""
         width = self._aspects.n_aspects + 1
         row_T = histories.row_of_click
         gap_BG = np.full((len(histories), width), np.inf)
@@ -86,7 +114,7 @@ class Fatigue:
 
 
 def last_seen(ids_BC: Tensor, histories: Sequences, gaps_T: np.ndarray) -> Tensor:
-    """(B, C) float64 gap since each item was last in its row's history, infinite where it never was.
+    """Return the (B, C) float64 gap since each item was last in its row's history, infinite if never.
 
     Args:
         ids_BC: catalogue indices or ``ABSENT``.

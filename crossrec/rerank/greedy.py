@@ -9,51 +9,96 @@ a larger front, and at last with the whole pool.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Protocol
 
 import torch
+from pydantic import Field
 from torch import Tensor
 
-from crossrec.rerank.base import Pool
-from crossrec.rerank.options import TradeOffOptions
-from crossrec.rerank.spaces import PoolSimilarity, Space, users_at_once
+from crossrec.rerank.base import ItemTraits, Pool, Reranker, TradeOff
+from crossrec.rerank.spaces import PoolSimilarity, Space, space_named, users_at_once
 from crossrec.types import ABSENT
 
 TIE = 1e-6
 """Candidates whose objectives differ by no more are tied, and the earlier one wins: rounding is no reason."""
 
+
 FRONT_SHARE, LARGEST_FRONT, EVEN = 0.16, 0.6, 8
 """Part of a pool that is tried first, rounded up to multiples that matrix products like; twice as much next,
 and so on, below the largest part."""
+
 
 TRIAL, WORTHWHILE = 64, 0.5
 """So many users try a front first; it is given up when fewer than this share of a block's lists are final."""
 
 
 class Gain(Protocol):
-    """What each candidate would add to the diversity of the items chosen so far, in B lists."""
+    """Gains in diversity: how much each candidate would add to the items chosen so far, in B lists."""
 
     def now(self) -> Tensor:
-        """(B, C) gains."""
+        """Return (B, C) gains."""
         ...
 
     def choose(self, columns_B: Tensor) -> None:
-        """Takes the candidates in these columns into the lists."""
+        """Append the candidates in these columns to the lists."""
         ...
 
 
-class GainMaker(Protocol):
-    """Starts the gains of empty lists.
+StartGain = Callable[[PoolSimilarity, Tensor, int], Gain]
+"""Makes the gains for empty lists; see :meth:`GreedyReranker.gain`."""
 
-    Args of a call: similarities among the candidates; (B, C) relevance, for shape, type and device; the
-    length that the lists will have.
+
+class SimilarityTradeOff(TradeOff):
+    """Options of rerankers that compare candidates with the items already chosen.
+
+    Args:
+        diversity: weight of dissimilarity to the items already chosen: 0 keeps the pool's order.
+        space: similarity measure: ``category`` (overlap of categories), or the cosine of item vectors,
+            ``text``, ``image`` or ``model``.
     """
 
-    def __call__(self, similarity: PoolSimilarity, like_BC: Tensor, k: int) -> Gain: ...
+    diversity: float = Field(default=0.3, ge=0, le=1)
+    space: str = "category"
+
+
+class GreedyReranker(Reranker):
+    """Base of greedy rerankers by similarity, whose objective is (1 - diversity) relevance + diversity gain.
+
+    Subclasses implement :meth:`gain`. The most relevant candidate comes first; unknown candidates are
+    similar to none; ties go to the better ranked.
+
+    Args:
+        options: weight of diversity, scale of relevance, and the space of similarities.
+        items: features of the catalogue's items.
+
+    Raises:
+        InputError: if the items have no such space.
+    """
+
+    def __init__(self, options: SimilarityTradeOff, items: ItemTraits) -> None:
+        self._trade_off = options
+        self._space = space_named(options.space, items)
+        self.ceiling = torch.inf
+        """Upper bound of all gains; ``inf`` if there is none."""
+
+    def gain(self, similarity: PoolSimilarity, like_BC: Tensor, k: int) -> Gain:
+        """Return the gains for empty lists.
+
+        Args:
+            similarity: similarities among the candidates.
+            like_BC: relevance, for shape, type and device.
+            k: length that the lists will have.
+        """
+        raise NotImplementedError("a greedy reranker implements gain()")
+
+    def rerank(self, pool: Pool, k: int) -> Pool:
+        """Return a pool of width min(k, C), candidates in the order in which they were chosen."""
+        return rerank_greedily(pool, k, self._trade_off, self._space, self.gain, self.ceiling)
 
 
 def rerank_greedily(
-    pool: Pool, k: int, options: TradeOffOptions, space: Space, start: GainMaker, ceiling: float
+    pool: Pool, k: int, options: TradeOff, space: Space, start: StartGain, ceiling: float
 ) -> Pool:
     """Takes the candidate with the highest (1 - diversity) * relevance + diversity * gain, k times.
 
@@ -97,7 +142,7 @@ class _Choice:
     """The choice of k candidates each, for B users."""
 
     def __init__(
-        self, ids_BC: Tensor, worth_BC: Tensor, diversity: float, space: Space, start: GainMaker, k: int
+        self, ids_BC: Tensor, worth_BC: Tensor, diversity: float, space: Space, start: StartGain, k: int
     ) -> None:
         self._ids_BC, self._worth_BC, self._diversity = ids_BC, worth_BC, diversity
         self._space, self._start, self._k = space, start, k

@@ -1,53 +1,52 @@
-"""Maximal marginal relevance."""
+"""Maximal marginal relevance (MMR)."""
 
 from __future__ import annotations
-
-from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
-from crossrec.rerank.base import Pool
-from crossrec.rerank.greedy import rerank_greedily
-from crossrec.rerank.spaces import PoolSimilarity, Space
-
-if TYPE_CHECKING:
-    from crossrec.rerank.similarity_config import MMRConfig
+from crossrec.rerank.base import ItemTraits
+from crossrec.rerank.greedy import GreedyReranker, SimilarityTradeOff
+from crossrec.rerank.spaces import PoolSimilarity
 
 
-class MMR:
-    """Greedily takes the candidate i with the highest
+class MMR(GreedyReranker):
+    """Maximal marginal relevance: greedily takes the candidate i with the highest
 
     ``(1 - diversity) * relevance_i - diversity * max(0, max_{j chosen} similarity_ij)``
 
-    so that the most relevant candidate comes first. Candidates of which nothing is known are like no other.
-    Ties go to the better ranked.
+    so that the most relevant candidate comes first. Unknown candidates are similar to none. Ties go to the
+    better ranked.
 
-    ``diversity`` is 1 - lambda of the source. The 0, which is what the empty list has, is not in the source,
-    whose similarities are not negative: an item opposed to all others is no better than an unrelated one.
+    The source's lambda, its weight of relevance, is 1 - ``diversity``. The maximum with 0, the value for an
+    empty list, is not in the source, whose similarities are not negative: an item opposite to all others is
+    no better than an unrelated one.
 
     Source:
         Carbonell, Goldstein: The use of MMR, diversity-based reranking for reordering documents and
         producing summaries (SIGIR 1998).
 
     Args:
-        options: the configuration.
-        space: similarity of items.
+        options: diversity, relevance and space.
+        items: features of the catalogue's items.
     """
 
-    def __init__(self, options: MMRConfig, space: Space) -> None:
-        self._options = options
-        self._space = space
+    class Options(SimilarityTradeOff):
+        """Maximal marginal relevance (MMR): little similarity to the most similar item already chosen."""
 
-    def rerank(self, pool: Pool, k: int) -> Pool:
-        """A pool of width min(k, C), the chosen candidates in the order in which they were chosen."""
-        return rerank_greedily(pool, k, self._options, self._space, _Redundancy, ceiling=0.0)
+    def __init__(self, options: Options, items: ItemTraits) -> None:
+        super().__init__(options, items)
+        self.ceiling = 0.0
+
+    def gain(self, similarity: PoolSimilarity, like_BC: Tensor, k: int) -> _Redundancy:
+        """Return minus the greatest similarity to the chosen items."""
+        return _Redundancy(similarity, like_BC)
 
 
 class _Redundancy:
     """Minus the similarity with the most similar chosen item."""
 
-    def __init__(self, similarity: PoolSimilarity, like_BC: Tensor, k: int) -> None:
+    def __init__(self, similarity: PoolSimilarity, like_BC: Tensor) -> None:
         self._similarity = similarity
         self._minus_greatest_BC = torch.zeros_like(like_BC)
 

@@ -1,4 +1,4 @@
-"""A recommender whose candidates are reranked, itself a recommender."""
+"""Chains of rerankers over a recommender's candidates; the result is a recommender again."""
 
 from __future__ import annotations
 
@@ -7,23 +7,73 @@ from typing import Self
 
 import numpy as np
 import torch
+from pydantic import Field, model_validator
 
-from crossrec.rerank.base import Pool, Reranker
-from crossrec.types import Recommender, Sequences, TopK
+from crossrec.config import Config
+from crossrec.rerank import RERANKERS, RerankerOptions
+from crossrec.rerank.base import ItemTraits, Pool, Reranker
+from crossrec.types import InputError, Recommender, Sequences, TopK
+
+
+class RerankConfig(Config):
+    """Chain of rerankers over a recommender's candidates.
+
+    Args:
+        stages: rerankers in order; all but the last keep the whole pool.
+        candidates: number of the recommender's best items to rerank.
+    """
+
+    stages: tuple[RerankerOptions, ...] = Field(min_length=1)
+    candidates: int = Field(default=100, ge=1, le=100_000)
+
+    @model_validator(mode="after")
+    def _later_stages_see_the_order(self) -> Self:
+        before = ""
+        for number, stage in enumerate(self.stages):
+            relevance = getattr(stage, "relevance", "rank")
+            if before and relevance != "rank":
+                raise ValueError(
+                    f"stages.{number}: '{before}' before it leaves scores that no longer say the order, and "
+                    f"relevance '{relevance}' would go back to them; give this stage relevance: rank"
+                )
+            if getattr(stage, "keeps_scores", False):
+                before = RERANKERS.name_of(stage)
+        return self
+
+    def wrap(self, recommender: Recommender, items: ItemTraits, name: str) -> RerankedRecommender:
+        """Return the recommender with its candidates reranked, on the device of the item features.
+
+        Args:
+            recommender: source of the candidates.
+            items: features of its items.
+            name: name of the result in tables.
+
+        Raises:
+            InputError: if a stage needs categories, vectors or a column that the catalogue lacks, or if the
+                features belong to another catalogue.
+        """
+        if items.n_items != recommender.n_items:
+            raise InputError(
+                f"rerank: traits of {items.n_items} items for a recommender of {recommender.n_items}"
+            )
+        stages = [stage.build(items) for stage in self.stages]
+        device = items.categories_NG.device
+        return RerankedRecommender(recommender, stages, candidates=self.candidates, name=name, device=device)
+
 
 BATCH = 1024
-"""Users reranked at once; bounds memory by BATCH * candidates * width of a vector."""
+"""Number of users per batch; bounds memory by BATCH * candidates * width of a vector."""
 
 
 class RerankedRecommender:
-    """Takes the best candidates of a recommender and reranks them.
+    """Recommender whose best candidates are reranked.
 
     Args:
-        inner: gives the candidates.
-        stages: applied one after the other; all but the last keep the whole pool.
-        candidates: C, how many candidates to rerank (more where longer lists are asked for).
-        name: what tables call it.
-        device: where reranking runs.
+        inner: source of the candidates.
+        stages: rerankers in order; all but the last keep the whole pool.
+        candidates: C, number of candidates to rerank (more for longer lists).
+        name: name in tables.
+        device: device of the reranking.
     """
 
     def __init__(
@@ -43,20 +93,20 @@ class RerankedRecommender:
 
     @property
     def n_items(self) -> int:
-        """N."""
+        """Number of items, N."""
         return self.inner.n_items
 
     def fit(self, train: Sequences) -> Self:
-        """Fits the inner recommender."""
+        """Fit the inner recommender."""
         self.inner.fit(train)
         return self
 
     def score(self, histories: Sequences, candidates: np.ndarray | None = None) -> torch.Tensor:
-        """The inner recommender's scores: a reranked place hangs on the whole list, not on one item."""
+        """Return the inner recommender's scores; a reranked place depends on the list, not on one item."""
         return self.inner.score(histories, candidates)
 
     def recommend(self, histories: Sequences, k: int, exclude: Sequences | None = None) -> TopK:
-        """The reranked lists; scores are those that the last stage leaves."""
+        """Return the reranked lists, with the scores of the last stage."""
         pool = max(min(self.candidates, self.n_items), k)
         candidates = self.inner.recommend(histories, pool, exclude)
         return rerank_lists(candidates, histories, self.stages, k, self.device)
@@ -69,17 +119,17 @@ def rerank_lists(
     k: int,
     device: torch.device | str = "cpu",
 ) -> TopK:
-    """Reranks lists that are there already.
+    """Rerank given lists.
 
     Args:
         candidates: (B, C) best first.
         histories: B rows.
-        stages: applied one after the other.
-        k: length of the lists that come out.
-        device: where reranking runs.
+        stages: rerankers in order.
+        k: length of the resulting lists.
+        device: device of the reranking.
 
     Returns:
-        (B, k), ``ABSENT`` where a row ran out.
+        (B, k), ``ABSENT`` at the end of shorter rows.
     """
     ids = np.full((len(candidates), k), -1, np.int64)
     scores = np.full((len(candidates), k), -np.inf, np.float32)

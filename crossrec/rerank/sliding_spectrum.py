@@ -1,57 +1,59 @@
-"""Sliding spectrum decomposition."""
+"""Sliding spectrum decomposition (SSD)."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
+from pydantic import Field
 from torch import Tensor
 
-from crossrec.rerank.base import Pool
-from crossrec.rerank.greedy import rerank_greedily
+from crossrec.rerank.base import ItemTraits
+from crossrec.rerank.greedy import GreedyReranker, SimilarityTradeOff
 from crossrec.rerank.residual import Residuals
-from crossrec.rerank.spaces import PoolSimilarity, Space
-
-if TYPE_CHECKING:
-    from crossrec.rerank.similarity_config import SlidingSpectrumConfig
+from crossrec.rerank.spaces import PoolSimilarity
 
 
-class SlidingSpectrum:
-    """Greedily takes the candidate i with the highest
+class SlidingSpectrum(GreedyReranker):
+    """Sliding spectrum decomposition: greedily takes the candidate i with the highest
 
     ``(1 - diversity) * relevance_i + diversity * gamma * |residual_i|``
 
-    A residual is what is left of a candidate's vector after modified Gram-Schmidt against the last
-    ``window`` chosen items: each, when chosen, takes away the component along its own residual, and gives it
-    back when it leaves the window. That is not the residual against the window's items alone, as those keep
-    the residuals that they had: the list before the window still counts. The most relevant candidate comes
-    first. A candidate of which nothing is known is like no other. Ties go to the better ranked.
+    A residual is the rest of a candidate's vector after modified Gram-Schmidt against the last ``window``
+    chosen items: each, when chosen, takes away the component along its own residual, and gives it back when
+    it leaves the window. That differs from the residual against the window's items alone, as those keep the
+    residuals that they had: the list before the window still counts. The most relevant candidate comes
+    first. Unknown candidates are similar to none. Ties go to the better ranked.
 
-    The source has relevance + gamma * volume; ``diversity`` makes its gamma diversity * gamma /
-    (1 - diversity). Ours is the variant that adds the residual itself and not its product with the volume of
-    the window, and needs no vectors: residuals come from similarities, which may be any positive
-    semidefinite ones.
+    The source has relevance + gamma * volume; its gamma is diversity * gamma / (1 - diversity) here. This is
+    the variant that adds the residual itself and not its product with the volume of the window. It needs no
+    vectors: residuals come from similarities, which may be any positive semidefinite ones.
 
     Source:
         Huang, Wang, Zhang, Xu: Sliding spectrum decomposition for diversified recommendation (KDD 2021),
         section 3.
 
     Args:
-        options: the configuration.
-        space: similarity of items.
+        options: diversity, relevance, space, window and gamma.
+        items: features of the catalogue's items.
     """
 
-    def __init__(self, options: SlidingSpectrumConfig, space: Space) -> None:
-        self._options = options
-        self._space = space
+    class Options(SimilarityTradeOff):
+        """Sliding spectrum decomposition (SSD): new directions beside the items just before, for scrolling.
 
-    def rerank(self, pool: Pool, k: int) -> Pool:
-        """A pool of width min(k, C), the chosen candidates in the order in which they were chosen."""
-        ceiling = self._options.gamma
-        return rerank_greedily(pool, k, self._options, self._space, self._spectrum, ceiling)
+        Args:
+            window: number of last chosen items that count: the source's w, less one.
+            gamma: value of an item unlike all in the window, in units of relevance.
+        """
 
-    def _spectrum(self, similarity: PoolSimilarity, like_BC: Tensor, k: int) -> _Novelty:
-        window = max(1, min(self._options.window, k))
-        return _Novelty(Residuals(similarity, like_BC, window), self._options.gamma)
+        window: int = Field(default=5, ge=1)
+        gamma: float = Field(default=1.0, gt=0, le=100)
+
+    def __init__(self, options: Options, items: ItemTraits) -> None:
+        super().__init__(options, items)
+        self.ceiling = options.gamma
+        self._window, self._gamma = options.window, options.gamma
+
+    def gain(self, similarity: PoolSimilarity, like_BC: Tensor, k: int) -> _Novelty:
+        """Return the scaled lengths of the candidates' residuals."""
+        return _Novelty(Residuals(similarity, like_BC, max(1, min(self._window, k))), self._gamma)
 
 
 class _Novelty:

@@ -1,24 +1,22 @@
-"""xQuAD: covers what a user is interested in, in proportion, and not twice."""
+"""xQuAD: covers the user's interests in proportion, with little redundancy."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import Literal
 
-import numpy as np
 import torch
+from pydantic import Field
 from torch import Tensor
 
-from crossrec.rerank.aspects import Aspects, gathered
-from crossrec.rerank.base import Pool
+from crossrec.data.tail import tail_items
+from crossrec.rerank.aspects import Aspects, category_aspects, gathered
+from crossrec.rerank.base import ItemTraits, Pool, Reranker, TradeOff
 from crossrec.rerank.greedy import take_best
 from crossrec.types import ABSENT, Sequences
 
-if TYPE_CHECKING:
-    from crossrec.rerank.intent_config import XQuADConfig
 
-
-class XQuAD:
-    """Greedily takes the candidate with the highest
+class XQuAD(Reranker):
+    """Explicit query aspect diversification: greedily takes the candidate with the highest
 
     ``(1 - diversity) * relevance + diversity * sum_g P(g|u) P(i|g) left_g``
 
@@ -27,7 +25,7 @@ class XQuAD:
     evenly over their item's aspects, those on items without one don't count, and prior_g is the share that
     g has of the training clicks, each item's plus one. An empty history has the prior's interests. P(i|g)
     is 1 over the number of i's aspects (``share``) or 1 (``membership``) where i has aspect g, else 0.
-    left_g says how much of g the chosen items S leave to cover: the product over S of 1 - P(j|g)
+    left_g is the part of g that the chosen items S leave to cover: the product over S of 1 - P(j|g)
     (``product``), or 1 minus the mean over S of P(j|g) (``share``). Ties go to the better ranked.
 
     ``diversity`` is the sources' lambda.
@@ -39,26 +37,52 @@ class XQuAD:
         (FLAIRS 2019), who use ``membership`` and call the two ways binary and smooth.
 
     Args:
-        options: the configuration.
-        aspects: of the catalogue's items.
-        counts_N: (N,) training clicks.
+        options: diversity, relevance, aspects, coverage, redundancy, prior clicks and share of the tail.
+        items: features of the catalogue's items; categories and training clicks are used.
+
+    Raises:
+        InputError: if aspects are categories and the catalogue has none.
     """
 
-    def __init__(self, options: XQuADConfig, aspects: Aspects, counts_N: np.ndarray) -> None:
+    class Options(TradeOff):
+        """Explicit query aspect diversification (xQuAD): the user's interests in proportion, none too often.
+
+        Args:
+            aspects: kind of interests: the catalogue's categories, or ``popularity``, head and tail items.
+            coverage: part of each aspect that an item of n aspects covers: 1 / n (``share``) or all
+                (``membership``).
+            redundancy: part of an aspect that is left: the ``product`` of the parts that each chosen item
+                leaves, or their mean (``share``). A single item with ``membership`` uses up an aspect under
+                the product, so use ``share`` for head and tail.
+            prior_clicks: weight of the training clicks' shares of aspects, in clicks of the history.
+            tail_share: largest share of the training clicks in the tail, for aspects by popularity.
+        """
+
+        aspects: Literal["category", "popularity"] = "category"
+        coverage: Literal["share", "membership"] = "share"
+        redundancy: Literal["product", "share"] = "product"
+        prior_clicks: float = Field(default=1.0, gt=0)
+        tail_share: float = Field(default=0.2, ge=0, le=1)
+
+    def __init__(self, options: Options, items: ItemTraits) -> None:
         self._options = options
-        self._aspects = aspects
-        prior_G = aspects.clicks(counts_N + 1)
+        if options.aspects == "category":
+            self._aspects = category_aspects(items, "xquad")
+        else:
+            tail_N = torch.from_numpy(tail_items(items.train_counts, options.tail_share))
+            self._aspects = Aspects(torch.stack([~tail_N, tail_N], 1).to(items.categories_NG.device))
+        prior_G = self._aspects.clicks(items.train_counts + 1)
         self._prior_G = prior_G / prior_G.sum().clamp(min=torch.finfo(torch.float32).tiny)
 
     def interest(self, histories: Sequences) -> Tensor:
-        """(B, G + 1) P(g|u) of each history; column G is 0."""
+        """Return (B, G + 1) P(g|u) of each history; column G is 0."""
         mass_BG = self._aspects.mass(histories)
         prior_clicks = self._options.prior_clicks
         total_B1 = mass_BG.sum(1, keepdim=True) + prior_clicks
         return (mass_BG + prior_clicks * self._prior_G) / total_B1
 
     def rerank(self, pool: Pool, k: int) -> Pool:
-        """A pool of width min(k, C), the chosen candidates in the order in which they were chosen."""
+        """Return a pool of width min(k, C), candidates in the order in which they were chosen."""
         diversity = self._options.diversity
         if diversity == 0:
             return pool.head(k)

@@ -8,9 +8,8 @@ from typing import TYPE_CHECKING, Any
 from crossrec.config import Config
 from crossrec.experiment.assembly import describe_reranking
 from crossrec.experiment.traits import MODEL_SPACE
-from crossrec.rerank.config import RerankConfig
-from crossrec.rerank.similarity_config import SimilarityOptions
-from crossrec.server.schemas import RERANKERS, Measured, ModelAnswer, Range, RerankerInfo
+from crossrec.rerank.recommender import RerankConfig
+from crossrec.server.schemas import OFFERED, Measured, ModelAnswer, Range, RerankerInfo
 from crossrec.types import InputError
 
 if TYPE_CHECKING:
@@ -54,9 +53,9 @@ def spaces_of(shop: LoadedRecommender) -> list[str]:
 def offered(shop: LoadedRecommender, spaces: Sequence[str]) -> list[RerankerInfo]:
     """Rerankers that this catalogue has what they need for, with the spaces that they may go by."""
     found = []
-    for name, kind in RERANKERS.items():
+    for name, kind in OFFERED.items():
         usable = _works(shop, kind)
-        by_likeness = issubclass(kind, SimilarityOptions)
+        by_likeness = "space" in kind.model_fields
         if usable or by_likeness:
             found.append(
                 RerankerInfo(

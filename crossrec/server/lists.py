@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from crossrec.rerank.config import RerankConfig
+from crossrec.rerank.recommender import RerankConfig
 from crossrec.server.config import MAX_HISTORY, ServerConfig
 from crossrec.server.nearest import NearestItems
 from crossrec.server.schemas import RUN_RERANK, FoundBy, Retrieval

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any, Literal, Union, get_args
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Union
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, StringConstraints, model_validator
 
 from crossrec.config import Config
-from crossrec.rerank.config import RerankerConfig
+from crossrec.rerank import RERANKERS
 from crossrec.server.config import MAX_HISTORY, MAX_ID, MAX_K
 
 Identifier = Annotated[str, StringConstraints(min_length=1, max_length=MAX_ID)]
@@ -27,12 +27,9 @@ def _whole(value: Any) -> Any:
     return {key: int(v) if isinstance(v, float) and v.is_integer() else v for key, v in value.items()}
 
 
-def _with_a_knob() -> dict[str, type[Config]]:
-    members = get_args(get_args(RerankerConfig)[0])
-    return {m.model_fields["type"].default: m for m in members if "diversity" in m.model_fields}
-
-
-RERANKERS: dict[str, type[Config]] = _with_a_knob()
+OFFERED: dict[str, type[Config]] = {
+    name: options for name in RERANKERS if "diversity" in (options := RERANKERS.options(name)).model_fields
+}
 """Rerankers that a request may name. Rules on columns are ``filters``, and classes from outside the project
 are for the run's configuration: no client may have a module imported."""
 
@@ -55,19 +52,20 @@ class FilterRequest(Request):
     maximum: str | Number | None = None
 
 
-def _strict(kind: type[Config]) -> type[Config]:
-    """A configuration as requests give it: it names its type, and a text is no number."""
-    options = ConfigDict(strict=True, json_schema_extra={"required": ["type"]})
-    content = {"model_config": options, "_whole_numbers": model_validator(mode="before")(_whole)}
-    content |= {"__module__": __name__, "__doc__": kind.__doc__}
-    return type(kind.__name__, (kind,), content)
+def _strict(name: str, options: type[Config]) -> type[Config]:
+    """Options as requests contain them: the type is required, and no value is converted."""
+    config = ConfigDict(strict=True, json_schema_extra={"required": ["type"]})
+    content = {"model_config": config, "_whole_numbers": model_validator(mode="before")(_whole)}
+    content |= {"__annotations__": {"type": Literal[name]}, "type": name}
+    content |= {"__module__": __name__, "__doc__": options.__doc__}
+    return type(f"{RERANKERS[name].__name__}Request", (options,), content)
 
 
 if TYPE_CHECKING:
     RerankRequest = Config
 else:
     RerankRequest = Annotated[
-        Union[tuple(_strict(kind) for kind in RERANKERS.values())],  # noqa: UP007
+        Union[tuple(_strict(name, options) for name, options in OFFERED.items())],  # noqa: UP007
         Field(discriminator="type"),
     ]
 """A reranker with its options, as in a configuration."""

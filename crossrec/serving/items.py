@@ -13,7 +13,7 @@ from torch import Tensor
 
 from crossrec.experiment.traits import MODEL_SPACE, OnDemand, context_columns
 from crossrec.rerank.base import ItemTraits, Pool
-from crossrec.rerank.context_config import ContextConfig
+from crossrec.rerank.context import Constraints
 from crossrec.serving.filters import Filter, passing
 from crossrec.types import ABSENT, InputError, Sequences
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from crossrec.data.catalog import Catalog
     from crossrec.model.recommender import NeuralRecommender
     from crossrec.rerank.base import Reranker
-    from crossrec.rerank.config import RerankConfig
+    from crossrec.rerank.recommender import RerankConfig
     from crossrec.serving.spaces import Spaces
 
 LOOKED_THROUGH = 20_000
@@ -123,7 +123,7 @@ class ServedItems:
     def _suits(self, column: str, value: str) -> np.ndarray:
         """(N,) bool, what the reranker ``context`` lets through where it allows one value of a column."""
         n_items = len(self.catalog)
-        stage = ContextConfig(column=column, allow=(value,)).build(self.traits)
+        stage = Constraints.Options(column=column, allow=(value,)).build(self.traits)
         ids_1N = torch.arange(n_items, device=self.recommender.device)[None]
         everything = Pool(ids_1N, torch.zeros_like(ids_1N, dtype=torch.float32), Sequences.from_lists([[]]))
         ids_K = stage.rerank(everything, n_items).ids_BC[0].cpu().numpy()

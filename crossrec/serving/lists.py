@@ -15,7 +15,7 @@ from crossrec.serving.ranking import AllowedItems
 from crossrec.types import InputError, Sequences, TopK
 
 if TYPE_CHECKING:
-    from crossrec.rerank.config import RerankConfig
+    from crossrec.rerank.recommender import RerankConfig
     from crossrec.serving.filters import Filter
     from crossrec.serving.items import ServedItems
     from crossrec.serving.model import ServedModel

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from crossrec.experiment.config import ExperimentConfig
     from crossrec.explain.content import ItemContent
     from crossrec.explain.explanation import Explanation, Method
-    from crossrec.rerank.config import RerankConfig
+    from crossrec.rerank.recommender import RerankConfig
     from crossrec.serving.about import About
     from crossrec.serving.items import ServedItems
     from crossrec.serving.model import ServedModel

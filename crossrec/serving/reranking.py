@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from crossrec.config import validate
-from crossrec.rerank.config import RerankConfig
+from crossrec.rerank.recommender import RerankConfig
 from crossrec.types import InputError
 
 RUN = "run"

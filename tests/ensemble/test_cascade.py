@@ -15,7 +15,7 @@ from crossrec.baselines.popularity import Popularity
 from crossrec.ensemble import cascade as module
 from crossrec.ensemble.cascade import RANK, RERANK, RETRIEVE, Cascade
 from crossrec.rerank.base import ItemTraits
-from crossrec.rerank.intent_config import PopularityDebiasConfig
+from crossrec.rerank.popularity import PopularityDebias
 from crossrec.rerank.recommender import RerankedRecommender, rerank_lists
 from crossrec.types import ABSENT, InputError, Recommender, Sequences, TopK
 
@@ -124,7 +124,7 @@ def test_batches_make_no_difference(train: Sequences, monkeypatch: pytest.Monkey
 def test_a_chain_of_rerankers_orders_all_candidates(train: Sequences) -> None:
     both, histories = cascade(train, 12), asked(train)
     traits = ItemTraits(np.bincount(train.items, minlength=N), torch.zeros(N, 0))
-    stages = [PopularityDebiasConfig(diversity=0.8).build(traits)]
+    stages = [PopularityDebias.Options(diversity=0.8).build(traits)]
 
     def rerank(candidates: TopK, of: Sequences, k: int) -> TopK:
         return rerank_lists(candidates, of, stages, k)

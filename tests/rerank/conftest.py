@@ -10,11 +10,14 @@ import pytest
 import torch
 
 from crossrec.rerank.base import ItemTraits, Pool
-from crossrec.rerank.similarity_config import DPPConfig, MaxSumConfig, MMRConfig, SlidingSpectrumConfig
+from crossrec.rerank.dpp import GreedyDPP
+from crossrec.rerank.max_sum import MaxSumDispersion
+from crossrec.rerank.mmr import MMR
+from crossrec.rerank.sliding_spectrum import SlidingSpectrum
 from crossrec.types import ABSENT, Sequences
 
 N, G, D, B, C = 24, 5, 7, 6, 12
-SimilarityConfig = MMRConfig | DPPConfig | MaxSumConfig | SlidingSpectrumConfig
+SimilarityConfig = MMR.Options | GreedyDPP.Options | MaxSumDispersion.Options | SlidingSpectrum.Options
 GainOf = Callable[[np.ndarray, list[int], int], float]
 """Similarities (N, N), the chosen items, another item -> what it adds."""
 

@@ -13,7 +13,7 @@ from scipy.sparse import csr_matrix
 
 from crossrec.evaluation.metrics.calibration import calibration
 from crossrec.rerank.base import ItemTraits, Pool
-from crossrec.rerank.intent_config import CalibratedConfig
+from crossrec.rerank.calibrated import Calibrated
 from crossrec.types import ABSENT, InputError, Sequences
 
 N, G, B, C = 20, 4, 5, 9
@@ -59,7 +59,7 @@ def test_every_choice_is_the_best_by_the_formula(
     seed: int, diversity: float, smoothing: float, k: int
 ) -> None:
     traits, pool = world(seed)
-    config = CalibratedConfig(diversity=diversity, smoothing=smoothing)
+    config = Calibrated.Options(diversity=diversity, smoothing=smoothing)
     result = config.build(traits).rerank(pool, k)
     member_NG = traits.categories_NG.numpy()
     relevance_BC = pool.relevance("minmax").tolist()
@@ -90,7 +90,7 @@ def test_the_metric_agrees(seed: int) -> None:
     """At full strength the first choice is the single item that the metric itself finds best."""
     traits, pool = world(seed)
     categories = csr_matrix(traits.categories_NG.numpy())
-    first = CalibratedConfig(diversity=1.0).build(traits).rerank(pool, 1).ids_BC.numpy()
+    first = Calibrated.Options(diversity=1.0).build(traits).rerank(pool, 1).ids_BC.numpy()
     each_BC = np.stack(
         [calibration(pool.ids_BC[:, [c]].numpy(), pool.histories, categories, 1) for c in range(C)], 1
     )
@@ -103,23 +103,25 @@ def test_the_metric_agrees(seed: int) -> None:
 def test_a_history_of_two_to_one_gets_a_list_of_two_to_one() -> None:
     member_NG = torch.tensor([[1.0, 0]] * 6 + [[0.0, 1]] * 3)
     pool = Pool(torch.arange(9)[None], torch.arange(9.0).flip(0)[None], Sequences.from_lists([[0, 1, 8]]))
-    reranked = CalibratedConfig(diversity=0.9).build(ItemTraits(np.ones(9), member_NG)).rerank(pool, 6)
+    reranked = Calibrated.Options(diversity=0.9).build(ItemTraits(np.ones(9), member_NG)).rerank(pool, 6)
     assert (reranked.ids_BC < 6).sum() == 4
 
 
 @pytest.mark.parametrize("seed", range(3))
 def test_without_a_history_or_diversity_the_ranking_stays(seed: int) -> None:
     traits, pool = world(seed)
-    assert torch.equal(CalibratedConfig(diversity=0).build(traits).rerank(pool, 6).ids_BC, pool.ids_BC[:, :6])
+    assert torch.equal(
+        Calibrated.Options(diversity=0).build(traits).rerank(pool, 6).ids_BC, pool.ids_BC[:, :6]
+    )
     nobody = Pool(pool.ids_BC, pool.scores_BC, Sequences.from_lists([[]] * B))
-    reranked = CalibratedConfig(diversity=0.9).build(traits).rerank(nobody, 6)
+    reranked = Calibrated.Options(diversity=0.9).build(traits).rerank(nobody, 6)
     assert torch.equal(reranked.ids_BC, pool.ids_BC[:, :6])
 
 
 @pytest.mark.parametrize("seed", range(5))
 def test_a_batch_equals_one_user_at_a_time(seed: int) -> None:
     traits, pool = world(seed)
-    reranker = CalibratedConfig(diversity=0.7).build(traits)
+    reranker = Calibrated.Options(diversity=0.7).build(traits)
     together = reranker.rerank(pool, 8)
     for row in range(B):
         alone = Pool(
@@ -130,4 +132,4 @@ def test_a_batch_equals_one_user_at_a_time(seed: int) -> None:
 
 def test_no_categories_is_an_error_that_says_so() -> None:
     with pytest.raises(InputError, match="calibrated goes by categories"):
-        CalibratedConfig().build(ItemTraits(np.ones(3), torch.zeros(3, 0)))
+        Calibrated.Options().build(ItemTraits(np.ones(3), torch.zeros(3, 0)))

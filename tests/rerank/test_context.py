@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from crossrec.config import ConfigError, validate
 from crossrec.rerank.base import ItemTraits, Pool
-from crossrec.rerank.context_config import ContextConfig
+from crossrec.rerank.context import Constraints
 from crossrec.types import ABSENT, InputError, Sequences
 
 VALUES = ["a", "b", "c", "d", None]
@@ -30,7 +30,7 @@ def pool_of(rows: list[list[int]]) -> Pool:
     return Pool(ids_BC, scores_BC, Sequences.from_lists([[]] * len(rows)))
 
 
-def plain(config: ContextConfig, values: list[Any], row: list[int], k: int) -> list[int]:
+def plain(config: Constraints.Options, values: list[Any], row: list[int], k: int) -> list[int]:
     """The rules, one candidate after the other."""
     fits, used = [], dict.fromkeys(VALUES, 0)
     for item in row:
@@ -68,7 +68,7 @@ def rules(draw: st.DrawFn) -> dict[str, Any]:
 @given(rules=rules(), seed=st.integers(0, 10_000), k=st.sampled_from([4, 7, 10]))
 def test_equals_a_plain_loop(rules: dict[str, Any], seed: int, k: int) -> None:
     try:
-        config = ContextConfig.model_validate(rules)
+        config = Constraints.Options.model_validate(rules)
     except ValueError:
         reject()  # Rules that contradict each other have their own test.
     rng = np.random.default_rng(seed)
@@ -84,7 +84,7 @@ def test_equals_a_plain_loop(rules: dict[str, Any], seed: int, k: int) -> None:
 
 def test_at_most_two_of_a_brand_and_one_of_another_at_least() -> None:
     values = ["x", "x", "x", "x", None, None, "y"]
-    config = ContextConfig(column="brand", max_per_value=2, min_count={"y": 1})
+    config = Constraints.Options(column="brand", max_per_value=2, min_count={"y": 1})
     reranked = config.build(traits_of(values)).rerank(pool_of([[0, 1, 2, 3, 4, 5, 6]]), 4)
     # Unknown brands fill the places that no quota takes; the promoted item keeps its rank behind them.
     assert reranked.ids_BC.tolist() == [[0, 1, 4, 6]]
@@ -93,31 +93,29 @@ def test_at_most_two_of_a_brand_and_one_of_another_at_least() -> None:
 
 def test_what_is_filtered_out_takes_no_room_and_unknown_is_not_allowed() -> None:
     values = ["x", "y", None, "x"]
-    allowed = ContextConfig(column="brand", allow=("x",))
+    allowed = Constraints.Options(column="brand", allow=("x",))
     assert allowed.build(traits_of(values)).rerank(pool_of([[2, 1, 3, 0]]), 4).ids_BC.tolist() == [
         [3, 0, ABSENT, ABSENT]
     ]
-    denied = ContextConfig(column="brand", deny=("x",))
+    denied = Constraints.Options(column="brand", deny=("x",))
     assert denied.build(traits_of(values)).rerank(pool_of([[2, 1, 3, 0]]), 2).ids_BC.tolist() == [[2, 1]]
 
 
 def test_numbers_and_truth_are_compared_as_text_and_nan_is_unknown() -> None:
     values = [1, True, float("nan"), np.int64(1)]
-    config = validate(
-        ContextConfig, {"column": "brand", "deny": [1], "max_count": {True: 1}, "type": "context"}, "f"
-    )
+    config = validate(Constraints.Options, {"column": "brand", "deny": [1], "max_count": {True: 1}}, "f")
     assert config.build(traits_of(values)).rerank(pool_of([[0, 1, 2, 3]]), 3).ids_BC.tolist() == [[1, 2, -1]]
-    assert validate(ContextConfig, config.model_dump(mode="json"), "f") == config
+    assert validate(Constraints.Options, config.model_dump(mode="json"), "f") == config
 
 
 def test_what_does_not_exist_is_named_with_what_does() -> None:
     traits = traits_of(["nike", "puma", None])
     with pytest.raises(InputError, match=r"'colour' is not in the catalogue; there are \['brand'\]"):
-        ContextConfig(column="colour", deny=("red",)).build(traits)
+        Constraints.Options(column="colour", deny=("red",)).build(traits)
     with pytest.raises(InputError, match=r"no item has 'nkie' in column 'brand'; did you mean 'nike'\?"):
-        ContextConfig(column="brand", max_count={"nkie": 1}).build(traits)
+        Constraints.Options(column="brand", max_count={"nkie": 1}).build(traits)
     with pytest.raises(InputError, match="asks for 3 items in lists of 2"):
-        ContextConfig(column="brand", min_count={"nike": 3}).build(traits).rerank(pool_of([[0, 1]]), 2)
+        Constraints.Options(column="brand", min_count={"nike": 3}).build(traits).rerank(pool_of([[0, 1]]), 2)
 
 
 @pytest.mark.parametrize(
@@ -131,4 +129,4 @@ def test_what_does_not_exist_is_named_with_what_does() -> None:
 )
 def test_rules_that_contradict_each_other(rules: dict[str, Any], message: str) -> None:
     with pytest.raises(ConfigError, match=message):
-        validate(ContextConfig, {"column": "brand", **rules}, "some.yaml")
+        validate(Constraints.Options, {"column": "brand", **rules}, "some.yaml")

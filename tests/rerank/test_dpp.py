@@ -13,8 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from crossrec.rerank.base import ItemTraits, Pool
+from crossrec.rerank.dpp import GreedyDPP
 from crossrec.rerank.residual import FLOOR
-from crossrec.rerank.similarity_config import DPPConfig
 from crossrec.types import Sequences
 
 
@@ -46,7 +46,7 @@ def test_every_choice_maximises_the_determinant(
     space: str,
     window: int | None,
 ) -> None:
-    config = DPPConfig(diversity=diversity, space=space, window=window)
+    config = GreedyDPP.Options(diversity=diversity, space=space, window=window)
 
     def gain(similarity_NN: np.ndarray, chosen: list[int], item: int) -> float:
         return log_ratio(similarity_NN, chosen[-window:] if window else chosen, item)
@@ -65,7 +65,11 @@ def test_what_no_longer_adds_anything_follows_by_relevance() -> None:
     traits = ItemTraits(
         np.ones(12), torch.zeros(12, 0), {"text": torch.stack([angle_N.cos(), angle_N.sin()], 1)}
     )
-    result = DPPConfig(diversity=0.9, space="text").build(traits).rerank(pool_of(list(range(12, 0, -1))), 12)
+    result = (
+        GreedyDPP.Options(diversity=0.9, space="text")
+        .build(traits)
+        .rerank(pool_of(list(range(12, 0, -1))), 12)
+    )
     assert result.ids_BC.tolist() == [[0, 11, *range(1, 11)]]
 
 
@@ -73,7 +77,9 @@ def test_copies_come_last_and_in_order() -> None:
     traits = ItemTraits(
         np.ones(6), torch.zeros(6, 0), {"text": torch.eye(3)[[0, 0, 0, 1, 2, 2]].contiguous()}
     )
-    result = DPPConfig(diversity=0.5, space="text").build(traits).rerank(pool_of([6.0, 5, 4, 3, 2, 1]), 6)
+    result = (
+        GreedyDPP.Options(diversity=0.5, space="text").build(traits).rerank(pool_of([6.0, 5, 4, 3, 2, 1]), 6)
+    )
     assert result.ids_BC.tolist() == [[0, 3, 4, 1, 2, 5]]
 
 
@@ -84,7 +90,9 @@ def test_same_lists_as_the_kernel_weighted_by_quality() -> None:
     vectors_ND = torch.nn.functional.normalize(torch.from_numpy(rng.normal(size=(15, 20))), dim=1).float()
     pool = pool_of(np.sort(rng.random(15))[::-1].tolist())
     traits = ItemTraits(np.ones(15), torch.zeros(15, 0), {"text": vectors_ND})
-    found = DPPConfig(diversity=diversity, space="text").build(traits).rerank(pool, 8).ids_BC[0].tolist()
+    found = (
+        GreedyDPP.Options(diversity=diversity, space="text").build(traits).rerank(pool, 8).ids_BC[0].tolist()
+    )
     quality_N = np.exp((1 - diversity) / (2 * diversity) * pool.relevance("minmax")[0].double().numpy())
     kernel_NN = quality_N[:, None] * (vectors_ND.double() @ vectors_ND.double().T).numpy() * quality_N
     chosen: list[int] = []
@@ -98,7 +106,7 @@ def test_same_lists_as_the_kernel_weighted_by_quality() -> None:
 def test_a_window_forgets(window: int) -> None:
     """Items 0 to 3 are unrelated, 4 to 7 their copies: item 0 is as good as new after the window."""
     traits = ItemTraits(np.ones(8), torch.zeros(8, 0), {"text": torch.eye(4).repeat(2, 1)})
-    config = DPPConfig(diversity=0.9, space="text", window=window)
+    config = GreedyDPP.Options(diversity=0.9, space="text", window=window)
     result = config.build(traits).rerank(pool_of([8.0, 7, 6, 5, 4, 3, 2, 1]), 8)
     # With a window of 1 the copy of item 0 waits for the better ranked others only.
     assert result.ids_BC.tolist() == [[0, 1, 2, 3, 4, 5, 6, 7]]

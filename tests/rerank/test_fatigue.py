@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from crossrec.rerank.base import ItemTraits, Pool
-from crossrec.rerank.fatigue_config import FatigueConfig
+from crossrec.rerank.fatigue import Fatigue
 from crossrec.types import ABSENT, InputError, Sequences
 
 N, G, B, C = 12, 4, 5, 9
@@ -34,7 +34,7 @@ def world(seed: int) -> tuple[ItemTraits, Pool]:
 
 
 def tired(
-    config: FatigueConfig, member_NG: np.ndarray, item: int, clicks: list[int], gaps: list[float]
+    config: Fatigue.Options, member_NG: np.ndarray, item: int, clicks: list[int], gaps: list[float]
 ) -> float:
     def forgotten(seen: list[float]) -> float:
         return 2 ** (-min(seen) / config.half_life_in_unit) if seen else 0.0
@@ -58,7 +58,7 @@ def tired(
 )
 def test_equals_the_formula(seed: int, diversity: float, unit: str, category_weight: float) -> None:
     traits, pool = world(seed)
-    config = FatigueConfig.model_validate(
+    config = Fatigue.Options.model_validate(
         {
             "diversity": diversity,
             "unit": unit,
@@ -96,7 +96,7 @@ def test_a_repeated_item_tires_by_its_latest_click_and_recovers_by_half_each_hal
     pool = Pool(
         torch.tensor([[0, 1, 2, 3]]), torch.tensor([[9.0, 9, 9, 9]]), Sequences.from_lists([[0, 0, 1]])
     )
-    config = FatigueConfig(diversity=0.8, half_life=1, category_weight=0)
+    config = Fatigue.Options(diversity=0.8, half_life=1, category_weight=0)
     reranked = config.build(ItemTraits(np.ones(4), member_NG)).rerank(pool, 4)
     assert reranked.ids_BC.tolist() == [[2, 3, 0, 1]]
     np.testing.assert_allclose(reranked.scores_BC, [[1, 1, 1 - 0.8 / 2, 1 - 0.8]], atol=1e-6)
@@ -105,16 +105,16 @@ def test_a_repeated_item_tires_by_its_latest_click_and_recovers_by_half_each_hal
 @pytest.mark.parametrize("seed", range(3))
 def test_without_a_history_or_diversity_the_ranking_stays(seed: int) -> None:
     traits, pool = world(seed)
-    assert torch.equal(FatigueConfig(diversity=0).build(traits).rerank(pool, 6).ids_BC, pool.ids_BC[:, :6])
+    assert torch.equal(Fatigue.Options(diversity=0).build(traits).rerank(pool, 6).ids_BC, pool.ids_BC[:, :6])
     nobody = Pool(pool.ids_BC, pool.scores_BC, Sequences.from_lists([[]] * B))
-    reranked = FatigueConfig(diversity=1).build(traits).rerank(nobody, 6)
+    reranked = Fatigue.Options(diversity=1).build(traits).rerank(nobody, 6)
     assert torch.equal(reranked.ids_BC, pool.ids_BC[:, :6])
 
 
 @pytest.mark.parametrize("seed", range(5))
 def test_a_batch_equals_one_user_at_a_time(seed: int) -> None:
     traits, pool = world(seed)
-    reranker = FatigueConfig(diversity=0.7, unit="seconds", half_life=100).build(traits)
+    reranker = Fatigue.Options(diversity=0.7, unit="seconds", half_life=100).build(traits)
     together = reranker.rerank(pool, 8)
     for row in range(B):
         alone = Pool(
@@ -129,14 +129,14 @@ def test_what_is_missing_is_named() -> None:
     traits, pool = world(0)
     nameless = ItemTraits(traits.train_counts, torch.zeros(N, 0))
     with pytest.raises(InputError, match="category_weight: 0"):
-        FatigueConfig().build(nameless)
+        Fatigue.Options().build(nameless)
     timeless = Pool(
         pool.ids_BC, pool.scores_BC, Sequences(pool.histories.offsets, pool.histories.items, None)
     )
     with pytest.raises(InputError, match="use 'clicks'"):
-        FatigueConfig(unit="seconds").build(traits).rerank(timeless, 3)
+        Fatigue.Options(unit="seconds").build(traits).rerank(timeless, 3)
 
 
 def test_half_lives_without_a_setting_suit_the_unit() -> None:
-    assert FatigueConfig().half_life_in_unit == 10
-    assert FatigueConfig(unit="seconds").half_life_in_unit == 7 * 24 * math.prod([60, 60])
+    assert Fatigue.Options().half_life_in_unit == 10
+    assert Fatigue.Options(unit="seconds").half_life_in_unit == 7 * 24 * math.prod([60, 60])

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from crossrec.rerank.similarity_config import MaxSumConfig
+from crossrec.rerank.max_sum import MaxSumDispersion
 
 
 @settings(max_examples=60, deadline=None)
@@ -35,7 +35,7 @@ def test_every_choice_maximises_the_formula(
     def gain(similarity_NN: np.ndarray, chosen: list[int], item: int) -> float:
         return 2 / max(places - 1, 1) * sum(1 - similarity_NN[item, j] for j in chosen)
 
-    assert_greedy(world, MaxSumConfig(diversity=diversity, space=space), k, gain)
+    assert_greedy(world, MaxSumDispersion.Options(diversity=diversity, space=space), k, gain)
 
 
 @pytest.mark.parametrize("seed", range(5))
@@ -43,7 +43,13 @@ def test_reaches_half_of_the_best_list_by_categories(make_world: Callable[[int],
     """Theorem of Borodin, Lee and Ye, against all lists of four."""
     world, k, diversity = make_world(seed), 4, 0.5
     similarity_NN = world.similarities("category")
-    found = MaxSumConfig(diversity=diversity).build(world.traits).rerank(world.pool, k).ids_BC[0].tolist()
+    found = (
+        MaxSumDispersion.Options(diversity=diversity)
+        .build(world.traits)
+        .rerank(world.pool, k)
+        .ids_BC[0]
+        .tolist()
+    )
     ids = world.pool.ids_BC[0].tolist()
     relevance = dict(zip(ids, world.pool.relevance("minmax")[0].tolist(), strict=True))
 

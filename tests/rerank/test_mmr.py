@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from crossrec.rerank.base import ItemTraits, Pool
-from crossrec.rerank.similarity_config import MMRConfig
+from crossrec.rerank.mmr import MMR
 from crossrec.types import Sequences
 
 
@@ -32,7 +32,7 @@ def test_every_choice_maximises_the_formula(
     space: str,
     relevance: Any,
 ) -> None:
-    config = MMRConfig(diversity=diversity, space=space, relevance=relevance)
+    config = MMR.Options(diversity=diversity, space=space, relevance=relevance)
 
     def gain(similarity_NN: np.ndarray, chosen: list[int], item: int) -> float:
         return -max([0.0, *(similarity_NN[item, j] for j in chosen)])
@@ -45,7 +45,7 @@ def test_a_copy_of_the_first_item_falls_behind() -> None:
     vectors_ND = torch.tensor([[1.0, 0.0], [1.0, 0.0], [0.0, 1.0], [0.0, -1.0]])
     traits = ItemTraits(np.ones(4), torch.zeros(4, 0), {"text": vectors_ND})
     pool = Pool(torch.arange(4)[None], torch.tensor([[1.0, 0.9, 0.5, 0.0]]), Sequences.from_lists([[]]))
-    result = MMRConfig(diversity=0.3, space="text").build(traits).rerank(pool, 4)
+    result = MMR.Options(diversity=0.3, space="text").build(traits).rerank(pool, 4)
     assert result.ids_BC.tolist() == [[0, 2, 1, 3]]
     assert result.scores_BC.tolist() == [[1.0, 0.5, np.float32(0.9), 0.0]]
 
@@ -54,5 +54,5 @@ def test_an_opposite_is_no_better_than_an_unrelated_item() -> None:
     vectors_ND = torch.tensor([[1.0, 0.0], [0.0, 1.0], [-1.0, 0.0]])
     traits = ItemTraits(np.ones(3), torch.zeros(3, 0), {"text": vectors_ND})
     pool = Pool(torch.arange(3)[None], torch.tensor([[2.0, 1.0, 1.0]]), Sequences.from_lists([[]]))
-    result = MMRConfig(diversity=1.0, space="text").build(traits).rerank(pool, 3)
+    result = MMR.Options(diversity=1.0, space="text").build(traits).rerank(pool, 3)
     assert result.ids_BC.tolist() == [[0, 1, 2]]

@@ -14,7 +14,7 @@ from scipy.sparse import csr_matrix
 from crossrec.data.tail import tail_items
 from crossrec.evaluation.facts import ItemFacts
 from crossrec.rerank.base import ItemTraits, Pool
-from crossrec.rerank.intent_config import PopularityDebiasConfig
+from crossrec.rerank.popularity import PopularityDebias
 from crossrec.types import ABSENT, Sequences
 
 
@@ -45,7 +45,7 @@ def test_equals_the_formula(counts: list[int], scores: list[int], present: int, 
         relevance = (score - scores[-1]) / span if span else 1.0
         novelty = 1 - math.log(1 + counts[item]) / math.log(1 + max(counts)) if max(counts) else 1.0
         values[item] = (1 - diversity) * relevance + diversity * novelty
-    config = PopularityDebiasConfig(diversity=diversity)
+    config = PopularityDebias.Options(diversity=diversity)
     result = config.build(traits_of(counts)).rerank(pool, 4)
     got = [item for item in result.ids_BC[0].tolist() if item != ABSENT]
     np.testing.assert_allclose([values[i] for i in got], sorted(values.values(), reverse=True)[:4], atol=1e-6)
@@ -58,16 +58,16 @@ def test_equals_the_formula(counts: list[int], scores: list[int], present: int, 
 
 def test_full_strength_ranks_the_least_clicked_first_and_none_changes_nothing() -> None:
     pool = pool_of([[0, 1, 2, ABSENT]], [[3.0, 2.0, 1.0, -math.inf]])
-    strong = PopularityDebiasConfig(diversity=1).build(traits_of([9, 0, 4])).rerank(pool, 4)
+    strong = PopularityDebias.Options(diversity=1).build(traits_of([9, 0, 4])).rerank(pool, 4)
     assert strong.ids_BC.tolist() == [[1, 2, 0, ABSENT]]
-    none = PopularityDebiasConfig(diversity=0).build(traits_of([9, 0, 4])).rerank(pool, 3)
+    none = PopularityDebias.Options(diversity=0).build(traits_of([9, 0, 4])).rerank(pool, 3)
     assert none.ids_BC.tolist() == [[0, 1, 2]]
     assert none.scores_BC.tolist() == [[3.0, 2.0, 1.0]]
 
 
 def test_each_row_stands_alone() -> None:
     pool = pool_of([[0, 1, 2], [2, 1, ABSENT]], [[3.0, 2.9, 0.0], [1e6, 0.0, -math.inf]])
-    reranker = PopularityDebiasConfig(diversity=0.4).build(traits_of([50, 3, 0]))
+    reranker = PopularityDebias.Options(diversity=0.4).build(traits_of([50, 3, 0]))
     together = reranker.rerank(pool, 3)
     for row in range(2):
         alone = Pool(pool.ids_BC[[row]], pool.scores_BC[[row]], pool.histories.take(np.array([row])))
@@ -76,7 +76,7 @@ def test_each_row_stands_alone() -> None:
 
 def test_without_a_click_all_are_equally_new() -> None:
     pool = pool_of([[1, 0]], [[2.0, 1.0]])
-    reranked = PopularityDebiasConfig(diversity=1).build(traits_of([0, 0])).rerank(pool, 2)
+    reranked = PopularityDebias.Options(diversity=1).build(traits_of([0, 0])).rerank(pool, 2)
     assert reranked.ids_BC.tolist() == [[1, 0]]
     assert reranked.scores_BC.tolist() == [[1.0, 1.0]]
 

@@ -12,9 +12,10 @@ import torch
 
 from crossrec.baselines.context import BaselineContext
 from crossrec.baselines.popularity import Popularity
-from crossrec.config import Config, ConfigError, validate
-from crossrec.rerank.base import ItemTraits, Pool
-from crossrec.rerank.config import RerankConfig
+from crossrec.config import ComponentOptions, Config, ConfigError, validate
+from crossrec.rerank import RERANKERS
+from crossrec.rerank.base import ItemTraits, Pool, Reranker
+from crossrec.rerank.recommender import RerankConfig
 from crossrec.types import ABSENT, InputError, Recommender, Sequences
 
 N, B, C = 20, 5, 9
@@ -33,6 +34,22 @@ class OnlyEven(Config):
 
     def rerank(self, pool: Pool, k: int) -> Pool:
         return pool.reordered(torch.where(pool.ids_BC % self.factor == 0, pool.scores_BC, -torch.inf), k)
+
+
+class OnlyMultiples(Reranker):
+    """The same with nested options, as rerankers of the project have them."""
+
+    class Options(ComponentOptions):
+        """Items whose index is a multiple."""
+
+        factor: int = 2
+
+    def __init__(self, options: Options, items: ItemTraits) -> None:
+        assert items.n_items == N
+        self._factor = options.factor
+
+    def rerank(self, pool: Pool, k: int) -> Pool:
+        return pool.reordered(torch.where(pool.ids_BC % self._factor == 0, pool.scores_BC, -torch.inf), k)
 
 
 def traits() -> ItemTraits:
@@ -91,7 +108,7 @@ def test_no_diversity_leaves_the_order_alone(name: str, seed: int) -> None:
 @pytest.mark.parametrize(
     "stage", [*({"type": name} for name in TRADE_OFFS), CONTEXT], ids=lambda s: s["type"]
 )
-def test_what_happens_to_one_user_hangs_on_that_user_only(stage: dict[str, Any]) -> None:
+def test_the_result_of_a_user_depends_on_that_user_only(stage: dict[str, Any]) -> None:
     together, reranker = pool(2), one(stage).stages[0].build(traits())
     expected = reranker.rerank(together, 6)
     for row in range(B):
@@ -115,7 +132,7 @@ def test_strength_changes_something(name: str) -> None:
 def test_round_trip(stage: dict[str, Any]) -> None:
     config = one(stage)
     assert validate(RerankConfig, config.model_dump(mode="json"), "f") == config
-    assert config.stages[0].type == stage["type"]
+    assert RERANKERS.name_of(config.stages[0]) == stage["type"]
 
 
 def test_wrap_gives_a_recommender_that_reranks() -> None:
@@ -132,8 +149,10 @@ def test_wrap_gives_a_recommender_that_reranks() -> None:
     assert np.isin(ids, inner.recommend(train, 15).ids).all()
 
 
-def test_a_class_from_outside_is_named_and_dumped_by_its_path() -> None:
-    config = one({"type": f"{__name__}:OnlyEven", "factor": 4})
+@pytest.mark.parametrize("name", ["OnlyEven", "OnlyMultiples"])
+def test_a_class_from_outside_is_named_and_dumped_by_its_path(name: str) -> None:
+    config = one({"type": f"{__name__}:{name}", "factor": 4})
+    assert config.model_dump(mode="json")["stages"] == [{"type": f"{__name__}:{name}", "factor": 4}]
     wrapped = config.wrap(
         Popularity.Options().build(BaselineContext(N)).fit(Sequences.from_lists([range(N)])),
         traits(),
@@ -164,8 +183,8 @@ def test_traits_of_another_catalogue_are_refused() -> None:
         one(CONTEXT).wrap(Popularity.Options().build(BaselineContext(7)), traits(), "wrong")
 
 
-def test_the_configuration_does_not_load_torch() -> None:
-    code = "import sys, crossrec.rerank.config; sys.exit('torch' in sys.modules)"
+def test_the_table_of_rerankers_does_not_load_torch() -> None:
+    code = "import sys, crossrec.rerank; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 

@@ -9,33 +9,31 @@ import numpy as np
 import pytest
 import torch
 
-from crossrec.rerank import greedy, spaces
+from crossrec.rerank import RERANKERS, greedy, spaces
 from crossrec.rerank.base import ItemTraits, Pool
-from crossrec.rerank.similarity_config import (
-    DPPConfig,
-    MaxSumConfig,
-    MMRConfig,
-    SimilarityOptions,
-    SlidingSpectrumConfig,
-)
+from crossrec.rerank.dpp import GreedyDPP
+from crossrec.rerank.greedy import SimilarityTradeOff
+from crossrec.rerank.max_sum import MaxSumDispersion
+from crossrec.rerank.mmr import MMR
+from crossrec.rerank.sliding_spectrum import SlidingSpectrum
 from crossrec.rerank.spaces import space_named
 from crossrec.types import ABSENT, Sequences
 
 CONFIGS = [
-    MMRConfig(space="text"),
-    DPPConfig(space="text"),
-    DPPConfig(space="text", window=3),
-    MaxSumConfig(space="text"),
-    SlidingSpectrumConfig(space="text"),
-    MMRConfig(),
-    DPPConfig(),
-    MaxSumConfig(),
-    SlidingSpectrumConfig(),
+    MMR.Options(space="text"),
+    GreedyDPP.Options(space="text"),
+    GreedyDPP.Options(space="text", window=3),
+    MaxSumDispersion.Options(space="text"),
+    SlidingSpectrum.Options(space="text"),
+    MMR.Options(),
+    GreedyDPP.Options(),
+    MaxSumDispersion.Options(),
+    SlidingSpectrum.Options(),
 ]
-every_config = pytest.mark.parametrize("config", CONFIGS, ids=lambda c: f"{c.type}-{c.space}")
+every_config = pytest.mark.parametrize("config", CONFIGS, ids=lambda c: f"{RERANKERS.name_of(c)}-{c.space}")
 
 
-def with_diversity(config: SimilarityOptions, diversity: float) -> Any:
+def with_diversity(config: SimilarityTradeOff, diversity: float) -> Any:
     return config.model_copy(update={"diversity": diversity})
 
 
@@ -116,7 +114,7 @@ def test_the_front_decides_lists_of_weak_diversity(monkeypatch: pytest.MonkeyPat
         return original(self, rows_B, width)
 
     monkeypatch.setattr(greedy._Choice, "_greedy", counted)
-    MMRConfig(space="text", diversity=0.05).build(traits).rerank(pool, 8)
+    MMR.Options(space="text", diversity=0.05).build(traits).rerank(pool, 8)
     assert widths.count(16) == 64
     assert widths.count(80) == 0
 

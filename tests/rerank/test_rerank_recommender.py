@@ -10,9 +10,11 @@ from crossrec.baselines.context import BaselineContext
 from crossrec.baselines.item_knn import ItemKNN
 from crossrec.rerank import recommender as module
 from crossrec.rerank.base import ItemTraits, Reranker
-from crossrec.rerank.context_config import ContextConfig
-from crossrec.rerank.intent_config import CalibratedConfig, PopularityDebiasConfig, XQuADConfig
+from crossrec.rerank.calibrated import Calibrated
+from crossrec.rerank.context import Constraints
+from crossrec.rerank.popularity import PopularityDebias
 from crossrec.rerank.recommender import RerankedRecommender, rerank_lists
+from crossrec.rerank.xquad import XQuAD
 from crossrec.types import ABSENT, Recommender, Sequences, TopK
 
 N = 25
@@ -44,7 +46,7 @@ def histories_with_an_empty_one(train: Sequences) -> Sequences:
 def test_it_is_a_recommender_that_fits_and_scores_like_its_inner_one(
     train: Sequences, traits: ItemTraits
 ) -> None:
-    both = reranked(train, [XQuADConfig().build(traits)])
+    both = reranked(train, [XQuAD.Options().build(traits)])
     assert isinstance(both, Recommender)
     assert both.n_items == N
     histories = histories_with_an_empty_one(train)
@@ -57,7 +59,7 @@ def test_neutral_stages_give_the_inner_lists(train: Sequences, traits: ItemTrait
     histories = histories_with_an_empty_one(train)
     stages = [
         config(diversity=0).build(traits)
-        for config in (XQuADConfig, CalibratedConfig, PopularityDebiasConfig)
+        for config in (XQuAD.Options, Calibrated.Options, PopularityDebias.Options)
     ]
     both = reranked(train, stages)
     lists, expected = both.recommend(histories, 5, histories), both.inner.recommend(histories, 5, histories)
@@ -67,7 +69,7 @@ def test_neutral_stages_give_the_inner_lists(train: Sequences, traits: ItemTrait
 
 def test_lists_hold_candidates_only_and_nothing_excluded(train: Sequences, traits: ItemTraits) -> None:
     histories = histories_with_an_empty_one(train)
-    both = reranked(train, [CalibratedConfig(diversity=0.9).build(traits)], candidates=8)
+    both = reranked(train, [Calibrated.Options(diversity=0.9).build(traits)], candidates=8)
     lists = both.recommend(histories, 5, exclude=histories)
     candidates = both.inner.recommend(histories, 8, histories)
     assert (lists.ids != both.inner.recommend(histories, 5, histories).ids).any()
@@ -78,7 +80,7 @@ def test_lists_hold_candidates_only_and_nothing_excluded(train: Sequences, trait
 
 
 def test_longer_lists_than_candidates_ask_for_more_of_them(train: Sequences, traits: ItemTraits) -> None:
-    both = reranked(train, [PopularityDebiasConfig().build(traits)], candidates=3)
+    both = reranked(train, [PopularityDebias.Options().build(traits)], candidates=3)
     histories = histories_with_an_empty_one(train)
     lists, everything = both.recommend(histories, N + 5), both.inner.recommend(histories, N + 5)
     assert lists.ids.shape == lists.scores.shape == (4, N + 5)
@@ -89,8 +91,8 @@ def test_longer_lists_than_candidates_ask_for_more_of_them(train: Sequences, tra
 
 
 def test_stages_follow_each_other_and_only_the_last_cuts(train: Sequences, traits: ItemTraits) -> None:
-    filtered = ContextConfig(column="brand", deny=("x",)).build(traits)
-    spread = XQuADConfig(diversity=0.8, relevance="rank").build(traits)
+    filtered = Constraints.Options(column="brand", deny=("x",)).build(traits)
+    spread = XQuAD.Options(diversity=0.8, relevance="rank").build(traits)
     histories = train.take(np.array([0, 5, 9]))
     lists = reranked(train, [filtered, spread]).recommend(histories, 4)
     assert (traits.columns["brand"][lists.ids[lists.ids != ABSENT]] != "x").all()
@@ -101,7 +103,7 @@ def test_stages_follow_each_other_and_only_the_last_cuts(train: Sequences, trait
 def test_rows_are_reranked_in_batches_with_their_own_histories(
     train: Sequences, traits: ItemTraits, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    both = reranked(train, [CalibratedConfig(diversity=0.9).build(traits)])
+    both = reranked(train, [Calibrated.Options(diversity=0.9).build(traits)])
     at_once = both.recommend(train, 6)
     monkeypatch.setattr(module, "BATCH", 7)
     in_parts = both.recommend(train, 6)
@@ -110,7 +112,9 @@ def test_rows_are_reranked_in_batches_with_their_own_histories(
 
 
 def test_fewer_candidates_than_places_and_no_users(traits: ItemTraits) -> None:
-    stages = [config().build(traits) for config in (XQuADConfig, CalibratedConfig, PopularityDebiasConfig)]
+    stages = [
+        config().build(traits) for config in (XQuAD.Options, Calibrated.Options, PopularityDebias.Options)
+    ]
     two = TopK(np.array([[4, 2]]), np.array([[2.0, 1.0]], dtype=np.float32))
     lists = rerank_lists(two, Sequences.from_lists([[1]]), stages, 5)
     assert sorted(lists.ids[0, :2]) == [2, 4]

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from crossrec.rerank.base import ItemTraits, Pool
 from crossrec.rerank.residual import FLOOR
-from crossrec.rerank.similarity_config import SlidingSpectrumConfig
+from crossrec.rerank.sliding_spectrum import SlidingSpectrum
 from crossrec.types import Sequences
 
 
@@ -52,7 +52,7 @@ def test_every_choice_maximises_the_formula(
     window: int,
     gamma: float,
 ) -> None:
-    config = SlidingSpectrumConfig(diversity=diversity, space=space, window=window, gamma=gamma)
+    config = SlidingSpectrum.Options(diversity=diversity, space=space, window=window, gamma=gamma)
 
     def gain(similarity_NN: np.ndarray, chosen: list[int], item: int) -> float:
         return gamma * float(residual_lengths(similarity_NN, chosen, window)[item])
@@ -68,5 +68,5 @@ def test_what_left_the_window_may_come_again() -> None:
     scores_BC = torch.tensor([[6.0, 3.0, 2.9, 5.0, 2.8, 2.7]])
     pool = Pool(torch.arange(6)[None], scores_BC, Sequences.from_lists([[]]))
     for window, place in [(1, 2), (2, 3), (4, 5)]:
-        config = SlidingSpectrumConfig(diversity=0.8, space="text", window=window)
+        config = SlidingSpectrum.Options(diversity=0.8, space="text", window=window)
         assert config.build(traits).rerank(pool, 6).ids_BC[0].tolist().index(3) == place

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from crossrec.rerank.aspects import Aspects
 from crossrec.rerank.base import ItemTraits, Pool
-from crossrec.rerank.intent_config import XQuADConfig
+from crossrec.rerank.xquad import XQuAD
 from crossrec.types import ABSENT, InputError, Sequences
 
 N, G, B, C = 20, 4, 5, 9
@@ -33,7 +33,7 @@ def world(seed: int) -> tuple[ItemTraits, Pool]:
 
 
 def interests(
-    config: XQuADConfig, member: np.ndarray, counts: np.ndarray, history: np.ndarray
+    config: XQuAD.Options, member: np.ndarray, counts: np.ndarray, history: np.ndarray
 ) -> list[float]:
     sizes = member.sum(1)
     prior = [
@@ -48,7 +48,7 @@ def interests(
 
 
 def value(
-    config: XQuADConfig,
+    config: XQuAD.Options,
     member: np.ndarray,
     interest: list[float],
     relevance: float,
@@ -69,7 +69,7 @@ def value(
     return (1 - config.diversity) * relevance + config.diversity * total
 
 
-def assert_greedy(config: XQuADConfig, member: np.ndarray, counts: np.ndarray, pool: Pool, k: int) -> None:
+def assert_greedy(config: XQuAD.Options, member: np.ndarray, counts: np.ndarray, pool: Pool, k: int) -> None:
     """Every choice has the highest value, given those before it; among equals, it ranked best."""
     traits = ItemTraits(counts, torch.from_numpy(member))
     result = config.build(traits).rerank(pool, k)
@@ -104,7 +104,7 @@ def assert_greedy(config: XQuADConfig, member: np.ndarray, counts: np.ndarray, p
 )
 def test_equals_the_formula(seed: int, diversity: float, coverage: str, redundancy: str, k: int) -> None:
     traits, pool = world(seed)
-    config = XQuADConfig.model_validate(
+    config = XQuAD.Options.model_validate(
         {"diversity": diversity, "coverage": coverage, "redundancy": redundancy, "prior_clicks": 2.0}
     )
     assert_greedy(config, traits.categories_NG.numpy(), traits.train_counts, pool, k)
@@ -113,14 +113,14 @@ def test_equals_the_formula(seed: int, diversity: float, coverage: str, redundan
 @pytest.mark.parametrize("seed", range(5))
 def test_head_and_tail_as_aspects(seed: int) -> None:
     traits, pool = world(seed)
-    config = XQuADConfig(aspects="popularity", redundancy="share", coverage="membership", tail_share=0.3)
+    config = XQuAD.Options(aspects="popularity", redundancy="share", coverage="membership", tail_share=0.3)
     # Straight from the words: from the most clicked item on, until the head holds at least 70 %.
     tail, held = np.ones(N, bool), 0
     for item in sorted(range(N), key=lambda i: (-traits.train_counts[i], i)):
         if held >= 0.7 * traits.train_counts.sum():
             break
         tail[item], held = False, held + traits.train_counts[item]
-    by_popularity = XQuADConfig.model_validate({**config.model_dump(), "aspects": "category"})
+    by_popularity = XQuAD.Options.model_validate({**config.model_dump(), "aspects": "category"})
     member_N2 = np.stack([~tail, tail], 1).astype(np.float32)
     expected = by_popularity.build(ItemTraits(traits.train_counts, torch.from_numpy(member_N2))).rerank(
         pool, 6
@@ -134,7 +134,7 @@ def test_takes_one_of_each_interest_before_more_of_the_same() -> None:
     pool = Pool(
         torch.tensor([[0, 1, 2, 3]]), torch.tensor([[4.0, 3.9, 3.8, 0.0]]), Sequences.from_lists([[0, 3]])
     )
-    reranked = XQuADConfig(diversity=0.9).build(ItemTraits(np.ones(4), member_NG)).rerank(pool, 2)
+    reranked = XQuAD.Options(diversity=0.9).build(ItemTraits(np.ones(4), member_NG)).rerank(pool, 2)
     assert reranked.ids_BC.tolist() == [[0, 3]]
     assert reranked.scores_BC.tolist() == [[4.0, 0.0]]
 
@@ -143,14 +143,14 @@ def test_takes_one_of_each_interest_before_more_of_the_same() -> None:
 def test_no_diversity_leaves_the_ranking_alone_even_out_of_the_scores_order(seed: int) -> None:
     traits, pool = world(seed)
     shuffled = pool.pick(torch.tensor([[2, 0, 1]]).expand(B, 3))
-    reranked = XQuADConfig(diversity=0).build(traits).rerank(shuffled, 2)
+    reranked = XQuAD.Options(diversity=0).build(traits).rerank(shuffled, 2)
     assert torch.equal(reranked.ids_BC, shuffled.ids_BC[:, :2])
 
 
 @pytest.mark.parametrize("seed", range(5))
 def test_a_batch_equals_one_user_at_a_time(seed: int) -> None:
     traits, pool = world(seed)
-    reranker = XQuADConfig(diversity=0.7).build(traits)
+    reranker = XQuAD.Options(diversity=0.7).build(traits)
     together = reranker.rerank(pool, 8)
     for row in range(B):
         alone = Pool(
@@ -161,7 +161,7 @@ def test_a_batch_equals_one_user_at_a_time(seed: int) -> None:
 
 def test_an_empty_history_has_the_interests_of_the_training_clicks() -> None:
     member_NG = torch.tensor([[1.0, 0, 0], [1, 1, 0], [0, 0, 0]])
-    reranker = XQuADConfig().build(ItemTraits(np.array([3, 1, 9]), member_NG))
+    reranker = XQuAD.Options().build(ItemTraits(np.array([3, 1, 9]), member_NG))
     # Item 0 gives 4 clicks to the first category, item 1 one of its 2 to each; the third item counts nowhere.
     interest_BG = reranker.interest(Sequences.from_lists([[]]))
     np.testing.assert_allclose(interest_BG, [[5 / 6, 1 / 6, 0, 0]], atol=1e-6)
@@ -177,4 +177,4 @@ def test_aspects_keep_what_the_matrix_says() -> None:
 
 def test_no_categories_is_an_error_that_says_so() -> None:
     with pytest.raises(InputError, match="catalogue has none"):
-        XQuADConfig().build(ItemTraits(np.ones(3), torch.zeros(3, 0)))
+        XQuAD.Options().build(ItemTraits(np.ones(3), torch.zeros(3, 0)))

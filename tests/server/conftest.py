@@ -17,7 +17,7 @@ import torch
 from PIL import Image
 
 from crossrec.data.catalog import Catalog
-from crossrec.rerank.config import RerankConfig
+from crossrec.rerank.recommender import RerankConfig
 from crossrec.server.app import build_server
 from crossrec.server.config import ServerConfig
 from crossrec.server.run import bound_socket

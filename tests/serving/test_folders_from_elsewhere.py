@@ -26,8 +26,8 @@ MODULE = "made_elsewhere"
 SOURCE = """
 from pathlib import Path
 Path({marker!r}).write_text("ran")
-from crossrec.rerank.config import MMRConfig
-class Stage(MMRConfig):
+from crossrec.rerank.mmr import MMR
+class Stage(MMR):
     pass
 """
 
@@ -181,7 +181,7 @@ def test_whoever_trusts_a_folder_gets_its_classes(
     own = [f"rerank={{stages: [{{type: '{MODULE}:Stage', diversity: 0.1}}]}}"]
     found = crossrec.load(run, overrides=own, device="cpu").config.rerank
     assert found is not None
-    assert type(found.stages[0]).__name__ == "Stage"
+    assert type(found.stages[0]).component.__name__ == "Stage"
 
 
 def test_baselines_beside_a_run_import_nothing(
@@ -311,7 +311,7 @@ def test_pickles_in_a_checkpoint_are_not_run(
 
 
 def test_trust_ends_with_its_block() -> None:
-    from crossrec.rerank.config import RerankConfig
+    from crossrec.rerank.recommender import RerankConfig
 
     with trusting(False), pytest.raises(ValueError, match="trust_code"):
         RerankConfig.model_validate({"stages": [{"type": "nowhere:Thing"}]})

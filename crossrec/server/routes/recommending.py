@@ -10,7 +10,7 @@ from fastapi.concurrency import run_in_threadpool
 from pydantic import JsonValue
 
 from crossrec.config import Config, validate
-from crossrec.rerank.config import RerankConfig
+from crossrec.rerank.recommender import RerankConfig
 from crossrec.server.config import MAX_K
 from crossrec.server.errors import Busy, UnknownName
 from crossrec.server.lists import Options

@@ -13,7 +13,7 @@ from pydantic import Field, field_validator, model_validator
 
 from crossrec.config import Config
 from crossrec.evaluation.config import MetricName
-from crossrec.rerank.config import RerankConfig
+from crossrec.rerank.recommender import RerankConfig
 from crossrec.types import InputError
 
 GRID = (0.0, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95)
