@@ -23,8 +23,7 @@ from rich.console import Console
 from rich.table import Table
 
 import crossrec
-from crossrec.data.sources.demo.config import DemoConfig
-from crossrec.data.sources.demo.new_products import draw_new_products, truth_with_new_products
+from crossrec.data.sources.demo.source import DemoSource, draw_new_products, truth_with_new_products
 from crossrec.data.sources.demo.truth import DemoTruth
 from crossrec.serving.loaded import LoadedRecommender
 from crossrec.types import InputError
@@ -69,7 +68,7 @@ def add_new_products(shop: LoadedRecommender, count: int) -> DemoTruth:
         InputError: the recommender was not trained on the demo.
     """
     source = shop.config.data.source
-    if not isinstance(source, DemoConfig):
+    if not isinstance(source, DemoSource.Options):
         raise InputError(f"{shop.name}: only the demo's truth is known; train configs/demo.yaml")
     truth = DemoTruth.load(source.folder(shop.config.data.cache_dir))
     known = np.asarray([int(item_id[1:]) for item_id in shop.item_ids])

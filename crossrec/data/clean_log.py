@@ -12,7 +12,7 @@ from crossrec.data.catalog import Catalog
 from crossrec.data.checks import share_warnings, time_warnings
 from crossrec.data.cleaning import CleaningConfig
 from crossrec.data.interactions import LogError, is_missing
-from crossrec.data.sources.raw import RawData
+from crossrec.data.sources.base import RawData
 from crossrec.data.times import show_time
 from crossrec.random import hash_ids, mix_bits
 

@@ -13,7 +13,7 @@ from crossrec.data.times import TimePoint
 if TYPE_CHECKING:
     from crossrec.data.catalog import Catalog
     from crossrec.data.interactions import Clicks
-    from crossrec.data.sources.raw import RawData
+    from crossrec.data.sources.base import RawData
 
 __all__ = ["Account", "CleaningConfig", "Step", "clean"]
 

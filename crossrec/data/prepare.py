@@ -14,7 +14,8 @@ from crossrec.data.account import Account
 from crossrec.data.cleaning import CleaningConfig, clean
 from crossrec.data.identity import DataIdentity
 from crossrec.data.leave_out import LeaveOneOutConfig
-from crossrec.data.sources import DemoConfig, SourceConfig
+from crossrec.data.sources import SourceOptions
+from crossrec.data.sources.demo.source import DemoSource
 from crossrec.data.splits import Split
 from crossrec.data.temporal import TemporalConfig
 from crossrec.data.times import show_time
@@ -24,7 +25,7 @@ from crossrec.types import Sequences
 if TYPE_CHECKING:
     from crossrec.data.catalog import Catalog
     from crossrec.data.interactions import Clicks
-    from crossrec.data.sources.raw import RawData
+    from crossrec.data.sources.base import RawData
 
 SplitConfig = Annotated[LeaveOneOutConfig | TemporalConfig, UnionFamily()]
 
@@ -40,7 +41,7 @@ class DataConfig(Config):
         split: what trains, validates and tests.
     """
 
-    source: SourceConfig = DemoConfig()
+    source: SourceOptions = DemoSource.Options()
     root: Path | None = None
     cache_dir: Path = Path("cache")
     cleaning: CleaningConfig = CleaningConfig()
@@ -150,5 +151,5 @@ def _load(config: DataConfig) -> RawData:
 
 
 def _loaded(config: DataConfig) -> RawData:
-    raw: RawData = config.source.load(config.root, config.cache_dir)
+    raw: RawData = config.source.build(config.root, config.cache_dir).load()
     return raw

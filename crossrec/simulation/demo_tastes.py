@@ -6,8 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from crossrec.data.sources.demo.config import DemoConfig
-from crossrec.data.sources.demo.generate import ensure, item_id, shopper_id
+from crossrec.data.sources.demo.source import DemoSource, ensure, item_id, shopper_id
 from crossrec.data.sources.demo.truth import (
     BOUGHT_CATEGORY_BOOST,
     COMPLEMENT_BOOST,
@@ -58,7 +57,7 @@ def demo_tastes(truth: DemoTruth, products: np.ndarray, shoppers: np.ndarray) ->
 
 
 def load_demo_tastes(
-    config: DemoConfig, cache_dir: Path, item_ids: np.ndarray, user_ids: np.ndarray
+    config: DemoSource.Options, cache_dir: Path, item_ids: np.ndarray, user_ids: np.ndarray
 ) -> TasteModel:
     """The tastes of a prepared demo, in the order of its catalogue and users.
 

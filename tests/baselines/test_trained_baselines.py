@@ -119,7 +119,7 @@ def test_vbpr_score_is_the_sum_of_its_parts() -> None:
 
 def test_vbpr_penalty_is_half_the_mean_of_the_squares() -> None:
     module = VBPRModule(torch.randn(N, 5), U, VBPR.Options(width=3, visual_width=2, regularization=1.0))
-    plain = VBPRModule(module.pictures_NW, U, module.config.model_copy(update={"regularization": 0.0}))
+    plain = VBPRModule(module.pictures_NW, U, module.options.model_copy(update={"regularization": 0.0}))
     plain.load_state_dict(module.state_dict())
     batch = torch.tensor([[0, 1], [2, 3], [4, 5]])
     parts = [

@@ -15,8 +15,8 @@ import pytest
 from crossrec.config import validate
 from crossrec.data.cleaning import CleaningConfig, clean
 from crossrec.data.sources import jsonl
-from crossrec.data.sources.amazon import AmazonReviews2023Config
-from crossrec.data.sources.raw import RawData
+from crossrec.data.sources.amazon import AmazonReviews2023Source
+from crossrec.data.sources.base import RawData
 from crossrec.data.sources.reading import SourceError
 
 
@@ -87,7 +87,7 @@ def write(root: Path, suffix: str = ".jsonl") -> None:
 
 
 def load(root: Path, **changes: Any) -> RawData:
-    return validate(AmazonReviews2023Config, changes, "test").load(root, Path("unused"))
+    return validate(AmazonReviews2023Source.Options, changes, "test").build(root, Path("unused")).load()
 
 
 @pytest.mark.parametrize("suffix", [".jsonl", ".jsonl.gz"])

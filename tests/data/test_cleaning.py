@@ -18,7 +18,7 @@ from crossrec.config import ConfigError, validate
 from crossrec.data.catalog import Catalog
 from crossrec.data.cleaning import Account, CleaningConfig, Step, clean
 from crossrec.data.interactions import Clicks, Interactions, LogError
-from crossrec.data.sources.raw import RawData
+from crossrec.data.sources.base import RawData
 
 Row = tuple[str | None, str | None, float | None]
 

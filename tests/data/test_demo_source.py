@@ -10,10 +10,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from crossrec.data.sources.demo import DemoConfig, phrases
-from crossrec.data.sources.demo import generate as storefront
+from crossrec.data.sources.base import RawData
+from crossrec.data.sources.demo import source as storefront
+from crossrec.data.sources.demo import texts
 from crossrec.data.sources.demo.pictures import Painter
 from crossrec.data.sources.demo.shoppers import DAY, FIRST_SECOND
+from crossrec.data.sources.demo.source import DemoSource
 from crossrec.data.sources.demo.truth import DemoTruth
 from crossrec.data.sources.demo.vocabulary import (
     CATEGORIES,
@@ -22,9 +24,8 @@ from crossrec.data.sources.demo.vocabulary import (
     OCCASIONS,
     PATTERNS,
 )
-from crossrec.data.sources.raw import RawData
 
-SMALL = DemoConfig(n_products=240, n_shoppers=200, image_size=48)
+SMALL = DemoSource.Options(n_products=240, n_shoppers=200, image_size=48)
 COLOUR_WORDS = {
     *COLOURS,
     *("crimson", "scarlet", "maroon", "gold", "golden", "lime", "olive", "mint", "cyan", "turquoise", "navy"),
@@ -45,7 +46,7 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def raw(cache: Path) -> RawData:
-    return SMALL.load(None, cache)
+    return SMALL.build(None, cache).load()
 
 
 @pytest.fixture(scope="module")
@@ -69,10 +70,10 @@ def test_same_seed_gives_the_same_bytes_and_another_seed_does_not(
     raw: RawData, cache: Path, tmp_path: Path
 ) -> None:
     first = _hashes(SMALL.folder(cache))
-    SMALL.load(None, tmp_path)
+    SMALL.build(None, tmp_path).load()
     assert _hashes(SMALL.folder(tmp_path)) == first
     other = SMALL.model_copy(update={"seed": 1})
-    other.load(None, tmp_path)
+    other.build(None, tmp_path).load()
     different = _hashes(other.folder(tmp_path))
     for name in ("items.arrow", "interactions.arrow", "truth/tastes.npy"):
         assert different[name] != first[name]
@@ -81,11 +82,11 @@ def test_same_seed_gives_the_same_bytes_and_another_seed_does_not(
 def test_a_finished_storefront_is_read_and_not_made_again(
     raw: RawData, cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def fail(config: DemoConfig, folder: Path) -> None:
+    def fail(config: DemoSource.Options, folder: Path) -> None:
         raise AssertionError("generated again")
 
     monkeypatch.setattr(storefront, "_write", fail)
-    again = SMALL.load(None, cache)
+    again = SMALL.build(None, cache).load()
     assert again.interactions.frame.equals(raw.interactions.frame)
 
 
@@ -94,7 +95,7 @@ def test_the_second_of_two_processes_keeps_the_first_ones_folder(
 ) -> None:
     folder = SMALL.folder(tmp_path)
 
-    def overtaken(config: DemoConfig, temporary: Path) -> None:
+    def overtaken(config: DemoSource.Options, temporary: Path) -> None:
         (temporary / "mine").touch()
         folder.mkdir(parents=True)
         (folder / "theirs").touch()
@@ -107,18 +108,18 @@ def test_the_second_of_two_processes_keeps_the_first_ones_folder(
 def test_a_failed_generation_leaves_nothing_and_is_reported(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def full(config: DemoConfig, temporary: Path) -> None:
+    def full(config: DemoSource.Options, temporary: Path) -> None:
         (temporary / "half").touch()
         raise OSError("no space left on device")
 
     monkeypatch.setattr(storefront, "_write", full)
     with pytest.raises(OSError, match="no space left"):
-        SMALL.load(None, tmp_path)
+        SMALL.build(None, tmp_path).load()
     assert list(tmp_path.iterdir()) == []
 
 
 def test_picture_size_does_not_change_clicks_or_texts(raw: RawData, tmp_path: Path) -> None:
-    larger = SMALL.model_copy(update={"image_size": 64}).load(None, tmp_path)
+    larger = SMALL.model_copy(update={"image_size": 64}).build(None, tmp_path).load()
     assert larger.interactions.frame.equals(raw.interactions.frame)
     assert larger.catalog.dataset["text"][:] == raw.catalog.dataset["text"][:]
 
@@ -162,12 +163,10 @@ def test_text_names_category_material_and_occasion_but_nothing_that_only_the_pic
 
 
 def test_no_phrase_gives_a_hidden_attribute_away() -> None:
-    sentences = [*phrases.OPENERS, *phrases.CLOSERS, *phrases.BRANDS, *phrases.TITLES]
-    sentences += [*phrases.MATERIAL_SENTENCES, *phrases.OCCASION_SENTENCES]
-    sentences += [
-        text for group in (phrases.FEATURES, phrases.VIRTUES) for row in group.values() for text in row
-    ]
-    sentences += [start + end for start in phrases.NAME_STARTS for end in phrases.NAME_ENDS]
+    sentences = [*texts.OPENERS, *texts.CLOSERS, *texts.BRANDS, *texts.TITLES]
+    sentences += [*texts.MATERIAL_SENTENCES, *texts.OCCASION_SENTENCES]
+    sentences += [text for group in (texts.FEATURES, texts.VIRTUES) for row in group.values() for text in row]
+    sentences += [start + end for start in texts.NAME_STARTS for end in texts.NAME_ENDS]
     occasions = {word for values in OCCASIONS.values() for phrase in values for word in _words(phrase)}
     common = {"a", "and", "the", "with", "in", "at", "of", "days", "long", "first", "late", "nights", "week"}
     common |= {"flat", "s"}
@@ -255,4 +254,4 @@ def test_nothing_is_clicked_before_its_launch(raw: RawData) -> None:
 
 def test_config_rejects_nonsense() -> None:
     with pytest.raises(ValueError, match="n_product"):
-        DemoConfig.model_validate({"type": "demo", "n_prodcts": 5})
+        DemoSource.Options.model_validate({"n_prodcts": 5})

@@ -7,13 +7,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from crossrec.data.sources.demo import DemoConfig
 from crossrec.data.sources.demo import truth as model
-from crossrec.data.sources.demo.new_products import draw_new_products, truth_with_new_products
 from crossrec.data.sources.demo.products import Products, draw_products
 from crossrec.data.sources.demo.shoppers import DAY, EPOCH_DAYS, FIRST_SECOND, draw_tastes, draw_visits
-from crossrec.data.sources.demo.simulate import SimulatedClicks, simulate
-from crossrec.data.sources.demo.truth import NO_CLICK, DemoTruth, Moments
+from crossrec.data.sources.demo.source import DemoSource, draw_new_products, truth_with_new_products
+from crossrec.data.sources.demo.truth import NO_CLICK, DemoTruth, Moments, SimulatedClicks, simulate
 from crossrec.data.sources.demo.vocabulary import CATEGORIES, LEVELS, complements
 
 
@@ -21,7 +19,7 @@ class World:
     """Tastes, visits and clicks without texts and pictures, large enough to count things in."""
 
     def __init__(self) -> None:
-        config = DemoConfig(n_products=400, n_shoppers=1200)
+        config = DemoSource.Options(n_products=400, n_shoppers=1200)
         self.products: Products = draw_products(config, np.random.default_rng(0))
         tastes = draw_tastes(config, np.random.default_rng(1))
         self.truth = DemoTruth.from_products(self.products, tastes, config.days)

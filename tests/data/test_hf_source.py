@@ -12,8 +12,8 @@ import pytest
 from PIL import Image
 
 from crossrec.config import validate
-from crossrec.data.sources.hf_dataset import HFDatasetConfig
-from crossrec.data.sources.raw import RawData
+from crossrec.data.sources.base import RawData
+from crossrec.data.sources.hf_dataset import HFDatasetSource
 from crossrec.data.sources.reading import SourceError
 
 
@@ -39,7 +39,6 @@ CLICKS = {
     "rating": [4.0, None, 2.0],
 }
 MAPPING: dict[str, Any] = {
-    "type": "hf_dataset",
     "items": {"path": "shop", "split": "items"},
     "interactions": {"path": "shop", "split": "clicks"},
     "item_columns": {"id": "sku", "text": ["title", "blurb"], "image": "photo", "categories": "tags"},
@@ -56,7 +55,7 @@ def tables(root: Path) -> tuple[datasets.Dataset, datasets.Dataset]:
 
 
 def load(root: Path | None, cache: Path, **changes: Any) -> RawData:
-    return validate(HFDatasetConfig, MAPPING | changes, "test").load(root, cache)
+    return validate(HFDatasetSource.Options, MAPPING | changes, "test").build(root, cache).load()
 
 
 def check(raw: RawData) -> None:

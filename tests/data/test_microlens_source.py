@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from crossrec.config import validate
-from crossrec.data.sources.microlens import MicroLensConfig
-from crossrec.data.sources.raw import RawData
+from crossrec.data.sources.base import RawData
+from crossrec.data.sources.microlens import MicroLensSource
 from crossrec.data.sources.reading import SourceError
 
 PAIRS = "user,item,timestamp\n1,7,1583378629552\n1,9,1583378630000\n2,7,bad\n2,12,1583378631000\n"
@@ -18,7 +18,7 @@ TITLES = '7,Cats, dogs and "friends"\n9,"Say ""hello"", twice"\n7,again\n10,A ti
 
 
 def load(root: Path, **changes: Any) -> RawData:
-    return validate(MicroLensConfig, changes, "test").load(root, Path("unused"))
+    return validate(MicroLensSource.Options, changes, "test").build(root, Path("unused")).load()
 
 
 def write(root: Path, pairs: str = PAIRS, titles: str = TITLES) -> None:

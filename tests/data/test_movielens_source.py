@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from crossrec.data.sources.movielens import MovieLensConfig
-from crossrec.data.sources.raw import RawData
+from crossrec.data.sources.base import RawData
+from crossrec.data.sources.movielens import MovieLensSource
 from crossrec.data.sources.reading import SourceError
 
 REAL = Path(os.environ.get("CROSSREC_DATA", Path(__file__).parents[2] / ".." / "shared" / "data"))
@@ -22,7 +22,7 @@ RATINGS = [("5", "7", "4.5", "100"), ("5", "1", "3", "90"), ("6", "9", "2", "80"
 
 
 def load(root: Path, min_rating: float | None = None) -> RawData:
-    return MovieLensConfig(min_rating=min_rating).load(root, Path("unused"))
+    return MovieLensSource.Options(min_rating=min_rating).build(root, Path("unused")).load()
 
 
 def write_csv(root: Path) -> None:
@@ -91,7 +91,7 @@ def test_min_rating_is_counted_in_the_note(tmp_path: Path) -> None:
 
 def test_what_is_wrong_is_named(tmp_path: Path) -> None:
     with pytest.raises(SourceError, match=r"set data\.root=FOLDER"):
-        MovieLensConfig().load(None, Path("unused"))
+        MovieLensSource.Options().build(None, Path("unused")).load()
     with pytest.raises(SourceError, match=r"nowhere.*does not exist: set data\.root=FOLDER"):
         load(tmp_path / "nowhere")
     (tmp_path / "ratings.dat").write_text("")

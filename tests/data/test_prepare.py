@@ -12,9 +12,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from crossrec.config import Config, ConfigError, parse_overrides, validate
+from crossrec.config import ComponentOptions, ConfigError, parse_overrides, validate
 from crossrec.data.catalog import Catalog
 from crossrec.data.prepare import DataConfig, PreparedData, prepare
+from crossrec.data.sources import SOURCES
+from crossrec.data.sources.base import DataSource
 from crossrec.data.sources.reading import SourceError
 from crossrec.runtime import distributed
 
@@ -73,7 +75,7 @@ def test_the_default_is_a_generated_storefront_that_says_so(tmp_path: Path) -> N
     data = prepared(
         "source.type=demo", "source.n_products=60", "source.n_shoppers=60", f"cache_dir={tmp_path}"
     )
-    assert DataConfig().source.type == "demo"
+    assert SOURCES.name_of(DataConfig().source) == "demo"
     assert "generated" in data.note
     counts = data.summary()
     assert counts["items"] == 60
@@ -94,12 +96,15 @@ def test_config_typos_name_the_nearest_key() -> None:
 def test_others_wait_until_the_main_process_has_loaded(monkeypatch: pytest.MonkeyPatch) -> None:
     events: list[str] = []
 
-    class RecordingSource(Config):
-        def load(self, root: Path | None, cache_dir: Path) -> Any:
+    class RecordingSource(DataSource):
+        class Options(ComponentOptions):
+            pass
+
+        def load(self) -> Any:
             events.append("load")
             raise SourceError("broken")
 
-    config = DataConfig.model_construct(source=RecordingSource(), root=None, cache_dir=Path("cache"))
+    config = DataConfig(source=RecordingSource.Options(), root=None, cache_dir=Path("cache"))
     monkeypatch.setattr(distributed, "barrier", lambda: events.append("barrier"))
     for main, order in ((True, ["load", "barrier"]), (False, ["barrier", "load"])):
         events.clear()
@@ -109,9 +114,9 @@ def test_others_wait_until_the_main_process_has_loaded(monkeypatch: pytest.Monke
         assert events == order
 
 
-def test_importing_the_configuration_loads_nothing_heavy() -> None:
+def test_importing_the_family_loads_nothing_heavy() -> None:
     code = (
-        "import sys, crossrec.data.prepare;"
+        "import sys, crossrec.data.sources;"
         "heavy = {'torch', 'polars', 'pyarrow', 'datasets', 'scipy', 'PIL'} & set(sys.modules);"
         "sys.exit(str(heavy) if heavy else 0)"
     )

@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 from crossrec.config import validate
-from crossrec.data.sources.raw import RawData
+from crossrec.data.sources.base import RawData
 from crossrec.data.sources.reading import SourceError
-from crossrec.data.sources.recbole import RecBoleConfig
+from crossrec.data.sources.recbole import RecBoleSource
 
 INTER = (
     "user_id:token\titem_id:token\trating:float\ttimestamp:float\n"
@@ -29,7 +29,7 @@ FIELDS = {"title": "movie_title", "text": ["movie_title", "class"], "categories"
 
 
 def load(root: Path, **changes: Any) -> RawData:
-    return validate(RecBoleConfig, changes, "test").load(root, Path("unused"))
+    return validate(RecBoleSource.Options, changes, "test").build(root, Path("unused")).load()
 
 
 def write(root: Path, name: str = "ml") -> None:

@@ -10,9 +10,9 @@ import polars as pl
 import pytest
 
 from crossrec.config import validate
-from crossrec.data.sources.raw import RawData
+from crossrec.data.sources.base import RawData
 from crossrec.data.sources.reading import SourceError
-from crossrec.data.sources.table import TableConfig
+from crossrec.data.sources.table import TableSource
 from crossrec.data.sources.values import seconds
 
 ITEMS = {
@@ -32,7 +32,6 @@ CLICKS = {
     "kind": ["click", "purchase", "click"],
 }
 MAPPING: dict[str, Any] = {
-    "type": "table",
     "item_columns": {
         "id": "sku", "title": "name", "text": ["name", "blurb"], "image": "photo", "categories": "tags",
         "price": "cost",
@@ -58,7 +57,7 @@ def write(root: Path, suffix: str) -> None:
 
 def load(root: Path, suffix: str = "csv", **changes: Any) -> RawData:
     content = MAPPING | {"items": f"items.{suffix}", "interactions": f"clicks.{suffix}"} | changes
-    return validate(TableConfig, content, "test").load(root, Path("unused"))
+    return validate(TableSource.Options, content, "test").build(root, Path("unused")).load()
 
 
 @pytest.mark.parametrize("suffix", ["csv", "parquet"])
@@ -86,8 +85,10 @@ def test_whole_numbers_that_parquet_holds_as_fractions_are_ids_again(tmp_path: P
     pl.DataFrame({"item_id": [7.0, 8.0], "title": ["a", "b"]}).write_parquet(tmp_path / "items.parquet")
     log = pl.DataFrame({"user_id": [1.0, 1.0], "item_id": [7, 8], "timestamp": [0, 1]})
     log.write_parquet(tmp_path / "interactions.parquet")
-    raw = TableConfig(items="items.parquet", interactions="interactions.parquet").load(
-        tmp_path, Path("unused")
+    raw = (
+        TableSource.Options(items="items.parquet", interactions="interactions.parquet")
+        .build(tmp_path, Path("unused"))
+        .load()
     )
     assert list(raw.catalog.item_ids) == ["7", "8"]
     assert raw.interactions.frame["user_id"].to_list() == ["1", "1"]
@@ -96,7 +97,7 @@ def test_whole_numbers_that_parquet_holds_as_fractions_are_ids_again(tmp_path: P
 def test_standard_names_need_no_mapping(tmp_path: Path) -> None:
     (tmp_path / "items.csv").write_text("item_id,title,categories,text,image\n1,,a|b,,\n2,T,,words,p.jpg\n")
     (tmp_path / "interactions.csv").write_text("user_id,item_id,timestamp\n1,1,0\n1,2,1\n")
-    raw = TableConfig().load(tmp_path, Path("unused"))
+    raw = TableSource.Options().build(tmp_path, Path("unused")).load()
     assert raw.catalog.dataset["categories"][:] == [["a", "b"], None]
     assert raw.catalog.dataset["image_path"][:] == [None, str(tmp_path / "p.jpg")]
     assert raw.catalog.has_text.tolist() == [False, True]

@@ -19,7 +19,7 @@ from crossrec.cli.commands import main
 from crossrec.cli.runs import evaluate, train
 from crossrec.data.identity import BYTES, ENDS, DataIdentity
 from crossrec.data.prepare import DataConfig, prepare
-from crossrec.data.sources import TableConfig
+from crossrec.data.sources.table import TableSource
 from crossrec.experiment.assembly import Setting
 from crossrec.experiment.run_folder import read_run
 from crossrec.runtime.checksums import write_checksums
@@ -298,7 +298,7 @@ def identity_of(folder: Path, items: pl.DataFrame, log: pl.DataFrame) -> DataIde
     folder.mkdir(exist_ok=True)
     items.write_csv(folder / "items.csv")
     log.write_csv(folder / "interactions.csv")
-    return prepare(DataConfig(source=TableConfig(), root=folder)).identity
+    return prepare(DataConfig(source=TableSource.Options(), root=folder)).identity
 
 
 def test_digests_follow_ids_and_not_the_order_of_files(shop: Shop, tmp_path: Path) -> None:

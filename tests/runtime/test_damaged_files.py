@@ -13,7 +13,7 @@ from crossrec.augment.content.text.paraphrase_store import RecordStore
 from crossrec.augment.synthesis.config import GaussianConfig
 from crossrec.augment.synthesis.gaussian import fit_gaussian
 from crossrec.augment.synthesis.store import Generator, load_generator
-from crossrec.data.sources import DemoConfig
+from crossrec.data.sources.demo.source import DemoSource
 from crossrec.encoders.cache import FeatureCache
 from crossrec.runtime.checksums import damage, is_sound, write_checksum, write_checksums
 from crossrec.studies.tradeoff.runs import PointStore
@@ -91,12 +91,12 @@ def test_a_damaged_block_is_removed_and_told(tmp_path: Path) -> None:
 
 
 def test_a_damaged_storefront_is_generated_again(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    config = DemoConfig(n_products=60, n_shoppers=5, image_size=32)
-    titles = config.load(None, tmp_path).catalog.column("title").to_pylist()
+    config = DemoSource.Options(n_products=60, n_shoppers=5, image_size=32)
+    titles = config.build(None, tmp_path).load().catalog.column("title").to_pylist()
     items = config.folder(tmp_path) / "items.arrow"
     place = items.read_bytes().index(titles[0].encode())
     flip(items, place)
-    assert config.load(None, tmp_path).catalog.column("title").to_pylist() == titles
+    assert config.build(None, tmp_path).load().catalog.column("title").to_pylist() == titles
     assert "items.arrow is damaged" in caplog.text
 
 

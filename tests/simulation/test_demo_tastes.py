@@ -5,15 +5,15 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from crossrec.data.sources.demo.config import DemoConfig
 from crossrec.data.sources.demo.products import draw_products
 from crossrec.data.sources.demo.shoppers import DAY, FIRST_SECOND, draw_tastes
+from crossrec.data.sources.demo.source import DemoSource
 from crossrec.data.sources.demo.truth import DemoTruth, Moments
 from crossrec.simulation.config import EnvironmentConfig
 from crossrec.simulation.demo_tastes import demo_tastes
 from crossrec.simulation.environment import Environment
 
-CONFIG = DemoConfig(n_products=120, n_shoppers=15, days=90)
+CONFIG = DemoSource.Options(n_products=120, n_shoppers=15, days=90)
 
 
 @pytest.fixture(scope="module")

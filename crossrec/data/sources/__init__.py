@@ -1,39 +1,19 @@
-"""One file per data set format; everything after a source sees only ``Catalog`` and ``Interactions``.
-
-A source is a config with ``load(root, cache_dir) -> RawData``.
-"""
+"""One module per data set format; everything after a source sees only ``Catalog`` and ``Interactions``."""
 
 from typing import Annotated
 
-from crossrec.config import UnionFamily
-from crossrec.data.sources.amazon import AmazonReviews2023Config
-from crossrec.data.sources.demo.config import DemoConfig
-from crossrec.data.sources.hf_dataset import HFDatasetConfig
-from crossrec.data.sources.microlens import MicroLensConfig
-from crossrec.data.sources.movielens import MovieLensConfig
-from crossrec.data.sources.raw import RawData
-from crossrec.data.sources.recbole import RecBoleConfig
-from crossrec.data.sources.table import TableConfig
+from crossrec.config import ComponentOptions, Family
 
-SourceConfig = Annotated[
-    DemoConfig
-    | TableConfig
-    | MovieLensConfig
-    | AmazonReviews2023Config
-    | MicroLensConfig
-    | RecBoleConfig
-    | HFDatasetConfig,
-    UnionFamily(),
-]
-
-__all__ = [
-    "AmazonReviews2023Config",
-    "DemoConfig",
-    "HFDatasetConfig",
-    "MicroLensConfig",
-    "MovieLensConfig",
-    "RawData",
-    "RecBoleConfig",
-    "SourceConfig",
-    "TableConfig",
-]
+SOURCES = Family(
+    "source",
+    {
+        "demo": "crossrec.data.sources.demo.source:DemoSource",
+        "table": "crossrec.data.sources.table:TableSource",
+        "movielens": "crossrec.data.sources.movielens:MovieLensSource",
+        "amazon_reviews_2023": "crossrec.data.sources.amazon:AmazonReviews2023Source",
+        "microlens": "crossrec.data.sources.microlens:MicroLensSource",
+        "recbole": "crossrec.data.sources.recbole:RecBoleSource",
+        "hf_dataset": "crossrec.data.sources.hf_dataset:HFDatasetSource",
+    },
+)
+SourceOptions = Annotated[ComponentOptions, SOURCES]

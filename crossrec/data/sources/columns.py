@@ -6,16 +6,61 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import polars as pl
 
+from crossrec.config import Config
 from crossrec.data.account import Step
 from crossrec.data.catalog import REQUIRED, Catalog
 from crossrec.data.sources.reading import Faults, SourceError, nearest
-from crossrec.data.sources.table import InteractionColumns, ItemColumns
 from crossrec.data.sources.table_file import other_delimiter
 from crossrec.data.sources.values import categories, identifiers, joined, numbers, seconds, typed
+
+TimeUnit = Literal["s", "ms", "us", "ns", "order"]
+"""Unit of numeric times; ``order`` says that they are positions in each user's order, not points in time."""
+
+
+class ItemColumns(Config):
+    """Which column of the item table is what.
+
+    An optional entry that is not set takes the column of its own name where the table has one. All
+    other columns of the table are kept in the catalogue under their own names.
+
+    Args:
+        id: item ids; required.
+        title: what is displayed.
+        text: what text encoders read, one column or several to be joined; missing parts are left out.
+        image: file names relative to ``images``, or encoded pictures (a binary Parquet column).
+        categories: text divided by ``category_separator``, a JSON or Python list, or a list column (Parquet).
+        price: a number, with or without a currency ("$1,299.00", "1.299,00 €").
+    """
+
+    id: str = "item_id"
+    title: str | None = None
+    text: str | tuple[str, ...] | None = None
+    image: str | None = None
+    categories: str | None = None
+    price: str | None = None
+
+
+class InteractionColumns(Config):
+    """Which column of the interaction table is what.
+
+    Args:
+        user: user ids; required.
+        item: item ids; required.
+        timestamp: numbers in ``time_unit``, ISO dates or ISO datetimes; required.
+        rating: a number ("4.5" or "4,5"); not set, the column ``rating`` where the table has one.
+        label: "click", "purchase", …; not set, the column ``label`` where the table has one.
+    """
+
+    user: str = "user_id"
+    item: str = "item_id"
+    timestamp: str = "timestamp"
+    rating: str | None = None
+    label: str | None = None
+
 
 RESERVED = {*REQUIRED.names, "image_bytes"}
 """Catalogue columns with a meaning; a further column of the same name is left out."""

@@ -2,16 +2,44 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
+import polars as pl
+import pyarrow as pa
+import pyarrow.compute as pc
 from pydantic import Field
 
-from crossrec.config import Config
-from crossrec.data.sources.table import Encoding, InteractionColumns, ItemColumns, TimeUnit
+from crossrec.config import ComponentOptions, Config
+from crossrec.data.interactions import Interactions
+from crossrec.data.sources.base import DataSource, RawData
+from crossrec.data.sources.columns import (
+    RESERVED,
+    Columns,
+    InteractionColumns,
+    ItemColumns,
+    TimeUnit,
+    catalog,
+    read_items,
+    read_log,
+    with_identifiers,
+)
+from crossrec.data.sources.reading import (
+    Encoding,
+    Faults,
+    SourceError,
+    image_folder,
+    image_paths,
+    nearest,
+    nearest_file,
+    require_root,
+)
+from crossrec.data.sources.table_file import TableFile
 
 if TYPE_CHECKING:
-    from crossrec.data.sources.raw import RawData
+    from datasets import Dataset, DatasetBuilder
 
 
 class HFTable(Config):
@@ -32,53 +60,291 @@ class HFTable(Config):
     revision: str | None = None
 
 
-class HFDatasetConfig(Config):
-    """Items and interactions as two tables (two splits or subsets of one data set, or two data sets).
+class HFDatasetSource(DataSource):
+    """Items and interactions as two Hugging Face tables.
 
-    Args:
-        items: the table of items.
-        interactions: the table of clicks.
-        item_columns: which column is what; ``image`` may be a ``datasets.Image`` (bytes stay in Arrow
-            files, never all in memory), encoded bytes, or file names relative to ``images``.
-        interaction_columns: which column is what.
-        images: folder of pictures, relative to ``data.root``; without an image column, of ``<item id>.jpg``.
-        category_separator: between categories, where they are one text; not set, it is found in the column.
-        text_separator: put between text columns that are joined.
-        delimiter: of CSV files.
-        encoding: of CSV files.
-        decimal: what separates decimals in prices and ratings that are text; not set, it is found
-            in each column.
-        time_unit: unit of numeric timestamps (``order`` for mere positions); text and Arrow's own times carry
-            theirs.
-        name: what the data set is called; the items' path when not set.
-        note: one line about the data that every output prints.
+    The tables are two splits or subsets of one data set, or two data sets. Paths are relative to
+    ``data.root`` where that is set.
     """
 
-    type: Literal["hf_dataset"] = "hf_dataset"
-    items: HFTable
-    interactions: HFTable
-    item_columns: ItemColumns = ItemColumns()
-    interaction_columns: InteractionColumns = InteractionColumns()
-    images: str | None = None
-    category_separator: str | None = Field(None, min_length=1)
-    text_separator: str = " "
-    delimiter: str = Field(",", min_length=1, max_length=1)
-    encoding: Encoding = "utf-8"
-    decimal: Literal[".", ","] | None = None
-    time_unit: TimeUnit = "s"
-    name: str | None = None
-    note: str = ""
-
-    def load(self, root: Path | None, cache_dir: Path) -> RawData:
-        """Reads both tables.
+    class Options(ComponentOptions):
+        """Options of a Hugging Face data set.
 
         Args:
-            root: the folder that paths are relative to; None for the hub, or paths as they are.
-            cache_dir: where ``datasets`` keeps what it fetched or converted.
+            items: the table of items.
+            interactions: the table of clicks.
+            item_columns: which column is what; ``image`` may be a ``datasets.Image`` (bytes stay in Arrow
+                files, never all in memory), encoded bytes, or file names relative to ``images``.
+            interaction_columns: which column is what.
+            images: folder of pictures, relative to ``data.root``; without an image column, of
+                ``<item id>.jpg``.
+            category_separator: between categories, where they are one text; not set, it is found in the
+                column.
+            text_separator: put between text columns that are joined.
+            delimiter: of CSV files.
+            encoding: of CSV files.
+            decimal: what separates decimals in prices and ratings that are text; not set, it is found
+                in each column.
+            time_unit: unit of numeric timestamps (``order`` for mere positions); text and Arrow's own times
+                carry theirs.
+            name: what the data set is called; the items' path when not set.
+            note: one line about the data that every output prints.
+        """
+
+        items: HFTable
+        interactions: HFTable
+        item_columns: ItemColumns = ItemColumns()
+        interaction_columns: InteractionColumns = InteractionColumns()
+        images: str | None = None
+        category_separator: str | None = Field(None, min_length=1)
+        text_separator: str = " "
+        delimiter: str = Field(",", min_length=1, max_length=1)
+        encoding: Encoding = "utf-8"
+        decimal: Literal[".", ","] | None = None
+        time_unit: TimeUnit = "s"
+        name: str | None = None
+        note: str = ""
+
+    options: Options
+
+    def load(self) -> RawData:
+        """Read both tables.
 
         Raises:
             SourceError: a table, split or column is missing or can't be read.
         """
-        from crossrec.data.sources.hf_reader import read_hf
+        options, root, cache_dir = self.options, self.root, self.cache_dir
+        if root is not None:
+            require_root(root, "hf_dataset")
+        faults = Faults()
+        clicks = shop = uses = None
+        log_key, item_key = "data.source.interaction_columns", "data.source.item_columns"
+        with faults.collected():
+            clicks = open_table(options, options.interactions, "data.source.interactions", root, cache_dir)
+            names = clicks.dataset.column_names
+            log_columns = Columns(options.interactions.path, names, log_key, faults).log(
+                options.interaction_columns
+            )
+        with faults.collected():
+            shop = open_table(options, options.items, "data.source.items", root, cache_dir)
+            uses = Columns(options.items.path, shop.dataset.column_names, item_key, faults).items(
+                options.item_columns
+            )
+        faults.report()
+        assert clicks is not None
+        assert shop is not None
+        assert uses is not None
+        frame = _frame(clicks, list(dict.fromkeys(log_columns.values())))
+        log, steps = read_log(
+            frame, log_columns, options.time_unit, options.decimal, options.interactions.path, log_key
+        )
+        plain = [
+            name
+            for name in shop.dataset.column_names
+            if name in uses.mapped
+            or (name != uses.image and name not in RESERVED and not is_picture(shop.dataset, name))
+        ]
+        # Further columns of typed tables stay in their Arrow files.
+        further = [] if shop.untyped else [name for name in plain if name not in uses.mapped]
+        series, more = read_items(
+            _frame(shop, [name for name in plain if name not in further]),
+            uses,
+            separator=options.category_separator,
+            text_separator=options.text_separator,
+            decimal=options.decimal,
+            where=options.items.path,
+            key=item_key,
+            untyped=shop.untyped,
+        )
+        columns: dict[str, Any] = dict(series)
+        if further:
+            stored = arrow_columns(shop.dataset, further)
+            columns |= {name: stored[name] for name in further}
+        columns, log = with_identifiers(columns, log, f"{options.items.path} and {options.interactions.path}")
+        columns |= _pictures(options, shop.dataset, uses.image, root, columns["item_id"])
+        return RawData(
+            options.name or options.items.path,
+            options.note,
+            catalog(columns, _image_roots(options, root, cache_dir)),
+            Interactions(log),
+            steps=(*steps, *more),
+            ordinal=options.time_unit == "order",
+        )
 
-        return read_hf(self, root, cache_dir)
+
+def _frame(data: HFData, names: list[str]) -> pl.DataFrame:
+    return pl.DataFrame(arrow_columns(data.dataset, names))
+
+
+def _pictures(
+    options: HFDatasetSource.Options, dataset: Dataset, image: str | None, root: Path | None, ids: pl.Series
+) -> dict[str, Any]:
+    folder = Path() if root is None else root
+    if image is not None:
+        stored = arrow_columns(dataset, [image])[image]
+        if is_picture(dataset, image):
+            return {"image_bytes": pc.struct_field(stored, "bytes"), "image_path": _paths(stored)}
+        if pa.types.is_binary(stored.type) or pa.types.is_large_binary(stored.type):
+            return {"image_bytes": stored}
+        column = pl.Series(stored).cast(pl.String)
+        return {"image_path": image_paths(folder, options.images, ids.to_list(), column, options.items.path)}
+    return {"image_path": image_paths(folder, options.images, ids.to_list(), None, options.items.path)}
+
+
+def _image_roots(options: HFDatasetSource.Options, root: Path | None, cache_dir: Path) -> tuple[Path, ...]:
+    """Where pictures may lie: beside the data, in the image folder, or where fetched data sets are kept."""
+    from datasets.config import HF_DATASETS_CACHE
+    from huggingface_hub.constants import HF_HUB_CACHE
+
+    own = Path() if root is None else root
+    table = own / options.items.path
+    beside = [table if table.is_dir() else table.parent] if table.exists() else []
+    fetched = (cache_dir / "huggingface", Path(HF_DATASETS_CACHE), Path(HF_HUB_CACHE))
+    return (image_folder(own, options.images), *beside, *fetched)
+
+
+def _paths(stored: pa.ChunkedArray) -> pa.ChunkedArray:
+    """Where a picture has no bytes, the file that it is in; null beside bytes, whose path is a mere name."""
+    paths, data = pc.struct_field(stored, "path"), pc.struct_field(stored, "bytes")
+    return pc.if_else(pc.is_null(data), paths, pa.scalar(None, paths.type))
+
+
+BUILDERS = {".parquet": "parquet", ".csv": "csv", ".json": "json", ".jsonl": "json"}
+
+SAVED = ("dataset_info.json", "dataset_dict.json")
+"""What ``save_to_disk`` leaves in a folder."""
+
+
+@dataclass(frozen=True)
+class HFData:
+    """A table.
+
+    Args:
+        dataset: its rows.
+        untyped: whether it comes from CSV, where everything is text.
+    """
+
+    dataset: Dataset
+    untyped: bool
+
+
+def open_table(
+    options: HFDatasetSource.Options, table: HFTable, key: str, root: Path | None, cache_dir: Path
+) -> HFData:
+    """Loads the data set and takes its split; CSV files are read as text, by our own reader.
+
+    Args:
+        options: how CSV files are written.
+        table: which.
+        key: the config key that holds it, for messages.
+        root: the folder that the path is relative to.
+        cache_dir: where ``datasets`` keeps what it fetched or converted.
+
+    Raises:
+        SourceError: it can't be found or read, or there is no such split.
+    """
+    from datasets import Dataset
+    from datasets.exceptions import DatasetsError
+
+    path = Path(table.path) if root is None else root / table.path
+    try:
+        found, untyped = _load(options, table, path, cache_dir / "huggingface")
+    except SourceError:
+        raise
+    except (DatasetsError, OSError, ValueError, ConnectionError) as error:
+        cause = error.__cause__ or error  # "an error occurred" says nothing
+        if isinstance(cause, SourceError):
+            raise cause from error
+        if path.exists():
+            what = f"{path} can't be read"
+        else:
+            hint = f"; {nearest_file(root, table.path, tuple(BUILDERS))}" if root is not None else ""
+            what = f"{path} does not exist, and the hub gave nothing for '{table.path}'{hint}"
+        raise SourceError(
+            f"{what} ({type(cause).__name__}: {str(cause).splitlines()[0] if str(cause) else 'no message'}). "
+            f"Set {key}.path=FILE, FOLDER or user/name on the hub"
+        ) from error
+    if isinstance(found, Dataset):
+        return HFData(found, untyped)
+    splits = list(found)
+    split = table.split or (splits[0] if len(splits) == 1 else None)
+    if split not in splits:
+        wanted = "several splits" if split is None else f"no split '{split}'"
+        raise SourceError(f"{table.path} has {wanted}; {nearest(split or '', splits)}. Set {key}.split=NAME")
+    return HFData(found[split], untyped)
+
+
+def _load(options: HFDatasetSource.Options, table: HFTable, path: Path, cache_dir: Path) -> tuple[Any, bool]:
+    from datasets import load_dataset, load_dataset_builder, load_from_disk
+
+    if path.is_dir() and any((path / name).is_file() for name in SAVED):
+        return load_from_disk(str(path)), False
+    named: dict[str, Any]
+    if path.is_dir():
+        named = {"path": str(path)}
+    elif path.is_file():
+        kind = BUILDERS.get(path.suffix.lower())
+        if kind is None:
+            raise ValueError(f"it must end in one of {', '.join(BUILDERS)}")
+        named = {"path": kind, "data_files": str(path)}
+    else:
+        named = {"path": table.path, "name": table.subset, "revision": table.revision}
+    builder = load_dataset_builder(**named, cache_dir=str(cache_dir))
+    if not _reads_csv(builder):
+        return load_dataset(**named, cache_dir=str(cache_dir)), False
+    # Another folder, for what datasets itself made of the same file has other types.
+    builder = load_dataset_builder(
+        **named, cache_dir=str(cache_dir / f"text-{options.encoding}-{ord(options.delimiter)}")
+    )
+    _read_as_text(builder, options)
+    builder.download_and_prepare()
+    return builder.as_dataset(), True
+
+
+def _reads_csv(builder: DatasetBuilder) -> bool:
+    """Whether the builder would guess types from CSV, of tables or of a folder of pictures."""
+    from datasets.packaged_modules.csv.csv import Csv
+    from datasets.packaged_modules.folder_based_builder.folder_based_builder import FolderBasedBuilder
+
+    if isinstance(builder, Csv):
+        return True
+    files = [str(file) for split in (builder.config.data_files or {}).values() for file in split]
+    return isinstance(builder, FolderBasedBuilder) and any(file.endswith("metadata.csv") for file in files)
+
+
+def _read_as_text(builder: DatasetBuilder, options: HFDatasetSource.Options) -> None:
+    """Gives one builder our CSV reader in place of pandas, which takes "007" for 7 and "NA" for nothing."""
+    from datasets.builder import Key
+
+    def tables(path: str) -> Iterator[pa.Table]:
+        file = TableFile(
+            Path(path).parent, Path(path).name, "data.source", options.delimiter, options.encoding
+        )
+        yield from file.batches(file.columns)
+
+    def generate_tables(
+        _: Any, base_files: Any, files_iterables: Any, **__: Any
+    ) -> Iterator[tuple[Any, pa.Table]]:
+        for number, files in enumerate(files_iterables):
+            for path in files:
+                for part, table in enumerate(tables(path)):
+                    yield Key(number, part), table
+
+    def read_metadata(_: Any, metadata_file: str, metadata_ext: str = "") -> Iterator[pa.Table]:
+        yield from tables(metadata_file)
+
+    ours = {"_generate_tables": generate_tables, "_read_metadata": read_metadata}
+    known = {name: method for name, method in ours.items() if hasattr(builder, name)}
+    builder.__class__ = type(type(builder).__name__, (type(builder),), known)
+
+
+def arrow_columns(dataset: Dataset, names: list[str]) -> pa.Table:
+    """Some columns as stored (pictures as bytes and path, not decoded), backed by the data set's files."""
+    return dataset.select_columns(names).with_format("arrow")[:]
+
+
+def is_picture(dataset: Dataset, name: str) -> bool:
+    """Whether a column is a ``datasets.Image``."""
+    from datasets import Image
+
+    return isinstance(dataset.features[name], Image)

@@ -8,11 +8,25 @@ import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TextIO
+from typing import Annotated, TextIO
 
 import polars as pl
+from pydantic import AfterValidator
 
 from crossrec.types import InputError
+
+
+def _known_encoding(encoding: str) -> str:
+    try:
+        codecs.lookup(encoding)
+    except LookupError:
+        examples = "utf-8, cp1252, latin-1, utf-16, cp1251, gbk, shift_jis"
+        raise ValueError(f"unknown encoding '{encoding}'; encodings are called {examples}, …") from None
+    return encoding
+
+
+Encoding = Annotated[str, AfterValidator(_known_encoding)]
+"""A config field that names the encoding of text files."""
 
 PICTURE_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp")
 """Recognised picture files, the preferred first where an item has several."""

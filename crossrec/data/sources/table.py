@@ -2,122 +2,132 @@
 
 from __future__ import annotations
 
-import codecs
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import Literal
 
-from pydantic import AfterValidator, Field
+import polars as pl
+from pydantic import Field
 
-from crossrec.config import Config
-
-if TYPE_CHECKING:
-    from crossrec.data.sources.raw import RawData
-
-
-def _known(encoding: str) -> str:
-    try:
-        codecs.lookup(encoding)
-    except LookupError:
-        examples = "utf-8, cp1252, latin-1, utf-16, cp1251, gbk, shift_jis"
-        raise ValueError(f"unknown encoding '{encoding}'; encodings are called {examples}, …") from None
-    return encoding
-
-
-Encoding = Annotated[str, AfterValidator(_known)]
-"""A config field that names the encoding of text files."""
-
-TimeUnit = Literal["s", "ms", "us", "ns", "order"]
-"""Unit of numeric times; ``order`` says that they are positions in each user's order, not points in time."""
+from crossrec.config import ComponentOptions
+from crossrec.data.interactions import Interactions
+from crossrec.data.sources.base import DataSource, RawData
+from crossrec.data.sources.columns import (
+    Columns,
+    InteractionColumns,
+    ItemColumns,
+    TimeUnit,
+    catalog,
+    read_items,
+    read_log,
+    with_identifiers,
+)
+from crossrec.data.sources.reading import Encoding, Faults, image_folder, image_paths, require_root
+from crossrec.data.sources.table_file import TableFile
 
 
-class ItemColumns(Config):
-    """Which column of the item table is what.
+class TableSource(DataSource):
+    """An item table, an interaction table and an image folder; paths are relative to ``data.root``."""
 
-    An optional entry that is not set takes the column of its own name where the table has one. All
-    other columns of the table are kept in the catalogue under their own names.
-
-    Args:
-        id: item ids; required.
-        title: what is displayed.
-        text: what text encoders read, one column or several to be joined; missing parts are left out.
-        image: file names relative to ``images``, or encoded pictures (a binary Parquet column).
-        categories: text divided by ``category_separator``, a JSON or Python list, or a list column (Parquet).
-        price: a number, with or without a currency ("$1,299.00", "1.299,00 €").
-    """
-
-    id: str = "item_id"
-    title: str | None = None
-    text: str | tuple[str, ...] | None = None
-    image: str | None = None
-    categories: str | None = None
-    price: str | None = None
-
-
-class InteractionColumns(Config):
-    """Which column of the interaction table is what.
-
-    Args:
-        user: user ids; required.
-        item: item ids; required.
-        timestamp: numbers in ``time_unit``, ISO dates or ISO datetimes; required.
-        rating: a number ("4.5" or "4,5"); not set, the column ``rating`` where the table has one.
-        label: "click", "purchase", …; not set, the column ``label`` where the table has one.
-    """
-
-    user: str = "user_id"
-    item: str = "item_id"
-    timestamp: str = "timestamp"
-    rating: str | None = None
-    label: str | None = None
-
-
-class TableConfig(Config):
-    """An item table, an interaction table and an image folder; paths are relative to ``data.root``.
-
-    Args:
-        items: CSV (``.csv``, ``.tsv``, ``.txt``) or Parquet (``.parquet``, ``.pq``) file of items.
-        interactions: file of interactions, in either form.
-        item_columns: what the columns of the item table are.
-        interaction_columns: what the columns of the interaction table are.
-        images: folder of the files that the image column names; without an image column, the folder
-            that holds ``<item id>.jpg`` (or .jpeg, .png, .webp, .gif, .bmp).
-        category_separator: between the categories of an item; not set, "|", ";" or a comma is found in
-            the column.
-        text_separator: put between text columns that are joined.
-        delimiter: of CSV files.
-        encoding: of CSV files.
-        decimal: what separates decimals in prices and ratings; not set, it is found in each column.
-        time_unit: unit of numeric timestamps (``order`` for mere positions); text and Parquet's own times
-            carry theirs.
-        name: what the data set is called; the folder's name when not set.
-        note: one line about the data that every output prints.
-    """
-
-    type: Literal["table"] = "table"
-    items: str = "items.csv"
-    interactions: str = "interactions.csv"
-    item_columns: ItemColumns = ItemColumns()
-    interaction_columns: InteractionColumns = InteractionColumns()
-    images: str | None = None
-    category_separator: str | None = Field(None, min_length=1)
-    text_separator: str = " "
-    delimiter: str = Field(",", min_length=1, max_length=1)
-    encoding: Encoding = "utf-8"
-    decimal: Literal[".", ","] | None = None
-    time_unit: TimeUnit = "s"
-    name: str | None = None
-    note: str = ""
-
-    def load(self, root: Path | None, cache_dir: Path) -> RawData:
-        """Reads the tables.
+    class Options(ComponentOptions):
+        """Options of two tables.
 
         Args:
-            root: the folder that the paths are relative to.
-            cache_dir: not used, nothing is generated.
+            items: CSV (``.csv``, ``.tsv``, ``.txt``) or Parquet (``.parquet``, ``.pq``) file of items.
+            interactions: file of interactions, in either form.
+            item_columns: what the columns of the item table are.
+            interaction_columns: what the columns of the interaction table are.
+            images: folder of the files that the image column names; without an image column, the folder
+                that holds ``<item id>.jpg`` (or .jpeg, .png, .webp, .gif, .bmp).
+            category_separator: between the categories of an item; not set, "|", ";" or a comma is found in
+                the column.
+            text_separator: put between text columns that are joined.
+            delimiter: of CSV files.
+            encoding: of CSV files.
+            decimal: what separates decimals in prices and ratings; not set, it is found in each column.
+            time_unit: unit of numeric timestamps (``order`` for mere positions); text and Parquet's own times
+                carry theirs.
+            name: what the data set is called; the folder's name when not set.
+            note: one line about the data that every output prints.
+        """
+
+        items: str = "items.csv"
+        interactions: str = "interactions.csv"
+        item_columns: ItemColumns = ItemColumns()
+        interaction_columns: InteractionColumns = InteractionColumns()
+        images: str | None = None
+        category_separator: str | None = Field(None, min_length=1)
+        text_separator: str = " "
+        delimiter: str = Field(",", min_length=1, max_length=1)
+        encoding: Encoding = "utf-8"
+        decimal: Literal[".", ","] | None = None
+        time_unit: TimeUnit = "s"
+        name: str | None = None
+        note: str = ""
+
+    options: Options
+
+    def load(self) -> RawData:
+        """Read the tables.
 
         Raises:
             SourceError: a folder, file or column is missing or can't be read.
         """
-        from crossrec.data.sources.table_reader import read_tables
+        options = self.options
+        root = require_root(self.root, "table")
+        faults = Faults()
+        clicked, sold = options.interaction_columns, options.item_columns
+        log_file = item_file = None
+        with faults.collected():
+            expected = (clicked.user, clicked.item, clicked.timestamp)
+            log_file = _file(options, root, options.interactions, "interactions", expected)
+            log_columns = Columns(
+                str(log_file.path), log_file.columns, "data.source.interaction_columns", faults
+            ).log(clicked)
+        with faults.collected():
+            item_file = _file(options, root, options.items, "items", (sold.id,))
+            uses = Columns(str(item_file.path), item_file.columns, "data.source.item_columns", faults).items(
+                sold
+            )
+        faults.report()
+        assert log_file is not None and item_file is not None  # noqa: PT018
+        log, steps = read_log(
+            log_file.read(list(dict.fromkeys(log_columns.values()))),
+            log_columns,
+            options.time_unit,
+            options.decimal,
+            str(log_file.path),
+            "data.source.interaction_columns",
+        )
+        frame = item_file.read(item_file.columns)
+        items, more = read_items(
+            frame,
+            uses,
+            separator=options.category_separator,
+            text_separator=options.text_separator,
+            decimal=options.decimal,
+            where=str(item_file.path),
+            key="data.source.item_columns",
+            untyped=item_file.is_text,
+        )
+        columns, log = with_identifiers(items, log, f"{item_file.path} and {log_file.path}")
+        pictures = frame[uses.image] if uses.image is not None else None
+        if pictures is not None and pictures.dtype == pl.Binary:
+            columns["image_bytes"] = pictures
+        else:
+            ids = columns["item_id"].to_list()
+            columns["image_path"] = image_paths(root, options.images, ids, pictures, options.items)
+        return RawData(
+            options.name or root.name,
+            options.note,
+            catalog(columns, (image_folder(root, options.images),)),
+            Interactions(log),
+            steps=(*steps, *more),
+            ordinal=options.time_unit == "order",
+        )
 
-        return read_tables(self, root)
+
+def _file(
+    options: TableSource.Options, root: Path, name: str, use: str, expected: tuple[str, ...]
+) -> TableFile:
+    key = f"data.source.{use}"
+    return TableFile(root, name, key, options.delimiter, options.encoding, expected=expected)

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from crossrec.data.sources.demo.config import DemoConfig
+from crossrec.data.sources.demo.source import DemoSource
 from crossrec.data.tail import tail_items
 from crossrec.experiment.assembly import Setting
 from crossrec.experiment.rivals import baseline_context
@@ -76,7 +76,7 @@ class SimulationSetup:
             choice = fit_choice_model(clicks, categories_NG, config.tastes)
             return cls(config, setting, choice.tastes, choice.start, choice, device)
         source = setting.config.data.source
-        if not isinstance(source, DemoConfig):
+        if not isinstance(source, DemoSource.Options):
             raise InputError(
                 f"tastes: type '{DemoTastesConfig().type}' needs the demo as data; for {data.name} say "
                 f"tastes.type={FittedTastesConfig().type}"

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from crossrec.data.sources.demo.config import DemoConfig
+from crossrec.data.sources.demo.products import StorefrontOptions
 from crossrec.data.sources.demo.vocabulary import LEVELS
 
 TASTE_SCALE = {
@@ -47,7 +47,7 @@ class Visits:
     times: np.ndarray
 
 
-def draw_tastes(config: DemoConfig, rng: np.random.Generator) -> np.ndarray:
+def draw_tastes(options: StorefrontOptions, rng: np.random.Generator) -> np.ndarray:
     """Taste vectors of all shoppers over time.
 
     A taste is a style that many shoppers share, plus a personal part, plus an AR(1) drift; now and
@@ -56,8 +56,8 @@ def draw_tastes(config: DemoConfig, rng: np.random.Generator) -> np.ndarray:
     Returns:
         (U, E, D) float32 utilities: E epochs of ``EPOCH_DAYS`` days, D = levels of all attributes.
     """
-    n, width = config.n_shoppers, sum(LEVELS.values())
-    n_epochs = -(-config.days // EPOCH_DAYS)
+    n, width = options.n_shoppers, sum(LEVELS.values())
+    n_epochs = -(-options.days // EPOCH_DAYS)
     styles = rng.standard_normal((N_STYLES, width))[rng.integers(N_STYLES, size=n)]
     changing = np.repeat([name in ("category", "occasion") for name in LEVELS], list(LEVELS.values()))
     personal, drift = rng.standard_normal((2, n, width))
@@ -74,29 +74,33 @@ def draw_tastes(config: DemoConfig, rng: np.random.Generator) -> np.ndarray:
     return (tastes * scale).astype(np.float32)
 
 
-def draw_visits(config: DemoConfig, rng: np.random.Generator) -> Visits:
+def draw_visits(options: StorefrontOptions, rng: np.random.Generator) -> Visits:
     """Click times in sessions; half of the shoppers are there all the time, half for a part of it."""
-    n = config.n_shoppers
+    n = options.n_shoppers
     length = np.where(rng.random(n) < 0.5, 1.0, rng.uniform(0.15, 0.6, n))
     # A part may begin before the log and end after it, which keeps activity even over the log.
     start = np.where(length < 1, rng.uniform(-length, 1.0), 0.0)
     begin, end = np.clip(start, 0, 0.995), np.clip(start + length, 0.005, 1)
     activity = np.clip(np.exp(0.6 * rng.standard_normal(n)), 0.2, 4.0) * np.sqrt(end - begin)
-    wanted = config.clicks_per_shopper * activity / activity.mean()
-    counts = np.clip(np.rint(wanted), MIN_CLICKS, min(MAX_CLICKS, config.n_products // 4)).astype(np.int64)
+    wanted = options.clicks_per_shopper * activity / activity.mean()
+    counts = np.clip(np.rint(wanted), MIN_CLICKS, min(MAX_CLICKS, options.n_products // 4)).astype(np.int64)
     offsets = np.concatenate([[0], np.cumsum(counts)])
-    return Visits(offsets, _times(config, counts, begin, end, rng))
+    return Visits(offsets, _times(options, counts, begin, end, rng))
 
 
 def _times(
-    config: DemoConfig, counts: np.ndarray, begin: np.ndarray, end: np.ndarray, rng: np.random.Generator
+    options: StorefrontOptions,
+    counts: np.ndarray,
+    begin: np.ndarray,
+    end: np.ndarray,
+    rng: np.random.Generator,
 ) -> np.ndarray:
     shopper = np.repeat(np.arange(len(counts)), counts)
     first = np.concatenate([[True], shopper[1:] != shopper[:-1]])
     opens = first | (rng.random(len(shopper)) < 1 / CLICKS_PER_SESSION)
     session = np.cumsum(opens) - 1
     owner = shopper[opens]
-    day = np.floor(config.days * rng.uniform(begin[owner], end[owner])).astype(np.int64)
+    day = np.floor(options.days * rng.uniform(begin[owner], end[owner])).astype(np.int64)
     hour = np.clip(rng.normal(rng.choice([12.5, 20.0], len(owner), p=[0.35, 0.65]), 1.8), 6.0, 23.0)
     session_start = day * DAY + (3600 * hour).astype(np.int64)
     gap = 5 + rng.exponential(SECONDS_BETWEEN_CLICKS, len(shopper)).astype(np.int64)
@@ -106,6 +110,6 @@ def _times(
     times = times[np.lexsort((times, shopper))]
     # Two clicks of a shopper never share a second: their order would be lost.
     rank = np.arange(len(times)) - np.repeat(np.concatenate([[0], np.cumsum(counts)[:-1]]), counts)
-    stretched = times - rank + shopper * (2 * config.days * DAY)
-    times = np.maximum.accumulate(stretched) - shopper * (2 * config.days * DAY) + rank
+    stretched = times - rank + shopper * (2 * options.days * DAY)
+    times = np.maximum.accumulate(stretched) - shopper * (2 * options.days * DAY) + rank
     return FIRST_SECOND + times

@@ -1,22 +1,69 @@
-"""The sentences that product texts are put together from.
-
-None may name a colour, a pattern, or a material or occasion of its own accord.
-"""
+"""Titles and texts of the products, which name category, material and occasion and nothing else."""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from crossrec.data.sources.demo.vocabulary import CATEGORIES, MATERIALS, OCCASIONS
+
+
+def write_title_and_text(
+    category: int, material: int, occasion: int, rng: np.random.Generator
+) -> tuple[str, str]:
+    """A title (which names the category only) and a description of three to six sentences.
+
+    Args:
+        category: level of ``vocabulary.CATEGORIES``.
+        material: level of ``vocabulary.MATERIALS``.
+        occasion: level of ``vocabulary.OCCASIONS``.
+    """
+    kind, substance = CATEGORIES[category], MATERIALS[material]
+    words: dict[str, object] = {name: _pick(values, rng) for name, values in NUMBERS.items()}
+    words |= {
+        "name": str(_pick(NAME_STARTS, rng)) + str(_pick(NAME_ENDS, rng)),
+        "brand": _pick(BRANDS, rng),
+        "noun": _pick(kind.nouns, rng),
+        "material": substance,
+        "virtue": _pick(VIRTUES[substance], rng),
+        "occasion": _pick(list(OCCASIONS.values())[occasion], rng),
+    }
+    middle = [_pick(MATERIAL_SENTENCES, rng), _pick(OCCASION_SENTENCES, rng)]
+    n_features = int(rng.integers(0, 3))
+    features = FEATURES[kind.name]
+    middle += [features[i] for i in rng.permutation(len(features))[:n_features]]
+    parts = [_pick(OPENERS, rng), *(middle[i] for i in rng.permutation(len(middle)))]
+    if rng.random() < 0.5:
+        parts.append(_pick(CLOSERS, rng))
+    title = str(_pick(TITLES, rng)).format_map({**words, "noun": str(words["noun"]).title()})
+    return title, " ".join(_sentence(str(part).format_map(words)) for part in parts)
+
+
+def _sentence(text: str) -> str:
+    """With a capital first letter, which a material or a name put in front may lack."""
+    return text[0].upper() + text[1:]
+
+
+def _pick(values: Sequence[object], rng: np.random.Generator) -> object:
+    return values[int(rng.integers(len(values)))]
+
 
 NAME_STARTS = (
     *("Mar", "Hal", "Nor", "El", "Ber", "Tam", "Wes", "Ash", "Bran", "Col", "Dar", "Fen", "Gar", "Hol"),
     *("Ker", "Lin", "Mil", "Os", "Pel", "Ren", "Sel", "Thorn", "Ul", "Ver", "Win", "Yar", "Al", "Cas"),
 )
+
 NAME_ENDS = (
     *("low", "den", "wick", "ford", "by", "ton", "mere", "ley", "stad", "vik", "dale", "sund", "worth"),
     *("ora", "ika", "ello", "une", "holm"),
 )
+
 BRANDS = (
     *("Halder & Sons", "Nordhem", "Atelier Voss", "Kind Goods", "Marrow", "Ostwind", "Casa Lume"),
     *("Early Tools Co.", "Fjell", "Tuesday Supply", "Brook & Bale", "Maison Arlet"),
 )
+
 TITLES = (
     "{name} {noun}",
     "The {name} {noun}",
@@ -51,6 +98,7 @@ MATERIAL_SENTENCES = (
     "What sets it apart is the {material}, which {virtue}.",
     "Carefully sourced {material} {virtue}.",
 )
+
 VIRTUES = {
     "bamboo": ("grows back quickly and weighs next to nothing", "stays fresh and is kind to the planet"),
     "brass": ("gains a warm patina over the years", "feels solid and takes a fine polish"),
@@ -155,6 +203,7 @@ FEATURES = {
         "It throws a soft circle of light over a whole table.",
     ),
 }
+
 NUMBERS = {
     "size": (13, 14, 15, 16),
     "litres": (14, 18, 20, 22, 25),

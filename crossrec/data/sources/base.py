@@ -1,0 +1,55 @@
+"""Base of all sources, and the data set that each delivers."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from crossrec.config import Component
+from crossrec.data.account import Step
+from crossrec.data.catalog import Catalog
+from crossrec.data.interactions import Interactions
+
+
+@dataclass(frozen=True)
+class RawData:
+    """A data set before cleaning.
+
+    Args:
+        name: what the data set is called.
+        note: one line about the data that every output prints ("" when none).
+        catalog: the items.
+        interactions: the click log, in file order.
+        steps: what reading counted, such as prices that can't be read; the cleaning report begins with them.
+        ordinal: whether the log's times are positions, not points in time.
+    """
+
+    name: str
+    note: str
+    catalog: Catalog
+    interactions: Interactions
+    steps: tuple[Step, ...] = ()
+    ordinal: bool = False
+
+
+class DataSource(Component, ABC):
+    """Reader of one data set format.
+
+    Args:
+        options: options of the format, such as file and column names.
+        root: folder of the data's files; None where none is configured.
+        cache_dir: folder for what is generated or converted.
+    """
+
+    def __init__(self, options: Any, root: Path | None, cache_dir: Path) -> None:
+        self.options, self.root, self.cache_dir = options, root, cache_dir
+
+    @abstractmethod
+    def load(self) -> RawData:
+        """Return the catalogue and the log.
+
+        Raises:
+            SourceError: the root, a file or a column is missing or can't be read.
+        """
