@@ -26,7 +26,7 @@ from comparison import Table
 from crossrec.config import load_config
 from crossrec.experiment.config import ExperimentConfig
 from crossrec.experiment.evaluate import run_evaluation
-from crossrec.experiment.measure import SplitPart
+from crossrec.experiment.results import SplitPart
 from crossrec.experiment.run_folder import check_run
 from crossrec.experiment.train import run_training
 

@@ -21,7 +21,7 @@ from crossrec.evaluation.significance import holm, p_values
 from crossrec.evaluation.slices import make_slices
 from crossrec.evaluation.users import UserGroups
 from crossrec.experiment.config import ExperimentConfig
-from crossrec.experiment.measure import SplitPart
+from crossrec.experiment.results import SplitPart
 from crossrec.experiment.run_folder import check_run
 
 K = 10

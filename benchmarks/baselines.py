@@ -38,10 +38,10 @@ from crossrec.baselines.tuning import TuningBudget, TuningTrial, tune
 from crossrec.baselines.user_knn import UserKNN
 from crossrec.config import load_config
 from crossrec.evaluation.results import no_interval
-from crossrec.experiment.assembly import Setting
+from crossrec.experiment.baselines import validation_value
 from crossrec.experiment.config import ExperimentConfig
-from crossrec.experiment.measure import measure
-from crossrec.experiment.rivals import validation_value
+from crossrec.experiment.prepared import PreparedExperiment
+from crossrec.experiment.results import evaluate_recommenders
 from crossrec.runtime.files import write_text
 from crossrec.studies.folder import key_of
 from crossrec.types import InputError
@@ -93,7 +93,7 @@ def main() -> None:
     if unknown:
         parser.error(f"no baseline is called {', '.join(unknown)}; there are {', '.join(COMPARED)}")
     config = load_config(ExperimentConfig, CONFIGS / f"{args.data}.yaml", [f"data.root={args.root}"])
-    setting = Setting.of(config)
+    setting = PreparedExperiment.of(config)
     context = BaselineContext.of_catalog(setting.data.catalog, setting.facts.vectors, setting.facts.present)
     budget = TuningBudget(trials=args.trials, seconds=args.seconds, seed=args.seed)
     lacking = {}
@@ -115,12 +115,14 @@ def _say(line: str) -> None:
     sys.stdout.flush()
 
 
-def _row(name: str, setting: Setting, context: BaselineContext, budget: TuningBudget, out: Path) -> str:
+def _row(
+    name: str, setting: PreparedExperiment, context: BaselineContext, budget: TuningBudget, out: Path
+) -> str:
     chosen, trials = _tuned(name, setting, context, budget, out)
     started = time.monotonic()
     fitted = chosen.build(context).fit(setting.data.split.train)
     fit_seconds = time.monotonic() - started
-    (measured,) = measure(setting, [fitted], "test")
+    (measured,) = evaluate_recommenders(setting, [fitted], "test")
     metrics = measured.evaluation.metrics
     _write(out / f"{name}.result.json", {"config": BASELINES.dump(chosen), "metrics": _plain(metrics)})
     values = [_cell(metrics[column]) if column in metrics else "" for column in COLUMNS]
@@ -132,7 +134,7 @@ def _row(name: str, setting: Setting, context: BaselineContext, budget: TuningBu
 
 
 def _tuned(
-    name: str, setting: Setting, context: BaselineContext, budget: TuningBudget, out: Path
+    name: str, setting: PreparedExperiment, context: BaselineContext, budget: TuningBudget, out: Path
 ) -> tuple[BaselineOptions, list[TuningTrial]]:
     """The best setting and all trials, of which those made before are read from the folder."""
     path = out / f"{name}.{_validated_on(setting.config)}.trials.json"

@@ -23,8 +23,8 @@ from rich.table import Table
 
 from crossrec.evaluation.bootstrap import Estimate
 from crossrec.evaluation.report.glossary import format_range
-from crossrec.experiment.assembly import Setting
 from crossrec.experiment.evaluate import load_recommender
+from crossrec.experiment.prepared import PreparedExperiment
 from crossrec.experiment.run_folder import read_run
 from crossrec.explain import (
     METHODS,
@@ -170,7 +170,7 @@ def write_pictures(questions: list[Question], folder: Path) -> None:
             return
 
 
-def test_histories(setting: Setting) -> Sequences:
+def test_histories(setting: PreparedExperiment) -> Sequences:
     """What the test part asks after: one history a user, the first."""
     split = setting.data.split
     _, first = np.unique(split.test.users, return_index=True)
@@ -182,7 +182,7 @@ def main() -> None:
     """Prints both tables."""
     args = arguments()
     out = Console(width=160)
-    setting = Setting.of(read_run(args.run, []))
+    setting = PreparedExperiment.of(read_run(args.run, []))
     recommender = load_recommender(setting)
     config = setting.config
     content = ItemContent(setting.data.catalog, config.model, config.data.cache_dir)

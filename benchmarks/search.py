@@ -20,8 +20,8 @@ import numpy as np
 import yaml
 
 from crossrec.config import load_config
-from crossrec.experiment.assembly import Setting
 from crossrec.experiment.config import ExperimentConfig
+from crossrec.experiment.prepared import PreparedExperiment
 from crossrec.experiment.train import train_network
 from crossrec.model.recommender import NeuralRecommender
 from crossrec.training.parallel import build_accelerator
@@ -38,7 +38,7 @@ def drawn(space: dict[str, list[Any]], trials: int, seed: int) -> list[str]:
     return list(found)
 
 
-def run_trial(config: ExperimentConfig, setting: Setting) -> dict[str, Any]:
+def run_trial(config: ExperimentConfig, setting: PreparedExperiment) -> dict[str, Any]:
     """Trains; the best validation values and when they came."""
     started = time.perf_counter()
     shutil.rmtree(config.run_folder, ignore_errors=True)
@@ -84,7 +84,7 @@ def main() -> None:
             args.config,
             [*args.set, *drawn_or_given.split(), f"name={name}", "baselines=[]"],
         )
-        setting = Setting.of(config)
+        setting = PreparedExperiment.of(config)
         results.append({"trial": trial, **run_trial(config, setting)})
         args.out.parent.mkdir(parents=True, exist_ok=True)
         with args.out.open("a") as file:

@@ -16,8 +16,8 @@ from contract import Clicks, Rank, Report, Request, run_driver
 from crossrec.config import load_config
 from crossrec.evaluation.ranking import rank_queries
 from crossrec.experiment import train as training
-from crossrec.experiment.assembly import Setting
 from crossrec.experiment.config import ExperimentConfig
+from crossrec.experiment.prepared import PreparedExperiment
 from crossrec.model.recommender import NeuralRecommender
 from crossrec.training.parallel import build_accelerator
 from crossrec.training.trainer import Trainer, TrainingOutcome
@@ -94,7 +94,7 @@ def equal_terms(request: Request) -> dict[str, object]:
     }
 
 
-def check_same_data(setting: Setting, clicks: Clicks) -> None:
+def check_same_data(setting: PreparedExperiment, clicks: Clicks) -> None:
     """Raises ValueError where the framework's split is not what the peers were given."""
     split = setting.data.split
     histories = split.histories(split.test)
@@ -115,7 +115,7 @@ def drive(request: Request, clicks: Clicks, report: Report) -> Rank:
     path.write_text(yaml.safe_dump(equal_terms(request)))
     config = load_config(ExperimentConfig, path, list(request.overrides))
     accelerator = build_accelerator(config.trainer, config.run_folder)
-    setting = Setting.of(config)
+    setting = PreparedExperiment.of(config)
     check_same_data(setting, clicks)
     config.run_folder.mkdir(parents=True, exist_ok=True)
     recommender = NeuralRecommender(setting.network())

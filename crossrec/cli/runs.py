@@ -98,7 +98,7 @@ def recommend(arguments: Sequence[str] | None = None) -> int:
 
     def run() -> None:
         import crossrec
-        from crossrec.experiment.tables import show
+        from crossrec.experiment.results import show
 
         shop = crossrec.load(
             parsed.run, overrides=parsed.overrides, device=parsed.device, trust_code=parsed.trust_code
@@ -124,7 +124,7 @@ def _show_list(found: Recommendations, title: str) -> None:
     from rich.table import Table
     from rich.text import Text
 
-    from crossrec.experiment.tables import console
+    from crossrec.experiment.results import console
 
     table = Table(title=Text(title))
     for name in ("rank", "item", "score", "title", "categories", "price"):

@@ -47,9 +47,9 @@ def compare(arguments: Sequence[str] | None = None) -> int:
             "seed": parsed.seed,
         }
         config = validate(ComparisonConfig, content, parser.prog)
-        from crossrec.experiment.compare import Request, run_comparison
+        from crossrec.experiment.compare import ComparisonRequest, run_comparison
 
-        request = Request(
+        request = ComparisonRequest(
             parsed.runs, parsed.split, parsed.group, parsed.baselines, parsed.out, parsed.trust_code
         )
         run_comparison(request, config)

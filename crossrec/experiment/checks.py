@@ -6,27 +6,22 @@ import logging
 import os
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 
 from crossrec.baselines import BASELINES
 from crossrec.baselines.context import BaselineContext
-from crossrec.experiment.rivals import check_metric
-from crossrec.experiment.spaces import space_names
-from crossrec.experiment.traits import untrained_info, untrained_traits
+from crossrec.encoders.image import ImageEncoder
+from crossrec.encoders.text import TextEncoder
+from crossrec.experiment.baselines import check_metric
+from crossrec.experiment.config import ExperimentConfig
+from crossrec.experiment.prepared import PreparedExperiment, space_names, untrained_info, untrained_traits
+from crossrec.model.config import ModelConfig
 from crossrec.runtime import distributed
 from crossrec.runtime.memory import memory_of
 from crossrec.training.tracking import check_tracker
 from crossrec.types import InputError
-
-if TYPE_CHECKING:
-    from crossrec.encoders.image import ImageEncoder
-    from crossrec.encoders.text import TextEncoder
-    from crossrec.experiment.assembly import Setting
-    from crossrec.experiment.config import ExperimentConfig
-    from crossrec.model.config import ModelConfig
 
 logger = logging.getLogger(__name__)
 
@@ -48,7 +43,7 @@ def check_config(config: ExperimentConfig) -> None:
     config.model.sequence.check(config.data.cache_dir)
 
 
-def check_setting(setting: Setting, device: torch.device) -> None:
+def check_setting(setting: PreparedExperiment, device: torch.device) -> None:
     """Refuses what does not fit the data, and warns of what looks wrong; before anything is encoded.
 
     Args:
@@ -128,7 +123,7 @@ def _encoders(config: ExperimentConfig) -> Iterator[TextEncoder.Options | ImageE
                 yield encoder
 
 
-def _check_baselines(setting: Setting) -> None:
+def _check_baselines(setting: PreparedExperiment) -> None:
     catalog = setting.data.catalog
     names = space_names(setting.data, setting.config.spaces)
     nothing = np.zeros((len(catalog), 1), np.float32)
@@ -140,7 +135,7 @@ def _check_baselines(setting: Setting) -> None:
             context.require(need, f"baselines: {BASELINES.name_of(baseline)}")
 
 
-def _warnings(setting: Setting) -> Iterator[str]:
+def _warnings(setting: PreparedExperiment) -> Iterator[str]:
     config, data = setting.config, setting.data
     n_items, longest = len(data.catalog), max(config.evaluation.ks)
     if longest > n_items:

@@ -22,9 +22,8 @@ from crossrec.evaluation.metrics import AGGREGATE, SPACES
 from crossrec.evaluation.report.glossary import note_on_distances
 from crossrec.evaluation.results import METRICS_FILE
 from crossrec.experiment.config import SpacesConfig
-from crossrec.experiment.measure import SplitPart, slug
+from crossrec.experiment.results import SplitPart, console, show, slug
 from crossrec.experiment.run_folder import CONFIG_FILE, DATA_FILE
-from crossrec.experiment.tables import console, show
 from crossrec.runtime import distributed
 from crossrec.types import InputError
 
@@ -35,7 +34,7 @@ NUMBERED = re.compile(r"[._-]?(seed)?\d+$")
 
 
 @dataclass(frozen=True)
-class Request:
+class ComparisonRequest:
     """What to compare.
 
     Args:
@@ -56,7 +55,7 @@ class Request:
     trust_code: bool = False
 
 
-def run_comparison(request: Request, config: ComparisonConfig) -> Comparison:
+def run_comparison(request: ComparisonRequest, config: ComparisonConfig) -> Comparison:
     """Compares, prints the table, writes ``comparison.html`` and ``comparison.json``."""
     distributed.require_one_process("crossrec compare")
     named = _grouped([_named(text) for text in request.runs], request.group)

@@ -6,30 +6,31 @@ import logging
 from pathlib import Path
 
 from crossrec.data.identity import TRAIN
-from crossrec.experiment.assembly import Setting, describe_model, describe_reranking
+from crossrec.experiment.baselines import fitted_baselines
 from crossrec.experiment.config import ExperimentConfig
-from crossrec.experiment.measure import (
-    Measured,
+from crossrec.experiment.prepared import PreparedExperiment, describe_model, describe_reranking, item_traits
+from crossrec.experiment.results import (
+    MeasuredRecommender,
     NamedRecommender,
     SplitPart,
-    measure,
-    measure_predictions,
+    evaluate_predictions,
+    evaluate_recommenders,
     save_results,
+    show,
+    show_results,
     slug,
 )
-from crossrec.experiment.rivals import fitted_baselines
 from crossrec.experiment.run_folder import changed_counts
-from crossrec.experiment.tables import show, show_results
-from crossrec.experiment.traits import item_traits
 from crossrec.model.recommender import NeuralRecommender
 from crossrec.runtime import distributed
 from crossrec.training.checkpoint import WEIGHTS
+from crossrec.training.parallel import build_accelerator
 from crossrec.types import InputError
 
 logger = logging.getLogger(__name__)
 
 
-def load_recommender(setting: Setting, *, measured: bool = True) -> NeuralRecommender:
+def load_recommender(setting: PreparedExperiment, *, measured: bool = True) -> NeuralRecommender:
     """The best weights of a run, ready to recommend.
 
     Args:
@@ -58,8 +59,8 @@ def load_recommender(setting: Setting, *, measured: bool = True) -> NeuralRecomm
 
 
 def evaluate_run(
-    setting: Setting, recommender: NeuralRecommender, part: SplitPart, *, report: bool = True
-) -> list[Measured]:
+    setting: PreparedExperiment, recommender: NeuralRecommender, part: SplitPart, *, report: bool = True
+) -> list[MeasuredRecommender]:
     """Measures the model and its baselines on one part, saves everything, prints the table.
 
     Where the lists are reranked, the reranked ones come first and the model's own stand beside them.
@@ -81,7 +82,7 @@ def evaluate_run(
         models.insert(0, rerank.wrap(recommender, item_traits(setting, recommender), name))
     _show_changes(target, changes)
     baselines = fitted_baselines(setting, target if changes else folder)
-    found = measure(setting, [*models, *baselines], part)
+    found = evaluate_recommenders(setting, [*models, *baselines], part)
     save_results(setting, found, target, part, folder / "log.jsonl", report=report)
     show_results(setting, found, part)
     if report:
@@ -89,7 +90,7 @@ def evaluate_run(
     return found
 
 
-def results_folder(setting: Setting, part: SplitPart) -> tuple[Path, list[str]]:
+def results_folder(setting: PreparedExperiment, part: SplitPart) -> tuple[Path, list[str]]:
     """Where results on a part go: those on other data than the run's never replace the run's own.
 
     Args:
@@ -127,12 +128,11 @@ def run_evaluation(
         predictions: a file of lists in the model's place.
         report: whether the run gets its page with plots and pictures.
     """
-    from crossrec.training.parallel import build_accelerator
 
     if predictions is not None and not predictions.is_file():
         raise InputError(f"{predictions}: no such predictions file")
     accelerator = build_accelerator(config.trainer, config.run_folder)
-    setting = Setting.of(config)
+    setting = PreparedExperiment.of(config)
     if predictions is None:
         recommender = load_recommender(setting, measured=False)  # the changes are shown with the results
         recommender.network.to(accelerator.device)
@@ -141,8 +141,8 @@ def run_evaluation(
     folder, results, changes = config.run_folder, *results_folder(setting, part)
     _show_changes(results, changes)
     found = [
-        measure_predictions(setting, predictions, part),
-        *measure(setting, fitted_baselines(setting, results if changes else folder), part),
+        evaluate_predictions(setting, predictions, part),
+        *evaluate_recommenders(setting, fitted_baselines(setting, results if changes else folder), part),
     ]
     target = results / f"predictions-{slug(predictions.stem)}"
     save_results(setting, found, target, part, folder / "no-training-log", report=report)

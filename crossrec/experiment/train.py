@@ -9,7 +9,6 @@ import torch
 from torch import Tensor
 
 from crossrec.data.identity import TRAIN, VALID
-from crossrec.experiment.assembly import Setting, describe_model
 from crossrec.experiment.augmentation.account import augmentation_account, augmentation_lines
 from crossrec.experiment.augmentation.assembly import (
     Augmentation,
@@ -17,15 +16,16 @@ from crossrec.experiment.augmentation.assembly import (
     check_augmentation,
     check_fit,
 )
+from crossrec.experiment.baselines import validation_metrics
 from crossrec.experiment.checks import check_config, check_setting
 from crossrec.experiment.config import ExperimentConfig
 from crossrec.experiment.evaluate import evaluate_run, results_folder
-from crossrec.experiment.measure import SplitPart
-from crossrec.experiment.rivals import validation_metrics
+from crossrec.experiment.prepared import PreparedExperiment, describe_model, item_info
+from crossrec.experiment.results import SplitPart, show, show_account
 from crossrec.experiment.run_folder import add_account, changed_counts, check_run, hold_run, open_run
-from crossrec.experiment.tables import show, show_account
-from crossrec.experiment.traits import item_info
+from crossrec.losses.base import RankingLoss
 from crossrec.model.modalities import FrozenFeatures
+from crossrec.model.network import SequentialNetwork
 from crossrec.model.recommender import NeuralRecommender
 from crossrec.runtime import distributed
 from crossrec.training.parallel import build_accelerator
@@ -38,8 +38,6 @@ from crossrec.types import InputError, Sequences
 if TYPE_CHECKING:
     from accelerate import Accelerator
 
-    from crossrec.losses.base import RankingLoss
-    from crossrec.model.network import SequentialNetwork
 
 logger = logging.getLogger(__name__)
 
@@ -48,7 +46,7 @@ def run_training(
     config: ExperimentConfig,
     part: SplitPart = "test",
     *,
-    shared: Setting | None = None,
+    shared: PreparedExperiment | None = None,
     report: bool = True,
 ) -> None:
     """Trains, evaluates beside the baselines, and writes the run folder; resumes a killed run.
@@ -73,12 +71,12 @@ def run_training(
 def _train_and_measure(
     config: ExperimentConfig,
     part: SplitPart,
-    shared: Setting | None,
+    shared: PreparedExperiment | None,
     accelerator: Accelerator,
     *,
     report: bool,
 ) -> None:
-    setting = Setting.of(config) if shared is None else shared.in_saved_order()
+    setting = PreparedExperiment.of(config) if shared is None else shared.in_saved_order()
     _check_same_data(setting)
     show_account(setting)
     check_setting(setting, accelerator.device)
@@ -110,7 +108,7 @@ def _train_and_measure(
 
 
 def train_network(
-    setting: Setting, recommender: NeuralRecommender, train: Sequences, accelerator: Accelerator
+    setting: PreparedExperiment, recommender: NeuralRecommender, train: Sequences, accelerator: Accelerator
 ) -> TrainingOutcome:
     """Trains the recommender's network in place, watched on validation; prints the plan first."""
     augmentation = build_augmentation(setting, recommender.network, train, accelerator)
@@ -125,7 +123,7 @@ def train_network(
 
 
 def _trainer(
-    setting: Setting,
+    setting: PreparedExperiment,
     recommender: NeuralRecommender,
     train: Sequences,
     accelerator: Accelerator,
@@ -159,7 +157,7 @@ def _trainer(
     )
 
 
-def _task(setting: Setting, network: SequentialNetwork) -> ClickTask:
+def _task(setting: PreparedExperiment, network: SequentialNetwork) -> ClickTask:
     config, train_items = setting.config, _train_items(setting)
     terms = None
     if config.diversity is not None:
@@ -168,20 +166,20 @@ def _task(setting: Setting, network: SequentialNetwork) -> ClickTask:
     return ClickTask(network, _objective(setting, train_items), train_items, terms, contrastive)
 
 
-def _train_items(setting: Setting) -> Tensor:
+def _train_items(setting: PreparedExperiment) -> Tensor:
     """(N',) catalogue indices of the items that are targets and negatives."""
     counts = setting.data.split.train_counts
     everything = setting.config.trainer.negatives_from == "catalogue"
     return torch.arange(len(counts)) if everything else torch.from_numpy(counts.nonzero()[0])
 
 
-def _objective(setting: Setting, train_items: Tensor) -> RankingLoss:
+def _objective(setting: PreparedExperiment, train_items: Tensor) -> RankingLoss:
     rows = train_items.numpy()
     counts, categories = setting.data.split.train_counts, setting.data.catalog.category_matrix
     return setting.config.objective.build(counts[rows], categories[rows])
 
 
-def _check_same_data(setting: Setting) -> None:
+def _check_same_data(setting: PreparedExperiment) -> None:
     """Refuses to go on with a training on other data than it began with.
 
     Raises:
@@ -200,14 +198,14 @@ def _check_same_data(setting: Setting) -> None:
         )
 
 
-def _check_parts(setting: Setting, network: SequentialNetwork) -> None:
+def _check_parts(setting: PreparedExperiment, network: SequentialNetwork) -> None:
     """Refuses parts that the catalogue or the model lack something for, before anything is written."""
     check_fit(setting, setting.data.split.train)
     check_augmentation(setting)
     _task(setting, network)
 
 
-def show_plan(setting: Setting, trainer: Trainer) -> None:
+def show_plan(setting: PreparedExperiment, trainer: Trainer) -> None:
     """Prints what will be done before it is begun."""
     config = setting.config
     trained = sum(p.numel() for p in trainer.task.parameters() if p.requires_grad)
@@ -232,7 +230,7 @@ def show_outcome(outcome: TrainingOutcome, config: ExperimentConfig) -> None:
     show(f"Trained {outcome.steps:,} steps, {ending}; best validation {config.trainer.metric} {best}")
 
 
-def _save_account(setting: Setting, network: SequentialNetwork) -> None:
+def _save_account(setting: PreparedExperiment, network: SequentialNetwork) -> None:
     data = setting.data
     add_account(setting.config, "cleaning", data.account.to_dict())
     add_account(setting.config, "counts", data.summary())

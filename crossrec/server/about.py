@@ -6,8 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from crossrec.config import Config
-from crossrec.experiment.assembly import describe_reranking
-from crossrec.experiment.traits import MODEL_SPACE
+from crossrec.experiment.prepared import MODEL_SPACE, describe_reranking
 from crossrec.rerank.recommender import RerankConfig
 from crossrec.server.schemas import OFFERED, Measured, ModelAnswer, Range, RerankerInfo
 from crossrec.types import InputError

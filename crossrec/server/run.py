@@ -9,7 +9,7 @@ from collections.abc import Callable
 from contextlib import closing, suppress
 from typing import TYPE_CHECKING
 
-from crossrec.experiment.tables import show
+from crossrec.experiment.results import show
 from crossrec.server.config import ServerConfig
 from crossrec.types import InputError
 

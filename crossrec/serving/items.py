@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from crossrec.experiment.traits import MODEL_SPACE, OnDemand, context_columns
+from crossrec.experiment.prepared import MODEL_SPACE, OnDemand, context_columns
 from crossrec.rerank.base import ItemTraits, Pool
 from crossrec.rerank.context import Constraints
 from crossrec.serving.filters import Filter, passing
@@ -70,7 +70,7 @@ class ServedItems:
 
     @cached_property
     def traits(self) -> ItemTraits:
-        """What rerankers may know of the items; see :func:`crossrec.experiment.traits.item_traits`."""
+        """What rerankers may know of the items; see :func:`crossrec.experiment.prepared.item_traits`."""
         device = self.recommender.device
         spaces: dict[str, Callable[[], Tensor]] = {
             name: partial(self._space, name, device) for name in self.spaces.names

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from crossrec.experiment.traits import MODEL_SPACE
+from crossrec.experiment.prepared import MODEL_SPACE
 from crossrec.serving.filters import Filter, as_filters
 from crossrec.serving.items import ServedItems
 from crossrec.serving.lists import ListOptions, most_clicked, nearest

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import torch
 
-from crossrec.experiment.assembly import Setting, describe_model
 from crossrec.experiment.evaluate import load_recommender
+from crossrec.experiment.prepared import PreparedExperiment, describe_model
 from crossrec.experiment.run_folder import read_run
 from crossrec.model.growth import remember_encoded
 from crossrec.runtime.device import AUTO, pick_device
@@ -58,7 +58,7 @@ def open_run(
         InputError: the run has no weights yet, or its data can't be had.
     """
     config = read_run(folder, list(overrides), trust_code=trust_code)
-    setting = Setting.of(config)
+    setting = PreparedExperiment.of(config)
     recommender = load_recommender(setting, measured=False)
     recommender.network.to(device)
     remember_encoded(recommender.network)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from crossrec.experiment.traits import CONTENT_SPACE
+from crossrec.experiment.prepared import CONTENT_SPACE
 from crossrec.model.growth import IMAGE, TEXT, content_features
 from crossrec.types import InputError
 

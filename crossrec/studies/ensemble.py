@@ -29,13 +29,20 @@ from crossrec.evaluation.facts import distinct
 from crossrec.evaluation.metrics import ACCURACY
 from crossrec.evaluation.report.glossary import format_range
 from crossrec.evaluation.results import to_plain
-from crossrec.experiment.assembly import Setting
+from crossrec.experiment.baselines import BASELINES_FILE, fitted_baselines
 from crossrec.experiment.config import ExperimentConfig
 from crossrec.experiment.evaluate import load_recommender
-from crossrec.experiment.measure import Measured, NamedRecommender, measure, save_results, slug
-from crossrec.experiment.rivals import BASELINES_FILE, fitted_baselines
+from crossrec.experiment.prepared import PreparedExperiment
+from crossrec.experiment.results import (
+    MeasuredRecommender,
+    NamedRecommender,
+    evaluate_recommenders,
+    save_results,
+    show,
+    show_results,
+    slug,
+)
 from crossrec.experiment.run_folder import CONFIG_FILE, read_run
-from crossrec.experiment.tables import show, show_results
 from crossrec.runtime import distributed
 from crossrec.runtime.device import pick_device
 from crossrec.runtime.files import write_text
@@ -99,7 +106,7 @@ class Opened:
         members: name -> fitted recommender, named alike.
     """
 
-    setting: Setting
+    setting: PreparedExperiment
     members: dict[str, NamedRecommender]
 
 
@@ -121,13 +128,13 @@ def open_members(config: EnsembleStudyConfig, *, trust_code: bool = False) -> Op
         _same_ground(first, other)
     ks = tuple(sorted({*first.evaluation.ks, config.learning.k}))
     evaluation = first.evaluation.model_copy(update={"ks": ks, "n_bootstrap": config.comparison.n_bootstrap})
-    data = Setting.of(first)
+    data = PreparedExperiment.of(first)
     named = first.model_copy(update={"name": STUDY_NAME, "evaluation": evaluation})
-    setting = Setting(named, data.data, data.content)
+    setting = PreparedExperiment(named, data.data, data.content)
     device = pick_device(config.device)
     members: dict[str, NamedRecommender] = {}
     for name, run in configs.items():
-        recommender = load_recommender(Setting(run, setting.data, setting.content))
+        recommender = load_recommender(PreparedExperiment(run, setting.data, setting.content))
         recommender.network.to(device)
         recommender.name = name
         members[name] = recommender
@@ -176,20 +183,20 @@ def _same_ground(first: ExperimentConfig, other: ExperimentConfig) -> None:
 
 
 def _baseline(
-    kind: str, folders: list[Path], setting: Setting, config: EnsembleStudyConfig
+    kind: str, folders: list[Path], setting: PreparedExperiment, config: EnsembleStudyConfig
 ) -> NamedRecommender:
     """A fitted baseline, with the settings of the first run that has some."""
     stored = next((s for s in (_stored(folder, kind) for folder in folders) if s is not None), None)
     with trusting(False):
         chosen: Any = BASELINES.parse(stored or {"type": kind})
     update = {"baselines": (chosen,), "tune_baselines": config.tune and stored is None}
-    own = Setting(setting.config.model_copy(update=update), setting.data, setting.content)
+    own = PreparedExperiment(setting.config.model_copy(update=update), setting.data, setting.content)
     folder = config.out / "members" / f"{slug(kind)}-{_chosen_from(own)}"
     (baseline,) = fitted_baselines(own, folder)
     return baseline
 
 
-def _chosen_from(setting: Setting) -> str:
+def _chosen_from(setting: PreparedExperiment) -> str:
     """A key of all that decides a baseline's settings, so that those of another study are not taken."""
     config = setting.config
     include = {"data", "spaces", "baselines", "tune_baselines", "tuning"}
@@ -317,7 +324,7 @@ def run_ensemble(config: EnsembleStudyConfig, *, trust_code: bool = False) -> di
     choice = choose(
         opened.members, setting.data.split, config, exclude_seen=setting.config.evaluation.exclude_seen
     )
-    measured = measure(setting, _to_measure(config, opened, choice), "test")
+    measured = evaluate_recommenders(setting, _to_measure(config, opened, choice), "test")
     folder = config.out / "eval" / "test"
     save_results(setting, measured, folder, "test", config.out / "no-training-log")
     best = list(opened.members)[choice.learned.best_member]
@@ -358,7 +365,7 @@ def summarise(
     config: EnsembleStudyConfig,
     opened: Opened,
     choice: Choice,
-    measured: list[Measured],
+    measured: list[MeasuredRecommender],
     comparison: Comparison,
 ) -> dict[str, Any]:
     """Everything that the study says, as plain values."""

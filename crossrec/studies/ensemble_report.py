@@ -21,14 +21,14 @@ from crossrec.evaluation.report.glossary import (
 from crossrec.evaluation.report.plots import accuracy_bars, trade_off
 from crossrec.evaluation.report.render import render
 from crossrec.evaluation.significance import SIGNIFICANT
-from crossrec.experiment.measure import Measured
+from crossrec.experiment.results import MeasuredRecommender
 from crossrec.runtime.files import write_text
 
 
 def write_page(
     path: Path,
     found: Mapping[str, Any],
-    measured: Sequence[Measured],
+    measured: Sequence[MeasuredRecommender],
     comparison: Comparison,
     config_text: str,
 ) -> None:
@@ -56,7 +56,7 @@ def write_page(
     write_text(path, render("crossrec.studies", "templates/ensemble.html", content))
 
 
-def _row(one: Measured, metrics: Sequence[str], found: Mapping[str, Any]) -> dict[str, Any]:
+def _row(one: MeasuredRecommender, metrics: Sequence[str], found: Mapping[str, Any]) -> dict[str, Any]:
     cells = []
     for metric in metrics:
         value = estimate(one.evaluation.metrics, metric)
@@ -112,7 +112,7 @@ def _difference(entry: Entry) -> dict[str, Any]:
     }
 
 
-def _plots(measured: Sequence[Measured]) -> list[Plot]:
+def _plots(measured: Sequence[MeasuredRecommender]) -> list[Plot]:
     results = [
         RecommenderResult(m.name, {n: dict(e) for n, e in m.evaluation.metrics.items()}, {}, m.lists)
         for m in measured

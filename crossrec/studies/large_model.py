@@ -23,11 +23,11 @@ from crossrec.evaluation.ranking import rank_queries
 from crossrec.evaluation.report.glossary import arrow, format_range, format_value, info
 from crossrec.evaluation.report.render import render
 from crossrec.evaluation.results import METRICS_FILE
-from crossrec.experiment.assembly import Setting, describe_model
 from crossrec.experiment.config import ExperimentConfig
 from crossrec.experiment.evaluate import load_recommender
+from crossrec.experiment.prepared import PreparedExperiment, describe_model
+from crossrec.experiment.results import console, show
 from crossrec.experiment.run_folder import check_run, load_experiment
-from crossrec.experiment.tables import console, show
 from crossrec.experiment.train import run_training
 from crossrec.runtime import distributed
 from crossrec.runtime.device import pick_device
@@ -218,7 +218,7 @@ def train_pair(config: LargeModelConfig) -> None:
             run_training(experiment)
 
 
-def measure_pair(config: LargeModelConfig, setting: Setting) -> list[Effect]:
+def measure_pair(config: LargeModelConfig, setting: PreparedExperiment) -> list[Effect]:
     """Ranks the test part with every model and compares them, group by group.
 
     Args:
@@ -231,7 +231,7 @@ def measure_pair(config: LargeModelConfig, setting: Setting) -> list[Effect]:
     lists: dict[Model, TopK] = {}
     for seed in config.seeds:
         for side in SIDES:
-            own = Setting(experiment_of(config, side, seed), setting.data, setting.content)
+            own = PreparedExperiment(experiment_of(config, side, seed), setting.data, setting.content)
             recommender = load_recommender(own)
             recommender.network.to(device)
             lists[side, seed] = rank_queries(
@@ -262,7 +262,7 @@ class _Measured:
 
 def _effects(
     config: LargeModelConfig,
-    setting: Setting,
+    setting: PreparedExperiment,
     lists: dict[Model, TopK],
     metrics: tuple[MetricName, ...],
     group: str,
@@ -303,7 +303,7 @@ def _effects(
 
 
 def _measure(
-    lists: TopK, queries: Queries, setting: Setting, settings: EvaluationConfig, n_resamples: int
+    lists: TopK, queries: Queries, setting: PreparedExperiment, settings: EvaluationConfig, n_resamples: int
 ) -> _Measured:
     histories = setting.data.split.histories(queries)
     evaluation = evaluate_lists(lists, queries, histories, setting.facts, settings)
@@ -340,7 +340,7 @@ def run_large_model(config: LargeModelConfig) -> None:
     if warning := confounded(config):
         show(f"Warning: {warning}")
     train_pair(config)
-    setting = Setting.of(experiment_of(config, "large", config.seeds[0]))
+    setting = PreparedExperiment.of(experiment_of(config, "large", config.seeds[0]))
     effects = measure_pair(config, setting)
     about = _about(config, setting)
     with atomic_path(config.out / EFFECTS_FILE) as temporary:
@@ -358,7 +358,7 @@ def shown_length(config: LargeModelConfig) -> int:
     return SHOWN_LENGTH if SHOWN_LENGTH in config.ks else config.ks[0]
 
 
-def _about(config: LargeModelConfig, setting: Setting) -> dict[str, Any]:
+def _about(config: LargeModelConfig, setting: PreparedExperiment) -> dict[str, Any]:
     small = experiment_of(config, "small", config.seeds[0])
     return {
         "data": setting.data.name,

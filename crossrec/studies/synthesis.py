@@ -27,10 +27,10 @@ from crossrec.augment.synthesis.pictures import save_grid, to_images, to_samples
 from crossrec.augment.synthesis.quality import manifold
 from crossrec.config import Config
 from crossrec.encoders.cache import Features, fetch_each
-from crossrec.experiment.assembly import Setting
 from crossrec.experiment.augmentation.classes import Material, item_classes, segment_classes
+from crossrec.experiment.prepared import PreparedExperiment
+from crossrec.experiment.results import console, show
 from crossrec.experiment.run_folder import load_experiment
-from crossrec.experiment.tables import console, show
 from crossrec.model.modalities import FrozenFeatures
 from crossrec.model.whitening import Whitening
 from crossrec.runtime import distributed
@@ -89,7 +89,7 @@ LEAST_CLICKS = 2
 """Training clicks from which on a user has a profile."""
 
 
-def vectors(setting: Setting, space: SpaceName, config: SynthesisConfig) -> Material:
+def vectors(setting: PreparedExperiment, space: SpaceName, config: SynthesisConfig) -> Material:
     """The training items' features or the users' profiles.
 
     Raises:
@@ -104,7 +104,7 @@ def vectors(setting: Setting, space: SpaceName, config: SynthesisConfig) -> Mate
     return Material(_transformed(features, rows, config.components), classes[rows], names)
 
 
-def pictures(setting: Setting, config: SynthesisConfig) -> Material:
+def pictures(setting: PreparedExperiment, config: SynthesisConfig) -> Material:
     """The training items' pictures at 64 pixels; broken ones are logged and left out."""
     catalog = setting.data.catalog
     rows = np.flatnonzero((setting.data.split.train_counts > 0) & catalog.has_image)
@@ -116,7 +116,7 @@ def pictures(setting: Setting, config: SynthesisConfig) -> Material:
     return Material(samples, classes[rows[readable]], names)
 
 
-def picture_encoder(setting: Setting) -> Callable[[np.ndarray], np.ndarray]:
+def picture_encoder(setting: PreparedExperiment) -> Callable[[np.ndarray], np.ndarray]:
     """Maps (n, 3, 64, 64) samples to vectors of the run's image encoder, in which they are compared."""
     wanted = setting.config.model.image
     if wanted is None:
@@ -125,7 +125,7 @@ def picture_encoder(setting: Setting) -> Callable[[np.ndarray], np.ndarray]:
     return lambda samples: encoder.encode(to_images(samples))
 
 
-def _features(setting: Setting, space: SpaceName) -> Features:
+def _features(setting: PreparedExperiment, space: SpaceName) -> Features:
     model = setting.config.model
     if space == "text" and model.text is not None:
         return setting.content.text_features(model.text)
@@ -141,7 +141,7 @@ def _transformed(features: Features, rows: np.ndarray, components: Whitening) ->
     return np.asarray(module(torch.arange(len(rows))).numpy(), np.float32)
 
 
-def _profiles(setting: Setting, config: SynthesisConfig) -> Material:
+def _profiles(setting: PreparedExperiment, config: SynthesisConfig) -> Material:
     """Mean features of users' training clicks, with the category that they click most or their segment."""
     train = setting.data.split.train
     users = np.flatnonzero(train.lengths >= LEAST_CLICKS)
@@ -159,7 +159,7 @@ def _profiles(setting: Setting, config: SynthesisConfig) -> Material:
     return Material(reduced(torch.arange(len(users))).numpy(), classes, names)
 
 
-def _item_values(setting: Setting, components: Whitening) -> np.ndarray:
+def _item_values(setting: PreparedExperiment, components: Whitening) -> np.ndarray:
     """(N, D) all features that the run's model has, side by side; zeros for items without training clicks."""
     parts = []
     spaces: tuple[SpaceName, ...] = ("text", "image")
@@ -204,7 +204,7 @@ def run_synthesis(config: SynthesisConfig) -> None:
     """
     distributed.require_one_process("a study of generators")
     accelerator = _accelerator(config)
-    setting = Setting.of(load_experiment(config.base, config.changes))
+    setting = PreparedExperiment.of(load_experiment(config.base, config.changes))
     show(f"Data: {setting.data.name}" + (f" ({setting.data.note})" if setting.data.note else ""))
     spaces: list[dict[str, Any]] = []
     logs: dict[str, dict[str, list[Line]]] = {}

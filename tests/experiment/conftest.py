@@ -13,8 +13,8 @@ import pytest
 from crossrec.config import validate
 from crossrec.data.prepare import prepare
 from crossrec.encoders.cache import Features
-from crossrec.experiment.assembly import Setting
 from crossrec.experiment.config import ExperimentConfig
+from crossrec.experiment.prepared import PreparedExperiment
 from crossrec.model.build import Content
 
 N_ITEMS, WIDTH, TAIL = 60, 10, 4
@@ -47,7 +47,7 @@ class PlantedShop:
 
     def setting(
         self, name: str, augment: dict[str, Any] | None, training: str = "frozen", **changes: Any
-    ) -> Setting:
+    ) -> PreparedExperiment:
         """An experiment on the shop, its features planted."""
         content = {
             "name": name,
@@ -73,7 +73,7 @@ class PlantedShop:
         }
         config = validate(ExperimentConfig, content, "test")
         data = prepare(config.data)
-        return Setting(config, data, PlantedContent(data.catalog, config.data.cache_dir))
+        return PreparedExperiment(config, data, PlantedContent(data.catalog, config.data.cache_dir))
 
 
 @pytest.fixture(scope="session")

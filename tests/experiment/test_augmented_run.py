@@ -15,11 +15,11 @@ from crossrec.augment.guard import LeakError
 from crossrec.config import ConfigError, validate
 from crossrec.data.segments import Groups
 from crossrec.data.splits import Queries, Split
-from crossrec.experiment.assembly import Setting
 from crossrec.experiment.augmentation.assembly import check_augmentation
 from crossrec.experiment.config import ExperimentConfig
 from crossrec.experiment.evaluate import load_recommender, run_evaluation
-from crossrec.experiment.measure import item_group_slices
+from crossrec.experiment.prepared import PreparedExperiment
+from crossrec.experiment.results import item_group_slices
 from crossrec.experiment.run_folder import CONFIG_FILE, DATA_FILE, check_run
 from crossrec.experiment.train import run_training, train_network
 from crossrec.model.recommender import NeuralRecommender
@@ -73,7 +73,7 @@ def test_item_groups_are_slices_of_the_results(config: ExperimentConfig, folder:
     metrics = json.loads((folder / "eval" / "test" / "metrics.json").read_text())
     slices = [s for name, s in metrics["slices"].items() if name.startswith("item_group_")]
     assert config.segments is not None
-    setting = Setting.of(config)
+    setting = PreparedExperiment.of(config)
     groups, targets = config.segments.item_groups(setting.data), setting.data.split.test.targets
     # One target a query: each is in the slice of its group.
     sizes = np.bincount(groups.labels[targets.items], minlength=4)
@@ -83,7 +83,7 @@ def test_item_groups_are_slices_of_the_results(config: ExperimentConfig, folder:
 
 
 def test_item_group_slices_take_the_targets_of_their_group(id_shop: dict[str, Any]) -> None:
-    setting = Setting.of(experiment(id_shop, name="slices"))
+    setting = PreparedExperiment.of(experiment(id_shop, name="slices"))
     split = setting.data.split
     targets = Sequences.from_lists([[0, 1, 2], [3, 1], [4]])
     queries = Queries(split.test.users[:3], split.test.ends[:3], targets)
@@ -106,10 +106,10 @@ def test_evaluation_is_that_of_the_weights_alone(config: ExperimentConfig, folde
     before = (folder / "eval" / "test" / "metrics.json").read_text()
     run_evaluation(config, "test", None)
     assert (folder / "eval" / "test" / "metrics.json").read_text() == before
-    plain = Setting.of(config.model_copy(update={"augment": None, "contrastive": None}))
+    plain = PreparedExperiment.of(config.model_copy(update={"augment": None, "contrastive": None}))
     queries = plain.data.split.histories(plain.data.split.test)
     scores = load_recommender(plain).score(queries)
-    assert np.array_equal(scores, load_recommender(Setting.of(config)).score(queries))
+    assert np.array_equal(scores, load_recommender(PreparedExperiment.of(config)).score(queries))
 
 
 def test_the_same_seed_gives_the_same_run(config: ExperimentConfig, folder: Path) -> None:
@@ -146,16 +146,18 @@ def leaking(split: Split) -> Split:
 
 def test_a_split_that_leaks_trains_nothing(id_shop: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
     config = experiment(id_shop, name="leaking")
-    setting = Setting.of(config)
+    setting = PreparedExperiment.of(config)
     data = replace(setting.data, split=leaking(setting.data.split))
-    monkeypatch.setattr(Setting, "of", classmethod(lambda cls, own: cls(own, data, setting.content)))
+    monkeypatch.setattr(
+        PreparedExperiment, "of", classmethod(lambda cls, own: cls(own, data, setting.content))
+    )
     with pytest.raises(LeakError, match="validation query"):
         run_training(config)
     assert not config.run_folder.exists()
 
 
 def test_a_fit_on_more_than_the_training_part_is_refused(id_shop: dict[str, Any], tmp_path: Path) -> None:
-    setting = Setting.of(experiment(id_shop, name="leaking-fit", runs_dir=str(tmp_path)))
+    setting = PreparedExperiment.of(experiment(id_shop, name="leaking-fit", runs_dir=str(tmp_path)))
     split = setting.data.split
     accelerator = build_accelerator(setting.config.trainer, tmp_path)
     with pytest.raises(LeakError, match=r"row 0 .* the first more is item"):
@@ -165,8 +167,8 @@ def test_a_fit_on_more_than_the_training_part_is_refused(id_shop: dict[str, Any]
 def test_sequences_that_nothing_uses_are_refused(id_shop: dict[str, Any]) -> None:
     unused = {"sequence": {"copies": 0}}
     with pytest.raises(InputError, match=r"augment\.sequence does nothing"):
-        check_augmentation(Setting.of(experiment(id_shop, augment=unused)))
-    check_augmentation(Setting.of(experiment(id_shop, augment=unused, contrastive=CONTRASTIVE)))
+        check_augmentation(PreparedExperiment.of(experiment(id_shop, augment=unused)))
+    check_augmentation(PreparedExperiment.of(experiment(id_shop, augment=unused, contrastive=CONTRASTIVE)))
 
 
 @pytest.mark.parametrize(

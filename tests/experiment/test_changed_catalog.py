@@ -20,7 +20,7 @@ from crossrec.cli.runs import evaluate, train
 from crossrec.data.identity import BYTES, ENDS, DataIdentity
 from crossrec.data.prepare import DataConfig, prepare
 from crossrec.data.sources.table import TableSource
-from crossrec.experiment.assembly import Setting
+from crossrec.experiment.prepared import PreparedExperiment
 from crossrec.experiment.run_folder import read_run
 from crossrec.runtime.checksums import write_checksums
 from crossrec.serving.loaded import LoadedRecommender
@@ -272,7 +272,7 @@ def test_texts_of_known_and_new_items(tmp_path: Path, tiny_bert: Path) -> None:
 
 def test_what_studies_keep_by_row_is_kept_under_a_key_of_the_items(shop: Shop) -> None:
     def keys() -> tuple[str, object]:
-        setting = Setting.of(read_run(shop.run, []))
+        setting = PreparedExperiment.of(read_run(shop.run, []))
         return data_key(setting), base_content(setting)["identity"]
 
     own = keys()

@@ -12,9 +12,9 @@ from crossrec.config import parse_overrides, validate
 from crossrec.data.sources.demo.truth import DemoTruth
 from crossrec.evaluation.ranking import rank_queries
 from crossrec.evaluation.results import Evaluation
-from crossrec.experiment.assembly import Setting
 from crossrec.experiment.config import ExperimentConfig
 from crossrec.experiment.evaluate import load_recommender
+from crossrec.experiment.prepared import PreparedExperiment
 from crossrec.experiment.train import run_training
 
 SHARED = [
@@ -61,8 +61,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def setting(folder: Path) -> Setting:
-    return Setting.of(config_of("both", folder))
+def setting(folder: Path) -> PreparedExperiment:
+    return PreparedExperiment.of(config_of("both", folder))
 
 
 def config_of(variant: str, folder: Path) -> ExperimentConfig:
@@ -73,19 +73,19 @@ def config_of(variant: str, folder: Path) -> ExperimentConfig:
 
 
 @pytest.fixture(scope="module")
-def trained(folder: Path, setting: Setting) -> dict[str, Trained]:
+def trained(folder: Path, setting: PreparedExperiment) -> dict[str, Trained]:
     results = {}
     for variant in VARIANTS:
         config = config_of(variant, folder)
         run_training(config)
-        own = Setting(config, setting.data, setting.content)
+        own = PreparedExperiment(config, setting.data, setting.content)
         split = setting.data.split
         lists = rank_queries(load_recommender(own), split, split.test, 10)
         results[variant] = Trained(lists.ids, Evaluation.load(config.run_folder / "eval" / "test"))
     return results
 
 
-def taste_served(setting: Setting, ids_QK: np.ndarray, attributes: tuple[str, ...]) -> np.ndarray:
+def taste_served(setting: PreparedExperiment, ids_QK: np.ndarray, attributes: tuple[str, ...]) -> np.ndarray:
     """(Q,) true taste for the recommended products' attributes, above that for a product drawn at random."""
     source = setting.config.data.source
     truth = DemoTruth.load(source.folder(setting.config.data.cache_dir))
@@ -113,7 +113,7 @@ def standard_errors_above_zero(values: np.ndarray) -> float:
 
 @pytest.mark.parametrize(("without", "attributes"), [("text", ONLY_IN_PICTURES), ("image", ONLY_IN_TEXTS)])
 def test_dropping_a_modality_loses_what_only_it_shows(
-    setting: Setting, trained: dict[str, Trained], without: str, attributes: tuple[str, ...]
+    setting: PreparedExperiment, trained: dict[str, Trained], without: str, attributes: tuple[str, ...]
 ) -> None:
     with_both = taste_served(setting, trained["both"].ids_QK, attributes)
     blind = taste_served(setting, trained[without].ids_QK, attributes)
@@ -122,7 +122,9 @@ def test_dropping_a_modality_loses_what_only_it_shows(
     assert blind.mean() < 0.5 * with_both.mean()
 
 
-def test_cold_items_are_found_through_content_alone(setting: Setting, trained: dict[str, Trained]) -> None:
+def test_cold_items_are_found_through_content_alone(
+    setting: PreparedExperiment, trained: dict[str, Trained]
+) -> None:
     chance = 10 / len(setting.data.catalog)
     cold = {name: t.evaluation.slices["cold_items"] for name, t in trained.items()}
     assert cold["both"]["n_queries"] > 50

@@ -11,9 +11,9 @@ import torch
 
 import crossrec
 from crossrec.config import ConfigError, validate
-from crossrec.experiment.assembly import Setting
 from crossrec.experiment.config import ExperimentConfig
 from crossrec.experiment.evaluate import load_recommender
+from crossrec.experiment.prepared import PreparedExperiment
 from crossrec.experiment.train import run_training
 from crossrec.model.embeddings import ItemGroup
 from crossrec.types import ABSENT
@@ -45,7 +45,7 @@ def test_an_embedding_is_that_of_the_group() -> None:
 
 
 def test_the_embeddings_are_trained_and_matter(config: ExperimentConfig) -> None:
-    setting = Setting.of(config)
+    setting = PreparedExperiment.of(config)
     trained, untrained = load_recommender(setting).network, setting.network()
     groups = trained.items.modalities["group"]
     assert isinstance(groups, ItemGroup)

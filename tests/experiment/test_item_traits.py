@@ -12,7 +12,7 @@ from scipy.sparse import csr_matrix
 
 from crossrec.data.catalog import Catalog
 from crossrec.evaluation.facts import ItemFacts
-from crossrec.experiment.traits import context_columns, item_traits
+from crossrec.experiment.prepared import context_columns, item_traits
 
 
 @pytest.fixture

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from crossrec.config import load_config, validate
-from crossrec.experiment.assembly import describe_model
 from crossrec.experiment.config import ExperimentConfig
+from crossrec.experiment.prepared import describe_model
 from crossrec.studies.large_model import LargeModelConfig, check_matched, differences
 
 FOLDER = Path(__file__).parents[2] / "configs"

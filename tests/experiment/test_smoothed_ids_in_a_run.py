@@ -13,9 +13,9 @@ from safetensors.torch import save_file
 import crossrec
 from crossrec.config import ConfigError, validate
 from crossrec.data.neighbours import Neighbours, find_neighbours
-from crossrec.experiment.assembly import Setting
 from crossrec.experiment.config import ExperimentConfig
 from crossrec.experiment.evaluate import load_recommender
+from crossrec.experiment.prepared import PreparedExperiment
 from crossrec.experiment.train import run_training
 from crossrec.model.build import build_network
 from crossrec.model.embeddings import SmoothedId
@@ -64,7 +64,7 @@ def test_an_item_that_is_added_has_no_id(modality: SmoothedId) -> None:
 
 
 def test_neighbours_are_those_of_the_training_clicks(config: ExperimentConfig) -> None:
-    setting = Setting.of(config)
+    setting = PreparedExperiment.of(config)
     network = load_recommender(setting).network
     ids = network.items.modalities["id"]
     assert isinstance(ids, SmoothedId)
@@ -92,7 +92,7 @@ def test_a_saved_model_keeps_its_neighbours(config: ExperimentConfig, tmp_path: 
 def test_weights_of_another_model_are_refused(config: ExperimentConfig, tmp_path: Path) -> None:
     smoothed = config.model
     plain = smoothed.model_copy(update={"smoothing": None})
-    setting = Setting.of(config.model_copy(update={"model": plain}))
+    setting = PreparedExperiment.of(config.model_copy(update={"model": plain}))
     weights = tmp_path / "plain.safetensors"
     save_file(dict(setting.network().state_dict()), weights)
     tensors = read_state(weights).tensors
@@ -103,11 +103,11 @@ def test_weights_of_another_model_are_refused(config: ExperimentConfig, tmp_path
 
 def test_similarity_by_content_needs_an_encoder(id_shop: dict[str, Any]) -> None:
     with pytest.raises(InputError, match="similarity: clicks"):
-        Setting.of(experiment(id_shop, similarity="content")).network()
+        PreparedExperiment.of(experiment(id_shop, similarity="content")).network()
 
 
 def test_smoothing_needs_ids_and_neighbours(id_shop: dict[str, Any]) -> None:
-    setting = Setting.of(experiment(id_shop))
+    setting = PreparedExperiment.of(experiment(id_shop))
     with pytest.raises(ValueError, match=r"model\.smoothing needs"):
         build_network(setting.config.model, setting.content, setting.data.split.train_counts, 0)
     model = {"image": None, "smoothing": {}}

@@ -15,12 +15,12 @@ from crossrec.augment.synthesis.application import SyntheticItems
 from crossrec.augment.synthesis.application_config import SynthesisUseConfig
 from crossrec.config import ConfigError, validate
 from crossrec.encoders.cache import Features
-from crossrec.experiment.assembly import Setting
 from crossrec.experiment.augmentation.assembly import build_augmentation, check_augmentation
 from crossrec.experiment.augmentation.classes import segment_classes
 from crossrec.experiment.augmentation.lookups import SyntheticLookups
 from crossrec.experiment.augmentation.reduction import Reduction
 from crossrec.experiment.augmentation.synthesis import Synthesis
+from crossrec.experiment.prepared import PreparedExperiment
 from crossrec.experiment.run_folder import DATA_FILE
 from crossrec.experiment.train import train_network
 from crossrec.model.modalities import FrozenFeatures
@@ -39,18 +39,20 @@ SIMILAR = {"type": "substitute", "similarity": "content"}
 
 
 @pytest.fixture(scope="module")
-def setting(planted: Any) -> Setting:
+def setting(planted: Any) -> PreparedExperiment:
     return planted.setting("synthesis", {"synthesis": SYNTHESIS})
 
 
-def fit(setting: Setting) -> NeuralRecommender:
+def fit(setting: PreparedExperiment) -> NeuralRecommender:
     recommender = NeuralRecommender(setting.network())
     accelerator = build_accelerator(setting.config.trainer, setting.config.run_folder)
     train_network(setting, recommender, setting.data.split.train, accelerator)
     return recommender
 
 
-def test_only_the_tail_and_few_click_users_grow_by_the_stated_ratio(planted: Any, setting: Setting) -> None:
+def test_only_the_tail_and_few_click_users_grow_by_the_stated_ratio(
+    planted: Any, setting: PreparedExperiment
+) -> None:
     train, counts = setting.data.split.train, setting.data.split.train_counts
     accelerator = build_accelerator(setting.config.trainer, setting.config.run_folder)
     found = build_augmentation(setting, setting.network(), train, accelerator)
@@ -69,7 +71,9 @@ def test_only_the_tail_and_few_click_users_grow_by_the_stated_ratio(planted: Any
     assert set(found.quality) == {"text features", "user profiles"}
 
 
-def test_counts_and_ratio_are_kept_and_shown(setting: Setting, capsys: pytest.CaptureFixture[str]) -> None:
+def test_counts_and_ratio_are_kept_and_shown(
+    setting: PreparedExperiment, capsys: pytest.CaptureFixture[str]
+) -> None:
     fit(setting)
     shown = capsys.readouterr().out
     found = json.loads((setting.config.run_folder / DATA_FILE).read_text())["augmentation"]
@@ -82,7 +86,7 @@ def test_counts_and_ratio_are_kept_and_shown(setting: Setting, capsys: pytest.Ca
     assert "coverage" in found["generators"]["text features"]
 
 
-def test_weights_and_scores_need_no_synthesis(setting: Setting, planted: Any) -> None:
+def test_weights_and_scores_need_no_synthesis(setting: PreparedExperiment, planted: Any) -> None:
     recommender = fit(setting)
     recommender.network.eval()
     plain = NeuralRecommender(planted.setting("plain", None).network())
@@ -93,7 +97,7 @@ def test_weights_and_scores_need_no_synthesis(setting: Setting, planted: Any) ->
     assert torch.equal(plain.score(histories), recommender.score(histories))
 
 
-def test_lookups_are_synthetic_in_training_alone(planted: Any, setting: Setting) -> None:
+def test_lookups_are_synthetic_in_training_alone(planted: Any, setting: PreparedExperiment) -> None:
     network = setting.network()
     modality = network.items.modalities["text"]
     everything = torch.arange(planted.n)
@@ -122,7 +126,7 @@ def test_an_item_is_synthetic_in_all_its_modalities_or_in_none() -> None:
     assert 100 < coins[0].sum() < 200
 
 
-def test_generators_are_told_of_the_largest_categories_alone(setting: Setting) -> None:
+def test_generators_are_told_of_the_largest_categories_alone(setting: PreparedExperiment) -> None:
     accelerator = build_accelerator(setting.config.trainer, setting.config.run_folder)
     data = setting.data
     guard = TrainingGuard(data.split, data.catalog.item_ids, data.clicks.user_ids)
@@ -195,7 +199,9 @@ def test_features_that_are_not_generated_need_no_tail(planted: Any, monkeypatch:
     check_augmentation(setting)
 
 
-def test_a_generator_fitted_on_an_item_without_a_training_click_is_caught(setting: Setting) -> None:
+def test_a_generator_fitted_on_an_item_without_a_training_click_is_caught(
+    setting: PreparedExperiment,
+) -> None:
     data = setting.data
     guard = TrainingGuard(data.split, data.catalog.item_ids, data.clicks.user_ids)
     # As if counts of the whole log had been handed out: the guard counts for itself.

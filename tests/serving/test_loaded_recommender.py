@@ -11,9 +11,8 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 
-from crossrec.experiment.assembly import Setting
+from crossrec.experiment.prepared import PreparedExperiment, item_traits
 from crossrec.experiment.run_folder import read_run
-from crossrec.experiment.traits import item_traits
 from crossrec.model.recommender import NeuralRecommender
 from crossrec.serving.loaded import LoadedRecommender
 from crossrec.types import InputError, Sequences
@@ -22,8 +21,8 @@ HISTORY = ["i2", "i6", "i10"]
 
 
 @pytest.fixture(scope="module")
-def setting(run_folder: Path) -> Setting:
-    return Setting.of(read_run(run_folder, []))
+def setting(run_folder: Path) -> PreparedExperiment:
+    return PreparedExperiment.of(read_run(run_folder, []))
 
 
 def scores_of(shop: LoadedRecommender, history: list[str]) -> np.ndarray:
@@ -45,7 +44,7 @@ def test_lists_are_the_models_own(shop: LoadedRecommender) -> None:
     assert [one.item_ids for one in many] == [shop.recommend(h, k=4).item_ids for h in (["i1"], ["i2", "i3"])]
 
 
-def test_a_users_history_holds_all_clicks(shop: LoadedRecommender, setting: Setting) -> None:
+def test_a_users_history_holds_all_clicks(shop: LoadedRecommender, setting: PreparedExperiment) -> None:
     clicks = setting.data.clicks
     assert list(shop.user_ids) == clicks.user_ids.tolist()
     last = setting.data.split.test
@@ -117,7 +116,7 @@ def test_context_allows_what_the_reranker_of_that_name_allows(shop: LoadedRecomm
         shop.recommend(HISTORY, context={"brand": "brand 9"})
 
 
-def test_traits_are_those_of_an_experiment(shop: LoadedRecommender, setting: Setting) -> None:
+def test_traits_are_those_of_an_experiment(shop: LoadedRecommender, setting: PreparedExperiment) -> None:
     expected, found = item_traits(setting, shop.recommender), shop.items.traits
     np.testing.assert_array_equal(found.train_counts, expected.train_counts)
     torch.testing.assert_close(found.categories_NG, expected.categories_NG, rtol=0, atol=0)
@@ -130,7 +129,9 @@ def test_traits_are_those_of_an_experiment(shop: LoadedRecommender, setting: Set
 @pytest.mark.parametrize(
     "rerank", ["run", "mmr", {"type": "dpp", "space": "model"}, {"stages": [{"type": "ssd"}]}]
 )
-def test_reranked_lists_are_those_of_the_run(shop: LoadedRecommender, setting: Setting, rerank: Any) -> None:
+def test_reranked_lists_are_those_of_the_run(
+    shop: LoadedRecommender, setting: PreparedExperiment, rerank: Any
+) -> None:
     from crossrec.serving.reranking import as_rerank
 
     config = as_rerank(rerank, setting.config.rerank)
@@ -210,7 +211,7 @@ def test_what_can_not_be_asked_is_named(shop: LoadedRecommender, call: Any, told
 
 
 def test_popular_items_are_those_with_the_most_training_clicks(
-    shop: LoadedRecommender, setting: Setting
+    shop: LoadedRecommender, setting: PreparedExperiment
 ) -> None:
     counts = setting.data.split.train_counts
     found = shop.popular(5)

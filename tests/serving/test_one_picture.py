@@ -20,8 +20,8 @@ from crossrec.config import merge, validate
 from crossrec.data.catalog import Catalog
 from crossrec.data.sources.reading import SourceError
 from crossrec.encoders.image import ImageEncoder
-from crossrec.experiment.assembly import Setting
 from crossrec.experiment.config import ExperimentConfig
+from crossrec.experiment.prepared import PreparedExperiment
 from crossrec.model.build import Content
 from crossrec.runtime.checksums import write_checksums
 from crossrec.server.pictures import checked_picture
@@ -115,7 +115,7 @@ def test_unreadable_pictures_are_counted_and_missing_everywhere(
     shop_config: dict[str, Any], tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     config = validate(ExperimentConfig, broken_shop(shop_config, tmp_path / "shop", keep=5), "test")
-    setting = Setting.of(config)
+    setting = PreparedExperiment.of(config)
     assert "33 of 38 pictures can't be read, such as that of item" in caplog.text
     assert "it is a web page" in caplog.text
     step = next(step for step in setting.data.account.steps if step.name == "unreadable picture")
@@ -131,7 +131,7 @@ def test_unreadable_pictures_are_counted_and_missing_everywhere(
 def test_a_model_of_pictures_needs_one(shop_config: dict[str, Any], tmp_path: Path) -> None:
     config = validate(ExperimentConfig, broken_shop(shop_config, tmp_path / "shop", keep=0), "test")
     with pytest.raises(InputError, match=r"none of the 40 items has one.*web page.*model.image=null"):
-        Setting.of(config).network()
+        PreparedExperiment.of(config).network()
 
 
 def test_a_table_can_not_name_pictures_elsewhere(
@@ -147,13 +147,13 @@ def test_a_table_can_not_name_pictures_elsewhere(
         changed = {"root": str(root), "source": {"item_columns": {"image": "image"}}}
         config = validate(ExperimentConfig, merge(shop_config, {"data": changed}), "test")
         with pytest.raises(SourceError, match=r"row 0 of .* outside the image folder"):
-            Setting.of(config)
+            PreparedExperiment.of(config)
     # A link is followed within the folder alone.
     items.write_csv(root / "items.csv")
     for item, target in (("i0", secret), ("i1", root / "pictures" / "i2.png")):
         (root / "pictures" / f"{item}.png").unlink()
         (root / "pictures" / f"{item}.png").symlink_to(target)
-    catalog = Setting.of(
+    catalog = PreparedExperiment.of(
         validate(ExperimentConfig, merge(shop_config, {"data": {"root": str(root)}}), "t")
     ).data.catalog
     assert catalog.has_image[:3].tolist() == [False, True, True]

@@ -16,8 +16,8 @@ from crossrec.cli.commands import main
 from crossrec.config import ConfigError, validate
 from crossrec.ensemble.config import EnsembleConfig
 from crossrec.ensemble.recommender import Ensemble
+from crossrec.experiment.baselines import validation_metrics
 from crossrec.experiment.config import ExperimentConfig
-from crossrec.experiment.rivals import validation_metrics
 from crossrec.experiment.train import run_training
 from crossrec.runtime.checksums import write_checksums
 from crossrec.studies.ensemble import EnsembleStudyConfig, choose, open_members, run_ensemble

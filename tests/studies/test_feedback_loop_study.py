@@ -16,8 +16,8 @@ from crossrec.baselines.context import BaselineContext
 from crossrec.baselines.popularity import Popularity
 from crossrec.config import ConfigError, load_config, validate
 from crossrec.data.segments_config import SegmentsConfig
-from crossrec.experiment.assembly import Setting
 from crossrec.experiment.config import ExperimentConfig, SpacesConfig
+from crossrec.experiment.prepared import PreparedExperiment
 from crossrec.exploration.config import BanditOptions
 from crossrec.rerank.base import ItemTraits
 from crossrec.simulation.loop import Policy
@@ -88,7 +88,7 @@ def test_a_study_writes_its_files_and_resumes(content: dict[str, Any]) -> None:
 @pytest.fixture
 def arena(content: dict[str, Any]) -> SimulationSetup:
     config = validate(FeedbackLoopConfig, content, "test")
-    setting = Setting.of(load_config(ExperimentConfig, config.base))
+    setting = PreparedExperiment.of(load_config(ExperimentConfig, config.base))
     return SimulationSetup.of(config, setting, torch.device("cpu"))
 
 
@@ -147,10 +147,10 @@ def test_results_of_another_simulation_or_of_other_spaces_are_not_taken(arena: S
     assert first["simulation"] == SIMULATION_VERSION
     spaces = SpacesConfig(text=None)
     config = arena.setting.config.model_copy(update={"spaces": spaces})
-    other = base_content(Setting(config, arena.setting.data, arena.setting.content))
+    other = base_content(PreparedExperiment(config, arena.setting.data, arena.setting.content))
     assert {name for name in first if first[name] != other[name]} == {"spaces"}
     grouped = arena.setting.config.model_copy(update={"segments": SegmentsConfig()})
-    assert "segments" in base_content(Setting(grouped, arena.setting.data, arena.setting.content))
+    assert "segments" in base_content(PreparedExperiment(grouped, arena.setting.data, arena.setting.content))
 
 
 def test_a_base_with_parts_that_the_loop_does_not_train_with_is_refused(content: dict[str, Any]) -> None:

@@ -16,8 +16,8 @@ from crossrec.data.splits import Queries
 from crossrec.evaluation.config import ComparisonConfig, MetricName
 from crossrec.evaluation.facts import ItemFacts
 from crossrec.evaluation.results import Evaluation
-from crossrec.experiment.assembly import Setting
-from crossrec.experiment.compare import Request, run_comparison
+from crossrec.experiment.compare import ComparisonRequest, run_comparison
+from crossrec.experiment.prepared import PreparedExperiment
 from crossrec.model.recommender import NeuralRecommender
 from crossrec.studies.large_model import (
     LargeModelConfig,
@@ -60,7 +60,7 @@ def pair(id_shop: dict[str, Any]) -> LargeModelConfig:
 
 @pytest.fixture(scope="module")
 def measured(pair: LargeModelConfig) -> list[Effect]:
-    return measure_pair(pair, Setting.of(experiment_of(pair, "small", 0)))
+    return measure_pair(pair, PreparedExperiment.of(experiment_of(pair, "small", 0)))
 
 
 def test_differences_name_what_differs_and_nothing_else(pair: LargeModelConfig) -> None:
@@ -201,7 +201,7 @@ def test_studies_refuse_a_launcher_s_processes_and_devices_that_are_not_here(
     with pytest.raises(InputError, match="a trade-off study runs in one process"):
         run_tradeoff(TradeoffConfig(out=pair.out, runs={"a": (Path("a.0"),)}))
     with pytest.raises(InputError, match="crossrec compare runs in one process"):
-        run_comparison(Request(["a.0"]), ComparisonConfig())
+        run_comparison(ComparisonRequest(["a.0"]), ComparisonConfig())
 
 
 def test_models_rank_on_the_device_that_was_asked_for(
@@ -215,12 +215,14 @@ def test_models_rank_on_the_device_that_was_asked_for(
 
     monkeypatch.setattr("crossrec.studies.large_model.rank_queries", refuse)
     with pytest.raises(KeyboardInterrupt):
-        measure_pair(pair.model_copy(update={"device": "meta"}), Setting.of(experiment_of(pair, "small", 0)))
+        measure_pair(
+            pair.model_copy(update={"device": "meta"}), PreparedExperiment.of(experiment_of(pair, "small", 0))
+        )
     assert asked == [torch.device("meta")]
 
 
 def test_what_can_not_be_measured_is_logged(pair: LargeModelConfig, caplog: pytest.LogCaptureFixture) -> None:
-    facts = Setting.of(experiment_of(pair, "small", 0)).facts
+    facts = PreparedExperiment.of(experiment_of(pair, "small", 0)).facts
     assert measurable_metrics(("ndcg", "ild"), facts) == ("ndcg",)
     assert "ild is left out: no item vectors" in caplog.text
     with pytest.raises(InputError, match="'ild' can't be measured"):

@@ -20,7 +20,7 @@ from crossrec.data.resample import Resampler, build_resampler
 from crossrec.experiment.augmentation.lookups import SyntheticLookups
 from crossrec.experiment.augmentation.rows import Guarded, WithSyntheticUsers
 from crossrec.experiment.augmentation.synthesis import Synthesis, required_features, wanted_spaces
-from crossrec.experiment.features import content_vectors, frozen_features
+from crossrec.experiment.prepared import content_vectors, frozen_features
 from crossrec.model.modalities import FrozenFeatures
 from crossrec.training.epochs import AugmentedCopies, EpochSource, LogRows
 from crossrec.training.views import ViewMaker
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
     from crossrec.augment.sequences.base import SequenceAugmenter
     from crossrec.augment.synthesis.application_config import SynthesisUseConfig, SyntheticItemsConfig
-    from crossrec.experiment.assembly import Setting
+    from crossrec.experiment.prepared import PreparedExperiment
     from crossrec.model.network import SequentialNetwork
 
 
@@ -57,7 +57,7 @@ class Augmentation:
 
 
 def build_augmentation(
-    setting: Setting, network: SequentialNetwork, train: Sequences, accelerator: Accelerator
+    setting: PreparedExperiment, network: SequentialNetwork, train: Sequences, accelerator: Accelerator
 ) -> Augmentation:
     """Checks the training clicks against the split, then builds everything; every process must call this.
 
@@ -104,7 +104,7 @@ def build_augmentation(
     return Augmentation(Guarded(source, guard, train), views, resampler, users, items, quality)
 
 
-def check_fit(setting: Setting, train: Sequences) -> TrainingGuard:
+def check_fit(setting: PreparedExperiment, train: Sequences) -> TrainingGuard:
     """Compares what a fit is given with the training part of the split.
 
     Raises:
@@ -118,7 +118,7 @@ def check_fit(setting: Setting, train: Sequences) -> TrainingGuard:
     return guard
 
 
-def check_augmentation(setting: Setting) -> None:
+def check_augmentation(setting: PreparedExperiment) -> None:
     """Refuses augmentation that the data or the model lack something for, before anything is written.
 
     Raises:
@@ -134,7 +134,7 @@ def check_augmentation(setting: Setting) -> None:
         _check_synthesis(setting, augment.synthesis)
 
 
-def _check_sequence(setting: Setting, config: SequenceAugmentConfig) -> None:
+def _check_sequence(setting: PreparedExperiment, config: SequenceAugmentConfig) -> None:
     contrastive = setting.config.contrastive
     if config.copies == 0 and (contrastive is None or not contrastive.needs_views):
         raise InputError(
@@ -145,7 +145,7 @@ def _check_sequence(setting: Setting, config: SequenceAugmentConfig) -> None:
         raise no_content()
 
 
-def _check_synthesis(setting: Setting, config: SynthesisUseConfig) -> None:
+def _check_synthesis(setting: PreparedExperiment, config: SynthesisUseConfig) -> None:
     features = required_features(setting)
     if config.users is not None:
         few_click_users(setting.data.split.train, config.users.max_clicks)
@@ -155,7 +155,7 @@ def _check_synthesis(setting: Setting, config: SynthesisUseConfig) -> None:
             enlarged_items(categories, counts, features[space].present_N, config.items.tail_share)
 
 
-def _resampler(setting: Setting, train: Sequences) -> Resampler | None:
+def _resampler(setting: PreparedExperiment, train: Sequences) -> Resampler | None:
     config = None if setting.config.augment is None else setting.config.augment.resample
     if config is None or not config.active:
         return None
@@ -175,7 +175,7 @@ def _attach(
 
 
 def _sequence_augmenter(
-    setting: Setting, config: SequenceAugmentConfig, guard: TrainingGuard, train: Sequences
+    setting: PreparedExperiment, config: SequenceAugmentConfig, guard: TrainingGuard, train: Sequences
 ) -> SequenceAugmenter:
     guard.check_sequences(train, "similarity of items for sequence augmentation")
     content = content_vectors(setting) if _by_content(config) else None

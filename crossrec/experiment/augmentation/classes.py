@@ -12,7 +12,7 @@ from crossrec.types import ABSENT, InputError
 if TYPE_CHECKING:
     from crossrec.augment.synthesis.application_config import ClassSource
     from crossrec.data.segments import Groups
-    from crossrec.experiment.assembly import Setting
+    from crossrec.experiment.prepared import PreparedExperiment
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ class Material:
 
 
 def item_classes(
-    setting: Setting, source: ClassSource, max_classes: int
+    setting: PreparedExperiment, source: ClassSource, max_classes: int
 ) -> tuple[np.ndarray, tuple[str, ...]]:
     """The items' classes.
 
@@ -56,7 +56,7 @@ def item_classes(
     return members[:, chosen].toarray().astype(np.float32), names
 
 
-def segment_classes(setting: Setting) -> tuple[np.ndarray, tuple[str, ...]]:
+def segment_classes(setting: PreparedExperiment) -> tuple[np.ndarray, tuple[str, ...]]:
     """(U, G) float32 membership of users in their segments, and G names.
 
     Raises:

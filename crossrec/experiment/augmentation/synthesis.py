@@ -28,7 +28,7 @@ from crossrec.augment.synthesis.application_config import SyntheticItemsConfig, 
 from crossrec.config import outside_classes
 from crossrec.experiment.augmentation.classes import Material, item_classes, segment_classes
 from crossrec.experiment.augmentation.reduction import Reduction
-from crossrec.experiment.features import frozen_features
+from crossrec.experiment.prepared import frozen_features
 from crossrec.runtime import distributed
 from crossrec.runtime.files import write_text
 from crossrec.types import InputError, Sequences
@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from crossrec.augment.synthesis.application_config import SynthesisUseConfig
     from crossrec.augment.synthesis.config import VectorGeneratorConfig
     from crossrec.encoders.cache import Features
-    from crossrec.experiment.assembly import Setting
+    from crossrec.experiment.prepared import PreparedExperiment
 
 logger = logging.getLogger(__name__)
 
@@ -68,7 +68,7 @@ class Synthesis:
         quality: figures of each generator used so far.
     """
 
-    setting: Setting
+    setting: PreparedExperiment
     train: Sequences
     guard: TrainingGuard
     accelerator: Accelerator
@@ -177,7 +177,7 @@ class Synthesis:
         write_text(folder / QUALITY_FILE, json.dumps(content, indent=2) + "\n")
 
 
-def required_features(setting: Setting) -> dict[str, Features]:
+def required_features(setting: PreparedExperiment) -> dict[str, Features]:
     """As :func:`frozen_features`.
 
     Raises:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from crossrec.experiment.assembly import describe_reranking
+from crossrec.experiment.prepared import describe_reranking
 from crossrec.serving.pretrained.layout import LIBRARY
 from crossrec.serving.pretrained.tables import Pictures
 

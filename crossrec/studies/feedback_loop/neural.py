@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from crossrec.experiment.assembly import Setting
 from crossrec.experiment.config import ExperimentConfig
+from crossrec.experiment.prepared import PreparedExperiment
 from crossrec.model.build import build_network
 from crossrec.model.network import SequentialNetwork
 from crossrec.model.recommender import NeuralRecommender
@@ -59,7 +59,7 @@ class NeuralLearner:
 
     def __init__(
         self,
-        setting: Setting,
+        setting: PreparedExperiment,
         config: NeuralLearnerConfig,
         seed: int,
         device: torch.device,

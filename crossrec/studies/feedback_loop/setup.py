@@ -12,9 +12,8 @@ import torch
 
 from crossrec.data.sources.demo.source import DemoSource
 from crossrec.data.tail import tail_items
-from crossrec.experiment.assembly import Setting
-from crossrec.experiment.rivals import baseline_context
-from crossrec.experiment.traits import untrained_traits
+from crossrec.experiment.baselines import baseline_context
+from crossrec.experiment.prepared import PreparedExperiment, untrained_traits
 from crossrec.rerank.base import ItemTraits
 from crossrec.simulation.choice_model import ChoiceModel, fit_choice_model
 from crossrec.simulation.demo_tastes import load_demo_tastes
@@ -57,14 +56,16 @@ class SimulationSetup:
     """
 
     config: FeedbackLoopConfig
-    setting: Setting
+    setting: PreparedExperiment
     tastes: TasteModel
     log: Sequences
     choice: ChoiceModel | None
     device: torch.device
 
     @classmethod
-    def of(cls, config: FeedbackLoopConfig, setting: Setting, device: torch.device) -> SimulationSetup:
+    def of(
+        cls, config: FeedbackLoopConfig, setting: PreparedExperiment, device: torch.device
+    ) -> SimulationSetup:
         """Loads or fits the tastes.
 
         Raises:
@@ -154,7 +155,7 @@ class SimulationSetup:
         )
 
 
-def base_content(setting: Setting) -> dict[str, object]:
+def base_content(setting: PreparedExperiment) -> dict[str, object]:
     """What of the base experiment decides a simulation, and which simulation it is."""
     config = setting.config
     parts = {

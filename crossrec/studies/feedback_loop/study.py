@@ -13,9 +13,9 @@ import numpy as np
 import polars as pl
 import yaml
 
-from crossrec.experiment.assembly import Setting
+from crossrec.experiment.prepared import PreparedExperiment
+from crossrec.experiment.results import console, show
 from crossrec.experiment.run_folder import load_experiment
-from crossrec.experiment.tables import console, show
 from crossrec.runtime import distributed
 from crossrec.runtime.device import pick_device
 from crossrec.runtime.files import atomic_path, write_text
@@ -111,7 +111,7 @@ def run_feedback_loop(config: FeedbackLoopConfig) -> None:
     distributed.require_one_process("a simulation")
     device = pick_device(config.device)
     base = load_experiment(config.base, config.changes)
-    setting = Setting.of(base)
+    setting = PreparedExperiment.of(base)
     arena = cache(lambda: SimulationSetup.of(config, setting, device))
     show(
         f"Simulation: {len(config.policies)} policies, {len(config.seeds)} seeds, {config.rounds} rounds; "

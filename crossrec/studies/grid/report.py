@@ -15,7 +15,7 @@ from crossrec.evaluation.comparison.compare import Entry
 from crossrec.evaluation.report.figures import INK, MUTED, STYLE, colour, marker, short
 from crossrec.evaluation.report.glossary import arrow, format_range, format_value
 from crossrec.evaluation.significance import SIGNIFICANT
-from crossrec.experiment.tables import console
+from crossrec.experiment.results import console
 from crossrec.studies.grid.plan import split_slice
 from crossrec.studies.grid.results import Results
 from crossrec.studies.grid.search import Search

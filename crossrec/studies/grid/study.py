@@ -12,7 +12,7 @@ import yaml
 from crossrec.config import load_config
 from crossrec.evaluation.comparison.page import write_comparison
 from crossrec.evaluation.results import METRICS_FILE
-from crossrec.experiment.tables import show
+from crossrec.experiment.results import show
 from crossrec.runtime import distributed
 from crossrec.runtime.files import atomic_path, write_text
 from crossrec.studies.grid.board import Board

@@ -8,8 +8,8 @@ import traceback
 from contextlib import redirect_stdout
 
 from crossrec.data.prepare import DataConfig
-from crossrec.experiment.assembly import Setting
 from crossrec.experiment.config import ExperimentConfig
+from crossrec.experiment.prepared import PreparedExperiment
 from crossrec.experiment.train import run_training
 from crossrec.studies.grid.board import Board, TrialResult
 from crossrec.studies.grid.claims import Claim
@@ -24,13 +24,13 @@ class Ground:
     """Data that trials one after the other share, as far as their configurations allow."""
 
     def __init__(self) -> None:
-        self._shared: Setting | None = None
+        self._shared: PreparedExperiment | None = None
 
-    def setting(self, config: ExperimentConfig) -> Setting:
+    def setting(self, config: ExperimentConfig) -> PreparedExperiment:
         """The trial's setting; its data is prepared only where the last trial's was another."""
         if self._shared is None or _divided_by(self._shared.config) != _divided_by(config):
-            self._shared = Setting.of(config)
-        return Setting(config, self._shared.data, self._shared.content)
+            self._shared = PreparedExperiment.of(config)
+        return PreparedExperiment(config, self._shared.data, self._shared.content)
 
 
 def _divided_by(config: ExperimentConfig) -> tuple[DataConfig, bool]:

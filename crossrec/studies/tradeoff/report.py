@@ -12,7 +12,7 @@ from rich.table import Table
 from crossrec.evaluation.report.figures import INK, MUTED, Plot, canvas, colour, marker, short
 from crossrec.evaluation.report.glossary import arrow, info
 from crossrec.evaluation.report.render import render
-from crossrec.experiment.tables import console
+from crossrec.experiment.results import console
 from crossrec.runtime.files import write_text
 from crossrec.studies.tradeoff.config import TradeoffConfig
 from crossrec.studies.tradeoff.fronts import Chosen

@@ -17,12 +17,11 @@ from crossrec.data.prepare import DataConfig
 from crossrec.data.splits import Queries
 from crossrec.evaluation.config import EvaluationConfig
 from crossrec.evaluation.ranking import rank_queries
-from crossrec.experiment.assembly import Setting
 from crossrec.experiment.config import ExperimentConfig
 from crossrec.experiment.evaluate import load_recommender
-from crossrec.experiment.measure import SplitPart
+from crossrec.experiment.prepared import PreparedExperiment, item_traits
+from crossrec.experiment.results import SplitPart
 from crossrec.experiment.run_folder import read_run
-from crossrec.experiment.traits import item_traits
 from crossrec.model.recommender import NeuralRecommender
 from crossrec.rerank.base import ItemTraits
 from crossrec.runtime.checksums import has_checksum, is_sound, write_checksum
@@ -109,7 +108,12 @@ class TrainedRun:
     """
 
     def __init__(
-        self, config: ExperimentConfig, shared: Setting, digest: str, keep: Path, device: torch.device
+        self,
+        config: ExperimentConfig,
+        shared: PreparedExperiment,
+        digest: str,
+        keep: Path,
+        device: torch.device,
     ) -> None:
         self.config, self.shared, self.digest = config, shared, digest
         self._keep, self._device = keep, device
@@ -118,7 +122,7 @@ class TrainedRun:
     @cached_property
     def recommender(self) -> NeuralRecommender:
         """The trained model."""
-        recommender = load_recommender(Setting(self.config, self.shared.data, self.shared.content))
+        recommender = load_recommender(PreparedExperiment(self.config, self.shared.data, self.shared.content))
         recommender.network.to(self._device)
         return recommender
 
@@ -170,7 +174,7 @@ class Study:
     """
 
     config: TradeoffConfig
-    shared: Setting
+    shared: PreparedExperiment
     runs: dict[str, list[TrainedRun]]
     device: torch.device
 
@@ -231,7 +235,7 @@ def open_study(config: TradeoffConfig, *, trust_code: bool = False) -> Study:
     for label, folders in config.runs.items():
         _check_twice(label, folders, digests[label], "folders with the same weights")
     device = pick_device(config.device)
-    shared = Setting.of(first)
+    shared = PreparedExperiment.of(first)
     keep = config.out / "candidates"
     runs = {
         label: [
@@ -253,7 +257,7 @@ def _check_twice(label: str, folders: Sequence[Path], marks: Sequence[object], w
             )
 
 
-def data_key(shared: Setting) -> str:
+def data_key(shared: PreparedExperiment) -> str:
     """Digest of what queries and measures of a run depend on, besides its lists: settings and data alike."""
     config = shared.config
     ground = {"data": _data(config).model_dump(mode="json"), "spaces": config.spaces.model_dump(mode="json")}

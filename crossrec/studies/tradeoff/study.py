@@ -12,7 +12,7 @@ import numpy as np
 import yaml
 
 from crossrec.evaluation.bootstrap import interval
-from crossrec.experiment.tables import console, show
+from crossrec.experiment.results import console, show
 from crossrec.runtime import distributed
 from crossrec.runtime.files import write_text
 from crossrec.studies.tradeoff.config import TradeoffConfig, all_variants, members

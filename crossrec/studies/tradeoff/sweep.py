@@ -13,7 +13,7 @@ from crossrec.evaluation.evaluate import evaluate_lists
 from crossrec.evaluation.metrics import AGGREGATE
 from crossrec.evaluation.report.glossary import info
 from crossrec.evaluation.results import Evaluation
-from crossrec.experiment.measure import SplitPart
+from crossrec.experiment.results import SplitPart
 from crossrec.rerank.recommender import rerank_lists
 from crossrec.studies.folder import key_of
 from crossrec.studies.statistics import resampled_metrics

@@ -37,7 +37,7 @@ def test_a_study_writes_generators_figures_grids_and_a_page(
     vectors, classes = small.samples("beta_vae", 200)
     pictures, kinds = small.samples("image_gan", 60)
     names = ("a", "b", "c")
-    monkeypatch.setattr(study.Setting, "of", lambda config: _Setting())
+    monkeypatch.setattr(study.PreparedExperiment, "of", lambda config: _Setting())
     monkeypatch.setattr(study, "load_experiment", lambda *_: None)
     monkeypatch.setattr(study, "vectors", lambda *_: Material(vectors, classes, names))
     monkeypatch.setattr(study, "pictures", lambda *_: Material(pictures, kinds, names))
@@ -70,7 +70,7 @@ def test_the_baseline_may_be_studied_alone(
     small: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     vectors, classes = small.samples("beta_vae", 60)
-    monkeypatch.setattr(study.Setting, "of", lambda config: _Setting())
+    monkeypatch.setattr(study.PreparedExperiment, "of", lambda config: _Setting())
     monkeypatch.setattr(study, "load_experiment", lambda *_: None)
     monkeypatch.setattr(study, "vectors", lambda *_: Material(vectors, classes, ("a", "b", "c")))
     alone = {"base": Path("shop.yaml"), "spaces": ("text",), "generators": (), "image_gan": None}

@@ -1,4 +1,4 @@
-"""The baselines that stand beside the model in every final table."""
+"""Baselines of an experiment: fitted, tuned on validation, kept in the run folder."""
 
 from __future__ import annotations
 
@@ -6,34 +6,34 @@ import json
 import logging
 from collections import Counter
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from pydantic import ValidationError
 
 from crossrec.baselines import BASELINES
+from crossrec.baselines.base import Baseline
 from crossrec.baselines.context import BaselineContext
 from crossrec.baselines.tuning import tune
 from crossrec.config import outside_classes, trusting
 from crossrec.evaluation.evaluate import evaluate_lists
 from crossrec.evaluation.ranking import rank_queries
-from crossrec.experiment.assembly import Setting
+from crossrec.experiment.config import ExperimentConfig
+from crossrec.experiment.prepared import PreparedExperiment
 from crossrec.runtime import distributed
 from crossrec.runtime.files import write_text
 from crossrec.types import InputError, Recommender
 
-if TYPE_CHECKING:
-    from crossrec.baselines.base import Baseline
-    from crossrec.experiment.config import ExperimentConfig
-
 logger = logging.getLogger(__name__)
+
 
 VALIDATED = ("recall", "ndcg", "mrr", "coverage")
 """Metrics that training and tuning look at."""
 
+
 BASELINES_FILE = "baselines.json"
 
 
-def fitted_baselines(setting: Setting, folder: Path) -> list[Baseline]:
+def fitted_baselines(setting: PreparedExperiment, folder: Path) -> list[Baseline]:
     """Fits the configured baselines on the training clicks, tuned on validation if that is asked for.
 
     Chosen settings and all trials are kept in ``baselines.json``, with what was asked for, so that a later
@@ -75,7 +75,7 @@ def _numbered(baselines: list[Baseline]) -> list[Baseline]:
     return baselines
 
 
-def baseline_context(setting: Setting) -> BaselineContext:
+def baseline_context(setting: PreparedExperiment) -> BaselineContext:
     """What baselines may know of the items: categories, texts, and the vectors of the configured spaces."""
     facts = setting.facts
     return BaselineContext.of_catalog(setting.data.catalog, facts.vectors, facts.present)
@@ -85,7 +85,7 @@ def _stored(path: Path) -> list[dict[str, Any]] | None:
     return json.loads(path.read_text(encoding="utf-8")) if path.exists() else None
 
 
-def _check_asked(setting: Setting, stored: list[dict[str, Any]], path: Path) -> None:
+def _check_asked(setting: PreparedExperiment, stored: list[dict[str, Any]], path: Path) -> None:
     # Before what was asked for was kept, it was the setting itself wherever nothing had been tuned.
     there = [BASELINES.parse(entry.get("asked", entry["config"])) for entry in stored]
     tuned = [bool(entry.get("tuned", entry["trials"])) for entry in stored]
@@ -98,7 +98,7 @@ def _check_asked(setting: Setting, stored: list[dict[str, Any]], path: Path) -> 
         )
 
 
-def _choose(setting: Setting, config: Any) -> dict[str, Any]:
+def _choose(setting: PreparedExperiment, config: Any) -> dict[str, Any]:
     asked = {"asked": BASELINES.dump(config), "tuned": setting.config.tune_baselines}
     if not setting.config.tune_baselines:
         return {**asked, "config": asked["asked"], "trials": []}
@@ -132,12 +132,12 @@ def check_metric(config: ExperimentConfig) -> None:
         )
 
 
-def validation_value(setting: Setting, recommender: Recommender) -> float:
+def validation_value(setting: PreparedExperiment, recommender: Recommender) -> float:
     """The metric that ``trainer.metric`` names, on the validation part."""
     return validation_metrics(setting, recommender)[setting.config.trainer.metric]
 
 
-def validation_metrics(setting: Setting, recommender: Recommender) -> dict[str, float]:
+def validation_metrics(setting: PreparedExperiment, recommender: Recommender) -> dict[str, float]:
     """Accuracy on the validation part, without intervals: what training and tuning look at."""
     config = setting.config.evaluation.model_copy(update={"metrics": VALIDATED, "n_bootstrap": 0})
     split = setting.data.split

@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 from crossrec.config import validate
-from crossrec.experiment.assembly import Setting
+from crossrec.experiment.baselines import BASELINES_FILE, fitted_baselines
 from crossrec.experiment.config import ExperimentConfig
-from crossrec.experiment.rivals import BASELINES_FILE, fitted_baselines
+from crossrec.experiment.prepared import PreparedExperiment
 from crossrec.runtime import distributed
 from crossrec.types import InputError
 
@@ -19,16 +19,16 @@ KNN, POPULAR = {"type": "item_knn", "similarity": "cosine"}, {"type": "popularit
 
 
 @pytest.fixture(scope="module")
-def setting(id_shop: dict[str, Any]) -> Setting:
-    return Setting.of(validate(ExperimentConfig, {**id_shop, "baselines": [KNN]}, "test"))
+def setting(id_shop: dict[str, Any]) -> PreparedExperiment:
+    return PreparedExperiment.of(validate(ExperimentConfig, {**id_shop, "baselines": [KNN]}, "test"))
 
 
-def changed(setting: Setting, **changes: Any) -> Setting:
+def changed(setting: PreparedExperiment, **changes: Any) -> PreparedExperiment:
     config = validate(ExperimentConfig, {**setting.config.model_dump(mode="json"), **changes}, "test")
-    return Setting(config, setting.data, setting.content)
+    return PreparedExperiment(config, setting.data, setting.content)
 
 
-def test_tuned_settings_are_kept_and_used_again(setting: Setting, tmp_path: Path) -> None:
+def test_tuned_settings_are_kept_and_used_again(setting: PreparedExperiment, tmp_path: Path) -> None:
     tuned = changed(setting, tune_baselines=True, tuning={"trials": 3})
     fitted_baselines(tuned, tmp_path)
     path = tmp_path / BASELINES_FILE
@@ -45,21 +45,23 @@ def test_tuned_settings_are_kept_and_used_again(setting: Setting, tmp_path: Path
 
 @pytest.mark.parametrize("asked", [[POPULAR], [KNN, POPULAR], [{**KNN, "neighbours": 7}], []])
 def test_other_baselines_than_are_kept_are_refused(
-    setting: Setting, tmp_path: Path, asked: list[dict[str, Any]]
+    setting: PreparedExperiment, tmp_path: Path, asked: list[dict[str, Any]]
 ) -> None:
     fitted_baselines(setting, tmp_path)
     with pytest.raises(InputError, match=r"baselines\.json.*as when it was written"):
         fitted_baselines(changed(setting, baselines=asked), tmp_path)
 
 
-def test_untuned_entries_without_what_was_asked_are_understood(setting: Setting, tmp_path: Path) -> None:
+def test_untuned_entries_without_what_was_asked_are_understood(
+    setting: PreparedExperiment, tmp_path: Path
+) -> None:
     (tmp_path / BASELINES_FILE).write_text(json.dumps([{"config": KNN, "trials": []}]))
     (fitted,) = fitted_baselines(setting, tmp_path)
     assert fitted.name == "item-kNN cosine"
 
 
 def test_processes_go_by_what_the_main_one_finds(
-    setting: Setting, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    setting: PreparedExperiment, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A process that finds the file already written must meet the others at the same collectives."""
     calls: list[Any] = []
@@ -68,12 +70,12 @@ def test_processes_go_by_what_the_main_one_finds(
         calls.append(value)
         return [None, value]
 
-    tuned: list[Setting] = []
+    tuned: list[PreparedExperiment] = []
     (tmp_path / BASELINES_FILE).write_text(json.dumps([{"config": POPULAR, "trials": []}]))
     monkeypatch.setattr(distributed, "gather_objects", gathered)
     monkeypatch.setattr(distributed, "is_main", lambda: False)
     monkeypatch.setattr(
-        "crossrec.experiment.rivals._choose",
+        "crossrec.experiment.baselines._choose",
         lambda s, c: tuned.append(s) or {"config": c.model_dump(mode="json"), "trials": []},
     )
     (fitted,) = fitted_baselines(setting, tmp_path)
@@ -83,7 +85,7 @@ def test_processes_go_by_what_the_main_one_finds(
     assert json.loads((tmp_path / BASELINES_FILE).read_text())[0]["config"] == POPULAR
 
 
-def test_baselines_of_one_kind_have_names_of_their_own(setting: Setting, tmp_path: Path) -> None:
+def test_baselines_of_one_kind_have_names_of_their_own(setting: PreparedExperiment, tmp_path: Path) -> None:
     asked = [KNN, {**KNN, "neighbours": 7}, POPULAR]
     fitted = fitted_baselines(changed(setting, baselines=asked), tmp_path)
     assert [baseline.name for baseline in fitted] == ["item-kNN cosine", "item-kNN cosine 2", "popularity"]

@@ -1,4 +1,4 @@
-"""Measures recommenders on a part of the split, writes what was found and shows the table."""
+"""Measure recommenders on a part of the split, write the results, and print tables."""
 
 from __future__ import annotations
 
@@ -11,16 +11,20 @@ from typing import Any, Literal, Protocol
 
 import numpy as np
 import yaml
+from rich.console import Console
+from rich.table import Table
 
 from crossrec.data.segments import Groups
 from crossrec.data.splits import Queries
+from crossrec.evaluation.bootstrap import Estimate
 from crossrec.evaluation.evaluate import evaluate_lists
 from crossrec.evaluation.predictions import load_predictions, save_recommendations
 from crossrec.evaluation.ranking import rank_queries
 from crossrec.evaluation.report import RecommenderResult, write_report
+from crossrec.evaluation.report.glossary import note_on_distances
 from crossrec.evaluation.results import DATA_FILE, Evaluation
 from crossrec.evaluation.slices import Slice, evaluate_slice, of_targets
-from crossrec.experiment.assembly import Setting
+from crossrec.experiment.prepared import PreparedExperiment
 from crossrec.runtime import distributed
 from crossrec.runtime.files import write_text
 from crossrec.training.tracking import read_log
@@ -36,7 +40,7 @@ class NamedRecommender(Recommender, Protocol):
 
 
 @dataclass(frozen=True)
-class Measured:
+class MeasuredRecommender:
     """One recommender's lists and what they are worth.
 
     Args:
@@ -50,7 +54,9 @@ class Measured:
     evaluation: Evaluation
 
 
-def measure(setting: Setting, recommenders: Sequence[NamedRecommender], part: SplitPart) -> list[Measured]:
+def evaluate_recommenders(
+    setting: PreparedExperiment, recommenders: Sequence[NamedRecommender], part: SplitPart
+) -> list[MeasuredRecommender]:
     """Ranks and evaluates; every process must call this, all get the same result."""
     config = setting.config.evaluation
     split = setting.data.split
@@ -62,7 +68,7 @@ def measure(setting: Setting, recommenders: Sequence[NamedRecommender], part: Sp
     return found
 
 
-def measure_predictions(setting: Setting, path: Path, part: SplitPart) -> Measured:
+def evaluate_predictions(setting: PreparedExperiment, path: Path, part: SplitPart) -> MeasuredRecommender:
     """Evaluates lists that any tool wrote."""
     queries = setting.data.split.part(part)
     user_ids = setting.data.clicks.user_ids[queries.users]
@@ -71,7 +77,7 @@ def measure_predictions(setting: Setting, path: Path, part: SplitPart) -> Measur
     return _evaluate(setting, path.stem, lists, queries)
 
 
-def _evaluate(setting: Setting, name: str, lists: TopK, queries: Queries) -> Measured:
+def _evaluate(setting: PreparedExperiment, name: str, lists: TopK, queries: Queries) -> MeasuredRecommender:
     split = setting.data.split
     evaluation = evaluate_lists(
         lists, queries, split.histories(queries), setting.facts, setting.config.evaluation, split.protocol
@@ -82,11 +88,11 @@ def _evaluate(setting: Setting, name: str, lists: TopK, queries: Queries) -> Mea
     if setting.item_groups is not None:
         slices = item_group_slices(setting, setting.item_groups, lists, queries)
         evaluation = replace(evaluation, slices={**evaluation.slices, **slices})
-    return Measured(name, lists, evaluation)
+    return MeasuredRecommender(name, lists, evaluation)
 
 
 def segment_slices(
-    setting: Setting, segments: Groups, lists: TopK, queries: Queries
+    setting: PreparedExperiment, segments: Groups, lists: TopK, queries: Queries
 ) -> dict[str, dict[str, Any]]:
     """``user_segment_1`` (the largest) and so on: accuracy on the queries of a segment's users."""
     parts = {}
@@ -97,7 +103,7 @@ def segment_slices(
 
 
 def item_group_slices(
-    setting: Setting, groups: Groups, lists: TopK, queries: Queries
+    setting: PreparedExperiment, groups: Groups, lists: TopK, queries: Queries
 ) -> dict[str, dict[str, Any]]:
     """``item_group_1`` (the largest) and so on: accuracy on the targets of a group of items."""
     parts = {}
@@ -110,7 +116,7 @@ def item_group_slices(
 
 
 def _evaluate_slices(
-    setting: Setting, parts: dict[str, Slice], lists: TopK, queries: Queries
+    setting: PreparedExperiment, parts: dict[str, Slice], lists: TopK, queries: Queries
 ) -> dict[str, dict[str, Any]]:
     config, histories = setting.config.evaluation, setting.data.split.histories(queries)
     ids_QK = lists.ids[:, : max(config.ks)]
@@ -121,8 +127,8 @@ def _evaluate_slices(
 
 
 def save_results(
-    setting: Setting,
-    found: Sequence[Measured],
+    setting: PreparedExperiment,
+    found: Sequence[MeasuredRecommender],
     folder: Path,
     part: SplitPart,
     log: Path,
@@ -160,7 +166,9 @@ def save_results(
         _write_page(setting, found, folder / "report.html", queries, log)
 
 
-def _write_page(setting: Setting, found: Sequence[Measured], path: Path, queries: Queries, log: Path) -> None:
+def _write_page(
+    setting: PreparedExperiment, found: Sequence[MeasuredRecommender], path: Path, queries: Queries, log: Path
+) -> None:
     data = setting.data
     write_report(
         path,
@@ -180,7 +188,7 @@ def _write_page(setting: Setting, found: Sequence[Measured], path: Path, queries
     )
 
 
-def _for_report(measured: Measured) -> RecommenderResult:
+def _for_report(measured: MeasuredRecommender) -> RecommenderResult:
     slices: dict[str, dict[str, Any]] = {}
     for name, content in measured.evaluation.slices.items():
         metrics = {key: value for key, value in content.items() if isinstance(value, dict)}
@@ -196,3 +204,84 @@ def _for_report(measured: Measured) -> RecommenderResult:
 def slug(name: str) -> str:
     """A name as a folder name."""
     return re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")
+
+
+COLUMNS = ("ndcg", "recall", "coverage", "gini", "ild", "ild_category")
+
+
+LOWER_IS_BETTER = ("gini",)
+
+
+COLD = "cold_items"
+
+
+def console() -> Console:
+    """Standard output; wide enough for the tables where it is not a terminal."""
+    out = Console()
+    return out if out.is_terminal else Console(width=160)
+
+
+def show(text: str) -> None:
+    """Prints a line on the main process."""
+    if distributed.is_main():
+        console().print(text, highlight=False, markup=False)
+
+
+def show_account(setting: PreparedExperiment) -> None:
+    """Prints what cleaning dropped, and the counts of what is left."""
+    data = setting.data
+    if data.note:
+        show(f"Data: {data.name} ({data.note})")
+    for line in data.account.lines():
+        show(f"  {line}")
+    for warning in data.account.warnings:
+        show(f"Warning: {warning}")
+    show(f"Split: {data.split.protocol}")
+    for reason, count in data.split.excluded.items():
+        if count:
+            show(f"  left out, {reason}: {count:,}")
+    counts = data.summary()
+    show("Counts: " + ", ".join(f"{k.replace('_', ' ')} {_number(v)}" for k, v in counts.items()))
+
+
+def show_results(setting: PreparedExperiment, found: Sequence[MeasuredRecommender], part: str) -> None:
+    """Prints the final table: recommenders by metrics with 95 % intervals, the best of each starred."""
+    if not distributed.is_main():
+        return
+    k = max(setting.config.evaluation.ks)
+    names = [f"{c}@{k}" for c in COLUMNS if f"{c}@{k}" in found[0].evaluation.metrics]
+    note = f"{setting.data.name}: {setting.data.note}" if setting.data.note else setting.data.name
+    evaluation = found[0].evaluation
+    title = f"{part}, {evaluation.n_users:,} users, {evaluation.n_queries:,} queries ({note})"
+    shown = [(name, m.evaluation.metrics[name]["value"]) for name in names for m in found]
+    caption = "\n".join(part for part in (evaluation.protocol, note_on_distances(shown)) if part)
+    table = Table(title=title, caption=caption, show_lines=True)
+    table.add_column("recommender")
+    for name in [*names, f"cold recall@{k}"]:
+        table.add_column(name, justify="right")
+    columns = [[m.evaluation.metrics[name] for m in found] for name in names]
+    columns.append([m.evaluation.slices[COLD][f"recall@{k}"] for m in found])
+    marked = [_mark(column, name.split("@")[0]) for column, name in zip(columns, [*names, ""], strict=True)]
+    for row, measured in enumerate(found):
+        table.add_row(measured.name, *(cells[row] for cells in marked))
+    console().print(table)
+
+
+def _mark(estimates: Sequence[Estimate], metric: str) -> list[str]:
+    values = [e["value"] for e in estimates]
+    known = [v for v in values if v == v]
+    best = None if not known else (min(known) if metric in LOWER_IS_BETTER else max(known))
+    # A best of zero is nobody's merit.
+    return [_cell(e, starred=e["value"] == best != 0 and len(values) > 1) for e in estimates]
+
+
+def _cell(estimate: Estimate, *, starred: bool) -> str:
+    value, ci = estimate["value"], estimate.get("ci95")
+    if value != value:
+        return "none"
+    interval = "" if not ci or ci[0] != ci[0] else f"\n[{ci[0]:.4f}, {ci[1]:.4f}]"
+    return f"{'* ' if starred else ''}{value:.4f}{interval}"
+
+
+def _number(value: object) -> str:
+    return f"{value:,}" if isinstance(value, int) else str(value)

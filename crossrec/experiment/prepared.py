@@ -1,0 +1,403 @@
+"""An experiment before training: data, encoded catalog, features of items, network."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import cached_property, partial
+from pathlib import Path
+from typing import TypeVar
+
+import numpy as np
+import pyarrow as pa
+import torch
+from torch import Tensor
+
+from crossrec.augment.config import AugmentConfig
+from crossrec.config import Config
+from crossrec.data.catalog import REQUIRED, Catalog
+from crossrec.data.identity import DataIdentity
+from crossrec.data.neighbours import CLICKS, find_neighbours
+from crossrec.data.prepare import PreparedData, prepare
+from crossrec.data.segments import Groups
+from crossrec.encoders.base import Tuning
+from crossrec.encoders.cache import Features
+from crossrec.evaluation.facts import ItemFacts
+from crossrec.experiment.config import ExperimentConfig, SpacesConfig
+from crossrec.losses.diversity.base import ItemInfo
+from crossrec.model.build import Content, build_network
+from crossrec.model.fusion import FUSIONS
+from crossrec.model.network import SequentialNetwork
+from crossrec.model.recommender import NeuralRecommender
+from crossrec.model.relations import ItemRelations, align_rows, n_item_rows
+from crossrec.model.sequence import SEQUENCE_MODELS
+from crossrec.rerank import RERANKERS
+from crossrec.rerank.base import ItemTraits
+from crossrec.rerank.recommender import RerankConfig
+from crossrec.runtime import distributed
+from crossrec.training.checkpoint import SavedState, load_tensors, read_state, saved_identity
+from crossrec.types import InputError, Sequences
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class PreparedExperiment:
+    """An experiment's configuration and everything that depends on it but is not trained.
+
+    Args:
+        config: of the experiment.
+        data: cleaned and divided.
+        content: the catalogue as encoders see it.
+    """
+
+    config: ExperimentConfig
+    data: PreparedData
+    content: Content
+
+    @classmethod
+    def of(cls, config: ExperimentConfig) -> PreparedExperiment:
+        """Loads and divides the data; every process must call this.
+
+        Items stand in the order that a run of this name was trained with, new ones behind them.
+        """
+        data = prepare(config.data, repeats=config.evaluation.repeats)
+        return cls(config, data, Content(data.catalog, config.data.cache_dir)).in_saved_order()
+
+    @cached_property
+    def trained_on(self) -> DataIdentity | None:
+        """The data that the run's weights were trained on; None where there are none, or they don't tell."""
+        return saved_identity(self.config.run_folder / "checkpoints")
+
+    def in_saved_order(self) -> PreparedExperiment:
+        """The same experiment with items in the order that its run was trained with, new ones behind them.
+
+        Ties break by item index, so that lists and figures don't depend on how a catalogue is sorted.
+        """
+        if self.trained_on is None:
+            return self
+        order = self.trained_on.align(self.data.catalog.item_ids).order
+        if (order == np.arange(len(order))).all():
+            return self
+        data = self.data.reordered(order)
+        return PreparedExperiment(self.config, data, Content(data.catalog, self.content.cache_dir))
+
+    @cached_property
+    def facts(self) -> ItemFacts:
+        """What metrics may know of the items."""
+        return item_facts(self.data, self.config.spaces, self.content)
+
+    @cached_property
+    def segments(self) -> Groups | None:
+        """Segments of the users, from their training clicks; None where the configuration has none."""
+        config = self.config.segments
+        return None if config is None else config.user_segments(self.data, self.config.evaluation.tail_share)
+
+    @cached_property
+    def item_groups(self) -> Groups | None:
+        """Groups of the items: slices of the results, perhaps a modality; None where not configured."""
+        return None if self.config.segments is None else self.config.segments.item_groups(self.data)
+
+    def network(self) -> SequentialNetwork:
+        """A network as it is before training, with the views of items that training looks at."""
+        if self.config.model.image is not None:
+            self.content.need_pictures(self.data.catalog.has_image)
+        relations = self.relations(self.data.split.train)
+        return self._network(relations, self.config.augment)
+
+    def trained_network(self, weights: Path) -> SequentialNetwork:
+        """A trained network for use alone, with the relations of the items that it was trained with.
+
+        Its rows follow item ids: known items keep what was learned of them, new ones are cold items.
+
+        Args:
+            weights: of the network.
+
+        Raises:
+            InputError: the weights are of another model, or of a catalogue whose items they don't name and
+                of which there is another number.
+        """
+        tensors = self._aligned(read_state(weights), weights)
+        relations = ItemRelations.saved(tensors, self.config.model, weights)
+        network = self._network(relations, None, tensors)
+        load_tensors(network, tensors, weights)
+        return network
+
+    def _aligned(self, saved: SavedState, weights: Path) -> dict[str, Tensor]:
+        """The weights' tensors with their rows in the order of the catalogue."""
+        n_rows, n_items = n_item_rows(saved.tensors), len(self.data.catalog)
+        if saved.identity is not None:
+            alignment = saved.identity.align(self.data.catalog.item_ids)
+            if not alignment.same_items and distributed.is_main():
+                logger.warning("%s: %s", self.config.run_folder, alignment.describe())
+            return saved.tensors if alignment.in_place else align_rows(saved.tensors, alignment.rows)
+        if n_rows not in (None, n_items):
+            raise InputError(
+                f"{weights} was saved without item ids, for a catalogue of {n_rows:,} items; there are "
+                f"{n_items:,} now: use the catalogue of the training, or train the run again"
+            )
+        if n_rows is not None and distributed.is_main():
+            logger.warning(
+                "%s was saved without item ids: whether the catalogue still has the same items in the same "
+                "order can't be checked; train the run again to be safe",
+                weights,
+            )
+        return saved.tensors
+
+    def _network(
+        self,
+        relations: ItemRelations,
+        augment: AugmentConfig | None,
+        saved: Mapping[str, Tensor] | None = None,
+    ) -> SequentialNetwork:
+        counts, config = self.data.split.train_counts, self.config
+        return build_network(config.model, self.content, counts, config.seed, augment, relations, saved)
+
+    def relations(self, train: Sequences) -> ItemRelations:
+        """Groups and neighbours of the items, where the model knows items by them.
+
+        Args:
+            train: clicks that neighbours are found by; similarity by content is that of all items, groups
+                are those of the split.
+        """
+        model, neighbours = self.config.model, None
+        if model.smoothing is not None:
+            wanted = model.smoothing
+            content = None if wanted.similarity == CLICKS else content_vectors(self)
+            n_items = self.data.split.n_items
+            neighbours = find_neighbours(train, n_items, wanted.neighbours, wanted.similarity, content)
+        groups = self.item_groups if model.item_group else None
+        return ItemRelations(None if groups is None else groups.labels, neighbours)
+
+
+def describe_model(config: ExperimentConfig) -> str:
+    """How tables call the model: what reads the history, what items are known by, and how that is fused."""
+    model = config.model
+    parts = {
+        "id": model.item_id,
+        "group": model.item_group,
+        "text": model.text is not None,
+        "image": model.image is not None,
+    }
+    known = [name for name, used in parts.items() if used]
+    sequence = model.sequence
+    reader = _short(SEQUENCE_MODELS.name_of(sequence))
+    if sequence.has_adapters:
+        reader += " + LoRA"
+    fused = f", {_short(FUSIONS.name_of(model.fusion))}" if len(known) > 1 else ""
+    return f"{reader} ({'+'.join(known)}{fused})"
+
+
+def _short(name: str) -> str:
+    """Name in a family, or that of a class outside the project without its module."""
+    return name.rpartition(":")[2]
+
+
+def describe_reranking(config: RerankConfig) -> str:
+    """How tables call a chain of rerankers: each stage's type, with its strength where it has one."""
+    return " + ".join(_describe_stage(stage) for stage in config.stages)
+
+
+def _describe_stage(stage: Config) -> str:
+    strength = getattr(stage, "diversity", None)
+    name = _short(RERANKERS.name_of(stage))
+    return name if strength is None else f"{name} {strength:g}"
+
+
+def item_facts(data: PreparedData, config: SpacesConfig, content: Content) -> ItemFacts:
+    """What metrics may know: training clicks, categories, and vectors in frozen text and image space.
+
+    A space whose modality no item has is left out; so are its metrics.
+    """
+    vectors: dict[str, np.ndarray] = {}
+    present: dict[str, np.ndarray] = {}
+    if config.text is not None and data.catalog.has_text.any():
+        vectors["text"], present["text"] = _centred_unit(content.text_features(config.text))
+    if config.image is not None and data.catalog.has_image.any():
+        vectors["image"], present["image"] = _centred_unit(content.image_features(config.image))
+    if vectors:
+        both = np.concatenate(list(vectors.values()), axis=1)
+        present[""] = np.logical_or.reduce(list(present.values()))
+        vectors[""] = both
+    return ItemFacts(data.split.train_counts, data.catalog.category_matrix, vectors, present)
+
+
+def space_names(data: PreparedData, config: SpacesConfig) -> list[str]:
+    """Names of the spaces that :func:`item_facts` gives, without encoding anything."""
+    catalog = data.catalog
+    has = {
+        "text": config.text is not None and catalog.has_text.any(),
+        "image": config.image is not None and catalog.has_image.any(),
+    }
+    found = [name for name, there in has.items() if there]
+    return [*found, ""] if found else []
+
+
+def _centred_unit(features: Features) -> tuple[np.ndarray, np.ndarray]:
+    """Unit vectors about the catalogue's mean: without centring all pictures look alike to a CNN."""
+    present = features.present_N
+    vectors = np.asarray(features.vectors_ND, dtype=np.float32)
+    centred = np.where(present[:, None], vectors - vectors[present].mean(0), 0)
+    length = np.linalg.norm(centred, axis=1, keepdims=True)
+    return np.divide(centred, length, out=np.zeros_like(centred), where=length > 0), present
+
+
+def frozen_features(setting: PreparedExperiment) -> dict[str, Features]:
+    """Space -> features of the model's frozen encoders."""
+    model, found = setting.config.model, {}
+    if model.text is not None and model.text.training is Tuning.FROZEN:
+        found["text"] = setting.content.text_features(model.text)
+    if model.image is not None and model.image.training is Tuning.FROZEN:
+        found["image"] = setting.content.image_features(model.image)
+    return {space: features for space, features in found.items() if features.present_N.any()}
+
+
+def content_vectors(setting: PreparedExperiment) -> np.ndarray | None:
+    """(N, W) frozen features side by side, each of unit length about their mean in training."""
+    trained_N = setting.data.split.train_counts > 0
+    parts = []
+    for features in frozen_features(setting).values():
+        present, vectors = features.present_N, np.asarray(features.vectors_ND, np.float32)
+        known = present & trained_N
+        centred = np.where(present[:, None], vectors - vectors[known].mean(0), 0) if known.any() else vectors
+        parts.append(centred / np.maximum(np.linalg.norm(centred, axis=1, keepdims=True), 1e-12))
+    return np.concatenate(parts, axis=1) if parts else None
+
+
+Value = TypeVar("Value")
+
+
+MODEL_SPACE, CONTENT_SPACE = "model", "content"
+
+
+PRICE = "price"
+
+
+def item_traits(setting: PreparedExperiment, recommender: NeuralRecommender) -> ItemTraits:
+    """Training clicks, categories, vectors and context columns, on the recommender's device.
+
+    Spaces are those in which lists are measured (``text``, ``image``, and ``content`` for both side by
+    side), which don't hang on the recommender, and ``model`` for the recommender's own item vectors.
+    Columns are the price and whatever the catalogue holds besides its fixed columns, if it is a number, a
+    text or true and false.
+
+    Args:
+        setting: of the data; any run's on the same data will do.
+        recommender: trained.
+    """
+    return _traits(setting, _unit(recommender.item_vectors()))
+
+
+def untrained_traits(setting: PreparedExperiment) -> ItemTraits:
+    """The same before training and encoding, with zeros in every space: do rerankers find what they need?"""
+    counts = setting.data.split.train_counts
+    zeros = {**_zeros(setting), MODEL_SPACE: torch.zeros(len(counts), 1)}
+    return ItemTraits(counts, _categories(setting), zeros, context_columns(setting.data.catalog))
+
+
+def untrained_info(setting: PreparedExperiment) -> ItemInfo:
+    """Features of training items for diversity losses, with zeros in every space."""
+    counts = torch.from_numpy(setting.data.split.train_counts)
+    return ItemInfo(counts, _categories(setting), _zeros(setting)).take(counts.nonzero().flatten())
+
+
+def _zeros(setting: PreparedExperiment) -> dict[str, Tensor]:
+    names = space_names(setting.data, setting.config.spaces)
+    return {space or CONTENT_SPACE: torch.zeros(setting.data.split.n_items, 1) for space in names}
+
+
+def _traits(setting: PreparedExperiment, model_ND: Tensor) -> ItemTraits:
+    device = model_ND.device
+    content = _content_vectors(setting)
+    # Only what a reranker asks for is made and moved: a catalogue may have many spaces and columns.
+    spaces: dict[str, Callable[[], Tensor]] = {
+        space: partial(_moved, content, space, device) for space in content
+    }
+    spaces[MODEL_SPACE] = lambda: model_ND
+    counts, categories_NG = setting.facts.train_counts, _categories(setting).to(device)
+    return ItemTraits(counts, categories_NG, OnDemand(spaces), context_columns(setting.data.catalog))
+
+
+def _moved(vectors: Mapping[str, Tensor], space: str, device: torch.device) -> Tensor:
+    return vectors[space].to(device)
+
+
+class OnDemand(Mapping[str, Value]):
+    """A mapping whose values are made when they are first asked for, and kept.
+
+    Args:
+        makers: name -> what makes the value.
+    """
+
+    def __init__(self, makers: Mapping[str, Callable[[], Value]]) -> None:
+        self._makers = makers
+        self._made: dict[str, Value] = {}
+
+    def __getitem__(self, name: str) -> Value:
+        """The value of a name.
+
+        Raises:
+            KeyError: there is no such name.
+        """
+        if name not in self._made:
+            self._made[name] = self._makers[name]()
+        return self._made[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._makers)
+
+    def __len__(self) -> int:
+        return len(self._makers)
+
+
+def item_info(setting: PreparedExperiment, train_items: Tensor) -> ItemInfo:
+    """What diversity losses may know of the training items (N',), in their order; spaces as above."""
+    counts_N = torch.from_numpy(np.asarray(setting.facts.train_counts))
+    return ItemInfo(counts_N, _categories(setting), _content_vectors(setting)).take(train_items)
+
+
+def _content_vectors(setting: PreparedExperiment) -> Mapping[str, Tensor]:
+    """Unit vectors by space; the facts name text and image side by side ""."""
+
+    def made(vectors_ND: np.ndarray) -> Tensor:
+        return _unit(torch.from_numpy(np.asarray(vectors_ND, np.float32)))
+
+    tables = setting.facts.vectors.items()
+    return OnDemand({space or CONTENT_SPACE: partial(made, vectors_ND) for space, vectors_ND in tables})
+
+
+def _categories(setting: PreparedExperiment) -> Tensor:
+    return torch.from_numpy(setting.data.catalog.category_matrix.toarray().astype(np.float32))
+
+
+def context_columns(catalog: Catalog) -> Mapping[str, np.ndarray]:
+    """Name -> (N,) values of the catalogue's columns that rerankers may filter by; None where not known."""
+    fixed = {*REQUIRED.names, "image_bytes"} - {PRICE}
+
+    def made(name: str) -> np.ndarray:
+        column = catalog.column(name)
+        values = np.empty(len(column), dtype=object)
+        values[:] = column.to_pylist()
+        return values
+
+    names = [name for name in catalog.dataset.column_names if name not in fixed]
+    return OnDemand({name: partial(made, name) for name in names if _is_scalar(catalog.column(name).type)})
+
+
+def _is_scalar(kind: pa.DataType) -> bool:
+    types = pa.types
+    tests = (
+        types.is_string,
+        types.is_large_string,
+        types.is_integer,
+        types.is_floating,
+        types.is_boolean,
+        types.is_temporal,
+    )
+    return any(test(kind) for test in tests)
+
+
+def _unit(vectors_ND: Tensor) -> Tensor:
+    """Rows of unit length; a row of zeros stays one."""
+    return torch.nn.functional.normalize(vectors_ND.float(), dim=1)
