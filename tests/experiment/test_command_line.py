@@ -261,11 +261,14 @@ def test_evaluate_says_what_is_missing(shop: Path) -> None:
     assert "holds no run" in refused.stderr
 
 
-def test_help_and_errors_load_no_heavy_library() -> None:
-    program = (
-        "import sys; import crossrec.cli.runs, crossrec.experiment.config; "
-        "heavy = ('torch', 'transformers', 'timm', 'peft', 'datasets', 'matplotlib'); "
-        "print([name for name in heavy if name in sys.modules])"
-    )
+@pytest.mark.parametrize(
+    ("imported", "heavy"),
+    [
+        ("crossrec.cli.commands, crossrec.cli.runs", ("torch", "pyarrow", "transformers")),
+        ("crossrec.experiment.config", ("transformers", "timm", "peft", "datasets", "matplotlib")),
+    ],
+)
+def test_help_and_errors_load_no_heavy_library(imported: str, heavy: tuple[str, ...]) -> None:
+    program = f"import sys; import {imported}; print([name for name in {heavy} if name in sys.modules])"
     finished = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert finished.stdout.strip() == "[]"

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from crossrec.baselines import BASELINES
 from crossrec.config import validate
 from crossrec.experiment.baselines import BASELINES_FILE, fitted_baselines
 from crossrec.experiment.config import ExperimentConfig
@@ -76,7 +77,7 @@ def test_processes_go_by_what_the_main_one_finds(
     monkeypatch.setattr(distributed, "is_main", lambda: False)
     monkeypatch.setattr(
         "crossrec.experiment.baselines._choose",
-        lambda s, c: tuned.append(s) or {"config": c.model_dump(mode="json"), "trials": []},
+        lambda s, c: tuned.append(s) or {"config": BASELINES.dump(c), "trials": []},
     )
     (fitted,) = fitted_baselines(setting, tmp_path)
     assert fitted.name == "item-kNN cosine"
