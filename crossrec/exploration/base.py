@@ -1,4 +1,4 @@
-"""What all ways to explore share: from a pool of candidates to lists whose chances are known."""
+"""Base of explorers: from a pool of candidates to lists with known probabilities."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ from typing import Protocol, runtime_checkable
 import numpy as np
 from torch import Tensor
 
-from crossrec.exploration.draws import Draws
+from crossrec.config import Component
+from crossrec.exploration.counter_rng import CounterRng
 from crossrec.rerank.base import Pool
 from crossrec.types import Recommender, Sequences
 
@@ -18,16 +19,16 @@ Finish = Callable[[Pool, int], Pool]
 
 
 @dataclass(frozen=True)
-class Shown:
-    """Lists that a policy drew, and how likely it was to draw them, given each user's pool.
+class PolicyLists:
+    """Lists that a policy drew, with their probabilities, given each user's pool.
+
+    Absent places have probability 1.
 
     Args:
-        pool: (B, K) what is shown, best first.
-        inclusion_BK: (B, K) float64, chance that the item is anywhere in the list; None where not known.
-        placement_BK: (B, K) float64, chance that the item stands at just this place; None where not known.
-        log_list_B: (B,) float64, natural logarithm of the chance of the whole list; None where not known.
-
-    What is shown in an absent place has the chance 1.
+        pool: (B, K) shown items, best first.
+        inclusion_BK: (B, K) float64, probability that the item is anywhere in the list; None if unknown.
+        placement_BK: (B, K) float64, probability that the item is at this very place; None if unknown.
+        log_list_B: (B,) float64, natural logarithm of the probability of the whole list; None if unknown.
     """
 
     pool: Pool
@@ -36,68 +37,68 @@ class Shown:
     log_list_B: np.ndarray | None
 
     @classmethod
-    def certain(cls, pool: Pool) -> Shown:
-        """Lists that nothing was drawn for."""
+    def certain(cls, pool: Pool) -> PolicyLists:
+        """Return lists without randomness, whose probabilities are 1."""
         ones_BK = np.ones(pool.ids_BC.shape)
         return cls(pool, ones_BK, ones_BK, np.zeros(len(pool)))
 
 
-class Explorer(Protocol):
-    """Draws lists from pools.
+class Explorer(Component):
+    """Base of explorers, which draw lists from pools.
 
-    All randomness comes from the draws, by user and item: neither the batch nor the order of users matters.
+    All random numbers depend on user and item: neither the batch nor the order of users matters. Members are
+    built from their options and the features of a catalogue's items.
     """
 
     def choose(
-        self, pool: Pool, users_B: np.ndarray, k: int, draws: Draws, finish: Finish | None = None
-    ) -> Shown:
-        """Lists of at most k of a pool's candidates.
+        self, pool: Pool, users_B: np.ndarray, k: int, rng: CounterRng, finish: Finish | None = None
+    ) -> PolicyLists:
+        """Return lists of at most k of a pool's candidates.
 
         Args:
             pool: (B, C).
-            users_B: (B,) numbers of the users, for the draws.
+            users_B: (B,) numbers of the users, for random numbers.
             k: length of the lists.
-            draws: of this round.
-            finish: reranks; the pool's order when None.
+            rng: random numbers of this round.
+            finish: order of the list; the pool's order if None.
         """
-        ...
+        raise NotImplementedError("an explorer implements choose()")
 
 
-@runtime_checkable
-class LearningExplorer(Explorer, Protocol):
-    """An explorer that learns from what is clicked."""
+class LearningExplorer(Explorer):
+    """Base of explorers that learn from clicks."""
 
     def attach(self, recommender: Recommender) -> None:
-        """Takes the recommender whose candidates it will see, again whenever that has been retrained.
+        """Set the recommender of the candidates; called again after each retraining.
 
         Raises:
-            InputError: the recommender has not what the explorer works on.
+            InputError: if the recommender lacks what the explorer needs.
         """
-        ...
+        raise NotImplementedError("a learning explorer implements attach()")
 
     def learn(self, shown: Pool, clicked_BK: np.ndarray) -> None:
-        """Learns from answered lists.
+        """Learn from the clicks on lists.
 
         Args:
             shown: (B, K), with the histories that the lists were made for.
-            clicked_BK: (B, K) bool.
+            clicked_BK: (B, K) bool, true for clicked items.
         """
-        ...
+        raise NotImplementedError("a learning explorer implements learn()")
 
 
 @runtime_checkable
 class VectorRecommender(Recommender, Protocol):
-    """A recommender whose score is the dot product of a query with an item's vector."""
+    """Recommender whose score is the dot product of a query with an item's vector."""
 
     def item_vectors(self) -> Tensor:
-        """(N, D) float32."""
+        """Return the (N, D) float32 item vectors."""
         ...
 
     def queries(self, histories: Sequences) -> Tensor:
-        """(B, D) float32."""
+        """Return (B, D) float32 queries."""
         ...
 
 
 def as_they_are(pool: Pool, k: int) -> Pool:
-    """The first k in the pool's order."""
+    """Return the first k in the pool's order."""
     return pool.head(k)

@@ -2,62 +2,71 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import numpy as np
 import torch
+from pydantic import Field
 from torch import Tensor
 
-from crossrec.exploration.base import Finish, Shown, as_they_are
-from crossrec.exploration.draws import Draws, Stream
-from crossrec.rerank.base import Pool
+from crossrec.config import ComponentOptions
+from crossrec.exploration.base import Explorer, Finish, PolicyLists, as_they_are
+from crossrec.exploration.counter_rng import CounterRng, Stream
+from crossrec.rerank.base import ItemTraits, Pool
 from crossrec.types import ABSENT
 
-if TYPE_CHECKING:
-    from crossrec.exploration.config import SoftmaxConfig
-
 NODES = np.arange(-18.0, 4.5, 0.5)
-"""Where the integral over an item's arrival is evaluated: logarithms of time, in units of its own mean."""
+"""Nodes of the integral over an item's arrival: logarithms of time, in units of its own mean."""
+
 
 USERS_AT_ONCE = 64
 
 
-class PlackettLuce:
-    """Places are filled from the first on, each by a softmax over the candidates that are left.
+class PlackettLuce(Explorer):
+    """Plackett-Luce sampling: places are filled in order, each by a softmax over the remaining candidates.
 
     Drawn as the k largest of scores plus Gumbel noise. By scores, an item weighs exp(score / temperature); by
-    rank, it weighs rank^(-1 / temperature), which is what to use after rerankers that keep scores in another
-    order.
+    rank, it weighs rank^(-1 / temperature), to be used after rerankers that keep scores in another order.
 
-    Chances of places have no closed form. They are the integral, over the time at which an item arrives at
-    the rate of its weight, of the chance that as many others came before as there are places before: by the
-    trapezoidal rule in logarithmic time, right to about 1e-7.
+    Probabilities of places have no closed form. They are the integral, over the time at which an item arrives
+    at the rate of its weight, of the probability that as many others came before as there are places before:
+    by the trapezoidal rule in logarithmic time, exact to about 1e-7.
 
     Source:
         Plackett: The analysis of permutations (1975); Kool, van Hoof, Welling: Stochastic beams and where to
         find them (ICML 2019), section 2, for the Gumbel top-k; the integral is ours, from the exponential
-        race that both go back to.
+        race behind both.
 
     Args:
-        config: temperature, and what items are weighed by.
+        options: temperature, and whether items are weighed by rank.
+        items: not used.
     """
 
-    def __init__(self, config: SoftmaxConfig) -> None:
-        self._temperature, self._by_rank = config.temperature, config.by_rank
+    class Options(ComponentOptions):
+        """Plackett-Luce exploration: lists drawn by a softmax, place by place.
+
+        Args:
+            temperature: low values follow the scores, high values draw uniformly.
+            by_rank: whether candidates are weighed by their rank instead of their score.
+        """
+
+        temperature: float = Field(default=1.0, gt=0)
+        by_rank: bool = False
+
+    def __init__(self, options: Options, items: ItemTraits) -> None:
+        self._temperature, self._by_rank = options.temperature, options.by_rank
 
     def choose(
-        self, pool: Pool, users_B: np.ndarray, k: int, draws: Draws, finish: Finish | None = None
-    ) -> Shown:
-        """Drawn lists; see :class:`crossrec.exploration.base.Explorer`."""
+        self, pool: Pool, users_B: np.ndarray, k: int, rng: CounterRng, finish: Finish | None = None
+    ) -> PolicyLists:
+        """Return random lists; see :class:`crossrec.exploration.base.Explorer`."""
         pool = (finish or as_they_are)(pool, pool.ids_BC.shape[1])
         logits_BC = self._logits(pool)
-        noise_BC = draws.gumbel(Stream.EXPLORE_ITEM, users_B, pool.ids_BC.cpu().numpy())
+        noise_BC = rng.gumbel(Stream.EXPLORE_ITEM, users_B, pool.ids_BC.cpu().numpy())
         noisy_BC = logits_BC + torch.from_numpy(noise_BC).to(logits_BC)
         columns_BK = noisy_BC.argsort(dim=1, descending=True, stable=True)[:, :k]
         columns_BK = torch.where(pool.present_BC.gather(1, columns_BK), columns_BK, ABSENT)
         placement_BK, inclusion_BK = _chances(logits_BC, columns_BK)
         log_list_B = _log_list(logits_BC, columns_BK)
-        return Shown(pool.pick(columns_BK), inclusion_BK, placement_BK, log_list_B)
+        return PolicyLists(pool.pick(columns_BK), inclusion_BK, placement_BK, log_list_B)
 
     def _logits(self, pool: Pool) -> Tensor:
         scores_BC = pool.scores_BC.double()
@@ -69,7 +78,7 @@ class PlackettLuce:
 
 
 def _log_list(logits_BC: Tensor, columns_BK: Tensor) -> np.ndarray:
-    """(B,) log of the product of the softmaxes that the places were filled by."""
+    """Return the (B,) log of the product of the softmaxes of all places."""
     there_BK = columns_BK != ABSENT
     left_BC = logits_BC.clone()
     total_B = logits_BC.new_zeros(len(logits_BC))
@@ -83,7 +92,7 @@ def _log_list(logits_BC: Tensor, columns_BK: Tensor) -> np.ndarray:
 
 
 def _chances(logits_BC: Tensor, columns_BK: Tensor) -> tuple[np.ndarray, np.ndarray]:
-    """(B, K) chances of standing at just the place, and of being anywhere in the list."""
+    """Return (B, K) probabilities of being at this very place, and of being anywhere in the list."""
     placement_BK = np.ones(tuple(columns_BK.shape))
     inclusion_BK = np.ones(tuple(columns_BK.shape))
     for start in range(0, len(logits_BC), USERS_AT_ONCE):
@@ -97,7 +106,7 @@ def _chances(logits_BC: Tensor, columns_BK: Tensor) -> tuple[np.ndarray, np.ndar
 
 
 def _arrivals_before(logits_BC: Tensor, column_B: Tensor, k: int) -> np.ndarray:
-    """(B, k) chance that exactly 0 to k - 1 others arrive before the item in the column."""
+    """Return the (B, k) probability that exactly 0 to k - 1 others arrive before the item in the column."""
     column_B1 = column_B.clamp(min=0)[:, None]
     nodes_G = torch.from_numpy(NODES).to(logits_BC)
     weights_G = (nodes_G - nodes_G.exp()).exp() * (NODES[1] - NODES[0])

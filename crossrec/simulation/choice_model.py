@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from crossrec.exploration.draws import Draws, Stream
+from crossrec.exploration.counter_rng import CounterRng, Stream
 from crossrec.simulation.calibration import Calibration, calibration
 from crossrec.simulation.choice_config import ChoiceModelConfig
 from crossrec.simulation.choice_features import FEATURES, ChoiceFeatures
@@ -119,7 +119,7 @@ def _sets(
     chosen_T, own_T1 = chosen_T[new_T], items_T1[new_T]
     if not len(chosen_T):
         raise InputError("the choice model needs clicks on items that are new to their user; there are none")
-    users, draws = users_T[chosen_T], Draws(config.seed, part)
+    users, draws = users_T[chosen_T], CounterRng(config.seed, part)
     parts = []
     for start in range(0, len(users), CHUNK):
         rows = slice(start, start + CHUNK)
@@ -129,7 +129,7 @@ def _sets(
 
 
 def _alternatives(
-    had: Sequences, own_T1: np.ndarray, index_T: np.ndarray, draws: Draws, wanted: int, n_items: int
+    had: Sequences, own_T1: np.ndarray, index_T: np.ndarray, draws: CounterRng, wanted: int, n_items: int
 ) -> np.ndarray:
     """(T, C) items drawn evenly, with repeats, from those that a user neither had nor clicked."""
     stride = n_items * had.row_of_click

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from crossrec.exploration.draws import Draws, Stream
+from crossrec.exploration.counter_rng import CounterRng, Stream
 from crossrec.simulation.config import EnvironmentConfig
 from crossrec.simulation.population import Population
 from crossrec.simulation.responses import Responses, examined
@@ -102,7 +102,7 @@ class Environment:
         return self.round_number * self.config.visit.days
 
     def _start_round(self, number: int) -> None:
-        self.round_number, self._draws = number, Draws(self.seed, number)
+        self.round_number, self._draws = number, CounterRng(self.seed, number)
         people, visit = self.population, self.config.visit
         everyone = np.arange(self.tastes.n_users)
         chance_U = visit.rate * (1 - visit.bored_stay_away * people.boredom_U)

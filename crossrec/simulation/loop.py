@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from crossrec.exploration.base import Explorer, Finish, LearningExplorer, Shown, as_they_are
-from crossrec.exploration.draws import Draws
+from crossrec.exploration.base import Explorer, Finish, LearningExplorer, PolicyLists, as_they_are
+from crossrec.exploration.counter_rng import CounterRng
 from crossrec.rerank.base import Pool
 from crossrec.simulation.environment import Environment, Feedback
 from crossrec.simulation.log import extended
@@ -63,7 +63,7 @@ class Round:
 
     number: int
     users_B: np.ndarray
-    shown: Shown
+    shown: PolicyLists
     feedback: Feedback
     left: float
     log: Sequences
@@ -102,7 +102,7 @@ def run_loop(
             recommender = policy.refit(log)
             if isinstance(policy.explorer, LearningExplorer):
                 policy.explorer.attach(recommender)
-        draws = Draws(environment.seed, number)
+        draws = CounterRng(environment.seed, number)
         shown = _lists(recommender, policy, log, visitors_B, k, draws)
         ids_BK = shown.pool.ids_BC.cpu().numpy()
         feedback = environment.answer(visitors_B, ids_BK)
@@ -128,8 +128,8 @@ def reranking(stages: Sequence[Reranker]) -> Finish:
 
 
 def _lists(
-    recommender: Recommender, policy: Policy, log: Sequences, users_B: np.ndarray, k: int, draws: Draws
-) -> Shown:
+    recommender: Recommender, policy: Policy, log: Sequences, users_B: np.ndarray, k: int, draws: CounterRng
+) -> PolicyLists:
     histories = log.take(users_B)
     width = min(max(policy.candidates, k), recommender.n_items)
     found = recommender.recommend(histories, width, exclude=histories)
@@ -137,5 +137,5 @@ def _lists(
         found = filled(found, log, histories, recommender.n_items, k)
     pool = Pool(torch.from_numpy(found.ids), torch.from_numpy(found.scores), histories)
     if policy.explorer is None:
-        return Shown.certain((policy.finish or as_they_are)(pool, k))
+        return PolicyLists.certain((policy.finish or as_they_are)(pool, k))
     return policy.explorer.choose(pool, users_B, k, draws, policy.finish)

@@ -9,7 +9,7 @@ from scipy.sparse import csr_matrix
 
 from crossrec.evaluation.metrics.diversity import category_distance, intra_list_distance
 from crossrec.evaluation.metrics.exposure import UserLists, coverage, gini
-from crossrec.exploration.draws import Draws, Stream
+from crossrec.exploration.counter_rng import CounterRng, Stream
 from crossrec.simulation.loop import Round
 from crossrec.types import ABSENT
 
@@ -129,7 +129,7 @@ class Measures:
         n_lists = len(ids_BK)
         if n_lists < 2:
             return float("nan")
-        uniform = Draws(self._seed, number).uniform(Stream.PAIRS, np.zeros(1), np.arange(PAIRS))[0]
+        uniform = CounterRng(self._seed, number).uniform(Stream.PAIRS, np.zeros(1), np.arange(PAIRS))[0]
         shifts = 1 + np.floor(uniform * (n_lists - 1)).astype(int)
         return float(np.mean([overlap(ids_BK, np.roll(ids_BK, -shift, axis=0)).mean() for shift in shifts]))
 

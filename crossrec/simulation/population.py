@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from crossrec.exploration.draws import Draws, Stream
+from crossrec.exploration.counter_rng import CounterRng, Stream
 from crossrec.simulation.config import DriftConfig
 from crossrec.simulation.tastes import TasteModel
 from crossrec.types import Sequences
@@ -51,7 +51,7 @@ class Population:
         bytes_BK = self._owned_UB[users_B[:, None], ids_BK >> 3]
         return ((bytes_BK >> (ids_BK & 7).astype(np.uint8)) & 1).astype(bool)
 
-    def drift(self, config: DriftConfig, draws: Draws) -> None:
+    def drift(self, config: DriftConfig, draws: CounterRng) -> None:
         """Tastes wander by one round: AR(1) around where each user is at home."""
         if config.share == 0:
             return

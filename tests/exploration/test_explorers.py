@@ -11,32 +11,29 @@ import pytest
 import torch
 
 from crossrec.config import ConfigError, validate
-from crossrec.exploration.base import Explorer, LearningExplorer, Shown, VectorRecommender
-from crossrec.exploration.config import (
-    DPPSamplingConfig,
-    EpsilonGreedyConfig,
-    SoftmaxConfig,
-    ThompsonConfig,
-    UCBConfig,
-)
-from crossrec.exploration.draws import Draws
-from crossrec.exploration.linear_bandit import USERS_AT_ONCE
+from crossrec.exploration import EXPLORERS
+from crossrec.exploration.base import Explorer, LearningExplorer, PolicyLists, VectorRecommender
+from crossrec.exploration.counter_rng import CounterRng
+from crossrec.exploration.dpp_sampling import DPPSampling
+from crossrec.exploration.epsilon_greedy import EpsilonGreedy
+from crossrec.exploration.linear_bandit import UCB, USERS_AT_ONCE, ThompsonSampling
+from crossrec.exploration.plackett_luce import PlackettLuce
 from crossrec.rerank.base import ItemTraits, Pool
 from crossrec.types import ABSENT, InputError, Sequences, TopK
 
 N, D, K, USERS = 8, 3, 3, 6_000
 SCORES = [2.0, 1.6, 1.1, 0.9, 0.5, 0.2, 0.0, -1.0]
 SAMPLERS: list[Any] = [
-    EpsilonGreedyConfig(epsilon=0.3),
-    SoftmaxConfig(temperature=0.7),
-    SoftmaxConfig(temperature=0.5, by_rank=True),
-    DPPSamplingConfig(quality=2.0),
+    EpsilonGreedy.Options(epsilon=0.3),
+    PlackettLuce.Options(temperature=0.7),
+    PlackettLuce.Options(temperature=0.5, by_rank=True),
+    DPPSampling.Options(quality=2.0),
 ]
-EVERYONE: list[Any] = [*SAMPLERS, UCBConfig(width=0.3), ThompsonConfig(noise=1.0)]
+EVERYONE: list[Any] = [*SAMPLERS, UCB.Options(width=0.3), ThompsonSampling.Options(noise=1.0)]
 
 
 class Vectors:
-    """A recommender of random vectors whose query hangs on the last click."""
+    """A recommender of random vectors whose query depends on the last click."""
 
     n_items = N
 
@@ -73,14 +70,14 @@ def built(config: Any) -> Explorer:
 
 
 @cache
-def drawn(config: Any) -> Shown:
+def drawn(config: Any) -> PolicyLists:
     """Lists of many users with one pool."""
     return shown(config)
 
 
-def shown(config: Any, n_users: int = USERS, k: int = K, pool: Pool | None = None) -> Shown:
+def shown(config: Any, n_users: int = USERS, k: int = K, pool: Pool | None = None) -> PolicyLists:
     pool = same_pool(n_users) if pool is None else pool
-    return built(config).choose(pool, np.arange(len(pool)), k, Draws(0, 0))
+    return built(config).choose(pool, np.arange(len(pool)), k, CounterRng(0, 0))
 
 
 def frequencies(ids_BK: np.ndarray) -> np.ndarray:
@@ -93,7 +90,7 @@ def five_errors(chance: np.ndarray, n: int = USERS) -> np.ndarray:
 
 
 def name_of(config: Any) -> str:
-    return f"{config.type}-{getattr(config, 'by_rank', '')}"
+    return f"{EXPLORERS.name_of(config)}-{getattr(config, 'by_rank', '')}"
 
 
 @pytest.mark.parametrize("config", EVERYONE, ids=name_of)
@@ -105,13 +102,13 @@ def test_lists_hold_no_item_twice_and_only_candidates(config: Any) -> None:
 
 
 @pytest.mark.parametrize("config", EVERYONE, ids=name_of)
-def test_what_is_drawn_hangs_on_the_user_alone(config: Any) -> None:
-    explorer, draws = built(config), Draws(4, 1)
+def test_lists_depend_on_the_user_alone(config: Any) -> None:
+    explorer, draws = built(config), CounterRng(4, 1)
     whole = explorer.choose(same_pool(60), np.arange(60), K, draws)
     part = explorer.choose(same_pool(7), np.arange(30, 37), K, draws)
     np.testing.assert_array_equal(part.pool.ids_BC, whole.pool.ids_BC[30:37])
-    again = explorer.choose(same_pool(60), np.arange(60), K, Draws(4, 2))
-    assert config.type == "ucb" or (again.pool.ids_BC != whole.pool.ids_BC).any()
+    again = explorer.choose(same_pool(60), np.arange(60), K, CounterRng(4, 2))
+    assert EXPLORERS.name_of(config) == "ucb" or (again.pool.ids_BC != whole.pool.ids_BC).any()
 
 
 @pytest.mark.parametrize("config", SAMPLERS, ids=name_of)
@@ -145,7 +142,7 @@ def test_the_chance_of_a_list_is_its_frequency(config: Any) -> None:
 
 
 def test_places_of_plackett_luce_against_all_orders() -> None:
-    found = shown(SoftmaxConfig(temperature=0.6), 300)
+    found = shown(PlackettLuce.Options(temperature=0.6), 300)
     weights = np.exp(np.asarray(SCORES) / 0.6)
     exact_KN = np.zeros((K, N))
     for order in permutations(range(N), K):
@@ -161,7 +158,7 @@ def test_places_of_plackett_luce_against_all_orders() -> None:
 
 
 def test_thompson_estimates_its_chances() -> None:
-    found = shown(ThompsonConfig(noise=1.0, samples=200), 1500)
+    found = shown(ThompsonSampling.Options(noise=1.0, samples=200), 1500)
     observed_KN = frequencies(found.pool.ids_BC.numpy())
     assert found.placement_BK is not None
     for place in range(K):
@@ -172,7 +169,7 @@ def test_thompson_estimates_its_chances() -> None:
 
 
 def test_without_exploration_the_best_are_shown() -> None:
-    still = [EpsilonGreedyConfig(epsilon=0), UCBConfig(width=0), ThompsonConfig(noise=0)]
+    still = [EpsilonGreedy.Options(epsilon=0), UCB.Options(width=0), ThompsonSampling.Options(noise=0)]
     scores = Vectors().score(Sequences(np.asarray([0, 1]), np.asarray([0])))[0]
     order = scores.argsort(descending=True)
     pool = same_pool(5)
@@ -196,21 +193,21 @@ def test_short_pools_are_shown_as_far_as_they_go(config: Any) -> None:
 
 def test_a_dpp_with_too_few_items_worth_anything_is_refused() -> None:
     pool = same_pool(4, [1.0] + [0.0] * (N - 1))
-    steep = DPPSamplingConfig(quality=12, spread=0.001)
+    steep = DPPSampling.Options(quality=12, spread=0.001)
     with pytest.raises(InputError, match="quality 12 leaves 3 items to draw a list of 6"):
         shown(steep, k=6, pool=pool)
     ids = shown(steep, k=3, pool=pool).pool.ids_BC.numpy()
     assert all(len(set(row)) == 3 for row in ids)
     with pytest.raises(ConfigError, match="less than or equal to 12"):
-        validate(DPPSamplingConfig, {"quality": 13}, "test")
+        validate(DPPSampling.Options, {"quality": 13}, "test")
 
 
 def test_epsilon_greedy_asks_the_rerankers_for_the_greedy_list() -> None:
     def backwards(pool: Pool, k: int) -> Pool:
         return pool.reordered(-pool.scores_BC, k)
 
-    explorer = built(EpsilonGreedyConfig(epsilon=0.5))
-    found = explorer.choose(same_pool(2000), np.arange(2000), K, Draws(0, 0), backwards)
+    explorer = built(EpsilonGreedy.Options(epsilon=0.5))
+    found = explorer.choose(same_pool(2000), np.arange(2000), K, CounterRng(0, 0), backwards)
     kept = (found.pool.ids_BC == torch.tensor([7, 6, 5])).float().mean(0)
     assert ((kept - 0.5).abs() < 0.06).all()
 
@@ -219,7 +216,7 @@ class TestBandit:
     """The posterior of bandits on the last layer."""
 
     def test_it_finds_the_dimension_that_clicks_go_by(self) -> None:
-        bandit: Any = built(UCBConfig(width=0.0, position_bias=0.0, slope=0.01))
+        bandit: Any = built(UCB.Options(width=0.0, position_bias=0.0, slope=0.01))
         recommender, generator = Vectors(), np.random.default_rng(0)
         for _ in range(40):
             histories = Sequences(np.arange(101), generator.integers(N, size=100))
@@ -234,7 +231,7 @@ class TestBandit:
         assert abs(mean[0] - 0.3) < 0.05
 
     def test_the_posterior_is_that_of_weighted_least_squares(self) -> None:
-        bandit: Any = built(UCBConfig(position_bias=1.0, precision=3.0, slope=0.1, base_rate=0.2))
+        bandit: Any = built(UCB.Options(position_bias=1.0, precision=3.0, slope=0.1, base_rate=0.2))
         pool = same_pool(20).head(K)
         clicked = np.random.default_rng(1).random((20, K)) < 0.4
         bandit.learn(pool, clicked)
@@ -250,7 +247,7 @@ class TestBandit:
         np.testing.assert_allclose(np.cov(many.T), np.linalg.inv(left), atol=0.01)
 
     def test_features_are_products_for_any_number_of_users(self) -> None:
-        bandit: Any = built(UCBConfig())
+        bandit: Any = built(UCB.Options())
         generator, n_users = np.random.default_rng(0), 2 * USERS_AT_ONCE + 5
         histories = Sequences(np.arange(n_users + 1), generator.integers(N, size=n_users))
         ids = torch.from_numpy(generator.integers(N, size=(n_users, K)))
@@ -260,7 +257,7 @@ class TestBandit:
         np.testing.assert_allclose(features[:, :, 1:], expected, rtol=1e-6)
 
     def test_retraining_forgets(self) -> None:
-        bandit: Any = built(UCBConfig(kept=0.0))
+        bandit: Any = built(UCB.Options(kept=0.0))
         before = bandit.posterior.mean
         bandit.learn(same_pool(20).head(K), np.ones((20, K), bool))
         assert np.abs(bandit.posterior.mean - before).max() > 0.01
@@ -271,7 +268,7 @@ class TestBandit:
         class Scores:
             n_items = N
 
-        explorer: Any = UCBConfig().build(ItemTraits(np.ones(N), torch.zeros(N, 0)))
+        explorer: Any = UCB.Options().build(ItemTraits(np.ones(N), torch.zeros(N, 0)))
         with pytest.raises(InputError, match="Scores"):
             explorer.attach(Scores())
         assert isinstance(Vectors(), VectorRecommender)

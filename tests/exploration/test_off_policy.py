@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from crossrec.exploration.logged import Logged
 from crossrec.exploration.off_policy import (
-    Estimate,
+    LoggedLists,
+    PolicyValue,
     Settings,
     doubly_robust,
     inverse_propensity,
@@ -37,7 +37,7 @@ class World:
         """Expected clicks of one list under the target policy; contexts are equally likely."""
         return float((self.target_XA * self.click_XA).sum(1).mean() * LOOKS[:k].sum())
 
-    def log(self, n: int, k: int, seed: int) -> tuple[Logged, np.ndarray, np.ndarray, np.ndarray]:
+    def log(self, n: int, k: int, seed: int) -> tuple[LoggedLists, np.ndarray, np.ndarray, np.ndarray]:
         """The log, target chances, a rough model's predictions and its expectation of the target policy."""
         generator = np.random.default_rng(seed)
         context = generator.integers(CONTEXTS, size=n)
@@ -48,11 +48,11 @@ class World:
         rough_XA = 0.7 * self.click_XA + 0.1
         predicted = rough_XA[context[:, None], arms] * LOOKS[:k]
         expected = ((self.target_XA * rough_XA).sum(1) * LOOKS[:k].sum())[context]
-        logged = Logged(rewards, self.logging_XA[context[:, None], arms])
+        logged = LoggedLists(rewards, self.logging_XA[context[:, None], arms])
         return logged, self.target_XA[context[:, None], arms], predicted, expected
 
 
-def estimate(name: str, log: tuple[Any, ...], settings: Settings) -> Estimate:
+def estimate(name: str, log: tuple[Any, ...], settings: Settings) -> PolicyValue:
     logged, target, predicted, expected = log
     if name == "ips":
         return inverse_propensity(logged, target, settings)
@@ -98,7 +98,7 @@ def test_doubly_robust_survives_a_bad_model_and_bad_chances_alone() -> None:
     arms = generator.integers(ARMS, size=60_000)
     right_model = world.click_XA[context, arms]
     rewards = (generator.random(60_000) < right_model).astype(float)
-    false_chances = Logged(rewards, np.full(60_000, 0.5))
+    false_chances = LoggedLists(rewards, np.full(60_000, 0.5))
     expected = (world.target_XA * world.click_XA).sum(1)[context]
     right = doubly_robust(false_chances, world.target_XA[context, arms], right_model, expected)
     assert right.ci95[0] <= world.value(1) <= right.ci95[1]
@@ -117,8 +117,8 @@ def test_judging_the_logging_policy_itself_gives_its_mean() -> None:
 
 def test_lists_of_one_user_count_together() -> None:
     logged, target, *_ = World().log(400, K, 0)
-    copies = Logged(np.tile(logged.rewards_TK, (5, 1)), np.tile(logged.propensities_TK, (5, 1)))
-    grouped = Logged(copies.rewards_TK, copies.propensities_TK, np.tile(np.arange(400), 5))
+    copies = LoggedLists(np.tile(logged.rewards_TK, (5, 1)), np.tile(logged.propensities_TK, (5, 1)))
+    grouped = LoggedLists(copies.rewards_TK, copies.propensities_TK, np.tile(np.arange(400), 5))
     for way in (inverse_propensity, self_normalised):
         alone = way(logged, target)
         naive, honest = (way(log, np.tile(target, (5, 1))) for log in (copies, grouped))
@@ -140,10 +140,12 @@ def test_tiny_chances_few_effective_and_missing_support_are_told() -> None:
     generator = np.random.default_rng(0)
     chances = np.full(2000, 0.5)
     chances[:3] = 1e-5
-    found = inverse_propensity(Logged(generator.random(2000), chances), np.full(2000, 0.5))
+    found = inverse_propensity(LoggedLists(generator.random(2000), chances), np.full(2000, 0.5))
     assert any("3 logged propensities" in warning for warning in found.warnings)
     assert any("effective" in warning for warning in found.warnings)
-    never_shown = inverse_propensity(Logged(generator.random(2000), np.full(2000, 0.5)), np.full(2000, 0.1))
+    never_shown = inverse_propensity(
+        LoggedLists(generator.random(2000), np.full(2000, 0.5)), np.full(2000, 0.1)
+    )
     assert any("average 0.20 instead of 1" in warning for warning in never_shown.warnings)
 
 
@@ -160,4 +162,4 @@ def test_a_log_that_can_not_be_used_is_refused(
     rewards: np.ndarray, chances: np.ndarray, message: str
 ) -> None:
     with pytest.raises(InputError, match=message):
-        Logged(rewards, chances)
+        LoggedLists(rewards, chances)

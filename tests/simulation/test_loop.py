@@ -11,9 +11,8 @@ import torch
 from crossrec.baselines.context import BaselineContext
 from crossrec.baselines.item_knn import ItemKNN
 from crossrec.baselines.popularity import Popularity
-from crossrec.exploration.config import EpsilonGreedyConfig
-from crossrec.exploration.logged import Logged
-from crossrec.exploration.off_policy import inverse_propensity, self_normalised
+from crossrec.exploration.epsilon_greedy import EpsilonGreedy
+from crossrec.exploration.off_policy import LoggedLists, inverse_propensity, self_normalised
 from crossrec.rerank.base import ItemTraits, Pool
 from crossrec.simulation.environment import Environment
 from crossrec.simulation.log import extended, joined
@@ -112,7 +111,7 @@ def test_off_policy_estimates_from_the_loop_hold_the_true_value(make_world: Make
     n_users, epsilon = 6000, 0.4
     click = {"click": {"position_bias": 0.5, "appealing": 0.3}}
     log = start(n_users)
-    explorer = EpsilonGreedyConfig(epsilon=epsilon).build(ItemTraits(np.ones(N), torch.zeros(N, 0)))
+    explorer = EpsilonGreedy.Options(epsilon=epsilon).build(ItemTraits(np.ones(N), torch.zeros(N, 0)))
     policy = Policy(popular, explorer=explorer, candidates=20)
     logged_round = played(make_world(n_users, 5, **click), policy, log, rounds=1)[0]
     greedy_round = played(make_world(n_users, 5, **click), Policy(popular), log, rounds=1)[0]
@@ -122,7 +121,7 @@ def test_off_policy_estimates_from_the_loop_hold_the_true_value(make_world: Make
     assert placement is not None
     target = (logged_round.ids_BK == greedy_round.ids_BK).astype(float)
     np.testing.assert_allclose(placement[target > 0], 1 - epsilon)
-    log_of_clicks = Logged(logged_round.feedback.clicked_BK.astype(float), placement)
+    log_of_clicks = LoggedLists(logged_round.feedback.clicked_BK.astype(float), placement)
     for estimator in (inverse_propensity, self_normalised):
         found = estimator(log_of_clicks, target)
         assert found.ci95[0] <= truth <= found.ci95[1]
@@ -185,7 +184,7 @@ def test_explored_lists_are_reranked_first(make_world: MakeWorld) -> None:
     def backwards(pool: Pool, k: int) -> Pool:
         return pool.reordered(-pool.scores_BC, k)
 
-    explorer = EpsilonGreedyConfig(epsilon=0.0).build(ItemTraits(np.ones(N), torch.zeros(N, 0)))
+    explorer = EpsilonGreedy.Options(epsilon=0.0).build(ItemTraits(np.ones(N), torch.zeros(N, 0)))
     log = start(30)
     plain = played(make_world(30), Policy(popular, finish=backwards, candidates=12), log, 1)[0]
     explored = played(

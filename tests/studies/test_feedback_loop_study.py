@@ -18,7 +18,7 @@ from crossrec.config import ConfigError, load_config, validate
 from crossrec.data.segments_config import SegmentsConfig
 from crossrec.experiment.config import ExperimentConfig, SpacesConfig
 from crossrec.experiment.prepared import PreparedExperiment
-from crossrec.exploration.config import BanditOptions
+from crossrec.exploration.linear_bandit import BanditOptions
 from crossrec.rerank.base import ItemTraits
 from crossrec.simulation.loop import Policy
 from crossrec.studies.feedback_loop.config import FeedbackLoopConfig, PolicyConfig

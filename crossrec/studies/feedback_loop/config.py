@@ -9,7 +9,7 @@ from pydantic import Field, field_validator, model_validator
 
 from crossrec.baselines import BaselineOptions
 from crossrec.config import Config, UnionFamily
-from crossrec.exploration.config import ExplorationConfig
+from crossrec.exploration import ExplorerOptions
 from crossrec.rerank import RerankerOptions
 from crossrec.rerank.recommender import RerankConfig
 from crossrec.simulation.choice_config import ChoiceModelConfig
@@ -77,7 +77,7 @@ class PolicyConfig(Config):
 
     learner: LearnerConfig
     rerank: tuple[RerankerOptions, ...] = ()
-    explore: ExplorationConfig | None = None
+    explore: ExplorerOptions | None = None
     every: int = Field(1, ge=1)
     candidates: int = Field(100, ge=1, le=100_000)
 

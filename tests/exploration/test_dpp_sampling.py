@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from crossrec.exploration.k_dpp import KDPP, polynomials
+from crossrec.exploration.dpp_sampling import KDPP, polynomials
 
 C, SAMPLES = 6, 10_000
 

@@ -1,7 +1,7 @@
-"""Random numbers that are a function of what they are for: seed, purpose, round, user, index.
+"""Counter-based random numbers: a function of seed, purpose, round, user and index.
 
-Whoever asks for the same number gets it, in any order, batch or process. So two policies that are simulated
-with one seed share their users' luck, and their difference is not blurred by it (common random numbers).
+The same arguments give the same number, in any order, batch or process. So two policies that are simulated
+with one seed share common random numbers, which reduces the variance of their difference.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from enum import IntEnum
 
 import numpy as np
+from scipy.special import ndtri
 
 from crossrec.random import GOLDEN, mix_bits
 
@@ -17,7 +18,7 @@ MASK = (1 << 64) - 1
 
 
 class Stream(IntEnum):
-    """What random numbers are for; the streams of one seed are independent."""
+    """Purposes of random numbers; the streams of one seed are independent."""
 
     PEOPLE = 1
     VISIT = 2
@@ -35,12 +36,12 @@ class Stream(IntEnum):
 
 
 @dataclass(frozen=True)
-class Draws:
+class CounterRng:
     """Counter-based random numbers of one round.
 
     Args:
-        seed: of the whole simulation.
-        round_number: from 0.
+        seed: seed of the whole simulation.
+        round_number: number of the round, from 0.
 
     Source:
         Salmon et al.: Parallel random numbers: as easy as 1, 2, 3 (SC 2011), for the idea; the mixing
@@ -52,10 +53,10 @@ class Draws:
     round_number: int
 
     def uniform(self, stream: Stream, users_B: np.ndarray, index: np.ndarray) -> np.ndarray:
-        """Uniform numbers inside (0, 1).
+        """Return uniform numbers inside (0, 1).
 
         Args:
-            stream: what they are for.
+            stream: purpose of the numbers.
             users_B: (B,) numbers of users, not negative.
             index: (K,) or (B, K) counters, -1 or more, such as places or items.
 
@@ -72,11 +73,9 @@ class Draws:
         return ((mixed_BK >> np.uint64(11)).astype(np.float64) + 0.5) * 2.0**-53
 
     def normal(self, stream: Stream, users_B: np.ndarray, index: np.ndarray) -> np.ndarray:
-        """(B, K) float64 standard normal numbers; arguments as of :meth:`uniform`."""
-        from scipy.special import ndtri
-
+        """Return (B, K) float64 standard normal numbers; arguments as in :meth:`uniform`."""
         return np.asarray(ndtri(self.uniform(stream, users_B, index)))
 
     def gumbel(self, stream: Stream, users_B: np.ndarray, index: np.ndarray) -> np.ndarray:
-        """(B, K) float64 standard Gumbel numbers; arguments as of :meth:`uniform`."""
+        """Return (B, K) float64 standard Gumbel numbers; arguments as in :meth:`uniform`."""
         return -np.log(-np.log(self.uniform(stream, users_B, index)))
