@@ -10,13 +10,13 @@ import numpy as np
 import pytest
 import yaml
 
-from crossrec.studies.grid.board import Board, TrialResult
 from crossrec.studies.grid.config import AblationConfig
-from crossrec.studies.grid.search import Search, objective_of
+from crossrec.studies.grid.scheduler import Assignment, objective_of
+from crossrec.studies.grid.search import Search
 from crossrec.studies.grid.study import run_ablation
 from crossrec.types import InputError
 
-pytest.importorskip("optuna", reason="needs the extra 'search'")
+pytest.importorskip("optuna", reason="needs the extra 'studies'")
 
 
 SPACE = {
@@ -38,18 +38,27 @@ def study(base: Path, out: Path, **search: Any) -> AblationConfig:
     return AblationConfig.model_validate({"base": base, "out": out, "search": content, "seeds": (0, 1)})
 
 
-def filled(config: AblationConfig, values: list[float], monkeypatch: pytest.MonkeyPatch) -> Search:
+def filled(
+    config: AblationConfig, values: list[float], monkeypatch: pytest.MonkeyPatch, seconds: float = 60.0
+) -> Search:
     """A search whose proposals are made and measured one after the other, without training."""
     monkeypatch.setattr(
-        "crossrec.studies.grid.search.objective_of",
-        lambda trial, metric: values[int(trial.variant.name.removeprefix("trial-"))],
+        "crossrec.studies.grid.scheduler.objective_of",
+        lambda trial, *_: values[int(trial.variant.name.removeprefix("trial-"))],
     )
-    board = Board(config.out, 1000.0, "me")
-    search = Search(config, board)
-    while search.extend():
-        for trial in search.proposals()[-1].trials:
-            board.finish(trial.name, TrialResult("done", 30.0, "me"))
+    search = Search(config)
+    while (taken := search.take()) is not None:
+        measured(taken.assignment)
+        search.finish(taken, seconds)
     return search
+
+
+def measured(proposal: Assignment, n_seeds: int = 2) -> None:
+    """As if the runs of a proposal had been trained and measured on validation."""
+    for trial in proposal.trials[:n_seeds]:
+        folder = trial.config.run_folder / "eval" / "valid"
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "metrics.json").write_text("{}")
 
 
 @pytest.mark.parametrize(("direction", "best"), [("maximize", 1), ("minimize", 2)])
@@ -61,22 +70,22 @@ def test_the_best_on_validation_is_found_and_proposals_can_be_made_again(
         filled(study(base, tmp_path / name, trials=6, direction=direction), values, monkeypatch)
         for name in "ab"
     ]
-    found = [[dict(p.values) for p in search.proposals()] for search in searches]
+    found = [[dict(p.values) for p in search.assignments()] for search in searches]
     assert found[0] == found[1], "proposals hang on the seed and on what is known, nothing else"
     assert len({json.dumps(values) for values in found[0]}) == 6
     for values_of_one in found[0]:
         assert 1e-4 <= values_of_one["trainer.lr"] <= 0.1
         assert values_of_one["model.width"] in range(4, 17)
         assert values_of_one["layers"] in ("one", "two")
-    assert searches[0].best() is searches[0].proposals()[best]
-    again = Search(searches[0].config, Board(tmp_path / "a", 1000.0, "other"))
-    assert [dict(p.values) for p in again.proposals()] == found[0]
+    assert searches[0].best() is searches[0].assignments()[best]
+    again = Search(searches[0].config)
+    assert [dict(p.values) for p in again.assignments()] == found[0]
 
 
 def test_proposals_become_settings_of_the_run(base: Path, tmp_path: Path) -> None:
-    search = Search(study(base, tmp_path), Board(tmp_path, 1000.0, "me"))
-    assert search.extend()
-    proposal = search.proposals()[0]
+    search = Search(study(base, tmp_path))
+    assert search.take() is not None
+    proposal = search.assignments()[0]
     for seed, trial in enumerate(proposal.trials):
         assert trial.name == f"trial-0000.{seed}"
         assert trial.config.trainer.lr == proposal.values["trainer.lr"]
@@ -89,21 +98,32 @@ def test_the_budget_ends_a_search_by_number_and_by_time(
     base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     by_number = filled(study(base, tmp_path / "n", trials=4), [0.0] * 9, monkeypatch)
-    assert len(by_number.proposals()) == 4
-    # Two seeds of 30 seconds make a minute a proposal.
+    assert len(by_number.assignments()) == 4
     by_time = filled(study(base, tmp_path / "t", trials=9, minutes=2.5), [0.0] * 9, monkeypatch)
-    assert len(by_time.proposals()) == 3
+    assert len(by_time.assignments()) == 3
 
 
-def test_one_worker_makes_a_proposal_at_a_time(base: Path, tmp_path: Path) -> None:
+def test_processes_work_at_proposals_of_their_own_and_take_over_what_is_given_back(
+    base: Path, tmp_path: Path
+) -> None:
     config = study(base, tmp_path)
-    first, second = (Search(config, Board(tmp_path, 1000.0, name)) for name in "ab")
-    claim = first.board.claims.take("proposal-0000")
-    assert claim is not None
-    assert not second.extend()
-    claim.release()
-    assert second.extend()
-    assert len(first.proposals()) == 1
+    first, second = Search(config), Search(config)
+    own, other = first.take(), second.take()
+    assert own is not None
+    assert other is not None
+    assert [one.assignment.name for one in (own, other)] == ["trial-0000", "trial-0001"]
+    first.give_back(own)
+    again = second.take()
+    assert again is not None
+    assert again.assignment == own.assignment, "no new one before those that are there"
+    assert again.trial.params == own.trial.params
+    assert len(first.assignments()) == 2
+
+
+def test_a_search_of_an_earlier_version_is_refused(base: Path, tmp_path: Path) -> None:
+    (tmp_path / "proposals").mkdir()
+    with pytest.raises(InputError, match="another out"):
+        Search(study(base, tmp_path))
 
 
 @pytest.mark.parametrize(
@@ -119,30 +139,33 @@ def test_proposals_of_another_space_are_refused(
     base: Path, tmp_path: Path, key: str, changed: dict[str, Any] | None
 ) -> None:
     first = study(base, tmp_path)
-    assert Search(first, Board(tmp_path, 1000.0, "me")).extend()
+    assert Search(first).take() is not None
     space = {name: value for name, value in {**SPACE, key: changed}.items() if value is not None}
-    with pytest.raises(InputError, match=rf"0000\.json was proposed from another search.space: '{key}'"):
-        Search(study(base, tmp_path, space=space), Board(tmp_path, 1000.0, "me")).proposals()
+    with pytest.raises(InputError, match=rf"trial-0000 was proposed from another search.space: '{key}'"):
+        Search(study(base, tmp_path, space=space)).assignments()
 
 
 def test_a_failed_seed_makes_no_value_and_no_best(base: Path, tmp_path: Path) -> None:
     config = study(base, tmp_path, trials=2)
-    board = Board(tmp_path, 1000.0, "me")
-    search = Search(config, board)
-    assert search.extend()
-    done, failed = search.proposals()[0].trials
-    board.finish(done.name, TrialResult("done", 1.0, "me"))
-    board.finish(failed.name, TrialResult("failed", 1.0, "me", "no"))
-    assert search.value(search.proposals()[0]) is None
+    search = Search(config)
+    taken = search.take()
+    assert taken is not None
+    measured(taken.assignment, n_seeds=1)
+    search.finish(taken, 1.0, "no")
+    done, failed = (search.results()[trial.name] for trial in taken.assignment.trials)
+    assert (done.status, failed.status, failed.error) == ("done", "failed", "no")
+    assert search.value(search.assignments()[0]) is None
     assert search.best() is None
-    assert search.extend(), "the sampler takes a failed proposal, too"
+    following = search.take()
+    assert following is not None, "the sampler takes a failed proposal, too"
+    assert following.assignment.name == "trial-0001"
 
 
 def test_a_search_measures_test_once_for_the_best_on_validation(base: Path, tmp_path: Path) -> None:
     config = study(base, tmp_path / "search", sampler={"type": "random"}, trials=2)
     results = run_ablation(config)
-    search = Search(config, Board.of(config))
-    values = {p.name: np.mean([objective_of(t, "ndcg@10") for t in p.trials]) for p in search.proposals()}
+    search = Search(config)
+    values = {p.name: np.mean([objective_of(t, "ndcg@10") for t in p.trials]) for p in search.assignments()}
     best = json.loads((config.out / "best.json").read_text())
     assert best["proposal"] == max(values, key=lambda name: values[name])
     assert best["valid"] == pytest.approx(values[best["proposal"]])
@@ -159,7 +182,7 @@ def test_a_missing_optuna_is_told_before_anything_is_trained(
 ) -> None:
     import sys
 
-    monkeypatch.setitem(sys.modules, "optuna.distributions", None)
-    with pytest.raises(InputError, match=r"pip install 'crossrec\[search\]'"):
+    monkeypatch.setitem(sys.modules, "optuna", None)
+    with pytest.raises(InputError, match=r"pip install 'crossrec\[studies\]'"):
         run_ablation(study(base, tmp_path / "out"))
     assert not (tmp_path / "out").exists()

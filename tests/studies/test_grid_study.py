@@ -19,7 +19,8 @@ from crossrec.studies.grid.config import AblationConfig
 from crossrec.studies.grid.plan import grid, trials_of
 from crossrec.studies.grid.report import OPEN, dot_plot, finding, how_settled, plane_plot, sentence
 from crossrec.studies.grid.results import Results, collect
-from crossrec.studies.grid.study import ablate, run_ablation
+from crossrec.studies.grid.scheduler import WORKER, Scheduler
+from crossrec.studies.grid.study import Watch, ablate, run_ablation
 from crossrec.training.trainer import Trainer
 from crossrec.types import InputError
 
@@ -195,8 +196,7 @@ def test_a_failed_trial_is_recorded_the_others_go_on_and_the_command_says_which(
     told = capsys.readouterr().err
     assert "1 of 2 trials failed" in told
     assert f"{BAD}.0: ValueError: broken on purpose" in told
-    assert json.loads((config.out / "outcomes" / f"{BAD}.0.json").read_text())["status"] == "failed"
-    assert "Traceback" in (config.out / "outcomes" / f"{BAD}.0.json").read_text()
+    assert "Traceback" in (config.out / "logs" / f"{BAD}.0.log").read_text()
     found = pl.read_parquet(config.out / "results.parquet")
     assert set(found["trial"]) == {"sound.0"}
     assert f"- {BAD}.0: ValueError" in (config.out / "results.md").read_text()
@@ -223,7 +223,6 @@ def test_a_trial_that_is_done_but_not_measured_on_the_part_is_measured_again(
     found = run_ablation(valid.model_copy(update={"measure": "test"}))
     assert set(found.long["part"]) == {"valid", "test"}
     assert found.comparison is not None
-    assert [p.name for p in (valid.out / "outcomes").glob("*.unmeasured-0.json")]
 
 
 def test_a_killed_trial_goes_on_and_ends_like_an_unbroken_one(
@@ -241,7 +240,7 @@ def test_a_killed_trial_goes_on_and_ends_like_an_unbroken_one(
     monkeypatch.setattr(Trainer, "_validate", killed)
     with pytest.raises(KeyboardInterrupt):
         run_ablation(config)
-    assert not list((config.out / "outcomes").glob("*.json"))
+    assert not Scheduler(config).results()
     monkeypatch.setattr(Trainer, "_validate", validate)
     again = run_ablation(config)
     assert "Training" in (config.out / "logs" / "wide.0.log").read_text()
@@ -261,26 +260,24 @@ def test_a_killed_trial_goes_on_and_ends_like_an_unbroken_one(
 def test_several_workers_share_the_trials_and_survive_one_s_death(
     base: Path, config: AblationConfig, results: Results, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from crossrec.studies.grid import pool
+    from crossrec.studies.grid import workers
 
-    shared = config.model_copy(update={"out": base.parent / "shared", "jobs": 2, "stale_after": 3.0})
-    workers: list[Any] = []
-    start = pool._start
+    shared = config.model_copy(update={"out": base.parent / "shared", "jobs": 2})
+    jobs: list[Any] = []
+    start = workers._start
 
     def remember(*arguments: Any) -> Any:
-        workers.append(start(*arguments))
-        return workers[-1]
+        jobs.append(start(*arguments))
+        return jobs[-1]
 
-    def kill_the_first(*rest: Any) -> None:
-        claimed = [
-            p for p in (shared.out / "claims").glob("*/0.json") if f":{workers[0].pid}" in p.read_text()
-        ]
-        if claimed and workers[0].poll() is None:
-            workers[0].kill()
+    def kill_the_first(watch: Watch) -> None:
+        at_work = [t.user_attrs.get(WORKER, "") for t in watch.scheduler._recorded()]
+        if any(worker.endswith(f":{jobs[0].pid}") for worker in at_work) and jobs[0].poll() is None:
+            jobs[0].kill()
 
-    monkeypatch.setattr(pool, "_start", remember)
-    monkeypatch.setattr("crossrec.studies.grid.study.Watch.look", kill_the_first)
+    monkeypatch.setattr(workers, "_start", remember)
+    monkeypatch.setattr(Watch, "look", kill_the_first)
     found = run_ablation(shared)
-    assert workers[0].returncode != 0
+    assert jobs[0].returncode != 0
     assert len(found.done) == len(trials_of(shared, grid(shared)))
     assert found.summary["value"].to_list() == pytest.approx(results.summary["value"].to_list())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Generic, Literal, Self, TypeVar
@@ -10,6 +11,8 @@ from pydantic import Field, field_validator, model_validator
 
 from crossrec.config import Config, UnionFamily, merge
 from crossrec.evaluation.config import ComparisonConfig
+
+logger = logging.getLogger(__name__)
 
 Choices = tuple[Any, ...] | dict[str, dict[str, Any]]
 """Values of the key that an axis is named after, or names with the overrides that each stands for."""
@@ -131,6 +134,9 @@ COLUMNS = ("trial", "variant", "seed", "part", "slice", "metric", "value", "low"
 """Names of columns that results have beside those of the axes."""
 
 
+REMOVED_KEYS = {"stale_after": "a process that died is noticed by its file lock"}
+"""Keys of earlier versions -> why they are ignored."""
+
 Labels = dict[str, Any]
 """Axis -> the value's name, or a list of them."""
 
@@ -157,8 +163,7 @@ class AblationConfig(Config):
         comparison: metrics and tests. A metric of a slice is written ``cold_items:recall@10``.
         report: whether every run gets its page with plots and pictures, which takes seconds each; without it,
             ``evaluate.py RUN`` makes it for one.
-        jobs: trials at work at once on this machine.
-        stale_after: seconds without a sign of life after which a worker's trial is given to another.
+        jobs: number of trials that run in parallel on this machine.
         out: folder of the study; trials that are finished there are read.
     """
 
@@ -175,8 +180,16 @@ class AblationConfig(Config):
     comparison: ComparisonConfig = ComparisonConfig()
     report: bool = False
     jobs: int = Field(1, ge=1)
-    stale_after: float = Field(60.0, gt=0)
     out: Path
+
+    @model_validator(mode="before")
+    @classmethod
+    def _without_removed_keys(cls, content: Any) -> Any:
+        if not isinstance(content, Mapping):
+            return content
+        for key in REMOVED_KEYS.keys() & content.keys():
+            logger.warning("%s is ignored: %s", key, REMOVED_KEYS[key])
+        return {key: value for key, value in content.items() if key not in REMOVED_KEYS}
 
     @field_validator("seeds")
     @classmethod

@@ -238,7 +238,7 @@ def markdown_table(results: Results) -> str:
 def proposals_table(search: Search) -> list[str]:
     """The proposals of a search, the best on validation first, as a Markdown table."""
     sign = -1.0 if search.search.direction == "maximize" else 1.0
-    known = [(search.value(proposal), proposal) for proposal in search.proposals()]
+    known = [(search.value(proposal), proposal) for proposal in search.assignments()]
     known.sort(key=lambda entry: (entry[0] is None, sign * (entry[0] or 0.0), entry[1].number))
     names = list(search.search.space)
     cells = [

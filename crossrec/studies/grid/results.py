@@ -25,7 +25,6 @@ from crossrec.evaluation.results import METRICS_FILE, Evaluation
 from crossrec.evaluation.slices import Slice, make_slices
 from crossrec.evaluation.users import UserGroups
 from crossrec.experiment.run_folder import DATA_FILE
-from crossrec.studies.grid.board import TrialResult
 from crossrec.studies.grid.config import AblationConfig, Part
 from crossrec.studies.grid.plan import (
     SLICE_MARK,
@@ -35,6 +34,7 @@ from crossrec.studies.grid.plan import (
     split_slice,
     wanted_metrics,
 )
+from crossrec.studies.grid.scheduler import TrialResult
 from crossrec.types import InputError
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
+from contextlib import redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,16 +13,17 @@ import yaml
 from crossrec.config import load_config
 from crossrec.evaluation.comparison.page import write_comparison
 from crossrec.evaluation.results import METRICS_FILE
+from crossrec.experiment.evaluate import run_evaluation
 from crossrec.experiment.results import show
 from crossrec.runtime import distributed
 from crossrec.runtime.files import atomic_path, write_text
-from crossrec.studies.grid.board import Board
 from crossrec.studies.grid.config import AblationConfig
 from crossrec.studies.grid.plan import StudyTrial, check_trials, grid, search_corners, trials_of
-from crossrec.studies.grid.pool import run_workers
+from crossrec.studies.grid.report import dot_plot, markdown, proposals_table, show_results
 from crossrec.studies.grid.results import Results, collect
-from crossrec.studies.grid.search import Search, check_search
-from crossrec.studies.grid.worker import TrialSource, source_of, work
+from crossrec.studies.grid.scheduler import LOGS_FOLDER, Scheduler, TrialResult, require_optuna
+from crossrec.studies.grid.search import Search, open_scheduler
+from crossrec.studies.grid.workers import run_jobs, work
 from crossrec.types import InputError
 
 CONFIG_FILE, LONG_FILE, SUMMARY_FILE = "config.yaml", "results.parquet", "summary.parquet"
@@ -57,85 +59,75 @@ def run_ablation(config: AblationConfig, *, shown: bool = True) -> Results:
         InputError: the configuration can't be used; or, once all is written, trials failed.
     """
     distributed.require_one_process("crossrec ablate")
-    board, source = _opened(config)
-    missing = [t.name for t in source.trials() if board.outcome(t.name) is None]
-    if missing or not source.exhausted():
-        _run(config, source, board)
-    trials = source.trials()
-    results = collect(config, trials, board.outcomes([trial.name for trial in trials]))
-    search = source if isinstance(source, Search) else None
+    scheduler = _opened(config)
+    if not scheduler.over():
+        _run(scheduler)
+    trials = [trial for assignment in scheduler.assignments() for trial in assignment.trials]
+    results = collect(config, trials, scheduler.results())
+    search = scheduler if isinstance(scheduler, Search) else None
     if search is not None:
         _measure_best(search)
     _write(results, search)
     if shown:
         _show(results, search)
-    _refuse_failures(results, board)
+    _refuse_failures(results)
     return results
 
 
-def _opened(config: AblationConfig) -> tuple[Board, TrialSource]:
-    """The board, and the trials after all checks; failed and unmeasured ones will be tried anew."""
+def _opened(config: AblationConfig) -> Scheduler:
+    """The scheduler, after all checks; failed and unmeasured trials will be tried again."""
+    require_optuna()
     if config.search is None:
         planned = trials_of(config, grid(config))
     else:
         planned = [t for corner in search_corners(config) for t in trials_of(config, [corner])[:1]]
-    check_search(config)
     check_trials(config, planned)
     text = yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
     write_text(config.out / CONFIG_FILE, text)
-    board = Board.of(config)
-    source = source_of(config, board)
-    board.forgive([trial.name for trial in source.trials()])
-    _reopen_unmeasured(config, board, source.trials())
-    return board, source
+    return open_scheduler(config)
 
 
-def _reopen_unmeasured(config: AblationConfig, board: Board, trials: Sequence[StudyTrial]) -> None:
-    """Trials whose results are gone, or were measured on another part: they are trained or measured again."""
-    for trial in trials:
-        folder = trial.config.run_folder / "eval" / config.measured_part
-        if board.outcome(trial.name) is not None and not (folder / METRICS_FILE).exists():
-            board.reopen(trial.name, "unmeasured")
-
-
-def _run(config: AblationConfig, source: TrialSource, board: Board) -> None:
-    watch = Watch(source, board, show)
-    n_seeds = len(config.seeds)
-    planned = len(source.trials()) if config.search is None else config.search.trials * n_seeds
+def _run(scheduler: Scheduler) -> None:
+    config, watch = scheduler.config, Watch(scheduler, show)
+    search = config.search
+    planned = f"{len(scheduler.assignments())} trials" if search is None else f"{search.trials} proposals"
     show(
-        f"Ablation: {planned} trials, {len(watch.seen)} there; {config.jobs} at once; results: {config.out}/"
+        f"Ablation: {planned}, {len(watch.seen)} finished; {config.jobs} in parallel; results: {config.out}/"
     )
     if config.jobs == 1:
-        work(config, source, board, lambda trial, outcome: watch.look())
+        work(scheduler, watch.look)
     else:
-        run_workers(config, watch.look)
+        run_jobs(config, scheduler.since, watch.look)
     watch.look()
 
 
 @dataclass
 class Watch:
-    """Tells of each trial that ended since it began to look, wherever it ran.
+    """Tells of each assignment that ended since it began to look, whichever process trained it.
 
     Args:
-        source: of the trials.
-        board: of the study.
+        scheduler: of the study.
         told: takes a line.
     """
 
-    source: TrialSource
-    board: Board
+    scheduler: Scheduler
     told: Callable[[str], None]
 
     def __post_init__(self) -> None:
-        self.seen = set(self.board.outcomes([trial.name for trial in self.source.trials()]))
+        self.seen = set(self._ended())
 
     def look(self) -> None:
-        """Tells what is new."""
-        names = [trial.name for trial in self.source.trials()]
-        for name, outcome in self.board.outcomes([n for n in names if n not in self.seen]).items():
-            self.seen.add(name)
-            ending = "done" if outcome.status == "done" else f"FAILED: {outcome.error}"
-            self.told(f"  {name}: {ending} after {outcome.seconds:.0f} s ({len(self.seen)} of {len(names)})")
+        """Tell what is new."""
+        n_known = len(self.scheduler.assignments())
+        for name, result in self._ended().items():
+            if name not in self.seen:
+                self.seen.add(name)
+                ending = "done" if result.status == "done" else f"FAILED: {result.error}"
+                self.told(f"  {name}: {ending} after {result.seconds:.0f} s ({len(self.seen)} of {n_known})")
+
+    def _ended(self) -> dict[str, TrialResult]:
+        results = {one.name: self.scheduler.result(one) for one in self.scheduler.assignments()}
+        return {name: result for name, result in results.items() if result is not None}
 
 
 def _measure_best(search: Search) -> None:
@@ -154,21 +146,15 @@ def _measure_best(search: Search) -> None:
     if search.config.measure == "test":
         for trial in best.trials:
             if not (trial.config.run_folder / "eval" / "test" / METRICS_FILE).exists():
-                _measure_on_test(trial, search.board.log(trial.name), report=search.config.report)
+                _measure_on_test(trial, search.log(trial), report=search.config.report)
 
 
 def _measure_on_test(trial: StudyTrial, log: Path, *, report: bool) -> None:
-    from contextlib import redirect_stdout
-
-    from crossrec.experiment.evaluate import run_evaluation
-
     with log.open("a", encoding="utf-8") as file, redirect_stdout(file):
         run_evaluation(trial.config, "test", report=report)
 
 
 def _write(results: Results, search: Search | None) -> None:
-    from crossrec.studies.grid.report import dot_plot, markdown
-
     out = results.config.out
     if not results.done:
         return
@@ -190,8 +176,6 @@ def _note(results: Results) -> str:
 
 
 def _show(results: Results, search: Search | None) -> None:
-    from crossrec.studies.grid.report import proposals_table, show_results
-
     if search is None and results.done:
         show_results(results, _note(results))
     if search is not None:
@@ -203,11 +187,11 @@ def _show(results: Results, search: Search | None) -> None:
     show(f"Tables, all numbers, plots: {results.config.out}/")
 
 
-def _refuse_failures(results: Results, board: Board) -> None:
+def _refuse_failures(results: Results) -> None:
     if not results.failed:
         return
     lines = [f"  {trial.name}: {results.outcomes[trial.name].error}" for trial in results.failed]
     raise InputError(
-        f"{len(lines)} of {len(results.trials)} trials failed; the same command tries them anew, their "
-        f"output stands in {board.log(results.failed[0].name).parent}:\n" + "\n".join(lines)
+        f"{len(lines)} of {len(results.trials)} trials failed; the same command tries them again, their "
+        f"output is in {results.config.out / LOGS_FOLDER}:\n" + "\n".join(lines)
     )
