@@ -152,7 +152,7 @@ def _measurement(config: ExperimentConfig, part: SplitPart) -> Measurement:
 def _values(config: ExperimentConfig, part: SplitPart) -> dict[str, np.ndarray]:
     """Metric -> (U,) a value a user, NaN for one without such a target; coverage as a single number."""
     data = _data(config)
-    split, queries = data.split, data.split.part(part)
+    split, queries = data.split, data.split.queries(part)
     user_ids = data.clicks.user_ids[queries.users]
     path = evaluation_folder(config, part) / "recommendations.parquet"
     lists = load_predictions(path, user_ids, data.catalog.item_ids, K)

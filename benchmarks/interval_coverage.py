@@ -36,7 +36,7 @@ from rich.console import Console
 from rich.table import Table
 from scipy.sparse import csr_matrix, vstack
 
-from crossrec.data.splits import Queries
+from crossrec.data.splits.base import Queries
 from crossrec.evaluation import jackknife
 from crossrec.evaluation.bootstrap import (
     estimate_difference,

@@ -10,7 +10,7 @@ from functools import cached_property
 
 import numpy as np
 
-from crossrec.data.splits import Queries, Split
+from crossrec.data.splits.base import Queries, Split
 from crossrec.types import InputError, Sequences
 
 

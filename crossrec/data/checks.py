@@ -8,8 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 import polars as pl
 
-from crossrec.data.interactions import LogError
-from crossrec.data.times import show_time
+from crossrec.data.interactions import InteractionDataError, show_time
 
 FIRST_TIME = 631152000.0
 """Seconds (1990): earlier ones are seldom when somebody clicked."""
@@ -36,7 +35,7 @@ def time_warnings(times: pl.Series, name: str) -> list[str]:
         name: of the data set, for the message.
 
     Raises:
-        LogError: times are in several units, such as seconds and milliseconds.
+        InteractionDataError: times are in several units, such as seconds and milliseconds.
     """
     if not len(times):
         return []
@@ -71,7 +70,7 @@ def _refuse_mixed_units(times: pl.Series, name: str) -> None:
     counts = " and ".join(
         f"{count:,} such as {_one(times, factor):.0f}" for factor, count in plausible.items()
     )
-    raise LogError(
+    raise InteractionDataError(
         f"the times of '{name}' are in several units, for read as seconds there are {counts}: convert the "
         "column (data.source.interaction_columns.timestamp) to one unit (data.source.time_unit), or drop one "
         "kind with data.cleaning.min_time and max_time"

@@ -1,21 +1,27 @@
-"""Cleaning of a raw data set, with an account of what was dropped and why."""
+"""Cleaning of a raw data set, with a report of what was dropped and why."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal, Self
+import logging
+from dataclasses import dataclass
+from typing import Literal, Self
 
+import numpy as np
+import polars as pl
+import pyarrow as pa
+import pyarrow.compute as pc
 from pydantic import Field, model_validator
 
 from crossrec.config import Config
-from crossrec.data.account import Account, Step
-from crossrec.data.times import TimePoint
+from crossrec.data.catalog import Catalog
+from crossrec.data.checks import share_warnings, time_warnings
+from crossrec.data.cleaning_report import CleaningReport, Step
+from crossrec.data.interactions import ClickLog, InteractionDataError, TimePoint, is_missing, show_time
+from crossrec.data.sources.base import RawData
+from crossrec.random import hash_ids, mix_bits
+from crossrec.runtime import distributed
 
-if TYPE_CHECKING:
-    from crossrec.data.catalog import Catalog
-    from crossrec.data.interactions import Clicks
-    from crossrec.data.sources.base import RawData
-
-__all__ = ["Account", "CleaningConfig", "Step", "clean"]
+logger = logging.getLogger(__name__)
 
 
 class CleaningConfig(Config):
@@ -50,7 +56,7 @@ class CleaningConfig(Config):
         return self
 
 
-def clean(raw: RawData, config: CleaningConfig) -> tuple[Catalog, Clicks, Account]:
+def clean(raw: RawData, config: CleaningConfig) -> tuple[Catalog, ClickLog, CleaningReport]:
     """Drops what can't be used, counts it, and sorts by user, time and, within ties, a hash of (user, item).
 
     The steps on clicks, in order: missing ids, missing times, time out of range, rating out of range,
@@ -59,17 +65,304 @@ def clean(raw: RawData, config: CleaningConfig) -> tuple[Catalog, Clicks, Accoun
     with what the source counted in reading.
 
     Returns:
-        The catalogue, the sorted clicks (item indices are rows of that catalogue), the account.
+        The catalogue, the sorted clicks (item indices are rows of that catalogue), the report.
 
     Raises:
-        LogError: no click is left, with the account; a rating range is set and there are no ratings; or times
-            are in several units.
+        InteractionDataError: no click is left, with the report; a rating range is set and there are no
+            ratings; or times are in several units.
     """
-    from crossrec.data.clean_catalog import clean_catalog
-    from crossrec.data.clean_log import clean_log
-    from crossrec.data.interactions import Clicks
 
     log, log_steps, warnings = clean_log(raw, config)
     catalog, rows, catalog_steps = clean_catalog(raw.catalog, log.item, config)
-    clicks = Clicks.from_codes(log.user, rows[log.item], log.time, log.user_ids)
-    return catalog, clicks, Account((*raw.steps, *log_steps, *catalog_steps), tuple(warnings))
+    clicks = ClickLog.from_codes(log.user, rows[log.item], log.time, log.user_ids)
+    return catalog, clicks, CleaningReport((*raw.steps, *log_steps, *catalog_steps), tuple(warnings))
+
+
+def clean_catalog(
+    catalog: Catalog, clicked: np.ndarray, config: CleaningConfig
+) -> tuple[Catalog, np.ndarray, list[Step]]:
+    """Selects items, mends prices, and counts what is missing.
+
+    Args:
+        catalog: N items.
+        clicked: (T,) catalogue indices in the cleaned log.
+        config: ``catalog`` says which items stay.
+
+    Returns:
+        The catalogue of N' items, (N,) the new index of each old one (-1 where it was dropped), steps.
+    """
+    steps = []
+    n = len(catalog)
+    rows = np.arange(n)
+    if config.catalog == "clicked":
+        kept = np.unique(clicked)
+        steps.append(Step("item without a click", "items", n, n - len(kept), "not in the cleaned log"))
+        rows = np.full(n, -1)
+        rows[kept] = np.arange(len(kept))
+        catalog = catalog.select(kept)
+    n = len(catalog)
+    catalog, invalid = _with_valid_prices(catalog)
+    steps.append(Step("invalid price", "items", n, 0, f"{invalid:,} not a number or negative: set to none"))
+    without_text, without_picture = n - catalog.has_text.sum(), n - catalog.names_image.sum()
+    steps.append(Step("missing text", "items", n, 0, f"{without_text:,} without: kept and masked"))
+    steps.append(Step("missing picture", "items", n, 0, f"{without_picture:,} without: kept and masked"))
+    steps.append(_unreadable_pictures(catalog))
+    return catalog, rows, steps
+
+
+def _unreadable_pictures(catalog: Catalog) -> Step:
+    """Counts pictures that are named, but are none, by their first bytes; warns where they are the most."""
+    unreadable = np.flatnonzero(catalog.names_image & ~catalog.has_image)
+    detail = f"{len(unreadable):,} that are none: kept and masked"
+    if len(unreadable):
+        example = catalog.image_fault(int(unreadable[0]))
+        detail += f", such as {example}"
+        named = int(catalog.names_image.sum())
+        if 2 * len(unreadable) >= named and distributed.is_main():
+            logger.warning(
+                "%s of %s pictures can't be read, such as %s", f"{len(unreadable):,}", f"{named:,}", example
+            )
+    return Step("unreadable picture", "items", len(catalog), 0, detail)
+
+
+def _with_valid_prices(catalog: Catalog) -> tuple[Catalog, int]:
+    prices = catalog.column("price").cast(pa.float64())
+    valid = pc.fill_null(pc.and_(pc.is_finite(prices), pc.greater_equal(prices, 0.0)), True)
+    invalid = len(catalog) - int(pc.sum(valid).as_py() or 0)
+    if not invalid:
+        return catalog, 0
+    mended = pc.if_else(valid, prices, pa.scalar(None, pa.float64()))
+    return catalog.with_prices(mended), invalid
+
+
+LARGEST_TIME = 9e18
+"""Times are kept as int64 seconds."""
+
+TIE_SALT = 0x7469656421
+"""Constant, so that the order of ties depends on no seed and is the same in every run."""
+
+
+@dataclass(frozen=True)
+class CodedLog:
+    """A cleaned log, sorted by user, time and, within ties, a hash of (user id, item id).
+
+    Args:
+        user: (T,) rows of ``user_ids``, growing.
+        item: (T,) catalogue indices.
+        time: (T,) int64 seconds.
+        user_ids: (U,) original ids, each with a click.
+    """
+
+    user: np.ndarray
+    item: np.ndarray
+    time: np.ndarray
+    user_ids: np.ndarray
+
+
+def clean_log(raw: RawData, config: CleaningConfig) -> tuple[CodedLog, list[Step], list[str]]:
+    """Runs the steps on clicks and collects warnings; see :func:`crossrec.data.cleaning.clean`."""
+    if not len(raw.interactions):
+        raise InteractionDataError(f"the log of '{raw.name}' is empty: it has no row at all")
+    steps: list[Step] = []
+    frame = _drop_missing(raw.interactions.frame, steps)
+    frame = _drop_out_of_range(frame, config, steps)
+    warnings = [] if raw.ordinal else time_warnings(frame["timestamp"], raw.name)
+    frame, user_ids = _encode(frame, raw.catalog, steps)
+    user, item, time = (frame[name].to_numpy() for name in ("user", "item", "timestamp"))
+    warnings += share_warnings(user, item, user_ids, raw.catalog.item_ids)
+    kept = _drop_repeats(user, item, time, config, steps)
+    kept = kept[_k_core(user[kept], item[kept], config, steps)]
+    if not len(kept):
+        report = CleaningReport((*raw.steps, *steps))
+        worst, table = report.worst(), "\n".join([*report.lines(), *warnings])
+        raise InteractionDataError(
+            f"no click of '{raw.name}' is left after cleaning: the step '{worst.name}' dropped the most, "
+            f"{worst.dropped:,} of {len(raw.interactions):,} ({worst.detail})\n{table}"
+        )
+    codes, user = np.unique(user[kept], return_inverse=True)
+    ids = user_ids.gather(codes).to_numpy()
+    item = _order_ties(user, item[kept], time[kept], ids, raw.catalog.item_ids, steps)
+    return CodedLog(user, item, time[kept].astype(np.int64), ids), steps, warnings
+
+
+def _order_ties(
+    user: np.ndarray,
+    item: np.ndarray,
+    time: np.ndarray,
+    user_ids: np.ndarray,
+    item_ids: np.ndarray,
+    steps: list[Step],
+) -> np.ndarray:
+    """Items of clicks sorted by (user, time), with ties ordered by a hash of (user id, item id).
+
+    File order would leak where a file is sorted by item: sequence models learn that order and profit from it.
+    """
+    again = np.zeros(len(user), dtype=bool)
+    again[1:] = (user[1:] == user[:-1]) & (time[1:] == time[:-1])
+    share = again.sum() / max(len(user), 1)
+    detail = (
+        f"{again.sum():,} ({share:.1%}) at the time of the user's click before; ordered by a hash of the ids"
+    )
+    steps.append(Step("tied time", "clicks", len(user), 0, detail))
+    tied = np.flatnonzero(again | np.append(again[1:], False))
+    users, user_rows = np.unique(user[tied], return_inverse=True)
+    items, item_rows = np.unique(item[tied], return_inverse=True)
+    of_users = mix_bits(hash_ids(str(user_ids[row]) for row in users) + np.uint64(TIE_SALT))
+    hashes = mix_bits(of_users[user_rows] + hash_ids(str(item_ids[row]) for row in items)[item_rows])
+    ordered = item.copy()
+    ordered[tied] = item[tied][np.lexsort((hashes, np.cumsum(~again)[tied]))]
+    return ordered
+
+
+def _keep(frame: pl.DataFrame, steps: list[Step], name: str, keep: pl.Expr, detail: str) -> pl.DataFrame:
+    kept = frame.filter(keep)
+    steps.append(Step(name, "clicks", frame.height, frame.height - kept.height, detail))
+    return kept
+
+
+def _count(frame: pl.DataFrame, **conditions: pl.Expr) -> dict[str, int]:
+    row = frame.select(**{name: condition.sum() for name, condition in conditions.items()}).row(0, named=True)
+    return {name: int(value or 0) for name, value in row.items()}
+
+
+def _drop_missing(frame: pl.DataFrame, steps: list[Step]) -> pl.DataFrame:
+    blank = {name: is_missing(pl.col(f"{name}_id")) for name in ("user", "item")}
+    found = _count(frame, **blank)
+    detail = ", ".join(
+        f"{name} id {found[name]:,}{_words(frame[f'{name}_id'], found[name])}" for name in blank
+    )
+    frame = _keep(frame, steps, "missing id", ~(blank["user"] | blank["item"]), detail)
+    time = pl.col("timestamp")
+    usable = (time.is_finite() & (time.abs() < LARGEST_TIME)).fill_null(False)
+    found = _count(frame, none=time.is_null(), nan=time.is_nan())
+    dropped = _count(frame, all=~usable)["all"]
+    infinite = dropped - found["none"] - found["nan"]
+    detail = f"none or unreadable {found['none']:,}, NaN {found['nan']:,}, infinite {infinite:,}"
+    return _keep(frame, steps, "missing time", usable, detail)
+
+
+def _words(ids: pl.Series, n_missing: int) -> str:
+    """The words that stand for a missing id, with how often."""
+    if not n_missing:
+        return ""
+    words = (
+        pl.DataFrame({"word": ids.drop_nulls()}).filter(is_missing(pl.col("word")))["word"].str.strip_chars()
+    )
+    counts = words.filter(words != "").value_counts(sort=True).rows()
+    return " (" + ", ".join(f"'{word}' {count:,}" for word, count in counts) + ")" if counts else ""
+
+
+def _drop_out_of_range(frame: pl.DataFrame, config: CleaningConfig, steps: list[Step]) -> pl.DataFrame:
+    if config.min_time is not None or config.max_time is not None:
+        keep = _within(pl.col("timestamp"), config.min_time, config.max_time)
+        detail = "range " + _range(config.min_time, config.max_time, times=True)
+        frame = _keep(frame, steps, "time out of range", keep, detail)
+    if config.min_rating is not None or config.max_rating is not None:
+        if "rating" not in frame.columns:
+            raise InteractionDataError(
+                "data.cleaning.min_rating or max_rating is set, but the log has no ratings: unset it, or "
+                "name the rating column in data.source.interaction_columns.rating"
+            )
+        rating = pl.col("rating").fill_nan(None)
+        keep = _within(rating, config.min_rating, config.max_rating)
+        missing = _count(frame, none=rating.is_null())["none"]
+        detail = "range " + _range(config.min_rating, config.max_rating, times=False)
+        frame = _keep(frame, steps, "rating out of range", keep, f"{detail}, without a rating {missing:,}")
+    return frame
+
+
+def _within(value: pl.Expr, low: float | None, high: float | None) -> pl.Expr:
+    inside = value.is_not_null()
+    if low is not None:
+        inside = inside & (value >= low).fill_null(False)
+    if high is not None:
+        inside = inside & (value <= high).fill_null(False)
+    return inside
+
+
+def _range(low: float | None, high: float | None, times: bool) -> str:
+    low_text, high_text = (
+        "any" if bound is None else show_time(bound) if times else f"{bound:g}" for bound in (low, high)
+    )
+    return f"{low_text} to {high_text}"
+
+
+def _encode(frame: pl.DataFrame, catalog: Catalog, steps: list[Step]) -> tuple[pl.DataFrame, pl.Series]:
+    """Drops unknown items, turns ids into numbers and sorts by (user, time)."""
+    log = frame.select("user_id", "item_id", "timestamp").with_columns(
+        item=_codes(pl.col("item_id"), pl.Series(list(catalog.index), dtype=pl.String))
+    )
+    unknown = log.filter(pl.col("item").is_null())["item_id"]
+    detail = "not in the catalogue"
+    if len(unknown):
+        detail += f": {unknown.n_unique():,} ids such as '{unknown.sort()[0]}'{_zeros(unknown, catalog)}"
+    log = _keep(log.drop("item_id"), steps, "unknown item", pl.col("item").is_not_null(), detail)
+    user_ids = log["user_id"].unique(maintain_order=True)
+    log = log.select("item", "timestamp", user=_codes(pl.col("user_id"), user_ids))
+    return log.sort("user", "timestamp", maintain_order=True), user_ids
+
+
+def _zeros(unknown: pl.Series, catalog: Catalog) -> str:
+    """A hint where most unknown ids are items but for zeros in front."""
+    ids = unknown.unique().sort()
+    known = pl.Series(list(catalog.index), dtype=pl.String)
+    bare = pl.DataFrame({"bare": known.str.strip_chars_start("0"), "known": known}).unique(
+        "bare", keep="first"
+    )
+    found = pl.DataFrame({"id": ids, "bare": ids.str.strip_chars_start("0")}).join(bare, "bare", how="inner")
+    if 2 * found.height <= len(ids):
+        return ""
+    first = found.sort("id").row(0, named=True)
+    return (
+        f"; {found.height:,} would match but for zeros in front ('{first['id']}' is '{first['known']}' among "
+        "the items): write the ids of both files alike, as text"
+    )
+
+
+def _codes(ids: pl.Expr, known: pl.Series) -> pl.Expr:
+    """The place of each id among those known, null where it is not there."""
+    places = pl.Series(np.arange(len(known), dtype=np.int32))
+    return ids.replace_strict(known, places, default=None, return_dtype=pl.Int32)
+
+
+def _drop_repeats(
+    user: np.ndarray, item: np.ndarray, time: np.ndarray, config: CleaningConfig, steps: list[Step]
+) -> np.ndarray:
+    """Rows that stay, in order; rows come sorted by (user, time)."""
+    n_items = int(item.max(initial=0)) + 1
+    pair = user.astype(np.int64) * n_items + item
+    order = np.argsort(pair, kind="stable")  # one user's clicks on one item, oldest first
+    again = np.zeros(len(pair), dtype=bool)
+    again[order[1:]] = pair[order[1:]] == pair[order[:-1]]
+    duplicate = np.zeros(len(pair), dtype=bool)
+    duplicate[order[1:]] = again[order[1:]] & (time[order[1:]] == time[order[:-1]])
+    kept = np.flatnonzero(~duplicate)
+    dropped = len(pair) - len(kept)
+    steps.append(Step("exact duplicate", "clicks", len(pair), dropped, "same user, item and time"))
+    repeats = int(again.sum()) - dropped
+    if config.repeats == "drop":
+        steps.append(Step("repeat click", "clicks", len(kept), repeats, "a user's later click on an item"))
+        return np.flatnonzero(~again)
+    steps.append(Step("repeat click", "clicks", len(kept), 0, f"{repeats:,} kept"))
+    return kept
+
+
+def _k_core(user: np.ndarray, item: np.ndarray, config: CleaningConfig, steps: list[Step]) -> np.ndarray:
+    """Rows of the largest part of the log in which every user and item has enough clicks."""
+    kept = np.arange(len(user))
+    rounds = 0
+    while len(kept) and max(config.k_users, config.k_items) > 1:
+        users, items = user[kept], item[kept]
+        enough = (np.bincount(users) >= config.k_users)[users] & (np.bincount(items) >= config.k_items)[items]
+        if enough.all():
+            break
+        kept = kept[enough]
+        rounds += 1
+    lost_users, lost_items = (
+        np.count_nonzero(np.bincount(codes)) - np.count_nonzero(np.bincount(codes[kept]))
+        for codes in (user, item)
+    )
+    detail = f"users >= {config.k_users}, items >= {config.k_items}: {rounds} rounds, "
+    detail += f"{lost_users:,} users and {lost_items:,} items gone"
+    steps.append(Step("k-core", "clicks", len(user), len(user) - len(kept), detail))
+    return kept

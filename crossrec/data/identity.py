@@ -10,14 +10,11 @@ import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING
 
 import numpy as np
 
+from crossrec.data.splits.base import Queries, Split
 from crossrec.types import ABSENT, Sequences
-
-if TYPE_CHECKING:
-    from crossrec.data.splits import Queries, Split
 
 DIGEST_BYTES = 16
 BYTES, ENDS = "identity.item_bytes", "identity.item_ends"

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import UTC, date, datetime
+from typing import Annotated, Any
 
 import numpy as np
 import polars as pl
+from pydantic import BeforeValidator
 
 from crossrec.types import InputError, Sequences
 
 REQUIRED = {"user_id": pl.String, "item_id": pl.String, "timestamp": pl.Float64}
 """Columns of every log. ``timestamp`` is in seconds (or any growing number where a source has only
 an order). ``rating``, ``label`` ("click", "purchase", …) and further columns are optional."""
-
 
 MISSING_WORDS = (
     *("", "nan", "NaN", "NAN", "-nan", "null", "NULL", "Null", "none", "None", "NONE", "undefined"),
@@ -26,7 +28,7 @@ def is_missing(text: pl.Expr) -> pl.Expr:
     return text.is_null() | text.str.strip_chars().is_in(MISSING_WORDS).fill_null(True)
 
 
-class LogError(InputError):
+class InteractionDataError(InputError):
     """A log that can't be used; the message names the column or what is missing."""
 
 
@@ -43,14 +45,14 @@ class Interactions:
     def __post_init__(self) -> None:
         missing = [name for name in REQUIRED if name not in self.frame.columns]
         if missing:
-            raise LogError(f"the log lacks the columns {missing}; it has {self.frame.columns}")
+            raise InteractionDataError(f"the log lacks the columns {missing}; it has {self.frame.columns}")
 
     def __len__(self) -> int:
         return self.frame.height
 
 
 @dataclass(frozen=True)
-class Clicks:
+class ClickLog:
     """A cleaned log as sequences, with the original user ids.
 
     Args:
@@ -62,7 +64,9 @@ class Clicks:
     user_ids: np.ndarray
 
     @classmethod
-    def from_codes(cls, user: np.ndarray, item: np.ndarray, time: np.ndarray, user_ids: np.ndarray) -> Clicks:
+    def from_codes(
+        cls, user: np.ndarray, item: np.ndarray, time: np.ndarray, user_ids: np.ndarray
+    ) -> ClickLog:
         """Clicks from numbers that are sorted by user and time already.
 
         Args:
@@ -74,3 +78,42 @@ class Clicks:
         offsets = np.zeros(len(user_ids) + 1, dtype=np.int64)
         np.cumsum(np.bincount(user, minlength=len(user_ids)), out=offsets[1:])
         return cls(Sequences(offsets, item.astype(np.int32), time), user_ids)
+
+
+_EARLIEST_SHOWN_AS_DATE = 1e8
+"""Seconds (1973). Smaller numbers are an order, not a date, in every log that we know."""
+
+
+def to_seconds(value: Any) -> Any:
+    """Seconds since 1970 of a date, a datetime or ISO text; whatever else it is stays as it is.
+
+    Text, dates and datetimes without a zone are taken as UTC.
+
+    Raises:
+        ValueError: text that is neither a number nor ISO 8601.
+    """
+    if isinstance(value, str):
+        try:
+            return float(value)
+        except ValueError:
+            pass  # not a number, so it must be ISO text
+        try:
+            value = datetime.fromisoformat(value.strip())
+        except ValueError as error:
+            raise ValueError(f"'{value}' is neither a number nor an ISO date or datetime") from error
+    if isinstance(value, datetime):
+        return (value if value.tzinfo else value.replace(tzinfo=UTC)).timestamp()
+    if isinstance(value, date):
+        return datetime(value.year, value.month, value.day, tzinfo=UTC).timestamp()
+    return value
+
+
+TimePoint = Annotated[float, BeforeValidator(to_seconds)]
+"""A config field that takes seconds, an ISO date or an ISO datetime, and holds seconds."""
+
+
+def show_time(seconds: float) -> str:
+    """ISO date and time in UTC, or the plain number where the source has only an order."""
+    if _EARLIEST_SHOWN_AS_DATE <= seconds < datetime(9999, 1, 1, tzinfo=UTC).timestamp():
+        return datetime.fromtimestamp(seconds, tz=UTC).strftime("%Y-%m-%d %H:%M:%S")
+    return f"{seconds:g}"

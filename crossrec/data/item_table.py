@@ -12,7 +12,6 @@ from scipy.sparse import csr_matrix
 from torch import Tensor
 from torch.nn import functional as F
 
-from crossrec.data.tail import tail_items
 from crossrec.types import InputError
 
 Value = TypeVar("Value")
@@ -240,3 +239,29 @@ def _taker(
 
 def _column_taker(columns: Mapping[str, np.ndarray], name: str, rows: np.ndarray) -> Callable[[], np.ndarray]:
     return lambda: columns[name][rows]
+
+
+def tail_items(train_counts: np.ndarray, share: float) -> np.ndarray:
+    """Which items are in the tail.
+
+    The head is the shortest prefix of the items, sorted by (training clicks descending, index), that holds at
+    least ``1 - share`` of the training clicks. All others, unclicked ones too, are the tail.
+
+    Args:
+        train_counts: (N,) training clicks of each item.
+        share: share of the training clicks that the tail may hold at most, from 0 to 1.
+
+    Returns:
+        (N,) bool; all true where there is no training click.
+
+    Source:
+        Abdollahpouri, Burke, Mobasher: Managing popularity bias in recommender systems with personalized
+        re-ranking (FLAIRS 2019).
+    """
+    tail_N = np.ones(len(train_counts), dtype=bool)
+    order = np.argsort(-train_counts, kind="stable")
+    before = np.cumsum(train_counts[order]) - train_counts[order]
+    # Rounding must not let one more item into the head when the share is met exactly.
+    needed = (1 - share) * train_counts.sum() * (1 - 1e-12)
+    tail_N[order[before < needed]] = False
+    return tail_N

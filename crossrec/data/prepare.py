@@ -5,29 +5,24 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Any
 
 import numpy as np
 
-from crossrec.config import Config, UnionFamily
-from crossrec.data.account import Account
+from crossrec.config import Config
+from crossrec.data.catalog import Catalog
 from crossrec.data.cleaning import CleaningConfig, clean
+from crossrec.data.cleaning_report import CleaningReport
 from crossrec.data.identity import DataIdentity
-from crossrec.data.leave_out import LeaveOneOutConfig
+from crossrec.data.interactions import ClickLog, show_time
 from crossrec.data.sources import SourceOptions
+from crossrec.data.sources.base import RawData
 from crossrec.data.sources.demo.source import DemoSource
-from crossrec.data.splits import Split
-from crossrec.data.temporal import TemporalConfig
-from crossrec.data.times import show_time
+from crossrec.data.splits import SplitOptions
+from crossrec.data.splits.base import Split
+from crossrec.data.splits.temporal import TemporalSplitter
 from crossrec.runtime import distributed
 from crossrec.types import Sequences
-
-if TYPE_CHECKING:
-    from crossrec.data.catalog import Catalog
-    from crossrec.data.interactions import Clicks
-    from crossrec.data.sources.base import RawData
-
-SplitConfig = Annotated[LeaveOneOutConfig | TemporalConfig, UnionFamily()]
 
 
 class DataConfig(Config):
@@ -45,7 +40,7 @@ class DataConfig(Config):
     root: Path | None = None
     cache_dir: Path = Path("cache")
     cleaning: CleaningConfig = CleaningConfig()
-    split: SplitConfig = TemporalConfig()
+    split: SplitOptions = TemporalSplitter.Options()
 
 
 @dataclass(frozen=True)
@@ -58,15 +53,15 @@ class PreparedData:
         catalog: N items.
         clicks: the cleaned log, one row a user.
         split: training clicks and queries.
-        account: what cleaning dropped, and why.
+        report: what cleaning dropped, and why.
     """
 
     name: str
     note: str
     catalog: Catalog
-    clicks: Clicks
+    clicks: ClickLog
     split: Split
-    account: Account
+    report: CleaningReport
 
     @cached_property
     def identity(self) -> DataIdentity:
@@ -129,15 +124,15 @@ def prepare(config: DataConfig, *, repeats: bool = False) -> PreparedData:
     Raises:
         SourceError: a root, file or column is missing or can't be read.
         CatalogError: the items can't be used.
-        LogError: no click is left after cleaning.
+        InteractionDataError: no click is left after cleaning.
         SplitError: a part of the split stays empty.
     """
     raw = _load(config)
     name, note = raw.name, raw.note
-    catalog, clicks, account = clean(raw, config.cleaning)
+    catalog, clicks, report = clean(raw, config.cleaning)
     del raw  # of a long log, the strings of its ids weigh more than all that is made of it
-    split = config.split.split(clicks.sequences, len(catalog), repeats=repeats)
-    return PreparedData(name, note, catalog, clicks, split, account)
+    split = config.split.build().split(clicks.sequences, len(catalog), repeats=repeats)
+    return PreparedData(name, note, catalog, clicks, split, report)
 
 
 def _load(config: DataConfig) -> RawData:

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
+from scipy.sparse import csr_matrix
 
-from crossrec.data.tail import tail_items
+from crossrec.data.item_table import tail_items
 from crossrec.types import Sequences
-
-if TYPE_CHECKING:
-    from scipy.sparse import csr_matrix
 
 WORDS = r"(?u)[\u3400-\u9fff]|[^\W\d_\u3400-\u9fff]{2,}"
 """A Chinese character, or a run of at least two letters of any other script."""

@@ -3,27 +3,57 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import Literal
 
 import numpy as np
+from pydantic import Field
+from scipy.sparse import csr_matrix
 
+from crossrec.config import Config
+from crossrec.data.prepare import PreparedData
 from crossrec.data.profiles import Behaviour, ItemWords, behaviour, item_words, user_words
 from crossrec.types import ABSENT, InputError
 
-if TYPE_CHECKING:
-    from scipy.sparse import csr_matrix
+UserView = Literal["words", "behaviour"]
 
-    from crossrec.data.prepare import PreparedData
-    from crossrec.data.segments_config import SegmentsConfig
+ItemView = Literal["words", "categories"]
+
+
+class SegmentsConfig(Config):
+    """K-means segments of users, and groups of items, made from the training part alone.
+
+    Both are slices of the results; user segments are also strata of ``augment.resample``, and item groups a
+    modality of the model where ``model.item_group`` says so.
+
+    Args:
+        users: number of user segments; those without a training click are in none.
+        items: number of item groups; items without any of the views are in none.
+        user_views: what users are grouped by: mean TF-IDF of the texts they clicked, counts of their clicks.
+        item_views: what items are grouped by: TF-IDF of their text, their categories.
+        max_words: size of the vocabulary at most.
+        components: dimensions to which TF-IDF is reduced before grouping.
+        seed: of the centres.
+    """
+
+    users: int = Field(5, ge=1, le=1_000_000)
+    items: int = Field(20, ge=1, le=1_000_000)
+    user_views: tuple[UserView, ...] = Field(("words", "behaviour"), min_length=1)
+    item_views: tuple[ItemView, ...] = Field(("words", "categories"), min_length=1)
+    max_words: int = Field(20_000, ge=1)
+    components: int = Field(32, ge=1, le=65_536)
+    seed: int = Field(0, ge=0)
+
 
 COUNTS = ("clicks", "distinct_items", "distinct_categories", "days_active", "days_since_last")
 """Columns of behaviour with a long right tail; grouped by their logarithm."""
+
 RESTARTS = 4
+
 SHOWN_WORDS = 4
 
 
 @dataclass(frozen=True)
-class Groups:
+class ClusterAssignment:
     """Which group each user or item is in.
 
     Args:
@@ -40,7 +70,7 @@ class Groups:
         return np.bincount(self.labels[self.labels != ABSENT], minlength=len(self.notes))
 
 
-def user_segments(data: PreparedData, config: SegmentsConfig, tail_share: float) -> Groups:
+def cluster_users(data: PreparedData, config: SegmentsConfig, tail_share: float) -> ClusterAssignment:
     """K-means of users on what they clicked (mean TF-IDF) and how; nothing of validation or test is seen.
 
     Args:
@@ -70,10 +100,14 @@ def user_segments(data: PreparedData, config: SegmentsConfig, tail_share: float)
     if "behaviour" in config.user_views:
         views.append(_standardised(_logarithms(known), some_U))
     labels_U = _cluster(np.concatenate(views, axis=1), some_U, config.users, config.seed)
-    return Groups(labels_U, tuple(_user_note(labels_U == s, known, tastes, words) for s in _range(labels_U)))
+    return ClusterAssignment(
+        labels_U, tuple(_user_note(labels_U == s, known, tastes, words) for s in _range(labels_U))
+    )
 
 
-def item_groups(data: PreparedData, config: SegmentsConfig, vectors_ND: np.ndarray | None) -> Groups:
+def cluster_items(
+    data: PreparedData, config: SegmentsConfig, vectors_ND: np.ndarray | None = None
+) -> ClusterAssignment:
     """K-means of items on text, categories and vectors; centres are those of items with a training click.
 
     Args:
@@ -93,7 +127,9 @@ def item_groups(data: PreparedData, config: SegmentsConfig, vectors_ND: np.ndarr
     points_ND = np.concatenate(views, axis=1)
     known_N = np.any(points_ND != 0, axis=1)
     labels_N = _cluster(points_ND, trained_N, config.items, config.seed, assigned=known_N)
-    return Groups(labels_N, tuple(_item_note(labels_N == g, words, data) for g in _range(labels_N)))
+    return ClusterAssignment(
+        labels_N, tuple(_item_note(labels_N == g, words, data) for g in _range(labels_N))
+    )
 
 
 def _catalogue_words(data: PreparedData, config: SegmentsConfig) -> ItemWords:

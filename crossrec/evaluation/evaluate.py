@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import polars as pl
 
-from crossrec.data.splits import Queries
+from crossrec.data.splits.base import Queries
 from crossrec.evaluation.bootstrap import Estimate, estimate_exposure, estimate_means
 from crossrec.evaluation.config import EvaluationConfig
 from crossrec.evaluation.facts import ItemFacts, Ranked, lay_against

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from crossrec.data.tail import tail_items
+from crossrec.data.item_table import tail_items
 from crossrec.types import Sequences
 
 if TYPE_CHECKING:

@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
-from crossrec.data.csv_header import twin_columns
-from crossrec.data.splits import Queries
+from crossrec.data.sources.table_file import twin_columns
+from crossrec.data.splits.base import Queries
 from crossrec.runtime.files import atomic_path
 from crossrec.types import ABSENT, InputError, TopK
 

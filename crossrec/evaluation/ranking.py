@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from crossrec.data.splits import Queries, Split
+from crossrec.data.splits.base import Queries, Split
 from crossrec.runtime import distributed
 from crossrec.types import Recommender, TopK
 

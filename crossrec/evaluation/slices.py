@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from crossrec.data.splits import Queries
+from crossrec.data.splits.base import Queries
 from crossrec.evaluation.bootstrap import estimate_means
 from crossrec.evaluation.config import EvaluationConfig
 from crossrec.evaluation.facts import ItemFacts, lay_against

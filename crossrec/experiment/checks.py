@@ -144,6 +144,6 @@ def _warnings(setting: PreparedExperiment) -> Iterator[str]:
             "last places stay empty"
         )
     for part in ("valid", "test"):
-        n_users = len(np.unique(data.split.part(part).users))
+        n_users = len(np.unique(data.split.queries(part).users))
         if n_users == 1:
             yield f"the {part} part has one user: its figures say nothing about others, intervals are void"

@@ -14,7 +14,7 @@ from crossrec.baselines.popularity import Popularity
 from crossrec.baselines.tuning import TuningBudget
 from crossrec.config import Config
 from crossrec.data.prepare import DataConfig
-from crossrec.data.segments_config import SegmentsConfig
+from crossrec.data.segments import SegmentsConfig
 from crossrec.encoders.image import ImageEncoder
 from crossrec.encoders.text import TextEncoder
 from crossrec.evaluation.config import EvaluationConfig

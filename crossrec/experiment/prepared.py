@@ -20,7 +20,7 @@ from crossrec.data.catalog import REQUIRED, Catalog
 from crossrec.data.identity import DataIdentity
 from crossrec.data.neighbours import CLICKS, find_neighbours
 from crossrec.data.prepare import PreparedData, prepare
-from crossrec.data.segments import Groups
+from crossrec.data.segments import ClusterAssignment, cluster_items, cluster_users
 from crossrec.encoders.base import Tuning
 from crossrec.encoders.cache import Features
 from crossrec.evaluation.facts import ItemFacts
@@ -89,15 +89,15 @@ class PreparedExperiment:
         return item_facts(self.data, self.config.spaces, self.content)
 
     @cached_property
-    def segments(self) -> Groups | None:
+    def segments(self) -> ClusterAssignment | None:
         """Segments of the users, from their training clicks; None where the configuration has none."""
         config = self.config.segments
-        return None if config is None else config.user_segments(self.data, self.config.evaluation.tail_share)
+        return None if config is None else cluster_users(self.data, config, self.config.evaluation.tail_share)
 
     @cached_property
-    def item_groups(self) -> Groups | None:
+    def item_groups(self) -> ClusterAssignment | None:
         """Groups of the items: slices of the results, perhaps a modality; None where not configured."""
-        return None if self.config.segments is None else self.config.segments.item_groups(self.data)
+        return None if self.config.segments is None else cluster_items(self.data, self.config.segments)
 
     def network(self) -> SequentialNetwork:
         """A network as it is before training, with the views of items that training looks at."""

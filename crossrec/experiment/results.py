@@ -14,8 +14,8 @@ import yaml
 from rich.console import Console
 from rich.table import Table
 
-from crossrec.data.segments import Groups
-from crossrec.data.splits import Queries
+from crossrec.data.segments import ClusterAssignment
+from crossrec.data.splits.base import Queries
 from crossrec.evaluation.bootstrap import Estimate
 from crossrec.evaluation.evaluate import evaluate_lists
 from crossrec.evaluation.predictions import load_predictions, save_recommendations
@@ -60,7 +60,7 @@ def evaluate_recommenders(
     """Ranks and evaluates; every process must call this, all get the same result."""
     config = setting.config.evaluation
     split = setting.data.split
-    queries = split.part(part)
+    queries = split.queries(part)
     found = []
     for recommender in recommenders:
         lists = rank_queries(recommender, split, queries, max(config.ks), config.exclude_seen, config.batch)
@@ -70,7 +70,7 @@ def evaluate_recommenders(
 
 def evaluate_predictions(setting: PreparedExperiment, path: Path, part: SplitPart) -> MeasuredRecommender:
     """Evaluates lists that any tool wrote."""
-    queries = setting.data.split.part(part)
+    queries = setting.data.split.queries(part)
     user_ids = setting.data.clicks.user_ids[queries.users]
     k = max(setting.config.evaluation.ks)
     lists = load_predictions(path, user_ids, setting.data.catalog.item_ids, k)
@@ -92,7 +92,7 @@ def _evaluate(setting: PreparedExperiment, name: str, lists: TopK, queries: Quer
 
 
 def segment_slices(
-    setting: PreparedExperiment, segments: Groups, lists: TopK, queries: Queries
+    setting: PreparedExperiment, segments: ClusterAssignment, lists: TopK, queries: Queries
 ) -> dict[str, dict[str, Any]]:
     """``user_segment_1`` (the largest) and so on: accuracy on the queries of a segment's users."""
     parts = {}
@@ -103,7 +103,7 @@ def segment_slices(
 
 
 def item_group_slices(
-    setting: PreparedExperiment, groups: Groups, lists: TopK, queries: Queries
+    setting: PreparedExperiment, groups: ClusterAssignment, lists: TopK, queries: Queries
 ) -> dict[str, dict[str, Any]]:
     """``item_group_1`` (the largest) and so on: accuracy on the targets of a group of items."""
     parts = {}
@@ -150,7 +150,7 @@ def save_results(
     if not distributed.is_main():
         return
     data = setting.data
-    queries = data.split.part(part)
+    queries = data.split.queries(part)
     for number, measured in enumerate(found):
         own = folder if number == 0 else folder / "baselines" / slug(measured.name)
         measured.evaluation.save(own, data.clicks.user_ids)
@@ -232,9 +232,9 @@ def show_account(setting: PreparedExperiment) -> None:
     data = setting.data
     if data.note:
         show(f"Data: {data.name} ({data.note})")
-    for line in data.account.lines():
+    for line in data.report.lines():
         show(f"  {line}")
-    for warning in data.account.warnings:
+    for warning in data.report.warnings:
         show(f"Warning: {warning}")
     show(f"Split: {data.split.protocol}")
     for reason, count in data.split.excluded.items():

@@ -232,7 +232,7 @@ def show_outcome(outcome: TrainingOutcome, config: ExperimentConfig) -> None:
 
 def _save_account(setting: PreparedExperiment, network: SequentialNetwork) -> None:
     data = setting.data
-    add_account(setting.config, "cleaning", data.account.to_dict())
+    add_account(setting.config, "cleaning", data.report.to_dict())
     add_account(setting.config, "counts", data.summary())
     add_account(setting.config, "left_out", data.split.excluded)
     maps = {

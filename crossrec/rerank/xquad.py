@@ -8,7 +8,7 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from crossrec.data.tail import tail_items
+from crossrec.data.item_table import tail_items
 from crossrec.rerank.aspects import Aspects, category_aspects, gathered
 from crossrec.rerank.base import ItemTraits, Pool, Reranker, TradeOff
 from crossrec.rerank.greedy import take_best

@@ -12,7 +12,7 @@ from crossrec.serving.items import near
 from crossrec.types import InputError, Sequences
 
 if TYPE_CHECKING:
-    from crossrec.data.interactions import Clicks
+    from crossrec.data.interactions import ClickLog
 
 
 class Users:
@@ -22,7 +22,7 @@ class Users:
         clicks: one row a user; None where the log is not there.
     """
 
-    def __init__(self, clicks: Clicks | None) -> None:
+    def __init__(self, clicks: ClickLog | None) -> None:
         self.clicks = clicks
 
     @cached_property

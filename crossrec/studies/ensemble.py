@@ -16,7 +16,7 @@ from pydantic import Field, field_validator
 from crossrec.baselines import BASELINES
 from crossrec.config import Config, trusting
 from crossrec.data.identity import VALID
-from crossrec.data.splits import Queries, Split
+from crossrec.data.splits.base import Queries, Split
 from crossrec.ensemble.candidates import union_of_lists
 from crossrec.ensemble.config import ALL_FUSIONS, EnsembleConfig, LearningConfig, ListFusionConfig, Missing
 from crossrec.ensemble.evidence import Answered, Evidence, answered

@@ -14,7 +14,7 @@ from pydantic import Field, field_validator
 from rich.table import Table
 
 from crossrec.config import Config
-from crossrec.data.splits import Queries
+from crossrec.data.splits.base import Queries
 from crossrec.evaluation.bootstrap import interval
 from crossrec.evaluation.config import EvaluationConfig, MetricName
 from crossrec.evaluation.evaluate import evaluate_lists

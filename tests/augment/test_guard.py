@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from crossrec.augment.guard import LeakError, TrainingGuard
-from crossrec.data.leave_out import LeaveOneOutConfig
-from crossrec.data.splits import Queries, Split
+from crossrec.data.splits.base import Queries, Split
+from crossrec.data.splits.leave_one_out import LeaveOneOutSplitter
 from crossrec.types import Sequences
 
 N_ITEMS = 12
@@ -26,7 +26,7 @@ def log() -> Sequences:
 
 @pytest.fixture
 def split() -> Split:
-    return LeaveOneOutConfig().split(log(), N_ITEMS)
+    return LeaveOneOutSplitter.Options().build().split(log(), N_ITEMS)
 
 
 @pytest.fixture
@@ -94,7 +94,7 @@ def test_a_cut_after_a_target_is_caught(split: Split, guard: TrainingGuard) -> N
 
 @given(st.data())
 def test_any_single_changed_click_is_caught(data: st.DataObject) -> None:
-    split = LeaveOneOutConfig().split(log(), N_ITEMS)
+    split = LeaveOneOutSplitter.Options().build().split(log(), N_ITEMS)
     items = split.train.items.copy()
     at = data.draw(st.integers(0, len(items) - 1))
     items[at] = data.draw(st.integers(0, N_ITEMS - 1).filter(lambda item: item != items[at]))

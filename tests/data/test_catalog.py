@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 from crossrec.data.catalog import Catalog, CatalogError
-from crossrec.data.interactions import Interactions, LogError
+from crossrec.data.interactions import InteractionDataError, Interactions
 from crossrec.runtime.pictures import UnreadablePicture
 
 
@@ -104,5 +104,5 @@ def test_an_empty_catalogue_is_possible() -> None:
 
 
 def test_a_log_needs_its_columns() -> None:
-    with pytest.raises(LogError, match=r"lacks the columns \['timestamp'\]"):
+    with pytest.raises(InteractionDataError, match=r"lacks the columns \['timestamp'\]"):
         Interactions(pl.DataFrame({"user_id": ["a"], "item_id": ["b"]}))

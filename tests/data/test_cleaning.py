@@ -16,8 +16,9 @@ from hypothesis import strategies as st
 
 from crossrec.config import ConfigError, validate
 from crossrec.data.catalog import Catalog
-from crossrec.data.cleaning import Account, CleaningConfig, Step, clean
-from crossrec.data.interactions import Clicks, Interactions, LogError
+from crossrec.data.cleaning import CleaningConfig, clean
+from crossrec.data.cleaning_report import CleaningReport, Step
+from crossrec.data.interactions import ClickLog, InteractionDataError, Interactions
 from crossrec.data.sources.base import RawData
 
 Row = tuple[str | None, str | None, float | None]
@@ -32,7 +33,7 @@ def raw_data(rows: list[Row], n_items: int = 10, ratings: list[float | None] | N
     return RawData("test", "", catalog, Interactions(frame))
 
 
-def as_lists(catalog: Catalog, clicks: Clicks) -> dict[str, list[tuple[str, int]]]:
+def as_lists(catalog: Catalog, clicks: ClickLog) -> dict[str, list[tuple[str, int]]]:
     times = clicks.sequences.times
     assert times is not None
     ids = catalog.item_ids[clicks.sequences.items]
@@ -43,7 +44,7 @@ def as_lists(catalog: Catalog, clicks: Clicks) -> dict[str, list[tuple[str, int]
     }
 
 
-def step(account: Account, name: str) -> Step:
+def step(account: CleaningReport, name: str) -> Step:
     return next(step for step in account.steps if step.name == name)
 
 
@@ -91,7 +92,7 @@ def test_time_range_takes_iso_dates() -> None:
 
 
 def test_rating_range_without_ratings_is_an_error() -> None:
-    with pytest.raises(LogError, match=r"min_rating.*interaction_columns.rating"):
+    with pytest.raises(InteractionDataError, match=r"min_rating.*interaction_columns.rating"):
         clean(raw_data([("a", "i1", 1.0)]), CleaningConfig(min_rating=3))
 
 
@@ -170,7 +171,9 @@ def test_k_core_is_the_fixpoint(rows: list[tuple[int, int]], k_users: int, k_ite
     expected = slow_core(rows, k_users, k_items)
     config = CleaningConfig(k_users=k_users, k_items=k_items)
     if not expected:
-        with pytest.raises(LogError, match=r"no click of 'test' is left.*'k-core' dropped the most"):
+        with pytest.raises(
+            InteractionDataError, match=r"no click of 'test' is left.*'k-core' dropped the most"
+        ):
             clean(raw, config)
         return
     catalog, clicks, account = clean(raw, config)
@@ -214,10 +217,10 @@ def test_missing_text_picture_and_bad_prices_are_counted_and_kept() -> None:
 
 
 def test_an_empty_log_is_an_error_with_the_account() -> None:
-    with pytest.raises(LogError, match="the log of 'test' is empty"):
+    with pytest.raises(InteractionDataError, match="the log of 'test' is empty"):
         clean(raw_data([]), CleaningConfig())
     rows: list[Row] = [(None, "i1", 1.0), ("a", "x", 1.0), ("a", "y", 2.0), ("b", "x", 3.0)]
-    with pytest.raises(LogError) as caught:
+    with pytest.raises(InteractionDataError) as caught:
         clean(raw_data(rows), CleaningConfig())
     message = str(caught.value)
     assert "the step 'unknown item' dropped the most, 3 of 4 (not in the catalogue" in message

@@ -62,7 +62,7 @@ def test_the_same_files_give_the_same_data(tmp_path: Path) -> None:
     first, second = prepared(*common), prepared(*common)
     assert np.array_equal(first.clicks.sequences.items, second.clicks.sequences.items)
     assert np.array_equal(first.split.test.ends, second.split.test.ends)
-    assert first.account == second.account
+    assert first.report == second.report
     assert first.split.protocol.startswith("temporal")
 
 

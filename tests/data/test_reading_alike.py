@@ -13,7 +13,7 @@ import pytest
 import yaml
 
 from crossrec.config import validate
-from crossrec.data.interactions import LogError
+from crossrec.data.interactions import InteractionDataError
 from crossrec.data.prepare import DataConfig, PreparedData, prepare
 from crossrec.data.sources.reading import SourceError
 from crossrec.types import InputError
@@ -122,7 +122,7 @@ def prepared(root: Path, source: dict[str, Any], **more: Any) -> PreparedData:
 
 
 def details(data: PreparedData) -> dict[str, str]:
-    return {step.name: step.detail for step in data.account.steps}
+    return {step.name: step.detail for step in data.report.steps}
 
 
 @pytest.mark.parametrize("write", ALL)
@@ -206,17 +206,19 @@ def test_times_are_read_whatever_their_offset_and_others_counted(tmp_path: Path,
     times = data.clicks.sequences.times
     assert times is not None
     assert (times == FIRST).sum() == 4
-    assert not data.account.warnings
+    assert not data.report.warnings
 
 
 @pytest.mark.parametrize("write", ALL)
 def test_mixed_units_of_time_are_an_error_and_odd_times_a_warning(tmp_path: Path, write: Writer) -> None:
     items, clicks = shop()
     clicks[0]["time"] *= 1000
-    with pytest.raises(LogError, match=r"several units.*59 such as 16000\d+ and 1 such as 16000\d+000"):
+    with pytest.raises(
+        InteractionDataError, match=r"several units.*59 such as 16000\d+ and 1 such as 16000\d+000"
+    ):
         prepared(tmp_path, write(tmp_path, items, clicks))
     clicks[0]["time"] = 5
-    told = prepared(tmp_path, write(tmp_path, items, clicks)).account.warnings
+    told = prepared(tmp_path, write(tmp_path, items, clicks)).report.warnings
     assert len(told) == 1
     assert told[0].startswith("1 of 60 clicks (1.7%) have times outside 1990 to tomorrow (1 before, 0 after")
 
@@ -227,21 +229,21 @@ def test_positions_are_told_from_times(tmp_path: Path, write: Writer) -> None:
     for click in clicks:
         click["time"] = (click["time"] - FIRST) // 1000
     source = write(tmp_path, items, clicks)
-    told = prepared(tmp_path, source).account.warnings
+    told = prepared(tmp_path, source).report.warnings
     assert told[0].endswith("if they are positions, say so with data.source.time_unit=order")
-    assert not prepared(tmp_path, {**source, "time_unit": "order"}).account.warnings
+    assert not prepared(tmp_path, {**source, "time_unit": "order"}).report.warnings
     for click in clicks:
         click["time"] = (FIRST + click["time"]) * 1000
-    told = prepared(tmp_path, write(tmp_path, items, clicks)).account.warnings
+    told = prepared(tmp_path, write(tmp_path, items, clicks)).report.warnings
     assert told[0].endswith("they look like ms: set data.source.time_unit=ms")
 
 
 @pytest.mark.parametrize("write", ALL)
 def test_a_user_with_much_of_the_log_is_told(tmp_path: Path, write: Writer) -> None:
     items, clicks = shop()
-    assert not prepared(tmp_path, write(tmp_path, items, clicks)).account.warnings
+    assert not prepared(tmp_path, write(tmp_path, items, clicks)).report.warnings
     guests = [{**click, "user": "0", "time": click["time"] + 7} for click in clicks[:20]]
-    told = prepared(tmp_path, write(tmp_path, items, clicks + guests)).account.warnings
+    told = prepared(tmp_path, write(tmp_path, items, clicks + guests)).report.warnings
     assert len(told) == 1
     assert told[0].startswith("the user '0' has 25% of the 80 clicks: guests under one id are no user")
 
@@ -376,7 +378,7 @@ def test_shared_cases() -> None:
     assert details(case("guest-nan"))["missing id"] == "user id 648 ('nan' 648), item id 0"
     assert case("float-user-ids-mixed").summary()["users"] == 150
     assert case("extra-columns").catalog.column("brand_code").to_pylist()[3] == "003"
-    with pytest.raises(LogError, match=r"several units.*data\.source\.time_unit"):
+    with pytest.raises(InteractionDataError, match=r"several units.*data\.source\.time_unit"):
         case("time-mixed-units")
     german = case("excel-de-iso", delimiter=";")
     assert german.catalog.column("price").to_pylist()[:2] == [5.0, 5.5]

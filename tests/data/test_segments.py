@@ -10,7 +10,7 @@ import pytest
 
 from crossrec.config import validate
 from crossrec.data.prepare import DataConfig, PreparedData, prepare
-from crossrec.data.segments_config import SegmentsConfig
+from crossrec.data.segments import SegmentsConfig, cluster_items, cluster_users
 from crossrec.types import ABSENT, InputError
 
 WORDS = {"wool": "warm wool scarf winter", "sport": "light running shoe sport", "tea": "green tea leaf cup"}
@@ -55,7 +55,7 @@ def kinds_of(data: PreparedData) -> np.ndarray:
 
 
 def test_users_who_read_alike_are_together(data: PreparedData) -> None:
-    groups = SegmentsConfig(users=3, user_views=("words",)).user_segments(data, 0.2)
+    groups = cluster_users(data, SegmentsConfig(users=3, user_views=("words",)), 0.2)
     together = {(int(k), int(s)) for k, s in zip(kinds_of(data), groups.labels, strict=True)}
     assert len(together) == 3
     assert len({segment for _, segment in together}) == 3
@@ -65,7 +65,7 @@ def test_users_who_read_alike_are_together(data: PreparedData) -> None:
 
 
 def test_items_are_grouped_and_those_without_anything_are_not(data: PreparedData) -> None:
-    groups = SegmentsConfig(items=3).item_groups(data)
+    groups = cluster_items(data, SegmentsConfig(items=3))
     labels = [set(groups.labels[k * PER_KIND : (k + 1) * PER_KIND]) for k in range(3)]
     assert [len(own) for own in labels] == [1, 1, 1]
     assert len(set.union(*labels)) == 3
@@ -77,7 +77,7 @@ def test_vectors_group_items_without_words(data: PreparedData) -> None:
     vectors = np.zeros((26, 2))
     vectors[:13, 0] = 1
     vectors[13:25, 1] = 1
-    groups = SegmentsConfig(items=2, item_views=("categories",)).item_groups(data, vectors)
+    groups = cluster_items(data, SegmentsConfig(items=2, item_views=("categories",)), vectors)
     assert len(set(groups.labels[:13])) == len(set(groups.labels[13:25])) == 1
     assert groups.labels[0] != groups.labels[13]
     assert groups.labels[25] == ABSENT
@@ -96,8 +96,8 @@ def test_nothing_after_the_cut_matters(folder: Path, data: PreparedData, tmp_pat
     config = SegmentsConfig(users=4, items=5)
     other = loaded(tmp_path)
     assert not np.array_equal(other.clicks.sequences.items, data.clicks.sequences.items)
-    assert np.array_equal(config.user_segments(other, 0.2).labels, config.user_segments(data, 0.2).labels)
-    assert np.array_equal(config.item_groups(other).labels, config.item_groups(data).labels)
+    assert np.array_equal(cluster_users(other, config, 0.2).labels, cluster_users(data, config, 0.2).labels)
+    assert np.array_equal(cluster_items(other, config).labels, cluster_items(data, config).labels)
 
 
 def test_words_that_are_not_there_are_named(folder: Path, tmp_path: Path) -> None:
@@ -105,12 +105,12 @@ def test_words_that_are_not_there_are_named(folder: Path, tmp_path: Path) -> Non
     (tmp_path / "interactions.csv").write_bytes((folder / "interactions.csv").read_bytes())
     wordless = loaded(tmp_path)
     with pytest.raises(InputError, match=r"segments\.user_views: .* add behaviour"):
-        SegmentsConfig(user_views=("words",)).user_segments(wordless, 0.2)
-    assert SegmentsConfig().user_segments(wordless, 0.2).sizes.sum() == 31
-    assert (SegmentsConfig(item_views=("words",)).item_groups(wordless).labels == ABSENT).all()
+        cluster_users(wordless, SegmentsConfig(user_views=("words",)), 0.2)
+    assert cluster_users(wordless, SegmentsConfig(), 0.2).sizes.sum() == 31
+    assert (cluster_items(wordless, SegmentsConfig(item_views=("words",))).labels == ABSENT).all()
 
 
 def test_more_segments_than_different_users(data: PreparedData) -> None:
-    groups = SegmentsConfig(users=500, user_views=("behaviour",)).user_segments(data, 0.2)
+    groups = cluster_users(data, SegmentsConfig(users=500, user_views=("behaviour",)), 0.2)
     assert groups.sizes.min() > 0
     assert groups.sizes.sum() == 31

@@ -10,9 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from crossrec.config import ConfigError, validate
-from crossrec.data.leave_out import LeaveOneOutConfig
-from crossrec.data.splits import Queries, Split, SplitError, first_clicks
-from crossrec.data.temporal import TemporalConfig
+from crossrec.data.splits.base import Queries, Split, SplitError, first_clicks
+from crossrec.data.splits.leave_one_out import LeaveOneOutSplitter
+from crossrec.data.splits.temporal import TemporalSplitter
 from crossrec.types import Sequences
 
 N_ITEMS = 6
@@ -46,7 +46,7 @@ def as_dict(queries: Queries) -> list[tuple[int, int, list[int]]]:
 def try_split(config: Any, log: Sequences) -> Split | None:
     """The split, or None where the drawn log is too small for one."""
     try:
-        split: Split = config.split(log, N_ITEMS)
+        split: Split = config.build().split(log, N_ITEMS)
     except SplitError:
         return None
     return split
@@ -79,7 +79,7 @@ def test_first_clicks_are_the_same_however_many_are_sorted_at_once(rows: list[li
     clicks = Sequences.from_lists(rows)
     expected = [int(clicks.offsets[user]) + row.index(item) for user, row in enumerate(rows) for item in row]
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr("crossrec.data.splits.BLOCK", block)
+        patched.setattr("crossrec.data.splits.base.BLOCK", block)
         assert first_clicks(clicks, 5).tolist() == expected
 
 
@@ -98,7 +98,7 @@ def test_leave_one_out_against_a_slow_oracle(users: list[list[tuple[int, int]]],
             part = valid if place < n - n_last else test
             if items[place] not in items[:place]:
                 part.append((user, place, [items[place]]))
-    split = try_split(LeaveOneOutConfig(n_last=n_last), log)
+    split = try_split(LeaveOneOutSplitter.Options(n_last=n_last), log)
     if split is None:
         assert not valid or not test
         return
@@ -116,7 +116,9 @@ def test_temporal_leaks_nothing(users: list[list[tuple[int, int]]], targets: Any
     log = sequences(users)
     if not len(log.items):
         return
-    split = try_split(TemporalConfig(valid_from=points[0], test_from=points[1], targets=targets), log)
+    split = try_split(
+        TemporalSplitter.Options(valid_from=points[0], test_from=points[1], targets=targets), log
+    )
     if split is None:
         return
     check_common(split)
@@ -138,8 +140,8 @@ def test_temporal_leaks_nothing(users: list[list[tuple[int, int]]], targets: Any
 
 def test_temporal_by_hand() -> None:
     log = sequences([[(1, 0), (5, 1), (7, 0), (7, 2), (9, 3), (9, 3)], [(7, 4), (9, 5)], [(2, 3)], [(9, 1)]])
-    config = TemporalConfig(valid_from=7, test_from=9, unit="time")
-    split = config.split(log, N_ITEMS)
+    config = TemporalSplitter.Options(valid_from=7, test_from=9, unit="time")
+    split = config.build().split(log, N_ITEMS)
     assert split.train_ends.tolist() == [2, 0, 1, 0]
     assert as_dict(split.valid) == [(0, 2, [2])]
     assert as_dict(split.test) == [(0, 4, [3]), (1, 1, [5])]
@@ -148,13 +150,17 @@ def test_temporal_by_hand() -> None:
     assert split.excluded["test: users without a history"] == 1
     assert split.excluded["test: targets clicked twice"] == 1
     assert split.cold.tolist() == [False, False, True, False, True, True]
-    assert split.part("valid") is split.valid
-    assert split.part("test") is split.test
+    assert split.queries("valid") is split.valid
+    assert split.queries("test") is split.test
 
 
 def test_next_takes_only_the_first_click_of_the_window() -> None:
     log = sequences([[(1, 0), (7, 0), (7, 2), (9, 3), (10, 4)], [(1, 5), (8, 1), (9, 2)]])
-    split = TemporalConfig(valid_from=7, test_from=9, unit="time", targets="next").split(log, N_ITEMS)
+    split = (
+        TemporalSplitter.Options(valid_from=7, test_from=9, unit="time", targets="next")
+        .build()
+        .split(log, N_ITEMS)
+    )
     assert as_dict(split.valid) == [(1, 1, [1])]
     assert as_dict(split.test) == [(0, 3, [3]), (1, 2, [2])]
     assert split.excluded["valid: queries without a new target"] == 1
@@ -162,7 +168,7 @@ def test_next_takes_only_the_first_click_of_the_window() -> None:
 
 def test_clicks_at_the_time_of_a_cut_belong_to_the_window() -> None:
     log = sequences([[(time, item) for item, time in enumerate([1, 5, 5, 5, 8, 9])]])
-    split = TemporalConfig(valid_from=0.5, test_from=0.7).split(log, N_ITEMS)
+    split = TemporalSplitter.Options(valid_from=0.5, test_from=0.7).build().split(log, N_ITEMS)
     assert split.train_ends.tolist() == [1]
     assert as_dict(split.valid) == [(0, 1, [1, 2, 3])]
     assert as_dict(split.test) == [(0, 4, [4, 5])]
@@ -170,7 +176,7 @@ def test_clicks_at_the_time_of_a_cut_belong_to_the_window() -> None:
 
 def test_one_click_users_train_and_ask_nothing() -> None:
     log = sequences([[(1, 0)], [(1, 0), (2, 1), (3, 2)]])
-    split = LeaveOneOutConfig().split(log, N_ITEMS)
+    split = LeaveOneOutSplitter.Options().build().split(log, N_ITEMS)
     assert split.train_ends.tolist() == [1, 1]
     assert as_dict(split.valid) == [(1, 1, [1])]
     assert as_dict(split.test) == [(1, 2, [2])]
@@ -179,27 +185,27 @@ def test_one_click_users_train_and_ask_nothing() -> None:
 
 def test_configs_name_what_is_wrong() -> None:
     with pytest.raises(ConfigError, match=r"valid_from 0.9 must be before test_from 0.8"):
-        validate(TemporalConfig, {"valid_from": 0.9, "test_from": 0.8}, "x")
+        validate(TemporalSplitter.Options, {"valid_from": 0.9, "test_from": 0.8}, "x")
     with pytest.raises(ConfigError, match="set unit to 'time'"):
-        validate(TemporalConfig, {"valid_from": 10, "test_from": 20}, "x")
+        validate(TemporalSplitter.Options, {"valid_from": 10, "test_from": 20}, "x")
     with pytest.raises(ConfigError, match="n_last"):
-        validate(LeaveOneOutConfig, {"n_last": 0}, "x")
+        validate(LeaveOneOutSplitter.Options, {"n_last": 0}, "x")
     dates = validate(
-        TemporalConfig, {"valid_from": "2020-01-02", "test_from": "2020-01-03", "unit": "time"}, "x"
+        TemporalSplitter.Options, {"valid_from": "2020-01-02", "test_from": "2020-01-03", "unit": "time"}, "x"
     )
     assert (dates.valid_from, dates.test_from) == (1577923200.0, 1578009600.0)
-    assert validate(TemporalConfig, dates.model_dump(), "again") == dates
+    assert validate(TemporalSplitter.Options, dates.model_dump(), "again") == dates
 
 
 def test_splits_that_can_not_be_made_are_errors() -> None:
     short = sequences([[(1, 0), (2, 1)]])
     with pytest.raises(SplitError, match=r"no validation query.*data.split.n_last"):
-        LeaveOneOutConfig().split(short, N_ITEMS)
+        LeaveOneOutSplitter.Options().build().split(short, N_ITEMS)
     same_time = sequences([[(1, item) for item in range(5)]])
     with pytest.raises(SplitError, match=r"no training click.*data.split.valid_from"):
-        TemporalConfig().split(same_time, N_ITEMS)
+        TemporalSplitter.Options().build().split(same_time, N_ITEMS)
     with pytest.raises(SplitError, match="needs times"):
-        TemporalConfig().split(Sequences.from_lists([[1, 2, 3]]), N_ITEMS)
+        TemporalSplitter.Options().build().split(Sequences.from_lists([[1, 2, 3]]), N_ITEMS)
     unsorted = Sequences(np.asarray([0, 1, 3]), np.asarray([0, 1, 2]), np.asarray([9, 5, 4]))
     with pytest.raises(SplitError, match="row 1 are not sorted"):
-        TemporalConfig().split(unsorted, N_ITEMS)
+        TemporalSplitter.Options().build().split(unsorted, N_ITEMS)

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.sparse import csr_matrix
 
-from crossrec.data.splits import Queries
+from crossrec.data.splits.base import Queries
 from crossrec.evaluation.comparison.compare import Comparison, compare_systems
 from crossrec.evaluation.comparison.page import blocks_of, write_comparison
 from crossrec.evaluation.comparison.systems import Measurement, System

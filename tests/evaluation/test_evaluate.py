@@ -11,7 +11,7 @@ import pytest
 from scipy.sparse import csr_matrix
 
 from crossrec.config import ConfigError, validate
-from crossrec.data.splits import Queries
+from crossrec.data.splits.base import Queries
 from crossrec.evaluation.config import EvaluationConfig, MetricName
 from crossrec.evaluation.evaluate import evaluate_lists
 from crossrec.evaluation.facts import ItemFacts

@@ -10,7 +10,7 @@ import torch.distributed
 import torch.multiprocessing
 from scipy.sparse import csr_matrix
 
-from crossrec.data.splits import Queries, Split
+from crossrec.data.splits.base import Queries, Split
 from crossrec.evaluation.config import EvaluationConfig
 from crossrec.evaluation.evaluate import evaluate_lists
 from crossrec.evaluation.facts import ItemFacts

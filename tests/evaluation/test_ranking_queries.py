@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from crossrec.data.splits import Queries, Split
+from crossrec.data.splits.base import Queries, Split
 from crossrec.evaluation.ranking import rank_queries
 from crossrec.runtime.ranking import recommend_by_score
 from crossrec.types import ABSENT, Sequences, TopK

@@ -13,8 +13,8 @@ import yaml
 
 from crossrec.augment.guard import LeakError
 from crossrec.config import ConfigError, validate
-from crossrec.data.segments import Groups
-from crossrec.data.splits import Queries, Split
+from crossrec.data.segments import ClusterAssignment, cluster_items
+from crossrec.data.splits.base import Queries, Split
 from crossrec.experiment.augmentation.assembly import check_augmentation
 from crossrec.experiment.config import ExperimentConfig
 from crossrec.experiment.evaluate import load_recommender, run_evaluation
@@ -74,7 +74,7 @@ def test_item_groups_are_slices_of_the_results(config: ExperimentConfig, folder:
     slices = [s for name, s in metrics["slices"].items() if name.startswith("item_group_")]
     assert config.segments is not None
     setting = PreparedExperiment.of(config)
-    groups, targets = config.segments.item_groups(setting.data), setting.data.split.test.targets
+    groups, targets = cluster_items(setting.data, config.segments), setting.data.split.test.targets
     # One target a query: each is in the slice of its group.
     sizes = np.bincount(groups.labels[targets.items], minlength=4)
     assert [s["n_queries"] for s in slices] == sizes.tolist()
@@ -90,7 +90,7 @@ def test_item_group_slices_take_the_targets_of_their_group(id_shop: dict[str, An
     labels = np.full(split.n_items, -1)
     labels[[0, 2, 4]], labels[[1]] = 0, 1
     lists = TopK(np.array([[0, 9, 2], [1, 3, 9], [9, 8, 7]]), np.zeros((3, 3), np.float32))
-    found = item_group_slices(setting, Groups(labels, ("even", "one")), lists, queries)
+    found = item_group_slices(setting, ClusterAssignment(labels, ("even", "one")), lists, queries)
     assert {name: part["n_queries"] for name, part in found.items()} == {"item_group_1": 2, "item_group_2": 2}
     assert found["item_group_1"]["recall@10"]["value"] == pytest.approx((1 + 0) / 2)
     assert found["item_group_2"]["recall@10"]["value"] == pytest.approx((0 + 1) / 2)

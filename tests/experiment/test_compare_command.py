@@ -10,7 +10,7 @@ import yaml
 from scipy.sparse import csr_matrix
 
 from crossrec.cli.commands import COMMANDS, main
-from crossrec.data.splits import Queries
+from crossrec.data.splits.base import Queries
 from crossrec.evaluation.config import EvaluationConfig
 from crossrec.evaluation.evaluate import evaluate_lists
 from crossrec.evaluation.facts import ItemFacts

@@ -8,14 +8,16 @@ import pytest
 from crossrec.augment.base import Schedule
 from crossrec.augment.guard import LeakError, TrainingGuard
 from crossrec.augment.synthesis.application import SyntheticUsers
-from crossrec.data.leave_out import LeaveOneOutConfig
+from crossrec.data.splits.leave_one_out import LeaveOneOutSplitter
 from crossrec.experiment.augmentation.rows import Guarded, WithSyntheticUsers
 from crossrec.training.epochs import EpochSequences, LogRows
 from crossrec.types import Sequences
 
 N_ITEMS = 8
-SPLIT = LeaveOneOutConfig().split(
-    Sequences.from_lists([[0, 1, 2, 3], [2, 1, 0, 4, 5], [3, 0, 1, 6]]), N_ITEMS
+SPLIT = (
+    LeaveOneOutSplitter.Options()
+    .build()
+    .split(Sequences.from_lists([[0, 1, 2, 3], [2, 1, 0, 4, 5], [3, 0, 1, 6]]), N_ITEMS)
 )
 TRAIN = SPLIT.train
 USERS = SyntheticUsers(Sequences.from_lists([[0, 2], [1, 2], [3, 0], [2, 0]]), np.array([0, 1, 0, 2]), 3)

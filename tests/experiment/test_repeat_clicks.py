@@ -14,9 +14,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from crossrec.cli import runs
-from crossrec.data.leave_out import LeaveOneOutConfig
-from crossrec.data.splits import SplitError
-from crossrec.data.temporal import TemporalConfig
+from crossrec.data.splits.base import SplitError
+from crossrec.data.splits.leave_one_out import LeaveOneOutSplitter
+from crossrec.data.splits.temporal import TemporalSplitter
 from crossrec.types import Sequences
 
 LOGS = st.lists(st.lists(st.integers(0, 3), max_size=9), min_size=1, max_size=6)
@@ -34,7 +34,7 @@ def timed(rows: list[list[int]]) -> Sequences:
 def test_with_repeats_every_left_out_click_is_a_target(rows: list[list[int]], n_last: int) -> None:
     expected = [[row[place]] for row in rows if len(row) > 2 * n_last for place in range(-n_last, 0)]
     try:
-        split = LeaveOneOutConfig(n_last=n_last).split(timed(rows), 4, repeats=True)
+        split = LeaveOneOutSplitter.Options(n_last=n_last).build().split(timed(rows), 4, repeats=True)
     except SplitError:
         assert not expected
         return
@@ -44,10 +44,10 @@ def test_with_repeats_every_left_out_click_is_a_target(rows: list[list[int]], n_
 @given(LOGS)
 @settings(max_examples=60, deadline=None)
 def test_with_repeats_a_window_keeps_each_item_once(rows: list[list[int]]) -> None:
-    config = TemporalConfig(valid_from=3, test_from=6, unit="time")
+    config = TemporalSplitter.Options(valid_from=3, test_from=6, unit="time")
     expected = [list(dict.fromkeys(row[6:])) for row in rows if len(row) > 6]
     try:
-        split = config.split(timed(rows), 4, repeats=True)
+        split = config.build().split(timed(rows), 4, repeats=True)
     except SplitError:
         return
     assert [split.test.targets.row(q).tolist() for q in range(len(split.test))] == expected

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.sparse import csr_matrix
 
-from crossrec.data.tail import tail_items
+from crossrec.data.item_table import tail_items
 from crossrec.evaluation.facts import ItemFacts
 from crossrec.rerank.base import ItemTraits, Pool
 from crossrec.rerank.popularity import PopularityDebias

@@ -118,7 +118,7 @@ def test_unreadable_pictures_are_counted_and_missing_everywhere(
     setting = PreparedExperiment.of(config)
     assert "33 of 38 pictures can't be read, such as that of item" in caplog.text
     assert "it is a web page" in caplog.text
-    step = next(step for step in setting.data.account.steps if step.name == "unreadable picture")
+    step = next(step for step in setting.data.report.steps if step.name == "unreadable picture")
     assert step.detail.startswith("33 that are none: kept and masked, such as that of item")
     assert setting.data.summary()["items_with_image"] == 5
     frozen = setting.content.image_features(config.model.image).present_N

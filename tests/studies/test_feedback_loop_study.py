@@ -15,7 +15,7 @@ import yaml
 from crossrec.baselines.context import BaselineContext
 from crossrec.baselines.popularity import Popularity
 from crossrec.config import ConfigError, load_config, validate
-from crossrec.data.segments_config import SegmentsConfig
+from crossrec.data.segments import SegmentsConfig
 from crossrec.experiment.config import ExperimentConfig, SpacesConfig
 from crossrec.experiment.prepared import PreparedExperiment
 from crossrec.exploration.linear_bandit import BanditOptions

@@ -12,7 +12,7 @@ import torch
 import yaml
 
 from crossrec.config import ConfigError, load_config, validate
-from crossrec.data.splits import Queries
+from crossrec.data.splits.base import Queries
 from crossrec.evaluation.config import ComparisonConfig, MetricName
 from crossrec.evaluation.facts import ItemFacts
 from crossrec.evaluation.results import Evaluation

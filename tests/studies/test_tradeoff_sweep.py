@@ -14,7 +14,7 @@ import yaml
 from scipy.sparse import csr_matrix
 
 from crossrec.config import validate
-from crossrec.data.splits import Queries
+from crossrec.data.splits.base import Queries
 from crossrec.evaluation.facts import ItemFacts
 from crossrec.experiment.config import ExperimentConfig
 from crossrec.rerank.base import ItemTraits

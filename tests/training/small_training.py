@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from crossrec.data.leave_out import LeaveOneOutConfig
+from crossrec.data.splits.leave_one_out import LeaveOneOutSplitter
 from crossrec.evaluation.ranking import rank_queries
 from crossrec.losses.full_softmax import FullSoftmax
 from crossrec.losses.sampled_softmax import SampledSoftmax
@@ -69,7 +69,7 @@ def main() -> None:
     folder = Path(sys.argv[1])
     die_at = int(sys.argv[2]) if len(sys.argv) > 2 else None
     objective = OBJECTIVES[os.environ.get("OBJECTIVE", "full")]
-    split = LeaveOneOutConfig().split(log_with_order(), N_ITEMS)
+    split = LeaveOneOutSplitter.Options().build().split(log_with_order(), N_ITEMS)
     config = TrainerConfig(epochs=6, batch_size=8, lr=0.01, checkpoint_every=7, patience=50)
     accelerator = build_accelerator(config, folder)
     model = network(split.train_counts)

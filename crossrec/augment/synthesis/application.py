@@ -16,7 +16,7 @@ import numpy as np
 
 from crossrec.augment.base import SampleRng
 from crossrec.augment.synthesis.application_config import SyntheticItemsConfig, SyntheticUsersConfig
-from crossrec.data.tail import tail_items
+from crossrec.data.item_table import tail_items
 from crossrec.types import InputError, Sequences
 
 if TYPE_CHECKING:

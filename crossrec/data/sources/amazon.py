@@ -13,18 +13,18 @@ import pyarrow as pa
 from pydantic import Field
 
 from crossrec.config import ComponentOptions
-from crossrec.data.account import Step
 from crossrec.data.catalog import Catalog
+from crossrec.data.cleaning_report import Step
 from crossrec.data.interactions import Interactions
 from crossrec.data.sources.base import DataSource, RawData
 from crossrec.data.sources.jsonl import first_object, read_jsonl
 from crossrec.data.sources.reading import (
     Faults,
     SourceError,
-    nearest,
     nearest_file,
     pictures_in,
     require_root,
+    suggest,
 )
 from crossrec.data.sources.values import (
     Reading,
@@ -191,7 +191,7 @@ def _parquet_frames(
     faults = Faults()
     for name in required:
         if name not in file.schema_arrow.names:
-            faults.add(f"{path} has no column '{name}'; {nearest(name, file.schema_arrow.names)}. Set {KEY}")
+            faults.add(f"{path} has no column '{name}'; {suggest(name, file.schema_arrow.names)}. Set {KEY}")
     faults.report()
     present = [name for name in schema if name in file.schema_arrow.names]
     for batch in file.iter_batches(columns=present):

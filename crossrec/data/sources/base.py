@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from crossrec.config import Component
-from crossrec.data.account import Step
 from crossrec.data.catalog import Catalog
+from crossrec.data.cleaning_report import Step
 from crossrec.data.interactions import Interactions
 
 

@@ -11,9 +11,9 @@ from typing import Any, Literal
 import polars as pl
 
 from crossrec.config import Config
-from crossrec.data.account import Step
 from crossrec.data.catalog import REQUIRED, Catalog
-from crossrec.data.sources.reading import Faults, SourceError, nearest
+from crossrec.data.cleaning_report import Step
+from crossrec.data.sources.reading import Faults, SourceError, suggest
 from crossrec.data.sources.table_file import other_delimiter
 from crossrec.data.sources.values import categories, identifiers, joined, numbers, seconds, typed
 
@@ -94,7 +94,7 @@ class Columns:
                     f"set data.source.{key}={json.dumps(mark)}"
                 )
             else:
-                hint, way_out = nearest(name, self.names), f"{self.key}.{use}={self.noun.upper()}"
+                hint, way_out = suggest(name, self.names), f"{self.key}.{use}={self.noun.upper()}"
                 self.faults.add(f"{self.where} has no {self.noun} '{name}'; {hint}. Set {way_out}")
         return name
 

@@ -32,9 +32,9 @@ from crossrec.data.sources.reading import (
     SourceError,
     image_folder,
     image_paths,
-    nearest,
     nearest_file,
     require_root,
+    suggest,
 )
 from crossrec.data.sources.table_file import TableFile
 
@@ -270,7 +270,7 @@ def open_table(
     split = table.split or (splits[0] if len(splits) == 1 else None)
     if split not in splits:
         wanted = "several splits" if split is None else f"no split '{split}'"
-        raise SourceError(f"{table.path} has {wanted}; {nearest(split or '', splits)}. Set {key}.split=NAME")
+        raise SourceError(f"{table.path} has {wanted}; {suggest(split or '', splits)}. Set {key}.split=NAME")
     return HFData(found[split], untyped)
 
 

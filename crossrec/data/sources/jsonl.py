@@ -13,7 +13,7 @@ from typing import Any, BinaryIO, cast
 
 import polars as pl
 
-from crossrec.data.sources.reading import Faults, SourceError, guessed_encoding, nearest
+from crossrec.data.sources.reading import Faults, SourceError, guessed_encoding, suggest
 
 BLOCK_BYTES = 32 << 20
 """About so much text is parsed at once."""
@@ -67,7 +67,7 @@ def first_object(path: Path, required: Sequence[str], key: str) -> dict[str, Any
     faults = Faults()
     for name in required:
         if name not in found:
-            faults.add(f"{path}, first line: no field '{name}'; {nearest(name, list(found))}. Set {key}")
+            faults.add(f"{path}, first line: no field '{name}'; {suggest(name, list(found))}. Set {key}")
     faults.report()
     return found
 

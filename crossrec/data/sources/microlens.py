@@ -9,8 +9,8 @@ from typing import Any
 import polars as pl
 
 from crossrec.config import ComponentOptions
-from crossrec.data.account import Step
 from crossrec.data.catalog import Catalog
+from crossrec.data.cleaning_report import Step
 from crossrec.data.interactions import Interactions, is_missing
 from crossrec.data.sources.base import DataSource, RawData
 from crossrec.data.sources.lines import Lines
@@ -18,10 +18,10 @@ from crossrec.data.sources.reading import (
     Encoding,
     Faults,
     SourceError,
-    nearest,
     nearest_file,
     pictures_in,
     require_root,
+    suggest,
     text_lines,
 )
 from crossrec.data.sources.table_file import CSV_SUFFIXES, TableFile
@@ -121,7 +121,7 @@ def _pairs(path: Path, encoding: str) -> tuple[pl.DataFrame, Reading]:
     faults = Faults()
     for name in names:
         if name not in file.columns:
-            hint = nearest(name, file.columns)
+            hint = suggest(name, file.columns)
             faults.add(f"{path} has no column '{name}'; {hint}. Set data.source.pairs=FILE")
     faults.report()
     frame = file.read(names)
@@ -172,7 +172,7 @@ def _covers(options: MicroLensSource.Options, root: Path) -> Path | None:
         found = sorted(path for path in root.iterdir() if path.is_dir() and path.name.endswith("covers"))
         return found[0] if found else None
     if not (root / options.covers).is_dir():
-        there = nearest(options.covers, sorted(path.name for path in root.iterdir() if path.is_dir())[:50])
+        there = suggest(options.covers, sorted(path.name for path in root.iterdir() if path.is_dir())[:50])
         raise SourceError(f"{root / options.covers} is no folder; {there}. Set data.source.covers=FOLDER")
     return root / options.covers
 

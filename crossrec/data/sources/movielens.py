@@ -9,8 +9,8 @@ from pathlib import Path
 import polars as pl
 
 from crossrec.config import ComponentOptions
-from crossrec.data.account import Step
 from crossrec.data.catalog import Catalog
+from crossrec.data.cleaning_report import Step
 from crossrec.data.interactions import Interactions
 from crossrec.data.sources.base import DataSource, RawData
 from crossrec.data.sources.lines import Lines
@@ -19,9 +19,9 @@ from crossrec.data.sources.reading import (
     Faults,
     SourceError,
     guessed_encoding,
-    nearest,
     pictures_in,
     require_root,
+    suggest,
 )
 from crossrec.data.sources.table_file import TableFile
 from crossrec.data.sources.values import identifiers, numbers, seconds
@@ -157,7 +157,7 @@ def _read_csv(path: Path, names: Sequence[str], encoding: str | None) -> pl.Data
     faults = Faults()
     for name in names:
         if name not in file.columns:
-            faults.add(f"{path} has no column '{name}'; {nearest(name, file.columns)}. Set data.root=FOLDER")
+            faults.add(f"{path} has no column '{name}'; {suggest(name, file.columns)}. Set data.root=FOLDER")
     faults.report()
     return file.read(names)
 

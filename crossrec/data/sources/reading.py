@@ -168,7 +168,7 @@ def text_lines(path: Path, way_out: str, encoding: str = "utf-8") -> Iterator[Te
         yield handle
 
 
-def nearest(word: str, valid: Sequence[str]) -> str:
+def suggest(word: str, valid: Sequence[str]) -> str:
     """A hint that names the closest valid word, and all of them (of many, the first)."""
     found = closest(word, valid)
     shown = ", ".join(valid[:_SHOWN]) + (f" and {len(valid) - _SHOWN} more" if len(valid) > _SHOWN else "")
@@ -198,7 +198,7 @@ def nearest_file(root: Path, name: str, suffixes: Sequence[str], likely: Sequenc
     below = sorted(path.relative_to(root).as_posix() for path in root.glob(f"*/{Path(name).name}"))
     same = [file for file in fitting if file.lower() == name.lower()]
     found = next(iter([*same, *below, *likely]), None) or closest(name, fitting)
-    return (f"did you mean '{found}'? " if found else "") + nearest("", there)
+    return (f"did you mean '{found}'? " if found else "") + suggest("", there)
 
 
 def pictures_in(folder: Path) -> dict[str, str]:

@@ -8,7 +8,7 @@ from typing import Any, Literal
 import polars as pl
 
 from crossrec.config import ComponentOptions
-from crossrec.data.account import Step
+from crossrec.data.cleaning_report import Step
 from crossrec.data.interactions import Interactions, is_missing
 from crossrec.data.sources.base import DataSource, RawData
 from crossrec.data.sources.columns import (
@@ -29,9 +29,9 @@ from crossrec.data.sources.reading import (
     SourceError,
     image_folder,
     image_paths,
-    nearest,
     nearest_file,
     require_root,
+    suggest,
     text_lines,
 )
 from crossrec.data.sources.values import numbers
@@ -65,7 +65,7 @@ class AtomicFile:
             name, colon, kind = field.partition(":")
             if colon and kind not in TYPES:
                 raise SourceError(
-                    f"{path}, header: '{field}' is of no type of RecBole; {nearest(kind, TYPES)}. "
+                    f"{path}, header: '{field}' is of no type of RecBole; {suggest(kind, TYPES)}. "
                     "Fix the header, or set data.source.field_separator"
                 )
             if name in self.types:

@@ -12,12 +12,35 @@ import numpy as np
 import polars as pl
 import pyarrow as pa
 
-from crossrec.data.csv_header import twin_columns
 from crossrec.data.sources.reading import SourceError, codec, nearest_file, require_encoding
 
+
+def twin_columns(path: Path, delimiter: str = ",", encoding: str = "utf-8-sig") -> str | None:
+    """What is wrong with a header that has two columns of one name, None where it has not.
+
+    Polars takes the first of them and calls the other one otherwise, so it is for the caller to refuse.
+
+    Raises:
+        csv.Error: this is no CSV file.
+    """
+    with path.open(encoding=encoding, errors="replace", newline="") as lines:
+        header = next((names for names in csv.reader(lines, delimiter=delimiter) if names), [])
+    for name in dict.fromkeys(header):
+        places = [str(place) for place, other in enumerate(header, start=1) if other == name]
+        if name and len(places) > 1:
+            return (
+                f"{path} has {len(places)} columns called '{name}', in the places {', '.join(places)} of its "
+                "header: rename all but one"
+            )
+    return None
+
+
 CSV_SUFFIXES = (".csv", ".tsv", ".txt")
+
 PARQUET_SUFFIXES = (".parquet", ".pq")
+
 DELIMITERS = (";", "\t", "|", ",")
+
 _BLOCK_BYTES = 16 << 20
 
 

@@ -14,7 +14,7 @@ from typing import Literal
 
 import polars as pl
 
-from crossrec.data.account import Step
+from crossrec.data.cleaning_report import Step
 from crossrec.data.interactions import is_missing
 from crossrec.data.sources.reading import SourceError
 

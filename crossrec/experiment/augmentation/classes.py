@@ -11,7 +11,7 @@ from crossrec.types import ABSENT, InputError
 
 if TYPE_CHECKING:
     from crossrec.augment.synthesis.application_config import ClassSource
-    from crossrec.data.segments import Groups
+    from crossrec.data.segments import ClusterAssignment
     from crossrec.experiment.prepared import PreparedExperiment
 
 
@@ -65,7 +65,7 @@ def segment_classes(setting: PreparedExperiment) -> tuple[np.ndarray, tuple[str,
     return _of_groups(setting.segments)
 
 
-def _of_groups(groups: Groups | None) -> tuple[np.ndarray, tuple[str, ...]]:
+def _of_groups(groups: ClusterAssignment | None) -> tuple[np.ndarray, tuple[str, ...]]:
     if groups is None:
         raise InputError(
             "classes: segments tells generators the groups of the section 'segments', which the "

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 
 from crossrec.data.catalog import Catalog
-from crossrec.data.interactions import Clicks
+from crossrec.data.interactions import ClickLog
 from crossrec.runtime.pictures import UnreadablePicture
 from crossrec.serving.cards import thumbnail
 from crossrec.serving.results import PICTURES
@@ -72,7 +72,7 @@ def read_items(path: Path) -> Catalog:
     return Catalog(Dataset(table), image_roots=())
 
 
-def write_users(clicks: Clicks, path: Path) -> None:
+def write_users(clicks: ClickLog, path: Path) -> None:
     """Writes users and their clicks, by catalogue index."""
     import pyarrow as pa
     import pyarrow.parquet as pq
@@ -96,7 +96,7 @@ def write_users(clicks: Clicks, path: Path) -> None:
             writer.close()
 
 
-def read_users(path: Path, n_items: int) -> Clicks:
+def read_users(path: Path, n_items: int) -> ClickLog:
     """The users that :func:`write_users` wrote.
 
     Raises:
@@ -111,7 +111,7 @@ def read_users(path: Path, n_items: int) -> Clicks:
         raise InputError(f"{path}: clicks on items outside the catalogue of {n_items}")
     offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
     times = _flat(table, TIMES) if TIMES in table.column_names else None
-    return Clicks(Sequences(offsets, items, times), np.asarray(table[USER_ID].to_pylist(), dtype=object))
+    return ClickLog(Sequences(offsets, items, times), np.asarray(table[USER_ID].to_pylist(), dtype=object))
 
 
 def _flat(table: pa.Table, name: str) -> np.ndarray:

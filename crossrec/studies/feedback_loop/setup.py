@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from crossrec.data.item_table import tail_items
 from crossrec.data.sources.demo.source import DemoSource
-from crossrec.data.tail import tail_items
 from crossrec.experiment.baselines import baseline_context
 from crossrec.experiment.prepared import PreparedExperiment, untrained_traits
 from crossrec.rerank.base import ItemTraits

@@ -57,7 +57,7 @@ def with_slices(
     wanted = [metric for metric in metrics if split_slice(metric)[0]]
     if not wanted:
         return measured
-    split, queries = data.split, data.split.part(part)
+    split, queries = data.split, data.split.queries(part)
     histories, n_items = split.histories(queries), len(data.catalog)
     facts = ItemFacts(split.train_counts, data.catalog.category_matrix, {}, {})
     slices = make_slices(queries, histories, facts, evaluation)

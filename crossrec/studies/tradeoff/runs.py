@@ -14,7 +14,7 @@ import polars as pl
 import torch
 
 from crossrec.data.prepare import DataConfig
-from crossrec.data.splits import Queries
+from crossrec.data.splits.base import Queries
 from crossrec.evaluation.config import EvaluationConfig
 from crossrec.evaluation.ranking import rank_queries
 from crossrec.experiment.config import ExperimentConfig
@@ -201,7 +201,7 @@ class Study:
         """Validation and test."""
         split = self.shared.data.split
         names: tuple[SplitPart, ...] = ("valid", "test")
-        return {n: SplitQueries(n, split.part(n), split.histories(split.part(n))) for n in names}
+        return {n: SplitQueries(n, split.queries(n), split.histories(split.queries(n))) for n in names}
 
 
 def open_study(config: TradeoffConfig, *, trust_code: bool = False) -> Study:

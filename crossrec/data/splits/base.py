@@ -7,12 +7,14 @@ queries: a history (a longer prefix) and the clicks that it should predict.
 from __future__ import annotations
 
 import itertools
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 
+from crossrec.config import Component
 from crossrec.types import InputError, Sequences
 
 BLOCK = 1_000_000
@@ -82,9 +84,33 @@ class Split:
         """The histories of some queries, Q rows."""
         return self.clicks.take(queries.users, queries.ends)
 
-    def part(self, name: Literal["valid", "test"]) -> Queries:
-        """The queries of a part by name."""
+    def queries(self, name: Literal["valid", "test"]) -> Queries:
+        """Return the validation or the test queries."""
         return self.valid if name == "valid" else self.test
+
+
+class Splitter(Component, ABC):
+    """Divides a log into training clicks and queries.
+
+    Args:
+        options: where the log is cut.
+    """
+
+    def __init__(self, options: Any) -> None:
+        self.options = options
+
+    @abstractmethod
+    def split(self, clicks: Sequences, n_items: int, *, repeats: bool = False) -> Split:
+        """Divide a log.
+
+        Args:
+            clicks: one row per user, oldest click first.
+            n_items: N, size of the catalogue.
+            repeats: whether an item of the history can be a target.
+
+        Raises:
+            SplitError: the log can't be divided so, or a part stays empty.
+        """
 
 
 def first_clicks(clicks: Sequences, n_items: int) -> np.ndarray:
@@ -101,7 +127,7 @@ def first_clicks(clicks: Sequences, n_items: int) -> np.ndarray:
     return found
 
 
-def build_queries(
+def build_eval_queries(
     clicks: Sequences,
     first: np.ndarray,
     users: np.ndarray,

@@ -31,7 +31,7 @@ class Step:
 
 
 @dataclass(frozen=True)
-class Account:
+class CleaningReport:
     """All steps of cleaning, in order.
 
     Args:

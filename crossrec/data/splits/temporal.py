@@ -7,54 +7,65 @@ from typing import Literal, Self
 import numpy as np
 from pydantic import model_validator
 
-from crossrec.config import Config
-from crossrec.data.splits import (
+from crossrec.config import ComponentOptions
+from crossrec.data.interactions import TimePoint, show_time
+from crossrec.data.splits.base import (
     Queries,
     Split,
     SplitError,
-    build_queries,
+    Splitter,
+    build_eval_queries,
     first_clicks,
     require_parts,
     with_repeats,
 )
-from crossrec.data.times import TimePoint, show_time
 from crossrec.types import Sequences
 
 
-class TemporalConfig(Config):
-    """Clicks before the first point train, those between the points validate, the rest test.
+class TemporalSplitter(Splitter):
+    """Cuts all users at two points in time: the first begins validation, the second the test.
 
     A click at the very time of a point belongs to the window that begins there, so clicks of one time
     are never divided. A query's history is all of the user's clicks before its window; users without
     one are left out and counted.
 
     Args:
-        valid_from: where the validation window begins.
-        test_from: where the test window begins.
-        unit: "fraction": the points are fractions of all clicks, ordered by time; "time": they are
-            times (seconds, ISO dates or datetimes).
-        targets: "all" clicks of the user in the window, or only the "next" one.
+        options: the two points, and the targets of a query.
 
-    Source: Ji et al., "A Critical Study on Data Leakage in Recommender System Offline Evaluation",
-    TOIS 2023.
+    Source:
+        Ji et al. 2023, "A critical study on data leakage in recommender system offline evaluation".
     """
 
-    type: Literal["temporal"] = "temporal"
-    valid_from: TimePoint = 0.8
-    test_from: TimePoint = 0.9
-    unit: Literal["fraction", "time"] = "fraction"
-    targets: Literal["all", "next"] = "all"
+    class Options(ComponentOptions):
+        """Options of the temporal split.
 
-    @model_validator(mode="after")
-    def _points_are_in_order(self) -> Self:
-        if self.valid_from >= self.test_from:
-            raise ValueError(f"valid_from {self.valid_from:g} must be before test_from {self.test_from:g}")
-        if self.unit == "fraction" and not (self.valid_from > 0 and self.test_from < 1):
-            raise ValueError("fractions must lie between 0 and 1; set unit to 'time' for points in time")
-        return self
+        Args:
+            valid_from: where the validation window begins.
+            test_from: where the test window begins.
+            unit: "fraction": the points are fractions of all clicks, ordered by time; "time": they are
+                times (seconds, ISO dates or datetimes).
+            targets: "all" clicks of the user in the window, or only the "next" one.
+        """
+
+        valid_from: TimePoint = 0.8
+        test_from: TimePoint = 0.9
+        unit: Literal["fraction", "time"] = "fraction"
+        targets: Literal["all", "next"] = "all"
+
+        @model_validator(mode="after")
+        def _points_are_in_order(self) -> Self:
+            if self.valid_from >= self.test_from:
+                raise ValueError(
+                    f"valid_from {self.valid_from:g} must be before test_from {self.test_from:g}"
+                )
+            if self.unit == "fraction" and not (self.valid_from > 0 and self.test_from < 1):
+                raise ValueError("fractions must lie between 0 and 1; set unit to 'time' for points in time")
+            return self
+
+    options: Options
 
     def split(self, clicks: Sequences, n_items: int, *, repeats: bool = False) -> Split:
-        """Divides a log.
+        """Divide a log.
 
         Args:
             clicks: one row a user, oldest first, with times.
@@ -65,7 +76,9 @@ class TemporalConfig(Config):
             SplitError: there are no times, they fall within a row, or a part stays empty.
         """
         times = _sorted_times(clicks)
-        valid_from, test_from = (self._point(times, point) for point in (self.valid_from, self.test_from))
+        valid_from, test_from = (
+            self._point(times, point) for point in (self.options.valid_from, self.options.test_from)
+        )
         train_ends = _count_before(clicks, times, valid_from)
         valid_ends = _count_before(clicks, times, test_from)
         first = first_clicks(clicks, n_items)
@@ -73,7 +86,7 @@ class TemporalConfig(Config):
         test, test_counts = self._window(clicks, first, valid_ends, clicks.lengths, repeats)
         excluded = {f"valid: {reason}": count for reason, count in valid_counts.items()}
         excluded |= {f"test: {reason}": count for reason, count in test_counts.items()}
-        what = "all later clicks" if self.targets == "all" else "the next click"
+        what = "all later clicks" if self.options.targets == "all" else "the next click"
         protocol = (
             f"temporal: validation from {show_time(valid_from)}, test from {show_time(test_from)}, "
             f"{what} of a user's window from the history before it"
@@ -83,7 +96,7 @@ class TemporalConfig(Config):
         return require_parts(split, "Move data.split.valid_from and data.split.test_from")
 
     def _point(self, times: np.ndarray, point: float) -> float:
-        if self.unit == "time":
+        if self.options.unit == "time":
             return point
         rank = int(point * len(times))
         return float(np.partition(times, rank)[rank])
@@ -94,9 +107,9 @@ class TemporalConfig(Config):
         active = stops > starts
         users = np.flatnonzero(active & (starts > 0))
         begin, end = starts[users], stops[users]
-        if self.targets == "next":
+        if self.options.targets == "next":
             end = begin + 1
-        queries, counts = build_queries(clicks, first, users, begin, begin, end, repeats=repeats)
+        queries, counts = build_eval_queries(clicks, first, users, begin, begin, end, repeats=repeats)
         without = {
             "users without a click in the window": int((~active).sum()),
             "users without a history": int((active & (starts == 0)).sum()),
