@@ -11,9 +11,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from crossrec.model.fusion.base import SingleModality
-from crossrec.model.item_encoder import ItemEncoder
 from crossrec.model.modalities import FrozenFeatures
-from crossrec.model.network import SequentialNetwork
+from crossrec.model.network import ItemEncoder, SequentialNetwork
 from crossrec.model.recommender import NeuralRecommender
 from crossrec.model.sequence.base import History
 from crossrec.model.sequence.llm import LLMSequenceModel

@@ -25,10 +25,9 @@ from torch.profiler import ProfilerActivity, profile
 
 from crossrec.losses.full_softmax import FullSoftmax
 from crossrec.losses.sampled_softmax import SampledSoftmax
-from crossrec.model.embeddings import ItemId
 from crossrec.model.fusion.base import SingleModality
-from crossrec.model.item_encoder import ItemEncoder
-from crossrec.model.network import SequentialNetwork
+from crossrec.model.modalities import ItemIdEmbedding
+from crossrec.model.network import ItemEncoder, SequentialNetwork
 from crossrec.model.recommender import NeuralRecommender
 from crossrec.model.sequence.sasrec import SASRec
 from crossrec.runtime.memory import keep_freed_memory
@@ -135,7 +134,11 @@ def build_network(n_items: int) -> SequentialNetwork:
     torch.manual_seed(0)
     fusion = SingleModality(1, WIDTH)
     items = ItemEncoder(
-        {"id": ItemId(np.ones(n_items, bool), WIDTH)}, fusion, WIDTH, dropout=0.2, modality_dropout=0.0
+        {"id": ItemIdEmbedding(np.ones(n_items, bool), WIDTH)},
+        fusion,
+        WIDTH,
+        dropout=0.2,
+        modality_dropout=0.0,
     )
     sequence = SASRec.Options(max_length=LENGTH, layers=LAYERS).build(WIDTH, Path())
     return SequentialNetwork(items, sequence, n_items, similarity="dot", temperature=1.0)

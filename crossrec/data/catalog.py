@@ -134,7 +134,7 @@ class Catalog:
     def has_image(self) -> np.ndarray:
         """(N,) bool, which items have a picture, by the first bytes of each.
 
-        A picture that breaks off further on shows when it is decoded (:meth:`Content.image_features`).
+        A picture that breaks off further on shows when it is decoded (``EncodedCatalog.image_features``).
         """
         found_N = self.names_image.copy()
         paths = self.column("image_path").to_pylist()

@@ -26,7 +26,8 @@ from crossrec.encoders.cache import Features
 from crossrec.evaluation.facts import ItemFacts
 from crossrec.experiment.config import ExperimentConfig, SpacesConfig
 from crossrec.losses.diversity.base import ItemInfo
-from crossrec.model.build import Content, build_network
+from crossrec.model.build import build_network
+from crossrec.model.encoded_catalog import EncodedCatalog
 from crossrec.model.fusion import FUSIONS
 from crossrec.model.network import SequentialNetwork
 from crossrec.model.recommender import NeuralRecommender
@@ -54,7 +55,7 @@ class PreparedExperiment:
 
     config: ExperimentConfig
     data: PreparedData
-    content: Content
+    content: EncodedCatalog
 
     @classmethod
     def of(cls, config: ExperimentConfig) -> PreparedExperiment:
@@ -63,7 +64,7 @@ class PreparedExperiment:
         Items stand in the order that a run of this name was trained with, new ones behind them.
         """
         data = prepare(config.data, repeats=config.evaluation.repeats)
-        return cls(config, data, Content(data.catalog, config.data.cache_dir)).in_saved_order()
+        return cls(config, data, EncodedCatalog(data.catalog, config.data.cache_dir)).in_saved_order()
 
     @cached_property
     def trained_on(self) -> DataIdentity | None:
@@ -81,7 +82,7 @@ class PreparedExperiment:
         if (order == np.arange(len(order))).all():
             return self
         data = self.data.reordered(order)
-        return PreparedExperiment(self.config, data, Content(data.catalog, self.content.cache_dir))
+        return PreparedExperiment(self.config, data, EncodedCatalog(data.catalog, self.content.cache_dir))
 
     @cached_property
     def facts(self) -> ItemFacts:
@@ -119,7 +120,7 @@ class PreparedExperiment:
                 of which there is another number.
         """
         tensors = self._aligned(read_state(weights), weights)
-        relations = ItemRelations.saved(tensors, self.config.model, weights)
+        relations = ItemRelations.from_checkpoint(tensors, self.config.model, weights)
         network = self._network(relations, None, tensors)
         load_tensors(network, tensors, weights)
         return network
@@ -205,7 +206,7 @@ def _describe_stage(stage: Config) -> str:
     return name if strength is None else f"{name} {strength:g}"
 
 
-def item_facts(data: PreparedData, config: SpacesConfig, content: Content) -> ItemFacts:
+def item_facts(data: PreparedData, config: SpacesConfig, content: EncodedCatalog) -> ItemFacts:
     """What metrics may know: training clicks, categories, and vectors in frozen text and image space.
 
     A space whose modality no item has is left out; so are its metrics.

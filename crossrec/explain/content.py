@@ -16,7 +16,7 @@ from crossrec.encoders.image import ImageEncoder
 from crossrec.encoders.text import TextEncoder
 from crossrec.explain.explanation import Unavailable
 from crossrec.explain.score import Pair
-from crossrec.model.modalities import FrozenFeatures, Modality, TrainedEncoder
+from crossrec.model.modalities import FrozenFeatures, Modality, TrainableEncoder
 from crossrec.types import InputError
 
 if TYPE_CHECKING:
@@ -64,7 +64,7 @@ def text_encoder(pair: Pair, content: ItemContent) -> TextEncoder:
         Unavailable: the model reads no text, or the scored item has none.
     """
     modality = used_modality(pair, TEXT, content)
-    found = modality.encoder if isinstance(modality, TrainedEncoder) else content.text_encoder
+    found = modality.encoder if isinstance(modality, TrainableEncoder) else content.text_encoder
     if not isinstance(found, TextEncoder):
         raise Unavailable(f"the text's encoder is a {type(found).__name__}, whose tokens are not known")
     return found
@@ -77,7 +77,7 @@ def image_encoder(pair: Pair, content: ItemContent) -> ImageEncoder:
         Unavailable: the model reads no pictures, or the scored item has none.
     """
     modality = used_modality(pair, IMAGE, content)
-    found = modality.encoder if isinstance(modality, TrainedEncoder) else content.image_encoder
+    found = modality.encoder if isinstance(modality, TrainableEncoder) else content.image_encoder
     if not isinstance(found, ImageEncoder):
         raise Unavailable(f"the picture's encoder is a {type(found).__name__}, whose parts are not known")
     return found

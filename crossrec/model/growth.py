@@ -4,25 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol, cast
+from typing import Protocol, cast
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from crossrec.model.embeddings import ItemId
-from crossrec.model.modalities import Modality, TrainedEncoder
+from crossrec.encoders.cache import Features
+from crossrec.encoders.image import ImageEncoder
+from crossrec.encoders.text import TextEncoder
+from crossrec.model.config import ModelConfig
+from crossrec.model.encoded_catalog import EncodedCatalog
+from crossrec.model.modalities import ItemIdEmbedding, Modality, TrainableEncoder
+from crossrec.model.network import SequentialNetwork
 from crossrec.model.recommender import ENCODE_CHUNK
 from crossrec.runtime.progress import progress_bar
 from crossrec.types import InputError
-
-if TYPE_CHECKING:
-    from crossrec.encoders.cache import Features
-    from crossrec.encoders.image import ImageEncoder
-    from crossrec.encoders.text import TextEncoder
-    from crossrec.model.build import Content
-    from crossrec.model.config import ModelConfig
-    from crossrec.model.network import SequentialNetwork
 
 TEXT, IMAGE = "text", "image"
 
@@ -64,7 +61,7 @@ def encoder_config(name: str, config: ContentEncoders) -> TextEncoder.Options | 
     return found
 
 
-def content_features(name: str, config: ContentEncoders, content: Content) -> Features:
+def content_features(name: str, config: ContentEncoders, content: EncodedCatalog) -> Features:
     """What the frozen encoder of ``text`` or ``image`` makes of a catalogue.
 
     Args:
@@ -80,11 +77,15 @@ def content_features(name: str, config: ContentEncoders, content: Content) -> Fe
 
 def content_names(network: SequentialNetwork) -> list[str]:
     """The modalities that a new item can have: all but the trained embedding."""
-    return [name for name, modality in network.items.modalities.items() if not isinstance(modality, ItemId)]
+    return [
+        name
+        for name, modality in network.items.modalities.items()
+        if not isinstance(modality, ItemIdEmbedding)
+    ]
 
 
 def encode_items(
-    network: SequentialNetwork, config: ModelConfig, content: Content
+    network: SequentialNetwork, config: ModelConfig, content: EncodedCatalog
 ) -> dict[str, ContentVectors]:
     """What the network's encoders make of the items of a catalogue; frozen ones through the feature cache.
 
@@ -121,7 +122,7 @@ def append_items(network: SequentialNetwork, encoded: Mapping[str, ContentVector
     nothing = ContentVectors(np.zeros(count, dtype=bool), np.zeros((count, 0), np.float32))
     for name, modality in network.items.modalities.items():
         assert isinstance(modality, Modality)
-        added = nothing if isinstance(modality, ItemId) else encoded[name]
+        added = nothing if isinstance(modality, ItemIdEmbedding) else encoded[name]
         modality.append(added.present_K, added.vectors_KW)
     network.n_items += count
 
@@ -132,7 +133,7 @@ def remember_encoded(network: SequentialNetwork) -> None:
     network.eval()
     device = next(network.parameters()).device
     for name, modality in network.items.modalities.items():
-        if not isinstance(modality, TrainedEncoder):
+        if not isinstance(modality, TrainableEncoder):
             continue
         rows = torch.arange(network.n_items, device=device)
         blocks: list[Tensor] = []
@@ -143,16 +144,18 @@ def remember_encoded(network: SequentialNetwork) -> None:
         modality.remember(torch.cat(blocks))
 
 
-def _encode(name: str, network: SequentialNetwork, config: ModelConfig, content: Content) -> ContentVectors:
+def _encode(
+    name: str, network: SequentialNetwork, config: ModelConfig, content: EncodedCatalog
+) -> ContentVectors:
     modality = network.items.modalities[name]
-    if isinstance(modality, TrainedEncoder):
+    if isinstance(modality, TrainableEncoder):
         return _encode_anew(name, modality, content)
     features = content_features(name, config, content)
     return ContentVectors(features.present_N, np.asarray(features.vectors_ND))
 
 
 @torch.no_grad()
-def _encode_anew(name: str, modality: TrainedEncoder, content: Content) -> ContentVectors:
+def _encode_anew(name: str, modality: TrainableEncoder, content: EncodedCatalog) -> ContentVectors:
     present_K = content.catalog.has_text if name == TEXT else content.readable_pictures()
     vectors_KW = np.zeros((len(present_K), modality.width), np.float32)
     modality.eval()

@@ -8,16 +8,20 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
+from crossrec.data.neighbours import Neighbours
+from crossrec.encoders.base import Encoder
 from crossrec.model.whitening import FeatureMap, Whitening, fit_map
+from crossrec.types import ABSENT
 
 if TYPE_CHECKING:
     from peft import PeftModel
 
-    from crossrec.encoders.base import Encoder
 
 RESIDENT_BYTES = 2 << 30
 """Frozen features up to this size are kept on the device; larger ones stay mapped from disk."""
+
 
 BLOCK = 4096
 """Frozen features that are transformed at a time."""
@@ -131,7 +135,7 @@ class FrozenFeatures(Modality):
                 self.register_buffer("vectors", vectors, persistent=False)
 
 
-class TrainedEncoder(Modality):
+class TrainableEncoder(Modality):
     """An encoder inside the training step (finetune or LoRA).
 
     Args:
@@ -214,3 +218,87 @@ def _rows_of(parts: list[np.ndarray], rows_K: np.ndarray) -> np.ndarray:
         found[here] = part[rows_K[here] - first]
         first += len(part)
     return found
+
+
+class ItemIdEmbedding(Modality):
+    """A trained embedding an item; items without a training click, and those added later, have none.
+
+    Args:
+        present: (N,) bool.
+        width: D.
+        std: standard deviation of the entries at the start; None for vectors of about unit length.
+        rows: of the table; N when None.
+    """
+
+    trained: Tensor
+
+    def __init__(
+        self, present: np.ndarray, width: int, std: float | None = None, rows: int | None = None
+    ) -> None:
+        super().__init__(present, width)
+        # Saved with the model: later clicks on an item don't train its embedding.
+        self.register_buffer("trained", torch.from_numpy(np.array(present, dtype=bool)))
+        self.embedding = nn.Embedding(len(present) if rows is None else rows, width)
+        nn.init.normal_(self.embedding.weight, std=width**-0.5 if std is None else std)
+
+    def forward(self, items_K: Tensor) -> Tensor:
+        """(K, width)."""
+        # Items that were added have no row, and none is looked at: they are masked.
+        return self.embedding(items_K.clamp(max=self.embedding.num_embeddings - 1))
+
+
+class SmoothedIdEmbedding(ItemIdEmbedding):
+    """Id embeddings mixed with those of the items most like each; an item with no neighbours has its own.
+
+    Source: :class:`crossrec.model.config.SmoothingConfig`.
+
+    Args:
+        present, width, std: as of :class:`ItemIdEmbedding`.
+        neighbours: K of each item, weighing as they are similar.
+        share: of the neighbours in the sum, 0 to 1.
+    """
+
+    mixed: Tensor
+    shares: Tensor
+
+    def __init__(
+        self, present: np.ndarray, width: int, std: float | None, neighbours: Neighbours, share: float
+    ) -> None:
+        super().__init__(present, width, std)
+        own = np.arange(len(present))[:, None]
+        total = neighbours.similarities_NK.sum(1, keepdims=True)
+        shares = share * neighbours.similarities_NK / np.where(total > 0, total, 1)
+        # Saved with the model: who uses it elsewhere has no clicks to find the neighbours by.
+        items = np.where(neighbours.ids_NK == ABSENT, own, neighbours.ids_NK)
+        self.register_buffer("mixed", torch.from_numpy(np.hstack([own, items])))
+        shares = np.hstack([1 - shares.sum(1, keepdims=True), shares]).astype(np.float32)
+        self.register_buffer("shares", torch.from_numpy(shares))
+
+    def forward(self, items_K: Tensor) -> Tensor:
+        """(K, width)."""
+        rows = items_K.clamp(max=len(self.mixed) - 1)
+        weights = self.embedding.weight
+        shares = self.shares[rows].to(weights.dtype)
+        return F.embedding_bag(self.mixed[rows], weights, per_sample_weights=shares, mode="sum")
+
+
+class ItemGroupEmbedding(ItemIdEmbedding):
+    """A trained embedding of the group that an item is in; items in none, and those added later, have none.
+
+    Args:
+        labels: (N,) numbers of groups from 0; ``ABSENT`` for an item that is in none.
+        width: D.
+        std: as of :class:`ItemIdEmbedding`.
+    """
+
+    labels: Tensor
+
+    def __init__(self, labels: np.ndarray, width: int, std: float | None = None) -> None:
+        known = labels != ABSENT
+        super().__init__(known, width, std, rows=max(int(labels.max(initial=ABSENT)) + 1, 1))
+        # Saved with the model: who uses it elsewhere need not make the groups again.
+        self.register_buffer("labels", torch.from_numpy(np.asarray(labels, np.int64)))
+
+    def forward(self, items_K: Tensor) -> Tensor:
+        """(K, width)."""
+        return self.embedding(self.labels[items_K.clamp(max=len(self.labels) - 1)].clamp(min=0))

@@ -6,13 +6,15 @@ from collections.abc import Collection
 from dataclasses import replace
 from typing import TYPE_CHECKING, Literal
 
+import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from crossrec.model.item_encoder import ItemEncoder
-from crossrec.model.modalities import TrainedEncoder
+from crossrec.model.fusion.base import Fusion
+from crossrec.model.modalities import ItemIdEmbedding, Modality, TrainableEncoder
 from crossrec.model.sequence.base import History, SequenceModel
-from crossrec.model.views import ViewChoice
+from crossrec.model.variant_modalities import VariantChoice
+from crossrec.runtime.dropout import Dropout
 
 if TYPE_CHECKING:
     from peft import PeftModel
@@ -57,14 +59,14 @@ class SequentialNetwork(nn.Module):
         """LoRA adapters by folder name: ``adapter`` of a decoder, ``adapter-text`` of an encoder."""
         found = {"adapter": self.sequence.adapter()}
         for name, modality in self.items.modalities.items():
-            if isinstance(modality, TrainedEncoder):
+            if isinstance(modality, TrainableEncoder):
                 found[f"adapter-{name}"] = modality.adapter()
         return {name: adapter for name, adapter in found.items() if adapter is not None}
 
     def set_progress(self, progress: float) -> None:
         """Tells all parts that change with it the share of the training that is done, 0 to 1."""
         for module in self.modules():
-            if isinstance(module, ViewChoice):
+            if isinstance(module, VariantChoice):
                 module.set_progress(progress)
 
     def item_vectors(self, items_K: Tensor, shown: Collection[str] | None = None) -> Tensor:
@@ -105,6 +107,75 @@ class SequentialNetwork(nn.Module):
         known_B = history.lengths_B > 0
         history = replace(history, lengths_B=history.lengths_B.clamp(min=1))
         if self.sequence.mask_share is not None:
-            history = history.ask_next()
+            history = history.append_mask()
         hidden_BD = self.sequence.last(self._readable(history))
         return self.queries(hidden_BD) * known_B.unsqueeze(1)
+
+
+class ItemEncoder(nn.Module):
+    """Item vectors from the modalities that are present.
+
+    Args:
+        modalities: name ("text", "image", "id") to source.
+        fusion: fuses (B, M, D), in the order of ``modalities``.
+        width: D.
+        dropout: rate on projected features.
+        modality_dropout: chance that training hides a modality of an item that has others.
+    """
+
+    def __init__(
+        self,
+        modalities: dict[str, Modality],
+        fusion: Fusion,
+        width: int,
+        *,
+        dropout: float,
+        modality_dropout: float,
+    ) -> None:
+        super().__init__()
+        self.modalities = nn.ModuleDict(modalities)
+        self.project = nn.ModuleDict({name: _projection(m, width) for name, m in modalities.items()})
+        self.fusion = fusion
+        self.dropout = Dropout(dropout)
+        self.modality_dropout = modality_dropout
+
+    def forward(self, items_K: Tensor, shown: Collection[str] | None = None) -> Tensor:
+        """(K, D) vectors of catalogue indices (K,).
+
+        Args:
+            items_K: catalogue indices.
+            shown: names of the modalities that may be looked at, the others counting as missing; all when
+                None.
+        """
+        features = [self.project[name](source(items_K)) for name, source in self.modalities.items()]
+        dtype = features[0].dtype
+        features_KMD = torch.stack([self.dropout(f).to(dtype) for f in features], dim=1)
+        mask_KM = self.mask(items_K)
+        if shown is not None:
+            mask_KM = mask_KM & self._among(shown).to(mask_KM.device)
+        return self.fusion(features_KMD, mask_KM)
+
+    def _among(self, shown: Collection[str]) -> Tensor:
+        """(M,) bool, which modalities are named."""
+        return torch.tensor([name in shown for name in self.modalities])
+
+    def projected(self, items_K: Tensor) -> tuple[Tensor, Tensor]:
+        """(K, M, D) features of each modality before fusion, and (K, M) bool, which of them are present."""
+        features = [self.project[name](source(items_K)) for name, source in self.modalities.items()]
+        dtype = features[0].dtype
+        present_KM = torch.stack([m.get_buffer("present")[items_K] for m in self.modalities.values()], dim=1)
+        return torch.stack([f.to(dtype) for f in features], dim=1), present_KM
+
+    def mask(self, items_K: Tensor) -> Tensor:
+        """(K, M) bool, which modalities are used: present, and not hidden by modality dropout."""
+        present_KM = torch.stack([m.get_buffer("present")[items_K] for m in self.modalities.values()], dim=1)
+        if not self.training or self.modality_dropout == 0:
+            return present_KM
+        kept_KM = present_KM & (torch.rand(present_KM.shape, device=items_K.device) >= self.modality_dropout)
+        return torch.where(kept_KM.any(1, keepdim=True), kept_KM, present_KM)
+
+
+def _projection(modality: Modality, width: int) -> nn.Module:
+    if isinstance(modality, ItemIdEmbedding):
+        return nn.Identity() if modality.width == width else nn.Linear(modality.width, width)
+    return nn.Sequential(nn.Linear(modality.width, width), nn.LayerNorm(width))

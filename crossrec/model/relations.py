@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
+from torch import Tensor
 from torch.nn import functional as F
 
 from crossrec.data.neighbours import Neighbours
 from crossrec.model.config import ModelConfig
 from crossrec.types import ABSENT, InputError
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from torch import Tensor
 
 _MODALITIES = "items.modalities."
 """What the names of a network's modalities begin with among its weights."""
@@ -38,7 +34,9 @@ class ItemRelations:
     trained: np.ndarray | None = None
 
     @classmethod
-    def saved(cls, tensors: Mapping[str, Tensor], config: ModelConfig, weights: Path) -> ItemRelations:
+    def from_checkpoint(
+        cls, tensors: Mapping[str, Tensor], config: ModelConfig, weights: Path
+    ) -> ItemRelations:
         """Those that were saved with the weights of a network, which need no training log any more.
 
         Args:

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 import numpy as np
 from threadpoolctl import threadpool_limits
-
-if TYPE_CHECKING:
-    from torch import Tensor
+from torch import Tensor
 
 Whitening = int | Literal["auto"] | None
 """Dimensions that features are whitened to; "auto" chooses from the data, None only centres and scales."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import TYPE_CHECKING, Any
 
-from crossrec.model.build import Content
+from crossrec.model.encoded_catalog import EncodedCatalog
 from crossrec.model.growth import append_items, encode_items
 from crossrec.model.recommender import NeuralRecommender
 from crossrec.serving.ranking import ItemTiles
@@ -29,7 +29,7 @@ class ServedModel:
             were added stand behind it in ``contents``.
     """
 
-    def __init__(self, recommender: NeuralRecommender, config: ModelConfig, base: Content) -> None:
+    def __init__(self, recommender: NeuralRecommender, config: ModelConfig, base: EncodedCatalog) -> None:
         self.recommender = recommender
         self.config = config
         self.contents = [base]
@@ -60,11 +60,11 @@ class ServedModel:
             self._views[chosen] = ItemTiles(NeuralRecommender(network, name=name, shown=chosen))
         return self._views[chosen]
 
-    def content_of(self, catalog: Catalog) -> Content:
+    def content_of(self, catalog: Catalog) -> EncodedCatalog:
         """New items as encoders see them; encoders are loaded once and kept."""
-        return Content(catalog, self.contents[0].cache_dir, self._encoders)
+        return EncodedCatalog(catalog, self.contents[0].cache_dir, self._encoders)
 
-    def encode(self, content: Content) -> dict[str, ContentVectors]:
+    def encode(self, content: EncodedCatalog) -> dict[str, ContentVectors]:
         """What the encoders make of new items; changes nothing.
 
         Raises:
@@ -72,7 +72,9 @@ class ServedModel:
         """
         return encode_items(self.recommender.network, self.config, content)
 
-    def append(self, encoded: Mapping[str, ContentVectors], content: Content, catalog: Catalog) -> None:
+    def append(
+        self, encoded: Mapping[str, ContentVectors], content: EncodedCatalog, catalog: Catalog
+    ) -> None:
         """Takes new items in.
 
         Args:

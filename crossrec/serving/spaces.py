@@ -15,7 +15,7 @@ from crossrec.types import InputError
 if TYPE_CHECKING:
     from crossrec.encoders.cache import Features
     from crossrec.experiment.config import SpacesConfig
-    from crossrec.model.build import Content
+    from crossrec.model.encoded_catalog import EncodedCatalog
 
 
 @dataclass(frozen=True)
@@ -63,7 +63,7 @@ class Spaces:
         single: of ``text`` and ``image`` those that there are.
     """
 
-    def __init__(self, config: SpacesConfig, contents: list[Content], single: Sequence[str]) -> None:
+    def __init__(self, config: SpacesConfig, contents: list[EncodedCatalog], single: Sequence[str]) -> None:
         self.config = config
         self.contents = contents
         self._single = tuple(single)
@@ -71,7 +71,7 @@ class Spaces:
         self._used: dict[str, int] = {}
 
     @classmethod
-    def of_catalog(cls, config: SpacesConfig, contents: list[Content]) -> Spaces:
+    def of_catalog(cls, config: SpacesConfig, contents: list[EncodedCatalog]) -> Spaces:
         """The spaces whose modality some item of the first content has."""
         catalog = contents[0].catalog
         text = config.text is not None and bool(catalog.has_text.any())

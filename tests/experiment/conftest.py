@@ -15,12 +15,12 @@ from crossrec.data.prepare import prepare
 from crossrec.encoders.cache import Features
 from crossrec.experiment.config import ExperimentConfig
 from crossrec.experiment.prepared import PreparedExperiment
-from crossrec.model.build import Content
+from crossrec.model.encoded_catalog import EncodedCatalog
 
 N_ITEMS, WIDTH, TAIL = 60, 10, 4
 
 
-class PlantedContent(Content):
+class PlantedContent(EncodedCatalog):
     """Texts are known by vectors that show their category; item 3 has none."""
 
     def text_features(self, config: Any) -> Features:

@@ -10,17 +10,17 @@ import numpy as np
 from crossrec.augment.base import Schedule
 from crossrec.experiment.augmentation.account import augmentation_account, augmentation_lines
 from crossrec.experiment.augmentation.assembly import Augmentation
-from crossrec.model.views import ViewChoice, ViewedFeatures, ViewVectors
+from crossrec.model.variant_modalities import VariantChoice, VariantFeatures, VariantVectors
 
 
 def test_what_text_augmenters_kept_and_dropped_is_kept_with_the_run(planted: Any) -> None:
     setting = planted.setting("account", None)
-    views = ViewVectors(np.ones((3, 4), np.float32), np.array([0, 0, 2]))
-    viewed = ViewedFeatures(
+    views = VariantVectors(np.ones((3, 4), np.float32), np.array([0, 0, 2]))
+    viewed = VariantFeatures(
         np.zeros((5, 4), np.float32),
         np.ones(5, bool),
         views,
-        ViewChoice(0.5, Schedule(), 0, "text"),
+        VariantChoice(0.5, Schedule(), 0, "text"),
         components=None,
         met={"0_paraphrase/kept": 3, "0_paraphrase/drafts/near copy": 1200},
     )

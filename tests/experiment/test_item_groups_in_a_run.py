@@ -15,7 +15,7 @@ from crossrec.experiment.config import ExperimentConfig
 from crossrec.experiment.evaluate import load_recommender
 from crossrec.experiment.prepared import PreparedExperiment
 from crossrec.experiment.train import run_training
-from crossrec.model.embeddings import ItemGroup
+from crossrec.model.modalities import ItemGroupEmbedding
 from crossrec.types import ABSENT
 
 
@@ -33,7 +33,7 @@ def config(id_shop: dict[str, Any]) -> ExperimentConfig:
 
 
 def test_an_embedding_is_that_of_the_group() -> None:
-    modality = ItemGroup(np.array([1, 0, 1, ABSENT]), 3)
+    modality = ItemGroupEmbedding(np.array([1, 0, 1, ABSENT]), 3)
     vectors = modality(torch.arange(4))
     assert modality.embedding.weight.shape == (2, 3)
     assert torch.equal(vectors[0], vectors[2])
@@ -48,7 +48,7 @@ def test_the_embeddings_are_trained_and_matter(config: ExperimentConfig) -> None
     setting = PreparedExperiment.of(config)
     trained, untrained = load_recommender(setting).network, setting.network()
     groups = trained.items.modalities["group"]
-    assert isinstance(groups, ItemGroup)
+    assert isinstance(groups, ItemGroupEmbedding)
     assert setting.item_groups is not None
     np.testing.assert_array_equal(groups.labels.numpy(), setting.item_groups.labels)
     start = untrained.items.modalities["group"].embedding.weight

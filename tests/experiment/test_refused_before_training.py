@@ -16,7 +16,7 @@ from crossrec.cli import runs
 from crossrec.config import ConfigError, validate
 from crossrec.experiment import checks
 from crossrec.experiment.config import ExperimentConfig
-from crossrec.model.build import Content
+from crossrec.model.encoded_catalog import EncodedCatalog
 from crossrec.runtime.memory import memory_of
 from crossrec.types import InputError
 
@@ -96,8 +96,8 @@ def test_refused_in_one_line_before_anything_is_encoded(
     def never(*args: Any) -> Any:
         raise AssertionError("encoded too early")
 
-    monkeypatch.setattr(Content, "text_features", never)
-    monkeypatch.setattr(Content, "image_features", never)
+    monkeypatch.setattr(EncodedCatalog, "text_features", never)
+    monkeypatch.setattr(EncodedCatalog, "image_features", never)
     overrides, told = REFUSED[name]
     spaces = {"text": {}, "image": {}} if any("spaces" in o for o in overrides) else None
     assert train(shop, *overrides, **({"spaces": spaces} if spaces else {})) == 2

@@ -18,7 +18,7 @@ from crossrec.experiment.evaluate import load_recommender
 from crossrec.experiment.prepared import PreparedExperiment
 from crossrec.experiment.train import run_training
 from crossrec.model.build import build_network
-from crossrec.model.embeddings import SmoothedId
+from crossrec.model.modalities import SmoothedIdEmbedding
 from crossrec.model.relations import ItemRelations
 from crossrec.training.checkpoint import read_state
 from crossrec.types import ABSENT, InputError
@@ -37,27 +37,29 @@ def config(id_shop: dict[str, Any]) -> ExperimentConfig:
 
 
 @pytest.fixture
-def modality() -> SmoothedId:
+def modality() -> SmoothedIdEmbedding:
     ids_NK = np.array([[1, 3], [0, ABSENT], [ABSENT, ABSENT], [0, 1]])
     similarities_NK = np.array([[0.6, 0.2], [0.5, 0], [0, 0], [0.1, 0.1]], np.float32)
-    return SmoothedId(np.ones(4, bool), 5, None, Neighbours(ids_NK, similarities_NK), 0.4)
+    return SmoothedIdEmbedding(np.ones(4, bool), 5, None, Neighbours(ids_NK, similarities_NK), 0.4)
 
 
-def test_an_id_is_its_own_embedding_and_its_neighbours_as_they_are_similar(modality: SmoothedId) -> None:
+def test_an_id_is_its_own_embedding_and_its_neighbours_as_they_are_similar(
+    modality: SmoothedIdEmbedding,
+) -> None:
     e = modality.embedding.weight
     expected = [0.6 * e[0] + 0.3 * e[1] + 0.1 * e[3], 0.6 * e[1] + 0.4 * e[0], e[2]]
     expected.append(0.6 * e[3] + 0.2 * e[0] + 0.2 * e[1])
     torch.testing.assert_close(modality(torch.arange(4)), torch.stack(expected))
 
 
-def test_what_an_item_learns_its_neighbours_learn_too(modality: SmoothedId) -> None:
+def test_what_an_item_learns_its_neighbours_learn_too(modality: SmoothedIdEmbedding) -> None:
     modality(torch.tensor([0, 2])).sum().backward()
     gradient = modality.embedding.weight.grad
     assert gradient is not None
     torch.testing.assert_close(gradient[:, 0], torch.tensor([0.6, 0.3, 1.0, 0.1]))
 
 
-def test_an_item_that_is_added_has_no_id(modality: SmoothedId) -> None:
+def test_an_item_that_is_added_has_no_id(modality: SmoothedIdEmbedding) -> None:
     modality.append(np.array([False]), np.zeros((1, 0), np.float32))
     assert modality.present.tolist() == [True] * 4 + [False]
     assert torch.isfinite(modality(torch.tensor([4]))).all()
@@ -67,7 +69,7 @@ def test_neighbours_are_those_of_the_training_clicks(config: ExperimentConfig) -
     setting = PreparedExperiment.of(config)
     network = load_recommender(setting).network
     ids = network.items.modalities["id"]
-    assert isinstance(ids, SmoothedId)
+    assert isinstance(ids, SmoothedIdEmbedding)
     expected = find_neighbours(setting.data.split.train, setting.data.split.n_items, 3, "clicks")
     own = np.arange(setting.data.split.n_items)[:, None]
     known = expected.ids_NK != ABSENT
@@ -96,9 +98,9 @@ def test_weights_of_another_model_are_refused(config: ExperimentConfig, tmp_path
     weights = tmp_path / "plain.safetensors"
     save_file(dict(setting.network().state_dict()), weights)
     tensors = read_state(weights).tensors
-    assert ItemRelations.saved(tensors, plain, weights).neighbours is None
+    assert ItemRelations.from_checkpoint(tensors, plain, weights).neighbours is None
     with pytest.raises(InputError, match=r"id\.mixed is missing"):
-        ItemRelations.saved(tensors, smoothed, weights)
+        ItemRelations.from_checkpoint(tensors, smoothed, weights)
 
 
 def test_similarity_by_content_needs_an_encoder(id_shop: dict[str, Any]) -> None:

@@ -19,13 +19,12 @@ from crossrec.encoders.base import EncoderPrecision
 from crossrec.encoders.image import ImageEncoder
 from crossrec.encoders.text import TextEncoder
 from crossrec.explain import Explainer, ItemContent
-from crossrec.model.build import Content, build_network
+from crossrec.model.build import build_network
 from crossrec.model.config import ModelConfig
-from crossrec.model.embeddings import ItemId
+from crossrec.model.encoded_catalog import EncodedCatalog
 from crossrec.model.fusion import FUSIONS
-from crossrec.model.item_encoder import ItemEncoder
-from crossrec.model.modalities import FrozenFeatures, Modality
-from crossrec.model.network import SequentialNetwork
+from crossrec.model.modalities import FrozenFeatures, ItemIdEmbedding, Modality
+from crossrec.model.network import ItemEncoder, SequentialNetwork
 from crossrec.model.recommender import NeuralRecommender
 from crossrec.model.sequence import SequenceOptions
 from crossrec.types import Sequences
@@ -103,7 +102,7 @@ def make_shop(
                 {"type": "sasrec", "max_length": 6, "heads": 2}
             ),
         )
-        network = build_network(config, Content(catalog, cache), np.ones(N, np.int64), seed=0)
+        network = build_network(config, EncodedCatalog(catalog, cache), np.ones(N, np.int64), seed=0)
         return Shop(NeuralRecommender(network), ItemContent(catalog, config, cache))
 
     return make
@@ -128,7 +127,7 @@ def by_features(
         ),
     }
     torch.manual_seed(seed)
-    modalities["id"] = ItemId(np.arange(N) % 5 > 0, D)
+    modalities["id"] = ItemIdEmbedding(np.arange(N) % 5 > 0, D)
     fused = FUSIONS.parse({"type": fusion}).build(3, D)
     items = ItemEncoder(modalities, fused, D, dropout=0.1, modality_dropout=0.1)
     settings = {"type": "sasrec", "max_length": 6, "layers": 2} | (sequence or {})

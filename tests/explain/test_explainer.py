@@ -15,7 +15,8 @@ from crossrec.encoders.cache import Features
 from crossrec.explain import METHODS, Explainer, ItemContent, deletion_of, explain, faithfulness
 from crossrec.explain.explainer import Question
 from crossrec.explain.explanation import Unavailable
-from crossrec.model.build import Content, build_network
+from crossrec.model.build import build_network
+from crossrec.model.encoded_catalog import EncodedCatalog
 from crossrec.model.recommender import NeuralRecommender
 from crossrec.types import InputError, Sequences
 
@@ -116,11 +117,11 @@ def test_rounding_of_stored_features_is_no_change(
     assert config.image is not None
     image = config.image.model_copy(update={"precision": EncoderPrecision.AUTO})
     config = config.model_copy(update={"image": image, "whiten": whiten})
-    content = Content(catalog, tmp_path)
+    content = EncodedCatalog(catalog, tmp_path)
     exact = content.image_features(image)
     lengths = np.linalg.norm(exact.vectors_ND, axis=1, keepdims=True) / np.sqrt(exact.vectors_ND.shape[1])
     rounded = exact.vectors_ND + 0.1 * lengths * np.random.default_rng(0).normal(size=exact.vectors_ND.shape)
-    content.know(image, Features(rounded.astype(np.float16), exact.present_N, []))
+    content.set_features(image, Features(rounded.astype(np.float16), exact.present_N, []))
     recommender = NeuralRecommender(build_network(config, content, np.ones(len(catalog), np.int64), seed=0))
     explainer = Explainer(recommender, ItemContent(catalog, config, tmp_path))
     for item in range(len(catalog) - 2):

@@ -16,12 +16,13 @@ from crossrec.augment.content.variants import ImageVariantsConfig, TextVariantsC
 from crossrec.data.catalog import Catalog
 from crossrec.encoders.base import EncoderPrecision
 from crossrec.encoders.image import ImageEncoder
-from crossrec.model.build import Content, build_network
+from crossrec.model.build import build_network, image_modality
 from crossrec.model.config import ModelConfig
+from crossrec.model.encoded_catalog import EncodedCatalog
 from crossrec.model.network import SequentialNetwork
 from crossrec.model.sequence.sasrec import SASRec
-from crossrec.model.view_plan import TrainingViews
-from crossrec.model.views import ViewedEncoder, ViewedFeatures
+from crossrec.model.variant_modalities import VariantEncoder, VariantFeatures
+from crossrec.model.variants import TrainingVariants
 
 
 @dataclass(frozen=True)
@@ -55,7 +56,7 @@ class Lamps:
     )
 
     def __init__(self, cache_dir: Path) -> None:
-        self.content = Content(self.catalogue(), cache_dir)
+        self.content = EncodedCatalog(self.catalogue(), cache_dir)
 
     @property
     def without_views(self) -> tuple[int, ...]:
@@ -94,12 +95,12 @@ class Lamps:
             {"augmenters": augmenters, "views": self.views, "share": share}
         )
 
-    def plan(self, image: ImageVariantsConfig, seed: int = 0) -> TrainingViews:
-        return TrainingViews(Augment(image), self.counts > 0, seed)
+    def plan(self, image: ImageVariantsConfig, seed: int = 0) -> TrainingVariants:
+        return TrainingVariants(Augment(image), self.counts > 0, seed)
 
-    def pictures(self, image: ImageVariantsConfig, content: Content | None = None) -> ViewedFeatures:
-        found = (content or self.content).image(self.encoder, 4, self.plan(image))
-        assert isinstance(found, ViewedFeatures)
+    def pictures(self, image: ImageVariantsConfig, content: EncodedCatalog | None = None) -> VariantFeatures:
+        found = image_modality(content or self.content, self.encoder, 4, self.plan(image))
+        assert isinstance(found, VariantFeatures)
         return found
 
     def model(self, **settings: object) -> ModelConfig:
@@ -110,7 +111,7 @@ class Lamps:
         return build_network(config or self.model(), self.content, self.counts, 0, augment)
 
     def at_each_progress(
-        self, modality: ViewedFeatures | ViewedEncoder, items: Tensor, steps: int
+        self, modality: VariantFeatures | VariantEncoder, items: Tensor, steps: int
     ) -> Iterator[Tensor]:
         """What lookups give in the steps of a training."""
         for step in range(steps):

@@ -12,15 +12,13 @@ from crossrec.data.catalog import Catalog
 from crossrec.encoders.cache import Features
 from crossrec.encoders.image import ImageEncoder
 from crossrec.model import modalities
-from crossrec.model.build import Content
 from crossrec.model.config import ModelConfig
-from crossrec.model.embeddings import ItemId
+from crossrec.model.encoded_catalog import EncodedCatalog
 from crossrec.model.fusion.base import SingleModality
 from crossrec.model.fusion.weighted import WeightedFusion
 from crossrec.model.growth import append_items, encode_items
-from crossrec.model.item_encoder import ItemEncoder
-from crossrec.model.modalities import FrozenFeatures, Modality
-from crossrec.model.network import SequentialNetwork
+from crossrec.model.modalities import FrozenFeatures, ItemIdEmbedding, Modality
+from crossrec.model.network import ItemEncoder, SequentialNetwork
 from crossrec.model.recommender import NeuralRecommender
 from crossrec.model.sequence.sasrec import SASRec
 from crossrec.types import InputError, Sequences
@@ -63,7 +61,7 @@ def test_vectors_follow_statistics_that_are_loaded() -> None:
 
 
 def test_added_items_have_no_embedding_by_id() -> None:
-    modality = ItemId(np.ones(N, dtype=bool), D)
+    modality = ItemIdEmbedding(np.ones(N, dtype=bool), D)
     modality.append(np.zeros(2, dtype=bool), np.zeros((2, 0), np.float32))
     assert modality.present[N:].tolist() == [False, False]
     assert modality(torch.tensor([0, N + 1])).shape == (2, D)
@@ -73,7 +71,7 @@ def test_hidden_modalities_are_masked() -> None:
     torch.manual_seed(0)
     parts = {
         "text": FrozenFeatures(vectors(0), np.arange(N) % 3 > 0, components=None),
-        "id": ItemId(np.arange(N) % 5 > 0, D),
+        "id": ItemIdEmbedding(np.arange(N) % 5 > 0, D),
     }
     encoder = ItemEncoder(
         dict(parts), WeightedFusion(WeightedFusion.Options(), 2, D), D, dropout=0.0, modality_dropout=0.0
@@ -94,20 +92,20 @@ def network(name: str, modality: Modality) -> SequentialNetwork:
     return SequentialNetwork(items, sequence, N, similarity="cosine", temperature=0.1)
 
 
-def new_content(folder: Path) -> Content:
-    return Content(Catalog.from_columns({"item_id": ["a", "b"], "text": ["x", "y"]}), folder)
+def new_content(folder: Path) -> EncodedCatalog:
+    return EncodedCatalog(Catalog.from_columns({"item_id": ["a", "b"], "text": ["x", "y"]}), folder)
 
 
 def test_a_network_by_ids_alone_can_not_know_new_items(tmp_path: Path) -> None:
     config = ModelConfig(text=None, image=None, item_id=True)
     with pytest.raises(InputError, match="ids alone"):
-        encode_items(network("id", ItemId(np.ones(N, bool), D)), config, new_content(tmp_path))
+        encode_items(network("id", ItemIdEmbedding(np.ones(N, bool), D)), config, new_content(tmp_path))
 
 
 def test_items_of_which_nothing_is_read_are_refused_by_name(tmp_path: Path) -> None:
     config, content = ModelConfig(text=None), new_content(tmp_path)
     assert isinstance(config.image, ImageEncoder.Options)
-    content.know(config.image, Features(vectors(1, 2), np.asarray([True, False]), []))
+    content.set_features(config.image, Features(vectors(1, 2), np.asarray([True, False]), []))
     own = network("image", FrozenFeatures(vectors(0), np.ones(N, bool), components=None))
     with pytest.raises(InputError, match="'b' has none of what this model reads: image"):
         encode_items(own, config, content)
@@ -116,7 +114,7 @@ def test_items_of_which_nothing_is_read_are_refused_by_name(tmp_path: Path) -> N
 def test_old_vectors_are_kept_and_new_ones_made_when_needed(tmp_path: Path) -> None:
     config, content = ModelConfig(text=None), new_content(tmp_path)
     assert isinstance(config.image, ImageEncoder.Options)
-    content.know(config.image, Features(vectors(0)[4:6], np.asarray([True, True]), []))
+    content.set_features(config.image, Features(vectors(0)[4:6], np.asarray([True, True]), []))
     own = network("image", FrozenFeatures(vectors(0), np.ones(N, bool), components=5))
     recommender = NeuralRecommender(own)
     before = recommender.item_vectors().clone()

@@ -8,11 +8,9 @@ import numpy as np
 import pytest
 import torch
 
-from crossrec.model.embeddings import ItemId
 from crossrec.model.fusion import FUSIONS
-from crossrec.model.item_encoder import ItemEncoder
-from crossrec.model.modalities import FrozenFeatures, Modality
-from crossrec.model.network import SequentialNetwork
+from crossrec.model.modalities import FrozenFeatures, ItemIdEmbedding, Modality
+from crossrec.model.network import ItemEncoder, SequentialNetwork
 from crossrec.model.recommender import NeuralRecommender, pad
 from crossrec.model.sequence.sasrec import SASRec
 from crossrec.training.checkpoint import load_trained_state, trained_state
@@ -34,7 +32,7 @@ def network(
         "image": FrozenFeatures(image, image_present, components=None),
     }
     torch.manual_seed(seed)
-    modalities["id"] = ItemId(np.arange(N) % 5 > 0, D)
+    modalities["id"] = ItemIdEmbedding(np.arange(N) % 5 > 0, D)
     fused = FUSIONS.parse({"type": fusion}).build(3, D)
     items = ItemEncoder(modalities, fused, D, dropout=0.1, modality_dropout=0.3)
     sequence = SASRec.Options(max_length=6).build(D, Path())

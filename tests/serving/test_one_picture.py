@@ -22,7 +22,7 @@ from crossrec.data.sources.reading import SourceError
 from crossrec.encoders.image import ImageEncoder
 from crossrec.experiment.config import ExperimentConfig
 from crossrec.experiment.prepared import PreparedExperiment
-from crossrec.model.build import Content
+from crossrec.model.encoded_catalog import EncodedCatalog
 from crossrec.runtime.checksums import write_checksums
 from crossrec.server.pictures import checked_picture
 from crossrec.serving.loaded import LoadedRecommender
@@ -84,9 +84,9 @@ def test_one_file_has_one_vector_through_every_door(
     }
     first = catalogs["training, files"]
     rows = np.arange(len(names))
-    pixels = Content(first, tmp_path).pixels(encoder, rows)["pixels"]
+    pixels = EncodedCatalog(first, tmp_path).pixels(encoder, rows)["pixels"]
     for door, catalog in catalogs.items():
-        content = Content(catalog, tmp_path / door.replace(" ", "-"))
+        content = EncodedCatalog(catalog, tmp_path / door.replace(" ", "-"))
         features = content.image_features(config)
         assert features.present_N.all(), door
         with torch.no_grad():

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import crossrec
-from crossrec.model.embeddings import SmoothedId
+from crossrec.model.modalities import SmoothedIdEmbedding
 
 HISTORY = ["i1", "i5", "i9"]
 
@@ -42,6 +42,6 @@ def test_an_override_of_smoothing_leaves_what_was_trained(folder: Path) -> None:
     plain = crossrec.load(folder, device="cpu")
     other = crossrec.load(folder, device="cpu", overrides=["model.smoothing.neighbours=2"])
     ids = other.recommender.network.items.modalities["id"]
-    assert isinstance(ids, SmoothedId)
+    assert isinstance(ids, SmoothedIdEmbedding)
     assert ids.mixed.shape[1] == 1 + 3
     assert other.recommend(HISTORY, k=5).scores == plain.recommend(HISTORY, k=5).scores

@@ -15,10 +15,9 @@ from crossrec.losses.diversity import DiversityConfig
 from crossrec.losses.diversity.base import ItemInfo
 from crossrec.losses.full_softmax import FullSoftmax
 from crossrec.losses.sampled_softmax import SampledSoftmax
-from crossrec.model.embeddings import ItemId
 from crossrec.model.fusion.concat import ConcatFusion
-from crossrec.model.item_encoder import ItemEncoder
-from crossrec.model.network import SequentialNetwork
+from crossrec.model.modalities import ItemIdEmbedding
+from crossrec.model.network import ItemEncoder, SequentialNetwork
 from crossrec.model.sequence.bert4rec import BERT4Rec
 from crossrec.model.sequence.sasrec import SASRec
 from crossrec.training.task import ClickTask
@@ -56,7 +55,7 @@ def build_task(
 ) -> ClickTask:
     torch.manual_seed(0)
     items = ItemEncoder(
-        {"id": ItemId(np.ones(N_ITEMS, bool), WIDTH)},
+        {"id": ItemIdEmbedding(np.ones(N_ITEMS, bool), WIDTH)},
         ConcatFusion.Options().build(1, WIDTH),
         WIDTH,
         dropout=dropout,

@@ -15,11 +15,9 @@ from crossrec.data.splits.leave_one_out import LeaveOneOutSplitter
 from crossrec.evaluation.ranking import rank_queries
 from crossrec.losses.full_softmax import FullSoftmax
 from crossrec.losses.sampled_softmax import SampledSoftmax
-from crossrec.model.embeddings import ItemId
 from crossrec.model.fusion.gated import GatedFusion
-from crossrec.model.item_encoder import ItemEncoder
-from crossrec.model.modalities import FrozenFeatures
-from crossrec.model.network import SequentialNetwork
+from crossrec.model.modalities import FrozenFeatures, ItemIdEmbedding
+from crossrec.model.network import ItemEncoder, SequentialNetwork
 from crossrec.model.recommender import NeuralRecommender
 from crossrec.model.sequence.sasrec import SASRec
 from crossrec.runtime import distributed
@@ -56,7 +54,7 @@ def network(counts: np.ndarray) -> SequentialNetwork:
     present = np.arange(N_ITEMS) % 7 > 0
     modalities = {
         "text": FrozenFeatures(features, present, components=8),
-        "id": ItemId(counts > 0, WIDTH),
+        "id": ItemIdEmbedding(counts > 0, WIDTH),
     }
     items = ItemEncoder(
         modalities, GatedFusion.Options().build(2, WIDTH), WIDTH, dropout=0.0, modality_dropout=0.0

@@ -13,10 +13,9 @@ from pydantic import TypeAdapter
 from torch.nn import functional as F
 
 from crossrec.losses import LossOptions
-from crossrec.model.embeddings import ItemId
 from crossrec.model.fusion.concat import ConcatFusion
-from crossrec.model.item_encoder import ItemEncoder
-from crossrec.model.network import SequentialNetwork
+from crossrec.model.modalities import ItemIdEmbedding
+from crossrec.model.network import ItemEncoder, SequentialNetwork
 from crossrec.model.recommender import NeuralRecommender
 from crossrec.model.sequence import SequenceOptions
 from crossrec.training.task import ClickTask, _mask
@@ -58,7 +57,7 @@ def clicks(n_users: int = 60) -> Sequences:
 def task(model: str, objective: str, *, dropout: float = 0.0) -> ClickTask:
     torch.manual_seed(0)
     items = ItemEncoder(
-        {"id": ItemId(np.ones(N_ITEMS, bool), WIDTH)},
+        {"id": ItemIdEmbedding(np.ones(N_ITEMS, bool), WIDTH)},
         ConcatFusion.Options().build(1, WIDTH),
         WIDTH,
         dropout=dropout,

@@ -21,11 +21,9 @@ from crossrec.losses.diversity import DiversityConfig
 from crossrec.losses.diversity.base import ItemInfo
 from crossrec.losses.full_softmax import FullSoftmax
 from crossrec.losses.sampled_softmax import SampledSoftmax
-from crossrec.model.embeddings import ItemId
 from crossrec.model.fusion.gated import GatedFusion
-from crossrec.model.item_encoder import ItemEncoder
-from crossrec.model.modalities import FrozenFeatures
-from crossrec.model.network import SequentialNetwork
+from crossrec.model.modalities import FrozenFeatures, ItemIdEmbedding
+from crossrec.model.network import ItemEncoder, SequentialNetwork
 from crossrec.model.sequence.bert4rec import BERT4Rec
 from crossrec.model.sequence.hstu import HSTU
 from crossrec.model.sequence.sasrec import SASRec
@@ -64,7 +62,7 @@ def network(model: str, dropout: float, modalities: tuple[str, ...]) -> Sequenti
     features = np.random.default_rng(1).normal(size=(N_ITEMS, 12)).astype(np.float32)
     found = {
         "text": FrozenFeatures(features, np.arange(N_ITEMS) % 7 > 0, components=8),
-        "id": ItemId(np.ones(N_ITEMS, bool), WIDTH),
+        "id": ItemIdEmbedding(np.ones(N_ITEMS, bool), WIDTH),
     }
     items = ItemEncoder(
         {name: found[name] for name in modalities},

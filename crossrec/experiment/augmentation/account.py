@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from crossrec.experiment.augmentation.assembly import Augmentation
-from crossrec.model.views import ViewedEncoder, ViewedFeatures
+from crossrec.model.variant_modalities import VariantEncoder, VariantFeatures
 
 if TYPE_CHECKING:
     from crossrec.experiment.config import ExperimentConfig
@@ -22,7 +22,7 @@ def augmentation_account(
     """
     found: dict[str, Any] = {}
     for name, modality in network.items.modalities.items():
-        if isinstance(modality, ViewedFeatures | ViewedEncoder):
+        if isinstance(modality, VariantFeatures | VariantEncoder):
             counts = modality.counts
             views = {"items": int((counts > 0).sum()), "views": int(counts.sum())}
             found[f"{name}_views"] = {**views, "augmenters": modality.met} if modality.met else views

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from crossrec.model.views import ViewChoice
+from crossrec.model.variant_modalities import VariantChoice
 
 if TYPE_CHECKING:
     from crossrec.augment.base import Schedule
@@ -43,7 +43,7 @@ class SyntheticLookups(nn.Module):
         self, found: SyntheticItems, modality: FrozenFeatures, share: float, schedule: Schedule, seed: int
     ) -> None:
         super().__init__()
-        self.choice = ViewChoice(share, schedule, seed, STREAM)
+        self.choice = VariantChoice(share, schedule, seed, STREAM)
         n_items, (n_enlarged, each, width) = len(modality.present), found.vectors.shape
         counts, starts = np.zeros(n_items, np.int64), np.zeros(n_items, np.int64)
         counts[found.items] = each

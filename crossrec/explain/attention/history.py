@@ -57,7 +57,7 @@ def attention_maps(pair: Pair) -> tuple[list[Tensor], bool]:
     network = pair.network
     history = pair.history(pair.vectors_KD[None, :-1])
     if network.sequence.mask_share is not None:
-        history = history.ask_next()
+        history = history.append_mask()
     if isinstance(network.sequence, HSTU):
         return _pointwise(network, network.sequence, history), False
     with AttentionRecorder() as recorder:

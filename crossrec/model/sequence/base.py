@@ -39,7 +39,7 @@ class History:
         steps_L = torch.arange(self.vectors_BLD.shape[1], device=self.vectors_BLD.device)
         return steps_L < self.lengths_B[:, None]
 
-    def ask_next(self) -> History:
+    def append_mask(self) -> History:
         """The history with one masked click after each row's last, at the last one's time."""
         rows_B = torch.arange(len(self.lengths_B), device=self.lengths_B.device)
         masked_BL = torch.zeros(

@@ -10,13 +10,13 @@ import numpy as np
 
 from crossrec.encoders.cache import Features
 from crossrec.model.growth import IMAGE, TEXT, content_features, encoder_config
-from crossrec.model.modalities import FrozenFeatures, TrainedEncoder
+from crossrec.model.modalities import FrozenFeatures, TrainableEncoder
 
 if TYPE_CHECKING:
     from crossrec.encoders.image import ImageEncoder
     from crossrec.encoders.text import TextEncoder
     from crossrec.experiment.config import ExperimentConfig
-    from crossrec.model.build import Content
+    from crossrec.model.encoded_catalog import EncodedCatalog
     from crossrec.model.growth import ContentEncoders
     from crossrec.serving.items import ServedItems
     from crossrec.serving.model import ServedModel
@@ -34,7 +34,7 @@ def gather(model: ServedModel, items: ServedItems) -> dict[str, np.ndarray]:
     """
     tensors = {COUNTS: np.asarray(items.train_counts, dtype=np.int64)}
     for name, modality in model.recommender.network.items.modalities.items():
-        if isinstance(modality, TrainedEncoder):
+        if isinstance(modality, TrainableEncoder):
             vectors = modality.get_buffer("remembered").cpu().numpy()
             found = Features(vectors, modality.present.cpu().numpy(), [])
         elif isinstance(modality, FrozenFeatures):
@@ -49,7 +49,7 @@ def gather(model: ServedModel, items: ServedItems) -> dict[str, np.ndarray]:
 
 
 def hand_out(
-    tensors: Mapping[str, np.ndarray], config: ExperimentConfig, content: Content, rows: slice
+    tensors: Mapping[str, np.ndarray], config: ExperimentConfig, content: EncodedCatalog, rows: slice
 ) -> None:
     """Tells a content what encoders made of its items.
 
@@ -66,9 +66,9 @@ def hand_out(
         # The space last: where only it has features of its own, an equal configuration means them.
         for part, encoder in ((MODEL, own), (SPACE, of_space)):
             if encoder is not None and f"{part}.{name}.vectors" in tensors:
-                content.know(encoder, take(tensors, f"{part}.{name}", rows))
+                content.set_features(encoder, take(tensors, f"{part}.{name}", rows))
     if f"{MODEL}.{IMAGE}.present" in tensors:
-        content.know_readable(tensors[f"{MODEL}.{IMAGE}.present"][rows])
+        content.set_readable(tensors[f"{MODEL}.{IMAGE}.present"][rows])
 
 
 def take(tensors: Mapping[str, np.ndarray], key: str, rows: slice) -> Features:
@@ -95,7 +95,7 @@ def _put(tensors: dict[str, np.ndarray], key: str, features: Features) -> None:
     tensors[f"{key}.vectors"], tensors[f"{key}.present"] = features.vectors_ND, features.present_N
 
 
-def _joined(name: str, config: ContentEncoders, contents: list[Content]) -> Features:
+def _joined(name: str, config: ContentEncoders, contents: list[EncodedCatalog]) -> Features:
     parts = [content_features(name, config, content) for content in contents]
     return Features(
         np.concatenate([part.vectors_ND for part in parts]),

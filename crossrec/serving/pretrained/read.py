@@ -8,9 +8,10 @@ import numpy as np
 import torch
 
 from crossrec.data.catalog import Catalog
-from crossrec.model.build import Content, build_network
+from crossrec.model.build import build_network
+from crossrec.model.encoded_catalog import EncodedCatalog
 from crossrec.model.growth import ContentVectors, content_names
-from crossrec.model.modalities import TrainedEncoder
+from crossrec.model.modalities import TrainableEncoder
 from crossrec.model.recommender import NeuralRecommender
 from crossrec.model.relations import ItemRelations
 from crossrec.runtime.checksums import damage
@@ -53,7 +54,7 @@ def open_pretrained(folder: Path, device: torch.device, *, trust_code: bool = Fa
             f"{folder}: {FEATURES_FILE} is of {len(tensors[COUNTS])} items, {ITEMS_FILE} of {len(catalog)}"
         )
     first = catalog if len(catalog) == n_trained else catalog.select(np.arange(n_trained))
-    base = Content(first, config.data.cache_dir)
+    base = EncodedCatalog(first, config.data.cache_dir)
     hand_out(tensors, config, base, slice(0, n_trained))
     saved = read_state(folder / WEIGHTS)
     if saved.identity is not None and not np.array_equal(saved.identity.item_ids, first.item_ids):
@@ -61,12 +62,12 @@ def open_pretrained(folder: Path, device: torch.device, *, trust_code: bool = Fa
             f"{folder}: {ITEMS_FILE} does not list the items of {WEIGHTS} in their order; save or fetch the "
             "folder again"
         )
-    relations = ItemRelations.saved(saved.tensors, config.model, folder / WEIGHTS)
+    relations = ItemRelations.from_checkpoint(saved.tensors, config.model, folder / WEIGHTS)
     counts = tensors[COUNTS][:n_trained]
     network = build_network(config.model, base, counts, config.seed, relations=relations, saved=saved.tensors)
     load_tensors(network, saved.tensors, folder / WEIGHTS)
     for name, modality in network.items.modalities.items():
-        if isinstance(modality, TrainedEncoder):
+        if isinstance(modality, TrainableEncoder):
             known = tensors[f"{MODEL}.{name}.vectors"][:n_trained]
             modality.remember(torch.from_numpy(np.array(known)))
     recommender = NeuralRecommender(network.to(device), name=description.about.model)

@@ -1,4 +1,4 @@
-"""Looking up views of frozen features: in training alone, a share of look-ups, as the encoder sees them."""
+"""Which view a training look-up takes: drawn from item, progress, seed and stream alone."""
 
 from __future__ import annotations
 
@@ -7,22 +7,88 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 
 from crossrec.augment.base import Schedule
+from crossrec.augment.content.variants import variant_rng
 from crossrec.model.modalities import FrozenFeatures
 from crossrec.model.recommender import NeuralRecommender
-from crossrec.model.views import ViewChoice, ViewedFeatures, ViewVectors
+from crossrec.model.variant_modalities import VariantChoice, VariantFeatures, VariantVectors
 from crossrec.types import Sequences
 
 
-def always() -> ViewChoice:
-    return ViewChoice(1.0, Schedule(), 0, "image")
+def a_choice(share: float, seed: int = 0, stream: str = "image") -> VariantChoice:
+    return VariantChoice(share, Schedule(), seed, stream)
+
+
+def test_share_and_each_view_alike() -> None:
+    items, counts = torch.arange(120_000), torch.tensor([0, 1, 4]).repeat(40_000)
+    chosen = a_choice(0.4)(items, counts).view(-1, 3)
+    assert (chosen[:, 0] == -1).all()
+    for column, views in ((1, 1), (2, 4)):
+        taken = chosen[:, column]
+        assert (taken >= 0).float().mean() == pytest.approx(0.4, abs=0.01)
+        shares = torch.bincount(taken[taken >= 0], minlength=views) / (taken >= 0).sum()
+        assert len(shares) == views
+        assert (shares - 1 / views).abs().max() < 0.015
+
+
+def test_draws_are_those_of_splitmix64() -> None:
+    choice = a_choice(0.5, seed=7)
+    choice.set_progress(0.3)
+    salt, whole = int(choice.salt) % 2**64, 2**64
+    items, counts = torch.arange(500), torch.full((500,), 9)
+
+    def uniform(item: int, salt: int) -> float:
+        mixed = (item * 0x9E3779B97F4A7C15 + salt) % whole
+        mixed = (mixed ^ (mixed >> 30)) * 0xBF58476D1CE4E5B9 % whole
+        mixed = (mixed ^ (mixed >> 27)) * 0x94D049BB133111EB % whole
+        return ((mixed ^ (mixed >> 31)) >> 40) / 2**24
+
+    expected = [int(uniform(i, salt + 1) * 9) if uniform(i, salt) < 0.5 else -1 for i in range(500)]
+    assert choice(items, counts).tolist() == expected
+
+
+@given(counts=st.lists(st.integers(0, 9), max_size=30), share=st.floats(0, 1), seed=st.integers(0, 2**31))
+def test_a_choice_exists(counts: list[int], share: float, seed: int) -> None:
+    counts_K = torch.tensor(counts, dtype=torch.long)
+    chosen_K = a_choice(share, seed)(torch.arange(len(counts)), counts_K)
+    assert ((chosen_K >= -1) & (chosen_K < counts_K.clamp(min=0) + (counts_K == 0))).all()
+
+
+def test_draws_depend_on_item_progress_seed_and_stream_alone() -> None:
+    items, counts = torch.arange(200), torch.full((200,), 5)
+    choice = a_choice(0.5)
+    choice.set_progress(0.25)
+    chosen = choice(items, counts)
+    torch.manual_seed(99)  # what PyTorch drew before makes no difference, nor do order and company
+    some = torch.randperm(200)[:70].repeat(2)
+    assert torch.equal(choice(some, counts[some]), chosen[some])
+    resumed = a_choice(0.5)
+    resumed.set_progress(0.25)
+    assert torch.equal(resumed(items, counts), chosen)
+    others = [a_choice(0.5, seed=1), a_choice(0.5, stream="text"), a_choice(0.5)]
+    for other in others:
+        other.set_progress(0.25)
+    others[-1].set_progress(0.5)
+    assert all(0.4 < (other(items, counts) != chosen).float().mean() < 0.9 for other in others)
+
+
+def test_draws_of_a_view_do_not_depend_on_the_others() -> None:
+    first = variant_rng(0, 1, ["a", "b"]).of(1).random()
+    assert variant_rng(0, 1, ["b"]).of(0).random() == first
+    assert variant_rng(0, 2, ["b"]).of(0).random() != first
+
+
+def always() -> VariantChoice:
+    return VariantChoice(1.0, Schedule(), 0, "image")
 
 
 def test_progress_reaches_every_choice(lamps: Any) -> None:
     schedule = Schedule(start=0.2, stop=0.8, ramp=0.2)
     trained = lamps.network(lamps.augment(lamps.image_views(share=0.5, schedule=schedule)))
-    found = [module for module in trained.modules() if isinstance(module, ViewChoice)]
+    found = [module for module in trained.modules() if isinstance(module, VariantChoice)]
     assert len(found) == 1
     chances = []
     for progress in (0.0, 0.3, 0.5, 0.9):
@@ -93,7 +159,7 @@ def test_lookups_of_a_step_see_the_same_in_any_order_and_company(lamps: Any) -> 
 
 def test_features_on_disk_give_what_resident_ones_give(lamps: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     resident = lamps.pictures(lamps.image_views())
-    monkeypatch.setattr("crossrec.model.views.RESIDENT_BYTES", 0)
+    monkeypatch.setattr("crossrec.model.variant_modalities.RESIDENT_BYTES", 0)
     monkeypatch.setattr("crossrec.model.modalities.RESIDENT_BYTES", 0)
     mapped = lamps.pictures(lamps.image_views())
     assert "view_vectors" in dict(resident.named_buffers())
@@ -107,8 +173,8 @@ def test_features_on_disk_give_what_resident_ones_give(lamps: Any, monkeypatch: 
 def test_views_are_whitened_by_the_originals() -> None:
     rng = np.random.default_rng(0)
     vectors, present = rng.normal(size=(20, 6)).astype(np.float32), np.arange(20) % 4 > 0
-    views = ViewVectors(rng.normal(5, 9, size=(10, 6)).astype(np.float32), np.repeat(np.arange(5), 2))
-    viewed = ViewedFeatures(vectors, present, views, always(), components=3)
+    views = VariantVectors(rng.normal(5, 9, size=(10, 6)).astype(np.float32), np.repeat(np.arange(5), 2))
+    viewed = VariantFeatures(vectors, present, views, always(), components=3)
     plain = FrozenFeatures(vectors, present, components=3)
     assert torch.equal(viewed.basis, plain.basis)
     assert torch.equal(viewed.mean, plain.mean)
@@ -120,12 +186,12 @@ def test_views_are_whitened_by_the_originals() -> None:
 def test_rows_of_zeros_are_no_view() -> None:
     vectors, present = np.eye(4, dtype=np.float32), np.ones(4, bool)
     table = np.asarray([[0, 0, 0, 0], [1, 2, 3, 4], [0, 0, 0, 0], [0, 0, 0, 0]], np.float32)
-    views = ViewVectors(table, np.asarray([0, 0, 2, 2]))
-    viewed = ViewedFeatures(vectors, present, views, always(), components=None).train()
+    views = VariantVectors(table, np.asarray([0, 0, 2, 2]))
+    viewed = VariantFeatures(vectors, present, views, always(), components=None).train()
     original = viewed.eval()(torch.arange(4))
     found = viewed.train()(torch.arange(4))
     assert torch.equal(found[1:], original[1:])
     assert torch.equal(found[:1], viewed.transform(torch.tensor([[1, 2, 3, 4]])))
-    none = ViewVectors(np.zeros((0, 4), np.float32), np.zeros(0, np.int64))
-    bare = ViewedFeatures(vectors, present, none, always(), components=None).train()
+    none = VariantVectors(np.zeros((0, 4), np.float32), np.zeros(0, np.int64))
+    bare = VariantFeatures(vectors, present, none, always(), components=None).train()
     assert torch.equal(bare(torch.arange(4)), original)

@@ -1,4 +1,4 @@
-"""Augmented views of items in the model: a training lookup may take one, evaluation never does."""
+"""Modalities with augmented variants: lookups in training may read a variant, evaluation never does."""
 
 from __future__ import annotations
 
@@ -6,29 +6,26 @@ import hashlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from crossrec.model.modalities import RESIDENT_BYTES, FrozenFeatures, TrainedEncoder
-
-if TYPE_CHECKING:
-    from crossrec.augment.base import Schedule
-    from crossrec.encoders.base import Encoder
-    from crossrec.model.whitening import FeatureMap, Whitening
+from crossrec.augment.base import Schedule
+from crossrec.encoders.base import Encoder
+from crossrec.model.modalities import RESIDENT_BYTES, FrozenFeatures, TrainableEncoder
+from crossrec.model.whitening import FeatureMap, Whitening
 
 CHUNK = 4096
 """Vectors that are looked through at a time."""
 
 
 @dataclass(frozen=True)
-class ViewVectors:
-    """What a frozen encoder makes of augmented views.
+class VariantVectors:
+    """Vectors of augmented variants from a frozen encoder.
 
     Args:
-        vectors_TW: (T, W) encoder output, usually memory-mapped; a row of zeros is no view.
+        vectors_TW: (T, W) encoder output, usually memory-mapped; a row of zeros is no variant.
         items_T: (T,) catalogue index of each, ascending.
     """
 
@@ -37,23 +34,23 @@ class ViewVectors:
 
     @cached_property
     def real_rows(self) -> np.ndarray:
-        """Rows that hold a view."""
+        """Rows that hold a variant."""
         starts = range(0, len(self.vectors_TW), CHUNK)
         found = [self.vectors_TW[start : start + CHUNK].any(axis=1) for start in starts]
         return np.flatnonzero(np.concatenate(found)) if found else np.zeros(0, np.int64)
 
 
-class ViewChoice(nn.Module):
-    """Draws for each item whether it is shown as the original or as a view, and which, each view alike.
+class VariantChoice(nn.Module):
+    """Draw for each item its original or one of its variants, each variant with equal probability.
 
-    A draw is a function of seed, stream, progress and item. The progress is another one in each step, so that
-    all lookups of an item in a step see the same, whatever they are looked up with, on whichever process.
+    A draw is a function of seed, stream, progress and item. Progress changes with each step, so that all
+    lookups of an item in a step see the same, in any batch, on any process.
 
     Args:
-        share: chance of a view.
-        schedule: multiplies the share as the training goes on.
-        seed: of the experiment.
-        stream: what is drawn for; choices of the same stream show an item as a view together.
+        share: probability of a variant.
+        schedule: factor of the share over the training.
+        seed: seed of the experiment.
+        stream: name of the random stream; choices with the same name agree on each item.
     """
 
     chance: Tensor
@@ -68,7 +65,7 @@ class ViewChoice(nn.Module):
         self.set_progress(0.0)
 
     def set_progress(self, progress: float) -> None:
-        """Tells the share of the training that is done, 0 to 1."""
+        """Set the share of the training that is done, 0 to 1."""
         self.chance.fill_(self.share * self.schedule.at(progress))
         digest = hashlib.blake2b(repr((self.seed, self.stream, progress)).encode(), digest_size=8).digest()
         self.salt.fill_(int.from_bytes(digest, "little", signed=True))
@@ -78,10 +75,10 @@ class ViewChoice(nn.Module):
 
         Args:
             items_K: (K,) int64 catalogue indices.
-            counts_K: (K,) int64, views that each item has.
+            counts_K: (K,) int64, variants that each item has.
 
         Returns:
-            (K,) int64 number of a view, -1 for the original; an item without views keeps its original.
+            (K,) int64 number of a variant, -1 for the original; an item without variants keeps its original.
         """
         picked_K = torch.minimum((_uniform(items_K, self.salt + 1) * counts_K).long(), counts_K - 1)
         return torch.where(_uniform(items_K, self.salt) < self.chance, picked_K, -1)
@@ -101,19 +98,19 @@ def _uniform(items_K: Tensor, salt: Tensor) -> Tensor:
     return ((mixed_K >> 40) & 0xFFFFFF).float() * 2.0**-24
 
 
-class ViewedFeatures(FrozenFeatures):
-    """Frozen vectors of items, of which a training lookup may give a view's instead.
+class VariantFeatures(FrozenFeatures):
+    """Frozen features in which a training lookup may return a variant's vector.
 
-    Views are centred and whitened as the originals are, so that evaluation sees what it would see without
-    them.
+    Variants are centred and whitened with the statistics of the originals, so that evaluation is the same as
+    without variants.
 
     Args:
         vectors: (N, W) of the originals.
         present: (N,) bool.
-        views: of some items.
-        choice: draws original or view.
+        variants: of some items.
+        choice: draws original or variant.
         components: as of :class:`FrozenFeatures`.
-        met: what the augmenters counted, where all views were made for this network.
+        met: what the augmenters counted, where all variants were made for this network.
     """
 
     starts: Tensor
@@ -123,28 +120,28 @@ class ViewedFeatures(FrozenFeatures):
         self,
         vectors: np.ndarray,
         present: np.ndarray,
-        views: ViewVectors,
-        choice: ViewChoice,
+        variants: VariantVectors,
+        choice: VariantChoice,
         *,
         components: Whitening | FeatureMap,
         met: Mapping[str, int] | None = None,
     ) -> None:
         super().__init__(vectors, present, components=components)
         self.choice, self.met = choice, dict(met or {})
-        self._rows = views.real_rows
-        counts_N = np.bincount(views.items_T[self._rows], minlength=len(present))
+        self._rows = variants.real_rows
+        counts_N = np.bincount(variants.items_T[self._rows], minlength=len(present))
         self.register_buffer("counts", torch.from_numpy(counts_N), persistent=False)
         self.register_buffer("starts", torch.from_numpy(np.cumsum(counts_N) - counts_N), persistent=False)
-        self._mapped_views: np.ndarray | None = None
+        self._mapped_variants: np.ndarray | None = None
         if len(self._rows) * self.width * 4 <= RESIDENT_BYTES:
             blocks = [
-                self.transform(torch.tensor(views.vectors_TW[self._rows[i : i + CHUNK]]))
+                self.transform(torch.tensor(variants.vectors_TW[self._rows[i : i + CHUNK]]))
                 for i in range(0, len(self._rows), CHUNK)
             ]
             table = torch.cat(blocks) if blocks else torch.zeros(0, self.width)
             self.register_buffer("view_vectors", table, persistent=False)
         else:
-            self._mapped_views = views.vectors_TW
+            self._mapped_variants = variants.vectors_TW
 
     def forward(self, items_K: Tensor) -> Tensor:
         """(K, width) vectors; the originals' in evaluation."""
@@ -152,26 +149,26 @@ class ViewedFeatures(FrozenFeatures):
         if not self.training or not len(self._rows):
             return originals_KW
         chosen_K = self.choice(items_K, self.counts[items_K])
-        viewed_K = chosen_K >= 0
-        places_K = (self.starts[items_K] + chosen_K).where(viewed_K, 0)
-        if self._mapped_views is None:
-            return self.get_buffer("view_vectors")[places_K].where(viewed_K.unsqueeze(1), originals_KW)
-        wanted = self._rows[places_K[viewed_K].cpu().numpy()]
-        raw = torch.tensor(self._mapped_views[wanted]).to(items_K.device)
-        return originals_KW.index_put((viewed_K.nonzero().squeeze(1),), self.transform(raw))
+        varied_K = chosen_K >= 0
+        places_K = (self.starts[items_K] + chosen_K).where(varied_K, 0)
+        if self._mapped_variants is None:
+            return self.get_buffer("view_vectors")[places_K].where(varied_K.unsqueeze(1), originals_KW)
+        wanted = self._rows[places_K[varied_K].cpu().numpy()]
+        raw = torch.tensor(self._mapped_variants[wanted]).to(items_K.device)
+        return originals_KW.index_put((varied_K.nonzero().squeeze(1),), self.transform(raw))
 
 
-class ViewedEncoder(TrainedEncoder):
-    """An encoder inside the training step that may be shown a view of an item.
+class VariantEncoder(TrainableEncoder):
+    """A trainable encoder that may read a variant of an item in training.
 
     Args:
-        encoder: as of :class:`TrainedEncoder`.
-        load: gives the encoder's input for (K,) items and (K,) numbers of views, -1 for the original.
-        counts: (N,) views that each item has.
-        choice: draws original or view.
+        encoder: as of :class:`TrainableEncoder`.
+        load: gives the encoder's input for (K,) items and (K,) numbers of variants, -1 for the original.
+        counts: (N,) variants that each item has.
+        choice: draws original or variant.
         present: (N,) bool.
         width: the encoder's output size.
-        met: what the augmenters counted, where all views were made for this network.
+        met: what the augmenters counted, where all variants were made for this network.
     """
 
     counts: Tensor
@@ -181,14 +178,14 @@ class ViewedEncoder(TrainedEncoder):
         encoder: Encoder,
         load: Callable[[np.ndarray, np.ndarray], dict[str, Tensor]],
         counts: np.ndarray,
-        choice: ViewChoice,
+        choice: VariantChoice,
         present: np.ndarray,
         width: int,
         met: Mapping[str, int] | None = None,
     ) -> None:
         super().__init__(encoder, lambda rows: load(rows, np.full(len(rows), -1)), present, width)
         self.choice, self.met = choice, dict(met or {})
-        self._load_views = load
+        self._load_variants = load
         self.register_buffer("counts", torch.from_numpy(counts.astype(np.int64)), persistent=False)
 
     def inputs(self, rows_K: Tensor) -> dict[str, Tensor]:
@@ -196,4 +193,4 @@ class ViewedEncoder(TrainedEncoder):
         if not self.training:
             return super().inputs(rows_K)
         chosen_K = self.choice(rows_K, self.counts[rows_K])
-        return self._load_views(rows_K.cpu().numpy(), chosen_K.cpu().numpy())
+        return self._load_variants(rows_K.cpu().numpy(), chosen_K.cpu().numpy())
