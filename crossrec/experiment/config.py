@@ -18,10 +18,9 @@ from crossrec.data.segments import SegmentsConfig
 from crossrec.encoders.image import ImageEncoder
 from crossrec.encoders.text import TextEncoder
 from crossrec.evaluation.config import EvaluationConfig
-from crossrec.losses import LossOptions
-from crossrec.losses.contrastive.config import ContrastiveConfig
-from crossrec.losses.diversity.config import DiversityConfig
+from crossrec.losses import DiversityOptions, LossOptions
 from crossrec.losses.full_softmax import FullSoftmax
+from crossrec.losses.terms.term_set import ContrastiveTerms
 from crossrec.model.config import ModelConfig
 from crossrec.rerank.recommender import RerankConfig
 from crossrec.training.config import TrainerConfig
@@ -50,8 +49,8 @@ class ExperimentConfig(Config):
     data: DataConfig = DataConfig()
     model: ModelConfig = ModelConfig()
     objective: LossOptions = FullSoftmax.Options()
-    diversity: DiversityConfig | None = Field(None, description="terms beside the ranking loss")
-    contrastive: ContrastiveConfig | None = Field(
+    diversity: DiversityOptions | None = Field(None, description="terms beside the ranking loss")
+    contrastive: ContrastiveTerms.Options | None = Field(
         None, description="losses between views of a history, and between modalities of an item"
     )
     augment: AugmentConfig | None = Field(

@@ -25,7 +25,7 @@ from crossrec.encoders.base import Tuning
 from crossrec.encoders.cache import Features
 from crossrec.evaluation.facts import ItemFacts
 from crossrec.experiment.config import ExperimentConfig, SpacesConfig
-from crossrec.losses.diversity.base import ItemInfo
+from crossrec.losses.terms.positions import ItemInfo
 from crossrec.model.build import build_network
 from crossrec.model.encoded_catalog import EncodedCatalog
 from crossrec.model.fusion import FUSIONS

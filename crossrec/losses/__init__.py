@@ -15,3 +15,12 @@ LOSSES = Family(
     },
 )
 LossOptions = Annotated[ComponentOptions, LOSSES]
+
+DIVERSITY_SETS = Family(
+    "diversity loss",
+    {
+        "terms": "crossrec.losses.terms.term_set:DiversityTerms",
+        "user_item_diversity": "crossrec.losses.terms.term_set:UserItemDiversity",
+    },
+)
+DiversityOptions = Annotated[ComponentOptions, DIVERSITY_SETS]

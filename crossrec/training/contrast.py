@@ -14,8 +14,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from crossrec.losses.contrastive.base import ContrastSample, ItemSample, ViewSample
-from crossrec.losses.contrastive.terms import ContrastiveTerms
+from crossrec.losses.terms.base import ItemSample, TermInputs, ViewSample
+from crossrec.losses.terms.term_set import TermSet
 from crossrec.model.network import SequentialNetwork
 from crossrec.model.sequence.base import History
 from crossrec.runtime import distributed
@@ -40,14 +40,14 @@ class Contrast:
     clicks: int
 
 
-def check_terms(terms: ContrastiveTerms, network: SequentialNetwork) -> None:
+def check_terms(terms: TermSet, network: SequentialNetwork) -> None:
     """Refuses terms that could never learn anything.
 
     Raises:
         InputError: modalities are to be compared, and the model has but one.
     """
     found = list(network.items.modalities)
-    if terms.needs_items and len(found) < 2:
+    if terms.most_items and len(found) < 2:
         raise InputError(
             f"contrastive: modalities of items are compared, but the model has only {found}; give it two of "
             "model.text, model.image and model.item_id, or leave the term out"
@@ -56,7 +56,7 @@ def check_terms(terms: ContrastiveTerms, network: SequentialNetwork) -> None:
 
 def contrast(
     network: SequentialNetwork,
-    terms: ContrastiveTerms,
+    terms: TermSet,
     batch: Batch,
     vectors_of: VectorsOf,
     clicks: int,
@@ -83,10 +83,10 @@ def contrast(
         with torch.set_grad_enabled(torch.is_grad_enabled() and terms.active(progress)):
             views = None if batch.views is None else _views(network, batch.views, vectors_of)
             items = None
-            if terms.needs_items:
-                items = _items(network, _clicked(batch, clicks), terms.needs_items)
+            if terms.most_items:
+                items = _items(network, _clicked(batch, clicks), terms.most_items)
         with torch.autocast(device.type, enabled=False):
-            values = terms(ContrastSample(views, items), progress)
+            values = terms(TermInputs(views=views, items=items), progress)
     return Contrast(values, sum(distributed.gather_objects(clicks)))
 
 

@@ -1,8 +1,6 @@
-"""Model and loss as one unit, so that one wrapper parallelises both."""
+"""Training task: model and losses as one module, so that one wrapper parallelizes both."""
 
 from __future__ import annotations
-
-from typing import cast
 
 import numpy as np
 import torch
@@ -10,10 +8,10 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from crossrec.losses.base import Candidates, RankingLoss
-from crossrec.losses.contrastive.terms import ContrastiveTerms
-from crossrec.losses.diversity.base import StepSample
-from crossrec.losses.diversity.terms import DiversityTerms
-from crossrec.losses.diversity.weighting import RANKING
+from crossrec.losses.terms.base import TermInputs
+from crossrec.losses.terms.positions import PositionSample
+from crossrec.losses.terms.term_set import DiversitySet, TermSet
+from crossrec.losses.terms.weighting import RANKING
 from crossrec.model.network import SequentialNetwork
 from crossrec.model.sequence.base import History
 from crossrec.training.contrast import Contrast, check_terms, contrast, looked_up
@@ -25,14 +23,14 @@ ONLY_LAST_MASKED = 1 / 11
 
 
 class ClickTask(nn.Module):
-    """Predicts clicks: each from those before it, or masked ones from those around them.
+    """Prediction of clicks, each from those before it, or masked ones from those around them.
 
     Args:
         network: the model; a bidirectional one learns by masking.
         objective: ranking loss over the training items, which it numbers from 0.
         train_items: (N',) catalogue indices of the training items: all targets and all negatives.
-        terms: what is added to the ranking loss, over the training items; None for nothing.
-        contrastive: more that is added to it, over views and items of a step; None for nothing.
+        terms: diversity terms to add to the ranking loss; None for none.
+        contrastive: contrastive terms to add to it; None for none.
 
     Attributes:
         progress: share of the training done, 0 to 1, for weights that change; whoever trains sets it.
@@ -46,8 +44,8 @@ class ClickTask(nn.Module):
         network: SequentialNetwork,
         objective: RankingLoss,
         train_items: Tensor,
-        terms: DiversityTerms | None = None,
-        contrastive: ContrastiveTerms | None = None,
+        terms: DiversitySet | None = None,
+        contrastive: TermSet | None = None,
     ) -> None:
         super().__init__()
         if contrastive is not None:
@@ -65,14 +63,14 @@ class ClickTask(nn.Module):
         self.register_buffer("position_of", position_of, persistent=False)
 
     def sample_negatives(self, seed: int, step_targets: np.ndarray) -> Tensor | None:
-        """Negatives of one step as positions in ``train_items``; None for a loss over the whole catalogue.
+        """Draw the negatives of one step, as positions in ``train_items``; None for a loss over all items.
 
         Args:
             seed: the same on every process, which then draws the same.
             step_targets: (G,) catalogue indices, targets of the step over all processes.
 
         Returns:
-            (K,) shared by all targets, or (G, K) with own ones for each.
+            (K,) shared by all targets, or (G, K), one set per target.
         """
         if self.objective.sampler is None:
             return None
@@ -81,7 +79,7 @@ class ClickTask(nn.Module):
         return sampled.to(self.train_items.device)
 
     def forward(self, batch: Batch, negatives: Tensor | None) -> dict[str, Tensor]:
-        """Named losses, weighted and summed over the batch's targets; their sum is to be minimised.
+        """Compute named losses, weighted and summed over the batch's targets; their sum is to be minimized.
 
         Where clicks are masked, the sum over those masked is scaled up to stand for all of them. A term is
         a mean over some of the positions, times the number of targets. A contrastive term is that of all
@@ -102,15 +100,15 @@ class ClickTask(nn.Module):
         self._measure({RANKING: ranking, **{name: value * n_all for name, value in means.items()}})
         losses = {RANKING: ranking}
         if self.terms is not None:
-            losses = self.terms.weighting(ranking, values, n_all, self.progress)
+            losses |= self.terms.weighting(ranking, values, n_all, self.progress)
         if self.contrastive is not None:
-            losses = losses | self.contrastive.weigh(
-                found_contrast.values, found_contrast.clicks, self.progress
+            losses |= self.contrastive.weighting(
+                losses[RANKING], found_contrast.values, found_contrast.clicks, self.progress
             )
         return losses
 
     def _contrast(self, batch: Batch, candidates: Candidates, n_clicks: int) -> Contrast:
-        """Values of the contrastive terms; none where there are no such terms."""
+        """Return the values of the contrastive terms; none if there are no such terms."""
         if self.contrastive is None:
             return Contrast({}, 0)
 
@@ -122,7 +120,7 @@ class ClickTask(nn.Module):
         return contrast(self.network, self.contrastive, batch, vectors_of, n_clicks, self.progress)
 
     def take_measured(self) -> dict[str, float]:
-        """The ranking loss and all terms without their weights, summed over targets since the last call."""
+        """Return the ranking loss and all terms without weights, summed over targets since the last call."""
         measured, self._measured = self._measured, {}
         return measured
 
@@ -160,60 +158,49 @@ class ClickTask(nn.Module):
     def _term_values(
         self, batch: Batch, masked_BL: Tensor | None, queries_TD: Tensor, candidates: Candidates
     ) -> dict[str, Tensor]:
-        """Name -> value of each term; none for a part of a step that has no target."""
+        """Return name -> value of each diversity term; none for a part of a step without targets."""
         if self.terms is None or not len(batch.targets_T):
             return {}
         device = batch.items_BL.device
+        sampler = self.terms.positions
         # Generators are left as they were, so that a term that only measures changes no dropout; what is
-        # drawn comes from the terms' own.
+        # drawn comes from the sampler's own.
         with (
             torch.random.fork_rng(devices=[device] if device.type == "cuda" else []),
             torch.autocast(device.type, enabled=False),
         ):
-            chosen_B = self.terms.draw_positions(len(batch.targets_T), device)
+            chosen_B = sampler.draw_positions(len(batch.targets_T), device)
             chosen = batch.only(chosen_B)
-            sample = self._sample(chosen, masked_BL, F.embedding(chosen_B, queries_TD), candidates, chosen_B)
-            values: dict[str, Tensor] = self.terms(sample, self.progress)
+            items_ND, numbers_N = None, None
+            if sampler.needs_lists:
+                numbers_N = sampler.draw_items(device)
+                items_ND = self._listed(candidates.items_ND, numbers_N)
+            windows_B = chosen.positions_T // chosen.items_BL.shape[1]
+            targets_B = self.position_of[chosen.targets_T]
+            sample = PositionSample(
+                queries_BD=self.objective.scaled(F.embedding(chosen_B, queries_TD).float()),
+                positives_BD=candidates.positives(chosen_B, targets_B).float(),
+                targets_B=targets_B,
+                windows_B=windows_B,
+                seen_BL=self._seen(chosen, masked_BL, windows_B),
+                n_items=len(self.train_items),
+                items_ND=items_ND,
+                numbers_N=numbers_N,
+                tables=sampler.tables(),
+                exclude_seen=sampler.exclude_seen,
+            )
+            values: dict[str, Tensor] = self.terms(TermInputs(positions=sample), self.progress)
         return values
 
-    def _sample(
-        self,
-        batch: Batch,
-        masked_BL: Tensor | None,
-        queries_BD: Tensor,
-        candidates: Candidates,
-        chosen_B: Tensor,
-    ) -> StepSample:
-        """What terms see of the chosen positions, which are those of the batch."""
-        terms = cast(DiversityTerms, self.terms)
-        items_ND, numbers_N = None, None
-        if terms.needs_lists:
-            numbers_N = terms.draw_items(batch.items_BL.device)
-            items_ND = self._listed(candidates.items_ND, numbers_N)
-        windows_B = batch.positions_T // batch.items_BL.shape[1]
-        targets_B = self.position_of[batch.targets_T]
-        return StepSample(
-            queries_BD=self.objective.scaled(queries_BD.float()),
-            positives_BD=candidates.positives(chosen_B, targets_B).float(),
-            targets_B=targets_B,
-            windows_B=windows_B,
-            seen_BL=self._seen(batch, masked_BL, windows_B),
-            n_items=len(self.train_items),
-            items_ND=items_ND,
-            numbers_N=numbers_N,
-            tables=terms.tables(),
-            exclude_seen=terms.exclude_seen,
-        )
-
     def _listed(self, items_ND: Tensor | None, numbers_N: Tensor | None) -> Tensor:
-        """Vectors of the items that lists are made of, made for them where the objective made none."""
+        """Return vectors of the items that lists are made of, computed here if the loss did not need them."""
         if items_ND is None:
             rows = self.train_items if numbers_N is None else self.train_items[numbers_N]
             return self.network.item_vectors(rows).float()
         return (items_ND if numbers_N is None else F.embedding(numbers_N, items_ND)).float()
 
     def _seen(self, batch: Batch, masked_BL: Tensor | None, windows_B: Tensor) -> Tensor:
-        """(B, L) positions in ``train_items`` of the clicks that each query knows, else -1."""
+        """Return (B, L) positions in ``train_items`` of the clicks that each query has read, else -1."""
         length = batch.items_BL.shape[1]
         steps_L = torch.arange(length, device=windows_B.device)
         if masked_BL is None:
@@ -227,7 +214,7 @@ class ClickTask(nn.Module):
         return self.network.queries(hidden_BLD.flatten(0, 1)[batch.positions_T])
 
 
-def _check_names(contrastive: ContrastiveTerms, terms: DiversityTerms | None) -> None:
+def _check_names(contrastive: TermSet, terms: TermSet | None) -> None:
     twice = set(contrastive.names) & set(terms.names if terms is not None else ())
     if twice:
         raise InputError(
@@ -237,7 +224,7 @@ def _check_names(contrastive: ContrastiveTerms, terms: DiversityTerms | None) ->
 
 
 def _mask(batch: Batch, share: float) -> tuple[Batch, Tensor]:
-    """The batch with only masked clicks as targets, and (B, L) where they are.
+    """Return the batch with only masked clicks as targets, and (B, L) where they are.
 
     Source: Sun et al. 2019, BERT4Rec, section 3.6.
     """

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from crossrec.losses.diversity.weighting import RANKING
+from crossrec.losses.terms.weighting import RANKING
 from crossrec.runtime import distributed
 from crossrec.runtime.memory import keep_freed_memory
 from crossrec.training.checkpoint import WEIGHTS, Checkpoints, Progress, load_trained_state, save_weights

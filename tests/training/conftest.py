@@ -11,10 +11,10 @@ import pytest
 import torch
 from pydantic import TypeAdapter
 
-from crossrec.losses.diversity import DiversityConfig
-from crossrec.losses.diversity.base import ItemInfo
+from crossrec.losses import DiversityOptions
 from crossrec.losses.full_softmax import FullSoftmax
 from crossrec.losses.sampled_softmax import SampledSoftmax
+from crossrec.losses.terms.positions import ItemInfo
 from crossrec.model.fusion.concat import ConcatFusion
 from crossrec.model.modalities import ItemIdEmbedding
 from crossrec.model.network import ItemEncoder, SequentialNetwork
@@ -73,7 +73,7 @@ def build_task(
     terms = None
     if diversity is not None:
         info = ItemInfo(torch.from_numpy(counts), torch.eye(KINDS)[torch.arange(N_ITEMS) % KINDS])
-        chosen = TypeAdapter(DiversityConfig).validate_python({"type": "terms", **diversity})
+        chosen = TypeAdapter(DiversityOptions).validate_python({"type": "terms", **diversity})
         terms = chosen.build(info, WIDTH)
     return ClickTask(network, OBJECTIVES[objective].build(counts), torch.arange(N_ITEMS), terms)
 

@@ -16,11 +16,11 @@ from pydantic import TypeAdapter
 from crossrec.augment.base import Schedule
 from crossrec.augment.sequences.base import SequenceContext
 from crossrec.augment.sequences.compose import SequenceAugmentConfig
-from crossrec.losses.contrastive import ContrastiveConfig
-from crossrec.losses.diversity import DiversityConfig
-from crossrec.losses.diversity.base import ItemInfo
+from crossrec.losses import DiversityOptions
 from crossrec.losses.full_softmax import FullSoftmax
 from crossrec.losses.sampled_softmax import SampledSoftmax
+from crossrec.losses.terms.positions import ItemInfo
+from crossrec.losses.terms.term_set import ContrastiveTerms
 from crossrec.model.fusion.gated import GatedFusion
 from crossrec.model.modalities import FrozenFeatures, ItemIdEmbedding
 from crossrec.model.network import ItemEncoder, SequentialNetwork
@@ -85,11 +85,11 @@ def task(
     diversity: dict[str, Any] | None = None,
 ) -> ClickTask:
     counts = np.bincount(clicks().items, minlength=N_ITEMS)
-    found = None if terms is None else ContrastiveConfig.model_validate({"terms": terms}).build()
+    found = None if terms is None else ContrastiveTerms.Options.model_validate({"terms": terms}).build()
     lists = None
     if diversity is not None:
         info = ItemInfo(torch.from_numpy(counts), torch.eye(3)[torch.arange(N_ITEMS) % 3])
-        chosen = TypeAdapter(DiversityConfig).validate_python({"type": "terms", "terms": diversity})
+        chosen = TypeAdapter(DiversityOptions).validate_python({"type": "terms", "terms": diversity})
         lists = chosen.build(info, WIDTH)
     return ClickTask(
         network(model, dropout, modalities),

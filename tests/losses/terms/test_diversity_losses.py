@@ -10,29 +10,27 @@ import pytest
 import torch
 from torch import Tensor
 
-from crossrec.losses.diversity.adversarial import AdversarialTerm, category_labels, popularity_labels
-from crossrec.losses.diversity.base import DiversityTerm, ItemInfo, StepSample
-from crossrec.losses.diversity.term_config import (
-    DPPTermConfig,
-    EntropyTermConfig,
-    GiniTermConfig,
-    ItemToUserTermConfig,
-    JaccardTermConfig,
-    SimilarityTermConfig,
-)
+from crossrec.losses.terms.adversarial import AdversarialTerm, popularity_labels
+from crossrec.losses.terms.base import Term
+from crossrec.losses.terms.dpp import DPPTerm
+from crossrec.losses.terms.exposure import EntropyTerm, GiniTerm
+from crossrec.losses.terms.item_to_user import ItemToUserTerm
+from crossrec.losses.terms.jaccard import JaccardTerm
+from crossrec.losses.terms.positions import ItemInfo, PositionSample
+from crossrec.losses.terms.similarity import SimilarityTerm
 
 N, B, D, K = 14, 6, 5, 4
 LIST_TERMS = {
-    "similarity": SimilarityTermConfig(space="category", k=K),
-    "similarity text": SimilarityTermConfig(space="text", k=K),
-    "similarity model": SimilarityTermConfig(space="model", k=K, detach=False),
-    "jaccard": JaccardTermConfig(k=K, candidates=N),
-    "dpp": DPPTermConfig(space="category", k=K, candidates=N),
-    "dpp text": DPPTermConfig(space="text", k=K, candidates=N),
-    "dpp few": DPPTermConfig(space="text", k=K, candidates=4),
-    "dpp model": DPPTermConfig(space="model", k=K, detach=False),
-    "entropy": EntropyTermConfig(k=K),
-    "gini": GiniTermConfig(k=K),
+    "similarity": SimilarityTerm.Options(space="category", k=K),
+    "similarity text": SimilarityTerm.Options(space="text", k=K),
+    "similarity model": SimilarityTerm.Options(space="model", k=K, detach=False),
+    "jaccard": JaccardTerm.Options(k=K, candidates=N),
+    "dpp": DPPTerm.Options(space="category", k=K, candidates=N),
+    "dpp text": DPPTerm.Options(space="text", k=K, candidates=N),
+    "dpp few": DPPTerm.Options(space="text", k=K, candidates=4),
+    "dpp model": DPPTerm.Options(space="model", k=K, detach=False),
+    "entropy": EntropyTerm.Options(k=K),
+    "gini": GiniTerm.Options(k=K),
 }
 
 
@@ -49,7 +47,7 @@ def tables(known: ItemInfo) -> dict[str, Tensor]:
     return {space: known.table(space) for space in ("category", "text")}
 
 
-def sample(known: ItemInfo, seed: int = 1, **changes: object) -> StepSample:
+def sample(known: ItemInfo, seed: int = 1, **changes: object) -> PositionSample:
     generator = torch.Generator().manual_seed(seed)
     fields: dict = {
         "queries_BD": torch.randn(B, D, generator=generator) * 2,
@@ -62,7 +60,7 @@ def sample(known: ItemInfo, seed: int = 1, **changes: object) -> StepSample:
         "tables": tables(known),
         **changes,
     }
-    return StepSample(**fields)
+    return PositionSample(**fields)
 
 
 def pairs_oracle(soft_BN: Tensor, alike: list[list[float]], known: list[bool]) -> float:
@@ -93,7 +91,7 @@ def test_similarity_is_the_mean_over_pairs(space: str) -> None:
     step = sample(known)
     assert step.items_ND is not None
     rows = {"category": known.categories_NG, "text": known.vectors["text"], "model": step.items_ND}[space]
-    value = SimilarityTermConfig(space=space, k=K).build(known, D)(step)
+    value = SimilarityTerm.Options(space=space, k=K).build(known, D)(step)
     there = [any(row) for row in rows.tolist()]
     assert float(value) == pytest.approx(pairs_oracle(step.soft(K, 0.5), cosines(rows), there), abs=1e-5)
 
@@ -101,7 +99,7 @@ def test_similarity_is_the_mean_over_pairs(space: str) -> None:
 def test_jaccard_is_the_mean_over_pairs() -> None:
     known = info()
     step = sample(known)
-    value = JaccardTermConfig(k=K, candidates=50).build(known, D)(step)
+    value = JaccardTerm.Options(k=K, candidates=50).build(known, D)(step)
     there = [any(row) for row in known.categories_NG.tolist()]
     expected = pairs_oracle(step.soft(K, 0.5), overlaps(known.categories_NG), there)
     assert float(value) == pytest.approx(expected, abs=1e-5)
@@ -111,7 +109,7 @@ def test_jaccard_is_the_mean_over_pairs() -> None:
 def test_dpp_is_the_log_of_the_sum_over_subsets(candidates: int) -> None:
     known = info()
     step = sample(known)
-    term = DPPTermConfig(space="text", k=K, candidates=candidates).build(known, D)
+    term = DPPTerm.Options(space="text", k=K, candidates=candidates).build(known, D)
     values = []
     for soft in step.soft(K, 0.5).double().numpy():
         chosen = np.argsort(-soft)[:candidates]
@@ -136,14 +134,14 @@ def test_entropy_and_gini_are_those_of_mean_exposure() -> None:
     shares = [e / sum(exposure) for e in exposure]
     entropy = -sum(s * math.log(s) for s in shares if s > 0) / math.log(N)
     gini = sum(abs(a - b) for a in shares for b in shares) / (2 * N)
-    assert float(EntropyTermConfig(k=K).build(known, D)(step)) == pytest.approx(-entropy, abs=1e-5)
-    assert float(GiniTermConfig(k=K).build(known, D)(step)) == pytest.approx(gini, abs=1e-5)
+    assert float(EntropyTerm.Options(k=K).build(known, D)(step)) == pytest.approx(-entropy, abs=1e-5)
+    assert float(GiniTerm.Options(k=K).build(known, D)(step)) == pytest.approx(gini, abs=1e-5)
 
 
 def test_item_to_user_is_a_softmax_over_queries() -> None:
     known = info()
     step = sample(known)
-    value = ItemToUserTermConfig().build(known, D)(step)
+    value = ItemToUserTerm.Options().build(known, D)(step)
     losses = []
     for i in range(B):
         own = float(step.queries_BD[i] @ step.positives_BD[i])
@@ -160,7 +158,7 @@ def test_adversary_is_a_cross_entropy_over_labelled_positions() -> None:
     known = info()
     step = sample(known, targets_B=torch.tensor([0, 1, 2, 3, 4, 5]))
     for of in ("target", "history"):
-        term = AdversarialTerm(category_labels(known), width=D, hidden=8, of=of, reversal=2.0)  # type: ignore[arg-type]
+        term = AdversarialTerm.Options(hidden=8, of=of, reversal=2.0).build(known, D)  # type: ignore[arg-type]
         losses = []
         for row in range(B):
             items = (
@@ -181,7 +179,7 @@ def test_reversal_turns_the_models_gradient_only() -> None:
     gradients = {}
     for reversal in (1e-3, 2.0):
         torch.manual_seed(0)
-        term = AdversarialTerm(category_labels(known), width=D, hidden=8, of="target", reversal=reversal)
+        term = AdversarialTerm.Options(hidden=8, of="target", reversal=reversal).build(known, D)
         step = sample(known)
         step.queries_BD.requires_grad_()
         term(step).backward()
@@ -198,7 +196,7 @@ def test_reversal_turns_the_models_gradient_only() -> None:
 @pytest.mark.parametrize("name", LIST_TERMS)
 def test_a_step_down_the_gradient_makes_hard_lists_more_diverse_in_the_terms_own_measure(name: str) -> None:
     known = info()
-    term: DiversityTerm = LIST_TERMS[name].build(known, D)
+    term: Term = LIST_TERMS[name].build(known, D)
     step = sample(known)
     queries = step.queries_BD.clone().requires_grad_()
     before = term(sample(known, queries_BD=queries))
@@ -249,7 +247,7 @@ def test_detached_model_space_moves_scores_only() -> None:
         step = sample(known, queries_BD=torch.zeros(B, D))
         assert step.items_ND is not None
         step.items_ND.requires_grad_()
-        SimilarityTermConfig(space="model", k=K, detach=detach).build(known, D)(step).backward()
+        SimilarityTerm.Options(space="model", k=K, detach=detach).build(known, D)(step).backward()
         gradients.append(float(step.items_ND.grad.abs().max()))  # type: ignore[union-attr]
     # Scores of queries of zeros do not depend on item vectors.
     assert gradients[0] == 0 < gradients[1]

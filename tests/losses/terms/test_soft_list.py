@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.special import expit
 
-from crossrec.losses.diversity.soft_list import soft_top_k
+from crossrec.losses.terms.soft_list import soft_top_k
 
 
 def by_bisection(logits: list[float], k: int, temperature: float) -> list[float]:

@@ -5,38 +5,34 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from crossrec.losses.diversity.base import CATEGORY, DiversityTerm, StepSample
-from crossrec.losses.diversity.similarity import TINY
+from crossrec.losses.terms.base import CandidateTermOptions, ListTerm
+from crossrec.losses.terms.positions import CATEGORY, ItemInfo, PositionSample
+from crossrec.losses.terms.similarity import TINY
 
 
-class JaccardTerm(DiversityTerm):
+class JaccardTerm(ListTerm):
     """Mean Jaccard overlap of the categories of two different items, expected over the soft list.
 
     ``sum_{i != j} p_i p_j J_ij / sum_{i != j} p_i p_j`` over the M items that are furthest in the list and
     have a category; of a hard list this is the metric ``jaccard``, one less ``ild_category``.
 
-    Args:
-        k: length of the lists.
-        temperature: of the soft lists.
-        candidates: M, at least k.
-
     Source:
         Jaccard 1912, as in Ziegler et al. 2005 for pairs of a list; the expectation is ours.
     """
 
-    k: int
+    class Options(CandidateTermOptions):
+        """Expected overlap of categories, over the pairs of the candidates."""
+
     space = CATEGORY
 
-    def __init__(self, *, k: int, temperature: float, candidates: int) -> None:
-        super().__init__()
-        self.k = k
-        self.temperature = temperature
-        self.candidates = candidates
+    def __init__(self, options: Options, items: ItemInfo, width: int) -> None:
+        super().__init__(options, items, width)
+        self.candidates = options.candidates
 
-    def forward(self, sample: StepSample) -> Tensor:
-        """() mean over lists, 0 to 1; 0 for a list without categories."""
-        soft_BM, places_BM = sample.top(self.k, self.temperature, self.candidates)
-        member_BMG = (sample.at_places(CATEGORY, places_BM) > 0).to(soft_BM.dtype)
+    def forward(self, part: PositionSample) -> Tensor:
+        """Compute the () mean over lists, 0 to 1; 0 for a list without categories."""
+        soft_BM, places_BM = part.top(self.k, self.temperature, self.candidates)
+        member_BMG = (part.at_places(CATEGORY, places_BM) > 0).to(soft_BM.dtype)
         size_BM = member_BMG.sum(2)
         shared_BMM = torch.bmm(member_BMG, member_BMG.transpose(1, 2))
         either_BMM = size_BM[:, :, None] + size_BM[:, None, :] - shared_BMM

@@ -1,4 +1,4 @@
-"""How evenly a step's soft lists share out exposure over items."""
+"""Exposure terms: entropy and Gini coefficient of items' expected exposure in a step's soft lists."""
 
 from __future__ import annotations
 
@@ -7,33 +7,23 @@ import math
 import torch
 from torch import Tensor
 
-from crossrec.losses.diversity.base import DiversityTerm, StepSample
+from crossrec.losses.terms.base import ListTerm, ListTermOptions
+from crossrec.losses.terms.positions import PositionSample
 
 
-class ExposureTerm(DiversityTerm):
+class ExposureTerm(ListTerm):
     """Base of terms over the expected exposure: each item's share of all places of the sampled lists.
 
     Under several processes, or in several parts of a step, exposure is that of the process's own part.
-
-    Args:
-        k: length of the lists.
-        temperature: of the soft lists.
     """
 
-    k: int
-
-    def __init__(self, *, k: int, temperature: float) -> None:
-        super().__init__()
-        self.k = k
-        self.temperature = temperature
-
-    def forward(self, sample: StepSample) -> Tensor:
-        """() the loss of the expected exposure."""
-        exposure_N = sample.soft(self.k, self.temperature).mean(0)
+    def forward(self, part: PositionSample) -> Tensor:
+        """Compute the () loss of the expected exposure."""
+        exposure_N = part.soft(self.k, self.temperature).mean(0)
         return self.loss(exposure_N / exposure_N.sum())
 
     def loss(self, share_N: Tensor) -> Tensor:
-        """() the loss of (N,) shares with sum 1."""
+        """Compute the () loss of (N,) shares with sum 1."""
         raise NotImplementedError("an exposure term implements loss()")
 
 
@@ -45,10 +35,13 @@ class EntropyTerm(ExposureTerm):
         items divided by twice the number of places (Miller 1955), in nats.
     """
 
+    class Options(ListTermOptions):
+        """Minus the entropy of the expected exposure."""
+
     lowest = -1.0
 
     def loss(self, share_N: Tensor) -> Tensor:
-        """() from -1, even exposure, to 0, one item gets all."""
+        """Return from -1, even exposure, to 0, one item gets all."""
         return torch.special.entr(share_N.clamp(min=1e-12)).sum() / -math.log(len(share_N))
 
 
@@ -61,8 +54,11 @@ class GiniTerm(ExposureTerm):
         Fleder and Hosanagar 2009, "Blockbuster culture's next rise or fall", for recommendations.
     """
 
+    class Options(ListTermOptions):
+        """Gini coefficient of the expected exposure."""
+
     def loss(self, share_N: Tensor) -> Tensor:
-        """() from 0, even exposure, to 1 - 1 / N, one item gets all."""
+        """Return from 0, even exposure, to 1 - 1 / N, one item gets all."""
         size = len(share_N)
         rank_N = torch.arange(1 - size, size, 2, device=share_N.device, dtype=share_N.dtype)
         return (share_N.sort().values * rank_N).sum() / size

@@ -5,24 +5,21 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from crossrec.losses.diversity.base import DiversityTerm, StepSample
+from crossrec.losses.terms.base import CandidateTermOptions, ListTerm
+from crossrec.losses.terms.positions import ItemInfo, PositionSample
 
 
-class DPPTerm(DiversityTerm):
-    """Volume of a list: ``-log det(I + diag(sqrt p) S diag(sqrt p)) / k`` with S the cosine of two items.
+class DPPTerm(ListTerm):
+    """Volume of a list under a determinantal point process.
+
+    ``-log det(I + diag(sqrt p) S diag(sqrt p)) / k`` with S the cosine of two items.
 
     The matrix in it is the kernel L of a determinantal point process with quality ``sqrt p``, and
     ``det(I + L)`` its normaliser: the sum of the squared volumes of all subsets of the list, each weighted by
     how far its items are in it. For a hard list of k items it is -log 2 when they are orthogonal and
     ``-log(1 + k) / k`` when they are all alike. A softer list reaches down to -1, so at high temperatures
-    part of the term asks for less certain lists. Items of which nothing is known add nothing.
-
-    Args:
-        space: ``category``, ``model`` or a space of frozen vectors.
-        k: length of the lists.
-        temperature: of the soft lists.
-        candidates: M, items furthest in the list, which make the matrix; at least k.
-        detach: in the space ``model``, whether only scores learn from the term.
+    part of the term rewards less certain lists. Items without a vector add nothing. The matrix is over the M
+    items furthest in the list.
 
     Source:
         Kulesza and Taskar 2012, "Determinantal point processes for machine learning", equations 2.15 and 3.1;
@@ -30,22 +27,30 @@ class DPPTerm(DiversityTerm):
         They maximise the likelihood of clicked sets; here the expected volume of the model's own list grows.
     """
 
-    k: int
+    class Options(CandidateTermOptions):
+        """Log-determinant of the list, over the candidates.
+
+        Args:
+            space: ``category``, ``text``, ``image``, or ``model`` for the model's own item vectors.
+            detach: in the space ``model``, whether only scores learn from the term.
+        """
+
+        space: str = "category"
+        detach: bool = True
+
     space: str
     lowest = -1.0
 
-    def __init__(self, *, space: str, k: int, temperature: float, candidates: int, detach: bool) -> None:
-        super().__init__()
-        self.space = space
-        self.k = k
-        self.temperature = temperature
-        self.candidates = candidates
-        self.detach = detach
+    def __init__(self, options: Options, items: ItemInfo, width: int) -> None:
+        super().__init__(options, items, width)
+        self.space = options.space
+        self.candidates = options.candidates
+        self.detach = options.detach
 
-    def forward(self, sample: StepSample) -> Tensor:
-        """() mean over lists, from -1 to 0."""
-        soft_BM, places_BM = sample.top(self.k, self.temperature, self.candidates)
-        unit_BMD = sample.at_places(self.space, places_BM, detach=self.detach)
+    def forward(self, part: PositionSample) -> Tensor:
+        """Compute the () mean over lists, from -1 to 0."""
+        soft_BM, places_BM = part.top(self.k, self.temperature, self.candidates)
+        unit_BMD = part.at_places(self.space, places_BM, detach=self.detach)
         # det(I + A A') = det(I + A' A): the smaller of the two.
         if unit_BMD.shape[2] <= unit_BMD.shape[1]:
             inner = unit_BMD.transpose(1, 2) @ (unit_BMD * soft_BM[:, :, None])
