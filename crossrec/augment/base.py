@@ -189,8 +189,3 @@ def digest(*parts: str | int) -> str:
 def count_name(family: Family, options: Config) -> str:
     """The name under which an augmenter is counted: its ``type``, without the module of an outside class."""
     return family.name_of(options).rpartition(":")[2]
-
-
-def name_of(config: Config) -> str:
-    """What an augmenter is counted by: its configuration's type, or the class of one that has no type."""
-    return str(getattr(config, "type", type(config).__name__))

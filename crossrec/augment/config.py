@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from crossrec.augment.content.variants import ImageVariantsConfig, TextVariantsConfig
+from crossrec.augment.generators.application import SynthesisUseConfig
+from crossrec.augment.resample import ResampleConfig
 from crossrec.augment.sequences.compose import SequenceAugmentConfig
-from crossrec.augment.synthesis.application_config import SynthesisUseConfig
 from crossrec.config import Config
-from crossrec.data.resample_config import ResampleConfig
 
 
 class AugmentConfig(Config):

@@ -14,11 +14,11 @@ from crossrec.data.splits.base import Queries, Split
 from crossrec.types import InputError, Sequences
 
 
-class LeakError(InputError):
+class DataLeakageError(InputError):
     """Something of validation or test would enter a training; the message names row and item."""
 
 
-class TrainingGuard:
+class LeakageChecker:
     """Compares what is given to augmenters, resampling, generators and the network with the training part.
 
     Args:
@@ -53,7 +53,7 @@ class TrainingGuard:
         """Checks that no query's target lies before its user's cut.
 
         Raises:
-            LeakError: a training prefix reaches into the clicks that a query asks for.
+            DataLeakageError: a training prefix reaches into the clicks that a query asks for.
         """
         for part, queries in (("validation", self.split.valid), ("test", self.split.test)):
             self._check_queries(part, queries)
@@ -64,7 +64,7 @@ class TrainingGuard:
             query = int(np.flatnonzero(early_Q)[0])
             user = int(queries.users[query])
             target = int(queries.targets.row(query)[0])
-            raise LeakError(
+            raise DataLeakageError(
                 f"the training part holds the first {self._ends[user]} clicks of {self._user(user)}, but a "
                 f"{part} query of theirs asks for {self._item(target)} after {queries.ends[query]} of them"
             )
@@ -77,10 +77,10 @@ class TrainingGuard:
             what: who gets it, for the message.
 
         Raises:
-            LeakError: a row holds more, fewer or other clicks than its user's training prefix.
+            DataLeakageError: a row holds more, fewer or other clicks than its user's training prefix.
         """
         if len(rows) != len(self._ends):
-            raise LeakError(
+            raise DataLeakageError(
                 f"{what} was given {len(rows)} rows, but the training part has {len(self._ends)} users"
             )
         longer = np.flatnonzero(rows.lengths != self._ends)
@@ -88,7 +88,7 @@ class TrainingGuard:
             row = int(longer[0])
             given, own = int(rows.lengths[row]), int(self._ends[row])
             extra = f", the first more is {self._item(int(rows.row(row)[own]))}" if given > own else ""
-            raise LeakError(
+            raise DataLeakageError(
                 f"{what}: row {row} ({self._user(row)}) has {given} clicks, but {own} are for training{extra}"
             )
         self._check_values(rows, np.asarray(rows.items), np.asarray(self.split.clicks.items), what, "item")
@@ -105,7 +105,7 @@ class TrainingGuard:
         at = int(different[0])
         row = int(np.searchsorted(np.asarray(rows.offsets), at, side="right")) - 1
         value = self._item(int(given_T[at])) if name == "item" else f"time {given_T[at]}"
-        raise LeakError(
+        raise DataLeakageError(
             f"{what}: row {row} ({self._user(row)}), click {at - int(rows.offsets[row])} is {value}, which "
             "is not what the training part has there"
         )
@@ -114,17 +114,17 @@ class TrainingGuard:
         """Checks that popularity is counted from the training part alone.
 
         Raises:
-            LeakError: an item has another number of clicks.
+            DataLeakageError: an item has another number of clicks.
         """
         if len(counts_N) != len(self.train_counts):
-            raise LeakError(
+            raise DataLeakageError(
                 f"{what} was given counts of {len(counts_N)} items, but the catalogue has "
                 f"{len(self.train_counts)}"
             )
         different = np.flatnonzero(np.asarray(counts_N) != self.train_counts)
         if len(different):
             item = int(different[0])
-            raise LeakError(
+            raise DataLeakageError(
                 f"{what}: {self._item(item)} is counted {counts_N[item]} times, but has "
                 f"{self.train_counts[item]} training clicks"
             )
@@ -137,22 +137,22 @@ class TrainingGuard:
             what: is fitted, for the message.
 
         Raises:
-            LeakError: an item is known from validation or test alone, or is not in the catalogue.
+            DataLeakageError: an item is known from validation or test alone, or is not in the catalogue.
         """
         at = self._first_foreign(np.asarray(items))
         if at is not None:
-            raise LeakError(f"{what} would be fitted on row {at}, {self._no_click(int(items[at]))}")
+            raise DataLeakageError(f"{what} would be fitted on row {at}, {self._no_click(int(items[at]))}")
 
     def check_augmented(self, rows: Sequences, what: str) -> None:
         """Checks that augmented, resampled or synthetic rows hold training items alone.
 
         Raises:
-            LeakError: a row has an item without a training click.
+            DataLeakageError: a row has an item without a training click.
         """
         at = self._first_foreign(np.asarray(rows.items))
         if at is not None:
             row = int(np.searchsorted(np.asarray(rows.offsets), at, side="right")) - 1
-            raise LeakError(
+            raise DataLeakageError(
                 f"{what}: row {row}, click {at - int(rows.offsets[row])} is {self._no_click(rows.items[at])}"
             )
 
@@ -165,23 +165,25 @@ class TrainingGuard:
             what: gives them, for the message.
 
         Raises:
-            LeakError: a row is no user's, or holds other clicks than that user's training part.
+            DataLeakageError: a row is no user's, or holds other clicks than that user's training part.
         """
         outside = (users < 0) | (users >= len(self._ends))
         if outside.any():
             row = int(np.flatnonzero(outside)[0])
-            raise LeakError(f"{what}: row {row} is of user {users[row]}, whom the training part doesn't have")
+            raise DataLeakageError(
+                f"{what}: row {row} is of user {users[row]}, whom the training part doesn't have"
+            )
         own = self.split.clicks.take(users, self._ends[users])
         if not np.array_equal(rows.lengths, own.lengths):
             row = int(np.flatnonzero(rows.lengths != own.lengths)[0])
-            raise LeakError(
+            raise DataLeakageError(
                 f"{what}: row {row} ({self._user(int(users[row]))}) has {rows.lengths[row]} clicks, but "
                 f"{own.lengths[row]} are for training, and it is not marked as augmented"
             )
         different = np.flatnonzero(np.asarray(rows.items) != own.items)
         if len(different):
             row = int(np.searchsorted(np.asarray(rows.offsets), different[0], side="right")) - 1
-            raise LeakError(
+            raise DataLeakageError(
                 f"{what}: row {row} ({self._user(int(users[row]))}) holds "
                 f"{self._item(int(rows.items[different[0]]))}, which the training part doesn't have there, "
                 "and it is not marked as augmented"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -11,21 +11,18 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import numpy as np
 import torch
 import yaml
-from pydantic import Field, PositiveInt
+from pydantic import BeforeValidator, Field, PlainSerializer, PositiveInt
 
-from crossrec.augment.synthesis.application_config import ClassSource
-from crossrec.augment.synthesis.config import (
-    BetaVaeConfig,
-    GaussianConfig,
-    ImageGanConfig,
-    VectorGeneratorConfig,
-    WganGpConfig,
-)
-from crossrec.augment.synthesis.fit import Fitted, TrainingSamples, fit_generator
-from crossrec.augment.synthesis.log import Line
-from crossrec.augment.synthesis.pictures import save_grid, to_images, to_samples
-from crossrec.augment.synthesis.quality import manifold
-from crossrec.config import Config
+from crossrec.augment.generators import GENERATORS, VectorGeneratorOptions
+from crossrec.augment.generators.application import ClassSource
+from crossrec.augment.generators.beta_vae import BetaVae
+from crossrec.augment.generators.fit import Fitted, TrainingSamples, fit_generator, held_back_share
+from crossrec.augment.generators.gaussian import Gaussian
+from crossrec.augment.generators.image_gan import ImageGan, save_grid, to_images, to_samples
+from crossrec.augment.generators.loop import Line
+from crossrec.augment.generators.quality import manifold
+from crossrec.augment.generators.wgan_gp import WganGp
+from crossrec.config import ComponentOptions, Config
 from crossrec.encoders.cache import Features, fetch_each
 from crossrec.experiment.augmentation.classes import Material, item_classes, segment_classes
 from crossrec.experiment.prepared import PreparedExperiment
@@ -42,10 +39,18 @@ from crossrec.types import InputError
 if TYPE_CHECKING:
     from accelerate import Accelerator
 
-    from crossrec.augment.synthesis.store import GeneratorConfig
-
 
 SpaceName = Literal["text", "image", "profile"]
+
+
+def _member(name: str) -> BeforeValidator:
+    """Reads one generator's options, with or without its ``type``."""
+    return BeforeValidator(
+        lambda value: GENERATORS.parse({"type": name, **value}) if isinstance(value, Mapping) else value
+    )
+
+
+_DUMPED = PlainSerializer(GENERATORS.dump)
 
 
 class SynthesisConfig(Config):
@@ -75,9 +80,9 @@ class SynthesisConfig(Config):
     out: Path = Path("runs/synthesis")
     spaces: tuple[SpaceName, ...] = ("text", "image")
     components: Annotated[int, Field(ge=2, le=65_536)] | Literal["auto"] | None = 64
-    generators: tuple[VectorGeneratorConfig, ...] = (WganGpConfig(), BetaVaeConfig())
-    gaussian: GaussianConfig = GaussianConfig()
-    image_gan: ImageGanConfig | None = ImageGanConfig()
+    generators: tuple[VectorGeneratorOptions, ...] = (WganGp.Options(), BetaVae.Options())
+    gaussian: Annotated[Gaussian.Options, _member("gaussian"), _DUMPED] = Gaussian.Options()
+    image_gan: Annotated[ImageGan.Options, _member("image_gan"), _DUMPED] | None = ImageGan.Options()
     classes: ClassSource = "categories"
     max_classes: int = Field(64, ge=1)
     grid: tuple[PositiveInt, PositiveInt] = (12, 6)
@@ -230,18 +235,21 @@ def run_synthesis(config: SynthesisConfig) -> None:
 def _space(
     name: str,
     material: Material,
-    generators: tuple[GeneratorConfig, ...],
+    generators: tuple[ComponentOptions, ...],
     config: SynthesisConfig,
     accelerator: Accelerator,
     logs: dict[str, dict[str, list[Line]]],
     encode: Callable[[np.ndarray], np.ndarray] | None = None,
 ) -> dict[str, Any]:
     """Trains and measures all generators of one space; their logs are added to ``logs``."""
-    data = TrainingSamples.divide(material.samples, material.classes, _held_back(generators), config.seed)
+    # One share for all generators of a space, so that they are compared on the same samples.
+    held_back = held_back_share(*generators)
+    data = TrainingSamples.divide(material.samples, material.classes, held_back, config.seed)
     show(f"{name}: {int(data.learned.sum()):,} training samples, {int((~data.learned).sum()):,} held back")
     rows, logs[name] = [], {}
     for generator in generators:
-        folder = config.out / name / generator.type
+        kind = GENERATORS.name_of(generator)
+        folder = config.out / name / kind
         fitted = fit_generator(
             generator,
             data,
@@ -252,12 +260,12 @@ def _space(
             encode=encode,
         )
         if fitted.outcome is not None:
-            logs[name][generator.type] = fitted.outcome.log
+            logs[name][kind] = fitted.outcome.log
         if name == PICTURES:
             _save_grids(config, data, fitted)
         rows.append(_row(fitted))
         for warning in fitted.warnings:
-            show(f"  warning, {generator.type}: {warning}")
+            show(f"  warning, {kind}: {warning}")
     return {
         "name": name,
         "shape": list(material.samples.shape[1:]),
@@ -270,7 +278,7 @@ def _space(
 def _row(fitted: Fitted) -> dict[str, Any]:
     outcome = fitted.outcome
     return {
-        "type": fitted.generator.config.type,
+        "type": GENERATORS.name_of(fitted.generator.options),
         **fitted.quality.row(),
         "warnings": [str(warning) for warning in fitted.warnings],
         "report": fitted.report,
@@ -309,11 +317,6 @@ def _grids(config: SynthesisConfig) -> dict[str, bytes]:
         return {}
     titles = {"Synthetic pictures": SYNTHETIC_GRID, "Real training pictures": REAL_GRID}
     return {title: (config.out / name).read_bytes() for title, name in titles.items()}
-
-
-def _held_back(generators: tuple[GeneratorConfig, ...]) -> float:
-    """One share for all generators of a space, so that they are compared on the same samples."""
-    return max((config.loop.held_back for config in generators if hasattr(config, "loop")), default=0.0)
 
 
 def _accelerator(config: SynthesisConfig) -> Accelerator:

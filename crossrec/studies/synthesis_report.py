@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from rich.table import Table
 
-from crossrec.augment.synthesis.log import Line
+from crossrec.augment.generators.loop import Line
 from crossrec.evaluation.report.figures import Plot, canvas, colour, marker, thin
 from crossrec.evaluation.report.render import render
 from crossrec.runtime.files import write_text

@@ -6,19 +6,17 @@ import numpy as np
 import pytest
 from scipy.sparse import csr_matrix
 
-from crossrec.augment.synthesis import application
-from crossrec.augment.synthesis.application import (
-    enlarged_items,
+from crossrec.augment.generators import application
+from crossrec.augment.generators.application import (
+    SynthesisUseConfig,
+    SyntheticItemsConfig,
+    SyntheticUsersConfig,
     few_click_users,
+    oversampled_items,
     synthesise_items,
     synthesise_users,
     tail_categories,
     user_profiles,
-)
-from crossrec.augment.synthesis.application_config import (
-    SynthesisUseConfig,
-    SyntheticItemsConfig,
-    SyntheticUsersConfig,
 )
 from crossrec.config import ConfigError, validate
 from crossrec.types import InputError, Sequences
@@ -44,14 +42,14 @@ def test_tail_categories_hold_their_share_of_clicks_at_most() -> None:
 
 
 def test_only_training_items_with_features_of_tail_categories_are_enlarged() -> None:
-    assert enlarged_items(CATEGORIES, COUNTS, PRESENT, 0.2).tolist() == [4, 5]
+    assert oversampled_items(CATEGORIES, COUNTS, PRESENT, 0.2).tolist() == [4, 5]
 
 
 def test_nothing_to_enlarge_says_what_to_change() -> None:
     with pytest.raises(InputError, match="raise tail_share"):
-        enlarged_items(CATEGORIES, COUNTS, np.arange(8) < 4, 0.2)
+        oversampled_items(CATEGORIES, COUNTS, np.arange(8) < 4, 0.2)
     with pytest.raises(InputError, match="no item of the catalogue has a category"):
-        enlarged_items(CATEGORIES[:, :0], COUNTS, PRESENT, 0.2)
+        oversampled_items(CATEGORIES[:, :0], COUNTS, PRESENT, 0.2)
     with pytest.raises(InputError, match="no user has 2 to 2 training clicks; raise max_clicks"):
         few_click_users(Sequences.from_lists([[0], [], [1, 2, 3]]), 2)
 

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import yaml
 
-from crossrec.augment.guard import LeakError
+from crossrec.augment.guard import DataLeakageError
 from crossrec.config import ConfigError, validate
 from crossrec.data.segments import ClusterAssignment, cluster_items
 from crossrec.data.splits.base import Queries, Split
@@ -151,7 +151,7 @@ def test_a_split_that_leaks_trains_nothing(id_shop: dict[str, Any], monkeypatch:
     monkeypatch.setattr(
         PreparedExperiment, "of", classmethod(lambda cls, own: cls(own, data, setting.content))
     )
-    with pytest.raises(LeakError, match="validation query"):
+    with pytest.raises(DataLeakageError, match="validation query"):
         run_training(config)
     assert not config.run_folder.exists()
 
@@ -160,7 +160,7 @@ def test_a_fit_on_more_than_the_training_part_is_refused(id_shop: dict[str, Any]
     setting = PreparedExperiment.of(experiment(id_shop, name="leaking-fit", runs_dir=str(tmp_path)))
     split = setting.data.split
     accelerator = build_accelerator(setting.config.trainer, tmp_path)
-    with pytest.raises(LeakError, match=r"row 0 .* the first more is item"):
+    with pytest.raises(DataLeakageError, match=r"row 0 .* the first more is item"):
         train_network(setting, NeuralRecommender(setting.network()), leaking(split).train, accelerator)
 
 

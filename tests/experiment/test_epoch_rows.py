@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from crossrec.augment.base import Schedule
-from crossrec.augment.guard import LeakError, TrainingGuard
-from crossrec.augment.synthesis.application import SyntheticUsers
+from crossrec.augment.generators.application import SyntheticUsers
+from crossrec.augment.guard import DataLeakageError, LeakageChecker
 from crossrec.data.splits.leave_one_out import LeaveOneOutSplitter
 from crossrec.experiment.augmentation.rows import Guarded, WithSyntheticUsers
 from crossrec.training.epochs import EpochSequences, LogRows
@@ -23,8 +23,8 @@ TRAIN = SPLIT.train
 USERS = SyntheticUsers(Sequences.from_lists([[0, 2], [1, 2], [3, 0], [2, 0]]), np.array([0, 1, 0, 2]), 3)
 
 
-def guard() -> TrainingGuard:
-    return TrainingGuard(SPLIT, np.arange(N_ITEMS).astype(str), np.arange(3).astype(str))
+def guard() -> LeakageChecker:
+    return LeakageChecker(SPLIT, np.arange(N_ITEMS).astype(str), np.arange(3).astype(str))
 
 
 class Fixed:
@@ -73,5 +73,5 @@ def test_drawn_rows_pass_the_guard() -> None:
 )
 def test_a_source_that_leaks_is_caught(row: list[int], user: int, marked: bool, told: str) -> None:
     rows = EpochSequences(Sequences.from_lists([row]), np.array([user]), np.array([marked]))
-    with pytest.raises(LeakError, match=f"the rows of epoch 2: .*{told}"):
+    with pytest.raises(DataLeakageError, match=f"the rows of epoch 2: .*{told}"):
         Guarded(Fixed(rows), guard(), TRAIN).epoch(2)

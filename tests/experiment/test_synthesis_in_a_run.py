@@ -10,9 +10,8 @@ import pytest
 import torch
 
 from crossrec.augment.base import Schedule
-from crossrec.augment.guard import LeakError, TrainingGuard
-from crossrec.augment.synthesis.application import SyntheticItems
-from crossrec.augment.synthesis.application_config import SynthesisUseConfig
+from crossrec.augment.generators.application import SynthesisUseConfig, SyntheticItems
+from crossrec.augment.guard import DataLeakageError, LeakageChecker
 from crossrec.config import ConfigError, validate
 from crossrec.encoders.cache import Features
 from crossrec.experiment.augmentation.assembly import build_augmentation, check_augmentation
@@ -129,7 +128,7 @@ def test_an_item_is_synthetic_in_all_its_modalities_or_in_none() -> None:
 def test_generators_are_told_of_the_largest_categories_alone(setting: PreparedExperiment) -> None:
     accelerator = build_accelerator(setting.config.trainer, setting.config.run_folder)
     data = setting.data
-    guard = TrainingGuard(data.split, data.catalog.item_ids, data.clicks.user_ids)
+    guard = LeakageChecker(data.split, data.catalog.item_ids, data.clicks.user_ids)
     synthesis = Synthesis(
         setting, data.split.train, guard, accelerator, SynthesisUseConfig(**SYNTHESIS, max_classes=2)
     )
@@ -203,12 +202,14 @@ def test_a_generator_fitted_on_an_item_without_a_training_click_is_caught(
     setting: PreparedExperiment,
 ) -> None:
     data = setting.data
-    guard = TrainingGuard(data.split, data.catalog.item_ids, data.clicks.user_ids)
+    guard = LeakageChecker(data.split, data.catalog.item_ids, data.clicks.user_ids)
     # As if counts of the whole log had been handed out: the guard counts for itself.
     data.split.__dict__["train_counts"] = data.split.train_counts + 1
     try:
         accelerator = build_accelerator(setting.config.trainer, setting.config.run_folder)
-        with pytest.raises(LeakError, match=r"PCA of text features would be fitted on .*no training click"):
+        with pytest.raises(
+            DataLeakageError, match=r"PCA of text features would be fitted on .*no training click"
+        ):
             Synthesis(setting, data.split.train, guard, accelerator, setting.config.augment.synthesis).items(
                 setting.config.augment.synthesis.items, 0
             )

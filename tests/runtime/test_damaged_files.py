@@ -10,9 +10,8 @@ import pytest
 import torch
 
 from crossrec.augment.content.text.paraphrase_store import RecordStore
-from crossrec.augment.synthesis.config import GaussianConfig
-from crossrec.augment.synthesis.gaussian import fit_gaussian
-from crossrec.augment.synthesis.store import Generator, load_generator
+from crossrec.augment.generators.gaussian import Gaussian
+from crossrec.augment.generators.store import Generator, load_generator
 from crossrec.data.sources.demo.source import DemoSource
 from crossrec.encoders.cache import FeatureCache
 from crossrec.runtime.checksums import damage, is_sound, write_checksum, write_checksums
@@ -101,9 +100,9 @@ def test_a_damaged_storefront_is_generated_again(tmp_path: Path, caplog: pytest.
 
 
 def test_a_damaged_generator_is_refused(tmp_path: Path) -> None:
-    config = GaussianConfig(min_samples=2)
+    config = Gaussian.Options(min_samples=2)
     samples_NW = np.random.default_rng(0).normal(size=(40, 3)).astype(np.float32)
-    sampler = fit_gaussian(config, samples_NW, np.ones((40, 1), np.float32))
+    sampler = config.build(samples_NW, np.ones((40, 1), np.float32), 0).sampler
     Generator(config, sampler, ("all",)).save(tmp_path)
     load_generator(tmp_path)
     flip(tmp_path / "generator.safetensors")

@@ -6,17 +6,17 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from crossrec.augment.guard import TrainingGuard
-from crossrec.augment.sequences.base import SequenceContext
-from crossrec.augment.sequences.compose import SequenceAugmentConfig
-from crossrec.augment.synthesis.application import (
+from crossrec.augment.generators.application import (
     SyntheticItems,
     SyntheticUsers,
-    enlarged_items,
     few_click_users,
+    oversampled_items,
 )
+from crossrec.augment.guard import LeakageChecker
+from crossrec.augment.resample import Resampler, build_resampler
+from crossrec.augment.sequences.base import SequenceContext
+from crossrec.augment.sequences.compose import SequenceAugmentConfig
 from crossrec.data.neighbours import no_content
-from crossrec.data.resample import Resampler, build_resampler
 from crossrec.experiment.augmentation.lookups import SyntheticLookups
 from crossrec.experiment.augmentation.rows import Guarded, WithSyntheticUsers
 from crossrec.experiment.augmentation.synthesis import Synthesis, required_features, wanted_spaces
@@ -29,8 +29,8 @@ from crossrec.types import InputError, Sequences
 if TYPE_CHECKING:
     from accelerate import Accelerator
 
+    from crossrec.augment.generators.application import SynthesisUseConfig, SyntheticItemsConfig
     from crossrec.augment.sequences.base import SequenceAugmenter
-    from crossrec.augment.synthesis.application_config import SynthesisUseConfig, SyntheticItemsConfig
     from crossrec.experiment.prepared import PreparedExperiment
     from crossrec.model.network import SequentialNetwork
 
@@ -64,7 +64,7 @@ def build_augmentation(
     Synthetic items are attached to the network.
 
     Raises:
-        LeakError: something of validation or test would be trained on.
+        DataLeakageError: something of validation or test would be trained on.
         InputError: something that is asked for needs what the data or the model lack.
     """
     guard = check_fit(setting, train)
@@ -104,14 +104,14 @@ def build_augmentation(
     return Augmentation(Guarded(source, guard, train), views, resampler, users, items, quality)
 
 
-def check_fit(setting: PreparedExperiment, train: Sequences) -> TrainingGuard:
+def check_fit(setting: PreparedExperiment, train: Sequences) -> LeakageChecker:
     """Compares what a fit is given with the training part of the split.
 
     Raises:
-        LeakError: a click, a count or a cut is not that of the training part.
+        DataLeakageError: a click, a count or a cut is not that of the training part.
     """
     data = setting.data
-    guard = TrainingGuard(data.split, data.catalog.item_ids, data.clicks.user_ids)
+    guard = LeakageChecker(data.split, data.catalog.item_ids, data.clicks.user_ids)
     guard.check_split()
     guard.check_sequences(train, "the training")
     guard.check_counts(data.split.train_counts, "what is made of popularity (negatives, balance, views)")
@@ -152,7 +152,7 @@ def _check_synthesis(setting: PreparedExperiment, config: SynthesisUseConfig) ->
     if config.items is not None:
         counts, categories = setting.data.split.train_counts, setting.data.catalog.category_matrix
         for space in wanted_spaces(config.items, features):
-            enlarged_items(categories, counts, features[space].present_N, config.items.tail_share)
+            oversampled_items(categories, counts, features[space].present_N, config.items.tail_share)
 
 
 def _resampler(setting: PreparedExperiment, train: Sequences) -> Resampler | None:
@@ -175,7 +175,7 @@ def _attach(
 
 
 def _sequence_augmenter(
-    setting: PreparedExperiment, config: SequenceAugmentConfig, guard: TrainingGuard, train: Sequences
+    setting: PreparedExperiment, config: SequenceAugmentConfig, guard: LeakageChecker, train: Sequences
 ) -> SequenceAugmenter:
     guard.check_sequences(train, "similarity of items for sequence augmentation")
     content = content_vectors(setting) if _by_content(config) else None

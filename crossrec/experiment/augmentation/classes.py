@@ -10,7 +10,7 @@ import numpy as np
 from crossrec.types import ABSENT, InputError
 
 if TYPE_CHECKING:
-    from crossrec.augment.synthesis.application_config import ClassSource
+    from crossrec.augment.generators.application import ClassSource
     from crossrec.data.segments import ClusterAssignment
     from crossrec.experiment.prepared import PreparedExperiment
 

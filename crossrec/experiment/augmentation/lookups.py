@@ -12,7 +12,7 @@ from crossrec.model.variant_modalities import VariantChoice
 
 if TYPE_CHECKING:
     from crossrec.augment.base import Schedule
-    from crossrec.augment.synthesis.application import SyntheticItems
+    from crossrec.augment.generators.application import SyntheticItems
     from crossrec.model.modalities import FrozenFeatures
 
 

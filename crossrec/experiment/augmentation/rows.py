@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 
 from crossrec.augment.base import Schedule
-from crossrec.augment.guard import TrainingGuard
+from crossrec.augment.generators.application import SyntheticUsers
+from crossrec.augment.guard import LeakageChecker
 from crossrec.augment.sequences.base import stack_rows
-from crossrec.augment.synthesis.application import SyntheticUsers
 from crossrec.training.epochs import EpochSequences, EpochSource
 from crossrec.types import Sequences
 
@@ -61,7 +61,7 @@ class Guarded:
         checked: the training log, checked already; an epoch that is the log itself is not checked again.
     """
 
-    def __init__(self, source: EpochSource, guard: TrainingGuard, checked: Sequences) -> None:
+    def __init__(self, source: EpochSource, guard: LeakageChecker, checked: Sequences) -> None:
         self.source = source
         self.guard = guard
         self.checked = checked
@@ -70,8 +70,8 @@ class Guarded:
         """The source's rows.
 
         Raises:
-            LeakError: a row holds an item without a training click, or is not marked as augmented and yet
-                no user's own.
+            DataLeakageError: if a row holds an item without a training click, or is not marked as augmented
+                and yet no user's own.
         """
         rows = self.source.epoch(epoch)
         if rows.sequences is self.checked:

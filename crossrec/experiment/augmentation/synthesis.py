@@ -12,20 +12,25 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from pydantic import TypeAdapter
 
-from crossrec.augment.synthesis.application import (
+from crossrec.augment.generators import VectorGeneratorOptions
+from crossrec.augment.generators.application import (
     Sample,
     SyntheticItems,
+    SyntheticItemsConfig,
     SyntheticUsers,
-    enlarged_items,
+    SyntheticUsersConfig,
     few_click_users,
+    oversampled_items,
     synthesise_items,
     synthesise_users,
     unit_rows,
     user_profiles,
 )
-from crossrec.augment.synthesis.application_config import SyntheticItemsConfig, SyntheticUsersConfig
-from crossrec.config import outside_classes
+from crossrec.augment.generators.fit import TrainingSamples, fit_generator, held_back_share
+from crossrec.augment.generators.store import load_generator
+from crossrec.config import ComponentOptions, outside_classes
 from crossrec.experiment.augmentation.classes import Material, item_classes, segment_classes
 from crossrec.experiment.augmentation.reduction import Reduction
 from crossrec.experiment.prepared import frozen_features
@@ -36,9 +41,8 @@ from crossrec.types import InputError, Sequences
 if TYPE_CHECKING:
     from accelerate import Accelerator
 
-    from crossrec.augment.guard import TrainingGuard
-    from crossrec.augment.synthesis.application_config import SynthesisUseConfig
-    from crossrec.augment.synthesis.config import VectorGeneratorConfig
+    from crossrec.augment.generators.application import SynthesisUseConfig
+    from crossrec.augment.guard import LeakageChecker
     from crossrec.encoders.cache import Features
     from crossrec.experiment.prepared import PreparedExperiment
 
@@ -70,7 +74,7 @@ class Synthesis:
 
     setting: PreparedExperiment
     train: Sequences
-    guard: TrainingGuard
+    guard: LeakageChecker
     accelerator: Accelerator
     wanted: SynthesisUseConfig
     quality: dict[str, Any] = field(default_factory=dict)
@@ -113,7 +117,7 @@ class Synthesis:
         data, features = self.setting.data, self._features[space]
         counts, categories = data.split.train_counts, data.catalog.category_matrix
         reduction, coordinates = self._reduced[space]
-        enlarged = enlarged_items(categories, counts, features.present_N, config.tail_share)
+        enlarged = oversampled_items(categories, counts, features.present_N, config.tail_share)
         own = np.flatnonzero(features.present_N & (counts > 0))
         self.guard.check_items(own, f"the generator of {space} features")
         classes, names = self._classes
@@ -139,17 +143,15 @@ class Synthesis:
         sample = self._fitted(config.generator, material, "user profiles", seed)
         return synthesise_users(self.train, vectors, classes, sample, config, seed)
 
-    def _fitted(self, config: VectorGeneratorConfig, material: Material, what: str, seed: int) -> Sample:
+    def _fitted(self, options: ComponentOptions, material: Material, what: str, seed: int) -> Sample:
         """A generator, fitted by the main process or found in the cache."""
-        from crossrec.augment.synthesis.store import load_generator
-
-        own_name = f"{what.replace(' ', '-')}-{_digest(config, material, seed)}"
+        own_name = f"{what.replace(' ', '-')}-{_digest(options, material, seed)}"
         # The main process's: another machine may round features otherwise, and would look elsewhere.
         name = distributed.gather_objects(own_name)[0]
         folder = self.setting.config.data.cache_dir / "synthesis" / name
         try:
             if distributed.is_main() and not (folder / QUALITY_FILE).exists():
-                self._fit(config, material, what, seed, folder)
+                self._fit(options, material, what, seed, folder)
         finally:
             distributed.barrier()  # also after an error, so that no process waits for ever
         named = outside_classes(self.setting.config.model_dump(mode="json"))
@@ -157,14 +159,10 @@ class Synthesis:
         self.quality[what] = json.loads((folder / QUALITY_FILE).read_text(encoding="utf-8"))
         return lambda wanted, draw: generator.sample(wanted, draw).samples
 
-    def _fit(
-        self, config: VectorGeneratorConfig, material: Material, what: str, seed: int, folder: Path
-    ) -> None:
-        from crossrec.augment.synthesis.fit import TrainingSamples, fit_generator
-
-        data = TrainingSamples.divide(material.samples, material.classes, config.loop.held_back, seed)
+    def _fit(self, options: ComponentOptions, material: Material, what: str, seed: int, folder: Path) -> None:
+        data = TrainingSamples.divide(material.samples, material.classes, held_back_share(options), seed)
         fitted = fit_generator(
-            config,
+            options,
             data,
             seed=seed,
             folder=folder,
@@ -207,8 +205,9 @@ def wanted_spaces(config: SyntheticItemsConfig, features: Mapping[str, Features]
     return wanted
 
 
-def _digest(config: VectorGeneratorConfig, material: Material, seed: int) -> str:
-    digest = hashlib.blake2b(f"{VERSION} {config.model_dump_json()} {seed}".encode(), digest_size=12)
+def _digest(options: ComponentOptions, material: Material, seed: int) -> str:
+    wanted = TypeAdapter(VectorGeneratorOptions).dump_json(options).decode()
+    digest = hashlib.blake2b(f"{VERSION} {wanted} {seed}".encode(), digest_size=12)
     for array in (material.samples, material.classes):
         digest.update(np.ascontiguousarray(array, np.float32).tobytes())
     return digest.hexdigest()

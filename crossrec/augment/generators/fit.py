@@ -5,18 +5,18 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 
-from crossrec.augment.base import name_of
-from crossrec.augment.synthesis.base import Sampler
-from crossrec.augment.synthesis.collapse import SynthesisWarning, find_failures
-from crossrec.augment.synthesis.config import BetaVaeConfig, GaussianConfig, ImageGanConfig, WganGpConfig
-from crossrec.augment.synthesis.loop import SCORE, Outcome, train_generator
-from crossrec.augment.synthesis.quality import NEIGHBOURS, Quality, copying, manifold, mean_quality, measure
-from crossrec.augment.synthesis.store import Generator, GeneratorConfig
+from crossrec.augment.base import count_name
+from crossrec.augment.generators import GENERATORS
+from crossrec.augment.generators.base import GeneratorTrainer, Sampler
+from crossrec.augment.generators.collapse import SynthesisWarning, find_failures
+from crossrec.augment.generators.loop import SCORE, LoopOutcome, train_generator
+from crossrec.augment.generators.quality import NEIGHBOURS, Quality, copying, manifold, mean_quality, measure
+from crossrec.augment.generators.store import Generator
 from crossrec.types import InputError
 
 if TYPE_CHECKING:
@@ -24,10 +24,12 @@ if TYPE_CHECKING:
 
 Encode = Callable[[np.ndarray], np.ndarray]
 """Samples to the (n, D) vectors in which they are compared."""
+
 LEAST_HELD_BACK = 4 * NEIGHBOURS
 QUALITY_SEED, CHECK_SEED = 1_000_003, 1_000_033
 VECTOR_DRAWS = 5
 """How often vectors are drawn and measured: one draw's coverage may be off by .02."""
+
 MOST_COMPARED = 5_000
 """Of more samples, so many are compared with each other, since that takes time as their square."""
 
@@ -96,11 +98,11 @@ class Fitted:
     quality: Quality
     warnings: tuple[SynthesisWarning, ...]
     report: dict[str, float | list[float]]
-    outcome: Outcome | None
+    outcome: LoopOutcome | None
 
 
 def fit_generator(
-    config: GeneratorConfig,
+    options: Any,
     data: TrainingSamples,
     *,
     seed: int,
@@ -112,7 +114,7 @@ def fit_generator(
     """Trains a generator, or takes up its training where a killed one stopped, and measures its samples.
 
     Args:
-        config: which generator.
+        options: of a member of :data:`GENERATORS`.
         data: of the training part alone.
         seed: of weights, batches and noise.
         folder: gets the generator, its state and its log.
@@ -121,8 +123,8 @@ def fit_generator(
         encode: maps samples to the vectors in which they are compared; pictures need it.
     """
     encode = encode or _flat
-    sampler, outcome, report = _train(config, data, seed, folder, accelerator, encode)
-    generator = Generator(config, sampler.cpu(), tuple(class_names))
+    sampler, outcome, report = _train(options, data, seed, folder, accelerator, encode)
+    generator = Generator(options, sampler.cpu(), tuple(class_names))
     generator.save(folder)
     quality = measure_sampler(sampler, data, encode, VECTOR_DRAWS if encode is _flat else 1)
     warnings = find_failures(quality, outcome.log if outcome else (), report)
@@ -145,30 +147,27 @@ def measure_sampler(
 
 
 def _train(
-    config: GeneratorConfig,
+    options: Any,
     data: TrainingSamples,
     seed: int,
     folder: Path,
     accelerator: Accelerator,
     encode: Encode,
-) -> tuple[Sampler, Outcome | None, dict[str, float | list[float]]]:
+) -> tuple[Sampler, LoopOutcome | None, dict[str, float | list[float]]]:
     samples, classes = data.samples[data.learned], data.classes[data.learned]
-    if isinstance(config, GaussianConfig):
-        from crossrec.augment.synthesis.gaussian import fit_gaussian
-
-        return fit_gaussian(config, samples, classes), None, {}
-    learnable: WganGpConfig | BetaVaeConfig | ImageGanConfig = config
     tensors = torch.from_numpy(samples), torch.from_numpy(classes)
-    learner = learnable.build(*tensors, seed)
+    learner = options.build(*tensors, seed)
+    if not isinstance(learner, GeneratorTrainer):
+        return learner.sampler, None, {}
     outcome = train_generator(
         learner,
         *tensors,
-        learnable.loop,
+        options.loop,
         seed=seed,
         folder=folder,
         accelerator=accelerator,
         check=_check(data, encode),
-        description=name_of(learnable),
+        description=count_name(GENERATORS, options),
     )
     return learner.sampler, outcome, learner.report(*tensors)
 
@@ -200,3 +199,8 @@ def _evenly(rows: np.ndarray) -> np.ndarray:
 
 def _flat(samples: np.ndarray) -> np.ndarray:
     return samples.reshape(len(samples), -1)
+
+
+def held_back_share(*options: Any) -> float:
+    """The largest share that any of some generators holds back; 0 for those that no loop trains."""
+    return max((one.loop.held_back for one in options if hasattr(one, "loop")), default=0.0)

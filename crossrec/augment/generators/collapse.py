@@ -8,13 +8,15 @@ from enum import StrEnum
 
 import numpy as np
 
-from crossrec.augment.synthesis.log import Line
-from crossrec.augment.synthesis.quality import Quality
+from crossrec.augment.generators.loop import Line
+from crossrec.augment.generators.quality import Quality
 
 LEAST_RECALL = 0.1
 """Below it nearly all real vectors are out of reach of samples that do lie among them."""
+
 LEAST_PRECISION = 0.1
 """Below it samples don't lie among the real vectors, and recall says nothing of their variety."""
+
 LEAST_SPREAD = 0.3
 LEAST_COVERAGE = 0.05
 LEAST_COPY_RATIO = 0.5
@@ -22,6 +24,7 @@ MOST_COPIED = 0.2
 CODES_IN_USE = 1
 LOSS_GROWTH = 10.0
 """How much greater the critic's distance or the generator's loss may end than its early median."""
+
 FEW_LINES = 12
 """Lines of a log below which nothing is said of its course."""
 

@@ -11,13 +11,15 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
-from crossrec.augment.synthesis import loop
-from crossrec.augment.synthesis.base import Learner, Sampler, Turn
-from crossrec.augment.synthesis.collapse import Failure
-from crossrec.augment.synthesis.config import BetaVaeConfig, GaussianConfig, LoopConfig, WganGpConfig
-from crossrec.augment.synthesis.fit import Fitted, TrainingSamples, fit_generator
-from crossrec.augment.synthesis.loop import LOG_FILE, STATE_FILE, batch_rows, follow, train_generator
-from crossrec.augment.synthesis.store import GeneratorConfig
+from crossrec.augment.generators import loop
+from crossrec.augment.generators.base import GeneratorTrainer, LoopConfig, Sampler, Turn
+from crossrec.augment.generators.beta_vae import BetaVae
+from crossrec.augment.generators.collapse import Failure
+from crossrec.augment.generators.fit import Fitted, TrainingSamples, fit_generator
+from crossrec.augment.generators.gaussian import Gaussian
+from crossrec.augment.generators.loop import LOG_FILE, STATE_FILE, batch_rows, follow, train_generator
+from crossrec.augment.generators.wgan_gp import WganGp
+from crossrec.config import ComponentOptions
 from crossrec.types import InputError
 
 
@@ -140,7 +142,7 @@ def test_training_ends_when_nothing_gets_better(small: Any, tmp_path: Path) -> N
     assert (outcome.steps, outcome.best_step) == (8, 2)
 
 
-def _run(small: Any, learner: Learner, samples: Tensor, classes: Tensor, folder: Path) -> None:
+def _run(small: Any, learner: GeneratorTrainer, samples: Tensor, classes: Tensor, folder: Path) -> None:
     config = small.configs["beta_vae"].loop
     loop.train_generator(
         learner, samples, classes, config, seed=0, folder=folder, accelerator=small.accelerator(), check=None
@@ -152,7 +154,7 @@ LEARNING = LoopConfig(
 )
 
 
-def _fitted(small: Any, config: GeneratorConfig, folder: Path) -> Fitted:
+def _fitted(small: Any, config: ComponentOptions, folder: Path) -> Fitted:
     data = TrainingSamples.divide(*small.modes(600, 0), 0.2, 0)
     return fit_generator(config, data, seed=0, folder=folder, accelerator=small.accelerator())
 
@@ -160,17 +162,17 @@ def _fitted(small: Any, config: GeneratorConfig, folder: Path) -> Fitted:
 @pytest.mark.parametrize(
     "config",
     [
-        WganGpConfig(latent=4, width=32, depth=1, lr=3e-3, critic_steps=3, penalty=1.0, loop=LEARNING),
-        BetaVaeConfig(latent=2, width=32, depth=1, lr=5e-3, loop=LEARNING),
+        WganGp.Options(latent=4, width=32, depth=1, lr=3e-3, critic_steps=3, penalty=1.0, loop=LEARNING),
+        BetaVae.Options(latent=2, width=32, depth=1, lr=5e-3, loop=LEARNING),
     ],
     ids=["wgan_gp", "beta_vae"],
 )
 def test_generators_learn_what_a_gaussian_can_not(
-    small: Any, config: GeneratorConfig, tmp_path: Path
+    small: Any, config: ComponentOptions, tmp_path: Path
 ) -> None:
     learned, gaussian = (
         _fitted(small, config, tmp_path / "learned"),
-        _fitted(small, GaussianConfig(), tmp_path / "gaussian"),
+        _fitted(small, Gaussian.Options(), tmp_path / "gaussian"),
     )
     assert learned.warnings == ()
     assert learned.quality.train.density > 1.5 * gaussian.quality.train.density
@@ -180,13 +182,13 @@ def test_generators_learn_what_a_gaussian_can_not(
 def test_collapse_is_seen_when_a_generator_gets_no_noise(
     small: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from crossrec.augment.synthesis.wgan_gp import VectorGenerator
+    from crossrec.augment.generators.wgan_gp import VectorGenerator
 
     honest = VectorGenerator.scaled
     monkeypatch.setattr(
         VectorGenerator, "scaled", lambda self, noise, classes: honest(self, torch.zeros_like(noise), classes)
     )
-    config = WganGpConfig(latent=8, width=32, depth=1, loop=LEARNING.model_copy(update={"steps": 100}))
+    config = WganGp.Options(latent=8, width=32, depth=1, loop=LEARNING.model_copy(update={"steps": 100}))
     fitted = _fitted(small, config, tmp_path)
     found = {warning.figure for warning in fitted.warnings if warning.failure is Failure.MODE_COLLAPSE}
     assert "spread within a class" in found
@@ -195,7 +197,7 @@ def test_collapse_is_seen_when_a_generator_gets_no_noise(
 
 
 def test_failure_is_seen_when_rates_are_far_too_high(small: Any, tmp_path: Path) -> None:
-    config = WganGpConfig(
+    config = WganGp.Options(
         latent=8, width=32, depth=1, lr=1.0, critic_steps=1, loop=LEARNING.model_copy(update={"steps": 300})
     )
     assert {w.failure for w in _fitted(small, config, tmp_path).warnings} & {

@@ -9,17 +9,12 @@ from typing import Any
 
 import numpy as np
 import torch
-from pydantic import TypeAdapter
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
 
-from crossrec.augment.base import name_of
-from crossrec.augment.synthesis.base import Sampler, Synthetic
-from crossrec.augment.synthesis.config import (
-    AnyGeneratorConfig,
-    BetaVaeConfig,
-    GaussianConfig,
-    ImageGanConfig,
-    WganGpConfig,
-)
+from crossrec.augment.base import count_name
+from crossrec.augment.generators import GENERATORS
+from crossrec.augment.generators.base import GeneratorTrainer, Sampler, Synthetic
 from crossrec.config import Trust, trusting
 from crossrec.runtime.checksums import damage, write_checksums
 from crossrec.runtime.files import atomic_path, write_text
@@ -27,20 +22,18 @@ from crossrec.types import InputError
 
 WEIGHTS_FILE, CONFIG_FILE = "generator.safetensors", "generator.json"
 
-GeneratorConfig = WganGpConfig | BetaVaeConfig | ImageGanConfig | GaussianConfig
-
 
 @dataclass(frozen=True)
 class Generator:
     """A trained generator.
 
     Args:
-        config: that it was trained with.
+        options: that it was trained with.
         sampler: makes samples of noise and classes.
         class_names: G names, in the order of the class vectors' columns.
     """
 
-    config: GeneratorConfig
+    options: Any
     sampler: Sampler
     class_names: tuple[str, ...]
 
@@ -59,17 +52,15 @@ class Generator:
                 f"classes of shape {classes_nG.shape}: this generator takes (n, {self.sampler.n_classes})"
             )
         samples = self.sampler.draw(torch.as_tensor(np.asarray(classes_nG, np.float32)), seed).numpy()
-        return Synthetic(samples, np.asarray(classes_nG), seed, name_of(self.config))
+        return Synthetic(samples, np.asarray(classes_nG), seed, count_name(GENERATORS, self.options))
 
     def save(self, folder: Path) -> None:
         """Writes ``generator.safetensors`` and ``generator.json``."""
-        from safetensors.torch import save_file
-
         state = {name: t.detach().cpu().contiguous() for name, t in self.sampler.state_dict().items()}
         shapes = {name: list(tensor.shape) for name, tensor in state.items()}
         about = {
             "synthetic": True,
-            "config": TypeAdapter(AnyGeneratorConfig).dump_python(self.config, mode="json"),
+            "config": GENERATORS.dump(self.options),
             "class_names": list(self.class_names),
             "n_classes": self.sampler.n_classes,
             "shapes": shapes,
@@ -90,34 +81,19 @@ def load_generator(folder: Path, *, trust_code: Trust = False) -> Generator:
     Raises:
         InputError: a file is missing or broken, or the two don't fit.
     """
-    from safetensors import SafetensorError
-    from safetensors.torch import load_file
-
     missing = [name for name in (WEIGHTS_FILE, CONFIG_FILE) if not (folder / name).exists()]
     if missing:
         raise InputError(f"{folder}: no generator is here, {' and '.join(missing)} is missing; train one")
     try:
         about = json.loads((folder / CONFIG_FILE).read_text(encoding="utf-8"))
         with trusting(trust_code):
-            config: GeneratorConfig = TypeAdapter(AnyGeneratorConfig).validate_python(about["config"])
-        sampler = _empty(config, about)
+            options = GENERATORS.parse(about["config"])
+        trainer = getattr(options, "component", GeneratorTrainer)
+        sampler = trainer.empty_sampler(options, int(about["n_classes"]), about["shapes"])
         sampler.load_state_dict(load_file(folder / WEIGHTS_FILE))
     except (KeyError, TypeError, ValueError, RuntimeError, SafetensorError) as error:
         raise InputError(f"{folder}: the generator can't be read ({error}); train it again") from error
     fault = damage(folder, (WEIGHTS_FILE, CONFIG_FILE))
     if fault is not None:
         raise InputError(f"{fault}; train the generator again")
-    return Generator(config, sampler.eval(), tuple(about["class_names"]))
-
-
-def _empty(config: GeneratorConfig, about: dict[str, Any]) -> Sampler:
-    """A sampler with the right shapes, to load weights into."""
-    from crossrec.augment.synthesis.gaussian import GaussianSampler
-
-    n_classes, shapes = int(about["n_classes"]), about["shapes"]
-    if isinstance(config, GaussianConfig):
-        n_kinds, width = shapes["means"]
-        return GaussianSampler(width, n_kinds, n_classes)
-    # Pictures have their size in the architecture; vectors have it in the mean that centres them.
-    width = shapes.get("scale.mean", [1])[0]
-    return config.build(torch.zeros(2, width), torch.zeros(2, n_classes), 0).sampler
+    return Generator(options, sampler.eval(), tuple(about["class_names"]))

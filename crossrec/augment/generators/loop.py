@@ -6,19 +6,22 @@ import copy
 import hashlib
 import json
 import math
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
+from pydantic import TypeAdapter
+from safetensors import safe_open
+from safetensors.torch import save_file
 from torch import Tensor
+from torch.optim import Optimizer
 
-from crossrec.augment.synthesis.base import Learner, Sampler, Turn
-from crossrec.augment.synthesis.config import LoopConfig
-from crossrec.augment.synthesis.log import Line, LoopLog
-from crossrec.augment.synthesis.state import LoopProgress, LoopState
+from crossrec.augment.generators import GeneratorOptions
+from crossrec.augment.generators.base import GeneratorTrainer, LoopConfig, Sampler, Turn
+from crossrec.runtime.files import atomic_path, write_text
 from crossrec.runtime.progress import progress_bar
 from crossrec.types import InputError
 
@@ -26,14 +29,14 @@ if TYPE_CHECKING:
     from accelerate import Accelerator
 
 STATE_FILE, LOG_FILE = "state.safetensors", "log.jsonl"
-
 Check = Callable[[Sampler], dict[str, float]]
 """Measures a sampler; ``score`` is what decides which one is best."""
+
 SCORE = "score"
 
 
 @dataclass(frozen=True)
-class Outcome:
+class LoopOutcome:
     """What a training came to.
 
     Args:
@@ -50,7 +53,7 @@ class Outcome:
 
 
 def train_generator(
-    learner: Learner,
+    learner: GeneratorTrainer,
     samples: Tensor,
     classes: Tensor,
     config: LoopConfig,
@@ -60,7 +63,7 @@ def train_generator(
     accelerator: Accelerator,
     check: Check | None = None,
     description: str = "generator",
-) -> Outcome:
+) -> LoopOutcome:
     """Trains a generator; its sampler then holds the averaged weights that scored best.
 
     Batches depend on (seed, epoch), noise on (seed, step). Accelerate gives the device, numbers are fp32; the
@@ -95,7 +98,7 @@ def train_generator(
     learner.sampler.load_state_dict(state.best)
     learner.eval()
     done = state.progress
-    return Outcome(done.step, done.best_step, done.best_score, log.lines)
+    return LoopOutcome(done.step, done.best_step, done.best_score, log.lines)
 
 
 @dataclass
@@ -138,7 +141,7 @@ class _Run:
         return figures
 
     def _optimise(self, player: str, loss: Tensor) -> None:
-        optimiser = self.state.learner.players()[player]
+        optimiser = self.state.learner.optimizers()[player]
         # A player's loss also reaches the other's parameters, whose gradients are nobody's business.
         parameters = [p for group in optimiser.param_groups for p in group["params"]]
         self.state.learner.zero_grad(set_to_none=True)
@@ -187,10 +190,144 @@ def _source(*parts: int | str) -> torch.Generator:
     return torch.Generator().manual_seed(int.from_bytes(digest, "little"))
 
 
-def _digest(learner: Learner, samples: Tensor, classes: Tensor, config: LoopConfig, seed: int) -> str:
+def _digest(
+    learner: GeneratorTrainer, samples: Tensor, classes: Tensor, config: LoopConfig, seed: int
+) -> str:
     """What a training depends on; the untrained weights stand for the learner's settings and seed."""
-    settings = [learner.config.model_dump_json(), config.model_dump_json(), seed]
+    options = TypeAdapter(GeneratorOptions).dump_json(learner.options).decode()
+    settings = [options, config.model_dump_json(), seed]
     digest = hashlib.blake2b(json.dumps(settings).encode(), digest_size=16)
     for tensor in (samples, classes, *learner.state_dict().values()):
         digest.update(np.ascontiguousarray(tensor.detach().cpu().numpy()).tobytes())
     return digest.hexdigest()
+
+
+LEARNER, AVERAGE, BEST, OPTIMISER = "learner.", "average.", "best.", "optimiser."
+PROGRESS, KEY = "progress", "key"
+
+
+@dataclass
+class LoopProgress:
+    """Where a training stands.
+
+    Args:
+        step: the next one.
+        best_step: after how many steps the best generator stood.
+        best_score: its score on held-back samples; None before the first measurement.
+        stale: measurements since then.
+        finished: whether training has ended.
+    """
+
+    step: int = 0
+    best_step: int = 0
+    best_score: float | None = None
+    stale: int = 0
+    finished: bool = False
+
+
+@dataclass
+class LoopState:
+    """All that a training changes.
+
+    Args:
+        learner: in training.
+        average: the sampler's moving average.
+        best: weights of the best average so far.
+        progress: where training stands.
+    """
+
+    learner: GeneratorTrainer
+    average: Sampler
+    best: dict[str, Tensor]
+    progress: LoopProgress
+
+    def save(self, path: Path, key: str) -> None:
+        """Writes everything atomically.
+
+        Args:
+            path: of the file.
+            key: digest of what the training depends on.
+        """
+        tensors = {
+            **_prefixed(LEARNER, self.learner.state_dict()),
+            **_prefixed(AVERAGE, self.average.state_dict()),
+            **_prefixed(BEST, self.best),
+            **_optimiser_tensors(self.learner.optimizers()),
+        }
+        # Tensors that share memory can't stand twice in a file.
+        own = {name: tensor.detach().cpu().clone().contiguous() for name, tensor in tensors.items()}
+        with atomic_path(path) as temporary:
+            save_file(own, temporary, {PROGRESS: json.dumps(asdict(self.progress)), KEY: key})
+
+    def restore(self, path: Path, key: str) -> None:
+        """Loads what :meth:`save` wrote, in place.
+
+        Raises:
+            InputError: the file belongs to another training.
+        """
+        with safe_open(path, framework="pt") as file:
+            about = file.metadata() or {}
+            if about.get(KEY) != key:
+                raise InputError(
+                    f"{path}: the state of another training (other settings, data or seed); "
+                    "name another folder, or delete this one"
+                )
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        self.progress = LoopProgress(**json.loads(about[PROGRESS]))
+        self.learner.load_state_dict(_under(LEARNER, tensors))
+        self.average.load_state_dict(_under(AVERAGE, tensors))
+        self.best = _under(BEST, tensors)
+        _restore_optimisers(self.learner.optimizers(), _under(OPTIMISER, tensors))
+
+
+def _optimiser_tensors(players: Mapping[str, Optimizer]) -> dict[str, Tensor]:
+    found = {}
+    for player, optimiser in players.items():
+        for row, entries in optimiser.state_dict()["state"].items():
+            for name, value in entries.items():
+                found[f"{OPTIMISER}{player}.{row}.{name}"] = torch.as_tensor(value)
+    return found
+
+
+def _restore_optimisers(players: Mapping[str, Optimizer], tensors: Mapping[str, Tensor]) -> None:
+    for player, optimiser in players.items():
+        entries: dict[int, dict[str, Tensor]] = {}
+        for name, value in _under(f"{player}.", tensors).items():
+            row, _, field = name.partition(".")
+            entries.setdefault(int(row), {})[field] = value
+        # The groups hold settings and rates, which the learner sets again at every step.
+        groups = optimiser.state_dict()["param_groups"]
+        optimiser.load_state_dict({"state": entries, "param_groups": groups})
+
+
+def _prefixed(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    return {prefix + name: tensor for name, tensor in tensors.items()}
+
+
+def _under(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    return {name.removeprefix(prefix): t for name, t in tensors.items() if name.startswith(prefix)}
+
+
+Line = dict[str, float | str]
+
+
+class LoopLog:
+    """Lines up to the state that a training resumes from; what a killed one logged after it is dropped.
+
+    Args:
+        path: of the file.
+        step: from which the training goes on.
+    """
+
+    def __init__(self, path: Path, step: int) -> None:
+        self.path = path
+        found = path.read_text(encoding="utf-8").splitlines() if path.exists() and step else []
+        self.lines: list[Line] = [line for line in map(json.loads, found) if line["step"] <= step]
+
+    def add(self, line: Line) -> None:
+        """Keeps a line until the next :meth:`flush`."""
+        self.lines.append({k: round(v, 6) if isinstance(v, float) else v for k, v in line.items()})
+
+    def flush(self) -> None:
+        """Writes all lines; before the state is saved, so that the file is never behind it."""
+        write_text(self.path, "".join(json.dumps(line) + "\n" for line in self.lines))

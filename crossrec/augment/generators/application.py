@@ -10,17 +10,95 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal, Self
 
 import numpy as np
+from pydantic import Field, model_validator
 
-from crossrec.augment.base import SampleRng
-from crossrec.augment.synthesis.application_config import SyntheticItemsConfig, SyntheticUsersConfig
+from crossrec.augment.base import SampleRng, Schedule
+from crossrec.augment.generators import VECTOR_GENERATORS, VectorGeneratorOptions
+from crossrec.config import Config
 from crossrec.data.item_table import tail_items
+from crossrec.data.profiles import click_matrix
 from crossrec.types import InputError, Sequences
 
 if TYPE_CHECKING:
     from scipy.sparse import csr_matrix
+
+Space = Literal["text", "image"]
+ClassSource = Literal["categories", "segments"]
+
+
+class SyntheticItemsConfig(Config):
+    """Synthetic items of tail categories: feature vectors that training takes in place of an item's own.
+
+    Args:
+        generator: learns the frozen features of items with a training click, given their categories.
+        spaces: features that are generated; one that the model does not use frozen is left out.
+        tail_share: share of the training clicks (of items in categories) that the tail categories hold.
+        ratio: synthetic items for each item of a tail category.
+        pool: vectors drawn for each synthetic item; the nearest ones to the item are taken.
+        share: chance that a training look-up of such an item takes a synthetic one.
+        schedule: multiplies the share as training goes on.
+    """
+
+    generator: VectorGeneratorOptions = Field(
+        default_factory=lambda: VECTOR_GENERATORS.parse({"type": "beta_vae"})
+    )
+    spaces: tuple[Space, ...] = Field(("text", "image"), min_length=1)
+    tail_share: float = Field(0.3, gt=0, lt=1)
+    ratio: int = Field(2, ge=1, le=20)
+    pool: int = Field(8, ge=1, le=1_000_000)
+    share: float = Field(0.3, gt=0, le=1)
+    schedule: Schedule = Schedule()
+
+
+class SyntheticUsersConfig(Config):
+    """Synthetic users like those with few clicks: generated profiles, turned into clicks on real items.
+
+    Args:
+        generator: learns profiles (mean content vectors of training clicks) of users with two clicks or
+            more, given how their clicks fall on categories.
+        max_clicks: users of at least two and at most so many training clicks are enlarged.
+        ratio: synthetic users for each of them.
+        temperature: of the softmax over cosines of profile and item from which items are drawn.
+        schedule: of the number of synthetic users.
+    """
+
+    generator: VectorGeneratorOptions = Field(
+        default_factory=lambda: VECTOR_GENERATORS.parse({"type": "beta_vae"})
+    )
+    max_clicks: int = Field(5, ge=2)
+    ratio: float = Field(1.0, gt=0, le=20)
+    temperature: float = Field(0.05, gt=0, le=10_000)
+    schedule: Schedule = Schedule()
+
+
+class SynthesisUseConfig(Config):
+    """What generators add to a training; evaluation never sees any of it.
+
+    Args:
+        items: of tail categories; None for none.
+        users: with few clicks; None for none.
+        components: dimensions to which features are reduced by PCA for the generators.
+        classes: what generators are told of a sample: categories (of an item; of a user, how the clicks fall
+            on them), or the K-means group of ``segments`` that the item or user is in.
+        max_classes: categories that generators are told of, those of most training items; an item that has
+            only others is generated without a class.
+    """
+
+    items: SyntheticItemsConfig | None = None
+    users: SyntheticUsersConfig | None = None
+    components: int = Field(64, ge=2, le=65_536)
+    classes: ClassSource = "categories"
+    max_classes: int = Field(256, ge=1)
+
+    @model_validator(mode="after")
+    def _something(self) -> Self:
+        if self.items is None and self.users is None:
+            raise ValueError("needs items or users, or leave synthesis out")
+        return self
+
 
 Sample = Callable[[np.ndarray, int], np.ndarray]
 """(n, G) classes and a seed in, (n, W) generated vectors out."""
@@ -83,7 +161,7 @@ def tail_categories(categories: csr_matrix, train_counts: np.ndarray, share: flo
     return tail_items(clicks_G, share)
 
 
-def enlarged_items(
+def oversampled_items(
     categories: csr_matrix, train_counts: np.ndarray, present: np.ndarray, share: float
 ) -> np.ndarray:
     """(I,) training items with features that are in a tail category, growing.
@@ -158,8 +236,6 @@ def user_profiles(train: Sequences, vectors: np.ndarray) -> np.ndarray:
         train: U rows of training clicks.
         vectors: (N, W) of the catalogue; rows of zeros where missing.
     """
-    from crossrec.data.profiles import click_matrix
-
     total = click_matrix(train, len(vectors)) @ np.asarray(vectors, np.float32)
     return np.asarray(total / np.maximum(train.lengths, 1)[:, None], dtype=np.float32)
 

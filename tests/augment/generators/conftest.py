@@ -8,7 +8,10 @@ import numpy as np
 import pytest
 from accelerate import Accelerator
 
-from crossrec.augment.synthesis.config import BetaVaeConfig, ImageGanConfig, LoopConfig, WganGpConfig
+from crossrec.augment.generators.base import LoopConfig
+from crossrec.augment.generators.beta_vae import BetaVae
+from crossrec.augment.generators.image_gan import ImageGan
+from crossrec.augment.generators.wgan_gp import WganGp
 
 WIDTH, N_KINDS = 6, 3
 
@@ -37,9 +40,9 @@ SHORT = LoopConfig(
     steps=24, batch_size=16, check_every=8, checkpoint_every=8, log_every=4, held_back=0.2, patience=None
 )
 SMALL = {
-    "wgan_gp": WganGpConfig(latent=8, width=16, depth=1, loop=SHORT),
-    "beta_vae": BetaVaeConfig(latent=4, width=16, depth=1, loop=SHORT),
-    "image_gan": ImageGanConfig(
+    "wgan_gp": WganGp.Options(latent=8, width=16, depth=1, loop=SHORT),
+    "beta_vae": BetaVae.Options(latent=4, width=16, depth=1, loop=SHORT),
+    "image_gan": ImageGan.Options(
         latent=8,
         channels=2,
         augmentations=("colour", "translation", "cutout"),

@@ -10,20 +10,21 @@ import pytest
 import torch
 from pydantic import TypeAdapter
 
-from crossrec.augment.synthesis.base import Learner, Turn
-from crossrec.augment.synthesis.beta_vae import gaussian_nats, kl_terms
-from crossrec.augment.synthesis.config import (
-    BetaVaeConfig,
-    GaussianConfig,
-    LoopConfig,
-    VectorGeneratorConfig,
+from crossrec.augment.generators import VectorGeneratorOptions
+from crossrec.augment.generators.base import GeneratorTrainer, LoopConfig, Turn
+from crossrec.augment.generators.beta_vae import BetaVae, gaussian_nats, kl_terms
+from crossrec.augment.generators.fit import TrainingSamples, fit_generator
+from crossrec.augment.generators.gaussian import Gaussian
+from crossrec.augment.generators.image_gan import (
+    AUGMENTATIONS,
+    diff_augment,
+    grid,
+    to_bytes,
+    to_images,
+    to_samples,
 )
-from crossrec.augment.synthesis.diff_augment import AUGMENTATIONS, diff_augment
-from crossrec.augment.synthesis.fit import TrainingSamples, fit_generator
-from crossrec.augment.synthesis.gaussian import fit_gaussian
-from crossrec.augment.synthesis.pictures import grid, to_bytes, to_images, to_samples
-from crossrec.augment.synthesis.store import Generator, load_generator
-from crossrec.augment.synthesis.wgan_gp import gradient_penalty
+from crossrec.augment.generators.store import Generator, load_generator
+from crossrec.augment.generators.wgan_gp import gradient_penalty
 from crossrec.config import Config
 from crossrec.types import InputError
 
@@ -35,8 +36,8 @@ def _generator(small: Any, name: str, seed: int = 0) -> tuple[Generator, np.ndar
     """An untrained (or fitted) generator, and classes."""
     samples, classes = small.samples(name)
     if name == "gaussian":
-        config = GaussianConfig(min_samples=10)
-        return Generator(config, fit_gaussian(config, samples, classes), ("a", "b", "c")), classes
+        config = Gaussian.Options(min_samples=10)
+        return Generator(config, config.build(samples, classes, 0).sampler, ("a", "b", "c")), classes
     small = small.configs[name]
     learner = small.build(torch.from_numpy(samples), torch.from_numpy(classes), seed)
     return Generator(small, learner.sampler, ("a", "b", "c")), classes
@@ -73,7 +74,7 @@ def test_saved_generators_give_the_same_samples(small: Any, name: str, tmp_path:
     generator, classes = _generator(small, name)
     generator.save(tmp_path)
     loaded = load_generator(tmp_path, trust_code=True)
-    assert loaded.config == generator.config
+    assert loaded.options == generator.options
     assert loaded.class_names == ("a", "b", "c")
     np.testing.assert_array_equal(loaded.sample(classes, 1).samples, generator.sample(classes, 1).samples)
     assert {path.suffix for path in tmp_path.iterdir()} == {".safetensors", ".json"}
@@ -108,7 +109,7 @@ def test_every_parameter_learns(small: Any, name: str) -> None:
     before = {n: p.detach().clone() for n, p in learner.named_parameters()}
 
     def optimise(player: str, loss: torch.Tensor) -> None:
-        optimiser = learner.players()[player]
+        optimiser = learner.optimizers()[player]
         optimiser.zero_grad()
         loss.backward(retain_graph=True, inputs=[p for g in optimiser.param_groups for p in g["params"]])
         optimiser.step()
@@ -136,7 +137,7 @@ def test_gaussian_recovers_moments_of_each_class_and_shares_the_rest() -> None:
     classes = np.eye(3, dtype=np.float32)[np.repeat([0, 1, 2], [2000, 2000, 3])]
     root = generator.standard_normal((4, 4))
     vectors = generator.standard_normal((len(classes), 4)) @ root.T + 10 * classes.argmax(1)[:, None]
-    sampler = fit_gaussian(GaussianConfig(shrinkage=0), vectors, classes)
+    sampler = Gaussian.Options(shrinkage=0).build(vectors, classes, 0).sampler
     drawn = sampler.draw(torch.from_numpy(classes[2000:4000]), 0).numpy()
     np.testing.assert_allclose(drawn.mean(0), vectors[2000:4000].mean(0), atol=0.25)
     np.testing.assert_allclose(np.cov(drawn.T), root @ root.T, atol=0.6)
@@ -149,7 +150,7 @@ def test_a_class_with_one_sample_is_no_obstacle(small: Any) -> None:
     vectors, classes = small.ring(60, 0)
     classes = np.concatenate([classes, np.zeros((60, 1), np.float32)], 1)
     classes[0] = [0, 0, 0, 1]
-    sampler = fit_gaussian(GaussianConfig(min_samples=10), vectors, classes)
+    sampler = Gaussian.Options(min_samples=10).build(vectors, classes, 0).sampler
     assert torch.isfinite(sampler.draw(torch.from_numpy(classes), 0)).all()
 
 
@@ -224,25 +225,25 @@ class Outside(Config):
 
     loop: LoopConfig = LoopConfig(steps=4, batch_size=8)
 
-    def build(self, samples_NW: torch.Tensor, classes_NG: torch.Tensor, seed: int) -> Learner:
+    def build(self, samples_NW: torch.Tensor, classes_NG: torch.Tensor, seed: int) -> GeneratorTrainer:
         """A VAE."""
-        inner = BetaVaeConfig(latent=2, width=8, depth=1, loop=self.loop)
+        inner = BetaVae.Options(latent=2, width=8, depth=1, loop=self.loop)
         return inner.build(samples_NW, classes_NG, seed)
 
 
 def test_a_generator_from_outside_is_trained_and_saved(small: Any, tmp_path: Path) -> None:
     samples, classes = small.samples("outside", 60)
-    config = TypeAdapter(VectorGeneratorConfig).validate_python({"type": f"{__name__}:Outside"})
+    config = TypeAdapter(VectorGeneratorOptions).validate_python({"type": f"{__name__}:Outside"})
     data = TrainingSamples.divide(samples, classes, held_back=0, seed=0)
     fit_generator(config, data, seed=0, folder=tmp_path, accelerator=small.accelerator())
     loaded = load_generator(tmp_path, trust_code=True)
-    assert loaded.config == config
+    assert loaded.options == config
     assert loaded.sample(classes[:2], 0).generator == "Outside"
 
 
 def test_a_gaussian_goes_through_the_same_door(small: Any, tmp_path: Path) -> None:
     data = TrainingSamples.divide(*small.ring(200, 0), 0.2, 0)
-    fitted = fit_generator(GaussianConfig(), data, seed=0, folder=tmp_path, accelerator=small.accelerator())
+    fitted = fit_generator(Gaussian.Options(), data, seed=0, folder=tmp_path, accelerator=small.accelerator())
     assert fitted.outcome is None
     assert fitted.quality.n_held_back == 40
-    assert load_generator(tmp_path).config == GaussianConfig()
+    assert load_generator(tmp_path).options == Gaussian.Options()

@@ -7,12 +7,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from crossrec.augment.synthesis import neighbours
-from crossrec.augment.synthesis.collapse import Failure, find_failures
-from crossrec.augment.synthesis.config import GaussianConfig
-from crossrec.augment.synthesis.fit import TrainingSamples
-from crossrec.augment.synthesis.gaussian import fit_gaussian
-from crossrec.augment.synthesis.quality import manifold, mean_quality, measure
+from crossrec.augment.generators import quality
+from crossrec.augment.generators.collapse import Failure, find_failures
+from crossrec.augment.generators.fit import TrainingSamples
+from crossrec.augment.generators.gaussian import Gaussian
+from crossrec.augment.generators.quality import manifold, mean_quality, measure
 from crossrec.types import InputError
 
 
@@ -45,7 +44,7 @@ def test_manifold_agrees_with_a_slow_oracle(seed: int, k: int, n: int, m: int, s
 def test_blocks_of_any_size_give_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
     real, fake = np.random.default_rng(0).standard_normal((2, 50, 4)).astype(np.float32)
     whole = manifold(real, fake)
-    monkeypatch.setattr(neighbours, "BLOCK", 7)
+    monkeypatch.setattr(quality, "BLOCK", 7)
     assert manifold(real, fake) == whole
 
 
@@ -84,7 +83,7 @@ def _failures(samples: np.ndarray) -> set[Failure]:
 
 def test_a_good_generator_gets_no_warning() -> None:
     train, classes, held_back = _real()
-    sampler = fit_gaussian(GaussianConfig(), train, classes)
+    sampler = Gaussian.Options().build(train, classes, 0).sampler
     import torch
 
     samples = sampler.draw(torch.from_numpy(classes), 0).numpy()
@@ -162,7 +161,7 @@ def test_the_mean_over_draws_is_of_every_figure() -> None:
 
 
 def test_of_many_samples_some_are_compared(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("crossrec.augment.synthesis.fit.MOST_COMPARED", 30)
+    monkeypatch.setattr("crossrec.augment.generators.fit.MOST_COMPARED", 30)
     generator = np.random.default_rng(0)
     data = TrainingSamples.divide(generator.normal(size=(400, 3)), np.ones((400, 1)), 0.25, seed=0)
     learned, held_back = data.compared()

@@ -8,8 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.sparse import csr_matrix
 
-from crossrec.data.resample import Resampler, build_resampler
-from crossrec.data.resample_config import ResampleConfig
+from crossrec.augment.resample import ResampleConfig, Resampler, build_resampler
 from crossrec.types import ABSENT, InputError, Sequences
 
 TRAIN = Sequences.from_lists([[0, 1, 0, 1, 0, 1, 0, 1], [0, 1], [2, 3], [4], [], [0, 2]])

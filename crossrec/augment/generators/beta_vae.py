@@ -5,12 +5,21 @@ from __future__ import annotations
 import math
 
 import torch
+from pydantic import Field
 from torch import Tensor
 from torch.optim import Adam, Optimizer
 
-from crossrec.augment.synthesis.base import Learner, Sampler, Turn
-from crossrec.augment.synthesis.config import BetaVaeConfig
-from crossrec.augment.synthesis.networks import ConditionalMLP, Scale, decayed
+from crossrec.augment.generators.base import (
+    ConditionalMLP,
+    GeneratorTrainer,
+    LoopConfig,
+    Sampler,
+    Turn,
+    VectorScaler,
+    decayed,
+    seeded_weights,
+)
+from crossrec.config import ComponentOptions
 
 VAE = "vae"
 LOWEST_LOG_SD = -4.0
@@ -24,16 +33,16 @@ class VectorDecoder(Sampler):
     The noise is the code followed by the scatter's draws, so that equal noise gives equal samples.
 
     Args:
-        config: of the VAE.
+        options: of the VAE.
         scale: of the training vectors.
         n_classes: G, width of the class vectors.
     """
 
-    def __init__(self, config: BetaVaeConfig, scale: Scale, n_classes: int) -> None:
+    def __init__(self, options: BetaVae.Options, scale: VectorScaler, n_classes: int) -> None:
         width = len(scale.mean)
-        super().__init__(config.latent + width, n_classes)
-        self.scale, self.code = scale, config.latent
-        self.net = ConditionalMLP(config.latent, n_classes, config.width, config.depth, 2 * width)
+        super().__init__(options.latent + width, n_classes)
+        self.scale, self.code = scale, options.latent
+        self.net = ConditionalMLP(options.latent, n_classes, options.width, options.depth, 2 * width)
 
     def decode(self, code_BZ: Tensor, classes_BG: Tensor) -> tuple[Tensor, Tensor]:
         """(B, W) means and log standard deviations, on the networks' scale."""
@@ -46,7 +55,7 @@ class VectorDecoder(Sampler):
         return self.scale.back(mean_BW + log_sd_BW.exp() * noise_BZ[:, self.code :])
 
 
-class BetaVae(Learner):
+class BetaVae(GeneratorTrainer):
     """Encoder and decoder.
 
     Source: Higgins et al. 2017, "beta-VAE", eq. 4, with classes given to both sides (Sohn et al. 2015) and
@@ -54,21 +63,43 @@ class BetaVae(Learner):
     2021): with a fixed one all samples would lie on the decoder's means.
 
     Args:
-        config: of the VAE.
-        sampler: the decoder.
+        options: sizes and rates.
+        samples_NW: (n, W) training vectors, from which width and scale are taken.
+        classes_NG: (n, G) their classes.
+        seed: of the initial weights.
     """
 
-    def __init__(self, config: BetaVaeConfig, sampler: VectorDecoder) -> None:
-        super().__init__()
-        self.config: BetaVaeConfig = config
-        self.sampler: VectorDecoder = sampler
-        n_inputs = len(sampler.scale.mean)
-        self.encoder = ConditionalMLP(
-            n_inputs, sampler.n_classes, config.width, config.depth, 2 * config.latent
-        )
-        self._optimisers: dict[str, Optimizer] = {VAE: Adam(self.parameters(), lr=config.lr)}
+    class Options(ComponentOptions):
+        """A conditional beta-VAE whose decoder also learns how far samples scatter.
 
-    def players(self) -> dict[str, Optimizer]:
+        Args:
+            latent: width of the code.
+            width: of the hidden layers.
+            depth: residual blocks in encoder and decoder.
+            lr: Adam's rate; it falls linearly to a tenth.
+            beta: weight of the KL term once it has warmed up.
+            warm_up: share of the training over which that weight rises from 0.
+            loop: how long it learns.
+        """
+
+        latent: int = Field(32, ge=1, le=65_536)
+        width: int = Field(192, ge=1, le=65_536)
+        depth: int = Field(2, ge=1, le=1_000)
+        lr: float = Field(1e-3, gt=0, le=100)
+        beta: float = Field(1.0, ge=0)
+        warm_up: float = Field(0.1, ge=0, le=1)
+        loop: LoopConfig = LoopConfig(steps=4000, check_every=250, patience=6)
+
+    def __init__(self, options: Options, samples_NW: Tensor, classes_NG: Tensor, seed: int) -> None:
+        super().__init__()
+        self.options: BetaVae.Options = options
+        width, n_classes = samples_NW.shape[1], classes_NG.shape[1]
+        with seeded_weights(seed):
+            self.sampler: VectorDecoder = VectorDecoder(options, VectorScaler(samples_NW), n_classes)
+            self.encoder = ConditionalMLP(width, n_classes, options.width, options.depth, 2 * options.latent)
+        self._optimisers: dict[str, Optimizer] = {VAE: Adam(self.parameters(), lr=options.lr)}
+
+    def optimizers(self) -> dict[str, Optimizer]:
         """Encoder and decoder learn together."""
         return self._optimisers
 
@@ -78,18 +109,18 @@ class BetaVae(Learner):
         Returns:
             ``reconstruction`` and ``kl`` in nats a sample, and ``beta``, the KL term's weight now.
         """
-        decayed(self._optimisers[VAE], self.config.lr, turn.progress)
+        decayed(self._optimisers[VAE], self.options.lr, turn.progress)
         scaled_BW = self.sampler.scale(samples_BW)
         mean_BZ, log_sd_BZ = self.encode(scaled_BW, classes_BG)
         code_BZ = mean_BZ + log_sd_BZ.exp() * turn.normal(*mean_BZ.shape, like=mean_BZ)
         reconstruction = gaussian_nats(scaled_BW, *self.sampler.decode(code_BZ, classes_BG)).sum(1).mean()
         kl = kl_terms(mean_BZ, log_sd_BZ).sum(1).mean()
-        warm = min(turn.progress / self.config.warm_up, 1.0) if self.config.warm_up else 1.0
-        turn.optimise(VAE, reconstruction + self.config.beta * warm * kl)
+        warm = min(turn.progress / self.options.warm_up, 1.0) if self.options.warm_up else 1.0
+        turn.optimise(VAE, reconstruction + self.options.beta * warm * kl)
         return {
             "reconstruction": float(reconstruction.detach()),
             "kl": float(kl.detach()),
-            "beta": self.config.beta * warm,
+            "beta": self.options.beta * warm,
         }
 
     def encode(self, scaled_BW: Tensor, classes_BG: Tensor) -> tuple[Tensor, Tensor]:
@@ -122,10 +153,3 @@ def gaussian_nats(samples_BW: Tensor, mean_BW: Tensor, log_sd_BW: Tensor) -> Ten
     """(B, W) negative log density in nats."""
     squares_BW = ((samples_BW - mean_BW) * (-log_sd_BW).exp()).square()
     return 0.5 * (squares_BW + math.log(2 * math.pi)) + log_sd_BW
-
-
-def build_beta_vae(config: BetaVaeConfig, samples_NW: Tensor, classes_NG: Tensor, seed: int) -> BetaVae:
-    """An untrained VAE whose weights depend on the seed alone."""
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        return BetaVae(config, VectorDecoder(config, Scale(samples_NW), classes_NG.shape[1]))

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 from pydantic import ValidationError
 
-from crossrec.augment.synthesis.config import GaussianConfig
-from crossrec.augment.synthesis.log import Line
+from crossrec.augment.generators.gaussian import Gaussian
+from crossrec.augment.generators.loop import Line
 from crossrec.cli.commands import COMMANDS
 from crossrec.cli.studies import synthesis
 from crossrec.experiment.augmentation.classes import Material
@@ -47,7 +47,7 @@ def test_a_study_writes_generators_figures_grids_and_a_page(
         out=tmp_path,
         spaces=("text",),
         generators=(small.configs["wgan_gp"], small.configs["beta_vae"]),
-        gaussian=GaussianConfig(min_samples=10),
+        gaussian=Gaussian.Options(min_samples=10),
         image_gan=small.configs["image_gan"],
         grid=(4, 2),
         device="cpu",
@@ -93,7 +93,7 @@ def test_the_command_names_a_wrong_key(tmp_path: Path, capsys: pytest.CaptureFix
 
 
 def test_real_halves_are_what_a_perfect_generator_gets() -> None:
-    from crossrec.augment.synthesis.fit import TrainingSamples
+    from crossrec.augment.generators.fit import TrainingSamples
 
     samples = np.random.default_rng(0).standard_normal((1000, 3)).astype(np.float32)
     data = TrainingSamples.divide(samples, np.ones((1000, 1), np.float32), 0.0, 0)
@@ -103,7 +103,7 @@ def test_real_halves_are_what_a_perfect_generator_gets() -> None:
 
 
 def test_a_log_goes_on_at_its_state(tmp_path: Path) -> None:
-    from crossrec.augment.synthesis.log import LoopLog
+    from crossrec.augment.generators.loop import LoopLog
 
     log = LoopLog(tmp_path / "log.jsonl", 0)
     lines: list[Line] = [{"kind": "step", "step": step} for step in (1, 2, 3)]

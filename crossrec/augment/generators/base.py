@@ -1,0 +1,241 @@
+"""What all generators share: a sampler, a learner that trains it, and samples that say what they are."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+from torch.nn import functional
+from torch.optim import Optimizer
+
+from crossrec.config import Component, Config
+
+CHUNK = 4096
+"""Samples generated at once."""
+
+SCALE_FLOOR = 1e-6
+
+
+class LoopConfig(Config):
+    """How long and how a generator learns.
+
+    Args:
+        steps: batches worked on, the critic's where there is one.
+        batch_size: samples in a batch.
+        ema: how much of the averaged generator stays at each step; samples come from the average.
+        held_back: share of the samples that is not learned from and tells copies from new samples.
+        check_every: steps between two measurements; null measures at the end only, and keeps the last state.
+        patience: measurements without a better one after which training ends; null never ends it early.
+        checkpoint_every: steps between two states that a killed training resumes from.
+        log_every: steps between two lines of the log.
+    """
+
+    steps: int = Field(6000, ge=1, le=10_000_000)
+    batch_size: int = Field(64, ge=1, le=10_000_000)
+    ema: float = Field(0.999, ge=0, lt=1)
+    held_back: float = Field(0.15, ge=0, le=0.5)
+    check_every: int | None = Field(500, ge=1)
+    patience: int | None = Field(8, ge=1)
+    checkpoint_every: int = Field(1000, ge=1)
+    log_every: int = Field(50, ge=1)
+
+
+@dataclass(frozen=True)
+class Synthetic:
+    """Generated samples, which no shop sells and no user is.
+
+    Args:
+        samples: (n, …) float32.
+        classes: (n, G) the classes they were generated for.
+        seed: that gives them again.
+        generator: type of the generator.
+        synthetic: always true.
+    """
+
+    samples: np.ndarray
+    classes: np.ndarray
+    seed: int
+    generator: str
+    synthetic: Literal[True] = True
+
+    def __len__(self) -> int:
+        return len(self.samples)
+
+
+class Sampler(nn.Module, ABC):
+    """Noise and classes in, samples out: all that is needed of a trained generator.
+
+    Args:
+        latent: Z, width of the noise.
+        n_classes: G, width of the class vectors.
+    """
+
+    def __init__(self, latent: int, n_classes: int) -> None:
+        super().__init__()
+        self.latent = latent
+        self.n_classes = n_classes
+
+    @abstractmethod
+    def forward(self, noise_BZ: Tensor, classes_BG: Tensor) -> Tensor:
+        """(B, …) samples, on the scale of the training samples."""
+
+    @property
+    def device(self) -> torch.device:
+        """Where the parameters are."""
+        return next(iter(self.state_dict().values())).device
+
+    @torch.no_grad()
+    def draw(self, classes_nG: Tensor, seed: int) -> Tensor:
+        """Samples for given classes, the same for the same seed on the same kind of device.
+
+        Returns:
+            (n, …) float32 on the CPU.
+        """
+        was_training = self.training
+        self.eval()
+        source = torch.Generator().manual_seed(seed)
+        found = []
+        for classes_BG in classes_nG.float().split(CHUNK):
+            noise_BZ = torch.randn(len(classes_BG), self.latent, generator=source)
+            found.append(self(noise_BZ.to(self.device), classes_BG.to(self.device)).float().cpu())
+        self.train(was_training)
+        return torch.cat(found)
+
+
+@dataclass(frozen=True)
+class Turn:
+    """One step of the loop, as a learner sees it.
+
+    Args:
+        step: its number, from 0.
+        progress: share of the training that is done.
+        source: random numbers of this step.
+        optimise: ``optimise(player, loss)`` moves that player's parameters down the loss.
+    """
+
+    step: int
+    progress: float
+    source: torch.Generator
+    optimise: Callable[[str, Tensor], None]
+
+    def normal(self, *shape: int, like: Tensor) -> Tensor:
+        """Standard normal numbers, the same on every device."""
+        return torch.randn(*shape, generator=self.source).to(like)
+
+    def uniform(self, *shape: int, like: Tensor) -> Tensor:
+        """Numbers from 0 to 1."""
+        return torch.rand(*shape, generator=self.source).to(like)
+
+
+class GeneratorTrainer(Component, nn.Module, ABC):
+    """A generator in training: its sampler and whoever teaches it."""
+
+    options: Any
+    sampler: Sampler
+
+    @abstractmethod
+    def optimizers(self) -> dict[str, Optimizer]:
+        """Name of each network in training -> the optimizer of its parameters."""
+
+    @abstractmethod
+    def step(self, samples_BW: Tensor, classes_BG: Tensor, turn: Turn) -> dict[str, float]:
+        """Learns from one batch.
+
+        Args:
+            samples_BW: (B, …) training samples.
+            classes_BG: (B, G) their classes.
+            turn: where training stands.
+
+        Returns:
+            Named losses and figures of this step.
+        """
+
+    def report(self, samples_NW: Tensor, classes_NG: Tensor) -> dict[str, float | list[float]]:
+        """What only this kind of generator can tell of itself, such as KL terms; nothing by default."""
+        return {}
+
+    @staticmethod
+    def empty_sampler(options: Any, n_classes: int, shapes: Mapping[str, list[int]]) -> Sampler:
+        """A sampler with the shapes of a saved one, to load weights into."""
+        # Pictures have their size in the architecture; vectors have it in the mean that centers them.
+        width = shapes.get("scale.mean", [1])[0]
+        sampler: Sampler = options.build(torch.zeros(2, width), torch.zeros(2, n_classes), 0).sampler
+        return sampler
+
+
+@contextmanager
+def seeded_weights(seed: int) -> Iterator[None]:
+    """Within, initial weights depend on the seed alone; PyTorch's own CPU generator is put back after."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        yield
+
+
+class ConditionalMLP(nn.Module):
+    """Residual blocks that all see the classes (ResNet, He et al. 2016, without normalisation).
+
+    Batch norm would make a critic's penalty depend on the batch (Gulrajani et al. 2017, section 4).
+
+    Args:
+        inputs: width of the input.
+        n_classes: G, width of the class vectors.
+        width: of the hidden layers.
+        depth: residual blocks.
+        outputs: width of the output.
+    """
+
+    def __init__(self, inputs: int, n_classes: int, width: int, depth: int, outputs: int) -> None:
+        super().__init__()
+        self.entry = nn.Linear(inputs + n_classes, width)
+        self.inner = nn.ModuleList(nn.Linear(width + n_classes, width) for _ in range(depth))
+        self.outer = nn.ModuleList(nn.Linear(width, width) for _ in range(depth))
+        self.exit = nn.Linear(width, outputs)
+
+    def forward(self, inputs_BW: Tensor, classes_BG: Tensor) -> Tensor:
+        """(B, inputs), (B, G) -> (B, outputs)."""
+        hidden_BD = self.entry(torch.cat([inputs_BW, classes_BG], 1))
+        for inner, outer in zip(self.inner, self.outer, strict=True):
+            seen_BD = functional.leaky_relu(hidden_BD, 0.2)
+            change_BD = functional.leaky_relu(inner(torch.cat([seen_BD, classes_BG], 1)), 0.2)
+            hidden_BD = hidden_BD + outer(change_BD)
+        return self.exit(functional.leaky_relu(hidden_BD, 0.2))
+
+
+class VectorScaler(nn.Module):
+    """Centres vectors and divides them by one number, so that rates suit any scale; saved with the weights.
+
+    Args:
+        samples_NW: (n, W) training vectors.
+    """
+
+    mean: Tensor
+    spread: Tensor
+
+    def __init__(self, samples_NW: Tensor) -> None:
+        super().__init__()
+        mean_W = samples_NW.mean(0)
+        # One number for all dimensions keeps distances in proportion.
+        spread = (samples_NW - mean_W).square().mean().sqrt().clamp(min=SCALE_FLOOR)
+        self.register_buffer("mean", mean_W)
+        self.register_buffer("spread", spread)
+
+    def forward(self, samples_BW: Tensor) -> Tensor:
+        """(B, W) as the networks take it."""
+        return (samples_BW - self.mean) / self.spread
+
+    def back(self, scaled_BW: Tensor) -> Tensor:
+        """(B, W) on the scale of the training samples."""
+        return scaled_BW * self.spread + self.mean
+
+
+def decayed(optimiser: torch.optim.Optimizer, lr: float, progress: float) -> None:
+    """Sets a rate that falls linearly from ``lr`` to a tenth of it."""
+    for group in optimiser.param_groups:
+        group["lr"] = lr * (1 - 0.9 * progress)
