@@ -6,10 +6,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from crossrec.version import __version__
+
 if TYPE_CHECKING:
     from crossrec.serving.loaded import LoadedRecommender
 
-__version__ = "0.2.0.dev0"
+__all__ = ["__version__", "load"]
 
 
 def load(
@@ -28,6 +30,9 @@ def load(
     Raises:
         InputError: there is no such recommender, or what it needs can't be had.
     """
+    from crossrec.serving.loaded import LoadedRecommender
     from crossrec.serving.opening import open_recommender
 
-    return open_recommender(source, overrides=overrides, device=device, trust_code=trust_code)
+    return LoadedRecommender(
+        open_recommender(source, overrides=overrides, device=device, trust_code=trust_code)
+    )

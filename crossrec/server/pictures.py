@@ -14,7 +14,7 @@ from fastapi.concurrency import run_in_threadpool
 from crossrec.runtime.picture_process import open_apart
 from crossrec.runtime.pictures import UnreadablePicture, png
 from crossrec.server.errors import Busy, WrongPicture
-from crossrec.serving.cards import thumbnail
+from crossrec.serving.results import thumbnail
 
 if TYPE_CHECKING:
     from crossrec.data.catalog import Catalog

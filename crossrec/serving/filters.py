@@ -4,22 +4,19 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, ClassVar, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
 from pydantic import model_validator
 
 from crossrec.config import Config, validate
+from crossrec.data.catalog import Catalog
 from crossrec.serving.results import PICTURES
 from crossrec.types import InputError
 
-if TYPE_CHECKING:
-    import pyarrow as pa
-
-    from crossrec.data.catalog import Catalog
-
 Value = bool | int | float | str
-
 CATEGORIES = "categories"
 
 
@@ -96,9 +93,6 @@ def _in_category(catalog: Catalog, wanted: list[str]) -> np.ndarray:
 
 
 def _stands(column: pa.ChunkedArray, test: Filter) -> np.ndarray:
-    import pyarrow as pa
-    import pyarrow.compute as pc
-
     if pa.types.is_null(column.type):
         return np.zeros(len(column), dtype=bool)
     column = _comparable(column, test.column)
@@ -120,8 +114,6 @@ def _comparable(column: pa.ChunkedArray, name: str) -> pa.ChunkedArray:
     Raises:
         InputError: it holds anything else.
     """
-    import pyarrow as pa
-
     types = pa.types
     if types.is_dictionary(column.type):
         column = column.cast(column.type.value_type)
@@ -137,8 +129,6 @@ def _comparable(column: pa.ChunkedArray, name: str) -> pa.ChunkedArray:
 
 
 def _typed(value: Value, kind: pa.DataType, test: Filter) -> pa.Scalar:
-    import pyarrow as pa
-
     number = isinstance(value, int | float) and not isinstance(value, bool)
     fits = {
         "a number": (pa.types.is_floating(kind), number),

@@ -1,28 +1,132 @@
-"""What a loaded recommender knows of the items of its catalogue, as it is at one time."""
+"""Items of a loaded recommender: vector spaces, allowed items, and the features that rerankers read."""
 
 from __future__ import annotations
 
 import difflib
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import cached_property, partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from crossrec.experiment.prepared import MODEL_SPACE, OnDemand, context_columns
-from crossrec.rerank.base import ItemTraits, Pool
+from crossrec.data.catalog import Catalog
+from crossrec.encoders.cache import Features
+from crossrec.experiment.config import SpacesConfig
+from crossrec.experiment.prepared import CONTENT_SPACE, MODEL_SPACE, OnDemand, context_columns
+from crossrec.model.encoded_catalog import EncodedCatalog
+from crossrec.model.growth import IMAGE, TEXT, content_features
+from crossrec.model.recommender import NeuralRecommender
+from crossrec.rerank.base import ItemTraits, Pool, Reranker
 from crossrec.rerank.context import Constraints
+from crossrec.rerank.recommender import RerankConfig
 from crossrec.serving.filters import Filter, passing
 from crossrec.types import ABSENT, InputError, Sequences
 
-if TYPE_CHECKING:
-    from crossrec.data.catalog import Catalog
-    from crossrec.model.recommender import NeuralRecommender
-    from crossrec.rerank.base import Reranker
-    from crossrec.rerank.recommender import RerankConfig
-    from crossrec.serving.spaces import Spaces
+
+@dataclass(frozen=True)
+class SpaceTable:
+    """Unit vectors of N items about the mean of those that the catalogue began with.
+
+    Args:
+        mean_D: what is taken off before a vector is brought to unit length.
+        vectors_ND: float32; zeros where not present.
+        present_N: (N,) bool.
+    """
+
+    mean_D: np.ndarray
+    vectors_ND: np.ndarray
+    present_N: np.ndarray
+
+    @classmethod
+    def of(cls, features: Features, mean_D: np.ndarray | None = None) -> SpaceTable:
+        """A table from an encoder's output; the mean is that of the items themselves when None."""
+        raw_ND, present_N = np.asarray(features.vectors_ND, dtype=np.float32), features.present_N
+        if mean_D is None:
+            mean_D = raw_ND[present_N].mean(0)
+        centred_ND = np.where(present_N[:, None], raw_ND - mean_D, 0)
+        return cls(mean_D, _unit(centred_ND), present_N)
+
+    def extended(self, features: Features) -> SpaceTable:
+        """The table with further items, about the same mean."""
+        more = SpaceTable.of(features, self.mean_D)
+        return SpaceTable(
+            self.mean_D,
+            np.concatenate([self.vectors_ND, more.vectors_ND]),
+            np.concatenate([self.present_N, more.present_N]),
+        )
+
+
+class ItemSpaces:
+    """Item vectors by name of space, computed on first use.
+
+    The spaces are those of the run's list metrics: ``text`` and ``image``, whose encoders do not depend on
+    the model, and ``content``, the concatenation of both.
+
+    Args:
+        config: encoders of the spaces.
+        contents: encoded initial catalogue, then one entry per addition; the list grows.
+        single: available spaces among ``text`` and ``image``.
+    """
+
+    def __init__(self, config: SpacesConfig, contents: list[EncodedCatalog], single: Sequence[str]) -> None:
+        self.config = config
+        self.contents = contents
+        self._single = tuple(single)
+        self._tables: dict[str, SpaceTable] = {}
+        self._used: dict[str, int] = {}
+
+    @classmethod
+    def of_catalog(cls, config: SpacesConfig, contents: list[EncodedCatalog]) -> ItemSpaces:
+        """The spaces whose modality some item of the first content has."""
+        catalog = contents[0].catalog
+        text = config.text is not None and bool(catalog.has_text.any())
+        image = config.image is not None and bool(catalog.has_image.any())
+        return cls(config, contents, [name for name, there in ((TEXT, text), (IMAGE, image)) if there])
+
+    @property
+    def single(self) -> tuple[str, ...]:
+        """Those of one modality."""
+        return self._single
+
+    @property
+    def names(self) -> list[str]:
+        """Of all spaces."""
+        return [*self._single, CONTENT_SPACE] if self._single else []
+
+    def table(self, name: str) -> SpaceTable:
+        """The vectors of a space.
+
+        Raises:
+            InputError: there is no such space.
+        """
+        if name == CONTENT_SPACE and self._single:
+            return self._side_by_side()
+        if name not in self._single:
+            raise InputError(f"there are no item vectors in the space '{name}'; there are {self.names}")
+        for content in self.contents[self._used.get(name, 0) :]:
+            features = content_features(name, self.config, content)
+            there = self._tables.get(name)
+            self._tables[name] = SpaceTable.of(features) if there is None else there.extended(features)
+            self._used[name] = self._used.get(name, 0) + 1
+        return self._tables[name]
+
+    def _side_by_side(self) -> SpaceTable:
+        tables = [self.table(name) for name in self._single]
+        return SpaceTable(
+            np.concatenate([table.mean_D for table in tables]),
+            _unit(np.concatenate([table.vectors_ND for table in tables], axis=1)),
+            np.logical_or.reduce([table.present_N for table in tables]),
+        )
+
+
+def _unit(vectors_ND: np.ndarray) -> np.ndarray:
+    """Rows of unit length; a row of zeros stays one."""
+    length = np.linalg.norm(vectors_ND, axis=1, keepdims=True)
+    return np.divide(vectors_ND, length, out=np.zeros_like(vectors_ND), where=length > 0)
+
 
 LOOKED_THROUGH = 20_000
 """Ids among which an error looks for near ones: all of a large catalogue would take seconds."""
@@ -43,7 +147,7 @@ class ServedItems:
     """
 
     def __init__(
-        self, catalog: Catalog, train_counts: np.ndarray, spaces: Spaces, recommender: NeuralRecommender
+        self, catalog: Catalog, train_counts: np.ndarray, spaces: ItemSpaces, recommender: NeuralRecommender
     ) -> None:
         self.catalog = catalog
         self.train_counts = train_counts
@@ -65,7 +169,9 @@ class ServedItems:
         """
         row = self.catalog.index.get(str(item_id))
         if row is None:
-            raise InputError(f"item '{item_id}' is not in the catalogue{near(str(item_id), self.item_ids)}")
+            raise InputError(
+                f"item '{item_id}' is not in the catalogue{near_ids(str(item_id), self.item_ids)}"
+            )
         return row
 
     @cached_property
@@ -132,7 +238,7 @@ class ServedItems:
         return suits_N
 
 
-def near(word: str, known: Sequence[str]) -> str:
+def near_ids(word: str, known: Sequence[str]) -> str:
     """The end of an error message that names ids like one that is not known; empty where none is."""
     close = difflib.get_close_matches(word, known[:LOOKED_THROUGH], n=3)
     return f"; near ids: {', '.join(close)}" if close else ""

@@ -1,24 +1,96 @@
-"""Lists for histories: which items may be listed, how they are scored, and what reorders them."""
+"""Ranked lists for histories: allowed items, scores, reranking, and a Parquet file of many users."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import Any, Self
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import torch
+from torch import Tensor
 
-from crossrec.rerank.recommender import RerankedRecommender
-from crossrec.runtime.ranking import top_k
-from crossrec.serving.ranking import AllowedItems
-from crossrec.types import InputError, Sequences, TopK
+from crossrec.config import validate
+from crossrec.rerank.recommender import RerankConfig, RerankedRecommender
+from crossrec.runtime.files import atomic_path
+from crossrec.runtime.progress import progress_bar
+from crossrec.runtime.ranking import recommend_by_score, top_k
+from crossrec.runtime.ranking.candidates import pick_candidates
+from crossrec.serving.filters import Filter
+from crossrec.serving.items import ServedItems
+from crossrec.serving.model import ItemTiles, ServedModel
+from crossrec.types import ABSENT, InputError, Sequences, TopK
 
-if TYPE_CHECKING:
-    from crossrec.rerank.recommender import RerankConfig
-    from crossrec.serving.filters import Filter
-    from crossrec.serving.items import ServedItems
-    from crossrec.serving.model import ServedModel
+
+class AllowedItems:
+    """A recommender that lists allowed items only, so that its lists are full where there are enough.
+
+    Args:
+        tiles: scores all items.
+        allowed_N: (N,) bool; all items when None.
+    """
+
+    def __init__(self, tiles: ItemTiles, allowed_N: Tensor | None) -> None:
+        self._tiles = tiles
+        self._barred_N = None if allowed_N is None else ~allowed_N
+
+    @property
+    def n_items(self) -> int:
+        """N, of the whole catalogue."""
+        return self._tiles.n_items
+
+    def fit(self, train: Sequences) -> Self:
+        """Is trained already.
+
+        Raises:
+            RuntimeError: always.
+        """
+        raise RuntimeError("this recommender was loaded for use; train through crossrec.experiment")
+
+    def score(self, histories: Sequences, candidates: np.ndarray | None = None) -> Tensor:
+        """(B, N) float32 scores, or (B, K) for candidates; -inf for items that are not allowed."""
+        scores_BN = self._tiles.score(histories)
+        if self._barred_N is not None:
+            scores_BN[:, self._barred_N] = -torch.inf
+        return scores_BN if candidates is None else pick_candidates(scores_BN, candidates)
+
+    def recommend(self, histories: Sequences, k: int, exclude: Sequences | None = None) -> TopK:
+        """The best k allowed items for each history, ties broken by the lower index."""
+        return recommend_by_score(self, histories, k, exclude)
+
+
+RUN_RERANK = "run"
+"""Asks for the run's own reranking."""
+
+
+def as_rerank(
+    given: RerankConfig | str | Mapping[str, Any] | None, of_run: RerankConfig | None
+) -> RerankConfig | None:
+    """The chain of rerankers that is meant.
+
+    Args:
+        given: a configuration; the name of one reranker, with its default strength; ``"run"`` for the run's
+            own; a mapping as in YAML, of the whole chain or of one stage; None for no reranking.
+        of_run: of the run's configuration.
+
+    Raises:
+        InputError: the run has no reranking.
+        ConfigError: there is no such reranker, or it has no such option.
+    """
+    if given is None or isinstance(given, RerankConfig):
+        return given
+    if given == RUN_RERANK:
+        if of_run is None:
+            raise InputError(
+                "rerank='run': this run has no reranking of its own; name a reranker, such as mmr"
+            )
+        return of_run
+    stage = {"type": given} if isinstance(given, str) else dict(given)
+    content = stage if "stages" in stage else {"stages": [stage]}
+    return validate(RerankConfig, content, "rerank", trust_code=True)
 
 
 @dataclass(frozen=True)
@@ -113,3 +185,47 @@ def as_sequences(
             raise InputError(f"a history of {len(clicks)} clicks came with {len(own)} times")
     flat = np.asarray([time for own in times for time in own], dtype=np.int64)
     return Sequences(found.offsets, found.items, flat)
+
+
+USERS_AT_A_TIME = 1024
+"""Users ranked, and written as one row group, at a time."""
+
+
+def write_lists(
+    path: Path,
+    user_ids: Sequence[str],
+    ranked: Callable[[Sequence[str]], tuple[TopK, Sequence[str]]],
+    batch_size: int,
+) -> None:
+    """Writes ``user_id``, ``item_id``, ``rank`` (from 1) and ``score``; the file appears when it is complete.
+
+    Args:
+        path: of the file.
+        user_ids: in the order of the file.
+        ranked: lists of some users, and the original ids of the catalogue that they are from.
+        batch_size: users at a time, each a row group; bounds memory.
+    """
+    columns: list[tuple[str, pa.DataType]] = [
+        ("user_id", pa.string()),
+        ("item_id", pa.string()),
+        ("rank", pa.int32()),
+        ("score", pa.float32()),
+    ]
+    schema = pa.schema(columns)
+    with (
+        atomic_path(path) as temporary,
+        pq.ParquetWriter(temporary, schema) as writer,
+        progress_bar("lists of users", len(user_ids)) as advance,
+    ):
+        for start in range(0, len(user_ids), batch_size):
+            users = user_ids[start : start + batch_size]
+            lists, item_ids = ranked(users)
+            row, place = np.nonzero(lists.ids != ABSENT)
+            values = [
+                pa.array(users, pa.string()).take(pa.array(row)),
+                pa.array([item_ids[item] for item in lists.ids[row, place]], pa.string()),
+                pa.array((place + 1).astype(np.int32)),
+                pa.array(lists.scores[row, place].astype(np.float32)),
+            ]
+            writer.write_table(pa.table(values, schema=schema))
+            advance(len(users))

@@ -4,26 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from crossrec.serving.batch import BATCH, write_lists
+from crossrec.explain.content import ItemContent
+from crossrec.explain.explainer import Explainer
+from crossrec.explain.explanation import Explanation, Method
+from crossrec.rerank.recommender import RerankConfig
 from crossrec.serving.filters import Filter, as_filters
-from crossrec.serving.lists import ListOptions, as_sequences, rank
+from crossrec.serving.lists import USERS_AT_A_TIME, ListOptions, as_rerank, as_sequences, rank, write_lists
 from crossrec.serving.loaded_items import LoadedItems
-from crossrec.serving.reranking import as_rerank
+from crossrec.serving.opening import open_recommender
+from crossrec.serving.pretrained.files import Pictures
+from crossrec.serving.pretrained.save import save_folder, upload
+from crossrec.serving.results import Recommendations
+from crossrec.serving.state import RecommenderState, UserLog
 from crossrec.types import InputError, Sequences, TopK
-
-if TYPE_CHECKING:
-    from crossrec.experiment.config import ExperimentConfig
-    from crossrec.explain.content import ItemContent
-    from crossrec.explain.explanation import Explanation, Method
-    from crossrec.rerank.recommender import RerankConfig
-    from crossrec.serving.about import About
-    from crossrec.serving.items import ServedItems
-    from crossrec.serving.model import ServedModel
-    from crossrec.serving.pretrained.tables import Pictures
-    from crossrec.serving.results import Recommendations
-    from crossrec.serving.users import Users
 
 
 class LoadedRecommender(LoadedItems):
@@ -33,20 +28,17 @@ class LoadedRecommender(LoadedItems):
     test parts included. Calls from several threads wait for each other.
 
     Args:
-        config: of the experiment.
-        model: the network in use.
-        items: what is known of the items.
-        users: of the log.
-        about: where all this comes from.
+        state: all parts of the recommender.
     """
 
-    def __init__(
-        self, config: ExperimentConfig, model: ServedModel, items: ServedItems, users: Users, about: About
-    ) -> None:
-        super().__init__(config, model, items)
-        self.users = users
-        self.about = about
+    def __init__(self, state: RecommenderState) -> None:
+        super().__init__(state)
         self._content: ItemContent | None = None
+
+    @property
+    def users(self) -> UserLog:
+        """Users of the log."""
+        return self.state.users
 
     @property
     def user_ids(self) -> Sequence[str]:
@@ -145,7 +137,7 @@ class LoadedRecommender(LoadedItems):
         rerank: RerankConfig | str | Mapping[str, Any] | None = None,
         filters: Sequence[Filter | Mapping[str, Any]] = (),
         exclude_seen: bool | None = None,
-        batch_size: int = BATCH,
+        batch_size: int = USERS_AT_A_TIME,
     ) -> Path:
         """Writes the lists of users of the log: ``user_id``, ``item_id``, ``rank`` (from 1) and ``score``.
 
@@ -196,8 +188,6 @@ class LoadedRecommender(LoadedItems):
         Raises:
             InputError: an item or method is not known, or not possible for this model and item.
         """
-        from crossrec.explain.content import ItemContent
-        from crossrec.explain.explainer import Explainer
 
         with self._lock:
             asked = self._histories([history], None if times is None else [times])
@@ -234,10 +224,9 @@ class LoadedRecommender(LoadedItems):
         Raises:
             InputError: the folder holds something else, or there are no users to write.
         """
-        from crossrec.serving.pretrained.write import save_folder
 
         with self._lock:
-            save_folder(self, Path(folder), with_users=with_users, pictures=pictures, license=license)
+            save_folder(self.state, Path(folder), with_users=with_users, pictures=pictures, license=license)
         return Path(folder)
 
     def push_to_hub(
@@ -265,11 +254,10 @@ class LoadedRecommender(LoadedItems):
         Returns:
             Address of the commit.
         """
-        from crossrec.serving.pretrained.hub import upload
 
         with self._lock:
             return upload(
-                self,
+                self.state,
                 repo_id,
                 private=private,
                 token=token,
@@ -284,9 +272,8 @@ class LoadedRecommender(LoadedItems):
         cls, source: str | Path, *, device: str = "auto", trust_code: bool = False
     ) -> LoadedRecommender:
         """The recommender in a folder that :meth:`save_pretrained` wrote, or of a name on the hub."""
-        from crossrec.serving.opening import open_recommender
 
-        return open_recommender(source, device=device, trust_code=trust_code)
+        return cls(open_recommender(source, device=device, trust_code=trust_code))
 
     def _excludes_seen(self, asked: bool | None) -> bool:
         return self.config.evaluation.exclude_seen if asked is None else asked

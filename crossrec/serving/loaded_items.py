@@ -6,45 +6,61 @@ import operator
 import threading
 import warnings
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
+from crossrec.data.catalog import Catalog
+from crossrec.experiment.config import ExperimentConfig
 from crossrec.experiment.prepared import MODEL_SPACE
+from crossrec.model.recommender import NeuralRecommender
 from crossrec.serving.filters import Filter, as_filters
 from crossrec.serving.items import ServedItems
 from crossrec.serving.lists import ListOptions, most_clicked, nearest
+from crossrec.serving.model import ServedModel
 from crossrec.serving.new_items import Frame, new_catalog
 from crossrec.serving.results import ItemEmbeddings, Recommendations
+from crossrec.serving.state import ModelInfo, RecommenderState
 from crossrec.types import InputError, TopK
-
-if TYPE_CHECKING:
-    from crossrec.data.catalog import Catalog
-    from crossrec.experiment.config import ExperimentConfig
-    from crossrec.model.recommender import NeuralRecommender
-    from crossrec.serving.model import ServedModel
 
 
 class LoadedItems:
-    """What a loaded recommender does that needs no history.
+    """The part of a loaded recommender that needs no history.
 
     Args:
-        config: of the experiment.
-        model: the network in use.
-        items: what is known of the items.
+        state: all parts of the recommender.
     """
 
-    def __init__(self, config: ExperimentConfig, model: ServedModel, items: ServedItems) -> None:
-        self.config = config
-        self.model = model
-        self.items = items
+    def __init__(self, state: RecommenderState) -> None:
+        self.state = state
         self._lock = threading.RLock()
         self._told_of_k = False
 
     @property
     def name(self) -> str:
-        """Of the run."""
-        return self.config.name
+        """Run name."""
+        return self.state.name
+
+    @property
+    def config(self) -> ExperimentConfig:
+        """Configuration of the experiment."""
+        return self.state.config
+
+    @property
+    def model(self) -> ServedModel:
+        """Network in use."""
+        return self.state.model
+
+    @property
+    def items(self) -> ServedItems:
+        """Catalogue with vectors, filters and rerankers, as it is now."""
+        return self.state.items
+
+    @property
+    def about(self) -> ModelInfo:
+        """Origin and test metrics."""
+        return self.state.about
 
     @property
     def catalog(self) -> Catalog:
@@ -142,7 +158,8 @@ class LoadedItems:
             # From here on nothing reads what the caller gave.
             self.model.append(encoded, content, catalog)
             counts = np.concatenate([self.items.train_counts, np.zeros(len(more), np.int64)])
-            self.items = ServedItems(catalog, counts, self.items.spaces, self.recommender)
+            grown = ServedItems(catalog, counts, self.items.spaces, self.recommender)
+            self.state = replace(self.state, items=grown)
             return [str(item_id) for item_id in more.item_ids]
 
     def _places(self, k: int) -> int:

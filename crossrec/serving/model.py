@@ -1,22 +1,63 @@
-"""The trained network in use: one recommender for each choice of modalities, and room for new items."""
+"""The trained network in use: exact scores, one view per choice of modalities, and new items."""
 
 from __future__ import annotations
 
-from collections.abc import Collection
-from typing import TYPE_CHECKING, Any
+from collections.abc import Collection, Mapping
+from typing import Any
 
+import torch
+from torch import Tensor
+
+from crossrec.data.catalog import Catalog
+from crossrec.model.config import ModelConfig
 from crossrec.model.encoded_catalog import EncodedCatalog
-from crossrec.model.growth import append_items, encode_items
+from crossrec.model.growth import ContentVectors, append_items, encode_items
 from crossrec.model.recommender import NeuralRecommender
-from crossrec.serving.ranking import ItemTiles
-from crossrec.types import InputError
+from crossrec.types import InputError, Sequences
 
-if TYPE_CHECKING:
-    from collections.abc import Mapping
+TILE = 4096
+"""Items whose scores are one matrix product."""
 
-    from crossrec.data.catalog import Catalog
-    from crossrec.model.config import ModelConfig
-    from crossrec.model.growth import ContentVectors
+
+class ItemTiles:
+    """Scores by matrix products of a fixed size, the last one filled up with zeros.
+
+    How a product is rounded hangs on its size. With a fixed one, an item's scores are the same bit for bit
+    before and after others are added.
+
+    Args:
+        recommender: gives queries and item vectors.
+    """
+
+    def __init__(self, recommender: NeuralRecommender) -> None:
+        self.recommender = recommender
+        self._items: Tensor | None = None
+        self._padded_PD: Tensor | None = None
+
+    @property
+    def n_items(self) -> int:
+        """N."""
+        return self.recommender.n_items
+
+    @torch.no_grad()
+    def score(self, histories: Sequences) -> Tensor:
+        """(B, N) float32 scores, in memory of their own."""
+        queries_BD, padded_PD = self.recommender.queries(histories), self._padded()
+        scores_BP = queries_BD.new_empty(len(queries_BD), len(padded_PD))
+        for start in range(0, len(padded_PD), TILE):
+            tile = slice(start, start + TILE)
+            torch.mm(queries_BD, padded_PD[tile].T, out=scores_BP[:, tile])
+        return scores_BP[:, : self.n_items]
+
+    def _padded(self) -> Tensor:
+        """(P, D) item vectors, P a multiple of ``TILE``."""
+        vectors_ND = self.recommender.item_vectors()
+        if self._padded_PD is None or self._items is not vectors_ND:
+            rows = -(-len(vectors_ND) // TILE) * TILE
+            self._padded_PD = vectors_ND.new_zeros(rows, vectors_ND.shape[1])
+            self._padded_PD[: len(vectors_ND)] = vectors_ND
+            self._items = vectors_ND
+        return self._padded_PD
 
 
 class ServedModel:

@@ -7,15 +7,14 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from numbers import Real
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
+
+import pyarrow as pa
+from PIL.Image import Image
 
 from crossrec.data.catalog import REQUIRED, Catalog
 from crossrec.runtime.pictures import UnreadablePicture, clean_picture, open_picture, png, read_picture
 from crossrec.types import InputError
-
-if TYPE_CHECKING:
-    import pyarrow as pa
-    from PIL.Image import Image
 
 ID, IMAGE_KEY = "item_id", "image"
 FIXED = ("item_id", "title", "text", "image", "categories", "price")
@@ -169,8 +168,6 @@ def _picture(item_id: str, given: str | Path | bytes | Image | None) -> bytes | 
 
 
 def _column(name: str, values: Sequence[Any], catalog: Catalog) -> pa.Array:
-    import pyarrow as pa
-
     kind = catalog.column(name).type
     try:
         return pa.array(values, type=kind)

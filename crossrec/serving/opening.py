@@ -1,36 +1,55 @@
-"""From a run folder to a recommender that is ready to recommend."""
+"""From a run folder, a shared folder or a hub name to a recommender that is ready to recommend."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
 import torch
 
+from crossrec.data.catalog import Catalog
 from crossrec.experiment.evaluate import load_recommender
 from crossrec.experiment.prepared import PreparedExperiment, describe_model
 from crossrec.experiment.run_folder import read_run
-from crossrec.model.growth import remember_encoded
+from crossrec.model.build import build_network
+from crossrec.model.encoded_catalog import EncodedCatalog
+from crossrec.model.growth import ContentVectors, content_names, remember_encoded
+from crossrec.model.modalities import TrainableEncoder
+from crossrec.model.recommender import NeuralRecommender
+from crossrec.model.relations import ItemRelations
+from crossrec.runtime.checksums import damage
 from crossrec.runtime.device import AUTO, pick_device
-from crossrec.serving.about import About, measured
-from crossrec.serving.items import ServedItems
-from crossrec.serving.loaded import LoadedRecommender
+from crossrec.serving.items import ItemSpaces, ServedItems
 from crossrec.serving.model import ServedModel
-from crossrec.serving.pretrained.hub import NAME, download
-from crossrec.serving.pretrained.layout import is_pretrained
-from crossrec.serving.pretrained.read import open_pretrained
-from crossrec.serving.spaces import Spaces
-from crossrec.serving.users import Users
+from crossrec.serving.pretrained.files import (
+    CHECKED,
+    COUNTS,
+    FEATURES_FILE,
+    ITEMS_FILE,
+    MODEL,
+    REPO_ID,
+    USERS_FILE,
+    PretrainedConfig,
+    features_at,
+    is_pretrained,
+    read_features,
+    read_items,
+    read_users,
+    restore_features,
+)
+from crossrec.serving.state import ModelInfo, RecommenderState, UserLog, read_metrics
+from crossrec.training.checkpoint import WEIGHTS, load_tensors, read_state
 from crossrec.types import InputError
 
 
 def open_recommender(
     source: str | Path, *, overrides: Sequence[str] = (), device: str = AUTO, trust_code: bool = False
-) -> LoadedRecommender:
+) -> RecommenderState:
     """What :func:`crossrec.load` does; see there."""
     folder, where = Path(source).expanduser(), pick_device(device)
     if not folder.is_dir():
-        if NAME.fullmatch(str(source)) is None:
+        if REPO_ID.fullmatch(str(source)) is None:
             raise InputError(
                 f"'{source}' is no folder, and no name on the hub, which is of the form user/name"
             )
@@ -44,7 +63,7 @@ def open_recommender(
 
 def open_run(
     folder: Path, overrides: Sequence[str], device: torch.device, *, trust_code: bool = False
-) -> LoadedRecommender:
+) -> RecommenderState:
     """The best weights of a run, with its data.
 
     Args:
@@ -64,18 +83,121 @@ def open_run(
     remember_encoded(recommender.network)
     data = setting.data
     model = ServedModel(recommender, config.model, setting.content)
-    spaces = Spaces.of_catalog(config.spaces, model.contents)
-    return LoadedRecommender(
+    spaces = ItemSpaces.of_catalog(config.spaces, model.contents)
+    return RecommenderState(
         config,
         model,
         ServedItems(data.catalog, data.split.train_counts, spaces, recommender),
-        Users(data.clicks),
-        About(
+        UserLog(data.clicks),
+        ModelInfo(
             data.name,
             data.note,
             data.split.protocol,
             describe_model(config),
             data.summary(),
-            measured(config.run_folder),
+            read_metrics(config.run_folder),
         ),
     )
+
+
+def open_pretrained(folder: Path, device: torch.device, *, trust_code: bool = False) -> RecommenderState:
+    """The recommender in a folder that ``save_pretrained`` wrote.
+
+    Args:
+        folder: of the recommender.
+        device: where the network runs.
+        trust_code: import classes outside the project that the folder names.
+
+    Raises:
+        InputError: a file is missing or doesn't fit the others, or weights of a pretrained part can't be had.
+    """
+    for name in (WEIGHTS, FEATURES_FILE, ITEMS_FILE):
+        if not (folder / name).exists():
+            raise InputError(
+                f"{folder / name} does not exist: the folder is not whole; save or fetch it again"
+            )
+    fault = damage(folder, CHECKED)
+    if fault is not None:
+        raise InputError(f"{fault}; save or fetch the folder again")
+    description = PretrainedConfig.read(folder, trust_code=trust_code)
+    config, n_trained = description.experiment, description.n_trained
+    catalog, tensors = read_items(folder / ITEMS_FILE), read_features(folder / FEATURES_FILE)
+    if len(tensors[COUNTS]) != len(catalog):
+        raise InputError(
+            f"{folder}: {FEATURES_FILE} is of {len(tensors[COUNTS])} items, {ITEMS_FILE} of {len(catalog)}"
+        )
+    first = catalog if len(catalog) == n_trained else catalog.select(np.arange(n_trained))
+    base = EncodedCatalog(first, config.data.cache_dir)
+    restore_features(tensors, config, base, slice(0, n_trained))
+    saved = read_state(folder / WEIGHTS)
+    if saved.identity is not None and not np.array_equal(saved.identity.item_ids, first.item_ids):
+        raise InputError(
+            f"{folder}: {ITEMS_FILE} does not list the items of {WEIGHTS} in their order; save or fetch the "
+            "folder again"
+        )
+    relations = ItemRelations.from_checkpoint(saved.tensors, config.model, folder / WEIGHTS)
+    counts = tensors[COUNTS][:n_trained]
+    network = build_network(config.model, base, counts, config.seed, relations=relations, saved=saved.tensors)
+    load_tensors(network, saved.tensors, folder / WEIGHTS)
+    for name, modality in network.items.modalities.items():
+        if isinstance(modality, TrainableEncoder):
+            known = tensors[f"{MODEL}.{name}.vectors"][:n_trained]
+            modality.remember(torch.from_numpy(np.array(known)))
+    recommender = NeuralRecommender(network.to(device), name=description.about.model)
+    model = ServedModel(recommender, config.model, base)
+    if len(catalog) > n_trained:
+        _append_added(model, description, tensors, catalog)
+    users = folder / USERS_FILE
+    return RecommenderState(
+        config,
+        model,
+        ServedItems(
+            catalog,
+            tensors[COUNTS],
+            ItemSpaces(config.spaces, model.contents, description.spaces),
+            recommender,
+        ),
+        UserLog(read_users(users, len(catalog)) if users.exists() else None),
+        description.about,
+    )
+
+
+def _append_added(
+    model: ServedModel, description: PretrainedConfig, tensors: dict[str, np.ndarray], catalog: Catalog
+) -> None:
+    """Puts the items that had been added before the folder was written behind those of the network."""
+    rows = slice(description.n_trained, len(catalog))
+    content = model.content_of(catalog.select(np.arange(rows.start, rows.stop)))
+    restore_features(tensors, description.experiment, content, rows)
+    encoded = {}
+    for name in content_names(model.recommender.network):
+        features = features_at(tensors, f"{MODEL}.{name}", rows)
+        encoded[name] = ContentVectors(features.present_N, features.vectors_ND)
+    model.append(encoded, content, catalog)
+
+
+TIMEOUT_SECONDS = 10.0
+
+
+def download(name: str, revision: str | None = None) -> Path:
+    """The folder of a recommender on the hub, fetched once and kept in the hub's cache.
+
+    Args:
+        name: ``user/name``.
+        revision: branch, tag or commit; the newest when None.
+
+    Raises:
+        InputError: it is not there, or the hub can't be reached and nothing was fetched earlier.
+    """
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import HFValidationError, LocalEntryNotFoundError, RepositoryNotFoundError
+
+    try:
+        return Path(snapshot_download(name, revision=revision, etag_timeout=TIMEOUT_SECONDS))
+    except (HFValidationError, RepositoryNotFoundError) as error:
+        reason = str(error).strip().splitlines()[0]
+        raise InputError(f"'{name}' is no folder here and no model on the hub: {reason}") from error
+    except LocalEntryNotFoundError as error:
+        raise InputError(
+            f"'{name}' is no folder here, and the hub can't be reached, nor was it fetched from there earlier"
+        ) from error

@@ -24,7 +24,7 @@ from crossrec.experiment.prepared import PreparedExperiment
 from crossrec.experiment.run_folder import read_run
 from crossrec.runtime.checksums import write_checksums
 from crossrec.serving.loaded import LoadedRecommender
-from crossrec.serving.pretrained.layout import CHECKED
+from crossrec.serving.pretrained.files import CHECKED
 from crossrec.studies.feedback_loop.setup import base_content
 from crossrec.studies.tradeoff.runs import data_key
 from crossrec.types import InputError

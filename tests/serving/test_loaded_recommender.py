@@ -132,7 +132,7 @@ def test_traits_are_those_of_an_experiment(shop: LoadedRecommender, setting: Pre
 def test_reranked_lists_are_those_of_the_run(
     shop: LoadedRecommender, setting: PreparedExperiment, rerank: Any
 ) -> None:
-    from crossrec.serving.reranking import as_rerank
+    from crossrec.serving.lists import as_rerank
 
     config = as_rerank(rerank, setting.config.rerank)
     assert config is not None

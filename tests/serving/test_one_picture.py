@@ -27,7 +27,7 @@ from crossrec.runtime.checksums import write_checksums
 from crossrec.server.pictures import checked_picture
 from crossrec.serving.loaded import LoadedRecommender
 from crossrec.serving.new_items import new_catalog
-from crossrec.serving.pretrained.layout import CHECKED
+from crossrec.serving.pretrained.files import CHECKED
 from crossrec.types import InputError
 
 HISTORY = ["i2", "i6", "i10"]

@@ -122,8 +122,7 @@ def test_the_note_of_generated_data_stands_on_the_card(shop: LoadedRecommender) 
     from crossrec.serving.pretrained.card import model_card
 
     about = replace(shop.about, data_note="generated storefront, not real shoppers", metrics={})
-    generated = LoadedRecommender(shop.config, shop.model, shop.items, shop.users, about)
-    text = model_card(generated, with_users=False, pictures="none", license=None)
+    text = model_card(replace(shop.state, about=about), with_users=False, pictures="none", license=None)
     assert "**Generated storefront, not real shoppers.**" in text
     assert "Nothing was measured" in text
     assert "license" not in yaml.safe_load(text.split("---")[1])

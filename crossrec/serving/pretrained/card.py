@@ -5,16 +5,13 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import yaml
 
 from crossrec.experiment.prepared import describe_reranking
-from crossrec.serving.pretrained.layout import LIBRARY
-from crossrec.serving.pretrained.tables import Pictures
-
-if TYPE_CHECKING:
-    from crossrec.serving.loaded import LoadedRecommender
+from crossrec.serving.pretrained.files import LIBRARY, Pictures
+from crossrec.serving.state import RecommenderState
 
 TAGS = ("recommender-systems", "sequential-recommendation", "multimodal", "diversity")
 TASK = "sequential-recommendation"
@@ -33,66 +30,66 @@ MEANING = {
 HUB_NAME = re.compile(r"(?:hub:)?([A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*)")
 
 
-def model_card(shop: LoadedRecommender, *, with_users: bool, pictures: Pictures, license: str | None) -> str:
+def model_card(state: RecommenderState, *, with_users: bool, pictures: Pictures, license: str | None) -> str:
     """The card: data, protocol, metrics with intervals, contents, and how to load.
 
     Args:
-        shop: the recommender.
+        state: parts of the recommender.
         with_users: whether the users' log goes along.
         pictures: which pictures go along.
         license: of the model, as the hub names it; None where it is not known.
     """
-    header = yaml.safe_dump(_header(shop, license), sort_keys=False, allow_unicode=True)
+    header = yaml.safe_dump(_header(state, license), sort_keys=False, allow_unicode=True)
     parts = [
         f"---\n{header}---",
-        f"# {shop.name}",
-        f"A recommender made with crossrec: {shop.about.model}.",
-        _data(shop),
-        _measured(shop),
-        _loading(shop),
-        _contents(shop, with_users, pictures),
+        f"# {state.name}",
+        f"A recommender made with crossrec: {state.about.model}.",
+        _data(state),
+        _measured(state),
+        _loading(state),
+        _contents(state, with_users, pictures),
     ]
     return "\n\n".join(parts) + "\n"
 
 
-def _header(shop: LoadedRecommender, license: str | None) -> dict[str, Any]:
+def _header(state: RecommenderState, license: str | None) -> dict[str, Any]:
     header: dict[str, Any] = {"library_name": LIBRARY, "tags": list(TAGS)}
     if license is not None:
         header["license"] = license
-    if base := _base_models(shop):
+    if base := _base_models(state):
         header["base_model"] = base
     rows = [
         {"type": name.split("@")[0], "name": name, "value": estimate["value"]}
-        for name, estimate in _shown(shop).items()
+        for name, estimate in _shown(state).items()
     ]
     if rows:
         result = {
             "task": {"type": TASK, "name": "Sequential recommendation"},
-            "dataset": {"type": shop.about.data_name, "name": shop.about.data_name},
+            "dataset": {"type": state.about.data_name, "name": state.about.data_name},
             "metrics": rows,
         }
-        header["model-index"] = [{"name": shop.name, "results": [result]}]
+        header["model-index"] = [{"name": state.name, "results": [result]}]
     return header
 
 
-def _base_models(shop: LoadedRecommender) -> list[str]:
+def _base_models(state: RecommenderState) -> list[str]:
     """Hub names of the pretrained parts."""
-    model = shop.config.model
+    model = state.config.model
     weights = [getattr(part, "weights", None) for part in (model.text, model.image, model.sequence)]
     found = [HUB_NAME.fullmatch(name) for name in weights if isinstance(name, str)]
     return [match.group(1) for match in found if match is not None]
 
 
-def _shown(shop: LoadedRecommender) -> dict[str, Mapping[str, Any]]:
+def _shown(state: RecommenderState) -> dict[str, Mapping[str, Any]]:
     """The card's metrics at the longest lists that were measured."""
-    metrics = shop.about.metrics
+    metrics = state.about.metrics
     cut = max((int(name.split("@")[1]) for name in metrics if "@" in name), default=0)
     names = [f"{name}@{cut}" for name in SHOWN]
     return {name: metrics[name] for name in names if metrics.get(name, {}).get("value") is not None}
 
 
-def _data(shop: LoadedRecommender) -> str:
-    about = shop.about
+def _data(state: RecommenderState) -> str:
+    about = state.about
     counts = ", ".join(f"{value:,} {name}" for name, value in about.counts.items() if name in COUNTED)
     note = f"**{about.data_note[:1].upper()}{about.data_note[1:]}.** " if about.data_note else ""
     return f"## Data\n\n{note}Data set `{about.data_name}`: {counts}. Split: {about.protocol}."
@@ -101,11 +98,11 @@ def _data(shop: LoadedRecommender) -> str:
 COUNTED = ("users", "items", "clicks")
 
 
-def _measured(shop: LoadedRecommender) -> str:
-    shown = _shown(shop)
+def _measured(state: RecommenderState) -> str:
+    shown = _shown(state)
     if not shown:
         return "## Measured\n\nNothing was measured."
-    metrics, rerank = shop.about.metrics, shop.config.rerank
+    metrics, rerank = state.about.metrics, state.config.rerank
     lists = "The model's own lists" if rerank is None else f"Lists reranked by {describe_reranking(rerank)}"
     rows = [
         f"| {name} | {_estimate(found)} | {MEANING[name.split('@')[0]]} |" for name, found in shown.items()
@@ -129,14 +126,15 @@ def _estimate(found: Mapping[str, Any]) -> str:
     return f"{found['value']:.4f}" + (f" [{interval[0]:.4f}, {interval[1]:.4f}]" if known else "")
 
 
-def _loading(shop: LoadedRecommender) -> str:
-    first, second = shop.item_ids[0], shop.item_ids[min(1, shop.n_items - 1)]
+def _loading(state: RecommenderState) -> str:
+    item_ids = state.items.item_ids
+    first, second = item_ids[0], item_ids[min(1, len(item_ids) - 1)]
     return f"""## Use
 
 ```python
 import crossrec
 
-shop = crossrec.load("user/{shop.name}")  # or the folder's path
+shop = crossrec.load("user/{state.name}")  # or the folder's path
 shop.recommend(history=["{first}", "{second}"], k=10).details()
 shop.recommend(history=["{first}"], rerank="mmr", k=10)
 shop.similar("{first}")
@@ -145,14 +143,15 @@ shop.similar("{first}")
 Needs `pip install crossrec`; the pretrained parts come from where the run had them (`config.json`)."""
 
 
-def _contents(shop: LoadedRecommender, with_users: bool, pictures: Pictures) -> str:
+def _contents(state: RecommenderState, with_users: bool, pictures: Pictures) -> str:
     users = "`users.parquet` (the users' clicks), " if with_users else ""
     shown = {"none": "without pictures", "thumbnails": "with small pictures", "full": "with pictures"}[
         pictures
     ]
+    n_items = len(state.items.catalog)
     missing = "" if with_users else " The users' log is not part of it."
     return (
         "## Contents\n\n`model.safetensors` (trained weights), `features.safetensors` (what the encoders "
-        f"made of the catalogue), `items.parquet` ({shop.n_items:,} items, {shown}), {users}`config.json`, "
+        f"made of the catalogue), `items.parquet` ({n_items:,} items, {shown}), {users}`config.json`, "
         f"and the LoRA adapters, where there are any, in peft's layout.{missing}"
     )

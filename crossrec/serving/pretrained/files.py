@@ -1,0 +1,317 @@
+"""Files of a shared recommender: configuration, catalogue, users and encoder output."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from crossrec.config import validate
+from crossrec.data.catalog import Catalog
+from crossrec.data.interactions import ClickLog
+from crossrec.encoders.cache import Features
+from crossrec.encoders.image import ImageEncoder
+from crossrec.encoders.text import TextEncoder
+from crossrec.experiment.config import ExperimentConfig
+from crossrec.model.encoded_catalog import EncodedCatalog
+from crossrec.model.growth import IMAGE, TEXT, ContentEncoders, content_features, encoder_config
+from crossrec.model.modalities import FrozenFeatures, TrainableEncoder
+from crossrec.runtime.pictures import UnreadablePicture
+from crossrec.serving.items import ServedItems
+from crossrec.serving.model import ServedModel
+from crossrec.serving.results import PICTURES, thumbnail
+from crossrec.serving.state import ModelInfo
+from crossrec.training.checkpoint import WEIGHTS
+from crossrec.types import InputError, Sequences
+
+REPO_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
+LIBRARY = "crossrec"
+FORMAT = 1
+CONFIG_FILE = "config.json"
+FEATURES_FILE = "features.safetensors"
+ITEMS_FILE = "items.parquet"
+USERS_FILE = "users.parquet"
+CARD_FILE = "README.md"
+CHECKED = (WEIGHTS, FEATURES_FILE, ITEMS_FILE, USERS_FILE)
+"""Files with checksums: those that nobody edits."""
+
+
+@dataclass(frozen=True)
+class PretrainedConfig:
+    """The content of ``config.json``.
+
+    Args:
+        experiment: of the run, without the folders of the machine that it ran on.
+        about: where it comes from and what was measured.
+        n_trained: items of the catalogue that the model was trained on; those behind were added later.
+        spaces: of ``text`` and ``image`` those in which items can be compared.
+        version: of the package that wrote it.
+    """
+
+    experiment: ExperimentConfig
+    about: ModelInfo
+    n_trained: int
+    spaces: tuple[str, ...]
+    version: str
+
+    def to_json(self) -> str:
+        """As text."""
+        content = {
+            "library_name": LIBRARY,
+            "format": FORMAT,
+            "version": self.version,
+            "n_trained": self.n_trained,
+            "spaces": list(self.spaces),
+            "about": self.about.to_dict(),
+            "experiment": self.experiment.model_dump(mode="json"),
+        }
+        return json.dumps(content, indent=2, allow_nan=False, ensure_ascii=False) + "\n"
+
+    @classmethod
+    def read(cls, folder: Path, *, trust_code: bool = False) -> PretrainedConfig:
+        """From a folder, which may come from somebody else.
+
+        Args:
+            folder: of the recommender.
+            trust_code: import classes outside the project that it names.
+
+        Raises:
+            InputError: the file is no description, or one of a newer format.
+        """
+        path = folder / CONFIG_FILE
+        try:
+            content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+            found = content["format"]
+            if found != FORMAT:
+                raise InputError(
+                    f"{path}: format {found}, this version of crossrec reads {FORMAT}: update it"
+                )
+            return cls(
+                # Nor may it say where on this machine files are read and written.
+                anonymous(
+                    validate(ExperimentConfig, content["experiment"], str(path), trust_code=trust_code)
+                ),
+                ModelInfo(**content["about"]),
+                int(content["n_trained"]),
+                tuple(content["spaces"]),
+                str(content["version"]),
+            )
+        except (KeyError, TypeError, json.JSONDecodeError) as error:
+            raise InputError(f"{path}: describes no crossrec recommender ({error!r})") from error
+
+
+def is_pretrained(folder: Path) -> bool:
+    """Whether a folder holds a shared recommender."""
+    path = folder / CONFIG_FILE
+    return (folder / ITEMS_FILE).exists() and path.exists()
+
+
+def anonymous(config: ExperimentConfig) -> ExperimentConfig:
+    """The configuration without the folders of the machine that it ran on."""
+    content = config.model_dump(mode="json")
+    default = ExperimentConfig()
+    content["data"] |= {"root": None, "cache_dir": str(default.data.cache_dir)}
+    content["runs_dir"] = str(default.runs_dir)
+    return ExperimentConfig.model_validate(content)
+
+
+Pictures = Literal["none", "thumbnails", "full"]
+"""What becomes of the catalogue's pictures in a shared folder."""
+ROWS_AT_A_TIME = 4096
+"""Written at a time."""
+THUMBNAIL_SIDE = 224
+"""Pixels; enough for the usual encoders."""
+USER_ID, ITEMS, TIMES = "user_id", "items", "times"
+
+
+def write_items(catalog: Catalog, pictures: Pictures, path: Path) -> None:
+    """Writes the catalogue; of pictures only what is asked for, and never the path of a file.
+
+    Args:
+        catalog: N items.
+        pictures: none, small ones, or the encoded pictures as they are.
+        path: of the file.
+    """
+    names = [name for name in catalog.dataset.column_names if name not in PICTURES]
+    writer: pq.ParquetWriter | None = None
+    try:
+        for start in range(0, max(len(catalog), 1), ROWS_AT_A_TIME):
+            rows = range(start, min(start + ROWS_AT_A_TIME, len(catalog)))
+            table = catalog.dataset.select_columns(names).with_format("arrow")[rows.start : rows.stop]
+            table = table.append_column("image_path", pa.nulls(len(rows), pa.string()))
+            if pictures != "none":
+                data = [_picture(catalog, row, pictures) for row in rows]
+                table = table.append_column("image_bytes", pa.array(data, pa.binary()))
+            writer = writer or pq.ParquetWriter(path, table.schema)
+            writer.write_table(table)
+    finally:
+        if writer is not None:
+            writer.close()
+
+
+def read_items(path: Path) -> Catalog:
+    """The catalogue that :func:`write_items` wrote.
+
+    Files that it names are not read: a folder from elsewhere must not have files of this machine shown.
+    """
+    from datasets import Dataset
+
+    table = pq.read_table(path)
+    if "image_path" in table.column_names:
+        nothing = pa.nulls(len(table), pa.string())
+        table = table.set_column(table.column_names.index("image_path"), "image_path", nothing)
+    return Catalog(Dataset(table), image_roots=())
+
+
+def write_users(clicks: ClickLog, path: Path) -> None:
+    """Writes users and their clicks, by catalogue index."""
+    writer: pq.ParquetWriter | None = None
+    try:
+        for rows in _blocks(len(clicks.user_ids)):
+            some = clicks.sequences.take(rows)
+            offsets = pa.array(some.offsets.astype(np.int32))
+            columns: dict[str, pa.Array] = {
+                USER_ID: pa.array([str(user_id) for user_id in clicks.user_ids[rows]], pa.string()),
+                ITEMS: pa.ListArray.from_arrays(offsets, pa.array(some.items.astype(np.int32))),
+            }
+            if some.times is not None:
+                columns[TIMES] = pa.ListArray.from_arrays(offsets, pa.array(some.times.astype(np.int64)))
+            table = pa.table(columns)
+            writer = writer or pq.ParquetWriter(path, table.schema)
+            writer.write_table(table)
+    finally:
+        if writer is not None:
+            writer.close()
+
+
+def read_users(path: Path, n_items: int) -> ClickLog:
+    """The users that :func:`write_users` wrote.
+
+    Raises:
+        InputError: a click is on an item that the catalogue doesn't have.
+    """
+    table = pq.read_table(path).combine_chunks()
+    lengths = table[ITEMS].combine_chunks().value_lengths().to_numpy()
+    items = _flat(table, ITEMS).astype(np.int32)
+    if len(items) and not 0 <= items.min() <= items.max() < n_items:
+        raise InputError(f"{path}: clicks on items outside the catalogue of {n_items}")
+    offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
+    times = _flat(table, TIMES) if TIMES in table.column_names else None
+    return ClickLog(Sequences(offsets, items, times), np.asarray(table[USER_ID].to_pylist(), dtype=object))
+
+
+def _flat(table: pa.Table, name: str) -> np.ndarray:
+    column = table[name]
+    values = column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
+    return np.asarray(values.flatten().to_numpy())
+
+
+def _blocks(n_rows: int) -> Iterator[np.ndarray]:
+    for start in range(0, max(n_rows, 1), ROWS_AT_A_TIME):
+        yield np.arange(start, min(start + ROWS_AT_A_TIME, n_rows))
+
+
+def _picture(catalog: Catalog, row: int, pictures: Pictures) -> bytes | None:
+    if pictures == "thumbnails":
+        return thumbnail(catalog, row, THUMBNAIL_SIDE)
+    try:
+        return catalog.image_bytes(row) if catalog.has_image[row] else None
+    except UnreadablePicture:
+        # Masked in training, and there is nothing to share.
+        return None
+
+
+COUNTS = "train_counts"
+MODEL, SPACE = "model", "space"
+
+
+def gather_features(model: ServedModel, items: ServedItems) -> dict[str, np.ndarray]:
+    """Tensors of all items: training clicks, what the model reads, and what items are compared by.
+
+    Args:
+        model: the network in use.
+        items: what is known of the items.
+    """
+    tensors = {COUNTS: np.asarray(items.train_counts, dtype=np.int64)}
+    for name, modality in model.recommender.network.items.modalities.items():
+        if isinstance(modality, TrainableEncoder):
+            vectors = modality.get_buffer("remembered").cpu().numpy()
+            found = Features(vectors, modality.present.cpu().numpy(), [])
+        elif isinstance(modality, FrozenFeatures):
+            found = _joined(name, model.config, model.contents)
+        else:
+            continue
+        _put(tensors, f"{MODEL}.{name}", found)
+    for name in items.spaces.single:
+        if not _model_reads(name, encoder_config(name, items.spaces.config), model):
+            _put(tensors, f"{SPACE}.{name}", _joined(name, items.spaces.config, model.contents))
+    return tensors
+
+
+def restore_features(
+    tensors: Mapping[str, np.ndarray], config: ExperimentConfig, content: EncodedCatalog, rows: slice
+) -> None:
+    """Tells a content what encoders made of its items.
+
+    Args:
+        tensors: from :func:`gather_features`.
+        config: of the experiment.
+        content: of some items.
+        rows: which of all items these are.
+    """
+    for name, own, of_space in (
+        (TEXT, config.model.text, config.spaces.text),
+        (IMAGE, config.model.image, config.spaces.image),
+    ):
+        # The space last: where only it has features of its own, an equal configuration means them.
+        for part, encoder in ((MODEL, own), (SPACE, of_space)):
+            if encoder is not None and f"{part}.{name}.vectors" in tensors:
+                content.set_features(encoder, features_at(tensors, f"{part}.{name}", rows))
+    if f"{MODEL}.{IMAGE}.present" in tensors:
+        content.set_readable(tensors[f"{MODEL}.{IMAGE}.present"][rows])
+
+
+def features_at(tensors: Mapping[str, np.ndarray], key: str, rows: slice) -> Features:
+    """What stands under a key for some items."""
+    return Features(tensors[f"{key}.vectors"][rows], tensors[f"{key}.present"][rows], [])
+
+
+def write_features(tensors: Mapping[str, np.ndarray], path: Path) -> None:
+    """Writes the tensors."""
+    from safetensors.numpy import save_file
+
+    save_file({name: np.ascontiguousarray(values) for name, values in tensors.items()}, path)
+
+
+def read_features(path: Path) -> dict[str, np.ndarray]:
+    """Reads them again."""
+    from safetensors.numpy import load_file
+
+    found: dict[str, np.ndarray] = load_file(path)
+    return found
+
+
+def _put(tensors: dict[str, np.ndarray], key: str, features: Features) -> None:
+    tensors[f"{key}.vectors"], tensors[f"{key}.present"] = features.vectors_ND, features.present_N
+
+
+def _joined(name: str, config: ContentEncoders, contents: list[EncodedCatalog]) -> Features:
+    parts = [content_features(name, config, content) for content in contents]
+    return Features(
+        np.concatenate([part.vectors_ND for part in parts]),
+        np.concatenate([part.present_N for part in parts]),
+        [],
+    )
+
+
+def _model_reads(name: str, config: TextEncoder.Options | ImageEncoder.Options, model: ServedModel) -> bool:
+    """Whether the model reads the very features that a space's encoder gives."""
+    modalities = dict(model.recommender.network.items.modalities.items())
+    return isinstance(modalities.get(name), FrozenFeatures) and encoder_config(name, model.config) == config

@@ -1,0 +1,125 @@
+"""Write a loaded recommender to a folder that can be shared, and upload it to the Hugging Face hub."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import tempfile
+from pathlib import Path
+
+from crossrec.data.identity import DataIdentity
+from crossrec.evaluation.results import METRICS_FILE
+from crossrec.runtime.checksums import CHECKSUMS, write_checksums
+from crossrec.runtime.files import atomic_path
+from crossrec.serving.pretrained.card import model_card
+from crossrec.serving.pretrained.files import (
+    CARD_FILE,
+    CHECKED,
+    CONFIG_FILE,
+    FEATURES_FILE,
+    ITEMS_FILE,
+    REPO_ID,
+    USERS_FILE,
+    Pictures,
+    PretrainedConfig,
+    anonymous,
+    gather_features,
+    is_pretrained,
+    write_features,
+    write_items,
+    write_users,
+)
+from crossrec.serving.state import RecommenderState
+from crossrec.training.checkpoint import save_weights
+from crossrec.types import InputError
+from crossrec.version import __version__
+
+WRITTEN = {CARD_FILE, CHECKSUMS, CONFIG_FILE, METRICS_FILE, *CHECKED}
+ADAPTER = "adapter"
+"""Begins the names of folders that :func:`save_weights` gives LoRA adapters."""
+
+
+def save_folder(
+    state: RecommenderState, folder: Path, *, with_users: bool, pictures: Pictures, license: str | None
+) -> None:
+    """Writes everything that :func:`~crossrec.serving.opening.open_pretrained` reads, and a card.
+
+    Raises:
+        InputError: the folder holds something else than an earlier version of this, or users are asked for
+            that there are not.
+    """
+    _check_place(folder)
+    if with_users and state.users.clicks is None:
+        raise InputError("with_users: this recommender came without its users' log")
+    description = PretrainedConfig(
+        anonymous(state.config),
+        state.about,
+        len(state.model.contents[0].catalog),
+        state.items.spaces.single,
+        __version__,
+    )
+    with atomic_path(folder) as temporary:
+        trained = DataIdentity(state.items.catalog.item_ids[: description.n_trained], {})
+        save_weights(state.model.recommender.network, temporary, trained)
+        write_features(gather_features(state.model, state.items), temporary / FEATURES_FILE)
+        write_items(state.items.catalog, pictures, temporary / ITEMS_FILE)
+        if with_users and state.users.clicks is not None:
+            write_users(state.users.clicks, temporary / USERS_FILE)
+        if state.about.metrics:
+            text = json.dumps(state.about.metrics, indent=2, allow_nan=False)
+            (temporary / METRICS_FILE).write_text(text + "\n", encoding="utf-8")
+        (temporary / CONFIG_FILE).write_text(description.to_json(), encoding="utf-8")
+        card = model_card(state, with_users=with_users, pictures=pictures, license=license)
+        (temporary / CARD_FILE).write_text(card, encoding="utf-8")
+        write_checksums(temporary, CHECKED)
+        if folder.exists():
+            shutil.rmtree(folder)
+
+
+def _check_place(folder: Path) -> None:
+    """Refuses a folder with anything in it that an earlier version of this has not written."""
+    names = sorted(path.name for path in folder.iterdir()) if folder.exists() else []
+    other = [name for name in names if name not in WRITTEN and not name.startswith(ADAPTER)]
+    if names and (other or not is_pretrained(folder)):
+        raise InputError(
+            f"{folder} holds something else ({(other or names)[0]}), which would be lost: choose a new folder"
+        )
+
+
+def upload(
+    state: RecommenderState,
+    repo_id: str,
+    *,
+    private: bool,
+    token: str | None,
+    message: str,
+    with_users: bool,
+    pictures: Pictures,
+    license: str | None,
+) -> str:
+    """Writes a folder and uploads it; the repository is made where it does not exist.
+
+    Returns:
+        Address of the commit.
+
+    Raises:
+        InputError: the name is none, or the hub refuses.
+    """
+    from huggingface_hub import HfApi
+    from huggingface_hub.errors import HfHubHTTPError
+
+    if REPO_ID.fullmatch(repo_id) is None:
+        raise InputError(f"'{repo_id}' is no name on the hub: it is of the form user/name")
+    api = HfApi(token=token)
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = Path(scratch) / repo_id.partition("/")[2]
+        save_folder(state, folder, with_users=with_users, pictures=pictures, license=license)
+        try:
+            api.create_repo(repo_id, private=private, exist_ok=True)
+            commit = api.upload_folder(repo_id=repo_id, folder_path=folder, commit_message=message)
+        except HfHubHTTPError as error:
+            reason = str(error).strip().splitlines()[0]
+            raise InputError(
+                f"the hub did not take '{repo_id}': {reason}; log in with `hf auth login`"
+            ) from error
+    return str(commit.commit_url)
