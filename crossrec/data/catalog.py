@@ -12,6 +12,7 @@ import numpy as np
 import polars as pl
 import pyarrow as pa
 import pyarrow.compute as pc
+from scipy.sparse import csr_matrix
 
 from crossrec.data.interactions import is_missing
 from crossrec.runtime.pictures import (
@@ -27,8 +28,6 @@ from crossrec.types import InputError
 if TYPE_CHECKING:
     from datasets import Dataset
     from PIL.Image import Image
-    from scipy.sparse import csr_matrix
-
 REQUIRED = pa.schema(
     [
         ("item_id", pa.string()),
@@ -227,8 +226,6 @@ class Catalog:
     @cached_property
     def category_matrix(self) -> csr_matrix:
         """(N, C) float32 membership of each item in each category."""
-        from scipy.sparse import csr_matrix
-
         column = {name: i for i, name in enumerate(self.category_names)}
         rows = [sorted({column[c] for c in row or []}) for row in self.column("categories").to_pylist()]
         offsets = np.cumsum([0, *(len(row) for row in rows)])

@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
+import polars as pl
+import pyarrow as pa
 
 from crossrec.data.splits.base import Queries, Split
 from crossrec.types import ABSENT, Sequences
@@ -166,8 +168,6 @@ class DataIdentity:
 
 def _utf8(ids: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """(bytes,) uint8 of all ids, and (N,) int64 where each ends."""
-    import pyarrow as pa
-
     column = pa.array([str(i) for i in ids], type=pa.large_string())
     _, offsets, data = column.buffers()
     ends = np.frombuffer(offsets, np.int64)[1 : len(ids) + 1].copy()
@@ -189,8 +189,6 @@ def _digest_rows(rows: Sequences, names: np.ndarray, item_ids: np.ndarray, *more
         item_ids: (N,) original ids.
         more: further (B,) numbers of each row.
     """
-    import polars as pl
-
     frame = pl.DataFrame({"name": [str(name) for name in names], "row": np.arange(len(names))})
     order = frame.sort("name", "row")["row"].to_numpy()
     order = order[rows.lengths[order] > 0]

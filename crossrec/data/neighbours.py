@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 import numpy as np
+import torch
+from scipy.sparse import csr_matrix
 
+from crossrec.runtime.ranking import top_k
+from crossrec.runtime.ranking.sparse import best_positive
 from crossrec.types import ABSENT, InputError, Sequences, TopK
-
-if TYPE_CHECKING:
-    from scipy.sparse import csr_matrix
 
 SCORES_AT_ONCE = 1 << 24
 """Similarities that exist at a time: 64 MiB in fp32."""
@@ -93,8 +94,6 @@ def find_neighbours(
 
 def _by_clicks(train: Sequences, clicked: np.ndarray, k: int) -> Iterator[tuple[slice, TopK]]:
     """Lists of some of the clicked items at a time; only items with a common user are looked at."""
-    from crossrec.runtime.ranking.sparse import best_positive
-
     for places, common in _common_users(train, clicked, _blocks(len(clicked), ROWS)):
         common[np.arange(common.shape[0]), np.arange(places.start, places.start + common.shape[0])] = 0
         yield places, best_positive(common, k)
@@ -104,10 +103,6 @@ def _by_content_too(
     train: Sequences, clicked: np.ndarray, k: int, similarity: ItemSimilarity, content: np.ndarray | None
 ) -> Iterator[tuple[slice, TopK]]:
     """Lists of some of the clicked items at a time, by content alone or with common users."""
-    import torch
-
-    from crossrec.runtime.ranking import top_k
-
     if content is None:
         raise no_content()
     vectors = _unit_rows(content[clicked])
@@ -134,8 +129,6 @@ def _common_users(
     train: Sequences, clicked: np.ndarray, blocks: Iterable[slice]
 ) -> Iterator[tuple[slice, csr_matrix]]:
     """Some of the C clicked items at a time, and their (R, C) float32 cosines by common users."""
-    from scipy.sparse import csr_matrix
-
     row_T = train.row_of_click
     item_T = np.searchsorted(clicked, train.items)
     table = csr_matrix((np.ones(len(item_T)), (item_T, row_T)), shape=(len(clicked), len(train)))

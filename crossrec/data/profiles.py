@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.sparse import csr_matrix
+from scipy.sparse import csr_matrix, diags
 
 from crossrec.data.item_table import tail_items
 from crossrec.types import Sequences
@@ -55,7 +55,6 @@ def item_words(texts: list[str], train_counts: np.ndarray, max_words: int) -> It
         Spärck Jones: A statistical interpretation of term specificity (Journal of Documentation 1972), with
         scikit-learn's smoothing, ln((1 + n) / (1 + df)) + 1.
     """
-    from scipy.sparse import csr_matrix
     from sklearn.feature_extraction.text import TfidfVectorizer
 
     known = [text for text, count in zip(texts, train_counts, strict=True) if count > 0 and text.strip()]
@@ -74,8 +73,6 @@ def item_words(texts: list[str], train_counts: np.ndarray, max_words: int) -> It
 
 def click_matrix(train: Sequences, n_items: int) -> csr_matrix:
     """(U, N) how often each user clicked each item."""
-    from scipy.sparse import csr_matrix
-
     ones = np.ones(len(train.items), dtype=np.float32)
     # A copy: adding up duplicates sorts the indices in place, and the log is nobody's to change.
     items = np.array(train.items)
@@ -91,8 +88,6 @@ def user_words(train: Sequences, words: ItemWords) -> csr_matrix:
         train: U rows of training clicks.
         words: of the catalogue's texts.
     """
-    from scipy.sparse import csr_matrix, diags
-
     mean = diags(1.0 / np.maximum(train.lengths, 1).astype(np.float32))
     return csr_matrix(mean @ click_matrix(train, words.weights_NV.shape[0]) @ words.weights_NV)
 

@@ -12,6 +12,7 @@ import pytest
 import torch
 import yaml
 
+from crossrec.baselines import BASELINES
 from crossrec.baselines.context import BaselineContext
 from crossrec.baselines.popularity import Popularity
 from crossrec.config import ConfigError, load_config, validate
@@ -212,7 +213,8 @@ def test_the_shipped_studies_give_baselines_what_models_have() -> None:
         of_knn = {
             repr((p.rerank, p.explore))
             for p in policies
-            if getattr(p.learner, "baseline", None) is not None and p.learner.baseline.type == "item_knn"  # type: ignore[union-attr]
+            if getattr(p.learner, "baseline", None) is not None
+            and BASELINES.name_of(p.learner.baseline) == "item_knn"
         }
         assert of_knn == used, path.name
 

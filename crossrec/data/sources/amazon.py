@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 import polars as pl
 import pyarrow as pa
+import pyarrow.parquet as pq
 from pydantic import Field
 
 from crossrec.config import ComponentOptions
@@ -185,8 +186,6 @@ def _frames(
 def _parquet_frames(
     path: Path, schema: Mapping[str, pl.DataType], required: tuple[str, ...]
 ) -> Iterator[pl.DataFrame]:
-    import pyarrow.parquet as pq
-
     file = pq.ParquetFile(path)
     faults = Faults()
     for name in required:

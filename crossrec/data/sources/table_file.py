@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 import pyarrow as pa
+from pyarrow import csv as arrow_csv
 
 from crossrec.data.sources.reading import SourceError, codec, nearest_file, require_encoding
 
@@ -112,8 +113,6 @@ class TableFile:
 
     def batches(self, columns: Sequence[str]) -> Iterator[pa.Table]:
         """The columns of a CSV file as text, some megabytes at a time."""
-        from pyarrow import csv as arrow_csv
-
         if self._has_odd_quotes():
             self._require_whole_rows()
         try:

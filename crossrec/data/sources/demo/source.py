@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import polars as pl
 import pyarrow as pa
 
 from crossrec.data.catalog import REQUIRED, Catalog
@@ -104,7 +105,6 @@ def ensure(options: DemoSource.Options, folder: Path) -> Path:
 
 def read(folder: Path) -> RawData:
     """Reads a storefront that :func:`ensure` made; the items stay on disk, memory-mapped."""
-    import polars as pl
     from datasets import Dataset
 
     with pa.ipc.open_stream(folder / INTERACTIONS) as reader:
