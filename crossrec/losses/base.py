@@ -19,7 +19,7 @@ from crossrec.losses.sample_weighting.weights import SampleWeighting, Unweighted
 
 
 @dataclass(frozen=True)
-class Candidates:
+class CandidateVectors:
     """Item vectors that T queries are scored against: either all training items, or targets and negatives.
 
     Args:
@@ -83,7 +83,7 @@ class RankingLoss(Component, nn.Module):
         """Return queries whose dot products with item vectors are the logits."""
         return queries_TD if self.temperature == 1.0 else queries_TD / self.temperature
 
-    def loss(self, queries_TD: Tensor, targets_T: Tensor, candidates: Candidates) -> Tensor:
+    def loss(self, queries_TD: Tensor, targets_T: Tensor, candidates: CandidateVectors) -> Tensor:
         """Compute the losses of T positions.
 
         Args:
@@ -143,7 +143,7 @@ class SampledLoss(RankingLoss):
             _distribution(options, train_counts, categories), options.negatives, shared=options.shared
         )
 
-    def loss(self, queries_TD: Tensor, targets_T: Tensor, candidates: Candidates) -> Tensor:
+    def loss(self, queries_TD: Tensor, targets_T: Tensor, candidates: CandidateVectors) -> Tensor:
         """Compute the losses of T positions, see the base class."""
         positives_TD, negatives = candidates.positives_TD, candidates.negatives
         losses_T: Tensor = self(queries_TD, positives_TD, negatives, targets_T, candidates.negative_ids)

@@ -10,7 +10,7 @@ from pydantic import Field
 from scipy.sparse import csr_matrix
 from torch import Tensor
 
-from crossrec.losses.base import Candidates, RankingLoss, RankingLossOptions
+from crossrec.losses.base import CandidateVectors, RankingLoss, RankingLossOptions
 from crossrec.losses.fused import LogitDtypes, LogitProducts, PassResult, Scratch, chunks, fused_loss
 from crossrec.losses.sample_weighting.weights import SampleWeighting
 
@@ -52,7 +52,7 @@ class FullSoftmax(RankingLoss):
         self.label_smoothing = options.label_smoothing
         self._scratch = Scratch()
 
-    def loss(self, queries_TD: Tensor, targets_T: Tensor, candidates: Candidates) -> Tensor:
+    def loss(self, queries_TD: Tensor, targets_T: Tensor, candidates: CandidateVectors) -> Tensor:
         """Compute the losses of T positions, see the base class."""
         losses_T: Tensor = self(queries_TD, candidates.items_ND, targets_T)
         return losses_T

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from crossrec.losses.base import Candidates, RankingLoss
+from crossrec.losses.base import CandidateVectors, RankingLoss
 from crossrec.losses.terms.base import TermInputs
 from crossrec.losses.terms.positions import PositionSample
 from crossrec.losses.terms.term_set import DiversitySet, TermSet
@@ -107,7 +107,7 @@ class ClickTask(nn.Module):
             )
         return losses
 
-    def _contrast(self, batch: Batch, candidates: Candidates, n_clicks: int) -> Contrast:
+    def _contrast(self, batch: Batch, candidates: CandidateVectors, n_clicks: int) -> Contrast:
         """Return the values of the contrastive terms; none if there are no such terms."""
         if self.contrastive is None:
             return Contrast({}, 0)
@@ -129,7 +129,7 @@ class ClickTask(nn.Module):
         for name, figure in zip(sums, figures, strict=True):
             self._measured[name] = self._measured.get(name, 0.0) + figure
 
-    def _item_vectors(self, batch: Batch, negatives: Tensor | None) -> tuple[Tensor, Candidates]:
+    def _item_vectors(self, batch: Batch, negatives: Tensor | None) -> tuple[Tensor, CandidateVectors]:
         """Return (B, L, D) vectors of the histories and those of the loss's candidates, each item made once.
 
         Args:
@@ -138,7 +138,7 @@ class ClickTask(nn.Module):
         """
         if negatives is None:
             items_ND = self.network.item_vectors(self.train_items)
-            return F.embedding(self.position_of[batch.items_BL].clamp(min=0), items_ND), Candidates(items_ND)
+            return F.embedding(self.position_of[batch.items_BL].clamp(min=0), items_ND), CandidateVectors(items_ND)
         if negatives.ndim == 2:
             negatives = negatives[batch.places_T]
         n_clicks, n_targets = batch.items_BL.numel(), len(batch.targets_T)
@@ -149,14 +149,14 @@ class ClickTask(nn.Module):
         # Looked up as an embedding, whose backward is much faster than that of indexing.
         vectors = F.embedding(where, self.network.item_vectors(needed))
         history_BLD, positives_TD, negative_vectors = vectors.split([n_clicks, n_targets, negatives.numel()])
-        return history_BLD.view(*batch.items_BL.shape, -1), Candidates(
+        return history_BLD.view(*batch.items_BL.shape, -1), CandidateVectors(
             positives_TD=positives_TD,
             negatives=negative_vectors.view(*negatives.shape, vectors.shape[-1]),
             negative_ids=negatives,
         )
 
     def _term_values(
-        self, batch: Batch, masked_BL: Tensor | None, queries_TD: Tensor, candidates: Candidates
+        self, batch: Batch, masked_BL: Tensor | None, queries_TD: Tensor, candidates: CandidateVectors
     ) -> dict[str, Tensor]:
         """Return name -> value of each diversity term; none for a part of a step without targets."""
         if self.terms is None or not len(batch.targets_T):
