@@ -33,8 +33,8 @@ from crossrec.model.sequence.sasrec import SASRec
 from crossrec.runtime.memory import keep_freed_memory
 from crossrec.runtime.ranking import rank_by_vectors
 from crossrec.training.config import TrainerConfig
-from crossrec.training.optimiser import build_optimiser
-from crossrec.training.task import ClickTask
+from crossrec.training.task import ItemPredictionTask
+from crossrec.training.trainer import build_optimizer
 from crossrec.training.windows import WindowBatches
 from crossrec.types import Sequences
 
@@ -154,9 +154,9 @@ def measure_training(train: Sequences, n_items: int, machine: Machine, steps: in
     network = build_network(n_items)
     counts = np.bincount(train.items, minlength=n_items)
     config = SampledSoftmax.Options(negatives=NEGATIVES) if sampled else FullSoftmax.Options()
-    task = ClickTask(network, config.build(counts), torch.arange(n_items)).train()
+    task = ItemPredictionTask(network, config.build(counts), torch.arange(n_items)).train()
     batches = WindowBatches(train, max_length=LENGTH, batch_size=BATCH, overlap=0.25, seed=0)
-    optimiser = build_optimiser(task, TrainerConfig())
+    optimiser = build_optimizer(task, TrainerConfig())
     epoch = batches.epoch(0)
 
     def step(number: int) -> None:

@@ -29,7 +29,7 @@ from crossrec.model.network import SequentialNetwork
 from crossrec.model.recommender import NeuralRecommender
 from crossrec.runtime import distributed
 from crossrec.training.parallel import build_accelerator
-from crossrec.training.task import ClickTask
+from crossrec.training.task import ItemPredictionTask
 from crossrec.training.tracking import finish_trackers, start_tracker, track_results
 from crossrec.training.trainer import Trainer, TrainingOutcome
 from crossrec.training.windows import WindowBatches
@@ -157,13 +157,13 @@ def _trainer(
     )
 
 
-def _task(setting: PreparedExperiment, network: SequentialNetwork) -> ClickTask:
+def _task(setting: PreparedExperiment, network: SequentialNetwork) -> ItemPredictionTask:
     config, train_items = setting.config, _train_items(setting)
     terms = None
     if config.diversity is not None:
         terms = config.diversity.build(item_info(setting, train_items), config.model.width)
     contrastive = None if config.contrastive is None else config.contrastive.build()
-    return ClickTask(network, _objective(setting, train_items), train_items, terms, contrastive)
+    return ItemPredictionTask(network, _objective(setting, train_items), train_items, terms, contrastive)
 
 
 def _train_items(setting: PreparedExperiment) -> Tensor:

@@ -1,5 +1,1 @@
-"""The training loop: batches, optimiser, parallelism, checkpoints, tracking."""
-
-from crossrec.training.config import TrainerConfig
-
-__all__ = ["TrainerConfig"]
+"""Training: windows and batches, the task, the loop, parallelism, checkpoints, tracking."""

@@ -5,25 +5,24 @@ from __future__ import annotations
 import json
 import logging
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from torch import Tensor, nn
+
 from crossrec.data.identity import BYTES, ENDS, DataIdentity
+from crossrec.model.network import SequentialNetwork
 from crossrec.runtime import distributed
 from crossrec.runtime.checksums import damage, write_checksums
 from crossrec.runtime.files import atomic_path
 from crossrec.types import InputError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from accelerate import Accelerator
-    from torch import Tensor, nn
 
-    from crossrec.model.network import SequentialNetwork
 
 logger = logging.getLogger(__name__)
 

@@ -19,8 +19,7 @@ from crossrec.losses.terms.term_set import TermSet
 from crossrec.model.network import SequentialNetwork
 from crossrec.model.sequence.base import History
 from crossrec.runtime import distributed
-from crossrec.training.views import ViewBatch
-from crossrec.training.windows import Batch
+from crossrec.training.windows import Batch, ViewBatch
 from crossrec.types import InputError
 
 VectorsOf = Callable[[Tensor], Tensor]

@@ -4,19 +4,18 @@ from __future__ import annotations
 
 import logging
 from datetime import timedelta
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
+from torch import nn
 
 from crossrec.runtime import distributed
 from crossrec.training.config import TrainerConfig
 from crossrec.types import InputError
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from accelerate import Accelerator
-    from torch import nn
 
 
 logger = logging.getLogger(__name__)

@@ -22,7 +22,7 @@ ONLY_LAST_MASKED = 1 / 11
 """Share of rows in which training masks the last click alone, as recommending does (BERT4Rec's own code)."""
 
 
-class ClickTask(nn.Module):
+class ItemPredictionTask(nn.Module):
     """Prediction of clicks, each from those before it, or masked ones from those around them.
 
     Args:
@@ -138,7 +138,8 @@ class ClickTask(nn.Module):
         """
         if negatives is None:
             items_ND = self.network.item_vectors(self.train_items)
-            return F.embedding(self.position_of[batch.items_BL].clamp(min=0), items_ND), CandidateVectors(items_ND)
+            history_BLD = F.embedding(self.position_of[batch.items_BL].clamp(min=0), items_ND)
+            return history_BLD, CandidateVectors(items_ND)
         if negatives.ndim == 2:
             negatives = negatives[batch.places_T]
         n_clicks, n_targets = batch.items_BL.numel(), len(batch.targets_T)

@@ -11,15 +11,16 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
 from crossrec.runtime import distributed
 from crossrec.runtime.files import write_text
+from crossrec.training.config import TrainerConfig
 from crossrec.types import InputError
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
-    from rich.progress import Progress as RichProgress
-
-    from crossrec.training.config import TrainerConfig
 
 
 def check_tracker(config: TrainerConfig) -> None:
@@ -166,7 +167,7 @@ def read_log(path: Path) -> list[dict[str, Any]]:
 class ProgressBar:
     """A Rich bar on the main process: steps, speed, time left, the latest figures."""
 
-    def __init__(self, bar: RichProgress, total: int, done: int) -> None:
+    def __init__(self, bar: Progress, total: int, done: int) -> None:
         self._bar = bar
         self._task = bar.add_task("training", total=total, completed=done, speed="", figures="")
 
@@ -178,9 +179,6 @@ class ProgressBar:
 @contextmanager
 def progress_bar(total: int, done: int) -> Iterator[ProgressBar]:
     """Shows a bar while the block runs; silent on other processes and where output is no terminal."""
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
     console = Console(stderr=True)
     columns = (
         TextColumn("{task.description}"),

@@ -1,4 +1,4 @@
-"""The training loop."""
+"""The training loop, its optimizer and its learning-rate schedule."""
 
 from __future__ import annotations
 
@@ -12,15 +12,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
+from torch import nn
 
+from crossrec.data.identity import DataIdentity
 from crossrec.losses.terms.weighting import RANKING
 from crossrec.runtime import distributed
 from crossrec.runtime.memory import keep_freed_memory
 from crossrec.training.checkpoint import WEIGHTS, Checkpoints, Progress, load_trained_state, save_weights
 from crossrec.training.config import TrainerConfig
-from crossrec.training.optimiser import build_optimiser, rate_factor
 from crossrec.training.parallel import parallelise
-from crossrec.training.task import ClickTask
+from crossrec.training.task import ItemPredictionTask
 from crossrec.training.tracking import ProgressBar, RunLog, progress_bar
 from crossrec.training.windows import WindowBatches, Windows
 from crossrec.types import InputError
@@ -28,7 +29,45 @@ from crossrec.types import InputError
 if TYPE_CHECKING:
     from accelerate import Accelerator
 
-    from crossrec.data.identity import DataIdentity
+
+PRETRAINED = ("network.sequence.decoder.", ".encoder.")
+"""Parts of parameter names that mark pretrained weights and their adapters."""
+
+
+def build_optimizer(task: nn.Module, config: TrainerConfig) -> torch.optim.AdamW:
+    """AdamW over trainable parameters: pretrained parts at their own rate, no decay on vectors."""
+    groups: dict[tuple[bool, bool], list[nn.Parameter]] = {}
+    for name, parameter in task.named_parameters():
+        if parameter.requires_grad:
+            pretrained = any(part in name for part in PRETRAINED)
+            groups.setdefault((pretrained, parameter.ndim > 1), []).append(parameter)
+    return torch.optim.AdamW(
+        [
+            {
+                "params": parameters,
+                "lr": config.encoder_lr if pretrained else config.lr,
+                "weight_decay": config.weight_decay if matrix else 0.0,
+            }
+            for (pretrained, matrix), parameters in sorted(groups.items())
+        ],
+        lr=config.lr,
+        betas=(0.9, 0.98),
+    )
+
+
+def rate_factor(progress: float, config: TrainerConfig) -> float:
+    """What learning rates are multiplied with: linear warm-up, then a cosine down to ``final_lr``.
+
+    Args:
+        progress: share of the training done, 0 to 1. Being a pure function of it, the schedule has
+            no state that a checkpoint could miss.
+    """
+    if progress < config.warmup:
+        return progress / config.warmup
+    done = (progress - config.warmup) / max(1 - config.warmup, 1e-9)
+    cosine = 0.5 * (1 + math.cos(math.pi * min(done, 1.0)))
+    return config.final_lr + (1 - config.final_lr) * cosine
+
 
 logger = logging.getLogger(__name__)
 
@@ -67,7 +106,7 @@ class Trainer:
 
     def __init__(
         self,
-        task: ClickTask,
+        task: ItemPredictionTask,
         batches: WindowBatches,
         config: TrainerConfig,
         *,
@@ -85,7 +124,7 @@ class Trainer:
         self.seed = seed
         self.folder = run_folder
         self.task = task
-        self.optimiser: torch.optim.Optimizer = build_optimiser(task, config)
+        self.optimiser: torch.optim.Optimizer = build_optimizer(task, config)
         self._base_rates = [group["lr"] for group in self.optimiser.param_groups]
         self.wrapped, self.optimiser = parallelise(accelerator, task, self.optimiser)
         self.identity = identity

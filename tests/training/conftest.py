@@ -20,7 +20,7 @@ from crossrec.model.modalities import ItemIdEmbedding
 from crossrec.model.network import ItemEncoder, SequentialNetwork
 from crossrec.model.sequence.bert4rec import BERT4Rec
 from crossrec.model.sequence.sasrec import SASRec
-from crossrec.training.task import ClickTask
+from crossrec.training.task import ItemPredictionTask
 from crossrec.training.windows import WindowBatches
 from crossrec.types import Sequences
 
@@ -52,7 +52,7 @@ def kinds_log(n_users: int = 60) -> Sequences:
 
 def build_task(
     diversity: dict[str, Any] | None, *, objective: str = "full", dropout: float = 0.0, model: str = "sasrec"
-) -> ClickTask:
+) -> ItemPredictionTask:
     torch.manual_seed(0)
     items = ItemEncoder(
         {"id": ItemIdEmbedding(np.ones(N_ITEMS, bool), WIDTH)},
@@ -75,7 +75,7 @@ def build_task(
         info = ItemInfo(torch.from_numpy(counts), torch.eye(KINDS)[torch.arange(N_ITEMS) % KINDS])
         chosen = TypeAdapter(DiversityOptions).validate_python({"type": "terms", **diversity})
         terms = chosen.build(info, WIDTH)
-    return ClickTask(network, OBJECTIVES[objective].build(counts), torch.arange(N_ITEMS), terms)
+    return ItemPredictionTask(network, OBJECTIVES[objective].build(counts), torch.arange(N_ITEMS), terms)
 
 
 @pytest.fixture(scope="session")
@@ -85,7 +85,7 @@ def clicks() -> Sequences:
 
 
 @pytest.fixture(scope="session")
-def task() -> Callable[..., ClickTask]:
+def task() -> Callable[..., ItemPredictionTask]:
     """``task(diversity, objective="full", dropout=0.0, model="sasrec")``: a fresh model of width 16."""
     return build_task
 

@@ -23,7 +23,7 @@ from crossrec.model.sequence.sasrec import SASRec
 from crossrec.runtime import distributed
 from crossrec.training.config import TrainerConfig
 from crossrec.training.parallel import build_accelerator
-from crossrec.training.task import ClickTask
+from crossrec.training.task import ItemPredictionTask
 from crossrec.training.trainer import Trainer
 from crossrec.training.windows import WindowBatches
 from crossrec.types import Sequences
@@ -80,7 +80,7 @@ def main() -> None:
         return {"ndcg@10": float(hits.sum(1).mean())}
 
     trainer = Trainer(
-        ClickTask(model, objective.build(split.train_counts), torch.arange(N_ITEMS)),
+        ItemPredictionTask(model, objective.build(split.train_counts), torch.arange(N_ITEMS)),
         WindowBatches(split.train, max_length=10, batch_size=config.batch_size, overlap=0.25, seed=0),
         config,
         accelerator=accelerator,

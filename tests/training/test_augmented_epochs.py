@@ -13,8 +13,7 @@ from crossrec.augment.base import Schedule
 from crossrec.augment.sequences.base import SequenceContext
 from crossrec.augment.sequences.compose import SequenceAugmentConfig
 from crossrec.training.epochs import AugmentedCopies, EpochSequences, LogRows
-from crossrec.training.views import ViewMaker
-from crossrec.training.windows import Batch, WindowBatches
+from crossrec.training.windows import Batch, ViewMaker, WindowBatches
 from crossrec.types import Sequences
 
 EPOCHS = 10

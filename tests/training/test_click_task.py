@@ -18,7 +18,7 @@ from crossrec.model.modalities import ItemIdEmbedding
 from crossrec.model.network import ItemEncoder, SequentialNetwork
 from crossrec.model.recommender import NeuralRecommender
 from crossrec.model.sequence import SequenceOptions
-from crossrec.training.task import ClickTask, _mask
+from crossrec.training.task import ItemPredictionTask, _mask
 from crossrec.training.windows import Batch, WindowBatches
 from crossrec.types import Sequences
 
@@ -54,7 +54,7 @@ def clicks(n_users: int = 60) -> Sequences:
     return Sequences(log.offsets, log.items, np.cumsum(generator.integers(1, 9_999, len(log.items))))
 
 
-def task(model: str, objective: str, *, dropout: float = 0.0) -> ClickTask:
+def task(model: str, objective: str, *, dropout: float = 0.0) -> ItemPredictionTask:
     torch.manual_seed(0)
     items = ItemEncoder(
         {"id": ItemIdEmbedding(np.ones(N_ITEMS, bool), WIDTH)},
@@ -68,10 +68,10 @@ def task(model: str, objective: str, *, dropout: float = 0.0) -> ClickTask:
     network = SequentialNetwork(items, sequence, N_ITEMS, similarity="cosine", temperature=0.1)
     loss = TypeAdapter(LossOptions).validate_python(OBJECTIVES[objective])
     counts = np.bincount(clicks().items, minlength=N_ITEMS)
-    return ClickTask(network, loss.build(counts), torch.arange(N_ITEMS))
+    return ItemPredictionTask(network, loss.build(counts), torch.arange(N_ITEMS))
 
 
-def batches(for_task: ClickTask) -> WindowBatches:
+def batches(for_task: ItemPredictionTask) -> WindowBatches:
     masked = for_task.network.sequence.mask_share is not None
     return WindowBatches(clicks(), max_length=LENGTH, batch_size=12, overlap=0.25, seed=0, masked=masked)
 

@@ -30,10 +30,9 @@ from crossrec.model.sequence.sasrec import SASRec
 from crossrec.training.config import TrainerConfig
 from crossrec.training.epochs import AugmentedCopies, LogRows
 from crossrec.training.parallel import build_accelerator
-from crossrec.training.task import ClickTask
+from crossrec.training.task import ItemPredictionTask
 from crossrec.training.trainer import Trainer
-from crossrec.training.views import ViewMaker
-from crossrec.training.windows import WindowBatches
+from crossrec.training.windows import ViewMaker, WindowBatches
 from crossrec.types import InputError, Sequences
 
 N_ITEMS, WIDTH, LENGTH, EPOCHS = 60, 16, 8, 3
@@ -83,7 +82,7 @@ def task(
     dropout: float = 0.0,
     modalities: tuple[str, ...] = ("text", "id"),
     diversity: dict[str, Any] | None = None,
-) -> ClickTask:
+) -> ItemPredictionTask:
     counts = np.bincount(clicks().items, minlength=N_ITEMS)
     found = None if terms is None else ContrastiveTerms.Options.model_validate({"terms": terms}).build()
     lists = None
@@ -91,7 +90,7 @@ def task(
         info = ItemInfo(torch.from_numpy(counts), torch.eye(3)[torch.arange(N_ITEMS) % 3])
         chosen = TypeAdapter(DiversityOptions).validate_python({"type": "terms", "terms": diversity})
         lists = chosen.build(info, WIDTH)
-    return ClickTask(
+    return ItemPredictionTask(
         network(model, dropout, modalities),
         OBJECTIVES[objective].build(counts),
         torch.arange(N_ITEMS),
@@ -100,7 +99,7 @@ def task(
     )
 
 
-def dealer(learner: ClickTask, copies: float) -> WindowBatches:
+def dealer(learner: ItemPredictionTask, copies: float) -> WindowBatches:
     train = clicks()
     augmenter = SequenceAugmentConfig.model_validate({"augmenters": AUGMENTERS}).build(
         SequenceContext(train, N_ITEMS)
@@ -129,7 +128,7 @@ def dealer(learner: ClickTask, copies: float) -> WindowBatches:
 
 def fit(
     folder: Path,
-    learner: ClickTask,
+    learner: ItemPredictionTask,
     *,
     copies: float = 1.0,
     accumulation: int = 1,

@@ -15,12 +15,12 @@ from accelerate.state import AcceleratorState
 
 from crossrec.training.config import TrainerConfig
 from crossrec.training.parallel import build_accelerator
-from crossrec.training.task import ClickTask
+from crossrec.training.task import ItemPredictionTask
 from crossrec.training.trainer import Trainer
 from crossrec.training.windows import WindowBatches
 from crossrec.types import Sequences
 
-Task, Terms = Callable[..., ClickTask], dict[str, dict[str, Any]]
+Task, Terms = Callable[..., ItemPredictionTask], dict[str, dict[str, Any]]
 
 
 @pytest.fixture(autouse=True)
@@ -29,7 +29,12 @@ def _on_the_processor(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def fit(
-    folder: Path, learner: ClickTask, log: Sequences, *, accumulation: int = 1, die_at: int | None = None
+    folder: Path,
+    learner: ItemPredictionTask,
+    log: Sequences,
+    *,
+    accumulation: int = 1,
+    die_at: int | None = None,
 ) -> list[dict[str, Any]]:
     """Trains for a few epochs and gives the lines of the steps."""
     folder.mkdir(exist_ok=True)
@@ -64,7 +69,7 @@ def fit(
     return [line for line in lines if line["kind"] == "step"]
 
 
-def fit_in_pair(rank: int, folder: Path, learner: ClickTask, log: Sequences) -> None:
+def fit_in_pair(rank: int, folder: Path, learner: ItemPredictionTask, log: Sequences) -> None:
     """One of two processes, with the environment that a launcher gives them."""
     torch.set_num_threads(1)
     ranks = {"RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": "2", "LOCAL_WORLD_SIZE": "2"}

@@ -12,19 +12,19 @@ import torch
 from crossrec.losses.terms.adversarial import AdversarialTerm
 from crossrec.losses.terms.positions import ItemInfo
 from crossrec.model.recommender import NeuralRecommender
-from crossrec.training.task import ClickTask
+from crossrec.training.task import ItemPredictionTask
 from crossrec.training.windows import WindowBatches
 from crossrec.types import Sequences
 
 N_ITEMS, KINDS, WIDTH = 60, 3, 16
-Task, Terms = Callable[..., ClickTask], dict[str, dict[str, Any]]
+Task, Terms = Callable[..., ItemPredictionTask], dict[str, dict[str, Any]]
 
 
 @pytest.fixture(scope="module")
 def learn(task: Task, dealer: WindowBatches) -> Task:
     """``learn(diversity)``: a trained one, without a trainer, which costs less."""
 
-    def train(diversity: dict[str, Any] | None, epochs: int = 25) -> ClickTask:
+    def train(diversity: dict[str, Any] | None, epochs: int = 25) -> ItemPredictionTask:
         learner = task(diversity)
         optimiser = torch.optim.Adam(learner.parameters(), lr=0.01, foreach=False)
         for epoch in range(epochs):
@@ -39,7 +39,7 @@ def learn(task: Task, dealer: WindowBatches) -> Task:
     return train
 
 
-def distance_and_entropy(learner: ClickTask, log: Sequences) -> tuple[float, float]:
+def distance_and_entropy(learner: ItemPredictionTask, log: Sequences) -> tuple[float, float]:
     """Share of pairs of a hard top-10 list that differ in kind, and entropy of its exposure over log N."""
     lists = NeuralRecommender(learner.network).recommend(log, 10, log).ids
     kinds = lists % KINDS
@@ -49,7 +49,7 @@ def distance_and_entropy(learner: ClickTask, log: Sequences) -> tuple[float, flo
 
 
 @pytest.fixture(scope="module")
-def plain(learn: Task) -> ClickTask:
+def plain(learn: Task) -> ItemPredictionTask:
     return learn(None)
 
 
@@ -63,7 +63,7 @@ def plain(learn: Task) -> ClickTask:
     ids=lambda term: term["type"],
 )
 def test_list_terms_raise_the_distance_in_hard_lists(
-    plain: ClickTask, learn: Task, clicks: Sequences, term: dict[str, Any]
+    plain: ItemPredictionTask, learn: Task, clicks: Sequences, term: dict[str, Any]
 ) -> None:
     without, _ = distance_and_entropy(plain, clicks)
     with_term, _ = distance_and_entropy(learn({"terms": {"diversity": term}}), clicks)
@@ -74,7 +74,7 @@ def test_list_terms_raise_the_distance_in_hard_lists(
     "term", [{"type": "entropy", "weight": 5.0}, {"type": "gini", "weight": 0.5}], ids=lambda t: t["type"]
 )
 def test_exposure_terms_raise_the_entropy_of_hard_lists(
-    plain: ClickTask, learn: Task, clicks: Sequences, term: dict[str, Any]
+    plain: ItemPredictionTask, learn: Task, clicks: Sequences, term: dict[str, Any]
 ) -> None:
     _, without = distance_and_entropy(plain, clicks)
     _, with_term = distance_and_entropy(learn({"terms": {"exposure": term}, "rows": 512}), clicks)
@@ -83,7 +83,7 @@ def test_exposure_terms_raise_the_entropy_of_hard_lists(
 
 
 def test_an_adversary_hides_the_kind_from_a_fresh_discriminator(
-    plain: ClickTask, learn: Task, clicks: Sequences
+    plain: ItemPredictionTask, learn: Task, clicks: Sequences
 ) -> None:
     hidden = learn({"terms": {"adversary": {"type": "adversarial", "weight": 2.0, "of": "history"}}})
     found, hid = (_accuracy_of_a_fresh_discriminator(learner, clicks) for learner in (plain, hidden))
@@ -92,7 +92,7 @@ def test_an_adversary_hides_the_kind_from_a_fresh_discriminator(
     assert hid < found - 0.1
 
 
-def _accuracy_of_a_fresh_discriminator(learner: ClickTask, log: Sequences) -> float:
+def _accuracy_of_a_fresh_discriminator(learner: ItemPredictionTask, log: Sequences) -> float:
     queries_BD = NeuralRecommender(learner.network).queries(log)
     kinds_B = torch.tensor(
         [np.bincount(log.row(b) % KINDS, minlength=KINDS).argmax() for b in range(len(log))]

@@ -23,7 +23,7 @@ from crossrec.experiment.augmentation.synthesis import Synthesis, required_featu
 from crossrec.experiment.prepared import content_vectors, frozen_features
 from crossrec.model.modalities import FrozenFeatures
 from crossrec.training.epochs import AugmentedCopies, EpochSource, LogRows
-from crossrec.training.views import ViewMaker
+from crossrec.training.windows import ViewMaker
 from crossrec.types import InputError, Sequences
 
 if TYPE_CHECKING:

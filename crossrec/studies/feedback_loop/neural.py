@@ -16,8 +16,8 @@ from crossrec.model.recommender import NeuralRecommender
 from crossrec.runtime.files import atomic_path
 from crossrec.studies.feedback_loop.config import NeuralLearnerConfig
 from crossrec.training.config import TrainerConfig
-from crossrec.training.optimiser import build_optimiser, rate_factor
-from crossrec.training.task import ClickTask
+from crossrec.training.task import ItemPredictionTask
+from crossrec.training.trainer import build_optimizer, rate_factor
 from crossrec.training.windows import WindowBatches
 from crossrec.types import InputError, Sequences
 
@@ -127,7 +127,7 @@ class NeuralLearner:
             else np.arange(len(counts_N))
         )
         objective = self._setting.config.objective.build(counts_N[known], categories[known])
-        task = ClickTask(network, objective, torch.from_numpy(known)).to(self._device)
+        task = ItemPredictionTask(network, objective, torch.from_numpy(known)).to(self._device)
         batches = WindowBatches(
             clicks,
             max_length=network.sequence.max_length,
@@ -149,7 +149,9 @@ def _refuse_what_is_not_trained_with(config: ExperimentConfig) -> None:
         )
 
 
-def descend(task: ClickTask, batches: WindowBatches, training: LoopTraining, device: torch.device) -> None:
+def descend(
+    task: ItemPredictionTask, batches: WindowBatches, training: LoopTraining, device: torch.device
+) -> None:
     """Gradient descent in memory: no validation, no checkpoints, no log.
 
     Args:
@@ -158,7 +160,7 @@ def descend(task: ClickTask, batches: WindowBatches, training: LoopTraining, dev
         training: how.
         device: of the task.
     """
-    optimiser = build_optimiser(task, training.config)
+    optimiser = build_optimizer(task, training.config)
     rates = [group["lr"] for group in optimiser.param_groups]
     step = 0
     task.train()
