@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Any, Self, TypeVar
 
 import numpy as np
 import torch
@@ -43,6 +43,10 @@ class VectorSpace:
             raise ValueError(f"{len(self.vectors_ND)} vectors and {len(self.present_N)} mask entries")
 
 
+Vectors = VectorSpace | Tensor | np.ndarray
+"""A space, or its (N, D) vectors alone, where rows of zeros stand for items without one."""
+
+
 class LazyMapping(Mapping[str, Value]):
     """A mapping whose values are computed on first access and kept.
 
@@ -79,7 +83,7 @@ class ItemTable:
 
     Args:
         train_counts: (N,) training clicks per item.
-        categories: (N, G) membership of each item in each category; None for G = 0.
+        categories: (N, G) membership of each item in each category, sparse or dense; None for G = 0.
         spaces: name -> vectors, such as ``"text"``, ``"image"``, :data:`CONTENT`, :data:`MODEL`.
         columns: name -> (N,) values, None where unknown.
         texts: maps rows to their texts, empty where missing; None if no item has a text.
@@ -91,23 +95,37 @@ class ItemTable:
 
     def __init__(
         self,
-        train_counts: np.ndarray,
-        categories: csr_matrix | None = None,
-        spaces: Mapping[str, VectorSpace] | None = None,
+        train_counts: np.ndarray | Tensor,
+        categories: csr_matrix | np.ndarray | Tensor | None = None,
+        spaces: Mapping[str, Vectors] | None = None,
         columns: Mapping[str, np.ndarray] | None = None,
         texts: Callable[[np.ndarray], list[str]] | None = None,
         device: torch.device | str = "cpu",
     ) -> None:
         self.train_counts = np.asarray(train_counts)
         n_items = len(self.train_counts)
-        self.categories = csr_matrix((n_items, 0), dtype=np.float32) if categories is None else categories
+        if categories is None:
+            categories = np.zeros((n_items, 0), np.float32)
+        self.categories = csr_matrix(
+            categories.cpu().numpy() if isinstance(categories, Tensor) else categories
+        )
         if self.categories.shape[0] != n_items:
             raise ValueError(f"categories have {self.categories.shape[0]} rows for {n_items} items")
-        self._spaces = {} if spaces is None else spaces
+        self._spaces: Mapping[str, Vectors] = {} if spaces is None else spaces
         self.columns: Mapping[str, np.ndarray] = {} if columns is None else columns
         self.texts = texts
         self.device = torch.device(device)
         self._tensors: dict[str, Tensor] = {}
+
+    @classmethod
+    def of_size(cls, n_items: int, **features: Any) -> Self:
+        """A table of N items without training clicks.
+
+        Args:
+            n_items: N.
+            features: further arguments of the class, such as ``texts``.
+        """
+        return cls(np.zeros(n_items, dtype=np.int64), **features)
 
     def __len__(self) -> int:
         return self.n_items
@@ -134,8 +152,14 @@ class ItemTable:
 
     def vectors(self, space: str) -> np.ndarray:
         """(N, D) float32 vectors of a space other than categories, zeros where missing."""
-        vectors_ND = self._space(space).vectors_ND
-        return vectors_ND.cpu().numpy() if isinstance(vectors_ND, Tensor) else np.asarray(vectors_ND)
+        found = self._space(space)
+        vectors_ND = found.vectors_ND
+        if isinstance(vectors_ND, Tensor):
+            vectors_ND = vectors_ND.cpu().numpy()
+        vectors_ND = np.asarray(vectors_ND, np.float32)
+        if found.present_N.all():
+            return vectors_ND
+        return np.where(found.present_N[:, None], vectors_ND, np.float32(0))
 
     def present(self, space: str) -> np.ndarray:
         """(N,) bool, items that have a vector in a space; for categories, items that have one."""
@@ -207,7 +231,7 @@ class ItemTable:
         return ItemTable(self.train_counts, self.categories, spaces, self.columns, self.texts, device)
 
     def _space(self, name: str) -> VectorSpace:
-        space = self._spaces[name]
+        space = _as_space(self._spaces[name])
         if len(space.present_N) != self.n_items:
             raise ValueError(f"space '{name}' has {len(space.present_N)} rows for {self.n_items} items")
         return space
@@ -215,7 +239,7 @@ class ItemTable:
     def _unit(self, name: str) -> Tensor:
         vectors_ND = self._space(name).vectors_ND
         if not isinstance(vectors_ND, Tensor):
-            vectors_ND = torch.from_numpy(np.asarray(vectors_ND, np.float32))
+            vectors_ND = torch.from_numpy(self.vectors(name))
         return F.normalize(vectors_ND.float(), dim=1)
 
     def _dense_categories(self) -> Tensor:
@@ -227,11 +251,16 @@ class ItemTable:
         return self._tensors[key]
 
 
-def _taker(
-    spaces: Mapping[str, VectorSpace], name: str, rows: np.ndarray | None
-) -> Callable[[], VectorSpace]:
+def _as_space(vectors: Vectors) -> VectorSpace:
+    if isinstance(vectors, VectorSpace):
+        return vectors
+    known_N = (vectors != 0).any(1)
+    return VectorSpace(vectors, known_N.cpu().numpy() if isinstance(known_N, Tensor) else known_N)
+
+
+def _taker(spaces: Mapping[str, Vectors], name: str, rows: np.ndarray | None) -> Callable[[], VectorSpace]:
     def make() -> VectorSpace:
-        space = spaces[name]
+        space = _as_space(spaces[name])
         return space if rows is None else VectorSpace(space.vectors_ND[rows], space.present_N[rows])
 
     return make
