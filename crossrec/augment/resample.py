@@ -4,16 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING
 
 import numpy as np
 from pydantic import Field
+from scipy.sparse import csr_matrix
 
 from crossrec.config import Config
 from crossrec.types import ABSENT, InputError, Sequences
-
-if TYPE_CHECKING:
-    from scipy.sparse import csr_matrix
 
 
 class ResampleConfig(Config):

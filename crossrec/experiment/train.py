@@ -9,9 +9,10 @@ import torch
 from torch import Tensor
 
 from crossrec.data.identity import TRAIN, VALID
-from crossrec.experiment.augmentation.account import augmentation_account, augmentation_lines
-from crossrec.experiment.augmentation.assembly import (
+from crossrec.experiment.augmentation import (
     Augmentation,
+    augmentation_lines,
+    augmentation_report,
     build_augmentation,
     check_augmentation,
     check_fit,
@@ -112,7 +113,7 @@ def train_network(
 ) -> TrainingOutcome:
     """Trains the recommender's network in place, watched on validation; prints the plan first."""
     augmentation = build_augmentation(setting, recommender.network, train, accelerator)
-    account = augmentation_account(augmentation, recommender.network, setting.config)
+    account = augmentation_report(augmentation, recommender.network, setting.config)
     if account and distributed.is_main():
         add_account(setting.config, "augmentation", account)
     trainer = _trainer(setting, recommender, train, accelerator, augmentation)

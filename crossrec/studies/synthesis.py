@@ -16,7 +16,13 @@ from pydantic import BeforeValidator, Field, PlainSerializer, PositiveInt
 from crossrec.augment.generators import GENERATORS, VectorGeneratorOptions
 from crossrec.augment.generators.application import ClassSource
 from crossrec.augment.generators.beta_vae import BetaVae
-from crossrec.augment.generators.fit import Fitted, TrainingSamples, fit_generator, held_back_share
+from crossrec.augment.generators.fit import (
+    Fitted,
+    LabeledSamples,
+    TrainingSamples,
+    fit_generator,
+    held_back_share,
+)
 from crossrec.augment.generators.gaussian import Gaussian
 from crossrec.augment.generators.image_gan import ImageGan, save_grid, to_images, to_samples
 from crossrec.augment.generators.loop import Line
@@ -24,10 +30,10 @@ from crossrec.augment.generators.quality import manifold
 from crossrec.augment.generators.wgan_gp import WganGp
 from crossrec.config import ComponentOptions, Config
 from crossrec.encoders.cache import Features, fetch_each
-from crossrec.experiment.augmentation.classes import Material, item_classes, segment_classes
 from crossrec.experiment.prepared import PreparedExperiment
 from crossrec.experiment.results import console, show
 from crossrec.experiment.run_folder import load_experiment
+from crossrec.experiment.synthesis import item_classes, segment_classes
 from crossrec.model.modalities import FrozenFeatures
 from crossrec.model.whitening import Whitening
 from crossrec.runtime import distributed
@@ -94,7 +100,7 @@ LEAST_CLICKS = 2
 """Training clicks from which on a user has a profile."""
 
 
-def vectors(setting: PreparedExperiment, space: SpaceName, config: SynthesisConfig) -> Material:
+def vectors(setting: PreparedExperiment, space: SpaceName, config: SynthesisConfig) -> LabeledSamples:
     """The training items' features or the users' profiles.
 
     Raises:
@@ -106,10 +112,10 @@ def vectors(setting: PreparedExperiment, space: SpaceName, config: SynthesisConf
     rows = np.flatnonzero((setting.data.split.train_counts > 0) & features.present_N)
     _need(rows, f"training item with {space} features")
     classes, names = item_classes(setting, config.classes, config.max_classes)
-    return Material(_transformed(features, rows, config.components), classes[rows], names)
+    return LabeledSamples(_transformed(features, rows, config.components), classes[rows], names)
 
 
-def pictures(setting: PreparedExperiment, config: SynthesisConfig) -> Material:
+def pictures(setting: PreparedExperiment, config: SynthesisConfig) -> LabeledSamples:
     """The training items' pictures at 64 pixels; broken ones are logged and left out."""
     catalog = setting.data.catalog
     rows = np.flatnonzero((setting.data.split.train_counts > 0) & catalog.has_image)
@@ -118,7 +124,7 @@ def pictures(setting: PreparedExperiment, config: SynthesisConfig) -> Material:
     _need(rows[readable], "training item with a picture")
     classes, names = item_classes(setting, config.classes, config.max_classes)
     samples = to_samples(picture for picture in found if picture is not None)
-    return Material(samples, classes[rows[readable]], names)
+    return LabeledSamples(samples, classes[rows[readable]], names)
 
 
 def picture_encoder(setting: PreparedExperiment) -> Callable[[np.ndarray], np.ndarray]:
@@ -146,7 +152,7 @@ def _transformed(features: Features, rows: np.ndarray, components: Whitening) ->
     return np.asarray(module(torch.arange(len(rows))).numpy(), np.float32)
 
 
-def _profiles(setting: PreparedExperiment, config: SynthesisConfig) -> Material:
+def _profiles(setting: PreparedExperiment, config: SynthesisConfig) -> LabeledSamples:
     """Mean features of users' training clicks, with the category that they click most or their segment."""
     train = setting.data.split.train
     users = np.flatnonzero(train.lengths >= LEAST_CLICKS)
@@ -161,7 +167,7 @@ def _profiles(setting: PreparedExperiment, config: SynthesisConfig) -> Material:
         counts = np.stack([of_items[train.row(user)].sum(0) for user in users.tolist()])
         classes = np.eye(len(names), dtype=np.float32)[counts.argmax(1)] if names else counts
     reduced = FrozenFeatures(means, np.ones(len(users), dtype=bool), components=config.components)
-    return Material(reduced(torch.arange(len(users))).numpy(), classes, names)
+    return LabeledSamples(reduced(torch.arange(len(users))).numpy(), classes, names)
 
 
 def _item_values(setting: PreparedExperiment, components: Whitening) -> np.ndarray:
@@ -234,7 +240,7 @@ def run_synthesis(config: SynthesisConfig) -> None:
 
 def _space(
     name: str,
-    material: Material,
+    material: LabeledSamples,
     generators: tuple[ComponentOptions, ...],
     config: SynthesisConfig,
     accelerator: Accelerator,

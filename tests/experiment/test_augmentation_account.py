@@ -8,8 +8,7 @@ from typing import Any, cast
 import numpy as np
 
 from crossrec.augment.base import Schedule
-from crossrec.experiment.augmentation.account import augmentation_account, augmentation_lines
-from crossrec.experiment.augmentation.assembly import Augmentation
+from crossrec.experiment.augmentation import Augmentation, augmentation_lines, augmentation_report
 from crossrec.model.variant_modalities import VariantChoice, VariantFeatures, VariantVectors
 
 
@@ -26,7 +25,7 @@ def test_what_text_augmenters_kept_and_dropped_is_kept_with_the_run(planted: Any
     )
     network = cast(Any, SimpleNamespace(items=SimpleNamespace(modalities={"text": viewed})))
     made = Augmentation(cast(Any, None), None, None, None, {}, {})
-    found = augmentation_account(made, network, setting.config)
+    found = augmentation_report(made, network, setting.config)
     assert found == {
         "text_views": {
             "items": 2,

@@ -15,7 +15,7 @@ from crossrec.augment.guard import DataLeakageError
 from crossrec.config import ConfigError, validate
 from crossrec.data.segments import ClusterAssignment, cluster_items
 from crossrec.data.splits.base import Queries, Split
-from crossrec.experiment.augmentation.assembly import check_augmentation
+from crossrec.experiment.augmentation import check_augmentation
 from crossrec.experiment.config import ExperimentConfig
 from crossrec.experiment.evaluate import load_recommender, run_evaluation
 from crossrec.experiment.prepared import PreparedExperiment

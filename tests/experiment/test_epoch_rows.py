@@ -9,7 +9,7 @@ from crossrec.augment.base import Schedule
 from crossrec.augment.generators.application import SyntheticUsers
 from crossrec.augment.guard import DataLeakageError, LeakageChecker
 from crossrec.data.splits.leave_one_out import LeaveOneOutSplitter
-from crossrec.experiment.augmentation.rows import Guarded, WithSyntheticUsers
+from crossrec.experiment.augmentation import CheckedRows, WithSyntheticUsers
 from crossrec.training.epochs import EpochSequences, LogRows
 from crossrec.types import Sequences
 
@@ -45,7 +45,7 @@ def synthetic(schedule: Schedule) -> WithSyntheticUsers:
 
 
 def test_synthetic_users_follow_the_log_and_are_marked() -> None:
-    rows = Guarded(synthetic(Schedule()), guard(), TRAIN).epoch(0)
+    rows = CheckedRows(synthetic(Schedule()), guard(), TRAIN).epoch(0)
     assert [rows.sequences.row(i).tolist() for i in (0, 3, 6)] == [[0, 1], [0, 2], [2, 0]]
     assert rows.users_B.tolist() == [0, 1, 2, 3, 4, 5, 6]
     assert rows.augmented_B.tolist() == [False] * 3 + [True] * 4
@@ -58,7 +58,7 @@ def test_the_schedule_says_how_many_and_how_large_an_epoch_is() -> None:
 
 
 def test_drawn_rows_pass_the_guard() -> None:
-    rows = Guarded(LogRows(TRAIN, lambda epoch: np.array([2, 0, 0])), guard(), TRAIN).epoch(0)
+    rows = CheckedRows(LogRows(TRAIN, lambda epoch: np.array([2, 0, 0])), guard(), TRAIN).epoch(0)
     assert rows.users_B.tolist() == [2, 0, 0]
 
 
@@ -74,4 +74,4 @@ def test_drawn_rows_pass_the_guard() -> None:
 def test_a_source_that_leaks_is_caught(row: list[int], user: int, marked: bool, told: str) -> None:
     rows = EpochSequences(Sequences.from_lists([row]), np.array([user]), np.array([marked]))
     with pytest.raises(DataLeakageError, match=f"the rows of epoch 2: .*{told}"):
-        Guarded(Fixed(rows), guard(), TRAIN).epoch(2)
+        CheckedRows(Fixed(rows), guard(), TRAIN).epoch(2)

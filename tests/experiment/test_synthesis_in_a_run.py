@@ -10,17 +10,14 @@ import pytest
 import torch
 
 from crossrec.augment.base import Schedule
-from crossrec.augment.generators.application import SynthesisUseConfig, SyntheticItems
+from crossrec.augment.generators.application import PrincipalComponents, SynthesisUseConfig, SyntheticItems
 from crossrec.augment.guard import DataLeakageError, LeakageChecker
 from crossrec.config import ConfigError, validate
 from crossrec.encoders.cache import Features
-from crossrec.experiment.augmentation.assembly import build_augmentation, check_augmentation
-from crossrec.experiment.augmentation.classes import segment_classes
-from crossrec.experiment.augmentation.lookups import SyntheticLookups
-from crossrec.experiment.augmentation.reduction import Reduction
-from crossrec.experiment.augmentation.synthesis import Synthesis
+from crossrec.experiment.augmentation import build_augmentation, check_augmentation
 from crossrec.experiment.prepared import PreparedExperiment
 from crossrec.experiment.run_folder import DATA_FILE
+from crossrec.experiment.synthesis import Synthesis, SyntheticLookups, segment_classes
 from crossrec.experiment.train import train_network
 from crossrec.model.modalities import FrozenFeatures
 from crossrec.model.recommender import NeuralRecommender
@@ -190,9 +187,9 @@ def test_features_that_are_not_generated_need_no_tail(planted: Any, monkeypatch:
     text = setting.content.text_features(None)
     kinds = np.arange(planted.n) % 5
     heads = Features(text.vectors_ND, kinds != planted.tail, [])
-    for module in ("assembly", "synthesis"):
+    for module in ("augmentation", "synthesis"):
         monkeypatch.setattr(
-            f"crossrec.experiment.augmentation.{module}.frozen_features",
+            f"crossrec.experiment.{module}.frozen_features",
             lambda setting: {"text": text, "image": heads},
         )
     check_augmentation(setting)
@@ -220,8 +217,8 @@ def test_a_generator_fitted_on_an_item_without_a_training_click_is_caught(
 def test_reduction_keeps_what_varies_and_gives_it_back() -> None:
     generator = np.random.default_rng(0)
     flat = generator.normal(size=(40, 3)) @ generator.normal(size=(3, 12)) + 7
-    reduction = Reduction.of(flat, 3)
+    reduction = PrincipalComponents.of(flat, 3)
     back = reduction.direction(reduction(flat)) + reduction.mean
     assert back == pytest.approx(flat, abs=1e-4)
-    assert Reduction.of(flat[:2], 8).axes.shape == (12, 1)
-    assert Reduction.of(flat[:1], 8).axes.shape == (12, 1)
+    assert PrincipalComponents.of(flat[:2], 8).axes.shape == (12, 1)
+    assert PrincipalComponents.of(flat[:1], 8).axes.shape == (12, 1)

@@ -10,10 +10,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, Self
+from typing import Literal, Self
 
 import numpy as np
 from pydantic import Field, model_validator
+from scipy.sparse import csr_matrix
 
 from crossrec.augment.base import SampleRng, Schedule
 from crossrec.augment.generators import VECTOR_GENERATORS, VectorGeneratorOptions
@@ -21,9 +22,6 @@ from crossrec.config import Config
 from crossrec.data.item_table import tail_items
 from crossrec.data.profiles import click_matrix
 from crossrec.types import InputError, Sequences
-
-if TYPE_CHECKING:
-    from scipy.sparse import csr_matrix
 
 Space = Literal["text", "image"]
 ClassSource = Literal["categories", "segments"]
@@ -316,3 +314,36 @@ def _best(scores_BC: np.ndarray, k: int) -> np.ndarray:
 def unit_rows(rows: np.ndarray) -> np.ndarray:
     """Rows of length 1; one of zeros stays."""
     return rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-12)
+
+
+@dataclass(frozen=True)
+class PrincipalComponents:
+    """The directions in which vectors vary most.
+
+    Args:
+        mean: (W,) of the vectors it was fitted on.
+        axes: (W, C) orthonormal directions.
+    """
+
+    mean: np.ndarray
+    axes: np.ndarray
+
+    @classmethod
+    def of(cls, vectors: np.ndarray, components: int) -> Self:
+        """Fits on n vectors; at most n - 1 and W components, and at least one."""
+        known = np.asarray(vectors, dtype=np.float64)
+        mean = known.mean(0)
+        kept = max(1, min(components, len(known) - 1, known.shape[1]))
+        _, axes = np.linalg.eigh((known - mean).T @ (known - mean))
+        axes = axes[:, ::-1][:, :kept]
+        # The sign of an axis hangs on the library; the largest entry is made positive.
+        signs = np.sign(axes[np.abs(axes).argmax(0), np.arange(kept)])
+        return cls(mean.astype(np.float32), (axes * np.where(signs == 0, 1, signs)).astype(np.float32))
+
+    def __call__(self, rows: np.ndarray) -> np.ndarray:
+        """(n, C) coordinates of (n, W) vectors."""
+        return (rows - self.mean) @ self.axes
+
+    def direction(self, differences: np.ndarray) -> np.ndarray:
+        """(..., W) differences between vectors, from differences between coordinates (..., C)."""
+        return differences @ self.axes.T

@@ -22,6 +22,22 @@ from crossrec.types import InputError
 if TYPE_CHECKING:
     from accelerate import Accelerator
 
+
+@dataclass(frozen=True)
+class LabeledSamples:
+    """Samples with their classes.
+
+    Args:
+        samples: (n, …) float32.
+        classes: (n, G) float32 multi-hot.
+        class_names: G names.
+    """
+
+    samples: np.ndarray
+    classes: np.ndarray
+    class_names: tuple[str, ...]
+
+
 Encode = Callable[[np.ndarray], np.ndarray]
 """Samples to the (n, D) vectors in which they are compared."""
 

@@ -7,10 +7,11 @@ import itertools
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 import numpy as np
 import torch
+from PIL.Image import Image
 from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional
@@ -22,9 +23,6 @@ from crossrec.config import ComponentOptions
 from crossrec.runtime.files import atomic_path
 from crossrec.runtime.pictures import clean_picture
 from crossrec.types import InputError
-
-if TYPE_CHECKING:
-    from PIL.Image import Image
 
 Augmentation = Literal["colour", "translation", "cutout"]
 GENERATOR, CRITIC = "generator", "critic"

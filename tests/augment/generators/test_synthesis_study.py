@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 from pydantic import ValidationError
 
+from crossrec.augment.generators.fit import LabeledSamples
 from crossrec.augment.generators.gaussian import Gaussian
 from crossrec.augment.generators.loop import Line
 from crossrec.cli.commands import COMMANDS
 from crossrec.cli.studies import synthesis
-from crossrec.experiment.augmentation.classes import Material
 from crossrec.studies import synthesis as study
 from crossrec.studies.synthesis import SynthesisConfig
 from crossrec.studies.synthesis_report import learned
@@ -39,8 +39,8 @@ def test_a_study_writes_generators_figures_grids_and_a_page(
     names = ("a", "b", "c")
     monkeypatch.setattr(study.PreparedExperiment, "of", lambda config: _Setting())
     monkeypatch.setattr(study, "load_experiment", lambda *_: None)
-    monkeypatch.setattr(study, "vectors", lambda *_: Material(vectors, classes, names))
-    monkeypatch.setattr(study, "pictures", lambda *_: Material(pictures, kinds, names))
+    monkeypatch.setattr(study, "vectors", lambda *_: LabeledSamples(vectors, classes, names))
+    monkeypatch.setattr(study, "pictures", lambda *_: LabeledSamples(pictures, kinds, names))
     monkeypatch.setattr(study, "picture_encoder", lambda _: lambda p: p.reshape(len(p), -1)[:, :9])
     config = SynthesisConfig(
         base=Path("shop.yaml"),
@@ -72,7 +72,7 @@ def test_the_baseline_may_be_studied_alone(
     vectors, classes = small.samples("beta_vae", 60)
     monkeypatch.setattr(study.PreparedExperiment, "of", lambda config: _Setting())
     monkeypatch.setattr(study, "load_experiment", lambda *_: None)
-    monkeypatch.setattr(study, "vectors", lambda *_: Material(vectors, classes, ("a", "b", "c")))
+    monkeypatch.setattr(study, "vectors", lambda *_: LabeledSamples(vectors, classes, ("a", "b", "c")))
     alone = {"base": Path("shop.yaml"), "spaces": ("text",), "generators": (), "image_gan": None}
     study.run_synthesis(SynthesisConfig(**alone, out=tmp_path, device="cpu"))
     assert '"gaussian"' in (tmp_path / study.RESULTS_FILE).read_text()

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 import numpy as np
+from PIL.Image import Image
 from pydantic import Field
 from torchvision.transforms import v2
 
@@ -17,10 +18,6 @@ from crossrec.augment.content.image.base import (
     border_colour,
     seeded,
 )
-
-if TYPE_CHECKING:
-    from PIL.Image import Image
-
 
 BILINEAR = v2.InterpolationMode.BILINEAR
 

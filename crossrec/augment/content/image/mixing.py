@@ -6,18 +6,16 @@ stand for it. So the partner is of the same category, and the item's own picture
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
 import numpy as np
 import torch
+from PIL.Image import Image
 from pydantic import Field
 from torchvision.transforms import v2
 
 from crossrec.augment.content.image.base import ImageAugmenter, ImageOptions, Partners, seeded
 from crossrec.types import InputError
-
-if TYPE_CHECKING:
-    from PIL.Image import Image
 
 
 class Mixing(ImageAugmenter):

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import numpy as np
+from PIL.Image import Image
 from pydantic import Field
 from torchvision.transforms import v2
 
@@ -19,10 +18,6 @@ from crossrec.augment.content.image.base import (
     seeded,
     together,
 )
-
-if TYPE_CHECKING:
-    from PIL.Image import Image
-
 
 REFERENCE_SIDE = 224
 """Pixels of the shorter side in which blur is measured."""

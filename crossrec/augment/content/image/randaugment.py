@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import numpy as np
+from PIL.Image import Image
 from pydantic import Field
 from torchvision.transforms import v2
 
@@ -17,9 +16,6 @@ from crossrec.augment.content.image.base import (
     seeded,
     together,
 )
-
-if TYPE_CHECKING:
-    from PIL.Image import Image
 
 
 class RandAugment(ImageAugmenter):

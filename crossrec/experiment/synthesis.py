@@ -1,4 +1,4 @@
-"""Fits generators on the training part, and makes synthetic items and users of them."""
+"""Synthetic items and users for one fit: generators are fitted on the training part, then sampled."""
 
 from __future__ import annotations
 
@@ -12,11 +12,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import torch
 from pydantic import TypeAdapter
+from torch import Tensor, nn
 
+from crossrec.augment.base import Schedule
 from crossrec.augment.generators import VectorGeneratorOptions
 from crossrec.augment.generators.application import (
+    ClassSource,
+    PrincipalComponents,
     Sample,
+    SynthesisUseConfig,
     SyntheticItems,
     SyntheticItemsConfig,
     SyntheticUsers,
@@ -28,30 +34,78 @@ from crossrec.augment.generators.application import (
     unit_rows,
     user_profiles,
 )
-from crossrec.augment.generators.fit import TrainingSamples, fit_generator, held_back_share
+from crossrec.augment.generators.fit import LabeledSamples, TrainingSamples, fit_generator, held_back_share
 from crossrec.augment.generators.store import load_generator
+from crossrec.augment.guard import LeakageChecker
 from crossrec.config import ComponentOptions, outside_classes
-from crossrec.experiment.augmentation.classes import Material, item_classes, segment_classes
-from crossrec.experiment.augmentation.reduction import Reduction
-from crossrec.experiment.prepared import frozen_features
+from crossrec.data.segments import ClusterAssignment
+from crossrec.encoders.cache import Features
+from crossrec.experiment.prepared import PreparedExperiment, frozen_features
+from crossrec.model.modalities import FrozenFeatures
+from crossrec.model.variant_modalities import VariantChoice
 from crossrec.runtime import distributed
 from crossrec.runtime.files import write_text
-from crossrec.types import InputError, Sequences
+from crossrec.types import ABSENT, InputError, Sequences
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
 
-    from crossrec.augment.generators.application import SynthesisUseConfig
-    from crossrec.augment.guard import LeakageChecker
-    from crossrec.encoders.cache import Features
-    from crossrec.experiment.prepared import PreparedExperiment
-
 logger = logging.getLogger(__name__)
 
 QUALITY_FILE = "quality.json"
-
 VERSION = 1
 """Raise with any change of what generators are fitted on or how, so that cached ones are fitted anew."""
+
+STREAM = "synthetic"
+"""One for all modalities, so that an item is synthetic as a whole."""
+
+
+def item_classes(
+    setting: PreparedExperiment, source: ClassSource, max_classes: int
+) -> tuple[np.ndarray, tuple[str, ...]]:
+    """The items' classes.
+
+    Args:
+        setting: of the experiment.
+        source: ``categories``, or ``segments`` for the item groups.
+        max_classes: categories of most training items that are kept; groups are kept all.
+
+    Returns:
+        (N, G) float32 membership, and G names.
+
+    Raises:
+        InputError: groups are asked for, and the experiment has none.
+    """
+    if source == "segments":
+        return _of_groups(setting.item_groups)
+    data = setting.data
+    members = data.catalog.category_matrix
+    sizes = np.asarray(members[data.split.train_counts > 0].sum(0)).ravel()
+    chosen = np.sort(np.argsort(-sizes, kind="stable")[:max_classes])
+    names = tuple(data.catalog.category_names[place] for place in chosen)
+    return members[:, chosen].toarray().astype(np.float32), names
+
+
+def segment_classes(setting: PreparedExperiment) -> tuple[np.ndarray, tuple[str, ...]]:
+    """(U, G) float32 membership of users in their segments, and G names.
+
+    Raises:
+        InputError: the experiment has no segments.
+    """
+    return _of_groups(setting.segments)
+
+
+def _of_groups(groups: ClusterAssignment | None) -> tuple[np.ndarray, tuple[str, ...]]:
+    if groups is None:
+        raise InputError(
+            "classes: segments tells generators the groups of the section 'segments', which the "
+            "configuration lacks: add it, or set classes to categories"
+        )
+    labels, n_groups = groups.labels, len(groups.notes)
+    members = np.zeros((len(labels), n_groups), np.float32)
+    known = np.flatnonzero(labels != ABSENT)
+    members[known, labels[known]] = 1
+    return members, tuple(str(group) for group in range(n_groups))
 
 
 @dataclass
@@ -97,14 +151,14 @@ class Synthesis:
         return user_profiles(self.train, members), names
 
     @cached_property
-    def _reduced(self) -> dict[str, tuple[Reduction, np.ndarray]]:
+    def _reduced(self) -> dict[str, tuple[PrincipalComponents, np.ndarray]]:
         """Space -> PCA of training items' features, and all items' coordinates (N, C), zeros if missing."""
         counts = self.setting.data.split.train_counts
         found = {}
         for space, features in self._features.items():
             own = np.flatnonzero(features.present_N & (counts > 0))
             self.guard.check_items(own, f"the PCA of {space} features")
-            reduction = Reduction.of(np.asarray(features.vectors_ND[own]), self.wanted.components)
+            reduction = PrincipalComponents.of(np.asarray(features.vectors_ND[own]), self.wanted.components)
             coordinates = reduction(np.asarray(features.vectors_ND))
             found[space] = reduction, np.where(features.present_N[:, None], coordinates, 0)
         return found
@@ -121,7 +175,7 @@ class Synthesis:
         own = np.flatnonzero(features.present_N & (counts > 0))
         self.guard.check_items(own, f"the generator of {space} features")
         classes, names = self._classes
-        material = Material(coordinates[own], classes[own], names)
+        material = LabeledSamples(coordinates[own], classes[own], names)
         sample = self._fitted(config.generator, material, f"{space} features", seed)
         made = synthesise_items(coordinates, enlarged, classes, sample, config, len(own), seed)
         moved = made.vectors - coordinates[enlarged][:, None, :]
@@ -139,11 +193,11 @@ class Synthesis:
         profiles = user_profiles(self.train, vectors)
         own = np.flatnonzero(self.train.lengths >= 2)
         self.guard.check_sequences(self.train, "the generator of user profiles")
-        material = Material(profiles[own], classes[own], names)
+        material = LabeledSamples(profiles[own], classes[own], names)
         sample = self._fitted(config.generator, material, "user profiles", seed)
         return synthesise_users(self.train, vectors, classes, sample, config, seed)
 
-    def _fitted(self, options: ComponentOptions, material: Material, what: str, seed: int) -> Sample:
+    def _fitted(self, options: ComponentOptions, material: LabeledSamples, what: str, seed: int) -> Sample:
         """A generator, fitted by the main process or found in the cache."""
         own_name = f"{what.replace(' ', '-')}-{_digest(options, material, seed)}"
         # The main process's: another machine may round features otherwise, and would look elsewhere.
@@ -159,7 +213,9 @@ class Synthesis:
         self.quality[what] = json.loads((folder / QUALITY_FILE).read_text(encoding="utf-8"))
         return lambda wanted, draw: generator.sample(wanted, draw).samples
 
-    def _fit(self, options: ComponentOptions, material: Material, what: str, seed: int, folder: Path) -> None:
+    def _fit(
+        self, options: ComponentOptions, material: LabeledSamples, what: str, seed: int, folder: Path
+    ) -> None:
         data = TrainingSamples.divide(material.samples, material.classes, held_back_share(options), seed)
         fitted = fit_generator(
             options,
@@ -205,9 +261,62 @@ def wanted_spaces(config: SyntheticItemsConfig, features: Mapping[str, Features]
     return wanted
 
 
-def _digest(options: ComponentOptions, material: Material, seed: int) -> str:
+def _digest(options: ComponentOptions, material: LabeledSamples, seed: int) -> str:
     wanted = TypeAdapter(VectorGeneratorOptions).dump_json(options).decode()
     digest = hashlib.blake2b(f"{VERSION} {wanted} {seed}".encode(), digest_size=12)
     for array in (material.samples, material.classes):
         digest.update(np.ascontiguousarray(array, np.float32).tobytes())
     return digest.hexdigest()
+
+
+class SyntheticLookups(nn.Module):
+    """Puts synthetic items' vectors in the place of some of a modality's, in training alone.
+
+    It hangs on the modality as a forward hook and holds nothing that is saved: a checkpoint is the same with
+    and without, and evaluation, which loads one, never has it.
+
+    Args:
+        found: synthetic items of this modality, as its encoder would see them.
+        modality: maps them as it maps the real items.
+        share: chance that an enlarged item is synthetic in a step: in all its modalities that have synthetic
+            items, or in none.
+        schedule: multiplies the share as training goes on.
+        seed: of the experiment.
+    """
+
+    counts: Tensor
+    starts: Tensor
+    vectors: Tensor
+
+    def __init__(
+        self, found: SyntheticItems, modality: FrozenFeatures, share: float, schedule: Schedule, seed: int
+    ) -> None:
+        super().__init__()
+        self.choice = VariantChoice(share, schedule, seed, STREAM)
+        n_items, (n_enlarged, each, width) = len(modality.present), found.vectors.shape
+        counts, starts = np.zeros(n_items, np.int64), np.zeros(n_items, np.int64)
+        counts[found.items] = each
+        starts[found.items] = np.arange(n_enlarged) * each
+        raw = torch.from_numpy(np.ascontiguousarray(found.vectors, np.float32)).reshape(-1, width)
+        self.register_buffer("counts", torch.from_numpy(counts), persistent=False)
+        self.register_buffer("starts", torch.from_numpy(starts), persistent=False)
+        self.register_buffer("vectors", modality.transform(raw.to(modality.mean.device)), persistent=False)
+
+    def forward(self, items_K: Tensor, originals_KW: Tensor) -> Tensor:
+        """(K, width) vectors, of which some are synthetic while the network trains."""
+        if not self.training:
+            return originals_KW
+        chosen_K = self.choice(items_K, self.counts[items_K])
+        synthetic_K = chosen_K >= 0
+        places_K = (self.starts[items_K] + chosen_K).where(synthetic_K, 0)
+        return self.vectors[places_K].where(synthetic_K.unsqueeze(1), originals_KW)
+
+    def attach(self, modality: FrozenFeatures) -> None:
+        """Hangs this on the modality whose vectors it replaces."""
+        modality.add_module("synthetic", self.train(modality.training))
+        modality.register_forward_hook(_replace)
+
+
+def _replace(modality: nn.Module, inputs: tuple[Tensor], output: Tensor) -> Tensor:
+    found: Tensor = modality.get_submodule("synthetic")(inputs[0], output)
+    return found
