@@ -13,7 +13,7 @@ import polars as pl
 from pydantic import Field, field_validator
 from rich.table import Table
 
-from crossrec.config import Config
+from crossrec.config import Config, parse_overrides
 from crossrec.data.splits.base import Queries
 from crossrec.evaluation.bootstrap import interval
 from crossrec.evaluation.config import EvaluationConfig, MetricName
@@ -22,16 +22,16 @@ from crossrec.evaluation.facts import ItemFacts
 from crossrec.evaluation.ranking import rank_queries
 from crossrec.evaluation.report.glossary import arrow, format_range, format_value, info
 from crossrec.evaluation.report.render import render
-from crossrec.evaluation.results import METRICS_FILE
 from crossrec.experiment.config import ExperimentConfig
 from crossrec.experiment.evaluate import load_recommender
 from crossrec.experiment.prepared import PreparedExperiment, describe_model
 from crossrec.experiment.results import console, show
-from crossrec.experiment.run_folder import check_run, load_experiment
-from crossrec.experiment.train import run_training
 from crossrec.runtime import distributed
 from crossrec.runtime.device import pick_device
 from crossrec.runtime.files import atomic_path, write_text
+from crossrec.studies.grid import plan
+from crossrec.studies.grid.config import AblationConfig
+from crossrec.studies.grid.study import run_ablation
 from crossrec.studies.large_model_report import EVERYBODY, SIDES, Effect, Side, by_group, curve, verdict
 from crossrec.studies.statistics import measurable_metrics, resampled_metrics
 from crossrec.types import InputError, Sequences, TopK
@@ -136,27 +136,33 @@ Model = tuple[Side, int]
 """A side and a seed."""
 
 
+def as_grid(config: LargeModelConfig) -> AblationConfig:
+    """The pair as a grid of two variants, ``small`` and ``large``."""
+    sides = {"small": config.small, "large": config.large}
+    variants = {
+        side: {**parse_overrides([*config.changes, *own]), "baselines": []} for side, own in sides.items()
+    }
+    return AblationConfig(
+        base=config.base,
+        axes={"model": variants},
+        seeds=config.seeds,
+        compare=False,
+        report=True,
+        out=config.out,
+    )
+
+
 def experiment_of(config: LargeModelConfig, side: Side, seed: int) -> ExperimentConfig:
     """The run of one side with one seed."""
-    own = config.small if side == "small" else config.large
-    names = [f"seed={seed}", f"name={side}.{seed}", f"runs_dir={config.out / 'runs'}", "baselines=[]"]
-    return load_experiment(config.base, [*config.changes, *own, *names])
+    pair = as_grid(config)
+    return plan.experiment_of(pair, next(v for v in plan.grid(pair) if v.name == side), seed)
 
 
 def differences(config: LargeModelConfig) -> dict[str, tuple[object, object]]:
     """Dotted key -> values of the small and the large model, wherever their configurations differ."""
-    first = experiment_of(config, "small", config.seeds[0]).model_dump(mode="json")
-    second = experiment_of(config, "large", config.seeds[0]).model_dump(mode="json")
-    first.pop("name"), second.pop("name")
-    return dict(_differing(first, second, ""))
-
-
-def _differing(first: object, second: object, key: str) -> Iterator[tuple[str, tuple[object, object]]]:
-    if isinstance(first, dict) and isinstance(second, dict):
-        for name in dict.fromkeys([*first, *second]):
-            yield from _differing(first.get(name), second.get(name), f"{key}.{name}" if key else name)
-    elif first != second:
-        yield key, (first, second)
+    first = experiment_of(config, "small", config.seeds[0]).model_dump(mode="json", exclude={"name"})
+    second = experiment_of(config, "large", config.seeds[0]).model_dump(mode="json", exclude={"name"})
+    return dict(plan.differing_keys(first, second))
 
 
 def confounders(config: LargeModelConfig) -> dict[str, tuple[object, object]]:
@@ -184,18 +190,12 @@ def confounded(config: LargeModelConfig) -> str:
 
 
 def check_matched(config: LargeModelConfig) -> None:
-    """Refuses a pair that would be measured or trained on different ground.
+    """Check that both models train on the same data with the same loss and are evaluated alike.
 
     Raises:
-        InputError: the models differ in data, loss, evaluation or the spaces of measures, or in the
-            precision, of which one process has one.
+        InputError: if the models differ in data, loss, evaluation or reference encoders.
     """
     for key in differences(config):
-        if key == "trainer.precision":
-            raise InputError(
-                f"the two models differ in {key}, but both train in one process, which has one precision; "
-                "say it in 'changes'"
-            )
         if key.split(".")[0] in ("data", "objective", "evaluation", "spaces"):
             raise InputError(
                 f"the two models differ in {key}, so they are no matched pair; say it in 'changes'"
@@ -203,19 +203,14 @@ def check_matched(config: LargeModelConfig) -> None:
 
 
 def train_pair(config: LargeModelConfig) -> None:
-    """Trains what is not trained yet; a killed study goes on where it was.
+    """Train what is not trained yet; a killed study is resumed.
 
     Raises:
-        InputError: the two models are no matched pair.
-        ConfigError: the folder of a run holds one with another configuration.
+        InputError: if the two models are no matched pair, or a training failed.
+        ConfigError: if a run's folder holds a run with another configuration, or precisions differ.
     """
     check_matched(config)
-    experiments = [experiment_of(config, side, seed) for seed in config.seeds for side in SIDES]
-    for experiment in experiments:
-        check_run(experiment)
-    for experiment in experiments:
-        if not (experiment.run_folder / "eval" / "test" / METRICS_FILE).exists():
-            run_training(experiment)
+    run_ablation(as_grid(config), shown=False)
 
 
 def measure_pair(config: LargeModelConfig, setting: PreparedExperiment) -> list[Effect]:

@@ -245,8 +245,7 @@ def _check_comparison(config: AblationConfig, trials: Sequence[StudyTrial]) -> N
         return
     first = next(trial for trial in trials if trial.variant.name == reference)
     for trial in trials:
-        key = _difference(_ground(first.config), _ground(trial.config))
-        if key is not None:
+        for key, _ in differing_keys(_protocol(first.config), _protocol(trial.config)):
             raise ConfigError(
                 f"'{trial.variant.name}' and '{reference}' differ in {key}, so they are not measured on the "
                 "same queries in the same way: say compare: false, or change it for all in 'changes'"
@@ -261,19 +260,17 @@ def _check_comparison(config: AblationConfig, trials: Sequence[StudyTrial]) -> N
         )
 
 
-def _ground(config: ExperimentConfig) -> dict[str, Any]:
+def _protocol(config: ExperimentConfig) -> dict[str, Any]:
     data = config.data.model_dump(mode="json", exclude=set(PLACE_OF_DATA))
     spaces = config.spaces.model_dump(mode="json")
     evaluation = config.evaluation.model_dump(mode="json", exclude={"batch"})
     return {"data": data, "spaces": spaces, "evaluation": evaluation}
 
 
-def _difference(first: Any, second: Any, key: str = "") -> str | None:
-    """The first dotted key that differs."""
+def differing_keys(first: Any, second: Any, key: str = "") -> Iterator[tuple[str, tuple[Any, Any]]]:
+    """Dotted keys at which two nested mappings differ, each with its two values."""
     if isinstance(first, Mapping) and isinstance(second, Mapping):
         for name in dict.fromkeys([*first, *second]):
-            found = _difference(first.get(name), second.get(name), f"{key}.{name}" if key else name)
-            if found is not None:
-                return found
-        return None
-    return None if first == second else key
+            yield from differing_keys(first.get(name), second.get(name), f"{key}.{name}" if key else name)
+    elif first != second:
+        yield key, (first, second)
