@@ -30,7 +30,7 @@ from crossrec.model.modalities import ItemIdEmbedding
 from crossrec.model.network import ItemEncoder, SequentialNetwork
 from crossrec.model.recommender import NeuralRecommender
 from crossrec.model.sequence.sasrec import SASRec
-from crossrec.runtime.memory import keep_freed_memory
+from crossrec.runtime.device import keep_freed_memory
 from crossrec.runtime.ranking import rank_by_vectors
 from crossrec.training.config import TrainerConfig
 from crossrec.training.task import ItemPredictionTask

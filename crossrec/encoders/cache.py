@@ -13,8 +13,7 @@ from typing import Generic, Literal, TypeVar
 import numpy as np
 
 from crossrec.runtime import distributed
-from crossrec.runtime.checksums import has_checksum, is_sound, write_checksum
-from crossrec.runtime.files import atomic_path, write_text
+from crossrec.runtime.files import atomic_path, has_checksum, is_sound, write_checksum, write_text
 from crossrec.runtime.progress import progress_bar
 from crossrec.types import InputError
 

@@ -14,7 +14,14 @@ from pydantic import Field
 from crossrec.config import ComponentOptions
 from crossrec.encoders.base import Encoder, EncoderPrecision, Tuning
 from crossrec.runtime.pictures import DECODING, clean_picture
-from crossrec.runtime.weights import ResolvedWeights, Source, WeightsError, read_state_dict, resolve, ways
+from crossrec.runtime.weights import (
+    ResolvedWeights,
+    WeightsError,
+    WeightsSource,
+    read_state_dict,
+    resolve,
+    ways,
+)
 from crossrec.runtime.weights.lora import LoRAOptions
 from crossrec.types import InputError
 
@@ -73,7 +80,7 @@ class ImageEncoder(Encoder):
             import timm
 
             weights = _resolved(self)
-            if weights.source is Source.RANDOM or weights.path is not None:
+            if weights.source is WeightsSource.RANDOM or weights.path is not None:
                 with torch.device("meta"):
                     model = timm.create_model(self.model, num_classes=0)
                 if self.image_size is not None:
@@ -152,7 +159,7 @@ def _load_backbone(options: ImageEncoder.Options) -> Any:
     import timm
 
     weights = _resolved(options)
-    if weights.source is Source.TIMM:
+    if weights.source is WeightsSource.TIMM:
         model = _from_timm(options.model)
     else:
         with torch.random.fork_rng(devices=[]):

@@ -19,7 +19,7 @@ from crossrec.experiment.config import ExperimentConfig
 from crossrec.experiment.prepared import PreparedExperiment, space_names, untrained_info, untrained_traits
 from crossrec.model.config import ModelConfig
 from crossrec.runtime import distributed
-from crossrec.runtime.memory import memory_of
+from crossrec.runtime.device import memory_of
 from crossrec.training.tracking import check_tracker
 from crossrec.types import InputError
 

@@ -1,6 +1,11 @@
-"""Where models run."""
+"""Devices, their memory, and keeping freed memory in the process."""
 
 from __future__ import annotations
+
+import ctypes
+import os
+import sys
+from pathlib import Path
 
 import torch
 
@@ -25,3 +30,40 @@ def pick_device(name: str) -> torch.device:
         reason = str(error).splitlines()[0]
         raise InputError(f"device: '{name}' can't be used here ({reason}); say auto, cpu or cuda") from error
     return device
+
+
+_M_TRIM_THRESHOLD = -1
+
+
+_M_MMAP_THRESHOLD = -3
+
+
+_GROUP_LIMITS = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")
+"""Where containers' limits stand (cgroups, versions 2 and 1)."""
+
+
+def memory_of(device: torch.device) -> int:
+    """Bytes of memory that a device has; of the CPU what this container may use."""
+    if device.type == "cuda":
+        return int(torch.cuda.get_device_properties(device).total_memory)
+    there = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    for path in map(Path, _GROUP_LIMITS):
+        limit = path.read_text().strip() if path.exists() else ""
+        if limit.isdecimal():
+            there = min(there, int(limit))
+    return there
+
+
+def keep_freed_memory() -> bool:
+    """Makes glibc reuse large freed blocks instead of returning them to the system.
+
+    A training step allocates the same large tensors again and again; fresh pages cost more than the
+    arithmetic done in them. Returns False where the C library is not glibc.
+    """
+    if not sys.platform.startswith("linux"):
+        return False
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
+    if mallopt is None:
+        return False
+    limit = 2**31 - 1
+    return bool(mallopt(_M_MMAP_THRESHOLD, limit)) and bool(mallopt(_M_TRIM_THRESHOLD, limit))

@@ -1,15 +1,23 @@
-"""The only place with collectives. Everything works unchanged in a single process."""
+"""Collectives over processes, the only ones; all work unchanged in a single process.
+
+Processes send heartbeats, so that none waits forever for one that is gone.
+"""
 
 from __future__ import annotations
 
+import atexit
 import os
-from collections.abc import Iterator
+import socket
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from crossrec.runtime.peers import PeerGoneError, Peers, gone
 from crossrec.types import InputError
 
 if TYPE_CHECKING:
@@ -146,3 +154,133 @@ def _active() -> bool:
         return False
     group = _group()
     return bool(group.is_available() and group.is_initialized())
+
+
+BEATS = 10
+"""Signs of life in the time after which a process counts as gone."""
+
+
+MOST_BETWEEN_S = 5.0
+"""Seconds between two signs of life at most."""
+
+
+class PeerGoneError(InputError):
+    """Another process of this training has ended."""
+
+
+class Peers:
+    """The processes of one training, each of which gives signs of life through the launcher's store.
+
+    A process that is stopped or whose machine is gone leaves the others inside a collective, from which
+    nothing in Python gets out. So a thread here ends this process, with a message, once another one has been
+    silent for too long. Work that keeps a process busy for hours, while others wait for it, is no silence.
+
+    Args:
+        rank, world: of this process, and how many there are.
+        seconds: of silence after which a process counts as gone.
+    """
+
+    _made = 0
+
+    def __init__(self, rank: int, world: int, seconds: float) -> None:
+        from torch.distributed import TCPStore
+
+        self.rank, self.world, self.seconds = rank, world, seconds
+        address, port = os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"])
+        # A connection of its own: another thread may hold that of the process group for as long as it waits.
+        self._store: Any = TCPStore(
+            address, port, is_master=False, wait_for_workers=False, timeout=timedelta(seconds=seconds)
+        )
+        Peers._made += 1  # every process makes them in the same order
+        self._prefix = f"crossrec/{os.environ.get('TORCHELASTIC_RESTART_COUNT', '0')}/{Peers._made}"
+        self._others = [other for other in range(world) if other != rank]
+        self._beats = dict.fromkeys(self._others, 0)
+        self._heard = dict.fromkeys(self._others, time.monotonic())
+        self._names: dict[int, str] = {}
+        self._answered = time.monotonic()
+        self._barriers = 0
+        self._end = threading.Event()
+        self._store.set(
+            f"{self._prefix}/name/{rank}", f"process {rank} ({os.getpid()} on {socket.gethostname()})"
+        )
+        for work in (self._beat, self._judge):
+            threading.Thread(target=work, daemon=True).start()
+        atexit.register(self.leave)
+
+    def barrier(self) -> None:
+        """Waits until every process is here, for as long as all give signs of life.
+
+        Raises:
+            PeerGoneError: one has ended.
+        """
+        self._barriers += 1
+        key, pause = f"barrier/{self._barriers}", 0.001
+        self._add(key, 1)
+        while self._add(key, 0) < self.world:
+            for other in self._others:
+                if self._add(f"left/{other}", 0) and self._add(key, 0) < self.world:
+                    raise PeerGoneError(f"{self._name(other)} has ended; its own output says why")
+            time.sleep(pause)
+            pause = min(2 * pause, 0.2)
+
+    def leave(self) -> None:
+        """Tells the others that this process ends of itself."""
+        if not self._end.is_set():
+            self._end.set()
+            atexit.unregister(self.leave)
+            thread = threading.Thread(target=self._quietly, args=(lambda: self._add(f"left/{self.rank}", 1),))
+            thread.daemon = True
+            thread.start()
+            thread.join(5)
+
+    def _name(self, other: int) -> str:
+        return self._names.get(other, f"process {other}")
+
+    def _add(self, key: str, amount: int) -> int:
+        return int(self._store.add(f"{self._prefix}/{key}", amount))
+
+    @staticmethod
+    def _quietly(work: Callable[[], object]) -> bool:
+        """Whether some work with the store could be done; it ends with the process that holds it."""
+        try:
+            work()
+        except Exception:  # torch raises many classes for a broken connection
+            return False
+        return True
+
+    def _beat(self) -> None:
+        while self._quietly(self._listen):
+            if self._end.wait(min(self.seconds / BEATS, MOST_BETWEEN_S)):
+                return
+        self._end.set()
+
+    def _listen(self) -> None:
+        self._add(f"beat/{self.rank}", 1)
+        for other in self._others:
+            if other not in self._names and self._store.check([f"{self._prefix}/name/{other}"]):
+                self._names[other] = self._store.get(f"{self._prefix}/name/{other}").decode()
+            beats, now = self._add(f"beat/{other}", 0), time.monotonic()
+            if beats != self._beats[other] or self._add(f"left/{other}", 0):
+                self._beats[other], self._heard[other] = beats, now
+        self._answered = time.monotonic()
+
+    def _judge(self) -> None:
+        while not self._end.wait(min(self.seconds / BEATS, MOST_BETWEEN_S)):
+            now = time.monotonic()
+            silent = [self._name(o) for o, heard in self._heard.items() if now - heard > self.seconds]
+            if now - self._answered > self.seconds:
+                silent = silent[:1] or ["the process that the others meet through"]
+            if silent and not self._end.is_set():
+                sys.stderr.write(f"error: {gone(' and '.join(silent), self.seconds)}\n")
+                sys.stderr.flush()
+                # The main thread is inside a collective; nothing else gets it out.
+                os._exit(1)
+
+
+def gone(who: str, seconds: float) -> str:
+    """The message about a process that is silent."""
+    return (
+        f"{who} has given no sign of life for {seconds:g} seconds: it was stopped or killed, or its machine "
+        "is gone. This process ends, too. End the others and start the same command again: it resumes from "
+        "the latest checkpoint. If the network alone was slow, raise trainer.collective_timeout"
+    )

@@ -18,8 +18,8 @@ from crossrec.model.growth import ContentVectors, content_names, remember_encode
 from crossrec.model.modalities import TrainableEncoder
 from crossrec.model.recommender import NeuralRecommender
 from crossrec.model.relations import ItemRelations
-from crossrec.runtime.checksums import damage
 from crossrec.runtime.device import AUTO, pick_device
+from crossrec.runtime.files import damage
 from crossrec.serving.items import ItemSpaces, ServedItems
 from crossrec.serving.model import ServedModel
 from crossrec.serving.pretrained.files import (

@@ -16,8 +16,7 @@ from torch import Tensor, nn
 from crossrec.data.identity import BYTES, ENDS, DataIdentity
 from crossrec.model.network import SequentialNetwork
 from crossrec.runtime import distributed
-from crossrec.runtime.checksums import damage, write_checksums
-from crossrec.runtime.files import atomic_path
+from crossrec.runtime.files import atomic_path, damage, write_checksums
 from crossrec.types import InputError
 
 if TYPE_CHECKING:

@@ -17,7 +17,7 @@ from torch import nn
 from crossrec.data.identity import DataIdentity
 from crossrec.losses.terms.weighting import RANKING
 from crossrec.runtime import distributed
-from crossrec.runtime.memory import keep_freed_memory
+from crossrec.runtime.device import keep_freed_memory
 from crossrec.training.checkpoint import WEIGHTS, Checkpoints, Progress, load_trained_state, save_weights
 from crossrec.training.config import TrainerConfig
 from crossrec.training.parallel import parallelise

@@ -12,14 +12,15 @@ from crossrec.encoders.image import ImageEncoder
 from crossrec.encoders.text import TextEncoder
 from crossrec.runtime.weights import (
     PACKAGES,
-    Source,
+    PackagedWeights,
     WeightsError,
+    WeightsSource,
     causal_lm,
     read_state_dict,
-    registry,
     resolve,
 )
 from crossrec.runtime.weights.readers import efficientnet_name
+from crossrec.runtime.weights.resolve import Fits, Layout
 
 WAYS = ("crossrec[weights]", "local file", "hub:", "random")
 
@@ -39,8 +40,8 @@ def test_weights_that_cannot_be_had_list_the_ways(name: str) -> None:
 
 
 def test_a_package_that_is_not_installed_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    missing = registry.PackagedWeights(
-        "some-dist", "no_such_module", "x", registry.Fits.TEXT_ENCODER, registry.Layout.TRANSFORMERS_FOLDER
+    missing = PackagedWeights(
+        "some-dist", "no_such_module", "x", Fits.TEXT_ENCODER, Layout.TRANSFORMERS_FOLDER
     )
     monkeypatch.setitem(PACKAGES, "absent", missing)
     with pytest.raises(WeightsError, match="some-dist is not installed") as caught:
@@ -66,7 +67,7 @@ def test_hub_without_network_fails_clearly(
 
 
 def test_random_is_only_random_when_asked_for() -> None:
-    assert resolve("random").source is Source.RANDOM
+    assert resolve("random").source is WeightsSource.RANDOM
     with pytest.raises(WeightsError):
         TextEncoder.Options(weights="/no/such/folder").build(Path("."))
     with pytest.raises(WeightsError):

@@ -22,7 +22,7 @@ from crossrec.data.prepare import DataConfig, prepare
 from crossrec.data.sources.table import TableSource
 from crossrec.experiment.prepared import PreparedExperiment
 from crossrec.experiment.run_folder import read_run
-from crossrec.runtime.checksums import write_checksums
+from crossrec.runtime.files import write_checksums
 from crossrec.serving.loaded import LoadedRecommender
 from crossrec.serving.pretrained.files import CHECKED
 from crossrec.studies.feedback_loop.setup import base_content

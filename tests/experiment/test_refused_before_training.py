@@ -17,7 +17,7 @@ from crossrec.config import ConfigError, validate
 from crossrec.experiment import checks
 from crossrec.experiment.config import ExperimentConfig
 from crossrec.model.encoded_catalog import EncodedCatalog
-from crossrec.runtime.memory import memory_of
+from crossrec.runtime.device import memory_of
 from crossrec.types import InputError
 
 

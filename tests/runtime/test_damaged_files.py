@@ -14,7 +14,7 @@ from crossrec.augment.generators.gaussian import Gaussian
 from crossrec.augment.generators.store import Generator, load_generator
 from crossrec.data.sources.demo.source import DemoSource
 from crossrec.encoders.cache import FeatureCache
-from crossrec.runtime.checksums import damage, is_sound, write_checksum, write_checksums
+from crossrec.runtime.files import damage, is_sound, write_checksum, write_checksums
 from crossrec.studies.tradeoff.runs import PointStore
 from crossrec.training.checkpoint import Checkpoints, Progress, load_trained_state, save_state
 from crossrec.types import InputError

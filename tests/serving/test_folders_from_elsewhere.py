@@ -17,7 +17,7 @@ import yaml
 import crossrec
 from crossrec.cli.commands import main
 from crossrec.config import Config, ConfigError, trusting
-from crossrec.runtime.checksums import write_checksums
+from crossrec.runtime.files import write_checksums
 from crossrec.runtime.weights import WeightsError
 from crossrec.serving.loaded import LoadedRecommender
 from crossrec.types import InputError

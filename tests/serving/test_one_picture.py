@@ -23,7 +23,7 @@ from crossrec.encoders.image import ImageEncoder
 from crossrec.experiment.config import ExperimentConfig
 from crossrec.experiment.prepared import PreparedExperiment
 from crossrec.model.encoded_catalog import EncodedCatalog
-from crossrec.runtime.checksums import write_checksums
+from crossrec.runtime.files import write_checksums
 from crossrec.server.pictures import checked_picture
 from crossrec.serving.loaded import LoadedRecommender
 from crossrec.serving.new_items import new_catalog

@@ -16,8 +16,7 @@ from crossrec.augment.base import count_name
 from crossrec.augment.generators import GENERATORS
 from crossrec.augment.generators.base import GeneratorTrainer, Sampler, Synthetic
 from crossrec.config import Trust, trusting
-from crossrec.runtime.checksums import damage, write_checksums
-from crossrec.runtime.files import atomic_path, write_text
+from crossrec.runtime.files import atomic_path, damage, write_checksums, write_text
 from crossrec.types import InputError
 
 WEIGHTS_FILE, CONFIG_FILE = "generator.safetensors", "generator.json"

@@ -1,16 +1,23 @@
 """Pretrained weights: where they come from, and how their files are read."""
 
 from crossrec.runtime.weights.readers import read_state_dict
-from crossrec.runtime.weights.registry import PACKAGES, PackagedWeights
-from crossrec.runtime.weights.resolve import ResolvedWeights, Source, WeightsError, resolve, ways
+from crossrec.runtime.weights.resolve import (
+    PACKAGES,
+    PackagedWeights,
+    ResolvedWeights,
+    WeightsError,
+    WeightsSource,
+    resolve,
+    ways,
+)
 from crossrec.runtime.weights.transformers import causal_lm, load_model, load_settings
 
 __all__ = [
     "PACKAGES",
     "PackagedWeights",
     "ResolvedWeights",
-    "Source",
     "WeightsError",
+    "WeightsSource",
     "causal_lm",
     "load_model",
     "load_settings",

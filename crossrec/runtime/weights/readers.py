@@ -6,8 +6,7 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from crossrec.runtime.weights.registry import Layout
-from crossrec.runtime.weights.resolve import ResolvedWeights, WeightsError
+from crossrec.runtime.weights.resolve import Layout, ResolvedWeights, WeightsError
 
 if TYPE_CHECKING:
     import torch

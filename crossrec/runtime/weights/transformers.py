@@ -11,8 +11,15 @@ from typing import TYPE_CHECKING, Any
 
 from crossrec.runtime import distributed
 from crossrec.runtime.files import atomic_path
-from crossrec.runtime.weights.registry import Fits, Layout
-from crossrec.runtime.weights.resolve import ResolvedWeights, Source, WeightsError, resolve, ways
+from crossrec.runtime.weights.resolve import (
+    Fits,
+    Layout,
+    ResolvedWeights,
+    WeightsError,
+    WeightsSource,
+    resolve,
+    ways,
+)
 
 if TYPE_CHECKING:
     from transformers import PretrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
@@ -54,7 +61,7 @@ def load_settings(
     from transformers import AutoConfig, AutoTokenizer
 
     found = resolve(weights)
-    if found.source is Source.RANDOM:
+    if found.source is WeightsSource.RANDOM:
         found = resolve(architecture)
     folder = transformers_folder(found, cache_dir)
     try:
@@ -82,7 +89,7 @@ def load_model(
     from transformers import AutoConfig, AutoTokenizer
 
     found = resolve(weights)
-    random = found.source is Source.RANDOM
+    random = found.source is WeightsSource.RANDOM
     folder = transformers_folder(resolve(architecture) if random else found, cache_dir)
     try:
         with _no_progress_bars():

@@ -9,8 +9,7 @@ from pathlib import Path
 
 from crossrec.data.identity import DataIdentity
 from crossrec.evaluation.results import METRICS_FILE
-from crossrec.runtime.checksums import CHECKSUMS, write_checksums
-from crossrec.runtime.files import atomic_path
+from crossrec.runtime.files import CHECKSUMS, atomic_path, write_checksums
 from crossrec.serving.pretrained.card import model_card
 from crossrec.serving.pretrained.files import (
     CARD_FILE,

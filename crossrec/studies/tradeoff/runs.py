@@ -24,9 +24,8 @@ from crossrec.experiment.results import SplitPart
 from crossrec.experiment.run_folder import read_run
 from crossrec.model.recommender import NeuralRecommender
 from crossrec.rerank.base import ItemTraits
-from crossrec.runtime.checksums import has_checksum, is_sound, write_checksum
 from crossrec.runtime.device import pick_device
-from crossrec.runtime.files import atomic_path
+from crossrec.runtime.files import atomic_path, has_checksum, is_sound, write_checksum
 from crossrec.studies.folder import file_digest, key_of
 from crossrec.studies.statistics import measurable_metrics
 from crossrec.studies.tradeoff.config import TradeoffConfig

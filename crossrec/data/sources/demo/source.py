@@ -23,8 +23,7 @@ from crossrec.data.sources.demo.texts import write_title_and_text
 from crossrec.data.sources.demo.truth import DemoTruth, SimulatedClicks, simulate
 from crossrec.data.sources.demo.vocabulary import CATEGORIES
 from crossrec.runtime import distributed
-from crossrec.runtime.checksums import CHECKSUMS, damage, write_checksums
-from crossrec.runtime.files import atomic_path
+from crossrec.runtime.files import CHECKSUMS, atomic_path, damage, write_checksums
 
 logger = logging.getLogger(__name__)
 
