@@ -32,7 +32,7 @@ from scipy.sparse import csr_matrix
 from torch import Tensor
 
 from crossrec.ensemble.cascade import Cascade, StageTimes
-from crossrec.ensemble.neighbours import NeighbourRetriever
+from crossrec.ensemble.retrievers import NeighbourRetriever
 from crossrec.evaluation.bootstrap import interval, resample_means
 from crossrec.evaluation.metrics.accuracy import ndcg
 from crossrec.model.recommender import NeuralRecommender

@@ -167,3 +167,16 @@ class Recommender(Protocol):
             exclude: B rows of items that must not appear (seen items, usually ``histories``).
         """
         ...
+
+
+@runtime_checkable
+class VectorRecommender(Recommender, Protocol):
+    """Recommender whose score is the dot product of a query with an item's vector."""
+
+    def item_vectors(self) -> torch.Tensor:
+        """Return the (N, D) float32 item vectors."""
+        ...
+
+    def queries(self, histories: Sequences) -> torch.Tensor:
+        """Return (B, D) float32 queries."""
+        ...

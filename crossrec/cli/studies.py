@@ -100,7 +100,8 @@ def tradeoff(arguments: Sequence[str] | None = None) -> int:
 
 def ensemble(arguments: Sequence[str] | None = None) -> int:
     """``crossrec ensemble RUN RUN … [item_knn …] --out FOLDER``."""
-    from crossrec.ensemble.config import ALL_FUSIONS, LearningConfig
+    from crossrec.ensemble.learning import LearningConfig
+    from crossrec.ensemble.list_fusion import ALL_FUSIONS
 
     learning = LearningConfig()
     fusions = {fusion.label: fusion for fusion in ALL_FUSIONS}

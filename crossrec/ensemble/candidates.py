@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from crossrec.ensemble.rules import Opinion
+from crossrec.ensemble.base import MemberScores
 from crossrec.runtime.ranking import mask_seen
 from crossrec.types import ABSENT, Recommender, Sequences, TopK
 
@@ -24,7 +24,7 @@ class Candidates:
     """
 
     ids_BP: np.ndarray
-    said: tuple[Opinion, ...]
+    said: tuple[MemberScores, ...]
 
 
 def union_of_lists(
@@ -61,7 +61,7 @@ def union_of_lists(
             scores_BP = torch.where(outside_BP, asked_BP, scores_BP)
             refused_BP = outside_BP & ~asked_BP.isfinite()
         own_BC = torch.from_numpy(np.where(found.ids == ABSENT, np.float32(-np.inf), found.scores))
-        said.append(Opinion(own_BC, scores_BP, torch.from_numpy(ranks_BP), refused_BP))
+        said.append(MemberScores(own_BC, scores_BP, torch.from_numpy(ranks_BP), refused_BP))
     return Candidates(ids_BP, tuple(said))
 
 
@@ -81,7 +81,7 @@ def whole_catalogue(
         if exclude is not None:
             mask_seen(scores_BN, exclude)
         refused_BN = ~scores_BN.isfinite()
-        said.append(Opinion(scores_BN, scores_BN, _ranks(scores_BN), refused_BN))
+        said.append(MemberScores(scores_BN, scores_BN, _ranks(scores_BN), refused_BN))
     ids_BN = np.broadcast_to(np.arange(members[0].n_items), (len(histories), members[0].n_items))
     return Candidates(ids_BN, tuple(said))
 

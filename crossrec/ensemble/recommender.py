@@ -1,4 +1,4 @@
-"""A weighted ensemble of recommenders, itself a recommender."""
+"""Weighted ensembles of recommenders, which are recommenders again."""
 
 from __future__ import annotations
 
@@ -8,33 +8,54 @@ from typing import Self
 
 import numpy as np
 import torch
+from pydantic import Field
 from torch import Tensor
 
+from crossrec.config import Config
+from crossrec.ensemble import ListFusionOptions
+from crossrec.ensemble.base import Missing, fuse
 from crossrec.ensemble.candidates import Candidates, as_lists, union_of_lists, whole_catalogue
-from crossrec.ensemble.config import EnsembleConfig
-from crossrec.ensemble.fuse import fuse
+from crossrec.ensemble.list_fusion import ScoreFusion
 from crossrec.runtime.ranking.candidates import pick_candidates
 from crossrec.types import ABSENT, InputError, Recommender, Sequences, TopK
 
+
+class EnsembleConfig(Config):
+    """Options of a weighted ensemble.
+
+    Args:
+        fusion: fusion of the members' lists.
+        candidates: number of candidates from each member, C; null for the whole catalogue.
+        missing: meaning of -inf from a member. ``lowest``: the item counts as the worst of the member's list,
+            and is excluded only if no member lists it. ``veto``: the item is excluded.
+    """
+
+    fusion: ListFusionOptions = ScoreFusion.Options()
+    candidates: int | None = Field(100, ge=1, le=100_000)
+    missing: Missing = "lowest"
+
+
 SCORES_AT_ONCE = 1 << 24
-"""Most scores of one member that exist at a time (64 MB), if more than one history's."""
+"""Maximum number of scores of one member in memory (64 MB), unless one history needs more."""
+
+
 MOST_ROWS = 1024
 
 
 class Ensemble:
-    """Weighs what several recommenders say of their candidates.
+    """Weighted ensemble of recommenders over their candidates.
 
-    Statistics of a member's scores are those of its list of C candidates without excluded items, so that
-    lists asked for without some items aren't those asked for with them, less the items.
+    Statistics of a member's scores are those of its list of C candidates without excluded items: excluding
+    items may change more of a list than these items.
 
     Args:
         members: name -> recommender of the same catalogue.
-        weights: name -> weight of 0 or more; equal where None. They are divided by their sum.
-        config: how lists are fused.
-        name: what tables call it; members and weights when None.
+        weights: name -> weight of 0 or more, divided by their sum; equal if None.
+        config: fusion and candidates.
+        name: name in tables; members and weights if None.
 
     Raises:
-        InputError: no members, other catalogues, or weights that are no weights of these members.
+        InputError: if there are no members, catalogues differ, or weights don't fit the members.
     """
 
     def __init__(
@@ -53,32 +74,32 @@ class Ensemble:
 
     @property
     def n_items(self) -> int:
-        """N."""
+        """Number of items, N."""
         return next(iter(self.members.values())).n_items
 
     @property
     def description(self) -> str:
-        """Members with their weights, the rule, and the candidates."""
+        """Members with their weights, the fusion, and the candidates."""
         parts = " + ".join(f"{self.weights[name]:.2f} {name}" for name in self._active)
         pool = self.config.candidates
         of = "the whole catalogue" if pool is None else f"{pool} candidates each"
         return f"ensemble: {parts} ({self.config.fusion.label}, {of})"
 
     def fit(self, train: Sequences) -> Self:
-        """Fits every member; weights are learned apart, on validation."""
+        """Fit every member; weights are learned separately, on validation."""
         for member in self.members.values():
             member.fit(train)
         return self
 
     def score(self, histories: Sequences, candidates: np.ndarray | None = None) -> Tensor:
-        """Fused scores; -inf outside the members' lists.
+        """Return fused scores; -inf outside the members' lists.
 
         Args:
             histories: B rows.
             candidates: (B, K), ``ABSENT`` scores -inf; the whole catalogue when None.
 
         Returns:
-            (B, N) float32, or (B, K) for candidates: an item's score doesn't hang on what else is asked for.
+            (B, N) float32, or (B, K) for candidates: an item's score doesn't depend on other candidates.
         """
         scores_BN = torch.full((len(histories), self.n_items), -torch.inf)
         for rows in self._blocks(len(histories)):
@@ -89,7 +110,7 @@ class Ensemble:
         return scores_BN if candidates is None else pick_candidates(scores_BN, candidates)
 
     def recommend(self, histories: Sequences, k: int, exclude: Sequences | None = None) -> TopK:
-        """The best k of the members' candidates, ties broken by the lower item index."""
+        """Return the best k of the members' candidates, ties broken by the lower item index."""
         ids = np.full((len(histories), k), ABSENT, np.int64)
         scores = np.full((len(histories), k), -np.inf, np.float32)
         places = None if self.config.candidates is None else max(self.config.candidates, k)
@@ -101,7 +122,7 @@ class Ensemble:
         return TopK(ids, scores)
 
     def candidates(self, histories: Sequences, exclude: Sequences | None, places: int | None) -> Candidates:
-        """What members with a weight say of their candidates, in one go; memory grows with B.
+        """Return the candidates and scores of members with a weight, in one go; memory grows with B.
 
         Args:
             histories: B rows.
@@ -111,7 +132,7 @@ class Ensemble:
         active = list(self._active.values())
         if places is None:
             return whole_catalogue(active, histories, exclude)
-        ask_beyond = self.config.fusion.beyond == "scored" and len(active) > 1
+        ask_beyond = self.config.fusion.scores_unlisted and len(active) > 1
         return union_of_lists(active, histories, exclude, places, ask_beyond=ask_beyond)
 
     def _fused(self, found: Candidates, places: int | None) -> Tensor:

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol, runtime_checkable
 
 import numpy as np
-from torch import Tensor
 
 from crossrec.config import Component
 from crossrec.exploration.counter_rng import CounterRng
 from crossrec.rerank.base import Pool
-from crossrec.types import Recommender, Sequences
+from crossrec.types import Recommender
 
 Finish = Callable[[Pool, int], Pool]
 """Orders the first k of a scored pool: a chain of rerankers, or :func:`as_they_are`."""
@@ -84,19 +82,6 @@ class LearningExplorer(Explorer):
             clicked_BK: (B, K) bool, true for clicked items.
         """
         raise NotImplementedError("a learning explorer implements learn()")
-
-
-@runtime_checkable
-class VectorRecommender(Recommender, Protocol):
-    """Recommender whose score is the dot product of a query with an item's vector."""
-
-    def item_vectors(self) -> Tensor:
-        """Return the (N, D) float32 item vectors."""
-        ...
-
-    def queries(self, histories: Sequences) -> Tensor:
-        """Return (B, D) float32 queries."""
-        ...
 
 
 def as_they_are(pool: Pool, k: int) -> Pool:

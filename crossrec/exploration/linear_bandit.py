@@ -7,10 +7,10 @@ import torch
 from pydantic import Field
 
 from crossrec.config import ComponentOptions
-from crossrec.exploration.base import Finish, LearningExplorer, PolicyLists, VectorRecommender, as_they_are
+from crossrec.exploration.base import Finish, LearningExplorer, PolicyLists, as_they_are
 from crossrec.exploration.counter_rng import CounterRng, Stream
 from crossrec.rerank.base import ItemTraits, Pool
-from crossrec.types import ABSENT, InputError, Recommender, Sequences
+from crossrec.types import ABSENT, InputError, Recommender, Sequences, VectorRecommender
 
 
 class BanditOptions(ComponentOptions):

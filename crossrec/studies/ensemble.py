@@ -17,11 +17,19 @@ from crossrec.baselines import BASELINES
 from crossrec.config import Config, trusting
 from crossrec.data.identity import VALID
 from crossrec.data.splits.base import Queries, Split
+from crossrec.ensemble import ListFusionOptions
+from crossrec.ensemble.base import Missing
 from crossrec.ensemble.candidates import union_of_lists
-from crossrec.ensemble.config import ALL_FUSIONS, EnsembleConfig, LearningConfig, ListFusionConfig, Missing
-from crossrec.ensemble.evidence import Answered, Evidence, answered
-from crossrec.ensemble.learning import Learned, learn_weights
-from crossrec.ensemble.recommender import Ensemble
+from crossrec.ensemble.learning import (
+    Answered,
+    Learned,
+    LearningConfig,
+    WeightObjective,
+    answered,
+    learn_weights,
+)
+from crossrec.ensemble.list_fusion import ALL_FUSIONS
+from crossrec.ensemble.recommender import Ensemble, EnsembleConfig
 from crossrec.evaluation.comparison.compare import USUAL, Comparison, compare_systems
 from crossrec.evaluation.comparison.systems import Measurement, System
 from crossrec.evaluation.config import ComparisonConfig, MetricName
@@ -72,7 +80,7 @@ class EnsembleStudyConfig(Config):
     out: Path
     metric: MetricName = "ndcg"
     learning: LearningConfig = LearningConfig()
-    fusions: tuple[ListFusionConfig, ...] = Field(ALL_FUSIONS, min_length=1)
+    fusions: tuple[ListFusionOptions, ...] = Field(ALL_FUSIONS, min_length=1)
     candidates: int = Field(200, ge=1, le=100_000)
     missing: Missing = "lowest"
     tune: bool = False
@@ -246,21 +254,23 @@ def choose(
     """Learns weights on validation under every way of fusing, and takes the best cross-fitted way."""
     queries = split.valid
     n_targets_Q = distinct(queries.targets, split.n_items).lengths
-    gathered: dict[str, list[Answered]] = {}
+    gathered: dict[bool, list[Answered]] = {}
     trials: list[tuple[Any, Learned]] = []
     for fusion in config.fusions:
-        beyond = fusion.beyond
-        if beyond not in gathered:
-            gathered[beyond] = gather(
+        ask = fusion.scores_unlisted
+        if ask not in gathered:
+            gathered[ask] = gather(
                 list(members.values()),
                 split,
                 queries,
                 config.candidates,
                 exclude_seen=exclude_seen,
-                ask_beyond=beyond == "scored",
+                ask_beyond=ask,
             )
         rule = fusion.build(min(config.candidates, split.n_items))
-        evidence = Evidence(gathered[beyond], rule, config.missing, queries.users, n_targets_Q, len(members))
+        evidence = WeightObjective(
+            gathered[ask], rule, config.missing, queries.users, n_targets_Q, len(members)
+        )
         trials.append((fusion, learn_weights(evidence, ACCURACY[config.metric], config.learning)))
     fusion, learned = max(trials, key=lambda trial: trial[1].cross_fitted)
     return Choice(fusion, learned, trials)

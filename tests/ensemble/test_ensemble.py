@@ -10,9 +10,10 @@ from crossrec.baselines.als import ALS
 from crossrec.baselines.context import BaselineContext
 from crossrec.baselines.item_knn import ItemKNN
 from crossrec.baselines.popularity import Popularity
+from crossrec.ensemble import ListFusionOptions
 from crossrec.ensemble import recommender as module
-from crossrec.ensemble.config import ALL_FUSIONS, EnsembleConfig, ListFusionConfig
-from crossrec.ensemble.recommender import Ensemble
+from crossrec.ensemble.list_fusion import ALL_FUSIONS
+from crossrec.ensemble.recommender import Ensemble, EnsembleConfig
 from crossrec.types import ABSENT, InputError, Recommender, Sequences
 
 N = 30
@@ -122,7 +123,7 @@ def test_a_weight_of_0_leaves_a_member_out(fitted: dict[str, Recommender], confi
 
 @pytest.mark.parametrize("fusion", ALL_FUSIONS, ids=lambda fusion: fusion.label)
 def test_as_many_candidates_as_items_are_the_whole_catalogue(
-    fitted: dict[str, Recommender], fusion: ListFusionConfig
+    fitted: dict[str, Recommender], fusion: ListFusionOptions
 ) -> None:
     asked = clicks(seed=6, users=20)
     some = Ensemble(fitted, config=EnsembleConfig(fusion=fusion, candidates=N))

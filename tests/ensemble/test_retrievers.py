@@ -11,10 +11,9 @@ from scipy.sparse import csr_matrix
 
 from crossrec.baselines.context import BaselineContext
 from crossrec.baselines.item_knn import ItemKNN
-from crossrec.ensemble.nearest import NearestItems, VectorModel
-from crossrec.ensemble.neighbours import NeighbourRetriever
+from crossrec.ensemble.retrievers import NeighbourRetriever, VectorRetriever
 from crossrec.runtime.ranking import recommend_by_score
-from crossrec.types import ABSENT, InputError, Recommender, Sequences, TopK
+from crossrec.types import ABSENT, InputError, Recommender, Sequences, TopK, VectorRecommender
 
 N, D = 60, 8
 
@@ -111,9 +110,9 @@ def test_neighbour_scores_of_candidates_and_bad_input() -> None:
 )
 def test_nearest_items_are_the_models_own_lists(index: str) -> None:
     model, asked = Vectors(), clicks(3)
-    retriever = NearestItems(model, index)  # type: ignore[arg-type]
+    retriever = VectorRetriever(model, index)  # type: ignore[arg-type]
     assert isinstance(retriever, Recommender)
-    assert isinstance(model, VectorModel)
+    assert isinstance(model, VectorRecommender)
     assert index.lower() in retriever.name.lower()
     known = np.flatnonzero(asked.lengths)  # without history all items tie, and a graph finds any of them
     asked = asked.take(known)
@@ -130,5 +129,5 @@ def test_nearest_items_are_the_models_own_lists(index: str) -> None:
 def test_missing_faiss_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     with pytest.raises(InputError, match="faiss-cpu"):
-        NearestItems(Vectors(), "faiss")
-    assert NearestItems(Vectors(), "auto").name == "vectors (exact)"
+        VectorRetriever(Vectors(), "faiss")
+    assert VectorRetriever(Vectors(), "auto").name == "vectors (exact)"

@@ -10,11 +10,11 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from crossrec.ensemble import ListFusionOptions
 from crossrec.ensemble.candidates import union_of_lists
-from crossrec.ensemble.config import ALL_FUSIONS, EnsembleConfig, LearningConfig, ListFusionConfig
-from crossrec.ensemble.evidence import Evidence, answered
-from crossrec.ensemble.learning import learn_weights, weightings
-from crossrec.ensemble.recommender import Ensemble
+from crossrec.ensemble.learning import LearningConfig, WeightObjective, answered, learn_weights, weightings
+from crossrec.ensemble.list_fusion import ALL_FUSIONS
+from crossrec.ensemble.recommender import Ensemble, EnsembleConfig
 from crossrec.evaluation.facts import distinct, lay_against
 from crossrec.evaluation.metrics.accuracy import ndcg
 from crossrec.evaluation.users import UserGroups
@@ -64,7 +64,7 @@ class Planted:
             "right": Table(torch.from_numpy(3 * truth * ~first + noise[3])),
         }
 
-    def evidence(self, names: list[str], fusion: ListFusionConfig, places: int = 12) -> Evidence:
+    def evidence(self, names: list[str], fusion: ListFusionOptions, places: int = 12) -> WeightObjective:
         members = [self.members[name] for name in names]
         parts = []
         for rows in np.array_split(np.arange(QUERIES), 3):
@@ -73,7 +73,7 @@ class Planted:
             )
             parts.append(answered(found, self.targets.take(rows), int(rows[0])))
         counts = distinct(self.targets, N).lengths
-        return Evidence(parts, fusion.build(places), "lowest", self.users, counts, len(names))
+        return WeightObjective(parts, fusion.build(places), "lowest", self.users, counts, len(names))
 
 
 def value_of(planted: Planted, lists: TopK) -> float:
@@ -84,7 +84,7 @@ def value_of(planted: Planted, lists: TopK) -> float:
 
 
 @pytest.mark.parametrize("fusion", ALL_FUSIONS, ids=lambda fusion: fusion.label)
-def test_a_weightings_value_is_that_of_the_ensembles_lists(fusion: ListFusionConfig) -> None:
+def test_a_weightings_value_is_that_of_the_ensembles_lists(fusion: ListFusionOptions) -> None:
     planted, names = Planted(), ["good", "noise", "left"]
     weights_WM = np.array([[0.2, 0.3, 0.5], [1.0, 0.0, 0.0], [0.0, 0.5, 0.5], [1 / 3, 1 / 3, 1 / 3]])
     found_W = planted.evidence(names, fusion).user_values(weights_WM, ndcg, K).mean(1)
@@ -98,7 +98,7 @@ def test_a_weightings_value_is_that_of_the_ensembles_lists(fusion: ListFusionCon
 
 
 @pytest.mark.parametrize("fusion", ALL_FUSIONS, ids=lambda fusion: fusion.label)
-def test_a_planted_good_member_is_found_and_noise_is_not(fusion: ListFusionConfig) -> None:
+def test_a_planted_good_member_is_found_and_noise_is_not(fusion: ListFusionOptions) -> None:
     learned = learn_weights(
         Planted().evidence(["noise", "good"], fusion), ndcg, LearningConfig(k=K, budget=60)
     )
@@ -156,7 +156,7 @@ def test_weightings_fill_the_budget_with_distinct_points_members_first(
 
 def test_a_part_without_targets_can_not_teach() -> None:
     with pytest.raises(ValueError, match="no query has a target"):
-        Evidence([], ALL_FUSIONS[0].build(5), "lowest", np.arange(3), np.zeros(3, int), 2)
+        WeightObjective([], ALL_FUSIONS[0].build(5), "lowest", np.arange(3), np.zeros(3, int), 2)
 
 
 def test_one_repeat_has_no_spread_and_candidates_without_targets_are_worth_nothing() -> None:

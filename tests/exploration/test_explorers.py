@@ -12,14 +12,14 @@ import torch
 
 from crossrec.config import ConfigError, validate
 from crossrec.exploration import EXPLORERS
-from crossrec.exploration.base import Explorer, LearningExplorer, PolicyLists, VectorRecommender
+from crossrec.exploration.base import Explorer, LearningExplorer, PolicyLists
 from crossrec.exploration.counter_rng import CounterRng
 from crossrec.exploration.dpp_sampling import DPPSampling
 from crossrec.exploration.epsilon_greedy import EpsilonGreedy
 from crossrec.exploration.linear_bandit import UCB, USERS_AT_ONCE, ThompsonSampling
 from crossrec.exploration.plackett_luce import PlackettLuce
 from crossrec.rerank.base import ItemTraits, Pool
-from crossrec.types import ABSENT, InputError, Sequences, TopK
+from crossrec.types import ABSENT, InputError, Sequences, TopK, VectorRecommender
 
 N, D, K, USERS = 8, 3, 3, 6_000
 SCORES = [2.0, 1.6, 1.1, 0.9, 0.5, 0.2, 0.0, -1.0]

@@ -14,8 +14,7 @@ from safetensors.torch import load_file, save_file
 
 from crossrec.cli.commands import main
 from crossrec.config import ConfigError, validate
-from crossrec.ensemble.config import EnsembleConfig
-from crossrec.ensemble.recommender import Ensemble
+from crossrec.ensemble.recommender import Ensemble, EnsembleConfig
 from crossrec.experiment.baselines import validation_metrics
 from crossrec.experiment.config import ExperimentConfig
 from crossrec.experiment.train import run_training

@@ -11,20 +11,22 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from crossrec.ensemble import ListFusionOptions
+from crossrec.ensemble.base import MemberScores, fuse
 from crossrec.ensemble.candidates import as_lists, union
-from crossrec.ensemble.config import ALL_FUSIONS, BordaConfig, ListFusionConfig, RRFConfig, ScoreFusionConfig
-from crossrec.ensemble.fuse import fuse
-from crossrec.ensemble.rules import Opinion
+from crossrec.ensemble.list_fusion import ALL_FUSIONS, BordaFusion, ReciprocalRankFusion, ScoreFusion
 from crossrec.types import ABSENT
 
 INF = math.inf
+
+
 PLACES = 6
 
 
-def opinion(own: list[float], scores: list[float], ranks: list[float]) -> Opinion:
+def opinion(own: list[float], scores: list[float], ranks: list[float]) -> MemberScores:
     """What a member says in one row."""
     refused = torch.tensor([[score == -INF for score in scores]])
-    return Opinion(
+    return MemberScores(
         torch.tensor([own]), torch.tensor([scores]), torch.tensor([ranks], dtype=torch.float64), refused
     )
 
@@ -55,6 +57,7 @@ ORACLES: dict[str, Callable[[list[float], float], float]] = {
     "log_softmax": log_softmax,
 }
 
+
 finite = st.floats(-30, 30, width=32).map(lambda x: round(x, 2))
 
 
@@ -65,7 +68,7 @@ def test_a_normalisation_equals_its_loop(name: str, own: list[float], other: lis
     own, other = (np.float32(values).tolist() for values in (own, other))
     scores = [*own, *other, -INF]
     said = opinion([*own, -INF], scores, [*range(1, len(own) + 1), *[INF] * (len(other) + 1)])
-    added = ScoreFusionConfig.model_validate({"normalise": name}).build(PLACES)(said)[0].tolist()
+    added = ScoreFusion.Options.model_validate({"normalise": name}).build(PLACES)(said)[0].tolist()
     if len(set(own)) == 1:
         assert added == [0.0] * len(scores)
         return
@@ -81,15 +84,15 @@ def test_reciprocal_ranks_and_borda_equal_their_loops(ranks: list[int], constant
     said = opinion(
         [float(PLACES - r) for r in range(PLACES)], [1.0] * (PLACES + 1), [*map(float, ranks), INF]
     )
-    rrf = RRFConfig(constant=constant).build(PLACES)(said)[0].tolist()
+    rrf = ReciprocalRankFusion.Options(constant=constant).build(PLACES)(said)[0].tolist()
     np.testing.assert_allclose(rrf, [*(1 / (constant + rank) for rank in ranks), 0], rtol=1e-12)
-    borda = BordaConfig().build(PLACES)(said)[0].tolist()
+    borda = BordaFusion.Options().build(PLACES)(said)[0].tolist()
     points = [sum(1 for other in range(1, PLACES + 1) if other >= rank) / PLACES for rank in ranks]
     np.testing.assert_allclose(borda, [*points, 0], rtol=1e-12)
 
 
 @pytest.mark.parametrize("config", ALL_FUSIONS, ids=lambda config: config.label)
-def test_equal_scores_and_empty_lists_say_nothing(config: ListFusionConfig) -> None:
+def test_equal_scores_and_empty_lists_say_nothing(config: ListFusionOptions) -> None:
     rule = config.build(PLACES)
     for own in ([2.0, 2.0, 2.0], [-INF, -INF, -INF]):
         there = own[0] > -INF
@@ -98,7 +101,7 @@ def test_equal_scores_and_empty_lists_say_nothing(config: ListFusionConfig) -> N
 
 
 @pytest.mark.parametrize("config", ALL_FUSIONS, ids=lambda config: config.label)
-def test_a_rule_keeps_the_members_order(config: ListFusionConfig) -> None:
+def test_a_rule_keeps_the_members_order(config: ListFusionOptions) -> None:
     own = [3.0, 1.0, 0.99999994, -2.0, -200.0]
     added = config.build(5)(opinion(own, own, [1.0, 2.0, 3.0, 4.0, 5.0]))[0]
     assert (added.diff() < 0).all()

@@ -3,36 +3,30 @@
 from __future__ import annotations
 
 import importlib.util
-from typing import Any, Literal, Protocol, Self, runtime_checkable
+from collections.abc import Callable
+from typing import Any, Literal, Self
 
 import numpy as np
+import torch
+from scipy.sparse import csr_matrix
 from torch import Tensor
 
 from crossrec.runtime.ranking import rank_by_vectors
 from crossrec.runtime.ranking.candidates import pick_candidates
-from crossrec.types import ABSENT, InputError, Recommender, Sequences, TopK
+from crossrec.runtime.ranking.sparse import best_positive
+from crossrec.types import ABSENT, InputError, Sequences, TopK, VectorRecommender
 
 Index = Literal["auto", "exact", "faiss"]
 
+
 NEIGHBOURS = 32
+
+
 SEARCH_WIDTH = 256
 """Links of an item in the graph, and how many places a search keeps in mind at least."""
 
 
-@runtime_checkable
-class VectorModel(Recommender, Protocol):
-    """A recommender whose scores are dot products, such as a two-tower or a sequence model."""
-
-    def queries(self, histories: Sequences) -> Tensor:
-        """(B, D) float32, what histories ask for."""
-        ...
-
-    def item_vectors(self) -> Tensor:
-        """(N, D) float32."""
-        ...
-
-
-class NearestItems:
+class VectorRetriever:
     """Retrieves by a vector model's dot products.
 
     The index is built on first use; call :meth:`refresh` after the model has changed.
@@ -50,7 +44,7 @@ class NearestItems:
         navigable small world graphs (TPAMI 2018); Douze et al.: The Faiss library (2024).
     """
 
-    def __init__(self, model: VectorModel, index: Index = "auto") -> None:
+    def __init__(self, model: VectorRecommender, index: Index = "auto") -> None:
         installed = importlib.util.find_spec("faiss") is not None
         if index == "faiss" and not installed:
             raise InputError(
@@ -126,3 +120,58 @@ def _kept(ids_BW: np.ndarray, scores_BW: np.ndarray, out_BW: np.ndarray, k: int)
     found = np.take_along_axis(np.where(out_BW, ABSENT, ids_BW), order_BW, 1)
     ids[:, : order_BW.shape[1]] = found
     return TopK(ids, scores)
+
+
+Learn = Callable[[Sequences], csr_matrix]
+"""From training clicks to (N, N) similarities, a few neighbours a row."""
+
+
+class NeighbourRetriever:
+    """Scores the neighbours of a history's items by summed similarity, and touches no other item.
+
+    It is item-kNN that never makes a row of N scores when it recommends: what is looked at are the history's
+    clicks times their neighbours. Items that are nobody's neighbour score -inf.
+
+    Args:
+        n_items: N.
+        learn: makes the table.
+        name: what tables call it.
+
+    Source:
+        Sarwar et al.: Item-based collaborative filtering recommendation algorithms (WWW 2001).
+    """
+
+    def __init__(self, n_items: int, learn: Learn, name: str = "neighbours") -> None:
+        self._n_items = n_items
+        self._learn = learn
+        self.name = name
+        self._table_NN: csr_matrix | None = None
+
+    @property
+    def n_items(self) -> int:
+        """N."""
+        return self._n_items
+
+    def fit(self, train: Sequences) -> Self:
+        """Makes the table."""
+        self._table_NN = csr_matrix(self._learn(train), dtype=np.float32)
+        return self
+
+    def score(self, histories: Sequences, candidates: np.ndarray | None = None) -> Tensor:
+        """(B, N) float32 summed similarities, or (B, K) for candidates; -inf where there is none."""
+        scores_BN = torch.from_numpy(self._found(histories).toarray())
+        scores_BN = scores_BN.masked_fill_(scores_BN <= 0, -torch.inf)
+        return scores_BN if candidates is None else pick_candidates(scores_BN, candidates)
+
+    def recommend(self, histories: Sequences, k: int, exclude: Sequences | None = None) -> TopK:
+        """The k most similar items, ties broken by the lower item index."""
+        return best_positive(self._found(histories), k, exclude)
+
+    def _found(self, histories: Sequences) -> csr_matrix:
+        if self._table_NN is None:
+            raise RuntimeError(f"{self.name} has not been fitted: call fit(train) first")
+        ones = np.ones(len(histories.items), np.float32)
+        clicks_BN = csr_matrix(
+            (ones, histories.items, histories.offsets), shape=(len(histories), self.n_items)
+        )
+        return clicks_BN @ self._table_NN
