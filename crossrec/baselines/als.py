@@ -17,7 +17,7 @@ from crossrec.types import Sequences
 
 
 class ALS(Baseline):
-    """Factorises the click matrix; a history's vector is solved for from its items ("fold-in").
+    """Matrix factorization by ALS; the vector of a history is solved from its items ("fold-in").
 
     The training users' own vectors are never used, so clicks made after training count. Repeated
     items add confidence. An empty history has the zero vector: every score is 0, and the ranking

@@ -1,4 +1,4 @@
-"""What the baselines share: clicks as a sparse matrix, candidates, and lists from scores."""
+"""Base classes of the baselines: options, fitting, scores, lists, histories as a sparse matrix."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ class Baseline(Component, ABC):
         return self._n_items
 
     def fit(self, train: Sequences) -> Self:
-        """Learns from the training clicks, one row a user; fitting again starts afresh.
+        """Fit on the training clicks, one row per user; a second call starts from scratch.
 
         Raises:
             ValueError: there is no click, or an item outside the catalogue.
@@ -63,7 +63,7 @@ class Baseline(Component, ABC):
         return self
 
     def score(self, histories: Sequences, candidates: np.ndarray | None = None) -> torch.Tensor:
-        """Scores items for each history; -inf for an item that must not be recommended.
+        """Score items for each history; -inf for an item that must not be recommended.
 
         Args:
             histories: B rows, oldest click first; a row may be empty.
@@ -81,7 +81,7 @@ class Baseline(Component, ABC):
         return scores_BN if candidates is None else pick_candidates(scores_BN, candidates)
 
     def recommend(self, histories: Sequences, k: int, exclude: Sequences | None = None) -> TopK:
-        """The best k items for each history, ties broken by the lower item index.
+        """Return the best k items for each history; ties go to the lower item index.
 
         Args:
             histories: B rows.
@@ -96,7 +96,7 @@ class Baseline(Component, ABC):
 
     @abstractmethod
     def _learn(self, train: Sequences, clicks_UN: csr_matrix) -> None:
-        """Learns from the clicks: in order (``train``), and summed over repeats (U, N)."""
+        """Learn from the clicks: in order (``train``), and summed over repeats (U, N)."""
 
     @abstractmethod
     def _score(self, histories: Sequences) -> torch.Tensor:
@@ -104,10 +104,10 @@ class Baseline(Component, ABC):
 
 
 class SparseBaseline(Baseline):
-    """A baseline that gives most items no score at all: those are -inf, and its lists may run out."""
+    """A baseline with sparse scores: most items score -inf, so its lists may run out."""
 
     def recommend(self, histories: Sequences, k: int, exclude: Sequences | None = None) -> TopK:
-        """The best k items for each history, ties broken by the lower item index.
+        """Return the best k items for each history; ties go to the lower item index.
 
         Args:
             histories: B rows.

@@ -17,7 +17,7 @@ from crossrec.types import Sequences
 
 
 class BPRMF(Baseline):
-    """Factorises the clicks so that each user's clicked items rank above the others.
+    """Matrix factorization that ranks each user's clicked items above the others.
 
     Training users' vectors are not looked up: a history's is estimated from its items by a map that
     ridge regression learns from the training users (:class:`UserRegression`). An empty history gets the

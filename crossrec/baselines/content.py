@@ -1,4 +1,4 @@
-"""Content-based: items that resemble what the history is about; clicks of others play no part."""
+"""Content-based recommender: items similar to the history's content, whatever other users click."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ Table: TypeAlias = "np.ndarray | csr_matrix"
 
 
 class ContentBased(Baseline):
-    """Scores an item by the dot product of its content with the history's mean content.
+    """Content-based recommender: dot product of an item's content and the history's mean content.
 
     In the spaces ``tfidf``, ``text``, ``image`` and ``categories``, items have unit length (vectors about
     the catalogue's mean). In ``bm25``, the history's texts are the query. An item without content in this
@@ -91,7 +91,7 @@ class ContentBased(Baseline):
         self._unknown_N = torch.from_numpy(~known_N)
 
     def _learn(self, train: Sequences, clicks_UN: csr_matrix) -> None:
-        """Content says all: there is nothing to learn from clicks."""
+        """Learn nothing: scores depend on content alone."""
 
     def _score(self, histories: Sequences) -> torch.Tensor:
         weights_BN = history_matrix(histories, self.n_items, self.options.recency).astype(np.float32)
@@ -105,7 +105,7 @@ class ContentBased(Baseline):
 
 
 def _tables(context: BaselineContext, options: ContentBased.Options, asker: str) -> tuple[Table, Table]:
-    """Items as parts of a history, and as candidates; each (N, W) float32."""
+    """Return item content for histories and for candidates, each (N, W) float32."""
     if options.space in ("tfidf", "bm25"):
         counts_NV = term_counts(context.need_texts(asker), options.min_items)
         if options.space == "bm25":
@@ -126,7 +126,7 @@ def _unit(matrix: csr_matrix) -> csr_matrix:
 
 
 def _known(table: Table) -> np.ndarray:
-    """(N,) bool, which rows have any content."""
+    """Return (N,) bool, rows that have content."""
     if isinstance(table, np.ndarray):
         return np.asarray(table.any(axis=1))
     return np.asarray(np.diff(table.indptr) > 0)
@@ -136,7 +136,7 @@ _WORD = re.compile(r"\w\w+")
 
 
 def term_counts(texts: Sequence[str], min_items: int) -> csr_matrix:
-    """(N, V) float64 how often each text has each word.
+    """Return (N, V) float64 counts of each word in each text.
 
     Words are runs of at least two letters, digits or underscores, in lower case.
 
@@ -157,7 +157,7 @@ def term_counts(texts: Sequence[str], min_items: int) -> csr_matrix:
 
 
 def tfidf(counts_NV: csr_matrix) -> csr_matrix:
-    """Counts times ln((1 + N) / (1 + n)) + 1, n texts having the word; rows of unit length.
+    """Return counts times ln((1 + N) / (1 + n)) + 1, n texts having the word; rows of unit length.
 
     Source:
         Salton and Buckley 1988, "Term-weighting approaches in automatic text retrieval", with one text
@@ -171,7 +171,7 @@ def tfidf(counts_NV: csr_matrix) -> csr_matrix:
 
 
 def bm25(counts_NV: csr_matrix, k1: float, b: float) -> csr_matrix:
-    """What each word of a query adds to each text's score.
+    """Return (N, V) BM25 weights: what each word of a query adds to each text's score.
 
     Args:
         counts_NV: from :func:`term_counts`.

@@ -1,4 +1,4 @@
-"""What baselines may know of a catalogue's items besides the clicks."""
+"""Item features for baselines, besides the clicks."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from crossrec.types import InputError
 
 @dataclass(frozen=True)
 class BaselineContext:
-    """The catalogue as baselines see it: how many items there are, and what is known of them.
+    """Item count and item features for baselines.
 
     Args:
         n_items: N, items in the catalogue.
@@ -46,7 +46,7 @@ class BaselineContext:
         )
 
     def require(self, need: str, asker: str) -> None:
-        """Checks that something is known: ``texts``, ``categories``, or the vectors of a modality.
+        """Check that a feature exists: ``texts``, ``categories``, or the vectors of a modality.
 
         Raises:
             InputError: it isn't.

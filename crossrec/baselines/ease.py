@@ -18,7 +18,7 @@ TABLES = 2
 
 
 class EASE(Baseline):
-    """Scores an item by the sum of learned weights from the history's distinct items to it.
+    """Linear item-to-item model: an item's score is the sum of weights from the history's distinct items.
 
     Weights may be negative, so scores may be, too. An empty history scores 0 everywhere, and the
     ranking falls back to catalogue order; an item without training clicks always scores 0.
@@ -39,7 +39,7 @@ class EASE(Baseline):
 
         Args:
             regularization: added to the diagonal of the items' Gram matrix, in clicks.
-            memory_gb: 10^9 bytes that the (N, N) tables may take; a catalogue that needs more is refused.
+            memory_gb: 10^9 bytes that the (N, N) tables may take; a catalogue that needs more is rejected.
         """
 
         regularization: float = Field(default=200.0, gt=0, le=1_000_000_000)

@@ -1,4 +1,4 @@
-"""Predicts the next click by logistic or linear regression on features of history and candidate."""
+"""Logistic or linear regression on features of history and candidate."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ LAST_ONLY = 1e-4
 
 
 class FeatureModel(Baseline):
-    """Adds up weighted features (:func:`build_features`); the weights say what makes a click likely.
+    """Linear model of the next click: a weighted sum of features (:func:`build_features`).
 
     The weights are learned from each user's last training click against drawn unclicked items, with
     features that were fitted on the clicks before it; then the features are fitted on all training clicks.
@@ -46,7 +46,7 @@ class FeatureModel(Baseline):
     """
 
     class Options(TunableOptions):
-        """Predicts the next click from a few features of history and candidate by a linear model.
+        """Linear model of the next click on a few features of history and candidate.
 
         Args:
             loss: ``logistic`` for logistic regression, ``squared`` for linear regression on 0 and 1.
@@ -164,7 +164,7 @@ class Feature:
 def build_features(
     context: BaselineContext, options: FeatureModel.Options, train: Sequences
 ) -> list[Feature]:
-    """All features that catalogue and log allow, fitted on ``train``.
+    """Return all features that catalogue and log allow, fitted on ``train``.
 
     Popularity, recent popularity (where clicks have times), item-kNN with the whole history and with
     its last click, and the likeness of categories, words, text and image vectors.
@@ -209,7 +209,7 @@ def _content(context: BaselineContext, options: FeatureModel.Options) -> list[Fe
 
 @dataclass(frozen=True)
 class LinearModel:
-    """A weight for each feature, and a constant.
+    """Weights of the features, and a constant.
 
     Args:
         weights_F: per unit of the raw feature.
@@ -221,7 +221,7 @@ class LinearModel:
 
 
 def fit_logistic(features_SF: np.ndarray, clicked_S: np.ndarray, regularization: float) -> LinearModel:
-    """Minimises the mean logistic loss plus half the regularisation times the squared weights.
+    """Minimize the mean logistic loss plus half the regularisation times the squared weights.
 
     Features are standardised first, so that the penalty treats them alike; the constant is free.
 
@@ -251,7 +251,7 @@ def fit_logistic(features_SF: np.ndarray, clicked_S: np.ndarray, regularization:
 
 
 def fit_least_squares(features_SF: np.ndarray, clicked_S: np.ndarray, regularization: float) -> LinearModel:
-    """Minimises half the mean squared error plus half the regularisation times the squared weights.
+    """Minimize half the mean squared error plus half the regularisation times the squared weights.
 
     Args:
         features_SF: S samples.

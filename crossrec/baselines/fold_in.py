@@ -1,4 +1,4 @@
-"""Vectors for users that were not there in training, from what their histories hold."""
+"""Fold-in: vectors of users outside training, estimated from their histories."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from scipy.sparse import csr_matrix
 
 @dataclass(frozen=True)
 class UserRegression:
-    """A linear map from what a history's items sum to, to the vector that training gives such a user.
+    """Ridge regression from the sum of a history's item vectors to a learned user vector.
 
     Factor and graph models learn a vector for each training user and none for a new history. The map is
     ridge regression of the training users' learned vectors on the sums of their items; its constant is
@@ -29,7 +29,7 @@ class UserRegression:
 
     @classmethod
     def fit(cls, sums_UD: np.ndarray, users_UE: np.ndarray, ridge: float) -> Self:
-        """Learns the map from the training users.
+        """Learn the map from the training users.
 
         Args:
             sums_UD: what each training user's items sum to, from :func:`summed_items`.

@@ -29,7 +29,7 @@ Weighting = Callable[[spmatrix], spmatrix]
 
 
 class ItemKNN(SparseBaseline):
-    """Scores an item by its similarity to the history's items, summed over their nearest neighbours.
+    """Item-based nearest neighbours: similarities to the history's items, summed.
 
     An item that is nobody's neighbour scores -inf rather than 0, so a list may run out of items; an
     empty history gets an empty list.

@@ -11,7 +11,7 @@ ROUNDS = 20
 
 
 class UnclickedSampler:
-    """Draws items that a row of clicks does not hold.
+    """Sampler of items that a row of clicks lacks.
 
     Args:
         clicks: U rows.
@@ -29,7 +29,7 @@ class UnclickedSampler:
         self._steps_N = None if chances_N is None else np.cumsum(chances_N) / np.sum(chances_N)
 
     def draw(self, rows_T: np.ndarray) -> np.ndarray:
-        """(T,) int64, an item for each of the rows (T,), which may repeat."""
+        """Return (T,) int64, one item for each of the rows (T,), which may repeat."""
         drawn = self._any(len(rows_T))
         wrong = np.arange(len(rows_T))
         for _ in range(ROUNDS):

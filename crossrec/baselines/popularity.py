@@ -1,4 +1,4 @@
-"""Popularity: the number of training clicks, whatever the history; all of them, or the recent ones."""
+"""Popularity: number of training clicks, all of them or decayed by age."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ ORDER_BELOW = 1e8
 
 
 class Popularity(Baseline):
-    """Ranks items by training clicks; items without any come last, in catalogue order.
+    """Items by their number of training clicks; items without any come last, in catalogue order.
 
     Args:
         options: none.

@@ -62,7 +62,7 @@ def _nearest(
     k: int,
     similarity: Callable[[np.ndarray, np.ndarray, np.ndarray], np.ndarray],
 ) -> csr_matrix:
-    """Turns dot products into similarities, block by block, and keeps the k largest."""
+    """Compute similarities from dot products, block by block, and keep the k largest."""
     rows_FM = rows_MF.T.tocsr().astype(np.float64)
     kept = [csr_matrix((0, rows_MF.shape[0]), dtype=np.float32)]
     for first in range(0, queries_BF.shape[0], ROWS):

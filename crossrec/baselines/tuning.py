@@ -1,4 +1,4 @@
-"""Choosing a baseline's settings by a validation value, and by nothing else, within a stated budget."""
+"""Choice of a baseline's options by a validation value alone, within a budget."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ from crossrec.types import InputError, Recommender, Sequences
 
 @dataclass(frozen=True)
 class TuningTrial:
-    """One setting that was tried.
+    """One trial of tuning.
 
     Args:
-        config: the setting.
-        value: what ``validate`` said of it, higher is better.
-        seconds: what fitting and validating took.
+        config: options that were tried.
+        value: validation score, higher is better.
+        seconds: time of fitting and validating.
     """
 
     config: BaselineOptions
@@ -34,12 +34,12 @@ class TuningTrial:
 
 
 class TuningBudget(Config):
-    """How much tuning one baseline may cost.
+    """Limits on tuning one baseline.
 
     Args:
         trials: settings tried at most; a larger grid is sampled. None tries all.
         seconds: no setting is begun after so much time, the first excepted; the setting that is under
-            way is finished. None knows no limit.
+            way is finished. None sets no limit.
         seed: of the sample.
     """
 
@@ -48,7 +48,7 @@ class TuningBudget(Config):
     seed: int = Field(default=0, ge=0)
 
     def choose(self, grid: Sequence[BaselineOptions]) -> list[BaselineOptions]:
-        """The grid, or a random subset of it in an order of its own; the same for the same seed."""
+        """Return the grid, or a random subset in random order; the same for the same seed."""
         if self.trials is None and self.seconds is None:
             return list(grid)
         # Where time may cut it short, what was tried should be a fair sample of the grid.
@@ -65,12 +65,12 @@ def tune(
     done: Sequence[TuningTrial] = (),
     keep: Callable[[TuningTrial], None] | None = None,
 ) -> tuple[BaselineOptions, list[TuningTrial]]:
-    """Fits settings on ``train`` and keeps the one that ``validate`` likes best.
+    """Fit each candidate on ``train`` and return the one with the best validation score.
 
     Args:
         grid: settings to try, usually ``config.grid()``.
         context: the catalogue.
-        train: training clicks, one row a user.
+        train: training clicks, one row per user.
         validate: value of a fitted recommender on the validation part, higher is better.
         budget: how many settings and seconds; the whole grid when None.
         done: trials that were made before; their settings are not tried again, their seconds count.
@@ -103,7 +103,7 @@ def tune(
 
 
 def _spent(trials: Sequence[TuningTrial]) -> float:
-    """Seconds of the slowest process: they validate together, so all must stop before the same setting."""
+    """Return the seconds of the slowest process, so that all stop before the same trial."""
     return max(distributed.gather_objects(sum(trial.seconds for trial in trials)))
 
 

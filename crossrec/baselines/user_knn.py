@@ -1,4 +1,4 @@
-"""User-based nearest neighbours: the training users whose clicks resemble a history."""
+"""User-based nearest neighbours."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ LABELS: dict[UserSimilarity, str] = {"cosine": "cosine", "pearson": "Pearson"}
 
 
 class UserKNN(SparseBaseline):
-    """Scores an item by the similarities of the nearest training users who clicked it, summed.
+    """User-based nearest neighbours: sums, per item, the similarities of the users who clicked it.
 
     Users are histories, so a history is compared with every training user by its items alone. A history
     that begins as a training user's row does has that row among its neighbours, as the nearest: it

@@ -55,7 +55,7 @@ class Catalog:
             None.
 
     Raises:
-        CatalogError: a column is missing, an id is missing or stands twice.
+        CatalogError: a column is missing, or an id is missing or duplicate.
     """
 
     def __init__(self, dataset: Dataset, image_roots: tuple[Path, ...] | None = None) -> None:
@@ -158,7 +158,7 @@ class Catalog:
         return read_head(self._inside(path))
 
     def _inside(self, path: str) -> str:
-        """A path, if it doesn't lead out of the pictures' folder, be it by ``..`` or by a symbolic link."""
+        """Return a path, if it stays inside the pictures' folder (``..`` and symbolic links resolved)."""
         roots = self._resolved_roots
         if roots is not None and not os.path.realpath(path).startswith(roots):
             raise UnreadablePicture(f"{path} leads out of the pictures' folder")

@@ -1,4 +1,4 @@
-"""Checks of a whole log: times that are no times, and one user or item that holds much of it."""
+"""Checks of a whole log: implausible times, and users or items with a large share of it."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _PLAUSIBLE = (FIRST_TIME, 4102444800.0)
 
 
 def time_warnings(times: pl.Series, name: str) -> list[str]:
-    """Oddities of times that should be points in time.
+    """Return warnings about times that should be points in time.
 
     Args:
         times: seconds since 1970, finite.
@@ -59,7 +59,7 @@ def time_warnings(times: pl.Series, name: str) -> list[str]:
 
 
 def _refuse_mixed_units(times: pl.Series, name: str) -> None:
-    """Raises where one part of the times is plausible in seconds and another part in another unit."""
+    """Reject times of which a part is plausible in seconds and another part in another unit."""
     low, high = _PLAUSIBLE
     found = {factor: int(times.is_between(low * factor, high * factor).sum()) for factor in _FACTORS}
     plausible = {
@@ -93,7 +93,7 @@ def _likely_unit(times: pl.Series) -> str | None:
 def share_warnings(
     user: np.ndarray, item: np.ndarray, user_ids: Sequence[str] | pl.Series, item_ids: np.ndarray
 ) -> list[str]:
-    """Users and items that hold a large share of the log: guests under one id, a default, a test item.
+    """Return warnings about users and items with a large share of the log (guests, defaults, tests).
 
     Args:
         user: (T,) rows of ``user_ids``.

@@ -25,7 +25,7 @@ logger = logging.getLogger(__name__)
 
 
 class CleaningConfig(Config):
-    """What a click must be to stay.
+    """Conditions that a click must meet to be kept.
 
     Args:
         min_time: clicks before it are dropped (seconds, ISO date or datetime).
@@ -57,7 +57,7 @@ class CleaningConfig(Config):
 
 
 def clean(raw: RawData, config: CleaningConfig) -> tuple[Catalog, ClickLog, CleaningReport]:
-    """Drops what can't be used, counts it, and sorts by user, time and, within ties, a hash of (user, item).
+    """Drop and count unusable rows; sort by user, time and, within ties, a hash of (user, item).
 
     The steps on clicks, in order: missing ids, missing times, time out of range, rating out of range,
     unknown items, exact duplicates (user, item and time), repeats, k-core, ties in time. Items without text
@@ -81,7 +81,7 @@ def clean(raw: RawData, config: CleaningConfig) -> tuple[Catalog, ClickLog, Clea
 def clean_catalog(
     catalog: Catalog, clicked: np.ndarray, config: CleaningConfig
 ) -> tuple[Catalog, np.ndarray, list[Step]]:
-    """Selects items, mends prices, and counts what is missing.
+    """Select items, set invalid prices to null, and count missing values.
 
     Args:
         catalog: N items.
@@ -111,7 +111,7 @@ def clean_catalog(
 
 
 def _unreadable_pictures(catalog: Catalog) -> Step:
-    """Counts pictures that are named, but are none, by their first bytes; warns where they are the most."""
+    """Count pictures that are named but unreadable, by their first bytes; warn if they are the majority."""
     unreadable = np.flatnonzero(catalog.names_image & ~catalog.has_image)
     detail = f"{len(unreadable):,} that are none: kept and masked"
     if len(unreadable):
@@ -160,7 +160,7 @@ class CodedLog:
 
 
 def clean_log(raw: RawData, config: CleaningConfig) -> tuple[CodedLog, list[Step], list[str]]:
-    """Runs the steps on clicks and collects warnings; see :func:`crossrec.data.cleaning.clean`."""
+    """Run the steps on clicks and collect warnings; see :func:`crossrec.data.cleaning.clean`."""
     if not len(raw.interactions):
         raise InteractionDataError(f"the log of '{raw.name}' is empty: it has no row at all")
     steps: list[Step] = []
@@ -242,7 +242,7 @@ def _drop_missing(frame: pl.DataFrame, steps: list[Step]) -> pl.DataFrame:
 
 
 def _words(ids: pl.Series, n_missing: int) -> str:
-    """The words that stand for a missing id, with how often."""
+    """Return the words used for a missing id, with their counts."""
     if not n_missing:
         return ""
     words = (
@@ -288,7 +288,7 @@ def _range(low: float | None, high: float | None, times: bool) -> str:
 
 
 def _encode(frame: pl.DataFrame, catalog: Catalog, steps: list[Step]) -> tuple[pl.DataFrame, pl.Series]:
-    """Drops unknown items, turns ids into numbers and sorts by (user, time)."""
+    """Drop unknown items, encode ids as numbers, and sort by (user, time)."""
     log = frame.select("user_id", "item_id", "timestamp").with_columns(
         item=_codes(pl.col("item_id"), pl.Series(list(catalog.index), dtype=pl.String))
     )
@@ -303,7 +303,7 @@ def _encode(frame: pl.DataFrame, catalog: Catalog, steps: list[Step]) -> tuple[p
 
 
 def _zeros(unknown: pl.Series, catalog: Catalog) -> str:
-    """A hint where most unknown ids are items but for zeros in front."""
+    """Return a hint where most unknown ids differ from items only by leading zeros."""
     ids = unknown.unique().sort()
     known = pl.Series(list(catalog.index), dtype=pl.String)
     bare = pl.DataFrame({"bare": known.str.strip_chars_start("0"), "known": known}).unique(
@@ -320,7 +320,7 @@ def _zeros(unknown: pl.Series, catalog: Catalog) -> str:
 
 
 def _codes(ids: pl.Expr, known: pl.Series) -> pl.Expr:
-    """The place of each id among those known, null where it is not there."""
+    """Return the index of each id among the known ones, null where unknown."""
     places = pl.Series(np.arange(len(known), dtype=np.int32))
     return ids.replace_strict(known, places, default=None, return_dtype=pl.Int32)
 
@@ -328,7 +328,7 @@ def _codes(ids: pl.Expr, known: pl.Series) -> pl.Expr:
 def _drop_repeats(
     user: np.ndarray, item: np.ndarray, time: np.ndarray, config: CleaningConfig, steps: list[Step]
 ) -> np.ndarray:
-    """Rows that stay, in order; rows come sorted by (user, time)."""
+    """Return the rows that are kept, in order; rows are sorted by (user, time)."""
     n_items = int(item.max(initial=0)) + 1
     pair = user.astype(np.int64) * n_items + item
     order = np.argsort(pair, kind="stable")  # one user's clicks on one item, oldest first

@@ -1,4 +1,4 @@
-"""The account of cleaning: what was dropped, in which step, and why."""
+"""Report of cleaning: what was dropped, in which step, and why."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ class CleaningReport:
         }
 
     def lines(self) -> list[str]:
-        """A plain-text table, header first, one line a step."""
+        """Return a plain-text table, header first, one line per step."""
         rows = [("step", "unit", "before", "dropped", "remaining", "detail")]
         rows += [
             (s.name, s.unit, f"{s.before:,}", f"{s.dropped:,}", f"{s.remaining:,}", s.detail)

@@ -1,4 +1,4 @@
-"""Which items and clicks something was made from, by original id, and how it is brought in line with others.
+"""Identity of data by original ids, and alignment of stored rows with another catalogue.
 
 Whatever has one row per item (weights, neighbors, ranked lists) is kept together with the ids of its rows, so
 that a catalogue in another order, or with other items, never gives an item the row of another.
@@ -27,7 +27,7 @@ PARTS = (TRAIN, VALID, TEST)
 
 @dataclass(frozen=True)
 class Alignment:
-    """How the items of a catalogue relate to those that something was made from.
+    """Alignment of a catalogue's items with those of stored rows.
 
     Args:
         rows: (N,) for each item of the catalogue its row there, ``ABSENT`` for a new item.
@@ -54,7 +54,7 @@ class Alignment:
 
     @property
     def in_place(self) -> bool:
-        """Whether every item already stands in the row that it had, with no item removed."""
+        """Whether every item is already in its stored row, with no item removed."""
         return not self.removed and bool((self.rows == np.arange(len(self.rows))).all())
 
     @property
@@ -74,7 +74,7 @@ class Alignment:
 
 @dataclass(frozen=True)
 class DataIdentity:
-    """The items, in their order, and digests of the clicks that something was made from.
+    """Item ids in their order, and digests of the split.
 
     Digests depend on original ids and times alone, never on the order of items or users.
 

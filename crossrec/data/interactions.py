@@ -1,4 +1,4 @@
-"""The click log: one row a click, in a polars frame with fixed column names."""
+"""The click log: one row per click, in a polars frame with fixed column names; points in time."""
 
 from __future__ import annotations
 
@@ -85,7 +85,7 @@ _EARLIEST_SHOWN_AS_DATE = 1e8
 
 
 def to_seconds(value: Any) -> Any:
-    """Seconds since 1970 of a date, a datetime or ISO text; whatever else it is stays as it is.
+    """Return seconds since 1970 of a date, a datetime or ISO text; other values are returned unchanged.
 
     Text, dates and datetimes without a zone are taken as UTC.
 

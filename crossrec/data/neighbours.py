@@ -1,4 +1,4 @@
-"""Which items are alike: a short list of training items for each training item."""
+"""Item-to-item similarity: the nearest training items of each training item."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ CONTENT: ItemSimilarity = "content"
 
 @dataclass(frozen=True)
 class Neighbours:
-    """The items most like each item, best first.
+    """The most similar items of each item, best first.
 
     Args:
         ids_NK: catalogue indices, all with training clicks; ``ABSENT`` where a list ran out, and in whole
@@ -45,7 +45,7 @@ class Neighbours:
 
 
 def no_content() -> InputError:
-    """What to say where similarity by content is asked for and there are no vectors."""
+    """Return the error for content similarity without item vectors."""
     return InputError(
         "item similarity by content needs vectors of a frozen text or image encoder, and this model has "
         "none; set similarity: clicks, or give it model.text or model.image with training: frozen"
@@ -55,21 +55,21 @@ def no_content() -> InputError:
 def find_neighbours(
     train: Sequences, n_items: int, k: int, similarity: ItemSimilarity, content: np.ndarray | None = None
 ) -> Neighbours:
-    """The k training items most like each training item, never itself, ties by the lower index.
+    """Return the k most similar training items of each training item; ties go to the lower index.
 
     Similarity by ``clicks`` is the cosine of two items' users, each user weighing ``1 / log(1 + items)``; by
     ``content`` the cosine of their vectors; ``both`` is the larger of the two, each divided by the largest
     in the item's row. Only a similarity above 0 makes a neighbour.
 
     Args:
-        train: training clicks, one row a user.
+        train: training clicks, one row per user.
         n_items: N of the catalogue.
         k: length of the lists.
         similarity: by what.
         content: (N, W) vectors of the items' texts or pictures, zeros for an item that has none.
 
     Raises:
-        InputError: content is asked for and there is none.
+        InputError: if content is requested and there are no vectors.
 
     Source:
         Liu et al. 2021, "Contrastive self-supervised sequential recommendation with robust augmentation"
@@ -93,7 +93,7 @@ def find_neighbours(
 
 
 def _by_clicks(train: Sequences, clicked: np.ndarray, k: int) -> Iterator[tuple[slice, TopK]]:
-    """Lists of some of the clicked items at a time; only items with a common user are looked at."""
+    """Yield lists of blocks of clicked items, by common users."""
     for places, common in _common_users(train, clicked, _blocks(len(clicked), ROWS)):
         common[np.arange(common.shape[0]), np.arange(places.start, places.start + common.shape[0])] = 0
         yield places, best_positive(common, k)
@@ -102,7 +102,7 @@ def _by_clicks(train: Sequences, clicked: np.ndarray, k: int) -> Iterator[tuple[
 def _by_content_too(
     train: Sequences, clicked: np.ndarray, k: int, similarity: ItemSimilarity, content: np.ndarray | None
 ) -> Iterator[tuple[slice, TopK]]:
-    """Lists of some of the clicked items at a time, by content alone or with common users."""
+    """Yield lists of blocks of clicked items, by content alone or with common users."""
     if content is None:
         raise no_content()
     vectors = _unit_rows(content[clicked])
@@ -128,7 +128,7 @@ def _blocks(n_rows: int, step: int) -> Iterable[slice]:
 def _common_users(
     train: Sequences, clicked: np.ndarray, blocks: Iterable[slice]
 ) -> Iterator[tuple[slice, csr_matrix]]:
-    """Some of the C clicked items at a time, and their (R, C) float32 cosines by common users."""
+    """Yield blocks of the C clicked items with their (R, C) float32 cosines by common users."""
     row_T = train.row_of_click
     item_T = np.searchsorted(clicked, train.items)
     table = csr_matrix((np.ones(len(item_T)), (item_T, row_T)), shape=(len(clicked), len(train)))
@@ -144,7 +144,7 @@ def _common_users(
 
 
 def _by_largest(scores: np.ndarray, start: int) -> np.ndarray:
-    """Scores divided by the largest of their row, the item with itself left aside."""
+    """Return scores divided by the largest of their row, ignoring the diagonal."""
     own = np.arange(len(scores)), start + np.arange(len(scores))
     scores[own] = 0
     largest = scores.max(axis=1, keepdims=True, initial=0)

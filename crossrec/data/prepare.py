@@ -1,4 +1,4 @@
-"""From a configuration to cleaned, divided data."""
+"""Preparation of data: load, clean and split."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from crossrec.types import Sequences
 
 
 class DataConfig(Config):
-    """Which data, how it is cleaned and how it is divided.
+    """Configuration of source, cleaning and split.
 
     Args:
         source: the format of the data.
@@ -45,13 +45,13 @@ class DataConfig(Config):
 
 @dataclass(frozen=True)
 class PreparedData:
-    """Cleaned, divided data; row i of the catalogue is item i of the clicks.
+    """Cleaned and split data; row i of the catalogue is item i of the clicks.
 
     Args:
         name: what the data set is called.
         note: one line about the data that every output prints ("" when none).
         catalog: N items.
-        clicks: the cleaned log, one row a user.
+        clicks: the cleaned log, one row per user.
         split: training clicks and queries.
         report: what cleaning dropped, and why.
     """
@@ -91,7 +91,7 @@ class PreparedData:
         )
 
     def summary(self) -> dict[str, Any]:
-        """Counts that a run prints first; ``first`` and ``last`` are times as text."""
+        """Return the counts that a run prints first; ``first`` and ``last`` are times as text."""
         times = self.clicks.sequences.times
         return {
             "users": len(self.clicks.sequences),
@@ -111,7 +111,7 @@ class PreparedData:
 
 
 def prepare(config: DataConfig, *, repeats: bool = False) -> PreparedData:
-    """Loads, cleans and divides the data.
+    """Load, clean and split the data.
 
     Every process does the same deterministic work, after the main one has written what the source
     generates; so all hold the same data without sending it.

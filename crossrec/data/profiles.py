@@ -1,4 +1,4 @@
-"""What is known of users from their training clicks: what they read of, and how they click."""
+"""User features from training clicks: words of the clicked items, and click behaviour."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class ItemWords:
 
 @dataclass(frozen=True)
 class Behaviour:
-    """How users click, one row a user.
+    """Click behaviour, one row per user.
 
     Args:
         values_UF: (U, F) float64; zeros for a user without a training click.
@@ -72,7 +72,7 @@ def item_words(texts: list[str], train_counts: np.ndarray, max_words: int) -> It
 
 
 def click_matrix(train: Sequences, n_items: int) -> csr_matrix:
-    """(U, N) how often each user clicked each item."""
+    """Return (U, N) click counts of each user and item."""
     ones = np.ones(len(train.items), dtype=np.float32)
     # A copy: adding up duplicates sorts the indices in place, and the log is nobody's to change.
     items = np.array(train.items)
@@ -82,7 +82,7 @@ def click_matrix(train: Sequences, n_items: int) -> csr_matrix:
 
 
 def user_words(train: Sequences, words: ItemWords) -> csr_matrix:
-    """(U, V) the mean TF-IDF row of each user's training clicks; empty without any.
+    """Return (U, V) mean TF-IDF rows of the users' training clicks; empty for users without any.
 
     Args:
         train: U rows of training clicks.
@@ -93,7 +93,7 @@ def user_words(train: Sequences, words: ItemWords) -> csr_matrix:
 
 
 def behaviour(train: Sequences, categories: csr_matrix, tail_share: float) -> Behaviour:
-    """Counts of each user's training clicks.
+    """Return counts of each user's training clicks.
 
     Columns: ``clicks``, ``distinct_items``, ``distinct_categories``, ``share_of_tail`` (of the clicks),
     ``repeats`` (share of clicks on items clicked before), and where times are known ``days_active`` (first

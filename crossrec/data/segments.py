@@ -20,7 +20,7 @@ ItemView = Literal["words", "categories"]
 
 
 class SegmentsConfig(Config):
-    """K-means segments of users, and groups of items, made from the training part alone.
+    """K-means segments of users and groups of items, from the training split alone.
 
     Both are slices of the results; user segments are also strata of ``augment.resample``, and item groups a
     modality of the model where ``model.item_group`` says so.
@@ -54,11 +54,11 @@ SHOWN_WORDS = 4
 
 @dataclass(frozen=True)
 class ClusterAssignment:
-    """Which group each user or item is in.
+    """Cluster of each user or item.
 
     Args:
         labels: (n,) int64 from 0, the largest group first; ``ABSENT`` for one that is in none.
-        notes: one sentence a group.
+        notes: one sentence per group.
     """
 
     labels: np.ndarray
@@ -71,7 +71,7 @@ class ClusterAssignment:
 
 
 def cluster_users(data: PreparedData, config: SegmentsConfig, tail_share: float) -> ClusterAssignment:
-    """K-means of users on what they clicked (mean TF-IDF) and how; nothing of validation or test is seen.
+    """Cluster users by what they clicked (mean TF-IDF) and how, from the training split alone.
 
     Args:
         data: cleaned and divided.
@@ -108,7 +108,7 @@ def cluster_users(data: PreparedData, config: SegmentsConfig, tail_share: float)
 def cluster_items(
     data: PreparedData, config: SegmentsConfig, vectors_ND: np.ndarray | None = None
 ) -> ClusterAssignment:
-    """K-means of items on text, categories and vectors; centres are those of items with a training click.
+    """Cluster items by text, categories and vectors; centres are fitted on items with a training click.
 
     Args:
         data: cleaned and divided.
@@ -150,7 +150,7 @@ def _cluster(
     if not len(own):
         return labels
     k = min(k, len(np.unique(own, axis=0)))
-    # One thread: the order of summation, and so the labels, must not hang on the machine.
+    # One thread: the order of summation, and so the labels, must not depend on the machine.
     with threadpool_limits(1):
         model = KMeans(k, n_init=RESTARTS, random_state=seed).fit(own)
         labels[assigned] = model.predict(points[assigned])
@@ -212,7 +212,7 @@ def _item_note(members_N: np.ndarray, words: ItemWords, data: PreparedData) -> s
 
 
 def _typical(weights: csr_matrix, members: np.ndarray, words: ItemWords) -> str:
-    """The words that stand out in a group against all."""
+    """Return the most characteristic words of a group."""
     if not len(words.words):
         return ""
     lift = np.asarray(weights[members].mean(0) - weights.mean(0)).ravel()

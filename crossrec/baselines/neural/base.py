@@ -20,7 +20,7 @@ from crossrec.types import Sequences
 
 
 class PairSettings(Protocol):
-    """What the loop reads of a configuration."""
+    """Options of the training loop."""
 
     @property
     def epochs(self) -> int:
@@ -34,25 +34,25 @@ class PairSettings(Protocol):
 
     @property
     def learning_rate(self) -> float:
-        """Of Adam."""
+        """Learning rate of Adam."""
         ...
 
     @property
     def seed(self) -> int:
-        """Of order and negatives."""
+        """Seed of order and negatives."""
         ...
 
 
 class PairModule(nn.Module):
-    """A network that can say how badly it ranks some pairs."""
+    """A network with a loss on pairs of a clicked and an unclicked item."""
 
     def loss(self, users_B: Tensor, clicked_B: Tensor, unclicked_B: Tensor) -> Tensor:
-        """The mean loss of B triples of a user, an item that was clicked and one that was not."""
+        """Return the mean loss of B triples of a user, a clicked item and an unclicked one."""
         raise NotImplementedError("a pair module implements loss()")
 
 
 def train_pairs(module: PairModule, clicks_UN: csr_matrix, settings: PairSettings, name: str) -> None:
-    """Trains until the epochs are over; each epoch sees every (user, item) once, with a fresh negative.
+    """Train for the configured epochs; each visits every (user, item) once, with a new negative.
 
     Args:
         module: left in evaluation mode, on the device where it was.
@@ -182,7 +182,7 @@ def _as_torch(matrix: csr_matrix, device: torch.device) -> Tensor:
 
 
 class GraphOptions(TunableOptions):
-    """What the graph convolution models share.
+    """Options of all graph convolution models.
 
     Args:
         width: of the vectors, in every layer.
@@ -210,7 +210,7 @@ STD = 0.1
 
 
 class GraphModule(PairModule):
-    """The vectors that are learned, and their propagation.
+    """Learned vectors of users and items, and their propagation.
 
     Args:
         graph: of the training clicks.
@@ -233,7 +233,7 @@ class GraphModule(PairModule):
 
     @abstractmethod
     def join(self, layers: list[Tensor]) -> Tensor:
-        """One vector of each node from its layers."""
+        """Return one vector per node from its layers."""
 
     def loss(self, users_B: Tensor, clicked_B: Tensor, unclicked_B: Tensor) -> Tensor:
         """Ranking loss of the joined layers, and the squares of layer 0 of the batch's vectors."""
@@ -246,7 +246,7 @@ class GraphModule(PairModule):
 
 
 class GraphBaseline(Baseline):
-    """Learns a vector a user and item, spreads them over the click graph, and ranks by dot products.
+    """Base of graph convolution models: vectors propagated over the click graph, ranked by dot products.
 
     A history is a user outside the graph. Its layer 0, which training would have learned, is estimated by
     ridge regression on what it receives from the items' layer 0 (:class:`UserRegression`); its other layers
@@ -275,4 +275,4 @@ class GraphBaseline(Baseline):
 
     @abstractmethod
     def _module(self, graph: ClickGraph, shape: tuple[int, int]) -> GraphModule:
-        """The untrained vectors."""
+        """Return the untrained module."""

@@ -60,7 +60,7 @@ class LightGCN(GraphBaseline):
 
 
 class LightGCNModule(GraphModule):
-    """The vectors that are learned, and their propagation.
+    """Learned vectors of users and items, and their propagation.
 
     Args:
         graph: of the training clicks.

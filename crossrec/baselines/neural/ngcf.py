@@ -95,7 +95,7 @@ class Convolution(nn.Module):
 
 
 class NGCFModule(GraphModule):
-    """The vectors and weights that are learned, and their propagation.
+    """Learned vectors and weights, and their propagation.
 
     Args:
         graph: of the training clicks.

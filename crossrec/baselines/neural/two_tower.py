@@ -1,4 +1,4 @@
-"""Two towers: a user's pooled content and an item's content meet in a dot product."""
+"""Two-tower model: the dot product of a user's pooled content and an item's content."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from crossrec.types import InputError, Sequences
 
 
 class TwoTower(Baseline):
-    """The chance of a click is the sigmoid of the towers' dot product; scores are the logits.
+    """Two-tower model: the click probability is the sigmoid of the towers' dot product; scores are logits.
 
     The towers see content alone, so items without a training click are ranked like all others. Items
     without any content score -inf, and so does everything for a history without any.
@@ -36,14 +36,14 @@ class TwoTower(Baseline):
     Source:
         Covington et al. 2016, "Deep neural networks for YouTube recommendations", for pooling; Yi et
         al. 2019, "Sampling-bias-corrected neural modeling for large corpus item recommendations", for
-        towers and log-q correction (section 3.3), which stands here in a sigmoid, not a softmax.
+        towers and log-q correction (section 3.3), applied here to a sigmoid, not a softmax.
     """
 
     class Options(TunableOptions):
         """A user tower on the history's pooled content, an item tower on content, and their dot product.
 
         Args:
-            modalities: whose frozen vectors are content; several stand side by side.
+            modalities: whose frozen vectors are content; several are concatenated.
             width: of the towers' outputs.
             hidden: width of the towers' one hidden layer.
             recency: weight of a history click relative to the next younger one.
@@ -189,7 +189,7 @@ def click_loss(logits_BK: Tensor) -> Tensor:
 
 
 def _positions(train: Sequences, known_N: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Rows and places of clicks to be guessed: on items with content, with a click on such before."""
+    """Return rows and positions of target clicks: on items with content, after another such click."""
     known = known_N[train.items]
     row = train.row_of_click
     before = np.cumsum(known) - known

@@ -1,4 +1,4 @@
-"""VBPR: matrix factorisation by pairwise ranking, with a part that sees the items' pictures."""
+"""VBPR: matrix factorization by pairwise ranking, with a part for the items' pictures."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from crossrec.types import Sequences
 
 
 class VBPR(Baseline):
-    """Scores an item by its latent vector, its projected picture, and a bias from each.
+    """Visual BPR: scores from latent vectors, projected pictures, and a bias of each.
 
     A user's latent and visual vectors are estimated from the history by a map that ridge regression learns
     from the training users (:class:`UserRegression`); an empty history gets the mean user. An item
@@ -47,7 +47,7 @@ class VBPR(Baseline):
     """
 
     class Options(TunableOptions):
-        """Matrix factorisation by BPR with a part that sees the items' pictures.
+        """Matrix factorization by BPR with a part for the items' pictures.
 
         Args:
             modality: whose frozen vectors are seen; the paper's is ``image``.
@@ -109,7 +109,7 @@ class VBPR(Baseline):
 
 
 class VBPRModule(PairModule):
-    """The vectors that are learned.
+    """Learned vectors and projections.
 
     Args:
         pictures_NW: frozen vectors, zeros where an item has no picture.

@@ -71,7 +71,7 @@ _LISTED: dict[str, pl.DataType] = {size: pl.List(pl.String()) for size in SIZES}
 
 @dataclass
 class _Count:
-    """What is worth a word in the data's note."""
+    """Counts for the data set's note."""
 
     unverified: int = 0
     twice: int = 0

@@ -1,4 +1,4 @@
-"""From the columns of two tables to a catalogue and a log, for every source that names its columns."""
+"""Catalogue and log from the columns of two tables, for every source with named columns."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ TimeUnit = Literal["s", "ms", "us", "ns", "order"]
 
 
 class ItemColumns(Config):
-    """Which column of the item table is what.
+    """Roles of the item table's columns.
 
     An optional entry that is not set takes the column of its own name where the table has one. All
     other columns of the table are kept in the catalogue under their own names.
@@ -45,7 +45,7 @@ class ItemColumns(Config):
 
 
 class InteractionColumns(Config):
-    """Which column of the interaction table is what.
+    """Roles of the interaction table's columns.
 
     Args:
         user: user ids; required.
@@ -85,7 +85,7 @@ class Columns:
     noun: str = "column"
 
     def required(self, name: str, use: str) -> str:
-        """A column that must be there."""
+        """Return a column that must exist."""
         if name not in self.names:
             if mark := other_delimiter(self.names, name):
                 key = "field_separator" if self.noun == "field" else "delimiter"
@@ -99,7 +99,7 @@ class Columns:
         return name
 
     def optional(self, name: str | None, use: str) -> str | None:
-        """A column that must be there if it was configured, else the column called like its use, if any."""
+        """Return a column that must exist if configured, else the column named after its use, if any."""
         if name is not None:
             return self.required(name, use)
         return use if use in self.names else None
@@ -148,7 +148,7 @@ class ItemUses:
 
 
 def refuse_nested(frame: pl.DataFrame, names: Sequence[str], where: str, key: str) -> None:
-    """Refuses columns that hold lists or structures where one value a row is needed.
+    """Reject columns that hold lists or structures where one value per row is needed.
 
     Raises:
         SourceError: one does.

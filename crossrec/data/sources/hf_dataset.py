@@ -43,7 +43,7 @@ if TYPE_CHECKING:
 
 
 class HFTable(Config):
-    """One table.
+    """A Hugging Face table.
 
     Args:
         path: relative to ``data.root`` where that is set: a folder written by ``save_to_disk``, a folder of
@@ -217,7 +217,7 @@ SAVED = ("dataset_info.json", "dataset_dict.json")
 
 @dataclass(frozen=True)
 class HFData:
-    """A table.
+    """A table that was opened.
 
     Args:
         dataset: its rows.
@@ -231,7 +231,7 @@ class HFData:
 def open_table(
     options: HFDatasetSource.Options, table: HFTable, key: str, root: Path | None, cache_dir: Path
 ) -> HFData:
-    """Loads the data set and takes its split; CSV files are read as text, by our own reader.
+    """Load the data set and take its split; CSV files are read as text, by our own reader.
 
     Args:
         options: how CSV files are written.
@@ -313,7 +313,7 @@ def _reads_csv(builder: DatasetBuilder) -> bool:
 
 
 def _read_as_text(builder: DatasetBuilder, options: HFDatasetSource.Options) -> None:
-    """Gives one builder our CSV reader in place of pandas, which takes "007" for 7 and "NA" for nothing."""
+    """Replace one builder's CSV reader by ours, as pandas reads "007" as 7 and "NA" as missing."""
     from datasets.builder import Key
 
     def tables(path: str) -> Iterator[pa.Table]:

@@ -24,7 +24,7 @@ def read_jsonl(path: Path, schema: Mapping[str, pl.DataType], key: str) -> Itera
 
     Args:
         path: one JSON object a line; ``.gz`` is unpacked on the fly.
-        schema: fields and their types; numbers are taken as text where text is asked for.
+        schema: fields and their types; numbers are read as text where the type is text.
         key: what to set to read another file, such as ``data.root=FOLDER``, for messages.
 
     Raises:
@@ -95,7 +95,7 @@ def _fault(
     number: int,
     error: Exception,
 ) -> SourceError:
-    """The first of some lines that can't be read; what stands in it is not told."""
+    """Return the error of the first unreadable line, without the line's content."""
     for place, line in enumerate(lines, start=number):
         if not line.strip():
             continue
@@ -123,7 +123,7 @@ def _why_no_json(path: Path, line: bytes) -> str:
 
 
 def _misfit(line: bytes, schema: Mapping[str, pl.DataType]) -> str:
-    """The field of a line that can't be taken for its type."""
+    """Return the field of a line that doesn't fit its type."""
     found = json.loads(line)
     for name, kind in schema.items():
         one = json.dumps({name: found.get(name)}).encode()

@@ -1,4 +1,4 @@
-"""Text files without quoting: a record a line, fields between separators."""
+"""Text files without quoting: one record per line, fields between separators."""
 
 from __future__ import annotations
 

@@ -131,7 +131,7 @@ def _pairs(path: Path, encoding: str) -> tuple[pl.DataFrame, Reading]:
 
 
 def _sequences(path: Path, encoding: str) -> pl.DataFrame:
-    """A user's videos on one line; their places in it stand for times."""
+    """Read one line of videos per user; positions in it serve as times."""
     lines = Lines(path, encoding).fields("\t", ("user_id", "items"), "data.source.pairs=FILE", whole=True)
     videos = pl.col("items").str.extract_all(r"\S+")
     return (

@@ -103,7 +103,7 @@ class MovieLensSource(DataSource):
 
 
 def _on(step: Step, log: pl.DataFrame) -> Step:
-    """The step on the clicks that are left, so that the account adds up."""
+    """Return the step on the clicks that are left, so that the report adds up."""
     return replace(step, before=log.height)
 
 
@@ -137,7 +137,7 @@ def _catalog(options: MovieLensSource.Options, root: Path, movies: pl.DataFrame)
 
 
 def _reading_order(title: pl.Expr) -> pl.Expr:
-    """Puts the article back in front: "Matrix, The (1999)" becomes "The Matrix (1999)"."""
+    """Move the article back to the front: "Matrix, The (1999)" becomes "The Matrix (1999)"."""
     main = title.str.replace(rf"^([^()]+), ({ARTICLES})( \(|$)", "${2} ${1}${3}")
     others = main.str.replace_all(rf"\(([^()]+), ({ARTICLES})\)", "(${2} ${1})")
     return others.str.replace_all(r"(^|\()L' ", "${1}L'")

@@ -60,7 +60,7 @@ class Faults:
         self._found: list[str] = []
 
     def add(self, message: str) -> None:
-        """Keeps a fault for later."""
+        """Keep a fault for later."""
         self._found.append(message)
 
     @contextmanager
@@ -72,10 +72,10 @@ class Faults:
             self.add(str(error))
 
     def report(self) -> None:
-        """Raises what was collected, if anything was.
+        """Raise the collected faults, if any.
 
         Raises:
-            SourceError: one fault a line.
+            SourceError: one fault per line.
         """
         found = list(dict.fromkeys(self._found))
         if len(found) > 1:
@@ -91,7 +91,7 @@ def codec(encoding: str) -> str:
 
 
 def require_encoding(path: Path, encoding: str, way_out: str) -> None:
-    """Reads a text file once, some megabytes at a time, to see that it is in its encoding.
+    """Read a text file once, some megabytes at a time, to see that it is in its encoding.
 
     Args:
         path: the file.
@@ -179,7 +179,7 @@ _SHOWN = 30
 
 
 def closest(word: str, valid: Sequence[str]) -> str | None:
-    """The valid word most like another, whatever its case; None where none is."""
+    """Return the valid word most similar to another, ignoring case; None where none is similar."""
     close = difflib.get_close_matches(word.lower(), [name.lower() for name in valid], n=1, cutoff=0.5)
     return next((name for name in valid if close and name.lower() == close[0]), None)
 

@@ -43,7 +43,7 @@ QUOTES = "'\","
 
 
 class AtomicFile:
-    """A table with a typed header; everything is text until it is asked for.
+    """A table with a typed header; values stay text until they are read.
 
     Args:
         path: the file.

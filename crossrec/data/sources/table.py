@@ -1,4 +1,4 @@
-"""Items and interactions as two tables of one's own, CSV or Parquet."""
+"""Items and interactions as two tables, CSV or Parquet."""
 
 from __future__ import annotations
 

@@ -17,7 +17,7 @@ from crossrec.data.sources.reading import SourceError, codec, nearest_file, requ
 
 
 def twin_columns(path: Path, delimiter: str = ",", encoding: str = "utf-8-sig") -> str | None:
-    """What is wrong with a header that has two columns of one name, None where it has not.
+    """Return the error for a header with two columns of one name, None for other headers.
 
     Polars takes the first of them and calls the other one otherwise, so it is for the caller to refuse.
 
@@ -55,7 +55,7 @@ class TableFile:
         delimiter: of CSV files.
         encoding: of CSV files.
         encoding_key: the config key that names the encoding, for messages.
-        expected: columns that will be asked for: of other files, one that has them is the likeliest.
+        expected: columns that will be read: of other files, one that has them is the likeliest.
 
     Raises:
         SourceError: the file is missing, of another kind, or broken, or two of its columns have one name.
@@ -98,7 +98,7 @@ class TableFile:
                 raise self._no_parquet() from error
 
     def read(self, columns: Sequence[str]) -> pl.DataFrame:
-        """Reads columns in file order; those of CSV files as text, null where nothing is written.
+        """Read columns in file order; those of CSV files as text, null where nothing is written.
 
         Raises:
             SourceError: a line has too few or too many fields, or a quotation mark is not closed.
@@ -164,7 +164,7 @@ class TableFile:
         return seen % 2 == 1
 
     def _require_whole_rows(self) -> None:
-        """Finds the first row that is broken, line by line."""
+        """Find the first row that is broken, line by line."""
         width, start = len(self._header), 1
         limit = csv.field_size_limit(min(sys.maxsize, 2**31 - 1))
         try:

@@ -1,4 +1,4 @@
-"""Values as files have them: numbers, prices, times, ids, categories, texts; one reader for all sources.
+"""Parsing of values in files: numbers, prices, times, ids, categories, texts; one reader for all sources.
 
 What is missing becomes null; what is written but can't be read becomes null too, and is counted.
 """
@@ -47,7 +47,7 @@ class Reading:
         values: the column, null where a value is missing or can't be read.
         unreadable: how many written values can't be read.
         example: one of them.
-        notes: what was guessed, or is doubtful, for the printed account.
+        notes: what was guessed, or is doubtful, for the printed report.
     """
 
     values: pl.Series
@@ -56,7 +56,7 @@ class Reading:
     notes: tuple[str, ...] = field(default=())
 
     def step(self, what: str, unit: Literal["clicks", "items"]) -> Step:
-        """An entry of the account that says how many values can't be read; nothing is dropped."""
+        """Return a report entry with the number of unreadable values; nothing is dropped."""
         return counted(what, unit, len(self.values), self.unreadable, self.example, self.notes)
 
 
@@ -68,7 +68,7 @@ def counted(
     example: str,
     notes: Sequence[str] = (),
 ) -> Step:
-    """An entry of the account on a column of ``n`` rows, ``unreadable`` of which can't be read."""
+    """Return a report entry for a column of ``n`` rows, ``unreadable`` of which can't be read."""
     detail = f"{unreadable:,} can't be read"
     if unreadable:
         detail += f", such as '{example}': set to none"

@@ -27,7 +27,7 @@ class SplitError(InputError):
 
 @dataclass(frozen=True)
 class Queries:
-    """What an evaluation asks.
+    """Queries of an evaluation: histories and targets.
 
     Args:
         users: (Q,) rows of the split's ``clicks``.
@@ -45,10 +45,10 @@ class Queries:
 
 @dataclass(frozen=True)
 class Split:
-    """A divided log.
+    """A log divided into training, validation and test.
 
     Args:
-        clicks: all clicks, one row a user.
+        clicks: all clicks, one row per user.
         train_ends: (U,) how many of a user's first clicks are for training.
         valid: queries of the validation part.
         test: queries of the test part.
@@ -67,7 +67,7 @@ class Split:
 
     @cached_property
     def train(self) -> Sequences:
-        """Training clicks, one row a user (rows may be empty)."""
+        """Training clicks, one row per user (rows may be empty)."""
         return self.clicks.take(np.arange(len(self.clicks)), self.train_ends)
 
     @cached_property
@@ -90,7 +90,7 @@ class Split:
 
 
 class Splitter(Component, ABC):
-    """Divides a log into training clicks and queries.
+    """Base of splits: divides a log into training clicks and queries.
 
     Args:
         options: where the log is cut.
@@ -137,10 +137,10 @@ def build_eval_queries(
     *,
     repeats: bool,
 ) -> tuple[Queries, dict[str, int]]:
-    """Queries with their targets, each once; those already in the history only with ``repeats``.
+    """Return queries with their distinct targets; items of the history are targets only with ``repeats``.
 
     Args:
-        clicks: all clicks, one row a user.
+        clicks: all clicks, one row per user.
         first: (T,) from :func:`first_clicks`.
         users: (Q,) rows of ``clicks``.
         ends: (Q,) clicks of the user that form the history.
@@ -190,7 +190,7 @@ def _repeated(query: np.ndarray, items: np.ndarray) -> np.ndarray:
 
 
 def require_parts(split: Split, advice: str) -> Split:
-    """The split, if every part has something.
+    """Return the split, if no part is empty.
 
     Raises:
         SplitError: no training click, or a part without a query; ``advice`` says what to change.

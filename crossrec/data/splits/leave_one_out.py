@@ -19,7 +19,7 @@ from crossrec.types import Sequences
 
 
 class LeaveOneOutSplitter(Splitter):
-    """Tests each user's last ``n_last`` clicks and validates on the ``n_last`` before those.
+    """Leave-one-out split: each user's last ``n_last`` clicks test, the ``n_last`` before those validate.
 
     Every such click is one query, predicted from all of the user's clicks before it. A user with fewer
     than ``2 * n_last + 1`` clicks keeps them all for training and has no query. Users are cut at
@@ -48,7 +48,7 @@ class LeaveOneOutSplitter(Splitter):
         """Divide a log.
 
         Args:
-            clicks: one row a user, oldest first.
+            clicks: one row per user, oldest first.
             n_items: N, size of the catalogue.
             repeats: whether an item of the history can be a target.
 

@@ -23,7 +23,7 @@ from crossrec.types import Sequences
 
 
 class TemporalSplitter(Splitter):
-    """Cuts all users at two points in time: the first begins validation, the second the test.
+    """Temporal split: two points in time cut all users; the first begins validation, the second the test.
 
     A click at the very time of a point belongs to the window that begins there, so clicks of one time
     are never divided. A query's history is all of the user's clicks before its window; users without
@@ -68,7 +68,7 @@ class TemporalSplitter(Splitter):
         """Divide a log.
 
         Args:
-            clicks: one row a user, oldest first, with times.
+            clicks: one row per user, oldest first, with times.
             n_items: N, size of the catalogue.
             repeats: whether an item of the history can be a target.
 

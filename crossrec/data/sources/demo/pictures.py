@@ -1,4 +1,4 @@
-"""Draws product pictures. They show category, colour and pattern, and know nothing else."""
+"""Product pictures, which show category, colour and pattern and nothing else."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ COEFFICIENTS = tuple[float, float, float, float, float, float]
 
 
 class Painter:
-    """Draws pictures of one size; silhouettes and patterns are drawn once and then moved about.
+    """Painter of pictures of one size; silhouettes and patterns are drawn once and then transformed.
 
     Args:
         size: width and height in pixels.
@@ -94,7 +94,7 @@ class Painter:
         )
 
     def _affine(self, degrees: float, scale: float, shift: np.ndarray, mirrored: bool) -> COEFFICIENTS:
-        """Maps picture pixels to pixels of a sheet ``MASK_SCALE`` as wide, about both middles."""
+        """Map picture pixels to pixels of a sheet ``MASK_SCALE`` as wide, about both middles."""
         zoom = MASK_SCALE / scale
         cos, sin = math.cos(math.radians(degrees)) * zoom, math.sin(math.radians(degrees)) * zoom
         flip = -1.0 if mirrored else 1.0

@@ -1,4 +1,4 @@
-"""Draws the products: their attributes, prices, launch days and what is missing."""
+"""Products: attributes, prices, launch days and missing parts."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ class Products:
 
 
 def draw_products(options: StorefrontOptions, rng: np.random.Generator) -> Products:
-    """Draws the catalogue; colour, pattern, material and occasion are independent of each other."""
+    """Draw the catalogue; colour, pattern, material and occasion are independent of each other."""
     n = options.n_products
     share = np.asarray([category.share for category in CATEGORIES])
     category = rng.choice(len(CATEGORIES), n, p=share / share.sum())

@@ -1,4 +1,4 @@
-"""Draws the shoppers: what they like, how that drifts, and when they visit."""
+"""Shoppers: tastes, their drift, and visits."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ FIRST_SECOND = 1_735_689_600
 
 @dataclass(frozen=True)
 class Visits:
-    """When shoppers click.
+    """Click times of the shoppers.
 
     Args:
         offsets: (U + 1,) int64, clicks of shopper u stand at ``offsets[u]:offsets[u + 1]``.

@@ -48,33 +48,33 @@ class Sketch:
         }
 
     def shape(self, layer: Layer, points: Sequence[Point], value: int = 255) -> None:
-        """Fills a polygon."""
+        """Fill a polygon."""
         self._pen(layer).polygon([self._at(p) for p in points], fill=value)
 
     def blob(self, layer: Layer, points: Sequence[Point], value: int = 255) -> None:
-        """Fills a smooth closed curve through the points; a point given twice is a corner."""
+        """Fill a smooth closed curve through the points; a point given twice is a corner."""
         self.shape(layer, spline(points, closed=True), value)
 
     def mirrored(self, layer: Layer, half: Sequence[Point], smooth: bool = False) -> None:
-        """Fills a shape given by its right half: distances from the middle and heights, from the top."""
+        """Fill a shape given by its right half: distances from the middle and heights, from the top."""
         right = [(0.5 + x, y) for x, y in half]
         points = [*right, *((1 - x, y) for x, y in reversed(right))]
         self.blob(layer, points) if smooth else self.shape(layer, points)
 
     def ellipse(self, layer: Layer, centre: Point, radii: Point, value: int = 255) -> None:
-        """Fills an ellipse."""
+        """Fill an ellipse."""
         (x, y), (rx, ry) = centre, radii
         self._pen(layer).ellipse([self._at((x - rx, y - ry)), self._at((x + rx, y + ry))], fill=value)
 
     def box(self, layer: Layer, corners: tuple[Point, Point], radius: float = 0.0, value: int = 255) -> None:
-        """Fills a rectangle with round corners."""
+        """Fill a rectangle with round corners."""
         ends = [self._at(corners[0]), self._at(corners[1])]
         self._pen(layer).rounded_rectangle(ends, radius=radius * self.scale, fill=value)
 
     def stroke(
         self, layer: Layer, points: Sequence[Point], width: float, value: int = 255, smooth: bool = True
     ) -> None:
-        """Draws a line with round ends."""
+        """Draw a line with round ends."""
         path = spline(points, closed=False) if smooth and len(points) > 2 else list(points)
         pen, pixels = self._pen(layer), max(1, round(width * self.scale))
         pen.line([self._at(p) for p in path], fill=value, width=pixels, joint="curve")
@@ -82,7 +82,7 @@ class Sketch:
             self.ellipse(layer, end, (width / 2, width / 2), value)
 
     def erase(self, layer: Layer, points: Sequence[Point]) -> None:
-        """Clears a smooth closed curve from a layer."""
+        """Clear a smooth closed curve from a layer."""
         self.blob(layer, points, 0)
 
     def finish(self) -> Masks:

@@ -1,4 +1,4 @@
-"""The embedded default data set: makes a storefront once, keeps it in a folder, and reads it from there."""
+"""The embedded default data set: a storefront, generated once, kept in a folder, and read from there."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ class DemoSource(DataSource):
 
 
 def ensure(options: DemoSource.Options, folder: Path) -> Path:
-    """Generates the storefront into ``folder`` where it does not stand yet.
+    """Generate the storefront into ``folder`` unless it exists.
 
     The folder appears whole or not at all; of two processes that generate it together, the one that
     comes second drops its own copy, which holds the same bytes.
@@ -103,7 +103,7 @@ def ensure(options: DemoSource.Options, folder: Path) -> Path:
 
 
 def read(folder: Path) -> RawData:
-    """Reads a storefront that :func:`ensure` made; the items stay on disk, memory-mapped."""
+    """Read a storefront that :func:`ensure` made; the items stay on disk, memory-mapped."""
     from datasets import Dataset
 
     with pa.ipc.open_stream(folder / INTERACTIONS) as reader:
@@ -157,7 +157,7 @@ def _item_table(
 
 
 def _click_table(options: DemoSource.Options, visits: Visits, clicks: SimulatedClicks) -> pa.Table:
-    """One row a click, in order of time as a shop's log would be."""
+    """Return one row per click, in order of time as in a shop's log."""
     shoppers = np.repeat(np.arange(options.n_shoppers), np.diff(visits.offsets))
     order = np.lexsort((shoppers, visits.times))
     return pa.table(
@@ -186,7 +186,7 @@ def _write_stream(path: Path, table: pa.Table) -> None:
 
 
 def draw_new_products(count: int, image_size: int, seed: int) -> tuple[Products, list[dict[str, Any]]]:
-    """Draws products as the storefront draws its own; each has a text and a picture.
+    """Draw products as the storefront draws its own; each has a text and a picture.
 
     Args:
         count: number of products, at least 60 as in ``StorefrontOptions.n_products``.

@@ -41,7 +41,7 @@ def write_title_and_text(
 
 
 def _sentence(text: str) -> str:
-    """With a capital first letter, which a material or a name put in front may lack."""
+    """Return the text with a capital first letter."""
     return text[0].upper() + text[1:]
 
 

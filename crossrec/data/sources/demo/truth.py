@@ -40,7 +40,7 @@ PURCHASE_BIAS, PURCHASE_SLOPE = -3.8, 0.3
 NO_CLICK = -1
 
 COMBINED = (("category", "price"), ("colour", "pattern"), ("material", "occasion"))
-"""Attributes whose tastes are tabulated together: one look-up a product instead of two."""
+"""Attributes whose tastes are tabulated together: one look-up per product instead of two."""
 
 
 @dataclass(frozen=True)
@@ -87,7 +87,7 @@ class DemoTruth:
 
     @classmethod
     def load(cls, folder: Path) -> DemoTruth:
-        """Reads the truth of the storefront in ``folder`` (``DemoConfig.folder``)."""
+        """Read the truth of the storefront in ``folder`` (``DemoSource.Options.folder``)."""
         truth = folder / "truth"
         levels = {name: np.load(truth / f"{name}.npy") for name in LEVELS}
         days = json.loads((truth / "truth.json").read_text(encoding="utf-8"))["days"]
@@ -97,7 +97,7 @@ class DemoTruth:
         return cls(levels, popularity, launch_day, tastes, days)
 
     def save(self, folder: Path) -> None:
-        """Writes one ``.npy`` file an array below ``folder/truth``."""
+        """Write one ``.npy`` file per array below ``folder/truth``."""
         truth = folder / "truth"
         truth.mkdir(parents=True)
         for name, values in self.levels.items():
@@ -108,7 +108,7 @@ class DemoTruth:
 
     @property
     def n_products(self) -> int:
-        """N."""
+        """N, number of products."""
         return len(self.popularity)
 
     def without(self, *attributes: str) -> DemoTruth:
@@ -229,7 +229,7 @@ class SimulatedClicks:
 
 
 def simulate(truth: DemoTruth, visits: Visits, rng: np.random.Generator) -> SimulatedClicks:
-    """Samples every click from the truth by inverting its cumulative weights.
+    """Sample every click from the truth by inverting its cumulative weights.
 
     Returns:
         One click a visit time; a shopper never clicks a product twice.
