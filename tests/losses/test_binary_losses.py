@@ -11,13 +11,13 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from crossrec.config import Config, validate
-from crossrec.losses import LossOptions, sampled_softmax
+from crossrec.losses import LOSSES, LossOptions, sampled_softmax
 from crossrec.losses.base import SampledLoss
 from crossrec.losses.binary import gbce_beta
 
 T, N, D, K = 6, 20, 4, 5
 COUNTS = np.arange(1, N + 1) ** 2
-NAMES = ["sampled_softmax", "gbce", "bce", "bpr"]
+NAMES = [name for name in LOSSES if name != "full_softmax"]
 
 
 class Holder(Config):
