@@ -28,16 +28,16 @@ logger = logging.getLogger(__name__)
 WEIGHTS = "model.safetensors"
 PROGRESS = "progress.json"
 TRAINED = ".trained"
-"""Ends the names of buffers that say which items an embedding was trained on."""
+"""Suffix of the names of buffers that mark the items an embedding was trained on."""
 
 
 @dataclass
 class Progress:
-    """Where a training stands.
+    """Progress of a training.
 
     Args:
-        epoch, batch: the next batch to be worked on.
-        step: optimiser steps done.
+        epoch, batch: the next batch to process.
+        step: optimizer steps done.
         best: best validation value so far; None before the first validation.
         stale: validations since then.
         finished: whether training has ended.
@@ -52,14 +52,14 @@ class Progress:
 
 
 def trained_state(module: nn.Module) -> dict[str, Any]:
-    """Trained parameters and persistent buffers; frozen pretrained weights are not copied into runs."""
+    """Return trained parameters and persistent buffers; frozen pretrained weights are left out."""
     frozen = {name for name, p in module.named_parameters() if not p.requires_grad}
     return {n: t.detach().cpu().contiguous() for n, t in module.state_dict().items() if n not in frozen}
 
 
 @dataclass(frozen=True)
 class SavedState:
-    """The content of a file of weights.
+    """Content of a file of weights.
 
     Args:
         tensors: name -> trained parameter or persistent buffer.
@@ -72,7 +72,7 @@ class SavedState:
 
 
 def save_state(module: nn.Module, path: Path, identity: DataIdentity | None = None) -> None:
-    """Writes what :func:`trained_state` gives, with the items that its rows belong to."""
+    """Write the :func:`trained_state` of a module, with the items that its rows belong to."""
     import torch
     from safetensors.torch import save_file
 
@@ -82,38 +82,38 @@ def save_state(module: nn.Module, path: Path, identity: DataIdentity | None = No
 
 
 def read_state(path: Path) -> SavedState:
-    """Reads what :func:`save_state` wrote.
+    """Read a file that :func:`save_state` wrote.
 
     Raises:
-        InputError: the file is damaged.
+        InputError: if the file is damaged.
     """
     from safetensors.torch import load_file
 
     fault = damage(path.parent, (path.name,))
     if fault is not None:
         raise InputError(f"{fault}; copy it again, or remove {path.parent} and train the run again")
-    with _told_if_damaged(path):
+    with _explain_damage(path):
         tensors = load_file(path)
     identity = read_identity(path)
     return SavedState({n: t for n, t in tensors.items() if n not in (BYTES, ENDS)}, identity)
 
 
 def read_identity(path: Path) -> DataIdentity | None:
-    """The items and digests that were saved with weights, without the weights; None where there are none.
+    """Read the items and digests that were saved with weights, without the weights; None if there are none.
 
     Raises:
-        InputError: the file is damaged.
+        InputError: if the file is damaged.
     """
     from safetensors import safe_open
 
-    with _told_if_damaged(path), safe_open(path, "numpy") as file:
+    with _explain_damage(path), safe_open(path, "numpy") as file:
         names = set(file.keys())
         arrays = {name: file.get_tensor(name) for name in (BYTES, ENDS) if name in names}
         return DataIdentity.from_arrays(arrays, file.metadata() or {})
 
 
 @contextmanager
-def _told_if_damaged(path: Path) -> Iterator[None]:
+def _explain_damage(path: Path) -> Iterator[None]:
     from safetensors import SafetensorError
 
     try:
@@ -126,13 +126,13 @@ def _told_if_damaged(path: Path) -> Iterator[None]:
 
 
 def saved_identity(folder: Path) -> DataIdentity | None:
-    """The data of a run: from its best weights, or else from the latest checkpoint to resume from.
+    """Read the identity of a run's data from its best weights, or else from its latest checkpoint.
 
     Args:
-        folder: ``checkpoints`` of the run.
+        folder: folder ``checkpoints`` of the run.
 
     Returns:
-        None where nothing is saved, or by a version that did not save the data's identity.
+        None if nothing is saved, or if the saving version did not store the data's identity.
     """
     latest = [checkpoint / WEIGHTS for checkpoint in finished_checkpoints(folder)[-1:]]
     there = [path for path in (folder / "best" / WEIGHTS, *latest) if path.exists()]
@@ -140,29 +140,29 @@ def saved_identity(folder: Path) -> DataIdentity | None:
 
 
 def finished_checkpoints(folder: Path) -> list[Path]:
-    """Complete checkpoints to resume from, oldest first."""
+    """Return the complete checkpoints to resume from, oldest first."""
     return sorted(path for path in folder.glob("step-*") if (path / PROGRESS).exists())
 
 
 def load_trained_state(module: nn.Module, path: Path) -> None:
-    """Loads what :func:`save_state` wrote for the same items in the same order.
+    """Load a file that :func:`save_state` wrote for the same items in the same order.
 
     Raises:
-        InputError: the file lacks a trained weight of the module, or holds one that it doesn't have.
+        InputError: if the file lacks a trained weight of the module, or holds one that it doesn't have.
     """
     load_tensors(module, read_state(path).tensors, path)
 
 
 def load_tensors(module: nn.Module, state: Mapping[str, Tensor], path: Path) -> None:
-    """Loads tensors that were read from a file of weights.
+    """Load tensors that were read from a file of weights.
 
     Args:
-        module: whose rows belong to the same items as those of the tensors.
+        module: module whose rows belong to the same items as those of the tensors.
         state: name -> tensor.
-        path: of the file, for the message.
+        path: path of the file, for the message.
 
     Raises:
-        InputError: the file lacks a trained weight of the module, or holds one that it doesn't have.
+        InputError: if the file lacks a trained weight of the module, or holds one that it doesn't have.
     """
     wanted = trained_state(module).keys()
     # Earlier versions did not save which items had been trained on; the module then has it from its data.
@@ -185,12 +185,12 @@ def load_tensors(module: nn.Module, state: Mapping[str, Tensor], path: Path) -> 
 
 
 def save_weights(network: SequentialNetwork, folder: Path, identity: DataIdentity | None = None) -> None:
-    """Writes ``model.safetensors`` and each LoRA adapter in peft's layout; on the main process.
+    """Write ``model.safetensors`` and each LoRA adapter in peft's layout, on the main process.
 
     Args:
-        network: with one row per item in the order of ``identity``.
-        folder: new, or replaced.
-        identity: of the data; None for a network whose items nobody can name.
+        network: network with one row per item in the order of ``identity``.
+        folder: folder to create or replace.
+        identity: identity of the data; None for a network whose items have no ids.
     """
     if distributed.is_main():
         with atomic_path(folder) as temporary:
@@ -205,12 +205,12 @@ def save_weights(network: SequentialNetwork, folder: Path, identity: DataIdentit
 
 
 class Checkpoints:
-    """The latest state of a training: trained weights, optimiser, progress.
+    """Checkpoints of a training: trained weights, optimizer, progress.
 
     Args:
-        accelerator: holds the prepared model and optimiser.
-        folder: ``checkpoints`` of the run.
-        identity: of the data that is trained on, saved with the weights.
+        accelerator: holder of the prepared model and optimizer.
+        folder: folder ``checkpoints`` of the run.
+        identity: identity of the training data, saved with the weights.
     """
 
     def __init__(self, accelerator: Accelerator, folder: Path, identity: DataIdentity | None = None) -> None:
@@ -231,7 +231,7 @@ class Checkpoints:
             load_trained_state(self.accelerator.unwrap_model(models.pop()), Path(input_dir) / WEIGHTS)
 
     def save(self, progress: Progress) -> None:
-        """Writes a checkpoint to a temporary folder, renames it, then removes older ones."""
+        """Write a checkpoint to a temporary folder, rename it, then remove older ones."""
         target = self.folder / f"step-{progress.step:07d}"
         temporary = self.folder / f".{target.name}.tmp"
         if distributed.is_main():
@@ -251,10 +251,10 @@ class Checkpoints:
         distributed.barrier()
 
     def resume(self) -> Progress | None:
-        """Loads the latest checkpoint that is whole; None where there is none at all.
+        """Load the latest undamaged checkpoint; None if there is none at all.
 
         Raises:
-            InputError: every checkpoint is damaged.
+            InputError: if every checkpoint is damaged.
         """
         found = finished_checkpoints(self.folder)
         if not found:

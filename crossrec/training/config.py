@@ -1,4 +1,4 @@
-"""Configuration of the trainer."""
+"""Options of the trainer."""
 
 from __future__ import annotations
 
@@ -10,34 +10,42 @@ from crossrec.config import Config
 
 
 class TrainerConfig(Config):
-    """How the model is trained."""
+    """Options of a training."""
 
     epochs: int = Field(20, ge=0, le=1_000_000)
     batch_size: int = Field(
-        64, ge=1, le=10_000_000, description="histories in one optimiser step, over all processes"
+        64, ge=1, le=10_000_000, description="histories per optimizer step, over all processes"
     )
     accumulation: int = Field(
-        1, ge=1, le=10_000, description="parts in which each process works through its share"
+        1,
+        ge=1,
+        le=10_000,
+        description="gradient accumulation: parts per step and process",
     )
     lr: float = Field(1e-3, gt=0, le=100)
-    encoder_lr: float = Field(1e-4, gt=0, le=100, description="of pretrained weights: encoders and adapters")
+    encoder_lr: float = Field(
+        1e-4, gt=0, le=100, description="rate of pretrained weights: encoders and adapters"
+    )
     weight_decay: float = Field(0.01, ge=0)
     warmup: float = Field(0.05, ge=0, le=1, description="share of all steps over which the rate rises")
-    final_lr: float = Field(0.05, ge=0, le=1, description="what the cosine falls to, as a share of lr")
+    final_lr: float = Field(0.05, ge=0, le=1, description="final rate of the cosine, as a share of lr")
     clip_norm: float = Field(1.0, gt=0, le=1_000_000_000)
     window_overlap: float = Field(
-        0.25, ge=0, lt=1, description="of a long history's windows, so that their first clicks have context"
+        0.25,
+        ge=0,
+        lt=1,
+        description="overlap of a long history's windows, to give first clicks context",
     )
     negatives_from: Literal["clicked", "catalogue"] = Field(
         "clicked", description="whether items without a training click serve as negatives"
     )
     precision: Literal["no", "bf16", "fp16"] = "no"
-    metric: str = Field("ndcg@10", description="what early stopping watches on validation")
+    metric: str = Field("ndcg@10", description="validation metric for early stopping")
     eval_every: int = Field(1, ge=1, description="epochs between validations")
-    patience: int = Field(5, ge=1, description="validations without a better one before training stops")
+    patience: int = Field(5, ge=1, description="validations without improvement before training stops")
     checkpoint_every: int = Field(200, ge=1, description="steps between checkpoints")
     collective_timeout: float = Field(
-        600, gt=0, description="seconds without a sign of life after which the other processes end"
+        600, gt=0, description="seconds without a heartbeat after which the other processes end"
     )
     tracker: Literal["none", "wandb", "tensorboard"] = "none"
     wandb_mode: Literal["offline", "online", "disabled"] = "offline"

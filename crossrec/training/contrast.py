@@ -1,6 +1,6 @@
-"""What contrastive terms compare in a step, over all processes.
+"""Contrastive terms of a step over all processes.
 
-Each process works out the vectors of its own histories and items. They are exchanged without gradient, and
+Each process computes the vectors of its own histories and items. They are exchanged without gradient, and
 each process computes the whole loss, whose gradient reaches its own vectors alone: added up over
 processes, that is the gradient of one loss over all. Nothing has to be exchanged backwards.
 """
@@ -23,7 +23,7 @@ from crossrec.training.windows import Batch, ViewBatch
 from crossrec.types import InputError
 
 VectorsOf = Callable[[Tensor], Tensor]
-"""Catalogue indices (B, L) to item vectors (B, L, D)."""
+"""Function from (B, L) catalogue indices to (B, L, D) item vectors."""
 
 
 @dataclass(frozen=True)
@@ -40,10 +40,10 @@ class Contrast:
 
 
 def check_terms(terms: TermSet, network: SequentialNetwork) -> None:
-    """Refuses terms that could never learn anything.
+    """Check that the model has what the terms compare.
 
     Raises:
-        InputError: modalities are to be compared, and the model has but one.
+        InputError: if modalities are to be compared, and the model has only one.
     """
     found = list(network.items.modalities)
     if terms.most_items and len(found) < 2:
@@ -61,18 +61,18 @@ def contrast(
     clicks: int,
     progress: float,
 ) -> Contrast:
-    """The terms' values; every process must call it for the same parts of a step.
+    """Compute the terms' values; every process must call it for the same parts of a step.
 
     Args:
-        network: makes vectors of views and of items.
-        terms: what is compared.
-        batch: this process's part, with views where terms need them.
-        vectors_of: item vectors, made or looked up.
-        clicks: targets of this process's part; 0 where it has no history.
+        network: network that computes vectors of views and of items.
+        terms: contrastive terms.
+        batch: this process's part, with views if terms need them.
+        vectors_of: function that computes or looks up item vectors.
+        clicks: number of targets in this process's part; 0 if it has no history.
         progress: share of the training done.
 
     Raises:
-        ValueError: a term needs views, and the batch has none.
+        ValueError: if a term needs views, and the batch has none.
     """
     if terms.needs_views and batch.views is None:
         raise ValueError("a contrastive term compares views, but the batches make none")
@@ -90,7 +90,7 @@ def contrast(
 
 
 def _views(network: SequentialNetwork, views: ViewBatch, vectors_of: VectorsOf) -> ViewSample | None:
-    """Vectors of both views of all processes' histories; None where there are no histories."""
+    """Compute vectors of both views of all processes' histories; None if there are no histories."""
     if len(views.users_B):
         history = History(vectors_of(views.items_VL), views.lengths_V, views.times_VL)
         first_BD, second_BD = network(history).float().chunk(2)
@@ -102,7 +102,7 @@ def _views(network: SequentialNetwork, views: ViewBatch, vectors_of: VectorsOf) 
 
 
 def _clicked(batch: Batch, clicks: int) -> Tensor:
-    """(K,) distinct items of a part; none where it stands for no history."""
+    """Return (K,) distinct items of a part; none if it stands for no history."""
     if not clicks:
         return batch.targets_T
     real_BL = torch.arange(batch.items_BL.shape[1], device=batch.items_BL.device) < batch.lengths_B[:, None]
@@ -110,7 +110,7 @@ def _clicked(batch: Batch, clicks: int) -> Tensor:
 
 
 def _items(network: SequentialNetwork, own: Tensor, most: int) -> ItemSample | None:
-    """Features of the distinct items of all processes' parts, or of some of them, drawn for each step."""
+    """Compute features of the distinct items of all processes' parts, or of some, drawn for each step."""
     items_K = _exchange(own).unique()
     if not len(items_K):
         return None
@@ -124,7 +124,7 @@ def _items(network: SequentialNetwork, own: Tensor, most: int) -> ItemSample | N
 
 
 def _exchange(own: Tensor) -> Tensor:
-    """Rows of all processes in order of rank; a gradient reaches this process's own rows alone."""
+    """Gather rows of all processes in order of rank; gradients reach only this process's rows."""
     if distributed.world_size() == 1:
         return own
     parts = [torch.from_numpy(rows) for rows in distributed.gather_objects(own.detach().cpu().numpy())]
@@ -132,7 +132,7 @@ def _exchange(own: Tensor) -> Tensor:
     return torch.cat([part for part in moved if len(part)] or [own])
 
 
-def looked_up(items_BL: Tensor, network: SequentialNetwork) -> Tensor:
-    """(B, L, D) item vectors, made once for each distinct item."""
+def compute_item_vectors(items_BL: Tensor, network: SequentialNetwork) -> Tensor:
+    """Compute (B, L, D) item vectors, once per distinct item."""
     needed, where_BL = items_BL.unique(return_inverse=True)
     return F.embedding(where_BL, network.item_vectors(needed))

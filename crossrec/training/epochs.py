@@ -1,4 +1,4 @@
-"""Which rows of clicks an epoch trains on: the training log, or others each epoch."""
+"""Rows of clicks that an epoch trains on: the training log, samples of it, augmented copies."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class EpochSequences:
-    """The rows of one epoch.
+    """Rows of one epoch.
 
     Args:
         sequences: B rows of clicks.
-        users_B: int64 row of the training log that each comes from.
-        augmented_B: bool, marks rows that are not users' own clicks.
+        users_B: int64 source row of each in the training log.
+        augmented_B: bool, true for rows that are not users' own clicks.
     """
 
     sequences: Sequences
@@ -32,19 +32,19 @@ class EpochSequences:
 
     @classmethod
     def of(cls, train: Sequences) -> EpochSequences:
-        """The training log itself."""
+        """Return the rows of the training log itself."""
         return cls(train, np.arange(len(train)), np.zeros(len(train), dtype=bool))
 
 
 class EpochSource(Protocol):
-    """Gives each epoch its rows: the same on every process, and again when a run is resumed."""
+    """Source of each epoch's rows: the same on every process, and the same when a run is resumed."""
 
     def epoch(self, epoch: int) -> EpochSequences:
-        """The rows of an epoch, counted from 0."""
+        """Return the rows of an epoch, counted from 0."""
         ...
 
     def size(self, epoch: int) -> float:
-        """About how many times the rows of the training log an epoch has, told without making them."""
+        """Estimate an epoch's rows as a multiple of the training log's, without computing them."""
         ...
 
 
@@ -52,9 +52,9 @@ class LogRows:
     """The training log, or some of its rows each epoch.
 
     Args:
-        train: one row a user.
-        rows: gives an epoch's rows of ``train``, with repeats for users who come more than once; None for
-            all rows every time.
+        train: one row per user.
+        rows: function from an epoch to its rows of ``train``, repeated for users drawn more than once; None
+            for all rows every time.
     """
 
     def __init__(self, train: Sequences, rows: Callable[[int], np.ndarray] | None = None) -> None:
@@ -62,31 +62,31 @@ class LogRows:
         self.rows = rows
 
     def epoch(self, epoch: int) -> EpochSequences:
-        """The rows, none of them augmented."""
+        """Return the rows, none of them augmented."""
         if self.rows is None:
             return self.whole
         rows = np.asarray(self.rows(epoch), dtype=np.int64)
         return EpochSequences(self.whole.sequences.take(rows), rows, np.zeros(len(rows), dtype=bool))
 
     def size(self, epoch: int) -> float:
-        """1, also where users are drawn: about as many clicks are."""
+        """Return 1, also if users are drawn: the number of clicks is about the same."""
         return 1.0
 
 
 class AugmentedCopies:
-    """Rows of a source and, after them, augmented copies of them, other ones each epoch.
+    """Rows of a source followed by augmented copies of them, drawn again each epoch.
 
-    A copy that came out unchanged, or with less than two clicks, is left out: it would only weigh the row
-    heavier, or give nothing to predict.
+    A copy that came out unchanged, or with fewer than two clicks, is left out: it would only add weight to
+    the row, or have nothing to predict.
 
     Args:
-        source: of the original rows; those that it marks as augmented are not copied.
-        augmenter: makes a copy.
-        copies: for each row; of 0.5, half of the rows get one, drawn anew each epoch.
+        source: source of the original rows; those that it marks as augmented are not copied.
+        augmenter: augmenter that makes a copy.
+        copies: copies per row; with 0.5, half of the rows get one, drawn again each epoch.
         max_clicks: only rows of at most so many clicks are copied; None for all.
-        schedule: multiplies ``copies``; an epoch has the strength of its beginning.
-        epochs: of the training.
-        seed: of the draws, which depend on it and on the epoch.
+        schedule: factor of ``copies``; an epoch has the strength of its beginning.
+        epochs: number of epochs of the training.
+        seed: seed of the draws, which depend on it and on the epoch.
     """
 
     def __init__(
@@ -109,7 +109,7 @@ class AugmentedCopies:
         self.seed = seed
 
     def epoch(self, epoch: int) -> EpochSequences:
-        """The source's rows and marked copies."""
+        """Return the source's rows and marked copies."""
         originals = self.source.epoch(epoch)
         strength = self._strength(epoch)
         found = [originals]
@@ -125,14 +125,14 @@ class AugmentedCopies:
         )
 
     def size(self, epoch: int) -> float:
-        """As if every row had its copies."""
+        """Estimate the size as if every row had its copies."""
         return self.source.size(epoch) * (1 + self._strength(epoch))
 
     def _strength(self, epoch: int) -> float:
         return self.copies * self.schedule.at(epoch / max(self.epochs, 1))
 
     def _drawn(self, originals: EpochSequences, epoch: int, nth: int, share: float) -> np.ndarray:
-        """Rows of which this copy is made."""
+        """Draw the rows to copy."""
         lengths = originals.sequences.lengths
         wanted = (lengths >= 2) & ~originals.augmented_B
         if self.max_clicks is not None:

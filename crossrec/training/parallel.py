@@ -1,4 +1,4 @@
-"""The one place where a task is wrapped for several processes and mixed precision."""
+"""Parallelism: a task is wrapped here for several processes and mixed precision, and nowhere else."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ logger = logging.getLogger(__name__)
 
 
 def build_accelerator(config: TrainerConfig, run_folder: Path) -> Accelerator:
-    """An Accelerator for however many processes ``accelerate launch`` or ``torchrun`` started.
+    """Build an Accelerator for the processes that ``accelerate launch`` or ``torchrun`` started.
 
     Raises:
-        InputError: the launcher asks for sharded parameters.
+        InputError: if the launcher requests sharded parameters.
     """
     from accelerate import Accelerator
     from accelerate.utils import DistributedDataParallelKwargs, DistributedType, InitProcessGroupKwargs
@@ -37,7 +37,7 @@ def build_accelerator(config: TrainerConfig, run_folder: Path) -> Accelerator:
     # A process whose share of a step holds no picture (or no text) leaves that encoder unused.
     # Buffers are shared once, after wrapping: none changes in training, not even those of batch norms.
     wrapping = DistributedDataParallelKwargs(find_unused_parameters=True, broadcast_buffers=False)
-    # Silence is told first, and by name; this is for processes that live and wait for different things.
+    # Silent processes are reported earlier and by name; this is for a deadlock among live ones.
     patience = config.collective_timeout + 10
     accelerator = Accelerator(
         mixed_precision=config.precision,
@@ -59,10 +59,10 @@ def _cpu_multiplies_bf16() -> bool:
     return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
 
 
-def parallelise(
-    accelerator: Accelerator, task: nn.Module, optimiser: torch.optim.Optimizer
+def parallelize(
+    accelerator: Accelerator, task: nn.Module, optimizer: torch.optim.Optimizer
 ) -> tuple[nn.Module, torch.optim.Optimizer]:
-    """Moves the task to its device and wraps it (DDP) where there are several processes."""
-    prepared = accelerator.prepare(task, optimiser)
+    """Move the task to its device and wrap it (DDP) if there are several processes."""
+    prepared = accelerator.prepare(task, optimizer)
     distributed.share_buffers(prepared[0])
     return prepared[0], prepared[1]

@@ -14,12 +14,12 @@ from crossrec.losses.terms.term_set import DiversitySet, TermSet
 from crossrec.losses.terms.weighting import RANKING
 from crossrec.model.network import SequentialNetwork
 from crossrec.model.sequence.base import History
-from crossrec.training.contrast import Contrast, check_terms, contrast, looked_up
+from crossrec.training.contrast import Contrast, check_terms, compute_item_vectors, contrast
 from crossrec.training.windows import Batch
 from crossrec.types import ABSENT, InputError
 
 ONLY_LAST_MASKED = 1 / 11
-"""Share of rows in which training masks the last click alone, as recommending does (BERT4Rec's own code)."""
+"""Share of rows in which training masks the last click only, as in inference (BERT4Rec's own code)."""
 
 
 class ItemPredictionTask(nn.Module):
@@ -33,7 +33,7 @@ class ItemPredictionTask(nn.Module):
         contrastive: contrastive terms to add to it; None for none.
 
     Attributes:
-        progress: share of the training done, 0 to 1, for weights that change; whoever trains sets it.
+        progress: share of the training done, 0 to 1, for weights that change; set by the training loop.
     """
 
     train_items: Tensor
@@ -81,7 +81,7 @@ class ItemPredictionTask(nn.Module):
     def forward(self, batch: Batch, negatives: Tensor | None) -> dict[str, Tensor]:
         """Compute named losses, weighted and summed over the batch's targets; their sum is to be minimized.
 
-        Where clicks are masked, the sum over those masked is scaled up to stand for all of them. A term is
+        If clicks are masked, the sum over the masked ones is scaled up to stand for all. A term is
         a mean over some of the positions, times the number of targets. A contrastive term is that of all
         processes' parts, with a gradient into this process's share of it.
         """
@@ -114,7 +114,7 @@ class ItemPredictionTask(nn.Module):
 
         def vectors_of(items_BL: Tensor) -> Tensor:
             if candidates.items_ND is None:
-                return looked_up(items_BL, self.network)
+                return compute_item_vectors(items_BL, self.network)
             return F.embedding(self.position_of[items_BL].clamp(min=0), candidates.items_ND)
 
         return contrast(self.network, self.contrastive, batch, vectors_of, n_clicks, self.progress)
@@ -130,7 +130,7 @@ class ItemPredictionTask(nn.Module):
             self._measured[name] = self._measured.get(name, 0.0) + figure
 
     def _item_vectors(self, batch: Batch, negatives: Tensor | None) -> tuple[Tensor, CandidateVectors]:
-        """Return (B, L, D) vectors of the histories and those of the loss's candidates, each item made once.
+        """Compute (B, L, D) vectors of the histories, and those of the loss's candidates, once per item.
 
         Args:
             batch: histories and targets.

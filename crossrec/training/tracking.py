@@ -1,4 +1,4 @@
-"""What a training leaves behind while it runs: log.jsonl, trackers, the progress bar."""
+"""Tracking of a running training: log.jsonl, wandb or tensorboard, the progress bar."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ if TYPE_CHECKING:
 
 
 def check_tracker(config: TrainerConfig) -> None:
-    """Refuses a tracker that could not log, before training.
+    """Check before training that the tracker can log.
 
     Raises:
-        InputError: its package is not installed, or wandb is to log online without an account.
+        InputError: if its package is not installed, or wandb is to log online without an account.
     """
     if config.tracker == "none":
         return
@@ -58,16 +58,16 @@ def _check_wandb_account() -> None:
 def start_tracker(
     accelerator: Accelerator, config: TrainerConfig, run: str, settings: dict[str, Any]
 ) -> None:
-    """Starts wandb (offline unless the configuration says online) or tensorboard, if one is asked for.
+    """Start wandb (offline unless configured otherwise) or tensorboard, if one is configured.
 
     Args:
-        accelerator: made with ``log_with``.
-        config: which tracker, and wandb's mode.
-        run: what the tracker calls the run.
+        accelerator: accelerator built with ``log_with``.
+        config: tracker, and wandb's mode.
+        run: name of the run in the tracker.
         settings: the resolved configuration.
 
     Raises:
-        InputError: the tracker can't start.
+        InputError: if the tracker can't start.
     """
     if config.tracker == "none":
         return
@@ -88,14 +88,14 @@ def start_tracker(
 def track_results(
     accelerator: Accelerator, part: str, metrics: Mapping[str, float], step: int, report: Path | None
 ) -> None:
-    """Gives the trackers the final figures: scalars named ``test/ndcg@10``, and wandb also the report.
+    """Send the final metrics to the trackers: scalars named ``test/ndcg@10``, and to wandb also the report.
 
     Args:
-        accelerator: whose trackers run.
-        part: that was measured.
+        accelerator: accelerator whose trackers run.
+        part: split that was evaluated.
         metrics: name -> value.
-        step: at which the training ended.
-        report: the page; None where there is none.
+        step: last step of the training.
+        report: path of the report page; None if there is none.
     """
     values = {f"{part}/{name}": value for name, value in metrics.items() if math.isfinite(value)}
     for tracker in accelerator.trackers:
@@ -112,18 +112,18 @@ def track_results(
 
 
 def finish_trackers(accelerator: Accelerator) -> None:
-    """Closes the trackers; the processes go on together, as what follows shares its work."""
+    """Close the trackers; the processes stay up, since what follows is shared among them."""
     for tracker in accelerator.trackers:
         tracker.finish()
     accelerator.trackers = []
 
 
 class RunLog:
-    """``log.jsonl``: one line a step and one a validation, written by the main process.
+    """``log.jsonl``: one line per step and one per validation, written by the main process.
 
     Args:
-        path: the file; lines of steps after ``resume_step`` are dropped, as they will be done again.
-        resume_step: steps that the resumed checkpoint holds.
+        path: path of the file; lines of steps after ``resume_step`` are dropped, since those are repeated.
+        resume_step: steps done by the resumed checkpoint.
         accelerator: passes lines on to wandb or tensorboard, if any.
     """
 
@@ -137,20 +137,20 @@ class RunLog:
         self._file = path.open("a", encoding="utf-8")
 
     def write(self, kind: str, step: int, values: dict[str, Any]) -> None:
-        """Adds a line of this kind ("step" or "eval")."""
+        """Add a line of a kind ("step" or "eval")."""
         if self._file is not None:
             self._file.write(json.dumps({"kind": kind, "step": step, **values}) + "\n")
             self._file.flush()
         self._accelerator.log({f"{kind}/{name}": value for name, value in values.items()}, step=step)
 
     def close(self) -> None:
-        """Closes the file."""
+        """Close the file."""
         if self._file is not None:
             self._file.close()
 
 
 def read_log(path: Path) -> list[dict[str, Any]]:
-    """The lines of a ``log.jsonl``; a last line that a kill cut off is left out."""
+    """Read the lines of a ``log.jsonl``; a truncated last line is left out."""
     if not path.exists():
         return []
     lines = path.read_text(encoding="utf-8").splitlines()
@@ -165,20 +165,20 @@ def read_log(path: Path) -> list[dict[str, Any]]:
 
 
 class ProgressBar:
-    """A Rich bar on the main process: steps, speed, time left, the latest figures."""
+    """Progress bar on the main process: steps, speed, time left, the latest figures."""
 
     def __init__(self, bar: Progress, total: int, done: int) -> None:
         self._bar = bar
         self._task = bar.add_task("training", total=total, completed=done, speed="", figures="")
 
     def advance(self, speed: str, figures: str) -> None:
-        """One more step."""
+        """Advance by one step."""
         self._bar.update(self._task, advance=1, speed=speed, figures=figures)
 
 
 @contextmanager
 def progress_bar(total: int, done: int) -> Iterator[ProgressBar]:
-    """Shows a bar while the block runs; silent on other processes and where output is no terminal."""
+    """Show a bar while the block runs; silent on other processes and if the output is no terminal."""
     console = Console(stderr=True)
     columns = (
         TextColumn("{task.description}"),

@@ -20,7 +20,7 @@ from crossrec.runtime import distributed
 from crossrec.runtime.device import keep_freed_memory
 from crossrec.training.checkpoint import WEIGHTS, Checkpoints, Progress, load_trained_state, save_weights
 from crossrec.training.config import TrainerConfig
-from crossrec.training.parallel import parallelise
+from crossrec.training.parallel import parallelize
 from crossrec.training.task import ItemPredictionTask
 from crossrec.training.tracking import ProgressBar, RunLog, progress_bar
 from crossrec.training.windows import WindowBatches, Windows
@@ -35,7 +35,7 @@ PRETRAINED = ("network.sequence.decoder.", ".encoder.")
 
 
 def build_optimizer(task: nn.Module, config: TrainerConfig) -> torch.optim.AdamW:
-    """AdamW over trainable parameters: pretrained parts at their own rate, no decay on vectors."""
+    """Build AdamW over trainable parameters: pretrained parts at their own rate, no decay on vectors."""
     groups: dict[tuple[bool, bool], list[nn.Parameter]] = {}
     for name, parameter in task.named_parameters():
         if parameter.requires_grad:
@@ -56,11 +56,12 @@ def build_optimizer(task: nn.Module, config: TrainerConfig) -> torch.optim.AdamW
 
 
 def rate_factor(progress: float, config: TrainerConfig) -> float:
-    """What learning rates are multiplied with: linear warm-up, then a cosine down to ``final_lr``.
+    """Return the factor of the learning rates: linear warm-up, then a cosine down to ``final_lr``.
 
     Args:
-        progress: share of the training done, 0 to 1. Being a pure function of it, the schedule has
-            no state that a checkpoint could miss.
+        progress: share of the training done, 0 to 1. The schedule depends on it alone, so it has no state
+            that a checkpoint could miss.
+        config: options of the schedule.
     """
     if progress < config.warmup:
         return progress / config.warmup
@@ -74,11 +75,11 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class TrainingOutcome:
-    """How a training ended.
+    """Result of a training.
 
     Args:
-        steps: optimiser steps done.
-        best: the best validation value, of the weights that the network now holds.
+        steps: optimizer steps done.
+        best: best validation value, of the weights that the network now holds.
         stopped_early: whether patience ran out before the last epoch.
     """
 
@@ -88,20 +89,20 @@ class TrainingOutcome:
 
 
 class Trainer:
-    """Trains a task; the same losses and metrics with any number of processes, killed or not.
+    """Training loop; the same losses and metrics with any number of processes, killed or not.
 
     Randomness is a function of (seed, step, process), the batches of (seed, epoch) and the learning
     rate of the progress, so that a resumed run repeats an unbroken one.
 
     Args:
         task: model and loss.
-        batches: deals out the steps.
-        config: how to train.
-        accelerator: of this process.
-        validate: measures the task's network as it is now; called on every process.
-        run_folder: gets ``log.jsonl`` and ``checkpoints/``.
-        seed: of dropout and negatives.
-        identity: of the data, saved with all weights.
+        batches: source of the steps.
+        config: options of the training.
+        accelerator: accelerator of this process.
+        validate: function that evaluates the task's network as it is now; called on every process.
+        run_folder: folder of ``log.jsonl`` and ``checkpoints/``.
+        seed: seed of dropout and negatives.
+        identity: identity of the data, saved with all weights.
     """
 
     def __init__(
@@ -126,13 +127,13 @@ class Trainer:
         self.task = task
         self.optimiser: torch.optim.Optimizer = build_optimizer(task, config)
         self._base_rates = [group["lr"] for group in self.optimiser.param_groups]
-        self.wrapped, self.optimiser = parallelise(accelerator, task, self.optimiser)
+        self.wrapped, self.optimiser = parallelize(accelerator, task, self.optimiser)
         self.identity = identity
         self.checkpoints = Checkpoints(accelerator, run_folder / "checkpoints", identity)
         self.best_folder = run_folder / "checkpoints" / "best"
 
     def fit(self) -> TrainingOutcome:
-        """Trains to the end, or from the latest checkpoint on; the network then holds the best weights."""
+        """Train from the latest checkpoint, if any, to the end; the network then holds the best weights."""
         progress = self.checkpoints.resume() or Progress()
         log = RunLog(self.folder / "log.jsonl", progress.step, self.accelerator)
         if progress.step and not progress.finished:
@@ -180,9 +181,9 @@ class Trainer:
             self.checkpoints.save(progress)
 
     def _check_finite(self, losses: dict[str, float], step: int) -> None:
-        """Refuses to go on with a loss that isn't finite: all weights would be lost.
+        """Stop at a loss that isn't finite, since the step would destroy all weights.
 
-        With fp16 a step that overflows is left out and the scale of the gradients lowered.
+        With fp16 a step that overflows is skipped and the scale of the gradients lowered.
 
         Raises:
             InputError: names the loss, the step and what can be done.
@@ -196,7 +197,7 @@ class Trainer:
             )
 
     def _step(self, windows: Windows, step: int, share_done: float) -> tuple[dict[str, float], float]:
-        """One optimiser step; each loss as a mean over its clicks, without weights, and the learning rate."""
+        """Do one optimizer step; return the unweighted mean of each loss, and the learning rate."""
         self.task.progress = share_done
         self.task.network.set_progress(share_done)
         torch.manual_seed(hash((self.seed, step, distributed.rank())) % 2**63)
@@ -228,7 +229,7 @@ class Trainer:
         return self._means(windows.n_targets), self._base_rates[-1] * factor
 
     def _means(self, n_targets: int) -> dict[str, float]:
-        """What the task measured in this step on all processes, for each target."""
+        """Return the task's losses of this step over all processes, per target."""
         measured = distributed.gather_objects(self.task.take_measured())
         # A process whose part has no target measured no term.
         names = dict.fromkeys(name for part in measured for name in part)

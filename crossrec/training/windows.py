@@ -22,7 +22,7 @@ class ViewBatch:
         items_VL: (2 B, L) int64, right-padded with 0: the B first views, then the B second ones.
         lengths_V: (2 B,) int64, at least 1.
         users_B: (B,) int64, equal for histories of the same user.
-        times_VL: (2 B, L) int64 seconds; None where not known.
+        times_VL: (2 B, L) int64 seconds; None if unknown.
     """
 
     items_VL: Tensor
@@ -31,7 +31,7 @@ class ViewBatch:
     times_VL: Tensor | None = None
 
     def to(self, device: torch.device) -> ViewBatch:
-        """The views on a device."""
+        """Return the views on a device."""
         return ViewBatch(
             self.items_VL.to(device),
             self.lengths_V.to(device),
@@ -41,12 +41,12 @@ class ViewBatch:
 
 
 class ViewMaker:
-    """Makes the views of a whole step, so that they are the same however the step is divided.
+    """Maker of two augmented views of each history of a step, the same however the step is divided.
 
     Args:
-        augmenter: makes a view of a history.
+        augmenter: augmenter that makes a view of a history.
         max_length: clicks of a view that the model reads; the last ones are kept.
-        seed: of the draws, which depend on it and on the step.
+        seed: seed of the draws, which depend on it and on the step.
     """
 
     def __init__(self, augmenter: Augmenter[Sequences], *, max_length: int, seed: int) -> None:
@@ -55,11 +55,11 @@ class ViewMaker:
         self.seed = seed
 
     def make(self, histories: Sequences, step: int) -> tuple[Sequences, Sequences]:
-        """Two views of each history.
+        """Make two views of each history.
 
         Args:
-            histories: of the whole step, each with at least one click.
-            step: optimiser steps done before.
+            histories: histories of the whole step, each with at least one click.
+            step: optimizer steps done before.
         """
         return self._view(histories, step, 0), self._view(histories, step, 1)
 
@@ -69,7 +69,7 @@ class ViewMaker:
 
 
 def collate_views(views: tuple[Sequences, Sequences], users: np.ndarray, rows: np.ndarray) -> ViewBatch:
-    """Padded views of some rows of a step; none gives tensors of no rows."""
+    """Return padded views of some rows of a step; no rows give tensors of no rows."""
     first, second = (view.take(rows) for view in views)
     lengths_V = np.concatenate([first.lengths, second.lengths])
     real_VL = np.arange(int(lengths_V.max(initial=1))) < lengths_V[:, None]
@@ -117,7 +117,7 @@ class Windows:
         return len(self.starts)
 
     def take(self, rows: np.ndarray) -> Windows:
-        """Some of the windows."""
+        """Return some of the windows."""
         return Windows(
             self.starts[rows],
             self.ends[rows],
@@ -129,16 +129,16 @@ class Windows:
 
     @property
     def target_counts(self) -> np.ndarray:
-        """(W,) clicks to be predicted in each window."""
+        """Number of clicks to be predicted in each window, (W,)."""
         return self.ends - self.first_targets
 
     @property
     def n_targets(self) -> int:
-        """Clicks to be predicted."""
+        """Number of clicks to be predicted."""
         return int(self.target_counts.sum())
 
     def histories(self) -> Sequences:
-        """The inputs of each window as a row of its own."""
+        """Return the inputs of each window as a row of its own."""
         lengths = self.ends - self.starts
         offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
         at = np.arange(offsets[-1]) + np.repeat(self.starts - offsets[:-1], lengths)
@@ -156,7 +156,7 @@ class Batch:
         positions_T: (T,) flat indices into B * L that have a target.
         targets_T: (T,) int64.
         places_T: (T,) where each target stands among those of the whole step.
-        times_BL: (B, L) int64 seconds; None where not known.
+        times_BL: (B, L) int64 seconds; None if unknown.
         views: augmented views of the inputs; None where no loss compares them.
     """
 
@@ -169,7 +169,7 @@ class Batch:
     views: ViewBatch | None = None
 
     def to(self, device: torch.device) -> Batch:
-        """The batch on a device."""
+        """Return the batch on a device."""
         return Batch(
             self.items_BL.to(device),
             self.lengths_B.to(device),
@@ -181,7 +181,7 @@ class Batch:
         )
 
     def only(self, chosen_T: Tensor) -> Batch:
-        """The batch with some of its targets."""
+        """Return the batch with some of its targets."""
         return replace(
             self,
             positions_T=self.positions_T[chosen_T],
@@ -191,7 +191,7 @@ class Batch:
 
 
 class WindowBatches:
-    """Deals out windows of training sequences, a new order and new cuts each epoch.
+    """Batches of windows of training sequences, with a new order and new cuts each epoch.
 
     Every click that has another before it (beside it, where clicks are masked) is a target exactly once an
     epoch. Long histories are cut into
@@ -203,7 +203,7 @@ class WindowBatches:
         max_length: inputs in a window.
         batch_size: windows in a step, over all processes.
         overlap: share of a window that only gives context to the rest of it.
-        seed: of the order.
+        seed: seed of the order.
         masked: whether targets are the inputs themselves, for a model that guesses masked clicks; else
             each target is the click after its input.
         source: gives each epoch its rows, such as augmented copies beside ``sequences``; None for
@@ -233,20 +233,20 @@ class WindowBatches:
         self._whole = LogRows(sequences)
         self.source: EpochSource = source or self._whole
         self.n_targets = int(self._inputs(sequences).sum())
-        """Targets of an epoch, augmented copies aside."""
+        """Targets of an epoch, without augmented copies."""
         if self.n_targets == 0:
             raise ValueError("no user has two training clicks: there is nothing to predict")
         self._steps = len(self._deal(self._whole, 0))
         self.mean_targets = self.n_targets / self._steps
-        """Targets in an average step without copies; steps divide by it, so that every click weighs the same:
-        that of a copy as much as any, and all as much as without copies."""
+        """Mean targets per step without copies; steps divide by it, so that every click weighs the same:
+        clicks of copies as much as any, and all as much as without copies."""
 
     def epoch(self, epoch: int) -> list[Windows]:
-        """The steps of one epoch: global batches, of windows of about the same length."""
+        """Return the steps of one epoch: global batches, of windows of about the same length."""
         return self._deal(self.source, epoch)
 
     def expected_steps(self, epochs: int) -> int:
-        """About how many steps so many epochs have, told without making them."""
+        """Estimate the number of steps of so many epochs, without computing them."""
         return round(self._steps * sum(self.source.size(epoch) for epoch in range(epochs)))
 
     def _deal(self, source: EpochSource, epoch: int) -> list[Windows]:
@@ -264,7 +264,7 @@ class WindowBatches:
         return [batches[i] for i in generator.permutation(len(batches))]
 
     def _inputs(self, sequences: Sequences) -> np.ndarray:
-        """(B,) clicks of each row that have a target."""
+        """Return (B,) the number of clicks of each row that have a target."""
         return np.where(sequences.lengths > 1, sequences.lengths - self.shift, 0)
 
     def _cut(self, rows: EpochSequences, generator: np.random.Generator) -> Windows:
@@ -288,14 +288,14 @@ class WindowBatches:
         )
 
     def targets(self, step: Windows) -> np.ndarray:
-        """(G,) int64 items to be predicted in a step, over all processes, in the order of its windows."""
+        """Return (G,) int64 targets of a step over all processes, in the order of its windows."""
         counts = step.target_counts
         ends = np.cumsum(counts)
         at = np.repeat(step.first_targets - ends + counts, counts) + np.arange(counts.sum())
         return step.clicks.items[at + self.shift].astype(np.int64)
 
     def collate(self, step: Windows, rows: np.ndarray | None = None) -> Batch:
-        """Padded tensors of some rows of a step (all when None; none gives one click without targets)."""
+        """Return padded tensors of some rows of a step (None: all; no rows: one click without targets)."""
         rows = np.arange(len(step)) if rows is None else rows
         windows = step.take(rows)
         lengths = windows.ends - windows.starts
@@ -323,13 +323,13 @@ class WindowBatches:
     def parts(
         self, step: Windows, *, rank: int, world: int, accumulation: int, number: int = 0
     ) -> Iterator[Batch]:
-        """This process's share of a global batch, in ``accumulation`` parts.
+        """Iterate over this process's share of a global batch, in ``accumulation`` parts.
 
         Args:
             step: the global batch.
             rank, world: this process, of how many.
             accumulation: parts.
-            number: of the step in the whole training, on which draws of views depend.
+            number: number of the step in the whole training, on which draws of views depend.
         """
         views = None if self.views is None else self.views.make(step.histories(), number)
         for part in range(accumulation):

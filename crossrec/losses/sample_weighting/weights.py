@@ -92,7 +92,7 @@ class InversePropensity(ItemWeighting):
 
     Source:
         Saito et al. 2020, "Unbiased recommender learning from missing-not-at-random implicit feedback",
-        the clipped estimator. Normalised here to a mean of 1 over the training clicks.
+        the clipped estimator. Normalized here to a mean of 1 over the training clicks.
     """
 
     class Options(ComponentOptions):
@@ -121,7 +121,7 @@ class ClassBalanced(ItemWeighting):
 
     Source:
         Cui et al. 2019, "Class-balanced loss based on effective number of samples", proposition 1.
-        They normalise the sum of weights over the classes; here the mean over the training clicks is 1.
+        They normalize the sum of weights over the classes; here the mean over the training clicks is 1.
     """
 
     class Options(ComponentOptions):
@@ -179,7 +179,7 @@ class Focal(SampleWeighting):
     below it; of a sampled softmax, the estimate of it). Of BCE and gBCE it is the geometric mean of the
     probabilities given to the K + 1 right answers, of BPR that of the K won comparisons.
 
-    These weights depend on the model, so nothing is normalised: losses and gradients shrink as training
+    These weights depend on the model, so nothing is normalized: losses and gradients shrink as training
     goes on, and Adam's scale invariance keeps the meaning of its learning rate.
 
     Source:

@@ -15,7 +15,7 @@ class DPPTerm(ListTerm):
     ``-log det(I + diag(sqrt p) S diag(sqrt p)) / k`` with S the cosine of two items.
 
     The matrix in it is the kernel L of a determinantal point process with quality ``sqrt p``, and
-    ``det(I + L)`` its normaliser: the sum of the squared volumes of all subsets of the list, each weighted by
+    ``det(I + L)`` its normalizer: the sum of the squared volumes of all subsets of the list, each weighted by
     how far its items are in it. For a hard list of k items it is -log 2 when they are orthogonal and
     ``-log(1 + k) / k`` when they are all alike. A softer list reaches down to -1, so at high temperatures
     part of the term rewards less certain lists. Items without a vector add nothing. The matrix is over the M
@@ -24,7 +24,7 @@ class DPPTerm(ListTerm):
     Source:
         Kulesza and Taskar 2012, "Determinantal point processes for machine learning", equations 2.15 and 3.1;
         Wilhelm et al. 2018, "Practical diversified recommendations on YouTube with DPPs", for recommendation.
-        They maximise the likelihood of clicked sets; here the expected volume of the model's own list grows.
+        They maximize the likelihood of clicked sets; here the expected volume of the model's own list grows.
     """
 
     class Options(CandidateTermOptions):

@@ -14,9 +14,9 @@ class ContrastiveTermOptions(TermOptions):
     """Options of every contrastive term."""
 
     weight: float = Field(
-        0.1, ge=0, le=1_000_000, description="beside the ranking loss's 1; 0 only measures the term"
+        0.1, ge=0, le=1_000_000, description="factor beside the ranking loss's 1; 0 only measures the term"
     )
-    temperature: float = Field(0.1, gt=0, le=10_000, description="of the cosines")
+    temperature: float = Field(0.1, gt=0, le=10_000, description="temperature of the cosines")
 
 
 class SequenceViewsTerm(Term[ViewSample]):
@@ -28,14 +28,14 @@ class SequenceViewsTerm(Term[ViewSample]):
     Source:
         Xie et al. 2022, "Contrastive learning for sequential recommendation" (CL4SRec), equation 3, whose
         s is a plain dot product without temperature and whose batch has no user twice: ours has windows
-        of long histories, and those of the same user are no negatives. The normalised form is that of
+        of long histories, and those of the same user are no negatives. The normalized form is that of
         Chen et al. 2020, "A simple framework for contrastive learning of visual representations", equation 1.
     """
 
     class Options(ContrastiveTermOptions):
         """Two views of one history, made by the augmenters of ``augment.sequence``."""
 
-        temperature: float = Field(0.5, gt=0, le=10_000, description="of the cosines")
+        temperature: float = Field(0.5, gt=0, le=10_000, description="temperature of the cosines")
 
     sees = "views"
 
@@ -71,7 +71,7 @@ class CrossModalTerm(Term[ItemSample]):
         """Text, picture and id of one item."""
 
         items: int = Field(
-            512, ge=2, le=1_000_000, description="of a part of a step that are compared, at most"
+            512, ge=2, le=1_000_000, description="items of a part of a step that are compared, at most"
         )
 
     sees = "items"

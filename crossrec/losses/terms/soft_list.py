@@ -1,4 +1,4 @@
-"""Lists that gradients can flow through: how far each item is in the top k."""
+"""Soft top-k: differentiable lists, in which each item is to some degree."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ MAX_STEPS = 60
 
 
 def soft_top_k(logits_BN: Tensor, k: int, temperature: float) -> Tensor:
-    """How far each item is in its row's top k.
+    """Compute how far each item is in its row's top k.
 
     ``sigmoid((logit - t) / temperature)`` with a threshold t for each row, such that the row sums to k. The
     lower the temperature, the closer to the hard list. The gradient is that of the whole operator,
@@ -30,7 +30,7 @@ def soft_top_k(logits_BN: Tensor, k: int, temperature: float) -> Tensor:
         gets them all, with hardly any gradient.
 
     Raises:
-        ValueError: k is not below N, or not above 0.
+        ValueError: if k is not below N, or not above 0.
 
     Source:
         The same relaxation of the capped simplex as Sander et al. 2023, "Fast, differentiable and sparse
@@ -63,10 +63,10 @@ class _SoftTopK(torch.autograd.Function):
 
 
 def _solve(logits_BN: Tensor, k: int, temperature: float) -> Tensor:
-    """The soft list, by Newton's method on the log of the sum within a shrinking bracket.
+    """Compute the soft list by Newton's method on the log of the sum within a shrinking bracket.
 
     With ``e = exp(logit / temperature)`` and ``c = exp(t / temperature)`` the sigmoid is ``e / (e + c)``:
-    one exponential an item, then only divisions.
+    one exponential per item, then only divisions.
     """
     centre_B, low_B, high_B = _bracket(logits_BN, k, temperature)
     # Beyond 80 temperatures an item is in or out; fp32 holds up to 88.
@@ -99,7 +99,7 @@ def _solve(logits_BN: Tensor, k: int, temperature: float) -> Tensor:
 
 
 def _bracket(logits_BN: Tensor, k: int, temperature: float) -> tuple[Tensor, Tensor, Tensor]:
-    """Where the threshold lies: a centre, and the least and most it is from there in temperatures.
+    """Bracket the threshold: a center, and its least and greatest distance from there in temperatures.
 
     The k-th logit bounds it from above, since N - k others can add at most as much as one lacks; the one
     after it from below, since k above can lack at most as much as that one adds.
