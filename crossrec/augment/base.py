@@ -1,4 +1,4 @@
-"""What all augmenters share: samples of the training part in, as many samples out, told apart from them."""
+"""Base of all augmenters: per-sample random numbers, composition and schedule."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ class SampleRng:
     """Random numbers that belong to samples, not to the order or process in which they are worked on.
 
     Args:
-        seed: of the experiment.
-        stream: what tells apart draws of one sample: the augmenter's place in its chain, the view, the epoch.
-        keys: one a sample, such as the item's id or a digest of its content; a user's row for sequences.
+        seed: seed of the experiment.
+        stream: names of the draws of one sample: the augmenter's place in its chain, the variant, the epoch.
+        keys: one per sample, such as the item's id or a digest of its content; a user's row for sequences.
     """
 
     seed: int
@@ -39,30 +39,30 @@ class SampleRng:
         return (self.of(row) for row in range(len(self)))
 
     def of(self, row: int) -> np.random.Generator:
-        """The generator of one sample."""
+        """Return the generator of one sample."""
         return _generator(self.seed, *self.stream, "sample", self.keys[row])
 
     def shared(self) -> np.random.Generator:
-        """One generator for all samples, for work on whole arrays; depends on seed and stream alone."""
+        """Return one generator for all samples, for array operations; it depends on seed and stream alone."""
         return _generator(self.seed, *self.stream, "all")
 
     def substream(self, *names: str | int) -> SampleRng:
-        """Other draws for the same samples."""
+        """Return other random numbers for the same samples."""
         return SampleRng(self.seed, (*self.stream, *names), self.keys)
 
     def take(self, rows: np.ndarray) -> SampleRng:
-        """The draws of some of the samples."""
+        """Return the random numbers of some of the samples."""
         return SampleRng(self.seed, self.stream, [self.keys[int(row)] for row in rows])
 
 
 @dataclass(frozen=True)
 class Augmented(Generic[Samples]):
-    """What an augmenter made.
+    """Result of an augmenter.
 
     Args:
         samples: one for each sample given, in their order.
-        changed: (n,) bool, marks those that are augmented; the others came back as they were.
-        counts: how many samples met with what: "kept", or the reason why one came back as it was.
+        changed: (n,) bool, marks those that are augmented; the others are unchanged.
+        counts: number of samples per outcome: "kept", or the reason why one is unchanged.
     """
 
     samples: Samples
@@ -71,11 +71,11 @@ class Augmented(Generic[Samples]):
 
 
 class Augmenter(Component, ABC, Generic[Samples]):
-    """Makes one more sample of each: a list of texts, a list of pictures, or many users' clicks."""
+    """Base of augmenters of lists of texts, lists of pictures, or click sequences."""
 
     @abstractmethod
     def augment(self, samples: Samples, draws: SampleRng) -> Augmented[Samples]:
-        """Augments all samples; one that nothing can be made of comes back unchanged, and is counted.
+        """Augment all samples; those that can't be changed come back as they are and are counted.
 
         The same samples and draws give the same result in any order, in any split over processes.
         """
@@ -87,12 +87,12 @@ def _generator(*parts: str | int) -> np.random.Generator:
 
 
 NOT_DRAWN = "not_drawn"
-"""Counts samples whose coin let them pass an augmenter by."""
+"""Counts samples that were not drawn for an augmenter."""
 
 
 @dataclass(frozen=True)
 class RandomApply(Generic[Sample]):
-    """One augmenter of a chain.
+    """An augmenter that each sample passes through with some probability.
 
     Args:
         name: for counts.
@@ -106,7 +106,7 @@ class RandomApply(Generic[Sample]):
 
 
 class Compose(Augmenter[list[Sample]]):
-    """Augmenters of texts or pictures one after another; each sees what those before it made.
+    """Sequential composition of augmenters; each sees the output of those before it.
 
     Counts come back as ``name/reason``, with its place behind the name where one stands in the chain twice. A
     chain is an augmenter, so that chains may stand in chains.
@@ -124,7 +124,7 @@ class Compose(Augmenter[list[Sample]]):
         ]
 
     def augment(self, samples: list[Sample], draws: SampleRng) -> Augmented[list[Sample]]:
-        """Augments all samples; the coins of a sample hang on its own draws and the link's place."""
+        """Augment all samples; whether one is taken depends on its own random numbers and the step."""
         current = list(samples)
         changed = np.zeros(len(samples), dtype=bool)
         counts: Counter[str] = Counter()
@@ -142,7 +142,7 @@ class Compose(Augmenter[list[Sample]]):
 
 
 def _chosen(draws: SampleRng, probability: float) -> np.ndarray:
-    """Rows whose coin falls for the link."""
+    """Return the rows drawn for an augmenter."""
     if probability >= 1:
         return np.arange(len(draws))
     coins = draws.substream("coin")
@@ -152,7 +152,7 @@ def _chosen(draws: SampleRng, probability: float) -> np.ndarray:
 
 
 class Schedule(Config):
-    """A window of the training, with a linear rise at its start; always on by default."""
+    """Window of the training with a linear ramp at its start; always on by default."""
 
     start: float = Field(0.0, ge=0, le=1, description="share of the training after which it sets in")
     stop: float = Field(1.0, ge=0, le=1, description="share of the training after which it is off")
@@ -167,7 +167,7 @@ class Schedule(Config):
         return self
 
     def at(self, progress: float) -> float:
-        """How strong the augmentation is, a factor on its share or number.
+        """Return the strength of the augmentation, a factor on its share or number.
 
         Args:
             progress: share of the training that is done, 0 to 1.
@@ -182,10 +182,10 @@ class Schedule(Config):
 
 
 def digest(*parts: str | int) -> str:
-    """A short hash of some strings and numbers."""
+    """Return a short hash of strings and numbers."""
     return hashlib.blake2b(repr(parts).encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
 
 
 def count_name(family: Family, options: Config) -> str:
-    """The name under which an augmenter is counted: its ``type``, without the module of an outside class."""
+    """Return an augmenter's name in counts: its ``type``, without the module of an outside class."""
     return family.name_of(options).rpartition(":")[2]

@@ -1,4 +1,4 @@
-"""Configuration of augmentation: what is made of the training data, each kind off by default."""
+"""Configuration of augmentation; every kind is off by default."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from crossrec.config import Config
 
 
 class AugmentConfig(Config):
-    """Augmentation, synthesis and resampling of the training part; nothing is augmented at evaluation.
+    """Augmentation, synthesis and resampling of the training split; evaluation data is never augmented.
 
     Args:
         text: views of items' texts.

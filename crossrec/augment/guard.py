@@ -1,7 +1,7 @@
-"""Checks at every fit that nothing of validation or test enters a training.
+"""Checks at every fit that no validation or test data enters the training.
 
-The training part is worked out anew here, from the whole log and the split's cuts, so that a mistake
-in whatever handed out the training clicks shows.
+The training split is recomputed here, from the whole log and the split's cuts, so that a mistake in the code
+that passed the training clicks shows.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ from crossrec.types import InputError, Sequences
 
 
 class DataLeakageError(InputError):
-    """Something of validation or test would enter a training; the message names row and item."""
+    """Validation or test data would enter a training; the message names row and item."""
 
 
 class LeakageChecker:
-    """Compares what is given to augmenters, resampling, generators and the network with the training part.
+    """Check of the inputs of augmenters, resampling, generators and networks against the training split.
 
     Args:
         split: of the log.
@@ -38,7 +38,7 @@ class LeakageChecker:
 
     @cached_property
     def _kept_T(self) -> np.ndarray:
-        """(T,) bool, which of all clicks are in the training part."""
+        """(T,) bool, which of all clicks are in the training split."""
         offsets = np.asarray(self.split.clicks.offsets)
         lengths = np.diff(offsets)
         place_T = np.arange(offsets[-1]) - np.repeat(offsets[:-1], lengths)
@@ -50,10 +50,10 @@ class LeakageChecker:
         return np.bincount(np.asarray(self.split.clicks.items)[self._kept_T], minlength=self.split.n_items)
 
     def check_split(self) -> None:
-        """Checks that no query's target lies before its user's cut.
+        """Check that no query's target lies before its user's cut.
 
         Raises:
-            DataLeakageError: a training prefix reaches into the clicks that a query asks for.
+            DataLeakageError: if a training prefix reaches the target of a query.
         """
         for part, queries in (("validation", self.split.valid), ("test", self.split.test)):
             self._check_queries(part, queries)
@@ -70,14 +70,14 @@ class LeakageChecker:
             )
 
     def check_sequences(self, rows: Sequences, what: str) -> None:
-        """Checks that rows are the training part: the same users, lengths, items and times.
+        """Check that rows equal the training split: the same users, lengths, items and times.
 
         Args:
             rows: what is given away.
             what: who gets it, for the message.
 
         Raises:
-            DataLeakageError: a row holds more, fewer or other clicks than its user's training prefix.
+            DataLeakageError: if a row holds more, fewer or other clicks than its user's training prefix.
         """
         if len(rows) != len(self._ends):
             raise DataLeakageError(
@@ -111,10 +111,10 @@ class LeakageChecker:
         )
 
     def check_counts(self, counts_N: np.ndarray, what: str) -> None:
-        """Checks that popularity is counted from the training part alone.
+        """Check that popularity is counted on the training split alone.
 
         Raises:
-            DataLeakageError: an item has another number of clicks.
+            DataLeakageError: if an item has another number of clicks.
         """
         if len(counts_N) != len(self.train_counts):
             raise DataLeakageError(
@@ -130,24 +130,24 @@ class LeakageChecker:
             )
 
     def check_items(self, items: np.ndarray, what: str) -> None:
-        """Checks that items that something is fitted on have a training click.
+        """Check that all items used for fitting have a training click.
 
         Args:
             items: (K,) catalogue indices.
             what: is fitted, for the message.
 
         Raises:
-            DataLeakageError: an item is known from validation or test alone, or is not in the catalogue.
+            DataLeakageError: if an item is known from validation or test alone, or is not in the catalogue.
         """
         at = self._first_foreign(np.asarray(items))
         if at is not None:
             raise DataLeakageError(f"{what} would be fitted on row {at}, {self._no_click(int(items[at]))}")
 
     def check_augmented(self, rows: Sequences, what: str) -> None:
-        """Checks that augmented, resampled or synthetic rows hold training items alone.
+        """Check that augmented, resampled or synthetic rows contain training items only.
 
         Raises:
-            DataLeakageError: a row has an item without a training click.
+            DataLeakageError: if a row has an item without a training click.
         """
         at = self._first_foreign(np.asarray(rows.items))
         if at is not None:
@@ -157,15 +157,15 @@ class LeakageChecker:
             )
 
     def check_rows(self, rows: Sequences, users: np.ndarray, what: str) -> None:
-        """Checks that rows, in any order and any number of times, are users' training clicks.
+        """Check that rows, in any order and multiplicity, are users' training clicks.
 
         Args:
             rows: B rows that are not marked as augmented.
-            users: (B,) row of the training part that each should be.
+            users: (B,) row of the training split that each should be.
             what: gives them, for the message.
 
         Raises:
-            DataLeakageError: a row is no user's, or holds other clicks than that user's training part.
+            DataLeakageError: if a row belongs to no user, or differs from that user's training clicks.
         """
         outside = (users < 0) | (users >= len(self._ends))
         if outside.any():

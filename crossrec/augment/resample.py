@@ -14,7 +14,7 @@ from crossrec.types import ABSENT, InputError, Sequences
 
 
 class ResampleConfig(Config):
-    """Users are drawn with replacement each epoch, by weights that even out what the log has too much of.
+    """Weighted resampling of users per epoch, against imbalance of categories, items, activity or segments.
 
     Every switch is a power, 0 for off; those that are on multiply. An epoch holds about as many clicks as
     the log, so that a training costs the same with and without.
@@ -38,7 +38,7 @@ class ResampleConfig(Config):
 
     @property
     def active(self) -> tuple[str, ...]:
-        """The switches that are on, by name and power."""
+        """Active weights, by name and exponent."""
         powers = {
             "category": self.category,
             "popularity": self.popularity,
@@ -49,12 +49,12 @@ class ResampleConfig(Config):
 
 
 STREAM = 0x5E5A
-"""Tells these draws from those of batches, which hang on (seed, epoch) too."""
+"""Separates these draws from those of batches, which depend on (seed, epoch) too."""
 
 
 @dataclass(frozen=True)
 class Resampler:
-    """Draws rows of the training log, the same on every process.
+    """Sampler of training rows, identical on every process.
 
     Args:
         weights_U: (U,) relative chances of the rows, 0 for a row that has nothing to predict.
@@ -70,7 +70,7 @@ class Resampler:
 
     @cached_property
     def expected_U(self) -> np.ndarray:
-        """(U,) how often each row comes in an epoch, in expectation; the clicks add up to the log's.
+        """(U,) expected number of occurrences per epoch; the clicks add up to those of the log.
 
         Where ``max_repeats`` cuts rows, the others make up for it as far as they may.
         """
@@ -90,7 +90,7 @@ class Resampler:
             capped_U |= over_U
 
     def rows(self, epoch: int) -> np.ndarray:
-        """Row indices of one epoch, growing; each row as often as expected, rounded up or down by chance.
+        """Return sorted row indices of one epoch; each row's expected count is rounded up or down at random.
 
         Source:
             Systematic resampling: Kitagawa 1996, "Monte Carlo filter and smoother for non-Gaussian nonlinear
@@ -112,7 +112,7 @@ def build_resampler(
     seed: int,
     segments_U: np.ndarray | None = None,
 ) -> Resampler:
-    """Weights of the training rows.
+    """Build the sampler with the weights of the training rows.
 
     Args:
         config: what to even out.
@@ -122,7 +122,7 @@ def build_resampler(
         segments_U: (U,) segment of each user, ``ABSENT`` for none.
 
     Raises:
-        InputError: a switch needs categories or segments that there are none of.
+        InputError: if a weight needs categories or segments and there are none.
     """
     counts_N = np.bincount(train.items, minlength=categories.shape[0]).astype(np.float64)
     weights_U = (train.lengths > 1).astype(np.float64)

@@ -38,14 +38,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Augmentation:
-    """What a fit trains on besides the training log.
+    """All that a fit trains on besides the training log.
 
     Args:
         source: rows of each epoch, checked.
         views: makes two views of each history; None where no loss compares them.
         resampler: draws users; None where all come once.
         users: synthetic ones; None for none.
-        items: synthetic ones by modality; they hang on the network.
+        items: synthetic ones by modality; they are attached to the network.
         quality: figures of the generators.
     """
 
@@ -60,13 +60,13 @@ class Augmentation:
 def build_augmentation(
     setting: PreparedExperiment, network: SequentialNetwork, train: Sequences, accelerator: Accelerator
 ) -> Augmentation:
-    """Checks the training clicks against the split, then builds everything; every process must call this.
+    """Check the training clicks against the split and build all augmentation, on every process.
 
     Synthetic items are attached to the network.
 
     Raises:
-        DataLeakageError: something of validation or test would be trained on.
-        InputError: something that is asked for needs what the data or the model lack.
+        DataLeakageError: if validation or test data would be trained on.
+        InputError: if data or model lack something that the augmentation needs.
     """
     guard = check_fit(setting, train)
     config, seed, epochs = setting.config, setting.config.seed, setting.config.trainer.epochs
@@ -106,10 +106,10 @@ def build_augmentation(
 
 
 def check_fit(setting: PreparedExperiment, train: Sequences) -> LeakageChecker:
-    """Compares what a fit is given with the training part of the split.
+    """Compare the inputs of a fit with the training split.
 
     Raises:
-        DataLeakageError: a click, a count or a cut is not that of the training part.
+        DataLeakageError: if a click, a count or a cut differs from the training split.
     """
     data = setting.data
     guard = LeakageChecker(data.split, data.catalog.item_ids, data.clicks.user_ids)
@@ -120,10 +120,10 @@ def check_fit(setting: PreparedExperiment, train: Sequences) -> LeakageChecker:
 
 
 def check_augmentation(setting: PreparedExperiment) -> None:
-    """Refuses augmentation that the data or the model lack something for, before anything is written.
+    """Check, before anything is written, that data and model have what the augmentation needs.
 
     Raises:
-        InputError: names the key and the way out.
+        InputError: if something is missing; the message names the key and the fix.
     """
     _resampler(setting, setting.data.split.train)
     augment = setting.config.augment
@@ -188,7 +188,7 @@ def _by_content(config: SequenceAugmentConfig) -> bool:
 
 
 class WithSyntheticUsers:
-    """Rows of a source and, after them, the clicks of synthetic users, marked as augmented.
+    """Source of rows with synthetic users appended, marked as augmented.
 
     Args:
         source: of the other rows.
@@ -208,7 +208,7 @@ class WithSyntheticUsers:
         self.n_rows = n_rows
 
     def epoch(self, epoch: int) -> EpochSequences:
-        """The source's rows and marked synthetic ones."""
+        """Return the source's rows and the marked synthetic ones."""
         own, added = self.source.epoch(epoch), self.users.first(self._strength(epoch))
         if not len(added):
             return own
@@ -219,7 +219,7 @@ class WithSyntheticUsers:
         )
 
     def size(self, epoch: int) -> float:
-        """As the source, and what share of real users synthetic ones come to."""
+        """Return the source's size plus the ratio of synthetic to real users."""
         added = len(self.users.rows) * self._strength(epoch)
         return self.source.size(epoch) + added / max(self.users.n_training, 1)
 
@@ -228,7 +228,7 @@ class WithSyntheticUsers:
 
 
 class CheckedRows:
-    """Rows of a source, each epoch's checked before anything trains on them.
+    """Source of rows that checks each epoch for leakage.
 
     Args:
         source: of the rows.
@@ -242,7 +242,7 @@ class CheckedRows:
         self.checked = checked
 
     def epoch(self, epoch: int) -> EpochSequences:
-        """The source's rows.
+        """Return the source's rows, checked.
 
         Raises:
             DataLeakageError: if a row holds an item without a training click, or is not marked as augmented
@@ -257,14 +257,14 @@ class CheckedRows:
         return rows
 
     def size(self, epoch: int) -> float:
-        """As the source."""
+        """Return the source's size."""
         return self.source.size(epoch)
 
 
 def augmentation_report(
     augmentation: Augmentation, network: SequentialNetwork, config: ExperimentConfig
 ) -> dict[str, Any]:
-    """Counts of everything that was made, empty where nothing is augmented.
+    """Return counts of all augmented data; empty without augmentation.
 
     Rows are those of the fullest epoch, which is made for it, so that what a source can't do shows
     before the training.
@@ -327,7 +327,7 @@ def _rows(augmentation: Augmentation, epochs: int) -> dict[str, int]:
 
 
 def augmentation_lines(account: dict[str, Any]) -> list[str]:
-    """The account as lines for a reader; none where nothing is augmented."""
+    """Format the report as lines; none without augmentation."""
     if not account:
         return []
     lines = ["Augmentation of the training part (evaluation sees none of it):"]

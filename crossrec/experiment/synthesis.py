@@ -1,4 +1,4 @@
-"""Synthetic items and users for one fit: generators are fitted on the training part, then sampled."""
+"""Synthetic items and users for one fit: generators are fitted on the training split, then sampled."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ logger = logging.getLogger(__name__)
 
 QUALITY_FILE = "quality.json"
 VERSION = 1
-"""Raise with any change of what generators are fitted on or how, so that cached ones are fitted anew."""
+"""Raise with any change of data or fit of generators, so that cached ones are fitted again."""
 
 STREAM = "synthetic"
 """One for all modalities, so that an item is synthetic as a whole."""
@@ -63,7 +63,7 @@ STREAM = "synthetic"
 def item_classes(
     setting: PreparedExperiment, source: ClassSource, max_classes: int
 ) -> tuple[np.ndarray, tuple[str, ...]]:
-    """The items' classes.
+    """Return the items' classes.
 
     Args:
         setting: of the experiment.
@@ -74,7 +74,7 @@ def item_classes(
         (N, G) float32 membership, and G names.
 
     Raises:
-        InputError: groups are asked for, and the experiment has none.
+        InputError: if groups are chosen and the experiment has none.
     """
     if source == "segments":
         return _of_groups(setting.item_groups)
@@ -90,7 +90,7 @@ def segment_classes(setting: PreparedExperiment) -> tuple[np.ndarray, tuple[str,
     """(U, G) float32 membership of users in their segments, and G names.
 
     Raises:
-        InputError: the experiment has no segments.
+        InputError: if the experiment has no segments.
     """
     return _of_groups(setting.segments)
 
@@ -110,9 +110,9 @@ def _of_groups(groups: ClusterAssignment | None) -> tuple[np.ndarray, tuple[str,
 
 @dataclass
 class Synthesis:
-    """Generators over frozen item features and over user profiles, fitted on the training part alone.
+    """Generators over frozen item features and over user profiles, fitted on the training split alone.
 
-    A fitted generator is kept in the cache under a digest of all that it hangs on, so that runs that differ
+    A fitted generator is kept in the cache under a digest of all that it depends on, so that runs that differ
     in something else share it.
 
     Args:
@@ -164,7 +164,7 @@ class Synthesis:
         return found
 
     def items(self, config: SyntheticItemsConfig, seed: int) -> dict[str, SyntheticItems]:
-        """Space -> synthetic items of tail categories, as the space's encoder would see them."""
+        """Return the synthetic items of tail categories by space, as vectors of its encoder."""
         return {space: self._items(space, config, seed) for space in wanted_spaces(config, self._features)}
 
     def _items(self, space: str, config: SyntheticItemsConfig, seed: int) -> SyntheticItems:
@@ -184,7 +184,7 @@ class Synthesis:
         return SyntheticItems(enlarged, vectors.astype(np.float32), made.n_training)
 
     def users(self, config: SyntheticUsersConfig, seed: int) -> SyntheticUsers:
-        """Synthetic users like those with few clicks."""
+        """Return synthetic users like those with few clicks."""
         few_click_users(self.train, config.max_clicks)
         vectors = np.concatenate(
             [unit_rows(coordinates) for _, coordinates in self._reduced.values()], axis=1
@@ -198,7 +198,7 @@ class Synthesis:
         return synthesise_users(self.train, vectors, classes, sample, config, seed)
 
     def _fitted(self, options: ComponentOptions, material: LabeledSamples, what: str, seed: int) -> Sample:
-        """A generator, fitted by the main process or found in the cache."""
+        """Return a generator, fitted by the main process or found in the cache."""
         own_name = f"{what.replace(' ', '-')}-{_digest(options, material, seed)}"
         # The main process's: another machine may round features otherwise, and would look elsewhere.
         name = distributed.gather_objects(own_name)[0]
@@ -232,10 +232,10 @@ class Synthesis:
 
 
 def required_features(setting: PreparedExperiment) -> dict[str, Features]:
-    """As :func:`frozen_features`.
+    """Return the frozen features, of which there must be some.
 
     Raises:
-        InputError: there are none.
+        InputError: if there are none.
     """
     found = frozen_features(setting)
     if not found:
@@ -247,10 +247,10 @@ def required_features(setting: PreparedExperiment) -> dict[str, Features]:
 
 
 def wanted_spaces(config: SyntheticItemsConfig, features: Mapping[str, Features]) -> list[str]:
-    """The spaces that are generated: those of the configuration that the model has.
+    """Return the configured spaces that the model has.
 
     Raises:
-        InputError: there is none.
+        InputError: if there is none.
     """
     wanted: list[str] = [space for space in config.spaces if space in features]
     if not wanted:
@@ -270,16 +270,16 @@ def _digest(options: ComponentOptions, material: LabeledSamples, seed: int) -> s
 
 
 class SyntheticLookups(nn.Module):
-    """Puts synthetic items' vectors in the place of some of a modality's, in training alone.
+    """Replacement of some of a modality's vectors by synthetic items' vectors, in training only.
 
-    It hangs on the modality as a forward hook and holds nothing that is saved: a checkpoint is the same with
-    and without, and evaluation, which loads one, never has it.
+    It is a forward hook of the modality and holds nothing that is saved: a checkpoint is the same with and
+    without, and evaluation, which loads one, never has it.
 
     Args:
         found: synthetic items of this modality, as its encoder would see them.
         modality: maps them as it maps the real items.
-        share: chance that an enlarged item is synthetic in a step: in all its modalities that have synthetic
-            items, or in none.
+        share: probability that an oversampled item is synthetic in a step: in all its modalities that have
+            synthetic items, or in none.
         schedule: multiplies the share as training goes on.
         seed: of the experiment.
     """
@@ -303,7 +303,7 @@ class SyntheticLookups(nn.Module):
         self.register_buffer("vectors", modality.transform(raw.to(modality.mean.device)), persistent=False)
 
     def forward(self, items_K: Tensor, originals_KW: Tensor) -> Tensor:
-        """(K, width) vectors, of which some are synthetic while the network trains."""
+        """Return (K, width) vectors, some of them synthetic in training."""
         if not self.training:
             return originals_KW
         chosen_K = self.choice(items_K, self.counts[items_K])
@@ -312,7 +312,7 @@ class SyntheticLookups(nn.Module):
         return self.vectors[places_K].where(synthetic_K.unsqueeze(1), originals_KW)
 
     def attach(self, modality: FrozenFeatures) -> None:
-        """Hangs this on the modality whose vectors it replaces."""
+        """Attach this to the modality whose vectors it replaces."""
         modality.add_module("synthetic", self.train(modality.training))
         modality.register_forward_hook(_replace)
 

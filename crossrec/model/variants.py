@@ -157,7 +157,7 @@ class CatalogTextVariants:
         self._of: dict[int, list[str]] = {}
         self.met: Counter[str] = Counter()
         for number in range(maker.count):
-            made = maker.view(texts, keys, variants.seed, number)
+            made = maker.variant(texts, keys, variants.seed, number)
             self.met.update(made.counts)
             for row in np.flatnonzero(made.changed):
                 self._of.setdefault(int(items[row]), []).append(made.samples[row])
@@ -303,7 +303,7 @@ class CatalogImageVariants:
         return found
 
     def _variant(self, item: int, picture: Image, variant: int, counts: Counter[str]) -> tuple[Image, bool]:
-        made = self.maker.view([picture], [self._keys[item]], self.seed, variant)
+        made = self.maker.variant([picture], [self._keys[item]], self.seed, variant)
         counts.update(made.counts)
         return made.samples[0], bool(made.changed[0])
 

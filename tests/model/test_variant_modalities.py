@@ -132,7 +132,7 @@ def test_views_are_what_the_encoder_makes_of_augmented_pictures(lamps: Any) -> N
         key = str(keys[item])
         shown = lamps.content.catalog.image(item)
         assert shown is not None
-        made = [maker.view([shown], [key], 0, view).samples[0] for view in range(lamps.views)]
+        made = [maker.variant([shown], [key], 0, view).samples[0] for view in range(lamps.views)]
         expected = modality.transform(torch.from_numpy(encoder.encode(made)).half())
         nearest = torch.cdist(lookups, expected).min(1)
         assert nearest.values.max() < 0.02 < torch.cdist(expected, original[item : item + 1]).min()

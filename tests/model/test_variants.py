@@ -123,7 +123,7 @@ def test_a_trained_encoder_sees_views_in_training(lamps: Any, training: Tuning) 
     for row in range(2):
         first = shown[row]
         assert first is not None
-        made = [maker.view([first], [str(keys[row])], 0, view).samples[0] for view in range(lamps.views)]
+        made = [maker.variant([first], [str(keys[row])], 0, view).samples[0] for view in range(lamps.views)]
         assert any(torch.equal(pixels[row], encoder.preprocess(view)) for view in made)
         assert not torch.equal(pixels[row], originals[row])
     vectors = modality(torch.arange(lamps.n))

@@ -1,1 +1,1 @@
-"""Augmentation of what items are: their texts and pictures."""
+"""Augmentation of items' texts and pictures."""

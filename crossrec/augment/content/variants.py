@@ -1,4 +1,4 @@
-"""What views of items share, whatever they show: how many there are, how often they are used, their names."""
+"""Augmented variants of items' texts and pictures: their options, random numbers and cache keys."""
 
 from __future__ import annotations
 
@@ -29,64 +29,64 @@ if TYPE_CHECKING:
 
 DEFAULT_IMAGE_AUGMENTERS = ({"type": "crop"}, {"type": "flip"}, {"type": "colour"})
 IMAGE_VERSION = 1
-"""Raise with any change of what augmenters make, so that cached views are made anew."""
+"""Raise with any change of what augmenters make, so that cached variants are made again."""
 
 
 class VariantsConfig(Config):
-    """How many augmented views an item has, and how often training takes one in the original's place."""
+    """Number of augmented variants per item, and how often training uses one in place of the original."""
 
-    views: int = Field(4, ge=1, le=1_000, description="of each item that has a training click")
+    views: int = Field(4, ge=1, le=1_000, description="variants of each item that has a training click")
     share: float = Field(
-        0.5, ge=0, le=1, description="chance that a training lookup of an item takes one of its views"
+        0.5, ge=0, le=1, description="probability that a training lookup of an item takes one of its variants"
     )
     schedule: Schedule = Field(Schedule(), description="multiplies the share as training goes on")
 
 
-def variant_rng(seed: int, view: int, keys: list[str]) -> SampleRng:
-    """The draws of one view of each item.
+def variant_rng(seed: int, variant: int, keys: list[str]) -> SampleRng:
+    """Return the random numbers of one variant per item.
 
     Args:
-        seed: of the experiment.
-        view: its number, from 0; a view is the same however many others there are.
-        keys: digests of the items' content, so that equal content has equal views.
+        seed: seed of the experiment.
+        variant: its number, from 0; it does not depend on how many others there are.
+        keys: digests of the items' content, so that equal content has equal variants.
     """
-    return SampleRng(seed, ("view", view), keys)
+    return SampleRng(seed, ("view", variant), keys)
 
 
-def variant_key(content: str, recipe: str, seed: int, view: int) -> str:
-    """Names a view's content without making it: it is a function of these four alone.
+def variant_key(content: str, recipe: str, seed: int, variant: int) -> str:
+    """Return the cache key of a variant without making it.
 
     Args:
         content: digest of the item's own content.
-        recipe: digest of the augmenters and of whatever else they read.
+        recipe: digest of the augmenters and of everything else they read.
         seed: of the experiment.
-        view: its number.
+        variant: its number.
     """
-    return digest("view", content, recipe, seed, view)
+    return digest("view", content, recipe, seed, variant)
 
 
 class TextVariantsConfig(VariantsConfig):
-    """Augmented views of the items' texts."""
+    """Options of the variants of texts."""
 
     augmenters: tuple[TextAugmenterOptions, ...] = Field(
         min_length=1, description="applied one after another"
     )
 
     def build(self, cache_dir: Path, encode: Encode | None = None) -> TextVariants:
-        """Makes views of texts.
+        """Build the augmenters of texts.
 
         Args:
             cache_dir: folder for paraphrases and converted weights.
             encode: texts to vectors; only paraphrases need it.
 
         Raises:
-            InputError: what an augmenter needs is not there.
+            InputError: if an augmenter lacks something that it needs.
         """
         return TextVariants(self, cache_dir, encode)
 
 
 class TextVariants:
-    """Makes the views of texts.
+    """Augmenters of texts, composed to make variants.
 
     Args:
         config: augmenters, applied in their order; one from outside the project that has no ``probability``
@@ -95,7 +95,7 @@ class TextVariants:
         encode: texts to vectors; only paraphrases need it.
 
     Raises:
-        InputError: what an augmenter needs is not there.
+        InputError: if an augmenter lacks something that it needs.
     """
 
     def __init__(self, config: TextVariantsConfig, cache_dir: Path, encode: Encode | None = None) -> None:
@@ -109,26 +109,26 @@ class TextVariants:
             ]
         )
 
-    def view(self, texts: list[str], keys: list[str], seed: int, view: int) -> Augmented[list[str]]:
-        """One view of each text. Every process must call this where paraphrases are made.
+    def variant(self, texts: list[str], keys: list[str], seed: int, variant: int) -> Augmented[list[str]]:
+        """Return one variant of each text. With paraphrases, every process must call this.
 
         Args:
             texts: n texts of training items.
             keys: n digests of their content.
             seed: of the experiment.
-            view: its number, from 0.
+            variant: its number, from 0.
 
         Returns:
             n texts, ``changed`` where one differs from the given one, with counts of what each augmenter met.
         """
-        made = self._chain.augment(texts, variant_rng(seed, view, keys).substream("text"))
+        made = self._chain.augment(texts, variant_rng(seed, variant, keys).substream("text"))
         # One augmenter may undo what another did.
         differs = [new != old for new, old in zip(made.samples, texts, strict=True)]
         return Augmented(made.samples, np.asarray(differs, dtype=bool), made.counts)
 
 
 class ImageVariantsConfig(VariantsConfig):
-    """Augmented views of the items' pictures."""
+    """Options of the variants of pictures."""
 
     augmenters: tuple[ImageAugmenterOptions, ...] = Field(
         default_factory=lambda: tuple(map(IMAGE_AUGMENTERS.parse, DEFAULT_IMAGE_AUGMENTERS)),
@@ -142,26 +142,26 @@ class ImageVariantsConfig(VariantsConfig):
         return any(augmenter.mixes for augmenter in self.augmenters)
 
     def build(self, partners: Partners | None = None) -> ImageVariants:
-        """Makes views of pictures.
+        """Build the augmenters of pictures.
 
         Args:
             partners: pictures of training items to mix with, where ``mixes``.
 
         Raises:
-            InputError: an augmenter mixes, and there is nothing to mix with.
+            InputError: if an augmenter mixes, and there is nothing to mix with.
         """
         return ImageVariants(self, partners)
 
 
 class ImageVariants:
-    """Makes the views of pictures.
+    """Augmenters of pictures, composed to make variants.
 
     Args:
         config: augmenters, applied in their order.
         partners: pictures to mix with, where an augmenter mixes.
 
     Raises:
-        InputError: an augmenter mixes, and there is nothing to mix with.
+        InputError: if an augmenter mixes, and there is nothing to mix with.
     """
 
     def __init__(self, config: ImageVariantsConfig, partners: Partners | None = None) -> None:
@@ -176,16 +176,18 @@ class ImageVariants:
         recipe = config.model_dump_json(include={"augmenters"})
         self.recipe = digest("image", IMAGE_VERSION, recipe, mixed_with)
 
-    def view(self, pictures: list[Image], keys: list[str], seed: int, view: int) -> Augmented[list[Image]]:
-        """One view of each picture.
+    def variant(
+        self, pictures: list[Image], keys: list[str], seed: int, variant: int
+    ) -> Augmented[list[Image]]:
+        """Return one variant of each picture.
 
         Args:
             pictures: n, each of its own size and mode, which it keeps.
             keys: n digests of their content.
             seed: of the experiment.
-            view: its number, from 0.
+            variant: its number, from 0.
 
         Returns:
             n pictures, with counts of what each augmenter met with.
         """
-        return self._chain.augment(pictures, variant_rng(seed, view, keys).substream("image"))
+        return self._chain.augment(pictures, variant_rng(seed, variant, keys).substream("image"))

@@ -1,4 +1,4 @@
-"""Generated vectors put to use: synthetic items of tail categories, synthetic users with few clicks.
+"""Synthetic items of tail categories and synthetic users with few clicks, from fitted generators.
 
 A synthetic item has no row of its own in the catalogue: its vector stands in for the features of an item
 of the same categories that it lies near to, in some of the look-ups of training. So no index that ranking,
@@ -57,7 +57,7 @@ class SyntheticUsersConfig(Config):
     Args:
         generator: learns profiles (mean content vectors of training clicks) of users with two clicks or
             more, given how their clicks fall on categories.
-        max_clicks: users of at least two and at most so many training clicks are enlarged.
+        max_clicks: users of at least two and at most so many training clicks are oversampled.
         ratio: synthetic users for each of them.
         temperature: of the softmax over cosines of profile and item from which items are drawn.
         schedule: of the number of synthetic users.
@@ -73,13 +73,13 @@ class SyntheticUsersConfig(Config):
 
 
 class SynthesisUseConfig(Config):
-    """What generators add to a training; evaluation never sees any of it.
+    """Use of generators in training; evaluation never sees synthetic data.
 
     Args:
         items: of tail categories; None for none.
         users: with few clicks; None for none.
         components: dimensions to which features are reduced by PCA for the generators.
-        classes: what generators are told of a sample: categories (of an item; of a user, how the clicks fall
+        classes: condition of a sample: categories (of an item; of a user, how the clicks fall
             on them), or the K-means group of ``segments`` that the item or user is in.
         max_classes: categories that generators are told of, those of most training items; an item that has
             only others is generated without a class.
@@ -113,7 +113,7 @@ class SyntheticItems:
     """Synthetic items of tail categories in one feature space.
 
     Args:
-        items: (I,) catalogue indices of the items that are enlarged, growing.
+        items: (I,) sorted catalogue indices of the oversampled items.
         vectors: (I, V, W) synthetic vectors for each, nearest first.
         n_training: training items that have features here, to which the number relates.
     """
@@ -124,7 +124,7 @@ class SyntheticItems:
 
     @property
     def count(self) -> int:
-        """Synthetic items."""
+        """Number of synthetic items."""
         return int(self.vectors.shape[0] * self.vectors.shape[1])
 
 
@@ -143,12 +143,12 @@ class SyntheticUsers:
     n_training: int
 
     def first(self, share: float) -> Sequences:
-        """The first ``share`` of the rows, for a schedule."""
+        """Return the first ``share`` of the rows, for a schedule."""
         return self.rows.take(np.arange(round(len(self.rows) * share)))
 
 
 def tail_categories(categories: csr_matrix, train_counts: np.ndarray, share: float) -> np.ndarray:
-    """(G,) bool, categories outside the smallest set of most clicked ones that holds ``1 - share`` of clicks.
+    """Return (G,) bool, categories outside the smallest top set with ``1 - share`` of the clicks.
 
     Args:
         categories: (N, G) membership; a click on an item of several categories counts in each.
@@ -162,10 +162,10 @@ def tail_categories(categories: csr_matrix, train_counts: np.ndarray, share: flo
 def oversampled_items(
     categories: csr_matrix, train_counts: np.ndarray, present: np.ndarray, share: float
 ) -> np.ndarray:
-    """(I,) training items with features that are in a tail category, growing.
+    """Return (I,) sorted training items with features in a tail category.
 
     Raises:
-        InputError: there is none.
+        InputError: if there is none.
     """
     if not (categories > 0).nnz:
         raise InputError(
@@ -191,11 +191,11 @@ def synthesise_items(
     n_training: int,
     seed: int,
 ) -> SyntheticItems:
-    """SampleRng vectors of each item's own classes and keeps those nearest to it.
+    """Draw vectors of each item's own classes and keep those nearest to it.
 
     Args:
         features: (N, W) of the catalogue, in the generator's space.
-        items: (I,) that are enlarged.
+        items: (I,) oversampled items.
         classes: (N, G) classes of all items.
         sample: of a generator fitted on training items alone.
         config: how many are drawn and kept.
@@ -213,10 +213,10 @@ def synthesise_items(
 
 
 def few_click_users(train: Sequences, max_clicks: int) -> np.ndarray:
-    """(F,) rows of at least two and at most ``max_clicks`` clicks.
+    """Return (F,) rows of two to ``max_clicks`` clicks.
 
     Raises:
-        InputError: there is none.
+        InputError: if there is none.
     """
     rows = np.flatnonzero((train.lengths >= 2) & (train.lengths <= max_clicks))
     if not len(rows):
@@ -228,7 +228,7 @@ def few_click_users(train: Sequences, max_clicks: int) -> np.ndarray:
 
 
 def user_profiles(train: Sequences, vectors: np.ndarray) -> np.ndarray:
-    """(U, W) float32 mean vector of each user's training clicks; zeros without any.
+    """Return (U, W) float32 mean vectors of users' training clicks; zeros without clicks.
 
     Args:
         train: U rows of training clicks.
@@ -246,7 +246,7 @@ def synthesise_users(
     config: SyntheticUsersConfig,
     seed: int,
 ) -> SyntheticUsers:
-    """Generates profiles like those of few-click users, and draws each one's items without repeats.
+    """Generate profiles like those of few-click users, and draw their items without replacement.
 
     A profile's items are drawn from softmax(cosine / temperature) over the training items with a vector, and
     stand in the order in which they were drawn. A row is as long as the user's it was made for.
@@ -292,7 +292,7 @@ def synthesise_users(
 def _drawn(
     profiles: np.ndarray, turned_WC: np.ndarray, lengths: np.ndarray, generator: np.random.Generator
 ) -> np.ndarray:
-    """Flat columns of ``turned_WC``, ``lengths`` for each profile."""
+    """Return flat columns of ``turned_WC``, ``lengths`` per profile."""
     scores_BC = unit_rows(profiles).astype(np.float32) @ turned_WC
     # Less the logarithm of an exponential draw is plus a Gumbel draw.
     waits_BC = generator.standard_exponential(scores_BC.shape, dtype=np.float32)
@@ -302,7 +302,7 @@ def _drawn(
 
 
 def _best(scores_BC: np.ndarray, k: int) -> np.ndarray:
-    """(B, k) columns of the largest scores of each row, best first."""
+    """Return (B, k) columns of the largest scores per row, best first."""
     if k == 0:
         return np.zeros((len(scores_BC), 0), dtype=np.int64)
     n = scores_BC.shape[1]
@@ -312,13 +312,13 @@ def _best(scores_BC: np.ndarray, k: int) -> np.ndarray:
 
 
 def unit_rows(rows: np.ndarray) -> np.ndarray:
-    """Rows of length 1; one of zeros stays."""
+    """Scale rows to length 1; rows of zeros stay."""
     return rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-12)
 
 
 @dataclass(frozen=True)
 class PrincipalComponents:
-    """The directions in which vectors vary most.
+    """Principal component analysis.
 
     Args:
         mean: (W,) of the vectors it was fitted on.
@@ -330,20 +330,20 @@ class PrincipalComponents:
 
     @classmethod
     def of(cls, vectors: np.ndarray, components: int) -> Self:
-        """Fits on n vectors; at most n - 1 and W components, and at least one."""
+        """Fit on n vectors; between 1 and min(n - 1, W) components are kept."""
         known = np.asarray(vectors, dtype=np.float64)
         mean = known.mean(0)
         kept = max(1, min(components, len(known) - 1, known.shape[1]))
         _, axes = np.linalg.eigh((known - mean).T @ (known - mean))
         axes = axes[:, ::-1][:, :kept]
-        # The sign of an axis hangs on the library; the largest entry is made positive.
+        # The sign of an axis depends on the library; the largest entry is made positive.
         signs = np.sign(axes[np.abs(axes).argmax(0), np.arange(kept)])
         return cls(mean.astype(np.float32), (axes * np.where(signs == 0, 1, signs)).astype(np.float32))
 
     def __call__(self, rows: np.ndarray) -> np.ndarray:
-        """(n, C) coordinates of (n, W) vectors."""
+        """Return (n, C) coordinates of (n, W) vectors."""
         return (rows - self.mean) @ self.axes
 
     def direction(self, differences: np.ndarray) -> np.ndarray:
-        """(..., W) differences between vectors, from differences between coordinates (..., C)."""
+        """Map differences of coordinates (..., C) to differences of vectors (..., W)."""
         return differences @ self.axes.T

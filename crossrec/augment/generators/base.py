@@ -1,4 +1,4 @@
-"""What all generators share: a sampler, a learner that trains it, and samples that say what they are."""
+"""Base of generators: sampler, trainer, and layers over vectors."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ SCALE_FLOOR = 1e-6
 
 
 class LoopConfig(Config):
-    """How long and how a generator learns.
+    """Options of the training loop of a generator.
 
     Args:
         steps: batches worked on, the critic's where there is one.
@@ -49,7 +49,7 @@ class LoopConfig(Config):
 
 @dataclass(frozen=True)
 class Synthetic:
-    """Generated samples, which no shop sells and no user is.
+    """Generated samples.
 
     Args:
         samples: (n, …) float32.
@@ -70,7 +70,7 @@ class Synthetic:
 
 
 class Sampler(nn.Module, ABC):
-    """Noise and classes in, samples out: all that is needed of a trained generator.
+    """Map of noise and classes to samples: the trained part of a generator.
 
     Args:
         latent: Z, width of the noise.
@@ -84,16 +84,16 @@ class Sampler(nn.Module, ABC):
 
     @abstractmethod
     def forward(self, noise_BZ: Tensor, classes_BG: Tensor) -> Tensor:
-        """(B, …) samples, on the scale of the training samples."""
+        """Return (B, …) samples, on the scale of the training samples."""
 
     @property
     def device(self) -> torch.device:
-        """Where the parameters are."""
+        """Device of the parameters."""
         return next(iter(self.state_dict().values())).device
 
     @torch.no_grad()
     def draw(self, classes_nG: Tensor, seed: int) -> Tensor:
-        """Samples for given classes, the same for the same seed on the same kind of device.
+        """Draw samples for given classes, reproducible on one kind of device.
 
         Returns:
             (n, …) float32 on the CPU.
@@ -111,7 +111,7 @@ class Sampler(nn.Module, ABC):
 
 @dataclass(frozen=True)
 class Turn:
-    """One step of the loop, as a learner sees it.
+    """One step of the training loop, as a trainer sees it.
 
     Args:
         step: its number, from 0.
@@ -126,27 +126,27 @@ class Turn:
     optimise: Callable[[str, Tensor], None]
 
     def normal(self, *shape: int, like: Tensor) -> Tensor:
-        """Standard normal numbers, the same on every device."""
+        """Draw standard normal numbers, the same on every device."""
         return torch.randn(*shape, generator=self.source).to(like)
 
     def uniform(self, *shape: int, like: Tensor) -> Tensor:
-        """Numbers from 0 to 1."""
+        """Draw uniform numbers from 0 to 1, the same on every device."""
         return torch.rand(*shape, generator=self.source).to(like)
 
 
 class GeneratorTrainer(Component, nn.Module, ABC):
-    """A generator in training: its sampler and whoever teaches it."""
+    """A generator in training: its sampler and the networks that train it."""
 
     options: Any
     sampler: Sampler
 
     @abstractmethod
     def optimizers(self) -> dict[str, Optimizer]:
-        """Name of each network in training -> the optimizer of its parameters."""
+        """Return the optimizer of each network in training, by name."""
 
     @abstractmethod
     def step(self, samples_BW: Tensor, classes_BG: Tensor, turn: Turn) -> dict[str, float]:
-        """Learns from one batch.
+        """Train on one batch.
 
         Args:
             samples_BW: (B, …) training samples.
@@ -158,12 +158,12 @@ class GeneratorTrainer(Component, nn.Module, ABC):
         """
 
     def report(self, samples_NW: Tensor, classes_NG: Tensor) -> dict[str, float | list[float]]:
-        """What only this kind of generator can tell of itself, such as KL terms; nothing by default."""
+        """Return figures of this kind of generator alone, such as KL terms; empty by default."""
         return {}
 
     @staticmethod
     def empty_sampler(options: Any, n_classes: int, shapes: Mapping[str, list[int]]) -> Sampler:
-        """A sampler with the shapes of a saved one, to load weights into."""
+        """Return a sampler with the shapes of a saved one, to load weights into."""
         # Pictures have their size in the architecture; vectors have it in the mean that centers them.
         width = shapes.get("scale.mean", [1])[0]
         sampler: Sampler = options.build(torch.zeros(2, width), torch.zeros(2, n_classes), 0).sampler
@@ -172,14 +172,14 @@ class GeneratorTrainer(Component, nn.Module, ABC):
 
 @contextmanager
 def seeded_weights(seed: int) -> Iterator[None]:
-    """Within, initial weights depend on the seed alone; PyTorch's own CPU generator is put back after."""
+    """Make initial weights depend on the seed alone; PyTorch's CPU generator is restored afterwards."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         yield
 
 
 class ConditionalMLP(nn.Module):
-    """Residual blocks that all see the classes (ResNet, He et al. 2016, without normalisation).
+    """MLP of residual blocks that all see the classes (ResNet, He et al. 2016, without normalization).
 
     Batch norm would make a critic's penalty depend on the batch (Gulrajani et al. 2017, section 4).
 
@@ -209,7 +209,7 @@ class ConditionalMLP(nn.Module):
 
 
 class VectorScaler(nn.Module):
-    """Centres vectors and divides them by one number, so that rates suit any scale; saved with the weights.
+    """Standardization of vectors by their mean and one spread; saved with the weights.
 
     Args:
         samples_NW: (n, W) training vectors.
@@ -236,6 +236,6 @@ class VectorScaler(nn.Module):
 
 
 def decayed(optimiser: torch.optim.Optimizer, lr: float, progress: float) -> None:
-    """Sets a rate that falls linearly from ``lr`` to a tenth of it."""
+    """Set a learning rate that falls linearly from ``lr`` to a tenth of it."""
     for group in optimiser.param_groups:
         group["lr"] = lr * (1 - 0.9 * progress)

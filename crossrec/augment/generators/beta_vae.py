@@ -28,7 +28,7 @@ COLLAPSED_NATS = 0.01
 
 
 class VectorDecoder(Sampler):
-    """Code and classes to the mean and the scatter of a vector, of which one is drawn.
+    """Map of code and classes to a normal distribution over vectors, from which one is drawn.
 
     The noise is the code followed by the scatter's draws, so that equal noise gives equal samples.
 
@@ -56,7 +56,7 @@ class VectorDecoder(Sampler):
 
 
 class BetaVae(GeneratorTrainer):
-    """Encoder and decoder.
+    """Conditional beta-VAE over vectors.
 
     Source: Higgins et al. 2017, "beta-VAE", eq. 4, with classes given to both sides (Sohn et al. 2015) and
     a KL weight that warms up (Bowman et al. 2016). Ours also learns the decoder's scatter (Rybkin et al.
@@ -100,11 +100,11 @@ class BetaVae(GeneratorTrainer):
         self._optimisers: dict[str, Optimizer] = {VAE: Adam(self.parameters(), lr=options.lr)}
 
     def optimizers(self) -> dict[str, Optimizer]:
-        """Encoder and decoder learn together."""
+        """Return one optimizer of encoder and decoder."""
         return self._optimisers
 
     def step(self, samples_BW: Tensor, classes_BG: Tensor, turn: Turn) -> dict[str, float]:
-        """Learns from one batch.
+        """Train on one batch.
 
         Returns:
             ``reconstruction`` and ``kl`` in nats a sample, and ``beta``, the KL term's weight now.

@@ -1,4 +1,4 @@
-"""Tells a generator that failed: one that repeats itself, misses the data, copies it, or lost its balance."""
+"""Detection of failed generators: mode collapse, samples off the data, copies, diverging losses."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ FEW_LINES = 12
 
 
 class Failure(StrEnum):
-    """What went wrong with a generator."""
+    """Failure of a generator."""
 
     MODE_COLLAPSE = "mode collapse"
     OFF_DATA = "off the data"
@@ -41,7 +41,7 @@ class Failure(StrEnum):
 
 @dataclass(frozen=True)
 class SynthesisWarning:
-    """One failure.
+    """A failure with the figure that shows it.
 
     Args:
         failure: which.
@@ -63,7 +63,7 @@ class SynthesisWarning:
 def find_failures(
     quality: Quality, log: Sequence[Line] = (), report: dict[str, float | list[float]] | None = None
 ) -> tuple[SynthesisWarning, ...]:
-    """Looks for everything that is known to go wrong.
+    """Return all known failures of a generator.
 
     Args:
         quality: of the samples.
@@ -92,7 +92,7 @@ def find_failures(
 
 
 def _diverging(log: Sequence[Line]) -> list[SynthesisWarning]:
-    """A Wasserstein distance or a generator's loss that grows without end instead of settling."""
+    """Return warnings of losses that grow instead of converging."""
     found = []
     for name in ("distance", "generator"):
         course = np.asarray([abs(float(line[name])) for line in log if name in line])

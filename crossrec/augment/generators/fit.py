@@ -1,4 +1,4 @@
-"""From training samples to a generator and its quality: hold some back, train, measure, look for failures."""
+"""Fit of a generator: hold samples back, train, measure quality, detect failures."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ MOST_COMPARED = 5_000
 
 @dataclass(frozen=True)
 class TrainingSamples:
-    """Samples of the training part, divided into those to learn from and those that tell how it goes.
+    """Samples of the training split, divided into training and held-back samples.
 
     Args:
         samples: (n, …) float32.
@@ -66,7 +66,7 @@ class TrainingSamples:
 
     @classmethod
     def divide(cls, samples: np.ndarray, classes: np.ndarray, held_back: float, seed: int) -> TrainingSamples:
-        """Holds some back at random.
+        """Hold back a random part.
 
         Args:
             samples: (n, …).
@@ -75,7 +75,7 @@ class TrainingSamples:
             seed: of the choice.
 
         Raises:
-            InputError: samples and classes that don't fit, no samples, or numbers that are not finite.
+            InputError: if samples and classes don't match, there are none, or some are not finite.
         """
         if len(samples) != len(classes) or not len(samples):
             raise InputError(
@@ -93,14 +93,14 @@ class TrainingSamples:
         return cls(np.asarray(samples, np.float32), np.asarray(classes, np.float32), learned)
 
     def compared(self) -> tuple[np.ndarray, np.ndarray]:
-        """Rows learned from and rows held back, at most ``MOST_COMPARED`` of each, evenly chosen."""
+        """Return training rows and held-back rows, at most ``MOST_COMPARED`` of each, evenly chosen."""
         learned, held_back = (np.flatnonzero(rows) for rows in (self.learned, ~self.learned))
         return _evenly(learned), _evenly(held_back)
 
 
 @dataclass(frozen=True)
 class Fitted:
-    """A generator with everything that is known of it.
+    """A fitted generator with its quality.
 
     Args:
         generator: trained.
@@ -127,11 +127,11 @@ def fit_generator(
     class_names: Sequence[str] = (),
     encode: Encode | None = None,
 ) -> Fitted:
-    """Trains a generator, or takes up its training where a killed one stopped, and measures its samples.
+    """Train a generator, resuming an interrupted training, and measure its samples.
 
     Args:
         options: of a member of :data:`GENERATORS`.
-        data: of the training part alone.
+        data: samples of the training split alone.
         seed: of weights, batches and noise.
         folder: gets the generator, its state and its log.
         accelerator: of this process.
@@ -150,7 +150,7 @@ def fit_generator(
 def measure_sampler(
     sampler: Sampler, data: TrainingSamples, encode: Encode | None = None, draws: int = 1
 ) -> Quality:
-    """Quality of samples for the classes of what was learned from, one each; the mean over some draws."""
+    """Return the quality of one sample per training sample's classes, averaged over some draws."""
     encode = encode or _flat
     rows, others = data.compared()
     classes, train = data.classes[rows], encode(data.samples[rows])
@@ -189,7 +189,7 @@ def _train(
 
 
 def _check(data: TrainingSamples, encode: Encode) -> Callable[[Sampler], dict[str, float]] | None:
-    """Scores a sampler by its overlap with the training samples, less where it copies them."""
+    """Return a score of samplers: overlap with the training samples, lowered by copying."""
     if data.learned.all():
         return None
     learned, held_back = data.compared()
@@ -218,5 +218,5 @@ def _flat(samples: np.ndarray) -> np.ndarray:
 
 
 def held_back_share(*options: Any) -> float:
-    """The largest share that any of some generators holds back; 0 for those that no loop trains."""
+    """Return the largest held-back share among generators; 0 for those without a training loop."""
     return max((one.loop.held_back for one in options if hasattr(one, "loop")), default=0.0)

@@ -1,4 +1,4 @@
-"""A Gaussian fit for each class: the baseline that a trained generator must beat."""
+"""Gaussian fit per class: the baseline that a trained generator must beat."""
 
 from __future__ import annotations
 
@@ -90,7 +90,7 @@ class Gaussian(Component):
 
     @staticmethod
     def empty_sampler(options: Options, n_classes: int, shapes: Mapping[str, list[int]]) -> Sampler:
-        """A sampler with the shapes of a saved one, to load weights into."""
+        """Return a sampler with the shapes of a saved one, to load weights into."""
         n_kinds, width = shapes["means"]
         return GaussianSampler(width, n_kinds, n_classes)
 

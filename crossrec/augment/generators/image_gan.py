@@ -29,7 +29,7 @@ GENERATOR, CRITIC = "generator", "critic"
 
 
 class ImageGan(GeneratorTrainer):
-    """Generator and critic.
+    """DCGAN with spectral norm and differentiable augmentation.
 
     Source: Radford et al. 2016; hinge loss Miyato et al. 2018, eqs. 16 and 17, or the non-saturating loss
     of Goodfellow et al. 2014; augmentation of Zhao et al. 2020.
@@ -86,11 +86,11 @@ class ImageGan(GeneratorTrainer):
         }
 
     def optimizers(self) -> dict[str, Optimizer]:
-        """Generator and critic."""
+        """Return the optimizers of generator and critic."""
         return self._optimisers
 
     def step(self, samples_BW: Tensor, classes_BG: Tensor, turn: Turn) -> dict[str, float]:
-        """Both learn from every batch.
+        """Train both networks on every batch.
 
         Returns:
             ``critic`` and ``generator``, their losses; ``real`` and ``fake``, the critic's mean scores.
@@ -130,7 +130,7 @@ INITIAL_SD = 0.02
 
 
 class PictureGenerator(Sampler):
-    """Noise and classes to pictures.
+    """Map of noise and classes to pictures.
 
     Source: Radford et al. 2016, section 3 (transposed convolutions of stride 2, batch norm, ReLU, tanh).
 
@@ -165,7 +165,7 @@ class PictureGenerator(Sampler):
 
 
 class PictureCritic(nn.Module):
-    """Pictures and classes to a score.
+    """Map of pictures and classes to a score.
 
     Source: Radford et al. 2016 with spectral norm on every layer (Miyato et al. 2018) in place of batch
     norm; classes by projection (Miyato and Koyama 2018, eq. 4).
@@ -208,7 +208,7 @@ SHIFT, HOLE = 0.125, 0.4
 
 
 def diff_augment(pictures: Tensor, kinds: Sequence[Augmentation], uniform: Uniform) -> Tensor:
-    """Augments pictures, each by itself.
+    """Augment pictures, each by itself.
 
     Source: Zhao et al. 2020, "Differentiable Augmentation for Data-Efficient GAN Training", section 4. Ours
     cuts holes of 40 % of the side rather than 50 %: products fill the picture.
@@ -295,7 +295,7 @@ def grid(samples: np.ndarray, columns: int) -> np.ndarray:
     """(H, W, 3) uint8: samples side by side, row by row.
 
     Raises:
-        InputError: no samples.
+        InputError: if there are no samples.
     """
     if not len(samples):
         raise InputError("a grid needs at least one picture")
@@ -318,7 +318,7 @@ def png(pixels: np.ndarray) -> bytes:
 
 
 def save_grid(path: Path, samples: np.ndarray, columns: int) -> None:
-    """Writes a grid as PNG."""
+    """Write a grid as PNG."""
     content = png(grid(samples, columns))
     with atomic_path(path) as temporary:
         temporary.write_bytes(content)

@@ -1,4 +1,4 @@
-"""The one loop that trains every generator; deterministic, and resumable to the same result."""
+"""Training loop of all generators; deterministic, and resumable to the same result."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ SCORE = "score"
 
 @dataclass(frozen=True)
 class LoopOutcome:
-    """What a training came to.
+    """Result of a training.
 
     Args:
         steps: done.
@@ -64,7 +64,7 @@ def train_generator(
     check: Check | None = None,
     description: str = "generator",
 ) -> LoopOutcome:
-    """Trains a generator; its sampler then holds the averaged weights that scored best.
+    """Train a generator; its sampler then holds the averaged weights with the best score.
 
     Batches depend on (seed, epoch), noise on (seed, step). Accelerate gives the device, numbers are fp32; the
     generators are small, so one process trains and no gradient is shared.
@@ -81,7 +81,7 @@ def train_generator(
         description: what the progress bar says.
 
     Raises:
-        InputError: no samples, a loss that is not finite, or a folder that holds another training.
+        InputError: if there are no samples, a loss is not finite, or the folder holds another training.
     """
     if not len(samples):
         raise InputError(f"{description}: there are no training samples to learn from")
@@ -142,7 +142,7 @@ class _Run:
 
     def _optimise(self, player: str, loss: Tensor) -> None:
         optimiser = self.state.learner.optimizers()[player]
-        # A player's loss also reaches the other's parameters, whose gradients are nobody's business.
+        # A player's loss also reaches the other's parameters, whose gradients are not used.
         parameters = [p for group in optimiser.param_groups for p in group["params"]]
         self.state.learner.zero_grad(set_to_none=True)
         loss.backward(inputs=parameters)
@@ -162,7 +162,7 @@ class _Run:
 
 
 def batch_rows(n: int, batch_size: int, seed: int, step: int) -> Tensor:
-    """(B,) rows of one step's batch: the epochs' orders one after the other, cut into batches."""
+    """Return (B,) rows of one batch: the epochs' permutations, concatenated and cut into batches."""
     start = step * batch_size
     epochs = range(start // n, (start + batch_size - 1) // n + 1)
     orders = [torch.randperm(n, generator=_source(seed, "epoch", epoch)) for epoch in epochs]
@@ -172,7 +172,7 @@ def batch_rows(n: int, batch_size: int, seed: int, step: int) -> Tensor:
 
 @torch.no_grad()
 def follow(average: Sampler, sampler: Sampler, decay: float) -> None:
-    """Moves a moving average, buffers included, towards a sampler's state."""
+    """Update an exponential moving average, buffers included."""
     new = sampler.state_dict()
     for name, old in average.state_dict().items():
         if old.is_floating_point():
@@ -193,7 +193,7 @@ def _source(*parts: int | str) -> torch.Generator:
 def _digest(
     learner: GeneratorTrainer, samples: Tensor, classes: Tensor, config: LoopConfig, seed: int
 ) -> str:
-    """What a training depends on; the untrained weights stand for the learner's settings and seed."""
+    """Hash everything that a training depends on."""
     options = TypeAdapter(GeneratorOptions).dump_json(learner.options).decode()
     settings = [options, config.model_dump_json(), seed]
     digest = hashlib.blake2b(json.dumps(settings).encode(), digest_size=16)
@@ -208,7 +208,7 @@ PROGRESS, KEY = "progress", "key"
 
 @dataclass
 class LoopProgress:
-    """Where a training stands.
+    """Progress of a training.
 
     Args:
         step: the next one.
@@ -227,7 +227,7 @@ class LoopProgress:
 
 @dataclass
 class LoopState:
-    """All that a training changes.
+    """State of a training.
 
     Args:
         learner: in training.
@@ -242,7 +242,7 @@ class LoopState:
     progress: LoopProgress
 
     def save(self, path: Path, key: str) -> None:
-        """Writes everything atomically.
+        """Write everything atomically.
 
         Args:
             path: of the file.
@@ -260,10 +260,10 @@ class LoopState:
             save_file(own, temporary, {PROGRESS: json.dumps(asdict(self.progress)), KEY: key})
 
     def restore(self, path: Path, key: str) -> None:
-        """Loads what :meth:`save` wrote, in place.
+        """Load what :meth:`save` wrote, in place.
 
         Raises:
-            InputError: the file belongs to another training.
+            InputError: if the file belongs to another training.
         """
         with safe_open(path, framework="pt") as file:
             about = file.metadata() or {}
@@ -312,7 +312,7 @@ Line = dict[str, float | str]
 
 
 class LoopLog:
-    """Lines up to the state that a training resumes from; what a killed one logged after it is dropped.
+    """Log of a training; on resuming, lines after the saved state are dropped.
 
     Args:
         path: of the file.
@@ -325,9 +325,9 @@ class LoopLog:
         self.lines: list[Line] = [line for line in map(json.loads, found) if line["step"] <= step]
 
     def add(self, line: Line) -> None:
-        """Keeps a line until the next :meth:`flush`."""
+        """Keep a line until the next :meth:`flush`."""
         self.lines.append({k: round(v, 6) if isinstance(v, float) else v for k, v in line.items()})
 
     def flush(self) -> None:
-        """Writes all lines; before the state is saved, so that the file is never behind it."""
+        """Write all lines; called before the state is saved, so that the file is never behind it."""
         write_text(self.path, "".join(json.dumps(line) + "\n" for line in self.lines))

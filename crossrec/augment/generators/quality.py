@@ -1,4 +1,4 @@
-"""How good generated samples are: fidelity, variety, and whether they are copies."""
+"""Quality of generated samples: fidelity, variety and copying."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ NEIGHBOURS = 5
 
 @dataclass(frozen=True)
 class Manifold:
-    """How two sets of vectors overlap, each set told by balls around its vectors.
+    """Overlap of two sets of vectors, each described by balls around its vectors.
 
     A ball reaches to its vector's k-th nearest neighbour in the same set.
 
@@ -38,7 +38,7 @@ class Manifold:
 
 @dataclass(frozen=True)
 class Quality:
-    """What is known of a generator's samples.
+    """Quality figures of a generator's samples.
 
     Args:
         train: overlap with the training vectors.
@@ -80,7 +80,7 @@ class Quality:
 
 
 def manifold(real_nW: np.ndarray | Tensor, fake_mW: np.ndarray | Tensor, k: int = NEIGHBOURS) -> Manifold:
-    """Compares samples with real vectors.
+    """Compare samples with real vectors.
 
     Source: precision and recall, Kynkäänniemi et al. 2019, eq. 2; density and coverage, Naeem et al. 2020,
     eqs. 3 and 4. A vector is never its own neighbour.
@@ -91,7 +91,7 @@ def manifold(real_nW: np.ndarray | Tensor, fake_mW: np.ndarray | Tensor, k: int 
         k: neighbours; n and m are greater.
 
     Raises:
-        InputError: too few vectors for k neighbours.
+        InputError: if there are too few vectors for k neighbors.
     """
     real, fake = _tensor(real_nW), _tensor(fake_mW)
     if min(len(real), len(fake)) <= k:
@@ -122,7 +122,7 @@ def measure(
     held_back: np.ndarray | Tensor | None = None,
     k: int = NEIGHBOURS,
 ) -> Quality:
-    """All figures of some samples; for pictures, of their vectors in an encoder's space.
+    """Return all figures of samples; pictures are compared by an encoder's vectors.
 
     Args:
         samples: (n, W) generated for the training vectors' classes.
@@ -149,7 +149,7 @@ def measure(
 
 
 def mean_quality(found: Sequence[Quality]) -> Quality:
-    """The mean of every figure over several draws of the same generator."""
+    """Return the mean of every figure over several draws of one generator."""
     first = found[0]
     held_back = [quality.held_back for quality in found if quality.held_back is not None]
     flat = {f.name: getattr(first, f.name) for f in fields(first)}

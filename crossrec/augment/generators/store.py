@@ -37,14 +37,14 @@ class Generator:
     class_names: tuple[str, ...]
 
     def sample(self, classes_nG: np.ndarray, seed: int) -> Synthetic:
-        """Synthetic samples for given classes; the same for the same seed.
+        """Draw synthetic samples for given classes, reproducible by seed.
 
         Args:
             classes_nG: (n, G) one-hot or multi-hot.
             seed: of the noise.
 
         Raises:
-            InputError: class vectors of another width.
+            InputError: if the class vectors have another width.
         """
         if classes_nG.ndim != 2 or classes_nG.shape[1] != self.sampler.n_classes:
             raise InputError(
@@ -54,7 +54,7 @@ class Generator:
         return Synthetic(samples, np.asarray(classes_nG), seed, count_name(GENERATORS, self.options))
 
     def save(self, folder: Path) -> None:
-        """Writes ``generator.safetensors`` and ``generator.json``."""
+        """Write ``generator.safetensors`` and ``generator.json``."""
         state = {name: t.detach().cpu().contiguous() for name, t in self.sampler.state_dict().items()}
         shapes = {name: list(tensor.shape) for name, tensor in state.items()}
         about = {
@@ -71,14 +71,14 @@ class Generator:
 
 
 def load_generator(folder: Path, *, trust_code: Trust = False) -> Generator:
-    """Reads what :meth:`Generator.save` wrote.
+    """Read what :meth:`Generator.save` wrote.
 
     Args:
         folder: that was written to.
         trust_code: classes outside the project that ``generator.json`` may name.
 
     Raises:
-        InputError: a file is missing or broken, or the two don't fit.
+        InputError: if a file is missing or broken, or the two don't fit.
     """
     missing = [name for name in (WEIGHTS_FILE, CONFIG_FILE) if not (folder / name).exists()]
     if missing:

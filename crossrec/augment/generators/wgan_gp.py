@@ -23,7 +23,7 @@ GENERATOR, CRITIC = "generator", "critic"
 
 
 class VectorGenerator(Sampler):
-    """Noise and classes to vectors.
+    """Map of noise and classes to vectors.
 
     Args:
         options: of the GAN.
@@ -50,7 +50,7 @@ class VectorGenerator(Sampler):
 
 
 class WganGp(GeneratorTrainer):
-    """Generator and critic.
+    """Conditional Wasserstein GAN with gradient penalty over vectors.
 
     Source: Gulrajani et al. 2017, "Improved Training of Wasserstein GANs", algorithm 1. Ours gives both
     networks the classes, adds a linear path to the generator, lets the rate fall, and by default has three
@@ -97,11 +97,11 @@ class WganGp(GeneratorTrainer):
         }
 
     def optimizers(self) -> dict[str, Optimizer]:
-        """Generator and critic."""
+        """Return the optimizers of generator and critic."""
         return self._optimisers
 
     def step(self, samples_BW: Tensor, classes_BG: Tensor, turn: Turn) -> dict[str, float]:
-        """The critic learns from every batch, the generator from each ``critic_steps``-th.
+        """Train the critic on every batch, the generator on each ``critic_steps``-th.
 
         Returns:
             ``distance``, the critic's estimate of the Wasserstein distance (eq. 2), ``penalty``, and

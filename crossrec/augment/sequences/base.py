@@ -1,4 +1,4 @@
-"""What all augmenters of click sequences share."""
+"""Base of augmenters of click sequences, with their random numbers and operations on rows."""
 
 from __future__ import annotations
 
@@ -17,20 +17,20 @@ from crossrec.types import Sequences
 
 
 def place_of_click(samples: Sequences) -> np.ndarray:
-    """(T,) place of each click in its row, from 0."""
+    """Return (T,) positions of clicks in their rows, from 0."""
     starts = np.asarray(samples.offsets[:-1]) - samples.offsets[0]
     return np.arange(len(samples.items)) - np.repeat(starts, samples.lengths)
 
 
 def choose_clicks(samples: Sequences, kept_T: np.ndarray) -> Sequences:
-    """The same rows with some of their clicks, in order."""
+    """Return the same rows with a subset of their clicks, in order."""
     counts = np.concatenate([[0], np.cumsum(kept_T)])
     times = None if samples.times is None else samples.times[kept_T]
     return Sequences(counts[samples.offsets], samples.items[kept_T], times)
 
 
 def stack_rows(parts: Sequence[Sequences]) -> Sequences:
-    """All rows of several sequences, one after the other; times only where all have them."""
+    """Concatenate the rows of several sequences; times are kept if all have them."""
     lengths = np.concatenate([part.lengths for part in parts])
     offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
     times = [part.times for part in parts if part.times is not None]
@@ -42,7 +42,7 @@ def stack_rows(parts: Sequence[Sequences]) -> Sequences:
 
 
 def replace_rows(samples: Sequences, rows: np.ndarray, by: Sequences) -> Sequences:
-    """The samples with some rows replaced.
+    """Return the samples with some rows replaced.
 
     Args:
         samples: B rows.
@@ -55,7 +55,7 @@ def replace_rows(samples: Sequences, rows: np.ndarray, by: Sequences) -> Sequenc
 
 
 def differs(samples: Sequences, others: Sequences) -> np.ndarray:
-    """(B,) bool, rows whose items are not the same in the same order."""
+    """Return (B,) bool, rows whose items or their order differ."""
     different = samples.lengths != others.lengths
     same = np.flatnonzero(~different)
     left, right = samples.take(same), others.take(same)
@@ -65,7 +65,7 @@ def differs(samples: Sequences, others: Sequences) -> np.ndarray:
 
 
 def holds(samples: Sequences, rows_C: np.ndarray, ids_CK: np.ndarray) -> np.ndarray:
-    """(C, K) bool, whether row ``rows_C`` holds each of the items beside it."""
+    """Return (C, K) bool, whether row ``rows_C`` contains each of its K items."""
     stride = int(max(samples.items.max(initial=0), ids_CK.max(initial=0))) + 2
     held = np.sort(samples.row_of_click * stride + samples.items + 1)
     asked_CK = rows_C[:, None] * stride + ids_CK + 1
@@ -75,13 +75,13 @@ def holds(samples: Sequences, rows_C: np.ndarray, ids_CK: np.ndarray) -> np.ndar
 
 @dataclass(frozen=True)
 class RowRng:
-    """Uniform numbers of rows and of clicks: functions of seed, stream, the row's key and the click's place.
+    """Uniform random numbers per row and click: functions of seed, stream, row key and click position.
 
-    So a row gets the same numbers whichever rows are worked on together, and no generator is made for it.
+    A row gets the same numbers in any batch of rows, and no generator is made for it.
 
     Args:
         draws: of the samples; only seed and stream are read.
-        keys: (B,) int64, one a row.
+        keys: (B,) int64, one per row.
 
     Source:
         Steele et al. 2014, "Fast splittable pseudorandom number generators": the mixing function of
@@ -93,19 +93,19 @@ class RowRng:
 
     @classmethod
     def of(cls, draws: SampleRng) -> RowRng:
-        """The numbers that belong to draws, whose keys must be whole numbers such as the users' rows."""
+        """Return the random numbers of samples whose keys are integers, such as user rows."""
         return cls(draws, np.asarray(draws.keys, dtype=np.int64))
 
     def take(self, rows: np.ndarray) -> RowRng:
-        """Those of some rows."""
+        """Return the random numbers of some rows."""
         return RowRng(self.draws, self.keys[rows])
 
     def substream(self, *names: str | int) -> RowRng:
-        """Other numbers for the same rows."""
+        """Return other random numbers for the same rows."""
         return RowRng(self.draws.substream(*names), self.keys)
 
     def rows(self, name: str) -> np.ndarray:
-        """(B,) float64 in [0, 1), one a row.
+        """Return (B,) float64 in [0, 1), one per row.
 
         Args:
             name: what the numbers are for; another name gives others.
@@ -113,7 +113,7 @@ class RowRng:
         return _uniform(self._hashed_rows(name))
 
     def clicks(self, name: str, rows_T: np.ndarray, places_T: np.ndarray) -> np.ndarray:
-        """(T,) float64 in [0, 1), one for each click of row ``rows_T`` at place ``places_T``."""
+        """Return (T,) float64 in [0, 1), one per click of row ``rows_T`` at position ``places_T``."""
         hashed = self._hashed_rows(name)[rows_T]
         return _uniform(mix_bits(hashed + (places_T.astype(np.uint64) + np.uint64(1)) * np.uint64(GOLDEN)))
 
@@ -128,10 +128,10 @@ def _uniform(values: np.ndarray) -> np.ndarray:
 
 @dataclass(frozen=True)
 class SequenceContext:
-    """What augmenters may know of the items: of the training part alone.
+    """Inputs of sequence augmenters, from the training split alone.
 
     Args:
-        train: training clicks, one row a user.
+        train: training clicks, one row per user.
         n_items: N of the catalogue.
         content: (N, W) vectors of the items' texts or pictures, zeros for an item that has none; None where
             there are no such vectors.
@@ -147,7 +147,7 @@ class SequenceContext:
             raise ValueError(f"content has {len(self.content)} rows, the catalogue {self.n_items} items")
 
     def neighbours(self, k: int, similarity: ItemSimilarity) -> Neighbours:
-        """As :func:`find_neighbours`, made once for all augmenters that ask for the same."""
+        """Return neighbors as :func:`find_neighbours`, computed once per ``k`` and similarity."""
         if (k, similarity) not in self._found:
             self._found[k, similarity] = find_neighbours(
                 self.train, self.n_items, k, similarity, self.content
@@ -173,21 +173,21 @@ SAME = "same"
 
 
 class SequenceAugmenter(Augmenter[Sequences]):
-    """Augments many users' clicks at once; rows in, as many rows out."""
+    """Base of augmenters that map B rows of clicks to B rows."""
 
     def augment(self, samples: Sequences, draws: SampleRng) -> Augmented[Sequences]:
-        """Augments all rows, see the base class; the keys of the draws must be whole numbers."""
+        """Augment all rows; the keys of ``draws`` must be integers."""
         if len(draws) != len(samples):
             raise ValueError(f"{len(draws)} draws for {len(samples)} rows")
         return self.augment_rows(samples, RowRng.of(draws))
 
     @abstractmethod
     def augment_rows(self, samples: Sequences, numbers: RowRng) -> Augmented[Sequences]:
-        """The same with numbers for B rows in place of draws."""
+        """Augment B rows with their random numbers."""
 
 
 class RowAugmenter(SequenceAugmenter):
-    """Augments the rows that it draws and that are long enough; the others come back as they were.
+    """Base of augmenters that change each sufficiently long row with some probability.
 
     Counts: ``kept`` for augmented rows, ``not_drawn``, ``too_short``, and ``same`` for rows that came out as
     they were, such as a part shuffled into its old order.
@@ -201,7 +201,7 @@ class RowAugmenter(SequenceAugmenter):
         self.probability = options.probability
 
     def augment_rows(self, samples: Sequences, numbers: RowRng) -> Augmented[Sequences]:
-        """The rows drawn and long enough are changed."""
+        """Change the rows that are drawn and long enough."""
         drawn = numbers.rows("drawn") < self.probability
         fit = self.long_enough(samples.lengths)
         rows = np.flatnonzero(drawn & fit)
@@ -222,13 +222,13 @@ class RowAugmenter(SequenceAugmenter):
 
     @abstractmethod
     def long_enough(self, lengths: np.ndarray) -> np.ndarray:
-        """(B,) bool, whether something can be made of a row of this many clicks."""
+        """Return (B,) bool, whether rows of these lengths can be changed."""
 
     @abstractmethod
     def change(self, samples: Sequences, numbers: RowRng) -> Sequences:
-        """As many rows, each long enough and each changed."""
+        """Return as many rows, each changed; all given rows are long enough."""
 
 
 def part_of(lengths: np.ndarray, share: float) -> np.ndarray:
-    """(B,) int64, a share of each row's clicks, rounded down; at least one of them is left out."""
+    """Return (B,) int64 counts: a share of each row's clicks, rounded down; at least one is left out."""
     return np.minimum((lengths * share).astype(np.int64), lengths - 1)

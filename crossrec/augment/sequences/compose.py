@@ -1,4 +1,4 @@
-"""Several sequence augmenters as one."""
+"""Composition of sequence augmenters, and the configuration of sequence augmentation."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ DEFAULT_AUGMENTERS = ({"type": "crop"}, {"type": "mask"}, {"type": "reorder"})
 
 
 class SequenceAugmentConfig(Config):
-    """Augmented copies of users' training clicks beside the originals, other ones each epoch.
+    """Augmented copies of users' training clicks, drawn again each epoch.
 
     The augmenters also make the two views of a history that a contrastive loss compares; for views alone,
     set ``copies`` to 0.
@@ -47,7 +47,7 @@ class SequenceAugmentConfig(Config):
         return self
 
     def build(self, context: SequenceContext) -> SequenceAugmenter:
-        """All augmenters as one.
+        """Build all augmenters as one.
 
         Raises:
             InputError: if content similarity is chosen and the items have no vectors.
@@ -60,7 +60,7 @@ class SequenceAugmentConfig(Config):
 
 
 class OneOf(SequenceAugmenter):
-    """Each row goes through one augmenter, drawn with the same chance.
+    """Uniform choice of one augmenter per row.
 
     Args:
         augmenters: at least one, by the name under which they are counted.
@@ -89,7 +89,7 @@ class OneOf(SequenceAugmenter):
 
 
 class InTurn(SequenceAugmenter):
-    """Every row goes through all augmenters, one after the other.
+    """Sequential composition: every row passes through all augmenters.
 
     Args:
         augmenters: at least one, by the name under which they are counted.

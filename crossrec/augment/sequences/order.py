@@ -1,4 +1,4 @@
-"""Augmenters that need nothing but the row: crop, mask and reorder.
+"""Item crop, item mask and item reorder, which need nothing but the row.
 
 Source:
     Xie et al. 2022, "Contrastive learning for sequential recommendation" (CL4SRec), section III-C.
@@ -22,7 +22,7 @@ from crossrec.types import Sequences
 
 
 class ItemCrop(RowAugmenter):
-    """Keeps a contiguous part of the clicks.
+    """Random contiguous part of the clicks.
 
     Args:
         options: probability of a row, and share of its clicks (rounded down, at least one).
@@ -30,7 +30,7 @@ class ItemCrop(RowAugmenter):
     """
 
     class Options(SequenceOptions):
-        """Keeps a contiguous part of the clicks."""
+        """Random contiguous part of the clicks."""
 
         share: float = Field(0.6, gt=0, lt=1, description="of the clicks that are kept")
 
@@ -39,18 +39,18 @@ class ItemCrop(RowAugmenter):
         self.share = options.share
 
     def long_enough(self, lengths: np.ndarray) -> np.ndarray:
-        """Two clicks, of which one can be left out."""
+        """Return whether rows have two clicks, of which one can be left out."""
         return lengths >= 2
 
     def change(self, samples: Sequences, numbers: RowRng) -> Sequences:
-        """The part begins anywhere with the same chance."""
+        """Keep a part that begins anywhere with equal probability."""
         begin, end = _part(samples.lengths, np.maximum(part_of(samples.lengths, self.share), 1), numbers)
         row_T, place_T = samples.row_of_click, place_of_click(samples)
         return choose_clicks(samples, (place_T >= begin[row_T]) & (place_T < end[row_T]))
 
 
 class ItemMask(RowAugmenter):
-    """Leaves out some clicks; the others keep their order.
+    """Random omission of clicks; the others keep their order.
 
     The source puts a mask item in their place. Here they are gone, so that any sequence model reads the row,
     and a mask is no click to be predicted where the row is trained on.
@@ -61,7 +61,7 @@ class ItemMask(RowAugmenter):
     """
 
     class Options(SequenceOptions):
-        """Leaves out some clicks."""
+        """Random omission of clicks."""
 
         share: float = Field(0.3, gt=0, lt=1, description="of the clicks that are left out")
 
@@ -70,18 +70,18 @@ class ItemMask(RowAugmenter):
         self.share = options.share
 
     def long_enough(self, lengths: np.ndarray) -> np.ndarray:
-        """So long that the share is a whole click."""
+        """Return whether the share is at least one click."""
         return part_of(lengths, self.share) >= 1
 
     def change(self, samples: Sequences, numbers: RowRng) -> Sequences:
-        """All choices of so many clicks have the same chance."""
+        """Omit clicks; all subsets of the size have equal probability."""
         row_T = samples.row_of_click
         chance_T = numbers.clicks("masked", row_T, place_of_click(samples))
         return choose_clicks(samples, ~lowest(chance_T, samples, part_of(samples.lengths, self.share)))
 
 
 class ItemReorder(RowAugmenter):
-    """Shuffles a contiguous part of the clicks; times stay where they were, so they stay sorted.
+    """Random order of a contiguous part of the clicks; times stay sorted.
 
     Args:
         options: probability of a row, and share of its clicks (rounded down).
@@ -89,7 +89,7 @@ class ItemReorder(RowAugmenter):
     """
 
     class Options(SequenceOptions):
-        """Shuffles a contiguous part of the clicks."""
+        """Random order of a contiguous part of the clicks."""
 
         share: float = Field(0.6, gt=0, le=1, description="of the clicks that are shuffled")
 
@@ -98,11 +98,11 @@ class ItemReorder(RowAugmenter):
         self.share = options.share
 
     def long_enough(self, lengths: np.ndarray) -> np.ndarray:
-        """So long that the part has two clicks."""
+        """Return whether the part has at least two clicks."""
         return self._sizes(lengths) >= 2
 
     def change(self, samples: Sequences, numbers: RowRng) -> Sequences:
-        """All orders of the part have the same chance."""
+        """Shuffle the part; all orders have equal probability."""
         begin, end = _part(samples.lengths, self._sizes(samples.lengths), numbers)
         row_T, place_T = samples.row_of_click, place_of_click(samples)
         inside_T = (place_T >= begin[row_T]) & (place_T < end[row_T])
@@ -117,13 +117,13 @@ class ItemReorder(RowAugmenter):
 
 
 def _part(lengths: np.ndarray, sizes: np.ndarray, numbers: RowRng) -> tuple[np.ndarray, np.ndarray]:
-    """(B,) begin and (B,) end of a part of so many clicks, drawn for each row."""
+    """Draw (B,) begin and (B,) end of a part of ``sizes`` clicks per row."""
     begin = (numbers.rows("begin") * (lengths - sizes + 1)).astype(np.int64)
     return begin, begin + sizes
 
 
 def lowest(chance_T: np.ndarray, samples: Sequences, counts: np.ndarray) -> np.ndarray:
-    """(T,) bool, marks in each row the clicks with the lowest numbers.
+    """Return (T,) bool, the clicks with the lowest numbers in each row.
 
     Args:
         chance_T: a number for each click; infinite for one that must not be chosen.

@@ -47,7 +47,7 @@ NO_NEIGHBOUR = "no_neighbour"
 
 
 class SimilarItems(RowAugmenter):
-    """Draws clicks of each row and a similar item for each; what becomes of it is the subclass's.
+    """Base of augmenters that draw clicks and a similar item for each.
 
     A row none of whose drawn clicks has a similar item that is new to it comes back as it was, counted as
     ``no_neighbour``.
@@ -66,18 +66,18 @@ class SimilarItems(RowAugmenter):
         self.neighbours = context.neighbours(options.neighbours, options.similarity)
 
     def augment_rows(self, samples: Sequences, numbers: RowRng) -> Augmented[Sequences]:
-        """The rows drawn are changed, where a similar item is found."""
+        """Change the rows that are drawn, if a similar item is found."""
         found = super().augment_rows(samples, numbers)
         names = {SAME: NO_NEIGHBOUR}
         counts = {names.get(name, name): count for name, count in found.counts.items()}
         return Augmented(found.samples, found.changed, counts)
 
     def long_enough(self, lengths: np.ndarray) -> np.ndarray:
-        """One click."""
+        """Return whether rows have a click."""
         return lengths >= 1
 
     def change(self, samples: Sequences, numbers: RowRng) -> Sequences:
-        """Draws clicks that have neighbours and, for each, one that the row doesn't hold."""
+        """Draw clicks with neighbors, and for each a neighbor that is new to the row."""
         row_T, place_T = samples.row_of_click, place_of_click(samples)
         chance_T = numbers.clicks("chosen", row_T, place_T)
         chance_T[~self.neighbours.known_N[samples.items]] = np.inf
@@ -92,7 +92,7 @@ class SimilarItems(RowAugmenter):
     def _similar(
         self, samples: Sequences, at_C: np.ndarray, row_C: np.ndarray, chance_C: np.ndarray
     ) -> np.ndarray:
-        """(C,) an item for each click, ``ABSENT`` where none is left."""
+        """Return (C,) one item per click, ``ABSENT`` if none is left."""
         choice_CK = self.neighbours.ids_NK[samples.items[at_C]]
         free_CK = (choice_CK != ABSENT) & ~holds(samples, row_C, choice_CK)
         n_free_C = free_CK.sum(1)
@@ -107,36 +107,36 @@ class SimilarItems(RowAugmenter):
 
     @abstractmethod
     def put(self, samples: Sequences, at_C: np.ndarray, items_C: np.ndarray) -> Sequences:
-        """The rows with C similar items for (or beside) the clicks at C places of the flat array."""
+        """Return the rows with C similar items at (or before) C places of the flat array."""
 
 
 class ItemSubstitute(SimilarItems):
-    """Puts a similar item in the place of some clicks, at the same time."""
+    """Substitution of some clicks by similar items, at the same time."""
 
     class Options(SimilarOptions):
-        """Puts a similar item in the place of some clicks."""
+        """Substitution of some clicks by similar items."""
 
         share: float = Field(
             0.1, gt=0, le=1, description="of the clicks that are substituted; at least one is"
         )
 
     def put(self, samples: Sequences, at_C: np.ndarray, items_C: np.ndarray) -> Sequences:
-        """As many clicks as before."""
+        """Replace the clicks; lengths stay."""
         items = np.array(samples.items)
         items[at_C] = items_C
         return Sequences(samples.offsets, items, samples.times)
 
 
 class ItemInsert(SimilarItems):
-    """Puts a similar item before some clicks, at their time."""
+    """Insertion of similar items before some clicks, at their time."""
 
     class Options(SimilarOptions):
-        """Puts a similar item before some clicks."""
+        """Insertion of similar items before some clicks."""
 
         share: float = Field(0.4, gt=0, le=1, description="of the clicks that get one; at least one does")
 
     def put(self, samples: Sequences, at_C: np.ndarray, items_C: np.ndarray) -> Sequences:
-        """Rows get longer by one click for each item."""
+        """Insert the items; rows grow by one click per item."""
         grown = np.bincount(samples.row_of_click[at_C], minlength=len(samples))
         offsets = np.concatenate([[0], np.cumsum(samples.lengths + grown)]).astype(np.int64)
         items = np.insert(samples.items, at_C, items_C)

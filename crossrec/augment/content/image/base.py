@@ -1,4 +1,4 @@
-"""What picture augmenters share: a generator a picture, its size and mode kept, what happened counted."""
+"""Base of picture augmenters, with their options and outcomes, and partners for mixing."""
 
 from __future__ import annotations
 
@@ -49,11 +49,11 @@ class ImageOptions(ComponentOptions):
 
 
 UNREADABLE_ERRORS = (OSError, SyntaxError, ValueError)
-"""What Pillow raises for a broken or absurd picture."""
+"""Errors that Pillow raises for a broken or oversized picture."""
 
 
 class ImageOutcome(StrEnum):
-    """What became of a picture; all but ``KEPT`` gave the original back."""
+    """Outcome of augmenting a picture; all but ``KEPT`` return the original."""
 
     KEPT = "kept"
     UNCHANGED = "looks the same"
@@ -62,14 +62,14 @@ class ImageOutcome(StrEnum):
 
 
 class NoPartnerError(Exception):
-    """There is no other picture in the same category."""
+    """No other picture of the same category can be used."""
 
 
 class ImageAugmenter(Augmenter[list["Image"]]):
-    """Changes pictures one by one; each keeps its size and mode."""
+    """Base of augmenters that change pictures one by one and keep size and mode."""
 
     def augment(self, samples: list[Image], draws: SampleRng) -> Augmented[list[Image]]:
-        """Augments pictures of any mode that Pillow converts to RGB and back.
+        """Augment pictures of any mode that Pillow converts to RGB and back.
 
         Args:
             samples: pictures, opened or loaded.
@@ -102,7 +102,7 @@ class ImageAugmenter(Augmenter[list["Image"]]):
 
     @abstractmethod
     def change(self, picture: Image, key: str | int, generator: np.random.Generator) -> Image:
-        """A changed picture of the same size and mode.
+        """Return a changed picture of the same size and mode.
 
         Args:
             picture: of mode L, RGB or RGBA.
@@ -110,13 +110,13 @@ class ImageAugmenter(Augmenter[list["Image"]]):
             generator: belongs to the sample.
 
         Raises:
-            NoPartnerError: it would need a second picture, and there is none.
+            NoPartnerError: if it would need a second picture, and there is none.
         """
 
 
 @contextmanager
 def seeded(generator: np.random.Generator) -> Iterator[None]:
-    """Within, torchvision's draws come from this generator; PyTorch's own CPU generator is put back after.
+    """Make torchvision draw from this generator; PyTorch's CPU generator is restored afterwards.
 
     GPU generators are left alone, which ``torch.manual_seed`` would not do.
     """
@@ -131,34 +131,34 @@ def seeded(generator: np.random.Generator) -> Iterator[None]:
 
 
 def border_colour(picture: Image) -> list[int]:
-    """The median colour of the outermost pixels, which fills what a movement lays bare."""
+    """Return the median color of the border pixels, used to fill uncovered areas."""
     pixels_HWC = channels(picture)
     edges = (pixels_HWC[0], pixels_HWC[-1], pixels_HWC[:, 0], pixels_HWC[:, -1])
     return [int(value) for value in np.median(np.concatenate(edges), axis=0)]
 
 
 def channels(picture: Image) -> np.ndarray:
-    """(H, W, C) uint8 pixels."""
+    """Return (H, W, C) uint8 pixels."""
     pixels = np.asarray(picture)
     return pixels[:, :, None] if pixels.ndim == 2 else pixels
 
 
 def apart(picture: Image) -> tuple[Image, Image | None]:
-    """Colours, and transparency where there is any; for changes that only colours undergo."""
+    """Split a picture into colors and transparency (None if opaque)."""
     if picture.mode != "RGBA":
         return picture, None
     return picture.convert("RGB"), picture.getchannel("A")
 
 
 def together(colours: Image, alpha: Image | None) -> Image:
-    """The reverse of :func:`apart`."""
+    """Merge colors and transparency."""
     if alpha is not None:
         colours.putalpha(alpha)
     return colours
 
 
 def _plain(picture: Image) -> Image:
-    """The picture in a mode that all transforms take."""
+    """Convert a picture to a mode that all transforms take."""
     if picture.mode in ("L", "RGB", "RGBA"):
         return picture
     if picture.mode == "1":
@@ -173,7 +173,7 @@ def _restored(picture: Image, mode: str) -> Image:
 
 
 class Partners:
-    """A fixed set of pictures by category, so that a partner depends on no batch.
+    """Pictures by category to mix with, fixed so that a partner doesn't depend on the batch.
 
     Args:
         keys: n digests of the pictures; equal pictures count as one.
@@ -200,19 +200,19 @@ class Partners:
         self._category = {key: name for name, found in self._members.items() for key in found}
 
     def __len__(self) -> int:
-        """Pictures that have a partner."""
+        """Number of pictures that have a partner."""
         return len(self._category)
 
     @property
     def identity(self) -> str:
-        """Names the set by its content."""
+        """Digest of the set."""
         return digest(repr(self._members))
 
     def draw(self, key: str | int, generator: np.random.Generator) -> Image:
-        """Another picture of the smallest category that the picture shares with any other.
+        """Draw another picture of the smallest category that the picture shares with any other.
 
         Raises:
-            NoPartnerError: there is none, or it can't be read.
+            NoPartnerError: if there is none, or it can't be read.
         """
         name = self._category.get(str(key))
         if name is None:

@@ -1,4 +1,4 @@
-"""Augmenters that move pixels; what they lay bare gets the colour of the picture's border."""
+"""Geometric augmenters; uncovered areas get the color of the picture's border."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ BILINEAR = v2.InterpolationMode.BILINEAR
 
 
 class Rotate(ImageAugmenter):
-    """Turns a picture about its centre by an even draw of angles; corners that leave the frame are lost.
+    """Rotation about the center by a uniform random angle; corners outside the frame are lost.
 
     Source:
         torchvision's ``RandomRotation``, filled with the border's colour instead of black.
     """
 
     class Options(ImageOptions):
-        """Turns the picture about its centre."""
+        """Rotation about the center."""
 
         degrees: float = Field(15.0, gt=0, le=180, description="largest angle, either way")
 
@@ -38,21 +38,21 @@ class Rotate(ImageAugmenter):
         self.degrees = options.degrees
 
     def change(self, picture: Image, key: str | int, generator: np.random.Generator) -> Image:
-        """The picture, turned."""
+        """Return the rotated picture."""
         transform = v2.RandomRotation(self.degrees, interpolation=BILINEAR, fill=border_colour(picture))
         with seeded(generator):
             return transform(picture)
 
 
 class Zoom(ImageAugmenter):
-    """Zooms about the centre by an even draw of factors, within the same frame.
+    """Zoom about the center by a uniform random factor, within the same frame.
 
     Source:
         torchvision's ``RandomAffine``, filled with the border's colour instead of black.
     """
 
     class Options(ImageOptions):
-        """Zooms in or out about the centre."""
+        """Zoom in or out about the center."""
 
         factor: Range = Field((0.8, 1.2), description="lowest and highest zoom; below 1 shows a margin")
 
@@ -60,7 +60,7 @@ class Zoom(ImageAugmenter):
         self.factor = options.factor
 
     def change(self, picture: Image, key: str | int, generator: np.random.Generator) -> Image:
-        """The picture, larger or smaller."""
+        """Return the zoomed picture."""
         transform = v2.RandomAffine(
             degrees=0, scale=self.factor, interpolation=BILINEAR, fill=border_colour(picture)
         )
@@ -69,7 +69,7 @@ class Zoom(ImageAugmenter):
 
 
 class ImageCrop(ImageAugmenter):
-    """Cuts out a rectangle of random area, shape and place, and stretches it over the frame.
+    """Crop of a rectangle of random area, shape and place, resized to the frame.
 
     Differs from the source: areas start at .6 by default, not .08, since a sleeve is not the shirt; shapes
     are relative to the picture's own, so that a long picture stays whole.
@@ -80,7 +80,7 @@ class ImageCrop(ImageAugmenter):
     """
 
     class Options(ImageOptions):
-        """Cuts out a part and stretches it over the whole picture."""
+        """Random crop, resized to the whole picture."""
 
         area: Area = Field((0.6, 1.0), description="share of the picture that is kept")
         stretch: Range = Field((0.75, 4 / 3), description="width over height, in those of the picture itself")
@@ -89,7 +89,7 @@ class ImageCrop(ImageAugmenter):
         self.area, self.stretch = options.area, options.stretch
 
     def change(self, picture: Image, key: str | int, generator: np.random.Generator) -> Image:
-        """A part of the picture, as large as the whole."""
+        """Return the resized crop."""
         shape = picture.width / picture.height
         transform = v2.RandomResizedCrop(
             size=(picture.height, picture.width),
@@ -103,7 +103,7 @@ class ImageCrop(ImageAugmenter):
 
 
 class Flip(ImageAugmenter):
-    """Mirrors a picture left to right, or top to bottom.
+    """Horizontal or vertical flip.
 
     Source:
         Krizhevsky et al., ImageNet Classification with Deep Convolutional Neural Networks, NeurIPS 2012,
@@ -111,7 +111,7 @@ class Flip(ImageAugmenter):
     """
 
     class Options(ImageOptions):
-        """Mirrors the picture; writing on it then reads backwards."""
+        """Flip; writing on the picture then reads backwards."""
 
         direction: Literal["horizontal", "vertical"] = "horizontal"
 
@@ -120,6 +120,6 @@ class Flip(ImageAugmenter):
         self.transform = v2.RandomHorizontalFlip(p=1) if upright else v2.RandomVerticalFlip(p=1)
 
     def change(self, picture: Image, key: str | int, generator: np.random.Generator) -> Image:
-        """The picture, mirrored."""
+        """Return the flipped picture."""
         with seeded(generator):
             return self.transform(picture)

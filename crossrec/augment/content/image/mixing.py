@@ -19,14 +19,14 @@ from crossrec.types import InputError
 
 
 class Mixing(ImageAugmenter):
-    """Mixes a picture with a partner, which takes its size and mode.
+    """Base of augmenters that mix a picture with a partner of the same category.
 
     Args:
         transform: torchvision's, of a batch of two pictures and their labels.
         partners: pictures to mix with.
 
     Raises:
-        InputError: there are no partners.
+        InputError: if there are no partners.
     """
 
     def __init__(self, transform: v2.MixUp | v2.CutMix, partners: Partners | None) -> None:
@@ -38,7 +38,7 @@ class Mixing(ImageAugmenter):
         self.transform, self.partners = transform, partners
 
     def change(self, picture: Image, key: str | int, generator: np.random.Generator) -> Image:
-        """The picture with a part of its partner's."""
+        """Return the picture mixed with its partner."""
         partner = self.partners.draw(key, generator).convert(picture.mode).resize(picture.size)
         pair = torch.stack([v2.functional.pil_to_tensor(p) for p in (picture, partner)]).float()
         with seeded(generator):
@@ -49,7 +49,7 @@ class Mixing(ImageAugmenter):
 
 
 class MixUp(Mixing):
-    """A weighted mean of the picture and its partner.
+    """Weighted mean of the picture and its partner.
 
     Differs from the source: the weight is at least a half, and no label is mixed.
 
@@ -58,7 +58,7 @@ class MixUp(Mixing):
     """
 
     class Options(ImageOptions):
-        """Lays a picture of the same category over the item's own, which stays the stronger one."""
+        """MixUp with a picture of the same category; the item's own has the larger weight."""
 
         mixes: ClassVar[bool] = True
         alpha: float = Field(0.4, gt=0, le=1_000_000, description="of the Beta distribution of the shares")
@@ -68,7 +68,7 @@ class MixUp(Mixing):
 
 
 class CutMix(Mixing):
-    """A rectangle of one in the place of the other's; the picture itself keeps at least half of the area.
+    """Rectangle of the partner pasted into the picture, which keeps at least half of the area.
 
     Differs from the source: the share is at least a half, and no label is mixed.
 
@@ -78,7 +78,7 @@ class CutMix(Mixing):
     """
 
     class Options(ImageOptions):
-        """Puts a piece of a picture of the same category over the item's own, which keeps the larger part."""
+        """CutMix with a picture of the same category; the item's own keeps the larger part."""
 
         mixes: ClassVar[bool] = True
         alpha: float = Field(1.0, gt=0, le=1_000_000, description="of the Beta distribution of the shares")

@@ -1,4 +1,4 @@
-"""Augmenters that change colours in place; transparency stays."""
+"""Photometric augmenters: color jitter, blur and erasing; transparency stays."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ REFERENCE_SIDE = 224
 
 
 class ColorJitter(ImageAugmenter):
-    """Changes brightness, contrast, saturation and hue, in random order.
+    """Random change of brightness, contrast, saturation and hue, in random order.
 
     Differs from the source: the hue moves by at most .02 by default (there .2), and nothing turns grey.
 
@@ -34,7 +34,7 @@ class ColorJitter(ImageAugmenter):
     """
 
     class Options(ImageOptions):
-        """Changes brightness, contrast, saturation and hue; the hue little, as shoppers choose by colour."""
+        """Color jitter, with little change of hue since shoppers choose by color."""
 
         brightness: float = Field(0.2, ge=0, description="a factor of 1 - x to 1 + x")
         contrast: float = Field(0.2, ge=0, description="a factor of 1 - x to 1 + x")
@@ -45,14 +45,14 @@ class ColorJitter(ImageAugmenter):
         self.transform = v2.ColorJitter(options.brightness, options.contrast, options.saturation, options.hue)
 
     def change(self, picture: Image, key: str | int, generator: np.random.Generator) -> Image:
-        """The picture in other colours."""
+        """Return the picture in other colors."""
         colours, alpha = apart(picture)
         with seeded(generator):
             return together(self.transform(colours), alpha)
 
 
 class Blur(ImageAugmenter):
-    """Gaussian blur with an even draw of widths, which grow with the picture.
+    """Gaussian blur with a uniform random width, relative to the picture's size.
 
     Done by Pillow: torchvision convolves with the whole two-dimensional kernel, which takes minutes for a
     large photograph.
@@ -70,7 +70,7 @@ class Blur(ImageAugmenter):
         self.sigma = options.sigma
 
     def change(self, picture: Image, key: str | int, generator: np.random.Generator) -> Image:
-        """The picture, blurred."""
+        """Return the blurred picture."""
         from PIL import ImageFilter
 
         sigma = generator.uniform(*self.sigma) * min(picture.size) / REFERENCE_SIDE
@@ -79,7 +79,7 @@ class Blur(ImageAugmenter):
 
 
 class RandomErasing(ImageAugmenter):
-    """Covers a rectangle of random area, shape and place with the picture's mean colour.
+    """Random rectangle covered with the picture's mean color.
 
     Differs from the source: at most a fifth of the picture is covered by default (there .4), and with the
     picture's own mean (there random values, or the data set's mean).
@@ -90,7 +90,7 @@ class RandomErasing(ImageAugmenter):
     """
 
     class Options(ImageOptions):
-        """Covers a rectangle with the picture's mean colour."""
+        """Random rectangle covered with the mean color."""
 
         area: Area = Field((0.02, 0.2), description="share of the picture that is covered")
         ratio: Range = Field((0.3, 3.3), description="height over width of the rectangle")
@@ -99,7 +99,7 @@ class RandomErasing(ImageAugmenter):
         self.area, self.ratio = options.area, options.ratio
 
     def change(self, picture: Image, key: str | int, generator: np.random.Generator) -> Image:
-        """The picture with a covered rectangle."""
+        """Return the picture with a covered rectangle."""
         colours, alpha = apart(picture)
         mean = [float(round(value)) for value in channels(colours).mean(axis=(0, 1))]
         transform = v2.RandomErasing(p=1, scale=self.area, ratio=self.ratio, value=mean)

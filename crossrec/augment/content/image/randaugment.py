@@ -19,7 +19,7 @@ from crossrec.augment.content.image.base import (
 
 
 class RandAugment(ImageAugmenter):
-    """Applies operations drawn evenly from torchvision's fourteen, all with one magnitude.
+    """RandAugment: operations drawn uniformly from torchvision's fourteen, all with one magnitude.
 
     Some of them change what a shopper sees: ``Solarize`` inverts a white background. timm's version draws
     from Python's and NumPy's global generators, so that it could not repeat a picture alone. Transparency
@@ -31,7 +31,7 @@ class RandAugment(ImageAugmenter):
     """
 
     class Options(ImageOptions):
-        """Some operations drawn from a fixed list, all with one strength."""
+        """RandAugment: random operations of one magnitude."""
 
         operations: int = Field(2, ge=1, description="drawn for each picture, with replacement")
         magnitude: int = Field(9, ge=0, le=30)
@@ -40,7 +40,7 @@ class RandAugment(ImageAugmenter):
         self.operations, self.magnitude = options.operations, options.magnitude
 
     def change(self, picture: Image, key: str | int, generator: np.random.Generator) -> Image:
-        """The picture after all operations."""
+        """Return the picture after all operations."""
         colours, alpha = apart(picture)
         transform = v2.RandAugment(
             self.operations,

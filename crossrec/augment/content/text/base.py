@@ -1,4 +1,4 @@
-"""What a text met in an augmenter, and the augmenters that work text by text."""
+"""Base of text augmenters, with their options and outcomes."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class TextOptions(ComponentOptions):
 
 
 class TextOutcome(StrEnum):
-    """Keys of :attr:`Augmented.counts`: ``kept`` for an augmented text, else why it came back as it was."""
+    """Outcome of augmenting a text: ``kept``, or the reason why it is unchanged."""
 
     KEPT = "kept"
     EMPTY = "empty"
@@ -39,10 +39,10 @@ class TextOutcome(StrEnum):
 
 
 class TextAugmenter(Augmenter[list[str]]):
-    """Augments texts one by one, each with its own generator."""
+    """Base of augmenters that change texts one by one, each with its own generator."""
 
     def augment(self, samples: list[str], draws: SampleRng) -> Augmented[list[str]]:
-        """Augments all texts; see :class:`Augmenter`."""
+        """Augment all texts; see :class:`Augmenter`."""
         made = [self._attempt(text, generator) for text, generator in zip(samples, draws, strict=True)]
         return collect(samples, made)
 
@@ -51,11 +51,11 @@ class TextAugmenter(Augmenter[list[str]]):
 
     @abstractmethod
     def rewrite(self, text: str, generator: np.random.Generator) -> str | TextOutcome:
-        """One more text made of a text that is not blank, or why there is none."""
+        """Return a changed text for one that is not blank, or the reason why there is none."""
 
 
 def collect(samples: list[str], made: list[str | TextOutcome]) -> Augmented[list[str]]:
-    """Puts together what was made of each text, counted."""
+    """Collect the results of all texts, with counts."""
     outcomes: list[TextOutcome] = []
     texts: list[str] = []
     for old, new in zip(samples, made, strict=True):

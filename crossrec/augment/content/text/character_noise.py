@@ -1,4 +1,4 @@
-"""Typing mistakes in letters and Chinese characters."""
+"""Character noise: typing errors in letters and Chinese characters."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from crossrec.augment.content.text.language import split_parts
 
 
 class CharacterEdit(StrEnum):
-    """What character noise does to a letter; Chinese characters have no neighbour key."""
+    """Edit of a letter; Chinese characters have no neighbor key."""
 
     SWAP = "swap"
     DROP = "drop"
@@ -26,7 +26,7 @@ _SHORTEST_WORD = 2
 
 
 class CharacterNoise(TextAugmenter):
-    """Swaps, drops, repeats letters or hits the key beside them.
+    """Typing errors: swapped, dropped or repeated letters, or neighboring keys.
 
     Letters are hit inside words of two letters or more; digits, signs, emoji and the first letter of a word
     (by which people read, and which may be a capital) stay. In a Chinese run every character may be hit.
@@ -42,7 +42,7 @@ class CharacterNoise(TextAugmenter):
     """
 
     class Options(TextOptions):
-        """Typing mistakes; digits, signs and emoji stay."""
+        """Typing errors; digits, signs and emoji stay."""
 
         rate: float = Field(
             default=0.03, gt=0, le=1, description="share of letters that are hit, at least one"
@@ -53,7 +53,7 @@ class CharacterNoise(TextAugmenter):
         self.rate, self.edits = options.rate, options.edits
 
     def rewrite(self, text: str, generator: np.random.Generator) -> str | TextOutcome:
-        """A text with mistakes, or why there is none."""
+        """Return a text with errors, or the reason why there is none."""
         characters = list(text)
         places = [place for place in _places(text) if self._possible(characters, place)]
         if not places:
@@ -82,7 +82,7 @@ class CharacterNoise(TextAugmenter):
 
 
 def _places(text: str) -> list[int]:
-    """Where a letter may be hit."""
+    """Return the positions of letters that may be changed."""
     places: list[int] = []
     start = 0
     for part in split_parts(text, lambda run: [run]):
@@ -108,7 +108,7 @@ def _apply(edit: CharacterEdit, characters: list[str], place: int, generator: np
 
 
 def _neighbour_keys() -> dict[str, str]:
-    """Letters around each letter of an English keyboard, whose lower rows are shifted to the right."""
+    """Return the neighbors of each key of an English keyboard, whose lower rows are shifted right."""
     place = {key: (row, column) for row, keys in enumerate(_KEY_ROWS) for column, key in enumerate(keys)}
     near = ((0, -1), (0, 1), (-1, 0), (-1, 1), (1, 0), (1, -1))
     at = {position: key for key, position in place.items()}

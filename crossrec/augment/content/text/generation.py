@@ -62,14 +62,14 @@ _ENGLISH_TASK, _ENGLISH_SOURCE, _ENGLISH_TARGET = (
 )
 _CHINESE_TASK, _CHINESE_SOURCE, _CHINESE_TARGET = "用不同的说法改写每个句子，意思不变。", "句子：", "改写："
 LABELS = (_ENGLISH_SOURCE, _ENGLISH_TARGET, _CHINESE_SOURCE, _CHINESE_TARGET)
-"""What a model that goes on with the prompt writes."""
+"""Text that a model writes when it continues the prompt."""
 
 EXAMPLES = tuple(text for pair in (*_ENGLISH_EXAMPLES, *_CHINESE_EXAMPLES) for text in pair)
 
 
 @dataclass(frozen=True)
 class Prompt:
-    """What a model reads.
+    """Prompt of a language model.
 
     Args:
         shared: the beginning, the same for all sentences of a language; read once.
@@ -81,7 +81,7 @@ class Prompt:
 
 
 def prompt_for(sentence: str, model: LanguageModel, template: str | None) -> Prompt:
-    """The prompt for one sentence: the template, or examples in the sentence's language."""
+    """Return the prompt for one sentence: the template, or examples in its language."""
     if template is None and model is LanguageModel.CAUSAL:
         if is_chinese(sentence):
             template = _few_shot(_CHINESE_TASK, _CHINESE_SOURCE, _CHINESE_TARGET, _CHINESE_EXAMPLES)
@@ -94,10 +94,10 @@ def prompt_for(sentence: str, model: LanguageModel, template: str | None) -> Pro
 
 
 def check_template(template: str | None) -> None:
-    """Makes sure that a template has a place for the text.
+    """Check that a template has a place for the text.
 
     Raises:
-        InputError: it has none.
+        InputError: if it has none.
     """
     if template is not None and _PLACE not in template:
         raise InputError(f"template '{template}' has no {_PLACE}, where the sentence goes")
@@ -112,7 +112,7 @@ _LINE_END = "\n"
 
 
 class LineGenerator:
-    """Draws one line of text for each prompt.
+    """Sampler of one line of text per prompt from a language model.
 
     Args:
         model: causal, or encoder-decoder.
@@ -144,14 +144,14 @@ class LineGenerator:
     def draw(
         self, prompts: list[Prompt], generators: Sequence[np.random.Generator], max_new_tokens: int
     ) -> list[str | None]:
-        """One line for each prompt; None where no end was reached.
+        """Draw one line per prompt; None if no line end was reached.
 
         A row's tokens come from its own generator, so they don't depend on the other rows but through
         rounding: padding changes sums in the last digits, which may once in a while tip a draw.
 
         Args:
             prompts: B prompts with one shared beginning.
-            generators: one a row.
+            generators: one per row.
             max_new_tokens: a longer line counts as without end.
         """
         inputs = self._encoder_inputs(prompts) if self.seq2seq else self._decoder_inputs(prompts)
@@ -167,7 +167,7 @@ class LineGenerator:
         return {name: tokens[name].to(self.model.device) for name in ("input_ids", "attention_mask")}
 
     def _decoder_inputs(self, prompts: list[Prompt]) -> dict[str, Any]:
-        """Tokens, padded between the shared beginning and a row's own end, and what was read of them."""
+        """Return tokens, padded between shared prefix and suffix, with the prefix's key-value cache."""
         shared = prompts[0].shared
         first_1P, memory = self._read(shared)
         own = self.tokenizer(
@@ -183,7 +183,7 @@ class LineGenerator:
         return {"input_ids": ids_BL, "attention_mask": mask_BL, "past_key_values": memory}
 
     def _read(self, shared: str) -> tuple[torch.Tensor, Any]:
-        """Tokens (1, P) of the shared beginning and the keys and values that the model makes of them."""
+        """Return tokens (1, P) of the shared prefix and its key-value cache."""
         if shared not in self._memories:
             ids = self.tokenizer(shared)["input_ids"]
             ids_1P = torch.as_tensor([ids], dtype=torch.long, device=self.model.device)
@@ -200,7 +200,7 @@ class LineGenerator:
         uniform = torch.as_tensor(uniform_BL, dtype=torch.float64, device=self.model.device)
 
         def sampled(ids_BL: torch.Tensor, scores_BV: torch.Tensor) -> torch.Tensor:
-            """Scores under which the greedy choice is a draw by the rows' own numbers."""
+            """Return scores under which greedy decoding samples with the rows' own numbers."""
             draw_B = uniform[:, ids_BL.shape[1] - n_prompt]
             token_B1 = draw_tokens(scores_BV, draw_B, self.temperature, self.top_k, self.top_p)[:, None]
             return torch.full_like(scores_BV, -torch.inf).scatter_(1, token_B1, 0.0)
@@ -238,7 +238,7 @@ class LineGenerator:
 def draw_tokens(
     scores_BV: torch.Tensor, uniform_B: torch.Tensor, temperature: float, top_k: int, top_p: float
 ) -> torch.Tensor:
-    """Draws a token a row from the likeliest ones by inverting the cumulative distribution.
+    """Draw one token per row by top-k and top-p sampling with given uniform numbers.
 
     Args:
         scores_BV: (B, V) unnormalised log probabilities.
@@ -262,7 +262,7 @@ def draw_tokens(
 
 
 def _tokens_with(tokenizer: PreTrainedTokenizerBase, text: str) -> list[int]:
-    """All tokens in whose text something stands."""
+    """Return all tokens whose text contains a string."""
     n_tokens = len(tokenizer)
     decoded = tokenizer.batch_decode([[token] for token in range(n_tokens)])
     return [token for token, piece in enumerate(decoded) if text in piece]

@@ -1,5 +1,5 @@
 # ruff: noqa: RUF001 - Chinese punctuation and curly quotes
-"""Texts cut into sentences and words, English and Chinese; joined again, the parts are the text."""
+"""Segmentation of English and Chinese text into sentences and words, and closed classes of English words."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from crossrec.types import InputError
 
 
 class Segmentation(StrEnum):
-    """What a word is in Chinese text: one character, or what jieba finds (``uv pip install jieba``)."""
+    """Chinese word segmentation: single characters, or jieba (``uv pip install jieba``)."""
 
     CHARACTERS = "characters"
     JIEBA = "jieba"
@@ -34,7 +34,7 @@ _ABBREVIATION = re.compile(r"(?:\b(?:Mr|Mrs|Ms|Dr|St|Jr|Sr|Prof|Gen|Lt|Col|Sgt|C
 
 @dataclass(frozen=True)
 class TextPart:
-    """A piece of a text: a word, or what stands between words.
+    """A word, or the text between words.
 
     Args:
         text: as written.
@@ -48,18 +48,18 @@ class TextPart:
 
 
 def has_chinese(text: str) -> bool:
-    """Whether any Chinese character stands in a text."""
+    """Return whether a text contains a Chinese character."""
     return _HAN_RUN.search(text) is not None
 
 
 def is_chinese(text: str) -> bool:
-    """Whether most letters of a text are Chinese."""
+    """Return whether most letters of a text are Chinese."""
     han = sum(map(len, _HAN_RUN.findall(text)))
     return han > 0 and 2 * han >= sum(character.isalpha() for character in text)
 
 
 def split_parts(text: str, segment: Segmenter = list) -> list[TextPart]:
-    """Words, numbers, spaces and signs of a text, in order.
+    """Split a text into words, numbers, spaces and signs, in order.
 
     Args:
         text: any text.
@@ -75,12 +75,12 @@ def split_parts(text: str, segment: Segmenter = list) -> list[TextPart]:
 
 
 def join_parts(parts: list[TextPart]) -> str:
-    """The text of parts."""
+    """Join parts to a text."""
     return "".join(part.text for part in parts)
 
 
 def split_sentences(text: str) -> list[str]:
-    """Sentences with the space after them; joined, they are the text."""
+    """Split a text into sentences with trailing space; joined, they are the text."""
     sentences: list[str] = []
     start = 0
     for match in _SENTENCE_END.finditer(text):
@@ -97,7 +97,7 @@ def split_sentences(text: str) -> list[str]:
 
 
 def split_tail(sentence: str) -> tuple[str, str, str]:
-    """A sentence's leading space, its words, and the closing signs and space after them."""
+    """Split a sentence into leading space, words, and closing signs with space."""
     stripped = sentence.strip()
     lead = sentence[: len(sentence) - len(sentence.lstrip())]
     core = stripped.rstrip(_CLOSING)
@@ -105,10 +105,10 @@ def split_tail(sentence: str) -> tuple[str, str, str]:
 
 
 def chinese_segmenter(segmentation: Segmentation) -> Segmenter:
-    """The cutter that a config names.
+    """Return the named segmenter of Chinese text.
 
     Raises:
-        InputError: jieba is not installed.
+        InputError: if jieba is not installed.
     """
     if segmentation is Segmentation.CHARACTERS:
         return list
@@ -186,7 +186,7 @@ FUNCTION_WORDS = (
 
 
 def without_capital(sentence: str) -> str | None:
-    """A sentence whose first word is written small, to stand inside another; None where it may be a name."""
+    """Lowercase a sentence's first word, to put it inside another; None if it may be a name."""
     first, _, _ = sentence.partition(" ")
     if first in ("I", "I'm", "I've", "I'll", "I'd") or not first[:1].isupper():
         return sentence
@@ -196,5 +196,5 @@ def without_capital(sentence: str) -> str | None:
 
 
 def with_capital(sentence: str) -> str:
-    """A sentence whose first letter is a capital."""
+    """Capitalize the first letter of a sentence."""
     return sentence[:1].upper() + sentence[1:]

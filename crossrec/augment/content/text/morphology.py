@@ -1,4 +1,4 @@
-"""Base forms of inflected English words, and the same inflection of other words."""
+"""English morphology: base forms, inflection and part of speech in context."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from crossrec.augment.content.text.wordnet import PartOfSpeech, WordEntry, WordN
 
 
 class Inflection(StrEnum):
-    """How a word differs from its base form; comparison of adjectives is left alone."""
+    """Inflection of a word; comparison of adjectives is not handled."""
 
     NONE = "base form"
     PLURAL = "plural"
@@ -61,7 +61,7 @@ _CONSONANT_SOUND = re.compile(r"^(?:one|once)")
 
 
 def base_forms(word: str, part: PartOfSpeech, wordnet: WordNet) -> list[tuple[str, Inflection]]:
-    """Base forms of a lower-case word that WordNet has, with what the word is of each.
+    """Return the base forms of a lowercase word in WordNet, with the word's inflection.
 
     Source:
         WordNet's morphy (manual page morphy(7WN)): exceptions first, then rules of detachment. Ours gives the
@@ -83,7 +83,7 @@ def base_forms(word: str, part: PartOfSpeech, wordnet: WordNet) -> list[tuple[st
 
 
 def inflect(base: str, inflection: Inflection, part: PartOfSpeech, wordnet: WordNet) -> str | None:
-    """The asked form of a base form; None where it is irregular in a way that the exceptions leave open."""
+    """Inflect a base form; None if it is irregular and WordNet's exceptions are ambiguous."""
     if inflection is Inflection.NONE:
         return base
     irregular = wordnet.irregular_forms(base, part)
@@ -96,7 +96,7 @@ def inflect(base: str, inflection: Inflection, part: PartOfSpeech, wordnet: Word
 
 
 def with_article(article: str, word: str) -> str:
-    """``a`` or ``an`` as the next word asks for it, with the capital that the article has."""
+    """Return ``a`` or ``an`` by the next word's sound, with the article's capitalization."""
     vowel = _VOWEL_SOUND.match(word.lower()) and not _CONSONANT_SOUND.match(word.lower())
     fitting = "an" if vowel else "a"
     return fitting.capitalize() if article[0].isupper() else fitting
@@ -137,7 +137,7 @@ _NOMINAL = (PartOfSpeech.NOUN, PartOfSpeech.ADJECTIVE)
 
 @dataclass(frozen=True)
 class WordReading:
-    """What a word may be.
+    """Possible reading of a word.
 
     Args:
         part: its part of speech.
@@ -153,11 +153,11 @@ class WordReading:
 
 
 class PartOfSpeechReader:
-    """Reads words in their place.
+    """Rule-based part-of-speech tagger of single words in context.
 
     Rules, the first that fits: an adverb by -ly; an -ing form after a form of "be" is a verb; a verb after
     "to", a modal, a personal pronoun or "who"; no verb after a determiner or preposition, and there an
-    adjective if the next word can be a noun. What is then left open goes to the part of speech in which
+    adjective if the next word can be a noun. What is still ambiguous goes to the part of speech in which
     WordNet's annotated texts have at least three times as many senses; else nowhere.
 
     Args:
@@ -169,7 +169,7 @@ class PartOfSpeechReader:
         self._known: dict[str, list[WordReading]] = {}
 
     def read(self, word: str, before: str, after: str) -> WordReading | None:
-        """The one reading of a word in its place, or None where it stays open.
+        """Return the reading of a word in context, or None if it is ambiguous.
 
         Args:
             word: lower case.
@@ -195,7 +195,7 @@ class PartOfSpeechReader:
         return self._known[word]
 
     def _fitting(self, readings: list[WordReading], word: str, before: str, after: str) -> list[WordReading]:
-        """The readings that the words beside it allow; all where they say nothing."""
+        """Return the readings that the neighboring words allow; all if they decide nothing."""
         wanted: tuple[PartOfSpeech, ...] = tuple(PartOfSpeech)
         if word.endswith("ly"):
             wanted = (PartOfSpeech.ADVERB,)
@@ -215,5 +215,5 @@ class PartOfSpeechReader:
 
 
 def _weight(reading: WordReading) -> float:
-    """Annotated senses, less for a reading that the makers of WordNet never met in their texts."""
+    """Return the number of annotated senses, with a small weight for readings without any."""
     return reading.entry.n_tagged + 0.1

@@ -1,4 +1,4 @@
-"""Sentences said another way by a language model, filtered and cached."""
+"""Paraphrases of sentences by a language model, filtered and cached."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ _CHINESE_CHARACTERS_PER_WORD = 2
 
 
 class Paraphrase(Augmenter[list[str]]):
-    """Says the sentences of a text another way, one by one; a sentence without a good paraphrase stays.
+    """Paraphrase of a text sentence by sentence; a sentence without a good paraphrase stays.
 
     Of a sentence's drafts those are left that :func:`reason_to_drop` lets through and whose meaning is near
     enough; the one least like the sentence in words is taken. Besides the outcome of texts,
@@ -49,8 +49,8 @@ class Paraphrase(Augmenter[list[str]]):
             sentence that is not in the cache.
 
     Raises:
-        InputError: if ``encode`` is missing, the weights can't be had, or the template has no place for the
-            text.
+        InputError: if ``encode`` is missing, the weights are unavailable, or the template has no place
+            for the text.
 
     Source:
         Wahle et al., How Large Language Models Are Transforming Machine-Paraphrased Plagiarism, EMNLP 2022
@@ -58,7 +58,7 @@ class Paraphrase(Augmenter[list[str]]):
     """
 
     class Options(TextOptions):
-        """Sentences said another way by a language model of Hugging Face, filtered and cached."""
+        """Paraphrases by a Hugging Face language model, filtered and cached."""
 
         weights: str = Field(default="package:smollm2-135m", description="path, package:NAME, hub:ORG/NAME")
         architecture: str = Field(
@@ -109,7 +109,7 @@ class Paraphrase(Augmenter[list[str]]):
         self.similarities = Similarities(encode, RecordStore(folder / "similarities"))
 
     def augment(self, samples: list[str], draws: SampleRng) -> Augmented[list[str]]:
-        """Augments all texts; every process must call this with the same ones, since they share the work.
+        """Augment all texts; all processes share the work and must call this with the same texts.
 
         A sentence's paraphrase depends on its own words, the seed and the stream of ``draws``, not on the
         text or the item that it stands in.
@@ -122,7 +122,7 @@ class Paraphrase(Augmenter[list[str]]):
         return replace(result, counts={**result.counts, **counts})
 
     def paraphrases(self, sentences: list[str], draws: SampleRng) -> tuple[dict[str, str], dict[str, int]]:
-        """The paraphrases of those of n unlike sentences that have a good one, and what was counted."""
+        """Return the accepted paraphrases of n distinct sentences, and counts."""
         drafts = self.drafts.of(sentences, draws)
         pairs = [(old, new) for old in sentences for new in dict.fromkeys(drafts[old])]
         reasons = [reason_to_drop(old, new, self.options.filters) for old, new in pairs]
@@ -143,7 +143,7 @@ class Paraphrase(Augmenter[list[str]]):
         return best, {key: count for key, count in sorted(counts.items()) if count}
 
     def chosen(self, sentences: list[str]) -> list[str]:
-        """The sentences of a text that are said another way: the first ones of middling length."""
+        """Return the sentences of a text to paraphrase: the first ones of medium length."""
         fit = [sentence for sentence in sentences if self._fits(sentence)]
         return fit[: self.options.max_sentences]
 
@@ -165,7 +165,7 @@ class Paraphrase(Augmenter[list[str]]):
 
 
 def _in_place_of(sentence: str, paraphrase: str | None) -> str:
-    """A paraphrase with the space around the sentence for which it stands."""
+    """Return a paraphrase with the space around the sentence that it replaces."""
     if paraphrase is None:
         return sentence
     body = sentence.strip()
@@ -174,7 +174,7 @@ def _in_place_of(sentence: str, paraphrase: str | None) -> str:
 
 
 class Drafts:
-    """SampleRng paraphrases of sentences in blocks, block i by process ``i % world_size``.
+    """Candidate paraphrases, drawn in blocks; process ``i % world_size`` draws block i.
 
     Args:
         options: of the model and its sampling.
@@ -195,7 +195,7 @@ class Drafts:
         self._generator: LineGenerator | None = None
 
     def of(self, sentences: list[str], draws: SampleRng) -> dict[str, list[str | None]]:
-        """The drafts of each sentence, None for one without end. Every process must call this.
+        """Return the drafts of each sentence, None for an unfinished one. Every process must call this.
 
         Args:
             sentences: unlike ones.
@@ -219,7 +219,7 @@ class Drafts:
         return {sentence: done[keys[sentence]] for sentence in sentences}
 
     def _blocks(self, sentences: list[str]) -> list[list[str]]:
-        """Sentences of one language and like length together."""
+        """Group sentences of one language and similar length."""
         size = max(1, self.options.batch_size // self.options.candidates)
         blocks: list[list[str]] = []
         for chinese in (False, True):
@@ -254,11 +254,11 @@ def _n_words(sentence: str) -> int:
 
 
 def load_generator(options: Paraphrase.Options, cache_dir: Path) -> LineGenerator:
-    """Loads the model that the options name onto its device.
+    """Load the model of the options onto its device.
 
     Raises:
-        WeightsError: the weights can't be had or are of another kind.
-        InputError: no such device here.
+        WeightsError: if the weights are unavailable or of another kind.
+        InputError: if the device does not exist.
     """
     from transformers import AutoModelForCausalLM, AutoModelForSeq2SeqLM
 

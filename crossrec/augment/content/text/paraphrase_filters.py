@@ -1,5 +1,5 @@
 # ruff: noqa: RUF001 - Chinese punctuation and curly quotes
-"""Which paraphrases of a sentence are taken, and why others are not."""
+"""Filters of paraphrases: reasons for which a candidate is dropped."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from crossrec.config import Config
 
 
 class ParaphraseFilters(Config):
-    """When a paraphrase of a sentence is taken; all bounds include their end."""
+    """Bounds that an accepted paraphrase meets, inclusive."""
 
     min_similarity: float = Field(default=0.85, ge=-1, le=1, description="cosine of the encoder's vectors")
     min_length_ratio: float = Field(default=0.6, gt=0, description="words, or Chinese characters")
@@ -69,7 +69,7 @@ _PERSONS = (
 
 
 class Drop(StrEnum):
-    """Why a paraphrase is not taken."""
+    """Reason to drop a paraphrase."""
 
     UNFINISHED = "unfinished"
     BLANK = "blank"
@@ -90,7 +90,7 @@ class Drop(StrEnum):
 
 
 def reason_to_drop(source: str, candidate: str | None, bounds: ParaphraseFilters) -> Drop | None:
-    """The first thing that speaks against a paraphrase, meaning by vectors aside; None where nothing does.
+    """Return the first reason to drop a paraphrase, similarity aside; None if there is none.
 
     Args:
         source: the sentence.
@@ -121,18 +121,18 @@ def reason_to_drop(source: str, candidate: str | None, bounds: ParaphraseFilters
 
 
 def likeness(one: str, other: str) -> float:
-    """How much of two token sequences is the same, in the same order: 2 · matches / all tokens, in [0, 1]."""
+    """Return the similarity of two token sequences: 2 · matches / all tokens, in [0, 1]."""
     return difflib.SequenceMatcher(None, _tokens(one), _tokens(other), autojunk=False).ratio()
 
 
 def numbers(text: str) -> set[str]:
-    """Numbers of a text, in digits or words, as digits where that is known."""
+    """Return the numbers of a text, in digits or words, as digits if known."""
     words = {NUMBER_WORDS[token] for token in _tokens(text) if token in NUMBER_WORDS}
     return words | set(_DIGITS.findall(text)) | set(_CHINESE_NUMBER.findall(text))
 
 
 def new_names(source: str, candidate: str) -> set[str]:
-    """Capitalised words of a text that another text lacks, whatever their case there.
+    """Return capitalized words of a text that another text lacks in any case.
 
     A word that opens a sentence counts too, unless it is a function word: what tells a name from another
     word there is not known. A possessive counts as its name.
@@ -149,7 +149,7 @@ def new_names(source: str, candidate: str) -> set[str]:
 
 
 def share_of_new_words(source: str, candidate: str) -> float:
-    """How many of a text's words, function words aside, begin unlike all words of another text, in [0, 1].
+    """Return the share of content words whose stem another text lacks, in [0, 1].
 
     Words are compared by their first four letters, which stand for their stems; Chinese ones by characters.
     """
@@ -159,13 +159,13 @@ def share_of_new_words(source: str, candidate: str) -> float:
 
 
 def _persons(text: str) -> set[frozenset[str]]:
-    """Whom the pronouns of a text stand for."""
+    """Return the persons that a text's pronouns refer to."""
     tokens = set(_tokens(text))
     return {pronouns for pronouns in _PERSONS if pronouns & tokens}
 
 
 def _opening_words(text: str) -> set[str]:
-    """First words of sentences, whose capital says nothing."""
+    """Return the first words of sentences, whose capital carries no information."""
     firsts = (next((p.text for p in split_parts(s) if p.word), "") for s in split_sentences(text))
     return {_bare(word) for word in firsts}
 
@@ -185,7 +185,7 @@ def _negated(text: str) -> bool:
 
 
 def _repeats(tokens: list[str]) -> set[tuple[str, ...]]:
-    """Words that come twice running; runs of three, or pairs without a function word, that come twice."""
+    """Return repeated adjacent words, and trigrams or content bigrams that occur twice."""
     doubled = {(one,) for one, two in itertools.pairwise(tokens) if one == two}
     pairs: list[tuple[str, ...]] = [
         pair for pair in itertools.pairwise(tokens) if not FUNCTION_WORDS.intersection(pair)
@@ -195,7 +195,7 @@ def _repeats(tokens: list[str]) -> set[tuple[str, ...]]:
 
 
 def _from_prompt(source: str, candidate: str) -> bool:
-    """Whether a paraphrase goes on with the prompt's labels or examples, or talks about the task."""
+    """Return whether a paraphrase repeats the prompt's labels or examples, or talks about the task."""
     if any(label in candidate for label in LABELS) or (
         _CHATTER.search(candidate) and not _CHATTER.search(source)
     ):

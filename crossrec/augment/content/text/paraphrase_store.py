@@ -1,4 +1,4 @@
-"""What a model made of sentences, on disk, so that nothing is made twice."""
+"""Stored drafts and similarities of paraphrases, so that nothing is computed twice."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ _SUFFIX = ".jsonl"
 
 
 def content_digest(*parts: Any) -> str:
-    """A key of plain values; the same in every process and run."""
+    """Return a key of plain values, the same in every process and run."""
     text = json.dumps(parts, ensure_ascii=False, sort_keys=True)
     return hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
 
 
 class RecordStore:
-    """Values by key in JSON lines, one file a finished block of work.
+    """Key-value store in JSON lines, one file per finished block of work.
 
     A file appears when it is whole, so a killed run goes on where it stopped, and processes that share the
     folder never write the same file.
@@ -40,7 +40,7 @@ class RecordStore:
         self._values: dict[str, Any] = {}
 
     def values(self) -> dict[str, Any]:
-        """All values; files that other processes or runs wrote are read."""
+        """Return all values, including those that other processes or runs wrote."""
         for path in sorted(self.folder.glob(f"*{_SUFFIX}")):
             if path.name not in self._read:
                 self._read.add(path.name)
@@ -48,7 +48,7 @@ class RecordStore:
         return self._values
 
     def write(self, values: dict[str, Any]) -> None:
-        """Adds a block of values."""
+        """Add a block of values."""
         lines = [
             json.dumps({"key": key, "value": value, "digest": content_digest(key, value)}, ensure_ascii=False)
             for key, value in values.items()
@@ -88,7 +88,7 @@ _BLOCK = 256
 
 
 class Similarities:
-    """Cosines of an encoder's vectors, kept on disk.
+    """Cosine similarities of an encoder's vectors, stored on disk.
 
     The encoder is a bare function, so it is named in the keys by what it makes of a fixed sentence.
 
@@ -102,7 +102,7 @@ class Similarities:
         self._identity: str | None = None
 
     def of(self, pairs: list[tuple[str, str]]) -> dict[tuple[str, str], float]:
-        """The cosine of each pair, 0 where a vector is zero. Every process must call this."""
+        """Return the cosine of each pair, 0 for zero vectors. Every process must call this."""
         keys = {pair: self._key(*pair) for pair in dict.fromkeys(pairs)}
         known, wanted = self.store.values(), list(keys)
         # Blocks are cut before known pairs are left out: processes that read the store at other times, while

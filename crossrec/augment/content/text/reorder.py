@@ -1,5 +1,5 @@
 # ruff: noqa: RUF001 - Chinese punctuation and curly quotes
-"""Neighbouring sentences of a text, or clauses of a sentence, that change places."""
+"""Reordering of adjacent sentences or clauses."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from crossrec.augment.content.text.language import (
 
 
 class ReorderUnit(StrEnum):
-    """What changes place: a sentence in its text, or a clause in its sentence."""
+    """Unit that changes places."""
 
     SENTENCES = "sentences"
     CLAUSES = "clauses"
@@ -56,11 +56,11 @@ _LEAST_CHARACTERS = 4
 
 
 class TextReorder(TextAugmenter):
-    """Swaps neighbours; the words stay, their order across the break changes, and so may emphasis and time.
+    """Swap of adjacent sentences or clauses; emphasis and temporal order may change.
 
     A clause is what stands between commas or semicolons (Chinese ， and ；), at least three words or four
     Chinese characters long, so that the members of a list stay; one that begins with a relative pronoun or a
-    conjunction stays, since it hangs on the clause before it.
+    conjunction stays, since it depends on the clause before it.
 
     Args:
         options: unit and number of swaps.
@@ -73,7 +73,7 @@ class TextReorder(TextAugmenter):
     """
 
     class Options(TextOptions):
-        """Neighbouring sentences, or clauses, change places."""
+        """Swap of adjacent sentences or clauses."""
 
         unit: ReorderUnit = ReorderUnit.CLAUSES
         swaps: int = Field(default=1, ge=1, description="changes of place in a text, where it has as many")
@@ -82,7 +82,7 @@ class TextReorder(TextAugmenter):
         self.unit, self.swaps = options.unit, options.swaps
 
     def rewrite(self, text: str, generator: np.random.Generator) -> str | TextOutcome:
-        """A text in another order, or why there is none."""
+        """Return a reordered text, or the reason why there is none."""
         sentences = split_sentences(text)
         if self.unit is ReorderUnit.SENTENCES:
             return self._swap_sentences(sentences, generator)
@@ -107,7 +107,7 @@ class TextReorder(TextAugmenter):
 
 
 def _clauses_swapped(sentence: str, generator: np.random.Generator) -> str | None:
-    """A sentence with two neighbouring clauses swapped, or None where no two may be."""
+    """Swap two adjacent clauses of a sentence; None if no two may be swapped."""
     lead, core, tail = split_tail(sentence)
     chinese = is_chinese(core)
     pattern = _CHINESE_BREAK if chinese else _ENGLISH_BREAK
@@ -123,8 +123,8 @@ def _clauses_swapped(sentence: str, generator: np.random.Generator) -> str | Non
             return None
         one, two = lowered or one, with_capital(two)
     clauses[first], clauses[first + 1] = two, one
-    mended = [clause + gap for clause, gap in zip(clauses, [*breaks, ""], strict=True)]
-    return lead + "".join(mended) + tail
+    fixed = [clause + gap for clause, gap in zip(clauses, [*breaks, ""], strict=True)]
+    return lead + "".join(fixed) + tail
 
 
 def _moves(clause: str, chinese: bool) -> bool:

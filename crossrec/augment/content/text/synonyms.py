@@ -1,4 +1,4 @@
-"""Words replaced by synonyms of the same part of speech, in the same inflection."""
+"""Synonym replacement that keeps part of speech and inflection."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ _LEMMA_FIELD = "lemma"
 
 
 class ChineseThesaurus:
-    """Synonyms of Chinese words that have one sense only, since nothing here tells senses apart.
+    """Synonyms of Chinese words with a single sense, since senses are not disambiguated.
 
     Words of one character and words with a numeral are left out.
 
@@ -45,7 +45,7 @@ class ChineseThesaurus:
         path: lines ``synset TAB cmn:lemma TAB word``; a ``+`` joins a word and its particle.
 
     Raises:
-        InputError: the file is not there or has another layout.
+        InputError: if the file is missing or has another layout.
 
     Source:
         Wang and Bond, Building the Chinese Open Wordnet (COW), 2013; Bond and Paik, A Survey of WordNets and
@@ -68,11 +68,11 @@ class ChineseThesaurus:
         self._longest = max(map(len, self._known))
 
     def synonyms(self, word: str) -> list[str]:
-        """Words of the same, only sense."""
+        """Return the words of the same, only sense."""
         return self._synonyms.get(word, [])
 
     def cut(self, run: str) -> list[str]:
-        """Cuts a run of Chinese characters, from the left, into the longest words that are known here."""
+        """Segment a run of Chinese characters by greedy longest match from the left."""
         words: list[str] = []
         start = 0
         while start < len(run):
@@ -105,12 +105,12 @@ _SHORTEST = 3
 
 
 class Synonyms(TextAugmenter):
-    """Replaces some words by synonyms that WordNet, or the Chinese Open Wordnet, gives for them.
+    """Replacement of words by synonyms from WordNet and the Chinese Open Wordnet.
 
     The word's part of speech is decided by :class:`PartOfSpeechReader`; its most frequent sense is taken, and
     of the members of this sense those for which it is the most frequent one too and that occur in WordNet's
     annotated texts. A word with many senses, function words, numbers, words with a capital (names) and
-    hyphenated words stay. The synonym takes over inflection and capital, and an article before it is mended.
+    hyphenated words stay. The synonym takes over inflection and capital, and an article before it is fixed.
 
     Args:
         options: dictionaries, and which words are replaced.
@@ -126,7 +126,7 @@ class Synonyms(TextAugmenter):
     """
 
     class Options(TextOptions):
-        """Some words become a synonym of the same part of speech."""
+        """Replacement of words by synonyms of the same part of speech."""
 
         share: float = Field(default=0.3, gt=0, le=1, description="chance of each word that has a synonym")
         wordnet: Path | None = Field(
@@ -162,7 +162,7 @@ class Synonyms(TextAugmenter):
         self._warned = False
 
     def rewrite(self, text: str, generator: np.random.Generator) -> str | TextOutcome:
-        """A text with synonyms, or why there is none."""
+        """Return a text with synonyms, or the reason why there is none."""
         parts = split_parts(text, self.segment)
         options = {place: found for place in range(len(parts)) if (found := self._options(parts, place))}
         if not options:
@@ -174,7 +174,7 @@ class Synonyms(TextAugmenter):
         for place in (place for place, taken in zip(places, drawn, strict=True) if taken):
             found = options[place]
             parts[place] = replace(parts[place], text=found[int(generator.integers(len(found)))])
-            _mend_article(parts, place)
+            _fix_article(parts, place)
         return join_parts(parts)
 
     def _nothing(self, text: str) -> TextOutcome:
@@ -212,7 +212,7 @@ class Synonyms(TextAugmenter):
         return [form.capitalize() if word[0].isupper() else form for form in dict.fromkeys(found)]
 
     def _clear(self, reading: WordReading) -> bool:
-        """Whether the first sense is likely meant: the only one, or one of few that annotated texts show."""
+        """Return whether the first sense is likely meant: the only one, or one of few in annotated texts."""
         n_senses = len(reading.entry.synsets)
         return n_senses == 1 or (n_senses <= self.max_senses and reading.entry.n_tagged > 0)
 
@@ -228,14 +228,14 @@ class Synonyms(TextAugmenter):
 
 
 def _beside(parts: list[TextPart], place: int, step: int) -> str:
-    """The word before or after a word, lower case; empty where a sign or nothing stands there."""
+    """Return the word before or after a word, lowercase; empty if there is none."""
     at = place + step
     while 0 <= at < len(parts) and parts[at].text.isspace():
         at += step
     return parts[at].text.lower() if 0 <= at < len(parts) and parts[at].word else ""
 
 
-def _mend_article(parts: list[TextPart], place: int) -> None:
+def _fix_article(parts: list[TextPart], place: int) -> None:
     if place >= 2 and parts[place - 2].text.lower() in ("a", "an") and parts[place - 1].text == " ":
         article = with_article(parts[place - 2].text, parts[place].text)
         parts[place - 2] = replace(parts[place - 2], text=article)

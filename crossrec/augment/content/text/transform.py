@@ -1,5 +1,5 @@
 # ruff: noqa: RUF001 - Chinese punctuation and curly quotes
-"""Sentences built another way, by rules that keep their meaning."""
+"""Rules that rephrase English and Chinese sentences and keep their meaning."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ _YEAR_LAST = re.compile(r"^(?P<main>[^,]+) in (?P<year>\d{4})$")
 
 
 def fronted(sentence: str) -> str | None:
-    """``A dog barks when it rains.`` as ``When it rains, a dog barks.``; None where the rule doesn't fit.
+    """Rewrite ``A dog barks when it rains.`` as ``When it rains, a dog barks.``; None if it doesn't fit.
 
     The main clause must be short and hold no other clause, infinitive or co-ordination to which the
     subordinate clause might belong.
@@ -82,9 +82,9 @@ def fronted(sentence: str) -> str | None:
 
 
 def postponed(sentence: str) -> str | None:
-    """``When it rains, a dog barks.`` as ``A dog barks when it rains.``; None where the rule doesn't fit.
+    """Rewrite ``When it rains, a dog barks.`` as ``A dog barks when it rains.``; None if it doesn't fit.
 
-    Besides what :func:`fronted` asks for, the main clause must hold no pronoun: it would come before the
+    Besides the conditions of :func:`fronted`, the main clause must hold no pronoun: it would come before the
     name that it stands for.
     """
     lead, core, tail = split_tail(sentence)
@@ -101,7 +101,7 @@ def postponed(sentence: str) -> str | None:
 
 
 def adverb_moved(sentence: str) -> str | None:
-    """``However, the plan fails.`` as ``The plan fails, however.``; None where the rule doesn't fit."""
+    """Rewrite ``However, the plan fails.`` as ``The plan fails, however.``; None if it doesn't fit."""
     lead, core, tail = split_tail(sentence)
     found = _ADVERB.match(core)
     if found is None or not _plain(tail) or set(_words(found["main"])) & {"and", "but", "or"}:
@@ -110,7 +110,7 @@ def adverb_moved(sentence: str) -> str | None:
 
 
 def year_moved(sentence: str) -> str | None:
-    """``In 1945, a war ends.`` as ``A war ends in 1945.`` and back; None where the rule doesn't fit."""
+    """Rewrite ``In 1945, a war ends.`` as ``A war ends in 1945.`` and back; None if it doesn't fit."""
     lead, core, tail = split_tail(sentence)
     first, last = _YEAR_FIRST.match(core), _YEAR_LAST.match(core)
     found = first or last
@@ -170,7 +170,7 @@ _BEFORE_QUESTION = re.compile(rf"\b(?:{'|'.join(sorted(SUBJECT_PRONOUNS))})\s+$"
 
 
 def expanded(sentence: str) -> str | None:
-    """A sentence with ``don't`` as ``do not`` and ``they're`` as ``they are``; None without contractions.
+    """Expand contractions such as ``don't`` and ``they're``; None if there are none.
 
     Left alone: ``'s`` and ``'d``, which stand for two verbs each, and ``n't`` before its subject, as
     questions have it.
@@ -180,7 +180,7 @@ def expanded(sentence: str) -> str | None:
 
 
 def contracted(sentence: str) -> str | None:
-    """A sentence with ``do not`` as ``don't``; None where no such pair stands before another word."""
+    """Contract ``do not`` to ``don't``; None if no such pair precedes another word."""
     new = _ANY_LONG.sub(lambda match: _like(match[0], _NOT_CONTRACTED[match[0].lower()]), sentence)
     return None if new == sentence else new
 
@@ -212,7 +212,7 @@ _PAIRS = (
 
 
 def connectives_changed(sentence: str) -> list[str]:
-    """Every sentence that one rule makes of this one: a connective or a pair of them becomes its equal."""
+    """Return all variants of a Chinese sentence with one connective (pair) replaced by an equivalent."""
     made = [pattern.sub(replacement, sentence) for pattern, replacement in _PAIRS]
     return [new for new in dict.fromkeys(made) if new != sentence]
 
@@ -221,7 +221,7 @@ _ENGLISH_RULES = (fronted, postponed, adverb_moved, year_moved, expanded, contra
 
 
 class Transform(TextAugmenter):
-    """One rule a sentence, drawn evenly among those that fit it.
+    """One rephrasing rule per sentence, drawn uniformly among those that fit.
 
     English: a final subordinate clause comes first, or a first one last; an adverb such as "however" or a
     year moves; contractions are spelled out or made. Chinese: a connective, or a pair of them, becomes its
@@ -234,7 +234,7 @@ class Transform(TextAugmenter):
     """
 
     class Options(TextOptions):
-        """Sentences are built another way with the same meaning, by rules."""
+        """Rule-based rephrasing of sentences."""
 
         share: float = Field(default=1.0, gt=0, le=1, description="chance of each sentence that a rule fits")
 
@@ -242,7 +242,7 @@ class Transform(TextAugmenter):
         self.share = options.share
 
     def rewrite(self, text: str, generator: np.random.Generator) -> str | TextOutcome:
-        """A text with sentences built another way, or why there is none."""
+        """Return a text with rephrased sentences, or the reason why there is none."""
         sentences = split_sentences(text)
         made = [_all_forms(sentence) for sentence in sentences]
         if not any(made):

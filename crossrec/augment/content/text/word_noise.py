@@ -1,4 +1,4 @@
-"""Words that are dropped or change places."""
+"""Word noise: dropped or swapped words."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ from crossrec.augment.content.text.language import (
 
 
 class WordEdit(StrEnum):
-    """What word noise does to a word."""
+    """Edit of a word."""
 
     SWAP = "swap"
     DROP = "drop"
 
 
 class WordNoise(TextAugmenter):
-    """Drops words, or swaps a word with the next one of its sentence; at least one word is left.
+    """Words dropped, or swapped with the next one of their sentence; at least one is left.
 
     Args:
         options: rate, edits, and what a Chinese word is.
@@ -42,7 +42,7 @@ class WordNoise(TextAugmenter):
     """
 
     class Options(TextOptions):
-        """Words are dropped or change place with the next one; numbers stay."""
+        """Words dropped or swapped with the next one; numbers stay."""
 
         rate: float = Field(default=0.1, gt=0, le=1, description="share of words that are hit, at least one")
         edits: tuple[WordEdit, ...] = Field(default=tuple(WordEdit), min_length=1)
@@ -53,7 +53,7 @@ class WordNoise(TextAugmenter):
         self.segment = chinese_segmenter(options.segmentation)
 
     def rewrite(self, text: str, generator: np.random.Generator) -> str | TextOutcome:
-        """A text with words dropped or swapped, or why there is none."""
+        """Return a text with words dropped or swapped, or the reason why there is none."""
         parts = split_parts(text, self.segment)
         places = [place for place, part in enumerate(parts) if part.word]
         if len(places) <= 1:
@@ -86,7 +86,7 @@ class WordNoise(TextAugmenter):
 
 
 def _next_word(parts: list[TextPart], place: int) -> int | None:
-    """The word after a word, with nothing or one space between them."""
+    """Return the word after a word, with at most one space between them."""
     for after in (place + 1, place + 2):
         if after < len(parts) and parts[after].word:
             return after

@@ -1,4 +1,4 @@
-"""A reader of WordNet's own database files."""
+"""Reader of WordNet's database files."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _MARKER = re.compile(r"\((?:a|p|ip)\)$")
 
 
 class PartOfSpeech(StrEnum):
-    """The parts of speech that WordNet has, by the ends of its file names."""
+    """Parts of speech in WordNet, by file suffix."""
 
     NOUN = "noun"
     VERB = "verb"
@@ -38,7 +38,7 @@ class PartOfSpeech(StrEnum):
 
 @dataclass(frozen=True)
 class WordEntry:
-    """What the index says of a word in one part of speech.
+    """Index entry of a word in one part of speech.
 
     Args:
         synsets: offsets of its senses, the most frequent first.
@@ -50,13 +50,13 @@ class WordEntry:
 
 
 class WordNet:
-    """Words, senses and irregular forms, read from ``index.*``, ``data.*`` and ``*.exc``.
+    """WordNet's words, senses and irregular forms, read from ``index.*``, ``data.*`` and ``*.exc``.
 
     Args:
         folder: holds the files of one release.
 
     Raises:
-        InputError: a file is missing or is not WordNet's.
+        InputError: if a file is missing or is not WordNet's.
 
     Source:
         Miller, WordNet: A Lexical Database for English, CACM 1995; the file format is that of the manual
@@ -74,7 +74,7 @@ class WordNet:
         self._forms = {part: _inverted(bases) for part, bases in self._bases.items()}
 
     def entry(self, lemma: str, part: PartOfSpeech) -> WordEntry | None:
-        """Senses of a lower-case word, or None where it is not in this part of speech."""
+        """Return the senses of a lowercase word, or None if it lacks this part of speech."""
         line = self._index[part].get(lemma)
         if line is None:
             return None
@@ -83,10 +83,10 @@ class WordNet:
         return WordEntry(tuple(map(int, fields[-n_senses:])), int(fields[-n_senses - 1]))
 
     def members(self, offset: int, part: PartOfSpeech) -> list[str]:
-        """Words of one sense, with capitals as WordNet has them; those bound to one position are left out.
+        """Return the words of one sense as WordNet spells them, without position-bound adjectives.
 
         Raises:
-            InputError: the data file doesn't belong to the index.
+            InputError: if the data file doesn't belong to the index.
         """
         data = self._data[part]
         fields = data[offset : data.find(b"\n", offset)].decode("latin-1").split()
@@ -98,19 +98,19 @@ class WordNet:
         return [word for word in words if not _MARKER.search(word)]
 
     def irregular_bases(self, form: str, part: PartOfSpeech) -> tuple[str, ...]:
-        """Base forms of an irregular form, ``("run",)`` for ``ran``; empty for a regular one."""
+        """Return the base forms of an irregular form, ``("run",)`` for ``ran``; empty for a regular one."""
         return self._bases[part].get(form, ())
 
     def irregular_forms(self, lemma: str, part: PartOfSpeech) -> tuple[str, ...]:
-        """Irregular forms of a base form, ``("ran", "running")`` for ``run``."""
+        """Return the irregular forms of a base form, ``("ran", "running")`` for ``run``."""
         return self._forms[part].get(lemma, ())
 
 
 def find_wordnet(folder: Path | None) -> Path:
-    """The folder with WordNet's files: the one given, or the first of the usual ones that has them.
+    """Return the folder with WordNet's files: the given one, or the first of the usual ones.
 
     Raises:
-        InputError: there is none; the message names the ways to get it.
+        InputError: if there is none; the message lists ways to get it.
     """
     if folder is not None:
         path = folder.expanduser()
@@ -136,7 +136,7 @@ def _file_names() -> list[str]:
 
 
 def _lines_by_lemma(path: Path) -> dict[str, str]:
-    """Lines of an index by their first word; the licence's lines begin with spaces."""
+    """Return lines of an index by their first word; license lines begin with spaces."""
     lines = path.read_text(encoding="latin-1").splitlines()
     return {line[: line.index(" ")]: line for line in lines if line and not line.startswith(" ")}
 

@@ -72,8 +72,11 @@ def test_another_sample_view_or_seed_draws_otherwise(name: str) -> None:
         {"augmenters": [{"type": "crop", "probability": 1 if name == "flip" else 0}, SHOWS[name]]}
     ).build(partners())
     one = [PICTURES[0]] * 6
-    views = [chain.view(one, KEYS, seed=0, view=0).samples, chain.view(one, KEYS, seed=0, view=1).samples]
-    views.append(chain.view(one, KEYS, seed=1, view=0).samples)
+    views = [
+        chain.variant(one, KEYS, seed=0, variant=0).samples,
+        chain.variant(one, KEYS, seed=0, variant=1).samples,
+    ]
+    views.append(chain.variant(one, KEYS, seed=1, variant=0).samples)
     assert len({view.tobytes() for view in views[0]}) > 1
     assert len({b"".join(view.tobytes() for view in found) for found in views}) == 3
 
@@ -134,7 +137,7 @@ def test_probability(name: str) -> None:
         chain = ImageVariantsConfig.model_validate(
             {"augmenters": [{**SHOWS[name], "probability": probability}]}
         ).build(partners())
-        found = [chain.view(PICTURES, KEYS, seed=0, view=view) for view in range(10)]
+        found = [chain.variant(PICTURES, KEYS, seed=0, variant=view) for view in range(10)]
         if probability == 0:
             assert all(p is q for f in found for p, q in zip(f.samples, PICTURES, strict=True))
         return sum(int(f.changed.sum()) for f in found)

@@ -26,10 +26,10 @@ def config(*augmenters: dict[str, object], **fields: object) -> TextVariantsConf
 def test_views_differ_and_repeat(tmp_path: Path) -> None:
     maker = config(NOISE, {"type": "transform"}, views=3).build(tmp_path)
     assert maker.count == 3
-    views = [maker.view(TEXTS, KEYS, 0, number) for number in range(3)]
+    views = [maker.variant(TEXTS, KEYS, 0, number) for number in range(3)]
     assert len({view.samples[0] for view in views}) == 3
-    assert [maker.view(TEXTS, KEYS, 0, n).samples for n in range(3)] == [v.samples for v in views]
-    assert [maker.view(TEXTS, KEYS, 1, n).samples for n in range(3)] != [v.samples for v in views]
+    assert [maker.variant(TEXTS, KEYS, 0, n).samples for n in range(3)] == [v.samples for v in views]
+    assert [maker.variant(TEXTS, KEYS, 1, n).samples for n in range(3)] != [v.samples for v in views]
     for view in views:
         assert view.samples[1:3] == TEXTS[1:3]
         assert view.changed.tolist() == [new != old for new, old in zip(view.samples, TEXTS, strict=True)]
@@ -39,14 +39,14 @@ def test_views_differ_and_repeat(tmp_path: Path) -> None:
 
 def test_a_view_depends_on_key_and_content_alone(tmp_path: Path) -> None:
     maker = config(NOISE).build(tmp_path)
-    whole = maker.view(TEXTS, KEYS, 0, 1).samples
-    assert maker.view(TEXTS[::-1], KEYS[::-1], 0, 1).samples == whole[::-1]
-    assert maker.view(TEXTS[3:4], KEYS[3:4], 0, 1).samples == whole[3:4]
+    whole = maker.variant(TEXTS, KEYS, 0, 1).samples
+    assert maker.variant(TEXTS[::-1], KEYS[::-1], 0, 1).samples == whole[::-1]
+    assert maker.variant(TEXTS[3:4], KEYS[3:4], 0, 1).samples == whole[3:4]
 
 
 def test_what_comes_back_as_it_was_is_not_marked(tmp_path: Path) -> None:
     swap = {"type": "reorder", "unit": "sentences"}
-    view = config(swap, swap).build(tmp_path).view(["One came. Two went."], ["a"], 0, 0)
+    view = config(swap, swap).build(tmp_path).variant(["One came. Two went."], ["a"], 0, 0)
     assert view.samples == ["One came. Two went."]
     assert view.counts["reorder.0/kept"] == view.counts["reorder.1/kept"] == 1
     assert not view.changed.any()
@@ -79,7 +79,7 @@ class Shout(TextAugmenter):
 
 def test_an_augmenter_from_outside_needs_neither_type_nor_probability(tmp_path: Path) -> None:
     outside: dict[str, object] = {"type": f"{__name__}:Loud"}
-    made = config(outside).build(tmp_path).view(["a", ""], ["x", "y"], 0, 0)
+    made = config(outside).build(tmp_path).variant(["a", ""], ["x", "y"], 0, 0)
     assert made.samples == ["A", ""]
     assert made.counts == {"Loud/kept": 1, "Loud/empty": 1}
 
