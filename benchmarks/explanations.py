@@ -37,10 +37,10 @@ from crossrec.explain import (
     faithfulness,
     surrogate,
 )
-from crossrec.explain.deletions import deletion_of_found
 from crossrec.explain.explainer import Found, Question
 from crossrec.explain.explanation import ClickEffects, Completeness, ModalityEffects, WordWeights
-from crossrec.explain.picture.heat import heat_map
+from crossrec.explain.faithfulness import deletion_of_found
+from crossrec.explain.picture import heat_map
 from crossrec.types import Sequences
 
 PARTS = {

@@ -1,12 +1,10 @@
 """Explains scores: modalities, clicks, attention, pictures, words; and checks that explanations are true."""
 
 from crossrec.explain.content import ItemContent
-from crossrec.explain.deletions import deletion_of
 from crossrec.explain.explainer import Explainer, explain
 from crossrec.explain.explanation import METHODS, Explanation, Method, Unavailable
-from crossrec.explain.faithfulness import Deletion, Faithfulness, faithfulness
-from crossrec.explain.item_features import ItemFeatures
-from crossrec.explain.surrogate import Surrogate, surrogate
+from crossrec.explain.faithfulness import Deletion, Faithfulness, deletion_of, faithfulness
+from crossrec.explain.surrogate import ItemFeatures, Surrogate, surrogate
 
 __all__ = [
     "METHODS",

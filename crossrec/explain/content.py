@@ -5,29 +5,25 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from crossrec.data.catalog import Catalog
 from crossrec.encoders.base import EncoderPrecision
 from crossrec.encoders.image import ImageEncoder
 from crossrec.encoders.text import TextEncoder
 from crossrec.explain.explanation import Unavailable
 from crossrec.explain.score import Pair
+from crossrec.model.config import ModelConfig
 from crossrec.model.modalities import FrozenFeatures, Modality, TrainableEncoder
 from crossrec.types import InputError
-
-if TYPE_CHECKING:
-    from crossrec.data.catalog import Catalog
-    from crossrec.model.config import ModelConfig
 
 TEXT, IMAGE = "text", "image"
 BF16_ERROR = {TEXT: 0.03, IMAGE: 0.18}
 """Distance of encoder output in bf16 arithmetic from that in float32, as a share of its length. Measured: at
 most .0075 with MiniLM, .115 with EfficientNet-Lite0; the nearest other product was at .15 and .25."""
-
 FP32_ERROR = 2.0**-7
 """The same between two ways to float32 output: alone or in a batch, on one device or another (TF32)."""
 

@@ -10,30 +10,32 @@ from typing import TypeVar
 import numpy as np
 from torch import Tensor
 
-from crossrec.explain.attention.history import history_attention
-from crossrec.explain.clicks import click_gradients, click_leave_one_out
+from crossrec.explain.attention import history_attention
 from crossrec.explain.content import ItemContent
+from crossrec.explain.effects import (
+    click_gradients,
+    click_leave_one_out,
+    modality_gradients,
+    modality_leave_one_out,
+)
 from crossrec.explain.explanation import (
     METHODS,
     ClickEffects,
     Explanation,
+    HeatMap,
     HistoryAttention,
     Method,
     ModalityEffects,
     Unavailable,
     WordWeights,
 )
-from crossrec.explain.heat_map import HeatMap
-from crossrec.explain.modalities import modality_gradients, modality_leave_one_out
-from crossrec.explain.picture.heat import heat_map
-from crossrec.explain.picture.shown import Shown
+from crossrec.explain.picture import PictureInput, heat_map
 from crossrec.explain.score import Pair, check_question, mean_features
-from crossrec.explain.words import ReadText, word_weights
+from crossrec.explain.words import TextInput, word_weights
 from crossrec.model.recommender import NeuralRecommender
 from crossrec.types import InputError, Recommender, Sequences
 
 logger = logging.getLogger(__name__)
-
 Found = ModalityEffects | ClickEffects | HistoryAttention | HeatMap | WordWeights
 Kind = TypeVar("Kind")
 
@@ -160,14 +162,14 @@ class Question:
         return Pair.of(self.explainer.network, self.histories, self.item)
 
     @cached_property
-    def shown(self) -> Shown:
+    def shown(self) -> PictureInput:
         """The item's picture on its way to the score."""
-        return Shown.of(self.pair, self.explainer.known_content())
+        return PictureInput.of(self.pair, self.explainer.known_content())
 
     @cached_property
-    def read_text(self) -> ReadText:
+    def read_text(self) -> TextInput:
         """The item's text on its way to the score."""
-        return ReadText.of(self.pair, self.explainer.known_content())
+        return TextInput.of(self.pair, self.explainer.known_content())
 
     def answer(self, method: Method) -> Found:
         """What one method says.

@@ -1,18 +1,97 @@
-"""What an explanation of one score holds: plain arrays with names."""
+"""Explanations as plain arrays with names: effects, attention, heat maps, words."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from dataclasses import asdict, dataclass, field, is_dataclass
+from typing import Any, Literal, get_args
 
 import numpy as np
+from PIL.Image import Image
 
-from crossrec.explain.plain import plain
+from crossrec.runtime.pictures import clean_picture
 from crossrec.types import InputError
 
-if TYPE_CHECKING:
-    from crossrec.explain.heat_map import HeatMap
+DIGITS = 6
+"""Significant digits: more is noise of float32."""
+
+
+def plain(value: Any) -> Any:
+    """Nested lists, dictionaries and numbers.
+
+    Args:
+        value: an array, a record, a number, a text or None.
+    """
+    if isinstance(value, np.ndarray):
+        return plain(value.tolist())
+    if isinstance(value, list | tuple):
+        return [plain(entry) for entry in value]
+    if isinstance(value, float | np.floating):
+        return float(f"{value:.{DIGITS}g}")
+    if is_dataclass(value) and not isinstance(value, type):
+        return {name: plain(entry) for name, entry in asdict(value).items()}
+    return value
+
+
+MapMethod = Literal["layer_cam", "grad_cam", "attention"]
+JSON_SIDE = 64
+"""Longer side of the map in JSON: it has no detail that this would lose."""
+
+
+@dataclass(frozen=True)
+class HeatMap:
+    """Where on a picture there is what raises a score.
+
+    Args:
+        map_HW: (H, W) float32 in [0, 1] on the picture's pixels, 1 where most of it is and 0 where least;
+            all 0 where nothing on the picture raises the score.
+        input_SS: the same on the encoder's square input.
+        grid: rows and columns that the encoder tells apart.
+        method: how it was found.
+    """
+
+    map_HW: np.ndarray
+    input_SS: np.ndarray
+    grid: tuple[int, int]
+    method: MapMethod
+
+    def to_dict(self) -> dict[str, Any]:
+        """Ready for JSON: rows of the map, shrunk where it is large, and the picture's size."""
+        height, width = self.map_HW.shape
+        return {
+            "method": self.method,
+            "map": plain(self._shrunk().round(3)),
+            "height": height,
+            "width": width,
+            "grid": list(self.grid),
+        }
+
+    def _shrunk(self) -> np.ndarray:
+        from PIL import Image
+
+        height, width = self.map_HW.shape
+        scale = min(1.0, JSON_SIDE / max(height, width))
+        size = (max(1, round(width * scale)), max(1, round(height * scale)))
+        return np.asarray(Image.fromarray(self.map_HW).resize(size, Image.Resampling.BOX))
+
+    def overlay(self, picture: Image, strength: float = 0.6) -> Image:
+        """The picture with the map on it, from transparent to red and yellow.
+
+        Args:
+            picture: of (H, W) pixels.
+            strength: how much of the picture the map covers where it is 1.
+        """
+        from PIL import Image
+
+        heat = self.map_HW[..., None]
+        colour = np.concatenate(
+            [np.ones_like(heat), np.clip(2 * heat - 1, 0, 1), np.zeros_like(heat)], axis=2
+        )
+        cover = strength * heat
+        base = np.asarray(clean_picture(picture), np.float32) / 255
+        mixed = base * (1 - cover) + colour * cover
+        return Image.fromarray((mixed * 255).round().astype(np.uint8))
+
 
 Method = Literal[
     "modality_leave_one_out",

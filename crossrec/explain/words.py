@@ -14,13 +14,10 @@ from torch import Tensor, nn
 from crossrec.encoders.text import TextEncoder
 from crossrec.explain.content import TEXT, ItemContent, check_feature, scores_of_raw, text_encoder
 from crossrec.explain.explanation import Unavailable, Word, WordWeights
-from crossrec.explain.gradients import integrated_gradients
-from crossrec.explain.score import Pair
-from crossrec.explain.sharing import sharing_copy
+from crossrec.explain.score import Pair, integrated_gradients, sharing_copy
 
 STEPS = 16
 """Points of the quadrature: a whole encoder runs at each."""
-
 CJK = "\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff"
 LETTERS = rf"(?:(?![{CJK}])[^\W_])+"
 WORD = re.compile(rf"[{CJK}]|{LETTERS}(?:['\u2019-]{LETTERS})*")
@@ -28,7 +25,7 @@ WORD = re.compile(rf"[{CJK}]|{LETTERS}(?:['\u2019-]{LETTERS})*")
 
 
 @dataclass(frozen=True)
-class ReadText:
+class TextInput:
     """A text on its way to a score.
 
     Args:
@@ -42,7 +39,7 @@ class ReadText:
     raw_scores: Callable[[Tensor], Tensor]
 
     @classmethod
-    def of(cls, pair: Pair, content: ItemContent) -> ReadText:
+    def of(cls, pair: Pair, content: ItemContent) -> TextInput:
         """Reads the scored item's text, and checks that it is what the model knows.
 
         Raises:
@@ -66,7 +63,7 @@ class ReadText:
         return self.raw_scores(self.raw(texts)).double().cpu().numpy()
 
 
-def word_weights(read: ReadText, steps: int = STEPS) -> WordWeights:
+def word_weights(read: TextInput, steps: int = STEPS) -> WordWeights:
     """Integrated gradients over the token embeddings, summed by word.
 
     In the baseline each token is the padding token; tokens that the tokenizer itself puts in, such as [CLS],
@@ -161,7 +158,7 @@ def merged(text: str, spans: list[tuple[int, int]], weights_L: np.ndarray) -> tu
     return tuple(Word(text[slice(*places[number])], *places[number], sums[number]) for number in sorted(sums))
 
 
-def scores_with_words(read: ReadText, words: tuple[Word, ...], kept_VW: np.ndarray) -> np.ndarray:
+def scores_with_words(read: TextInput, words: tuple[Word, ...], kept_VW: np.ndarray) -> np.ndarray:
     """(V,) float64 scores with some words taken out of the text.
 
     Args:

@@ -6,7 +6,6 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import uvicorn
 from fastapi import FastAPI
@@ -16,12 +15,11 @@ from fastapi.staticfiles import StaticFiles
 from crossrec.server.config import ServerConfig
 from crossrec.server.connections import KEEP_ALIVE_S, Connections, affordable
 from crossrec.server.errors import add_error_handlers
-from crossrec.server.limits import Guard, Observed, TimeLimit
-from crossrec.server.routes import about, catalogue, recommending
+from crossrec.server.limits import Guard, TimeLimit
+from crossrec.server.metrics import Observed
+from crossrec.server.routes import catalogue, common, recommending
 from crossrec.server.service import Service
-
-if TYPE_CHECKING:
-    from crossrec.serving.loaded import LoadedRecommender
+from crossrec.serving.loaded import LoadedRecommender
 
 STATIC = Path(__file__).parent / "static"
 UPLOADS = "/api/items"
@@ -48,7 +46,7 @@ def create_app(recommender: LoadedRecommender, config: ServerConfig) -> FastAPI:
     )
     app.state.service = service
     add_error_handlers(app)
-    for router in (about.router, recommending.router, catalogue.router):
+    for router in (common.router, recommending.router, catalogue.router):
         app.include_router(router)
     _add_page(app)
 

@@ -11,19 +11,14 @@ from crossrec.config import Config
 
 MAX_K = 200
 """Longest list that may be asked for."""
-
 MAX_HISTORY = 500
 """Clicks that a request may name, and that are taken of a user's log: the latest."""
-
 MAX_ID = 200
 """Characters of an item's or user's id."""
-
 MAX_PAGE = 100
 """Items or users in one page of a search."""
-
 MAX_WORDS = 200
 """Characters of a search."""
-
 LOCAL_NAMES = ("localhost", "127.0.0.1", "[::1]")
 
 

@@ -13,16 +13,12 @@ from typing import Any
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 log = logging.getLogger(__name__)
-
 KEEP_ALIVE_S = 15
 """Seconds that a connection may stay open between two requests."""
-
 LOOK_S = 0.5
 """Seconds between two looks at all connections."""
-
 LINGER_S = 5.0
 """Seconds that a client has to fetch the rest of an answer before the connection is cut."""
-
 RESERVED_FILES = 128
 """File descriptors that the server keeps for other things than connections."""
 

@@ -4,32 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import time
 from collections.abc import Callable
 from contextlib import suppress
 from urllib.parse import urlsplit
 
-from starlette.datastructures import Headers, MutableHeaders
+from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from crossrec.server.errors import error_response
-from crossrec.server.measures import Measures
 
 log = logging.getLogger(__name__)
-
-HEADERS = {
-    "content-security-policy": (
-        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob:; connect-src 'self'; "
-        "form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
-    ),
-    "x-content-type-options": "nosniff",
-    "referrer-policy": "no-referrer",
-    "cross-origin-resource-policy": "same-origin",
-}
-"""On every answer: nothing from elsewhere runs or loads, and no other page may show this one."""
-
 READING = ("GET", "HEAD", "OPTIONS")
-PROMETHEUS_UNMATCHED = "unmatched"
 
 
 class BodyTooLarge(Exception):
@@ -142,60 +127,6 @@ class TimeLimit:
                 status, f"{text} ({self._seconds:g} seconds)", headers={"Connection": "close"}
             )
             await answer(scope, receive, send)
-
-
-class Observed:
-    """Adds the headers of every answer and counts it.
-
-    A bug becomes a 500 that the log explains; a request that takes longer than a server that ends waits for
-    becomes a 503.
-
-    Args:
-        app: what is observed.
-        measures: where it is counted.
-    """
-
-    def __init__(self, app: ASGIApp, *, measures: Measures) -> None:
-        self._app, self._measures = app, measures
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
-            await self._app(scope, receive, send)
-            return
-        began, status = time.perf_counter(), 0
-
-        async def dressed(message: Message) -> None:
-            nonlocal status
-            if message["type"] == "http.response.start":
-                status = message["status"]
-                headers = MutableHeaders(scope=message)
-                for name, value in HEADERS.items():
-                    headers.setdefault(name, value)
-            await send(message)
-
-        try:
-            await self._app(scope, receive, dressed)
-        except asyncio.CancelledError:
-            # Only a server that ends cancels whole requests; what was begun to be sent is cut off.
-            if not status:
-                answer = error_response(503, "the server is shutting down", headers={"Connection": "close"})
-                await answer(scope, receive, dressed)
-        except Exception:
-            log.exception("%s %s failed", scope["method"], scope["path"])
-            if status:
-                raise
-            answer = error_response(500, "the server failed on this request; its log says where")
-            await answer(scope, receive, dressed)
-        finally:
-            route = getattr(scope.get("route"), "path", PROMETHEUS_UNMATCHED)
-            self._measures.requests.labels(_method(scope), route, str(status)).inc()
-            self._measures.seconds.labels(route).observe(time.perf_counter() - began)
-
-
-def _method(scope: Scope) -> str:
-    """One of the known methods: what a client may invent must not become a label each."""
-    known = (*READING, "POST", "PUT", "PATCH", "DELETE")
-    return scope["method"] if scope["method"] in known else "other"
 
 
 def _declared(headers: Headers) -> int:

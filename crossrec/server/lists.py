@@ -5,29 +5,26 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
 from crossrec.rerank.recommender import RerankConfig
 from crossrec.server.config import MAX_HISTORY, ServerConfig
-from crossrec.server.nearest import NearestItems
-from crossrec.server.schemas import RUN_RERANK, FoundBy, Retrieval
+from crossrec.server.faiss_index import FaissIndex
+from crossrec.server.schemas import RUN_RERANK, FoundBy, RetrievalInfo
+from crossrec.serving.filters import Filter
 from crossrec.serving.lists import as_sequences
+from crossrec.serving.loaded import LoadedRecommender
+from crossrec.serving.results import Recommendation
 from crossrec.types import ABSENT, Sequences
 
-if TYPE_CHECKING:
-    from crossrec.serving.filters import Filter
-    from crossrec.serving.loaded import LoadedRecommender
-    from crossrec.serving.results import Recommendation
-
 log = logging.getLogger(__name__)
-
 SAMPLED = 200
 """Histories on which the index is measured."""
 
 
-class Clicks(NamedTuple):
+class ClickHistory(NamedTuple):
     """A history.
 
     Args:
@@ -39,7 +36,7 @@ class Clicks(NamedTuple):
     times: tuple[float, ...] | None = None
 
 
-class Row(NamedTuple):
+class ScoredRow(NamedTuple):
     """A place of a list: catalogue index and score."""
 
     row: int
@@ -47,15 +44,15 @@ class Row(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Found:
+class RankedList:
     """A list, and how it was found."""
 
-    places: tuple[Row, ...]
+    places: tuple[ScoredRow, ...]
     retrieval: FoundBy
 
 
 @dataclass(frozen=True)
-class Options:
+class BatchOptions:
     """What requests of one batch have in common.
 
     Args:
@@ -102,12 +99,12 @@ class Lists:
         self._index = self._built(config) if shop.n_items >= config.faiss_from else None
 
     @property
-    def retrieval(self) -> Retrieval:
+    def retrieval(self) -> RetrievalInfo:
         """How plain lists are found, and how well."""
         if self._index is None:
-            return Retrieval(kind="exact", recall=None, sampled=0, lists=0, probes=0)
+            return RetrievalInfo(kind="exact", recall=None, sampled=0, lists=0, probes=0)
         index = self._index
-        return Retrieval(
+        return RetrievalInfo(
             kind="faiss",
             recall=index.recall,
             sampled=index.n_sampled,
@@ -115,7 +112,7 @@ class Lists:
             probes=index.probes,
         )
 
-    def find(self, options: Options, histories: Sequence[Clicks]) -> list[Found]:
+    def find(self, options: BatchOptions, histories: Sequence[ClickHistory]) -> list[RankedList]:
         """A list for each history; what others click most where a history is empty.
 
         Args:
@@ -126,7 +123,7 @@ class Lists:
         lists = iter(self._for_clicks(options, full) if full else [])
         return [next(lists) if clicks.item_ids else self._popular(options) for clicks in histories]
 
-    def _for_clicks(self, options: Options, histories: Sequence[Clicks]) -> list[Found]:
+    def _for_clicks(self, options: BatchOptions, histories: Sequence[ClickHistory]) -> list[RankedList]:
         if options.plain and self._index is not None:
             return self._from_index(self._index, options, histories)
         lists = self._shop.recommend_many(
@@ -141,11 +138,11 @@ class Lists:
         )
         return [_found(places, "exact") for places in lists]
 
-    def _excludes_seen(self, options: Options) -> bool:
+    def _excludes_seen(self, options: BatchOptions) -> bool:
         asked = options.exclude_seen
         return self._shop.config.evaluation.exclude_seen if asked is None else asked
 
-    def _popular(self, options: Options) -> Found:
+    def _popular(self, options: BatchOptions) -> RankedList:
         return _found(self._shop.popular(options.k, filters=options.filters), "popular")
 
     def take_new_items(self) -> None:
@@ -153,21 +150,23 @@ class Lists:
         if self._index is not None:
             self._index.add(_vectors(self._shop)[self._index.n_items :])
 
-    def _from_index(self, index: NearestItems, options: Options, histories: Sequence[Clicks]) -> list[Found]:
+    def _from_index(
+        self, index: FaissIndex, options: BatchOptions, histories: Sequence[ClickHistory]
+    ) -> list[RankedList]:
         rows = [[self._shop.index(item_id) for item_id in clicks.item_ids] for clicks in histories]
         times = [clicks.times or () for clicks in histories] if options.timed else None
         seen = [set(row) if self._excludes_seen(options) else set[int]() for row in rows]
         wide = min(options.k + max(map(len, seen), default=0), index.n_items)
         found = index.search(_queries(self._shop, as_sequences(rows, times)), wide)
         return [
-            Found(_unseen(ids_K, scores_K, without, options.k), "faiss")
+            RankedList(_unseen(ids_K, scores_K, without, options.k), "faiss")
             for ids_K, scores_K, without in zip(found.ids, found.scores, seen, strict=True)
         ]
 
-    def _built(self, config: ServerConfig) -> NearestItems:
+    def _built(self, config: ServerConfig) -> FaissIndex:
         shop = self._shop
         sampled = _queries(shop, sampled_histories(shop, SAMPLED))
-        index = NearestItems(_vectors(shop), sampled, recall=config.faiss_recall)
+        index = FaissIndex(_vectors(shop), sampled, recall=config.faiss_recall)
         log.info(
             "FAISS index of %d items: %d of %d lists looked at, recall %.4f on %d histories",
             index.n_items,
@@ -190,13 +189,13 @@ def sampled_histories(shop: LoadedRecommender, n: int, seed: int = 0) -> Sequenc
     return logs.take(np.flatnonzero(logs.lengths)).tail(MAX_HISTORY)
 
 
-def _found(places: Sequence[Recommendation], retrieval: FoundBy) -> Found:
-    return Found(tuple(Row(place.row, place.score) for place in places), retrieval)
+def _found(places: Sequence[Recommendation], retrieval: FoundBy) -> RankedList:
+    return RankedList(tuple(ScoredRow(place.row, place.score) for place in places), retrieval)
 
 
-def _unseen(ids_K: np.ndarray, scores_K: np.ndarray, without: set[int], k: int) -> tuple[Row, ...]:
+def _unseen(ids_K: np.ndarray, scores_K: np.ndarray, without: set[int], k: int) -> tuple[ScoredRow, ...]:
     pairs = zip(ids_K.tolist(), scores_K.tolist(), strict=True)
-    return tuple(Row(i, score) for i, score in pairs if i != ABSENT and i not in without)[:k]
+    return tuple(ScoredRow(i, score) for i, score in pairs if i != ABSENT and i not in without)[:k]
 
 
 def _vectors(shop: LoadedRecommender) -> np.ndarray:

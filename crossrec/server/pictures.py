@@ -7,26 +7,21 @@ import hashlib
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import TYPE_CHECKING
 
 from fastapi.concurrency import run_in_threadpool
 
+from crossrec.data.catalog import Catalog
 from crossrec.runtime.picture_process import open_apart
 from crossrec.runtime.pictures import UnreadablePicture, png
 from crossrec.server.errors import Busy, WrongPicture
 from crossrec.serving.results import thumbnail
 
-if TYPE_CHECKING:
-    from crossrec.data.catalog import Catalog
-
 SENT_FORMATS = ("AVIF", "GIF", "JPEG", "MPO", "PNG", "WEBP")
 """Formats that are taken: those that phones give and browsers show."""
-
 AT_ONCE = 2
 """Pictures that are opened at the same time; each has a process of its own."""
 WAITING = 8
 """Pictures that may wait to be opened."""
-
 THUMBNAILS_KEPT = 4_096
 
 

@@ -7,14 +7,11 @@ import logging
 import socket
 from collections.abc import Callable
 from contextlib import closing, suppress
-from typing import TYPE_CHECKING
 
 from crossrec.experiment.results import show
 from crossrec.server.config import ServerConfig
+from crossrec.serving.loaded import LoadedRecommender
 from crossrec.types import InputError
-
-if TYPE_CHECKING:
-    from crossrec.serving.loaded import LoadedRecommender
 
 log = logging.getLogger(__name__)
 
@@ -33,6 +30,7 @@ def serve(load: Callable[[], LoadedRecommender], config: ServerConfig) -> None:
         import uvicorn  # noqa: F401  # named in the message where it lacks
 
         from crossrec.server.app import build_server
+
     except ImportError as error:
         raise InputError(f"the server needs {error.name}: pip install 'crossrec[serve]'") from error
     with closing(bound_socket(config)) as address:

@@ -15,7 +15,6 @@ Modality = Literal["id", "group", "text", "image"]
 Space = Literal["model", "text", "image", "content"]
 FoundBy = Literal["exact", "faiss", "popular"]
 Number = Annotated[float, Field(allow_inf_nan=False)]
-
 RUN_RERANK = "run"
 """Name of the run's own chain of rerankers."""
 
@@ -34,7 +33,7 @@ OFFERED: dict[str, type[Config]] = {
 are for the run's configuration: no client may have a module imported."""
 
 
-class Request(BaseModel):
+class ApiRequest(BaseModel):
     """What requests share: no unknown key, and a type is what it says."""
 
     model_config = ConfigDict(extra="forbid", strict=True)
@@ -42,7 +41,7 @@ class Request(BaseModel):
     _whole_numbers = model_validator(mode="before")(_whole)
 
 
-class FilterRequest(Request):
+class FilterRequest(ApiRequest):
     """A rule on a column of the catalogue, with exactly one test."""
 
     column: Annotated[str, StringConstraints(min_length=1, max_length=100)]
@@ -71,7 +70,7 @@ else:
 """A reranker with its options, as in a configuration."""
 
 
-class RecommendRequest(Request):
+class RecommendRequest(ApiRequest):
     """Whom to recommend to, and how."""
 
     history: list[Identifier] = Field(
@@ -95,7 +94,7 @@ class RecommendRequest(Request):
     )
 
 
-class ExplainRequest(Request):
+class ExplainRequest(ApiRequest):
     """Which recommendation to explain."""
 
     item_id: Identifier
@@ -103,7 +102,7 @@ class ExplainRequest(Request):
     user_id: Identifier | None = None
 
 
-class FeedbackRequest(Request):
+class FeedbackRequest(ApiRequest):
     """A thumb up or down for an item that was shown."""
 
     item_id: Identifier
@@ -131,7 +130,7 @@ class ItemCard(BaseModel):
     image: str | None = Field(description="address of its picture; null where it has none")
 
 
-class Ranked(BaseModel):
+class RankedItem(BaseModel):
     """A place in a list."""
 
     rank: int
@@ -139,17 +138,17 @@ class Ranked(BaseModel):
     item: ItemCard
 
 
-class RecommendAnswer(BaseModel):
+class RecommendResponse(BaseModel):
     """A list, best first."""
 
-    items: list[Ranked]
+    items: list[RankedItem]
     retrieval: FoundBy = Field(description="'popular' where there is no click to go by")
 
 
-class SimilarAnswer(BaseModel):
+class SimilarResponse(BaseModel):
     """Items like another one, most alike first."""
 
-    items: list[Ranked]
+    items: list[RankedItem]
 
 
 class ItemPage(BaseModel):
@@ -166,7 +165,7 @@ class UserPage(BaseModel):
     total: int
 
 
-class UserAnswer(BaseModel):
+class UserResponse(BaseModel):
     """A user's clicks, oldest first, the latest ``MAX_HISTORY`` of them."""
 
     user_id: str
@@ -174,19 +173,19 @@ class UserAnswer(BaseModel):
     total: int
 
 
-class AddedAnswer(BaseModel):
+class AddItemResponse(BaseModel):
     """A new item, which can be recommended from now on, until the server stops."""
 
     item: ItemCard
 
 
-class FeedbackAnswer(BaseModel):
+class FeedbackResponse(BaseModel):
     """Whether the thumb was written to the feedback log."""
 
     logged: bool
 
 
-class ExplainAnswer(BaseModel):
+class ExplainResponse(BaseModel):
     """Why an item got its score; the content of ``crossrec.explain.Explanation.to_dict``."""
 
     item: ItemCard
@@ -194,7 +193,7 @@ class ExplainAnswer(BaseModel):
     explanation: dict[str, JsonValue]
 
 
-class Health(BaseModel):
+class HealthResponse(BaseModel):
     """The server is there."""
 
     status: Literal["ok"] = "ok"
@@ -209,7 +208,7 @@ class RerankerInfo(BaseModel):
     spaces: list[str] = Field(description="what similarity may go by; empty where it goes by something else")
 
 
-class Retrieval(BaseModel):
+class RetrievalInfo(BaseModel):
     """How plain lists are found."""
 
     kind: FoundBy
@@ -219,21 +218,21 @@ class Retrieval(BaseModel):
     probes: int
 
 
-class Range(BaseModel):
+class Interval(BaseModel):
     """An interval."""
 
     low: float
     high: float
 
 
-class Measured(BaseModel):
+class MetricValue(BaseModel):
     """A figure on the test part, with its 95 % interval where it has one."""
 
     value: float
-    ci95: Range | None
+    ci95: Interval | None
 
 
-class ModelAnswer(BaseModel):
+class ModelResponse(BaseModel):
     """What is served."""
 
     name: str
@@ -246,7 +245,7 @@ class ModelAnswer(BaseModel):
     run_rerank: str | None = Field(description="the run's own reranking; null where it has none")
     data: str
     note: str = Field(description="about the data, such as that it is generated; empty when none")
-    metrics: dict[str, Measured] = Field(description="measured on the test part; empty when not measured")
-    retrieval: Retrieval
+    metrics: dict[str, MetricValue] = Field(description="measured on the test part; empty when not measured")
+    retrieval: RetrievalInfo
     feedback: bool = Field(description="whether thumbs are kept")
     max_upload_bytes: int = Field(description="size of a new item with its picture at most")

@@ -1,27 +1,100 @@
-"""What stands behind the routes: the recommender, asked in batches, and what is shown of it."""
+"""The served recommender behind the routes: batched lists, new items, and its description."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping, Sequence
 from time import perf_counter
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
-from crossrec.server.about import model_answer
-from crossrec.server.batching import MicroBatcher
+from crossrec.config import Config
+from crossrec.experiment.prepared import MODEL_SPACE, describe_reranking
+from crossrec.rerank.recommender import RerankConfig
+from crossrec.server.batching import MicroBatcher, ModelThread
+from crossrec.server.catalog_index import CatalogIndex, UserIndex
 from crossrec.server.config import MAX_HISTORY, ServerConfig
 from crossrec.server.errors import Conflict, UnknownName
 from crossrec.server.feedback import FeedbackLog
-from crossrec.server.lists import Clicks, Found, Lists, Options
-from crossrec.server.measures import Measures
-from crossrec.server.model_thread import ModelThread
+from crossrec.server.lists import BatchOptions, ClickHistory, Lists, RankedList
+from crossrec.server.metrics import ServerMetrics
 from crossrec.server.pictures import SentPictures, Thumbnails
-from crossrec.server.shelf import Names, Shelf
+from crossrec.server.schemas import OFFERED, Interval, MetricValue, ModelResponse, RerankerInfo
+from crossrec.serving.loaded import LoadedRecommender
+from crossrec.types import InputError
 
-if TYPE_CHECKING:
-    from crossrec.serving.loaded import LoadedRecommender
+SHOWN_K = "@10"
+SHOWN = ("ndcg", "recall", "hit", "coverage", "gini", "ild", "ild_category", "novelty")
+"""Measured figures that are shown, of lists of ten."""
+CATEGORY = "category"
+
+
+def model_response(service: Service) -> ModelResponse:
+    """What is served, as it is now."""
+    shop, config = service.shop, service.shop.config
+    spaces = spaces_of(shop)
+    return ModelResponse(
+        name=shop.name,
+        model=shop.about.model,
+        items=len(service.shelf),
+        users=len(service.users),
+        modalities=list(shop.model.modalities),
+        spaces=spaces,
+        rerankers=offered(shop, spaces),
+        run_rerank=None if config.rerank is None else describe_reranking(config.rerank),
+        data=shop.about.data_name,
+        note=shop.about.data_note,
+        metrics=measured(shop.about.metrics),
+        retrieval=service.lists.retrieval,
+        feedback=service.log is not None,
+        max_upload_bytes=service.config.max_upload_bytes,
+    )
+
+
+def spaces_of(shop: LoadedRecommender) -> list[str]:
+    """Spaces in which this recommender can compare items."""
+    return [MODEL_SPACE, *shop.items.spaces.names]
+
+
+def offered(shop: LoadedRecommender, spaces: Sequence[str]) -> list[RerankerInfo]:
+    """Rerankers that this catalogue has what they need for, with the spaces that they may go by."""
+    found = []
+    for name, kind in OFFERED.items():
+        usable = _works(shop, kind)
+        by_likeness = "space" in kind.model_fields
+        if usable or by_likeness:
+            found.append(
+                RerankerInfo(
+                    type=name,
+                    summary=(kind.__doc__ or "").strip().splitlines()[0],
+                    diversity=kind.model_fields["diversity"].default,
+                    spaces=[*([CATEGORY] if usable else []), *spaces] if by_likeness else [],
+                )
+            )
+    return found
+
+
+def _works(shop: LoadedRecommender, kind: type[Config]) -> bool:
+    """Whether a reranker can be made with its defaults: it says itself what a catalogue lacks."""
+    try:
+        shop.items.rerankers(RerankConfig.model_validate({"stages": [kind()]}))
+    except InputError:
+        return False
+    return True
+
+
+def measured(metrics: Mapping[str, Any]) -> dict[str, MetricValue]:
+    """The figures to show of a ``metrics.json``; empty where nothing was measured."""
+    found = {}
+    for name in SHOWN:
+        entry = metrics.get(name + SHOWN_K)
+        if isinstance(entry, Mapping) and isinstance(value := entry.get("value"), int | float):
+            ends = entry.get("ci95") or [None, None]
+            interval = None if None in ends else Interval(low=ends[0], high=ends[1])
+            found[name + SHOWN_K] = MetricValue(value=value, ci95=interval)
+    return found
+
 
 MAX_PICTURE_BYTES = 1_000_000_000
 """Of all new items' pictures together, which stay in memory."""
@@ -30,8 +103,8 @@ MAX_PICTURE_BYTES = 1_000_000_000
 class Service:
     """One recommender, served.
 
-    The model works in one thread only (:class:`ModelThread`). What is shown of the catalogue is a
-    :class:`Shelf`, replaced as a whole when items are added: a request that began before sees the old one.
+    The model works in one thread only (:class:`ModelThread`). Adding items replaces the :class:`CatalogIndex`
+    as a whole: a request that began before keeps the old one.
 
     Args:
         shop: the recommender.
@@ -40,15 +113,15 @@ class Service:
 
     def __init__(self, shop: LoadedRecommender, config: ServerConfig) -> None:
         self.shop, self.config = shop, config
-        self.measures = Measures()
-        self.users = Names(shop.user_ids)
+        self.measures = ServerMetrics()
+        self.users = UserIndex(shop.user_ids)
         self.log = None if config.feedback_log is None else FeedbackLog(config.feedback_log)
         self.lists = Lists(shop, config)
         self.thread = ModelThread(config.slow_queue)
-        self.shelf, self.thumbnails = Shelf(shop.catalog), Thumbnails(shop.catalog)
+        self.shelf, self.thumbnails = CatalogIndex(shop.catalog), Thumbnails(shop.catalog)
         self.sent_pictures = SentPictures(config.max_pixels)
         self.added, self._picture_bytes = 0, 0
-        self._batcher = MicroBatcher[Options, Clicks, Found](
+        self._batcher = MicroBatcher[BatchOptions, ClickHistory, RankedList](
             self._find,
             size=config.batch_size,
             wait_s=config.batch_wait_ms / 1000,
@@ -58,13 +131,13 @@ class Service:
         self.measures.waiting.set_function(lambda: self._batcher.depth)
         if (recall := self.lists.retrieval.recall) is not None:
             self.measures.index_recall.set(recall)
-        self.about = model_answer(self)
+        self.about = model_response(self)
 
     async def run(self) -> None:
         """Answers batches until it is cancelled."""
         await self._batcher.run()
 
-    async def recommend(self, history: Clicks, options: Options) -> Found:
+    async def recommend(self, history: ClickHistory, options: BatchOptions) -> RankedList:
         """A list, made together with those of other requests.
 
         Raises:
@@ -72,14 +145,14 @@ class Service:
         """
         return await self._batcher.submit(options, history)
 
-    async def _find(self, options: Options, histories: Sequence[Clicks]) -> list[Found]:
+    async def _find(self, options: BatchOptions, histories: Sequence[ClickHistory]) -> list[RankedList]:
         began = perf_counter()
         found = await self.thread.run(lambda: self.lists.find(options, histories))
         self.measures.batch_size.observe(len(histories))
         self.measures.batch_seconds.observe(perf_counter() - began)
         return found
 
-    def history(self, user_id: str | None, clicks: Sequence[str]) -> Clicks:
+    def history(self, user_id: str | None, clicks: Sequence[str]) -> ClickHistory:
         """A user's latest clicks and those behind them, as they are recommended from.
 
         What comes behind a user's log counts as clicked at the time of the log's last click.
@@ -89,13 +162,13 @@ class Service:
         """
         self.shelf.rows(clicks)
         if user_id is None:
-            return Clicks(tuple(clicks))
+            return ClickHistory(tuple(clicks))
         rows, log_times = self._log_of(user_id)
         ids = [*(self.shelf.catalog.item_ids[row] for row in rows), *clicks][-MAX_HISTORY:]
         if log_times is None or not len(log_times):
-            return Clicks(tuple(ids))
+            return ClickHistory(tuple(ids))
         times = [*log_times.tolist(), *[float(log_times[-1])] * len(clicks)][-MAX_HISTORY:]
-        return Clicks(tuple(ids), tuple(times))
+        return ClickHistory(tuple(ids), tuple(times))
 
     def rows_of(self, user_id: str) -> list[int]:
         """Catalogue indices of all clicks of a user, oldest first.
@@ -140,7 +213,7 @@ class Service:
         self.added += 1
         self._picture_bytes += picture_bytes
         # Pictures of the items before are made anew; a request that runs keeps what it began with.
-        self.shelf, self.thumbnails = Shelf(self.shop.catalog), Thumbnails(self.shop.catalog)
+        self.shelf, self.thumbnails = CatalogIndex(self.shop.catalog), Thumbnails(self.shop.catalog)
         self.measures.items.set(len(self.shelf))
         self.measures.new_items.inc()
         return self.shelf.row(item["item_id"])

@@ -3,20 +3,130 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Self
 
 import numpy as np
+from pydantic import Field, model_validator
+from scipy.sparse import csr_matrix
+from scipy.sparse.linalg import svds
 
+from crossrec.config import Config
 from crossrec.exploration.counter_rng import CounterRng, Stream
 from crossrec.simulation.calibration import Calibration, calibration
-from crossrec.simulation.choice_config import ChoiceModelConfig
-from crossrec.simulation.choice_features import FEATURES, ChoiceFeatures
 from crossrec.simulation.tastes import TasteModel
 from crossrec.types import InputError, Sequences
+
+
+class ChoiceModelConfig(Config):
+    """A conditional logit over items, fitted to a log.
+
+    Each user's clicks are divided by order: the first ``learn`` of them make the features, the next ``fit``
+    the coefficients, the rest check the calibration. A simulated recommender starts from the first part
+    alone.
+
+    Args:
+        learn: share of each user's clicks.
+        fit: share of each user's clicks.
+        factors: width of item and user factors.
+        smoothing: clicks that are added, spread evenly over categories, before a user's shares are taken.
+        alternatives: items that each click is compared with, drawn evenly from those not clicked.
+        ridge: weight of the squared coefficients.
+        bins: of the reliability table.
+        seed: of the alternatives.
+    """
+
+    learn: float = Field(0.6, gt=0, lt=1)
+    fit: float = Field(0.2, gt=0, lt=1)
+    factors: int = Field(32, ge=1, le=65_536)
+    smoothing: float = Field(2.0, gt=0)
+    alternatives: int = Field(100, ge=1)
+    ridge: float = Field(1e-3, ge=0)
+    bins: int = Field(10, ge=2)
+    seed: int = Field(0, ge=0)
+
+    @model_validator(mode="after")
+    def _something_to_check(self) -> Self:
+        if self.learn + self.fit >= 1:
+            raise ValueError(
+                f"learn {self.learn:g} and fit {self.fit:g} leave nothing to check calibration with"
+            )
+        return self
+
+
+FEATURES = ("popularity", "category", "factors")
+"""What the coefficients belong to."""
+
+
+@dataclass(frozen=True)
+class ChoiceFeatures:
+    """Features of users and items from some clicks; a pair's three features are dot products of them.
+
+    Args:
+        popularity_N: (N,) logarithm of clicks plus one, centred.
+        interest_UG: (U, G) logarithm of a user's share of each category over that of all users.
+        categories_NG: (N, G) an item's categories, in shares.
+        users_UF: (U, F) factors of the users: mean of the factors of what they clicked.
+        items_NF: (N, F) factors of the items, scaled so that a pair's dot product has unit variance.
+    """
+
+    popularity_N: np.ndarray
+    interest_UG: np.ndarray
+    categories_NG: np.ndarray
+    users_UF: np.ndarray
+    items_NF: np.ndarray
+
+    @classmethod
+    def of(cls, clicks: Sequences, categories_NG: np.ndarray, config: ChoiceModelConfig) -> ChoiceFeatures:
+        """The features of U users and N items.
+
+        The factors are those of a truncated singular value decomposition of the click matrix, each click
+        divided by the root of its user's and its item's number of clicks.
+        """
+        n_users, n_items = len(clicks), len(categories_NG)
+        users_T = np.repeat(np.arange(n_users), clicks.lengths)
+        shape = (n_users, n_items)
+        clicks_UN = csr_matrix((np.ones(len(users_T)), (users_T, np.asarray(clicks.items))), shape=shape)
+        clicks_UN.data[:] = 1.0
+        counts_N, counts_U = (np.asarray(clicks_UN.sum(axis)).ravel() for axis in (0, 1))
+        scaled_UN = csr_matrix(clicks_UN)
+        scaled_UN.data = 1 / np.sqrt(counts_U[users_T_of(scaled_UN)] * counts_N[scaled_UN.indices])
+        factors = min(config.factors, min(shape) - 1)
+        start = np.full(min(shape), 1 / np.sqrt(min(shape)))
+        _, values_F, items_FN = svds(scaled_UN, k=factors, v0=start)
+        items_NF = items_FN.T * values_F
+        users_UF = (clicks_UN @ items_NF) / np.maximum(counts_U, 1)[:, None]
+        sample = users_UF[:: max(1, n_users // 512)] @ items_NF.T
+        log_popular = np.log1p(counts_N)
+        return cls(
+            popularity_N=log_popular - log_popular.mean(),
+            interest_UG=_interest(clicks_UN @ categories_NG, config.smoothing),
+            categories_NG=categories_NG,
+            users_UF=users_UF,
+            items_NF=items_NF / max(float(sample.std()), 1e-12),
+        )
+
+    def pairs(self, users_T: np.ndarray, items_TC: np.ndarray) -> np.ndarray:
+        """(T, C, 3) features of users with the items beside them, in the order of ``FEATURES``."""
+        interest = np.einsum("tg,tcg->tc", self.interest_UG[users_T], self.categories_NG[items_TC])
+        factors = np.einsum("tf,tcf->tc", self.users_UF[users_T], self.items_NF[items_TC])
+        return np.stack([self.popularity_N[items_TC], interest, factors], axis=2)
+
+
+def users_T_of(matrix: csr_matrix) -> np.ndarray:
+    """(T,) row of each stored entry."""
+    return np.repeat(np.arange(matrix.shape[0]), np.diff(matrix.indptr))
+
+
+def _interest(counts_UG: np.ndarray, smoothing: float) -> np.ndarray:
+    """(U, G) log of a user's share of each category over everybody's, smoothed towards 0."""
+    overall_G = (counts_UG.sum(0) + 1) / (counts_UG.sum() + counts_UG.shape[1])
+    share_UG = counts_UG + smoothing * overall_G
+    return np.log(share_UG / share_UG.sum(1, keepdims=True) / overall_G)
+
 
 NOTE = "simulated users: a choice model fitted to the log, not the people behind it"
 PURCHASE = (-2.0, 0.3)
 """Bias and slope of purchases, which a log of clicks says nothing about: simulated, not fitted."""
-
 STEPS, CLOSE = 100, 1e-10
 CHUNK = 4096
 

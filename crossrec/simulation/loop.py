@@ -1,30 +1,93 @@
-"""The feedback loop: recommend to who comes, let them answer, learn from it, and again."""
+"""The feedback loop: recommend, observe clicks, extend the log, retrain."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 
+from crossrec.baselines.context import BaselineContext
+from crossrec.baselines.popularity import Popularity
 from crossrec.exploration.base import Explorer, Finish, LearningExplorer, PolicyLists, as_they_are
 from crossrec.exploration.counter_rng import CounterRng
-from crossrec.rerank.base import Pool
+from crossrec.rerank.base import Pool, Reranker
 from crossrec.simulation.environment import Environment, Feedback
-from crossrec.simulation.log import extended
-from crossrec.simulation.popular_fill import filled
-from crossrec.types import ABSENT, Recommender, Sequences
+from crossrec.types import ABSENT, Recommender, Sequences, TopK
 
-if TYPE_CHECKING:
-    from collections.abc import Sequence
 
-    from crossrec.rerank.base import Reranker
+def joined(first: Sequences, second: Sequences) -> Sequences:
+    """The rows of two logs, one below the other; with times where both have them."""
+    offsets = np.concatenate([first.offsets, first.offsets[-1] + second.offsets[1:]]).astype(np.int64)
+    items = np.concatenate([first.items, second.items])
+    if first.times is None or second.times is None:
+        return Sequences(offsets, items)
+    return Sequences(offsets, items, np.concatenate([first.times, second.times]))
+
+
+def extended(log: Sequences, users_T: np.ndarray, items_T: np.ndarray, time: int) -> Sequences:
+    """A log with T more clicks at the ends of their users' rows.
+
+    Args:
+        log: U rows.
+        users_T: rows of the clicks; several clicks of a user in the order in which they happened.
+        items_T: what was clicked.
+        time: seconds, of all of them, where the log has times.
+    """
+    counts_U = np.bincount(users_T, minlength=len(log))
+    offsets = np.concatenate([[0], np.cumsum(log.lengths + counts_U)]).astype(np.int64)
+    moved = np.repeat(offsets[:-1] - log.offsets[:-1], log.lengths) + np.arange(len(log.items))
+    order = np.argsort(users_T, kind="stable")
+    before = np.repeat(offsets[1:] - counts_U, counts_U)
+    nth = np.arange(len(users_T)) - np.repeat(np.cumsum(counts_U) - counts_U, counts_U)
+    items = np.empty(offsets[-1], dtype=np.int64)
+    items[moved], items[before + nth] = log.items, items_T[order]
+    if log.times is None:
+        return Sequences(offsets, items)
+    times = np.empty(offsets[-1], dtype=np.int64)
+    times[moved], times[before + nth] = log.times, time
+    return Sequences(offsets, items, times)
+
+
+def filled(lists: TopK, log: Sequences, histories: Sequences, n_items: int, k: int) -> TopK:
+    """Lists that have k items at least, as far as there are items that a user has not clicked.
+
+    Args:
+        lists: (B, C), some of which run out.
+        log: all clicks, for popularity.
+        histories: B rows, what must not appear.
+        n_items: N.
+        k: items wanted in each list.
+
+    Returns:
+        (B, C) with popular items, by falling scores below all others, where fewer than k were there.
+    """
+    ids, scores = lists.ids.copy(), lists.scores.copy()
+    short_B = np.flatnonzero((ids[:, :k] == ABSENT).any(1))
+    kept = histories.take(short_B)
+    width = min(2 * k, n_items)
+    popular_BP = (
+        Popularity.Options().build(BaselineContext(n_items)).fit(log).recommend(kept, width, exclude=kept).ids
+    )
+    own_BK = ids[short_B, :k]
+    known_BP = (popular_BP[:, :, None] == own_BK[:, None, :]).any(2)
+    both = np.concatenate([own_BK, np.where(known_BP, ABSENT, popular_BP)], axis=1)
+    order = np.argsort(both == ABSENT, axis=1, kind="stable")[:, :k]
+    merged_BK = np.take_along_axis(both, order, 1)
+    own_scores_BK = scores[short_B, :k]
+    there_BK = own_BK != ABSENT
+    lowest_B1 = np.where(there_BK, own_scores_BK, np.inf).min(1, keepdims=True)
+    lowest_B1 = np.where(np.isfinite(lowest_B1), lowest_B1, 0.0)
+    below_BK = lowest_B1 - 1 - np.arange(k)
+    ids[short_B, :k] = merged_BK
+    added_BK = np.where(merged_BK != ABSENT, below_BK, -np.inf)
+    scores[short_B, :k] = np.where(there_BK, own_scores_BK, added_BK)
+    return TopK(ids, scores)
+
 
 Refit = Callable[[Sequences], Recommender]
 """All clicks so far, one row a user -> a recommender that has learned from them, anew or further."""
-
 LAST_SECOND = 86_400
 """A round's clicks come this many seconds after the log's last one, a round apart from each other."""
 

@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from crossrec.explain.clicks import click_gradients, click_leave_one_out, scores_with_clicks
+from crossrec.explain.effects import click_gradients, click_leave_one_out, scores_with_clicks
 from crossrec.explain.score import Pair
 from crossrec.model.network import SequentialNetwork
 from crossrec.model.recommender import NeuralRecommender

@@ -11,10 +11,14 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from crossrec.explain.attention.history import attention_maps, history_attention
-from crossrec.explain.attention.pointwise import hstu_weights
-from crossrec.explain.attention.recording import AttentionRecorder
-from crossrec.explain.attention.rollout import gradient_rollout, rollout
+from crossrec.explain.attention import (
+    AttentionRecorder,
+    attention_maps,
+    gradient_rollout,
+    history_attention,
+    hstu_weights,
+    rollout,
+)
 from crossrec.explain.explanation import Unavailable
 from crossrec.explain.score import Pair
 from crossrec.model.recommender import NeuralRecommender

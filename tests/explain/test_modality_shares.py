@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from crossrec.explain.modalities import modality_gradients, modality_leave_one_out, scores_with_modalities
+from crossrec.explain.effects import modality_gradients, modality_leave_one_out, scores_with_modalities
 from crossrec.explain.score import Pair, mean_features
 from crossrec.model.fusion.weighted import WeightedFusion
 from crossrec.model.recommender import NeuralRecommender

@@ -16,14 +16,19 @@ from crossrec.encoders.base import EncoderPrecision, Tuning
 from crossrec.encoders.image import CropMode, ImageEncoder
 from crossrec.explain import ItemContent
 from crossrec.explain.content import check_feature
-from crossrec.explain.explanation import Unavailable
+from crossrec.explain.explanation import MapMethod, Unavailable
 from crossrec.explain.faithfulness import Deletion, deletion_curves
-from crossrec.explain.heat_map import MapMethod
-from crossrec.explain.picture.activation import grad_cam, layer_cam
-from crossrec.explain.picture.heat import heat_map, patch_weights, scores_with_patches
-from crossrec.explain.picture.placing import enlarged, on_picture
-from crossrec.explain.picture.shown import Shown
-from crossrec.explain.picture.transformer import patch_relevance
+from crossrec.explain.picture import (
+    PictureInput,
+    enlarged,
+    grad_cam,
+    heat_map,
+    layer_cam,
+    on_picture,
+    patch_relevance,
+    patch_weights,
+    scores_with_patches,
+)
 from crossrec.explain.score import Pair
 from crossrec.types import InputError, Sequences
 
@@ -61,9 +66,11 @@ def sees_red(**options: Any) -> ImageEncoder:
     return ImageEncoder(ImageEncoder.Options(image_size=64, **options), Path(), SeesRed())
 
 
-def shown(picture: Image.Image, **options: Any) -> Shown:
+def shown(picture: Image.Image, **options: Any) -> PictureInput:
     encoder = sees_red(precision=EncoderPrecision.FP32, **options)
-    return Shown(encoder, picture, encoder.preprocess(picture), lambda raw_BW: raw_BW[:, 0] - raw_BW[:, 1])
+    return PictureInput(
+        encoder, picture, encoder.preprocess(picture), lambda raw_BW: raw_BW[:, 0] - raw_BW[:, 1]
+    )
 
 
 @pytest.mark.parametrize(("width", "height"), [(96, 96), (120, 80), (60, 100)])
@@ -118,7 +125,7 @@ def test_painting_over_keeps_all_other_pixels() -> None:
     kept = np.ones((2, 64), bool)
     kept[1, 9] = False  # second row, second column
     pictures: list[Tensor] = []
-    watched = Shown(seen.encoder, seen.picture, seen.pixels_3SS, lambda raw_BW: raw_BW[:, 0])
+    watched = PictureInput(seen.encoder, seen.picture, seen.pixels_3SS, lambda raw_BW: raw_BW[:, 0])
     handle = seen.encoder.register_forward_pre_hook(lambda _, inputs: pictures.append(inputs[0]))
     scores_with_patches(watched, kept)
     handle.remove()
@@ -131,7 +138,9 @@ def test_painting_over_keeps_all_other_pixels() -> None:
 def test_a_score_that_nothing_raises_gives_an_empty_map() -> None:
     grey = Image.new("RGB", (40, 40), (90, 90, 90))
     encoder = sees_red()
-    heat = heat_map(Shown(encoder, grey, encoder.preprocess(grey), lambda raw_BW: -(raw_BW[:, 0] ** 2)))
+    heat = heat_map(
+        PictureInput(encoder, grey, encoder.preprocess(grey), lambda raw_BW: -(raw_BW[:, 0] ** 2))
+    )
     assert not heat.map_HW.any()
     assert not enlarged(np.zeros((2, 2), np.float32), 8).any()
 
@@ -150,14 +159,16 @@ def test_frozen_features_of_real_backbones(
 ) -> None:
     shop = make_shop(model)
     pair = Pair.of(shop.recommender, Sequences.from_lists([[1, 2, 3]]), 5)
-    seen = Shown.of(pair, shop.content)
+    seen = PictureInput.of(pair, shop.content)
     assert float(seen.scores(seen.pixels_3SS[None])) == pytest.approx(pair.score, rel=1e-2, abs=1e-2)
     heat = heat_map(seen)
     assert (heat.method, heat.grid) == (method, grid)
     assert heat.map_HW.shape == (40, 48)
     assert np.isfinite(heat.map_HW).all()
     # A random network may find nothing here that raises a score; then something lowers it.
-    opposite = Shown(seen.encoder, seen.picture, seen.pixels_3SS, lambda raw_BW: -seen.raw_scores(raw_BW))
+    opposite = PictureInput(
+        seen.encoder, seen.picture, seen.pixels_3SS, lambda raw_BW: -seen.raw_scores(raw_BW)
+    )
     assert max(heat.map_HW.max(), heat_map(opposite).map_HW.max()) > 0.9
     assert heat.overlay(seen.picture).size == (48, 40)
 
@@ -167,7 +178,7 @@ def test_trained_encoders(make_shop: Callable[..., Any], training: Tuning) -> No
     for model in ("test_efficientnet", "test_vit"):
         shop = make_shop(model, image={"training": training})
         pair = Pair.of(shop.recommender, Sequences.from_lists([[1, 2, 3]]), 5)
-        seen = Shown.of(pair, shop.content)
+        seen = PictureInput.of(pair, shop.content)
         assert float(seen.scores(seen.pixels_3SS[None])) == pytest.approx(pair.score, rel=1e-4, abs=1e-4)
         assert heat_map(seen).map_HW.max() > 0.9
         assert all(parameter.grad is None for parameter in shop.recommender.network.parameters())
@@ -178,7 +189,7 @@ def test_rollout_without_gradients_knows_nothing_of_the_score(make_shop: Callabl
     maps = {}
     for clicks in ([1, 2, 3], [9, 8]):
         pair = Pair.of(shop.recommender, Sequences.from_lists([clicks]), 5)
-        seen = Shown.of(pair, shop.content)
+        seen = PictureInput.of(pair, shop.content)
         maps[len(clicks)] = [patch_relevance(seen, by_gradient=known) for known in (True, False)]
     np.testing.assert_allclose(maps[3][1], maps[2][1], rtol=1e-5)
     assert np.abs(maps[3][0] - maps[2][0]).max() > 1e-6
@@ -190,7 +201,7 @@ def test_a_picture_that_changed_is_an_error(shop: Any, catalog: Any, tmp_path: P
     rows[5] = 6
     moved = ItemContent(_with_rows(catalog, rows), shop.content.config, tmp_path)
     with pytest.raises(InputError, match="image of item 'p5' gives another feature than the model knows"):
-        Shown.of(pair, moved)
+        PictureInput.of(pair, moved)
     with pytest.raises(InputError, match="another feature"):
         check_feature(pair, shop.content, "image", torch.full((shop.content.image_encoder.width,), torch.nan))
 
@@ -207,7 +218,7 @@ def _with_rows(catalog: Any, rows: np.ndarray) -> Any:
 
 def test_grad_cam_needs_a_map_of_features(make_shop: Callable[..., Any]) -> None:
     shop = make_shop("test_vit")
-    seen = Shown.of(Pair.of(shop.recommender, Sequences.from_lists([[1, 2, 3]]), 5), shop.content)
+    seen = PictureInput.of(Pair.of(shop.recommender, Sequences.from_lists([[1, 2, 3]]), 5), shop.content)
     with pytest.raises(Unavailable, match="grad_cam needs a map of features"):
         heat_map(seen, "grad_cam")
 
@@ -225,7 +236,7 @@ def test_the_maps_by_hand() -> None:
 def test_an_item_without_a_picture_says_so(shop: Any) -> None:
     pair = Pair.of(shop.recommender, Sequences.from_lists([[1, 2, 3]]), 23)
     with pytest.raises(Unavailable, match="item 'p23' has no image"):
-        Shown.of(pair, shop.content)
+        PictureInput.of(pair, shop.content)
 
 
 def test_json_of_a_large_map_is_small() -> None:

@@ -14,7 +14,7 @@ from crossrec.encoders.base import EncoderPrecision, Tuning
 from crossrec.encoders.text import TextEncoder
 from crossrec.explain.explanation import Unavailable, Word
 from crossrec.explain.score import Pair
-from crossrec.explain.words import WORD, ReadText, merged, scores_with_words, token_spans, word_weights
+from crossrec.explain.words import WORD, TextInput, merged, scores_with_words, token_spans, word_weights
 from crossrec.types import InputError, Sequences
 
 TEXT = "the red shirts of wool-linen, for winter."
@@ -42,9 +42,9 @@ def bag_of_words(tiny_bert: Path) -> TextEncoder:
     return made
 
 
-def read(encoder: TextEncoder, text: str = TEXT) -> ReadText:
+def read(encoder: TextEncoder, text: str = TEXT) -> TextInput:
     direction = torch.randn(32, generator=torch.Generator().manual_seed(3))
-    return ReadText(encoder, text, lambda raw_BW: raw_BW @ direction)
+    return TextInput(encoder, text, lambda raw_BW: raw_BW @ direction)
 
 
 def test_the_one_word_that_decides_is_named(bag_of_words: TextEncoder) -> None:
@@ -128,7 +128,7 @@ def test_the_encoder_is_left_as_it_was(encoder: TextEncoder) -> None:
 def test_through_the_whole_model(make_shop: Callable[..., Any], training: Tuning) -> None:
     shop = make_shop(text={"training": training})
     pair = Pair.of(shop.recommender, Sequences.from_lists([[1, 2, 3]]), 5)
-    question = ReadText.of(pair, shop.content)
+    question = TextInput.of(pair, shop.content)
     assert question.scores([question.text])[0] == pytest.approx(pair.score, rel=1e-2, abs=1e-2)
     found = word_weights(question)
     assert abs(found.completeness.gap) <= 0.02 * abs(found.completeness.difference) + 1e-2
@@ -146,7 +146,7 @@ def test_a_text_that_changed_is_an_error(shop: Any) -> None:
 
     content = type(shop.content)(Changed(), shop.content.config, shop.content.cache_dir)
     with pytest.raises(InputError, match="text of item 'p5' gives another feature"):
-        ReadText.of(pair, content)
+        TextInput.of(pair, content)
     bare = Pair.of(shop.recommender, Sequences.from_lists([[1, 2, 3]]), 23)
     with pytest.raises(Unavailable, match="item 'p23' has no text"):
-        ReadText.of(bare, shop.content)
+        TextInput.of(bare, shop.content)

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from crossrec.server.nearest import NearestItems, exact_scores
+from crossrec.server.faiss_index import FaissIndex, exact_scores
 
 
 @pytest.fixture(scope="module")
@@ -33,7 +33,7 @@ def by_hand(vectors_ND: np.ndarray, query_D: np.ndarray, k: int) -> tuple[list[i
 
 
 def test_looking_at_every_list_is_exact(vectors: np.ndarray, queries: np.ndarray) -> None:
-    index = NearestItems(vectors, queries, recall=1.0)
+    index = FaissIndex(vectors, queries, recall=1.0)
     assert index.recall == 1.0
     found = index.search(queries, 10)
     for row, query_D in enumerate(queries):
@@ -43,7 +43,7 @@ def test_looking_at_every_list_is_exact(vectors: np.ndarray, queries: np.ndarray
 
 
 def test_the_recall_that_it_names_is_the_recall_that_it_has(vectors: np.ndarray, queries: np.ndarray) -> None:
-    index = NearestItems(vectors, queries, recall=0.5)
+    index = FaissIndex(vectors, queries, recall=0.5)
     hits = [
         len(set(found.tolist()) & set(by_hand(vectors, query_D, 10)[0])) / 10
         for found, query_D in zip(index.search(queries, 10).ids, queries, strict=True)
@@ -51,19 +51,19 @@ def test_the_recall_that_it_names_is_the_recall_that_it_has(vectors: np.ndarray,
     assert index.recall == pytest.approx(np.mean(hits), abs=1e-6)
     assert 0.5 <= index.recall < 1
     assert index.probes < index.n_lists
-    assert NearestItems(vectors, queries, recall=0.95).probes > index.probes
+    assert FaissIndex(vectors, queries, recall=0.95).probes > index.probes
 
 
 def test_equal_scores_are_ordered_by_index(queries: np.ndarray) -> None:
     vectors_ND = np.repeat(np.random.default_rng(2).normal(size=(40, 12)).astype(np.float32), 5, axis=0)
-    found = NearestItems(vectors_ND, queries, recall=1.0).search(queries, 5)
+    found = FaissIndex(vectors_ND, queries, recall=1.0).search(queries, 5)
     assert (np.diff(found.ids, axis=1) == 1).all()
 
 
 def test_new_items_are_found_and_lists_longer_than_the_catalogue_end(
     vectors: np.ndarray, queries: np.ndarray
 ) -> None:
-    index = NearestItems(vectors[:30], queries, recall=1.0)
+    index = FaissIndex(vectors[:30], queries, recall=1.0)
     index.add(10 * queries[:1])
     assert index.n_items == 31
     found = index.search(queries[:1], 50)
@@ -74,14 +74,14 @@ def test_new_items_are_found_and_lists_longer_than_the_catalogue_end(
 
 @pytest.mark.parametrize("n_items", [1, 7, 9])
 def test_tiny_catalogues_work(vectors: np.ndarray, queries: np.ndarray, n_items: int) -> None:
-    index = NearestItems(vectors[:n_items], queries, recall=0.9)
+    index = FaissIndex(vectors[:n_items], queries, recall=0.9)
     assert sorted(index.search(queries[:1], n_items).ids[0].tolist()) == list(range(n_items))
 
 
 def test_exact_scores_go_through_all_items(
     vectors: np.ndarray, queries: np.ndarray, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("crossrec.server.nearest.CHUNK", 300)
+    monkeypatch.setattr("crossrec.server.faiss_index.CHUNK", 300)
     expected = -np.sort(-(queries @ vectors.T), axis=1)[:, :7]
     assert exact_scores(vectors, queries, 7) == pytest.approx(expected, rel=1e-5)
 

@@ -13,8 +13,7 @@ import pytest
 from PIL import Image
 
 from crossrec.server.config import ServerConfig
-from crossrec.server.limits import Observed
-from crossrec.server.measures import Measures
+from crossrec.server.metrics import Observed, ServerMetrics
 
 
 def test_long_bodies_are_refused_said_or_not(serving: Callable[..., Any], fake_shop: Any) -> None:
@@ -152,7 +151,7 @@ def test_a_request_that_the_server_s_end_cuts_off_is_a_503_or_ends_quietly(begun
 
     async def cut_off() -> None:
         scope = {"type": "http", "method": "GET", "path": "/", "headers": []}
-        request = asyncio.create_task(Observed(endless, measures=Measures())(scope, None, send))  # type: ignore[arg-type]
+        request = asyncio.create_task(Observed(endless, measures=ServerMetrics())(scope, None, send))  # type: ignore[arg-type]
         await asyncio.sleep(0)
         request.cancel()
         await request

@@ -7,8 +7,7 @@ import pytest
 from scipy.special import softmax
 
 from crossrec.simulation.calibration import calibration, wilson
-from crossrec.simulation.choice_config import ChoiceModelConfig
-from crossrec.simulation.choice_model import _sets, fit_choice_model
+from crossrec.simulation.choice_model import ChoiceModelConfig, _sets, fit_choice_model
 from crossrec.simulation.config import EnvironmentConfig
 from crossrec.simulation.environment import Environment
 from crossrec.types import InputError, Sequences

@@ -10,8 +10,8 @@ from crossrec.data.sources.demo.shoppers import DAY, FIRST_SECOND, draw_tastes
 from crossrec.data.sources.demo.source import DemoSource
 from crossrec.data.sources.demo.truth import DemoTruth, Moments
 from crossrec.simulation.config import EnvironmentConfig
-from crossrec.simulation.demo_tastes import demo_tastes
 from crossrec.simulation.environment import Environment
+from crossrec.simulation.tastes import demo_tastes
 
 CONFIG = DemoSource.Options(n_products=120, n_shoppers=15, days=90)
 

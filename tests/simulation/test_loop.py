@@ -15,9 +15,8 @@ from crossrec.exploration.epsilon_greedy import EpsilonGreedy
 from crossrec.exploration.off_policy import LoggedLists, inverse_propensity, self_normalised
 from crossrec.rerank.base import ItemTraits, Pool
 from crossrec.simulation.environment import Environment
-from crossrec.simulation.log import extended, joined
-from crossrec.simulation.loop import Policy, Round, run_loop
-from crossrec.simulation.measures import ItemView, Measures, entropies, overlap
+from crossrec.simulation.loop import Policy, Round, extended, joined, run_loop
+from crossrec.simulation.metrics import ItemView, RoundMetrics, entropies, overlap
 from crossrec.types import ABSENT, Recommender, Sequences
 
 MakeWorld = Callable[..., Environment]
@@ -135,7 +134,7 @@ class TestMeasures:
     def test_of_a_round(self, make_world: MakeWorld) -> None:
         world = make_world(40, **LIVELY)
         view = ItemView(world.tastes.categories_NG, np.arange(N) >= 20)
-        measures = Measures(view, 40, K, seed=0)
+        measures = RoundMetrics(view, 40, K, seed=0)
         shown: dict[int, list[int]] = {}
         liked: dict[int, list[int]] = {}
         for happened in run_loop(world, Policy(item_knn), start(40), 3, K):
@@ -170,7 +169,7 @@ class TestMeasures:
 
     def test_a_round_without_visitors(self, make_world: MakeWorld) -> None:
         world = make_world(5, visit={"rate": 1, "leave": 1.0})
-        measures = Measures(ItemView(world.tastes.categories_NG, np.zeros(N, bool)), 5, K, 0)
+        measures = RoundMetrics(ItemView(world.tastes.categories_NG, np.zeros(N, bool)), 5, K, 0)
         found = [measures.of(happened) for happened in run_loop(world, Policy(popular), start(5), 2, K)]
         assert found[0]["retention"] == 0
         assert found[1]["visits"] == 0

@@ -23,10 +23,9 @@ from crossrec.server.routes.common import (
     UserQuery,
     Words,
 )
-from crossrec.server.schemas import AddedAnswer, ItemCard, ItemPage, UserAnswer, UserPage
+from crossrec.server.schemas import AddItemResponse, ItemCard, ItemPage, UserPage, UserResponse
 
 router = APIRouter(prefix="/api", tags=["catalogue"], responses=ERRORS)
-
 CACHED = "private, max-age=300"
 CONTROL = r"\x00-\x1f\x7f-\x9f"
 NewId = Annotated[
@@ -40,7 +39,6 @@ NewPrice = Annotated[
 NewCategories = Annotated[
     str, Form(pattern=r"^([^,]{0,100},){0,19}[^,]{0,100}$", description="at most 20, divided by commas")
 ]
-
 Size = Annotated[Literal["128", "256", "512"], Query(description="longest side, pixels")]
 PICTURE: dict[int | str, dict[str, Any]] = {
     **NOT_FOUND,
@@ -107,7 +105,7 @@ async def add_item(
     image: Annotated[
         UploadFile | SkipJsonSchema[None], File(description="JPEG, PNG, WebP, GIF or AVIF")
     ] = None,
-) -> AddedAnswer:
+) -> AddItemResponse:
     """Adds an item, which can be recommended at once, until the server stops."""
     row: dict[str, Any] = {
         "item_id": item_id.strip(),
@@ -121,7 +119,7 @@ async def add_item(
         row["image"] = await service.sent_pictures.take(image.read)
     place = await service.add_item(row)
     # Not in one line: the shelf is another one after the item came.
-    return AddedAnswer(item=service.shelf.card(place))
+    return AddItemResponse(item=service.shelf.card(place))
 
 
 @router.get("/users", tags=["users"])
@@ -132,14 +130,14 @@ async def find_users(service: ServiceOf, q: Words = "", offset: Offset = 0, limi
 
 
 @router.get("/users/{user_id:path}", tags=["users"], responses=NOT_FOUND)
-async def user_at(user_id: UserPath, service: ServiceOf) -> UserAnswer:
+async def user_at(user_id: UserPath, service: ServiceOf) -> UserResponse:
     """A user's latest clicks, oldest first."""
     return await user(user_id, service)
 
 
 @router.get("/user", tags=["users"], responses=NOT_FOUND)
-async def user(user_id: UserQuery, service: ServiceOf) -> UserAnswer:
+async def user(user_id: UserQuery, service: ServiceOf) -> UserResponse:
     """The same, of any id."""
     rows = service.rows_of(user_id)
     cards = service.shelf.cards(rows[-MAX_HISTORY:])
-    return UserAnswer(user_id=user_id, history=cards, total=len(rows))
+    return UserResponse(user_id=user_id, history=cards, total=len(rows))

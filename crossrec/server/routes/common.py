@@ -1,13 +1,14 @@
-"""What routes share: the service behind them, and the errors that they say they may give."""
+"""Parameters and errors that routes share, and the endpoints that describe the server."""
 
 from __future__ import annotations
 
 from typing import Annotated, Any
 
-from fastapi import Depends, Path, Query, Request
+from fastapi import APIRouter, Depends, Path, Query, Request, Response
 
 from crossrec.server.config import MAX_ID, MAX_PAGE, MAX_WORDS
 from crossrec.server.errors import ErrorBody
+from crossrec.server.schemas import HealthResponse, ModelResponse
 from crossrec.server.service import Service
 
 ERRORS: dict[int | str, dict[str, Any]] = {
@@ -46,3 +47,26 @@ UserPath = Annotated[str, Path(min_length=1, max_length=MAX_ID, description="the
 Words = Annotated[str, Query(max_length=MAX_WORDS, description="words, or parts of words")]
 Offset = Annotated[int, Query(ge=0, le=1_000_000_000, description="matches to leave out")]
 Limit = Annotated[int, Query(ge=1, le=MAX_PAGE, description="matches to give")]
+router = APIRouter(tags=["about"])
+
+
+@router.get("/health")
+async def health() -> HealthResponse:
+    """Answers as soon as the server takes requests."""
+    return HealthResponse()
+
+
+@router.get(
+    "/metrics",
+    response_class=Response,
+    responses={200: {"content": {"text/plain": {}}, "description": "Prometheus' text format"}},
+)
+async def metrics(service: ServiceOf) -> Response:
+    """Counts and times."""
+    return Response(service.measures.text(), media_type="text/plain; version=0.0.4; charset=utf-8")
+
+
+@router.get("/api/model", responses=ERRORS)
+async def model(service: ServiceOf) -> ModelResponse:
+    """What is served: model, modalities, rerankers, measured figures, where the data is from."""
+    return service.about.model_copy(update={"items": len(service.shelf)})

@@ -13,7 +13,7 @@ from crossrec.config import Config, validate
 from crossrec.rerank.recommender import RerankConfig
 from crossrec.server.config import MAX_K
 from crossrec.server.errors import Busy, UnknownName
-from crossrec.server.lists import Options
+from crossrec.server.lists import BatchOptions
 from crossrec.server.routes.common import (
     BODY_ERRORS,
     ERRORS,
@@ -25,15 +25,15 @@ from crossrec.server.routes.common import (
 )
 from crossrec.server.schemas import (
     RUN_RERANK,
-    ExplainAnswer,
     ExplainRequest,
-    FeedbackAnswer,
+    ExplainResponse,
     FeedbackRequest,
-    ModelAnswer,
-    Ranked,
-    RecommendAnswer,
+    FeedbackResponse,
+    ModelResponse,
+    RankedItem,
     RecommendRequest,
-    SimilarAnswer,
+    RecommendResponse,
+    SimilarResponse,
     Space,
 )
 from crossrec.server.service import Service
@@ -42,26 +42,25 @@ from crossrec.serving.results import PICTURES
 from crossrec.types import InputError
 
 router = APIRouter(prefix="/api", tags=["recommending"], responses=ERRORS | NOT_FOUND)
-
 Places = Annotated[int, Query(ge=1, le=MAX_K)]
 AskedSpace = Annotated[Space, Query(description="what likeness goes by")]
 
 
 @router.post("/recommend", responses=BODY_ERRORS)
-async def recommend(request: RecommendRequest, service: ServiceOf) -> RecommendAnswer:
+async def recommend(request: RecommendRequest, service: ServiceOf) -> RecommendResponse:
     """The best items for a user or a history."""
     history = service.history(request.user_id, request.history)
     options = _options(request, service, timed=history.times is not None)
     found = await service.recommend(history, options)
     hidden = set(service.shelf.rows(request.exclude))
     places = [place for place in found.places if place.row not in hidden][: request.k]
-    return RecommendAnswer(items=_ranked(service, places), retrieval=found.retrieval)
+    return RecommendResponse(items=_ranked(service, places), retrieval=found.retrieval)
 
 
 @router.get("/similar/{item_id:path}")
 async def similar_at(
     item_id: ItemPath, service: ServiceOf, k: Places = 10, space: AskedSpace = "model"
-) -> SimilarAnswer:
+) -> SimilarResponse:
     """Items like this one."""
     return await similar(item_id, service, k, space)
 
@@ -69,7 +68,7 @@ async def similar_at(
 @router.get("/similar")
 async def similar(
     item_id: ItemQuery, service: ServiceOf, k: Places = 10, space: AskedSpace = "model"
-) -> SimilarAnswer:
+) -> SimilarResponse:
     """The same, of any id."""
     service.shelf.row(item_id)
     k = min(k, len(service.shelf))
@@ -80,11 +79,11 @@ async def similar(
         if isinstance(error, Busy):
             raise
         raise UnknownName(str(error)) from error  # the item has no vector in this space
-    return SimilarAnswer(items=_ranked(service, [(place.row, place.score) for place in found]))
+    return SimilarResponse(items=_ranked(service, [(place.row, place.score) for place in found]))
 
 
 @router.post("/explain", responses=BODY_ERRORS)
-async def explain(request: ExplainRequest, service: ServiceOf) -> ExplainAnswer:
+async def explain(request: ExplainRequest, service: ServiceOf) -> ExplainResponse:
     """Why an item gets its score: modalities, clicks, picture, words."""
     history = service.history(request.user_id, request.history)
     row = service.shelf.row(request.item_id)
@@ -96,11 +95,11 @@ async def explain(request: ExplainRequest, service: ServiceOf) -> ExplainAnswer:
     content: dict[str, JsonValue] = finite(explanation)
     shelf = service.shelf
     read = shelf.cards([entry["item"] for entry in explanation["history"]])
-    return ExplainAnswer(item=shelf.card(row), history=read, explanation=content)
+    return ExplainResponse(item=shelf.card(row), history=read, explanation=content)
 
 
 @router.post("/feedback", responses=BODY_ERRORS | NOT_KEPT)
-async def feedback(request: FeedbackRequest, service: ServiceOf) -> FeedbackAnswer:
+async def feedback(request: FeedbackRequest, service: ServiceOf) -> FeedbackResponse:
     """Takes a thumb up or down; it is kept only where the server was started with a feedback log."""
     service.shelf.rows([request.item_id, *request.history, *request.shown])
     if request.user_id is not None and request.user_id not in service.users:
@@ -108,17 +107,17 @@ async def feedback(request: FeedbackRequest, service: ServiceOf) -> FeedbackAnsw
     if service.log is not None:
         await run_in_threadpool(service.log.append, request.model_dump())
     service.measures.feedback.labels(request.vote).inc()
-    return FeedbackAnswer(logged=service.log is not None)
+    return FeedbackResponse(logged=service.log is not None)
 
 
-def _options(request: RecommendRequest, service: Service, *, timed: bool) -> Options:
+def _options(request: RecommendRequest, service: Service, *, timed: bool) -> BatchOptions:
     # A hidden item takes a place from one behind it, so that the list stays full.
     hidden = len(set(request.exclude))
     modalities = None if request.modalities is None else frozenset(request.modalities)
     _known("modality", modalities or (), service.about.modalities)
     columns = [name for name in service.shelf.catalog.dataset.column_names if name not in PICTURES]
     _known("column", [*(request.context or {}), *(rule.column for rule in request.filters)], columns)
-    return Options(
+    return BatchOptions(
         k=min(request.k + hidden, len(service.shelf)),
         timed=timed,
         rerank=_rerank(request.rerank, service.about),
@@ -132,7 +131,7 @@ def _options(request: RecommendRequest, service: Service, *, timed: bool) -> Opt
     )
 
 
-def _rerank(request: Config | str | None, about: ModelAnswer) -> str | None:
+def _rerank(request: Config | str | None, about: ModelResponse) -> str | None:
     """The reranking as a key that requests of one batch share."""
     if request is None:
         return None
@@ -153,10 +152,11 @@ def _known(what: str, asked: Iterable[str], there: Sequence[str]) -> None:
             raise UnknownName(f"no {what} '{name}' here; there are: {', '.join(there) or 'none'}")
 
 
-def _ranked(service: Service, places: Sequence[tuple[int, float]]) -> list[Ranked]:
+def _ranked(service: Service, places: Sequence[tuple[int, float]]) -> list[RankedItem]:
     shelf = service.shelf
     return [
-        Ranked(rank=rank, score=score, item=shelf.card(row)) for rank, (row, score) in enumerate(places, 1)
+        RankedItem(rank=rank, score=score, item=shelf.card(row))
+        for rank, (row, score) in enumerate(places, 1)
     ]
 
 

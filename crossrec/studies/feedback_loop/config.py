@@ -12,7 +12,7 @@ from crossrec.config import Config, UnionFamily
 from crossrec.exploration import ExplorerOptions
 from crossrec.rerank import RerankerOptions
 from crossrec.rerank.recommender import RerankConfig
-from crossrec.simulation.choice_config import ChoiceModelConfig
+from crossrec.simulation.choice_model import ChoiceModelConfig
 from crossrec.simulation.config import EnvironmentConfig
 
 

@@ -16,12 +16,10 @@ from crossrec.experiment.baselines import baseline_context
 from crossrec.experiment.prepared import PreparedExperiment, untrained_traits
 from crossrec.rerank.base import ItemTraits
 from crossrec.simulation.choice_model import ChoiceModel, fit_choice_model
-from crossrec.simulation.demo_tastes import load_demo_tastes
 from crossrec.simulation.environment import Environment
-from crossrec.simulation.log import joined
-from crossrec.simulation.loop import Policy, Refit, reranking, run_loop
-from crossrec.simulation.measures import ItemView, Measures
-from crossrec.simulation.tastes import TasteModel, spread_evenly
+from crossrec.simulation.loop import Policy, Refit, joined, reranking, run_loop
+from crossrec.simulation.metrics import ItemView, RoundMetrics
+from crossrec.simulation.tastes import TasteModel, load_demo_tastes, spread_evenly
 from crossrec.studies.feedback_loop.config import (
     BaselineLearnerConfig,
     DemoTastesConfig,
@@ -105,7 +103,7 @@ class SimulationSetup:
         others = self.log.take(np.setdiff1d(np.arange(len(self.log)), users))
         counts_N = np.bincount(joined(log, others).items, minlength=self.tastes.n_items)
         environment = Environment(tastes, self.config.environment, seed, owned=log)
-        measures = Measures(self._view(counts_N), len(users), self.config.k, seed)
+        measures = RoundMetrics(self._view(counts_N), len(users), self.config.k, seed)
         made = self._policy(policy, seed, others, replace(self.traits, train_counts=counts_N))
         for happened in run_loop(environment, made, log, self.config.rounds, self.config.k):
             yield {"round": happened.number, **measures.of(happened)}

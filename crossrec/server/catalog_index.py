@@ -1,28 +1,26 @@
-"""The catalogue as the server shows it: cards, ids, search by words."""
+"""Searchable indexes of items and users, and the cards that show items."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import cached_property, lru_cache
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from urllib.parse import quote
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from crossrec.data.catalog import Catalog
 from crossrec.server.errors import UnknownName
 from crossrec.server.schemas import ItemCard
-
-if TYPE_CHECKING:
-    from crossrec.data.catalog import Catalog
 
 COLUMNS = ("item_id", "title", "text", "categories", "price")
 CARDS_KEPT = 20_000
 MAX_SEARCH_WORDS = 8
 
 
-class Shelf:
+class CatalogIndex:
     """A catalogue that doesn't change: what is added makes a new shelf.
 
     Args:
@@ -95,7 +93,7 @@ class Shelf:
         return _lower(self._table["text"])
 
 
-class Names:
+class UserIndex:
     """Ids of users, searchable.
 
     Args:

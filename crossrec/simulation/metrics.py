@@ -1,4 +1,4 @@
-"""What is measured in every round: clicks, purchases, and how wide or narrow the lists are."""
+"""Metrics of every round: clicks, purchases, diversity and exposure of the lists."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class ItemView:
     present_N: np.ndarray | None = None
 
 
-class Measures:
+class RoundMetrics:
     """Measures rounds one after the other; categories shown and clicked add up over rounds.
 
     Args:

@@ -11,14 +11,13 @@ from crossrec.types import ABSENT, InputError, TopK
 
 PER_LIST = 64
 """Vectors for each list that k-means looks at."""
-
 RECALL_K = 10
 CHUNK = 65_536
 SAME = 1e-5
 """Difference of scores, relative to their size, that summation in another order may bring."""
 
 
-class NearestItems:
+class FaissIndex:
     """An inverted file over item vectors, compared by their dot product.
 
     Vectors are put into lists by k-means; a search looks at the lists nearest to the query. How many it looks

@@ -1,1 +1,0 @@
-"""Attention weights beside a model's own computation, and what is made of them."""

@@ -1,1 +1,0 @@
-"""Where on the scored item's picture there is what raises its score."""
