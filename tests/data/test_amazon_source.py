@@ -14,7 +14,7 @@ import pytest
 
 from crossrec.config import validate
 from crossrec.data.cleaning import CleaningConfig, clean
-from crossrec.data.sources import jsonl
+from crossrec.data.sources import lines as text_lines
 from crossrec.data.sources.amazon import AmazonReviews2023Source
 from crossrec.data.sources.base import RawData
 from crossrec.data.sources.reading import SourceError
@@ -92,7 +92,7 @@ def load(root: Path, **changes: Any) -> RawData:
 
 @pytest.mark.parametrize("suffix", [".jsonl", ".jsonl.gz"])
 def test_the_lab_s_files(tmp_path: Path, suffix: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(jsonl, "BLOCK_BYTES", 1)  # a block a line
+    monkeypatch.setattr(text_lines, "BLOCK_BYTES", 1)  # a block a line
     write(tmp_path, suffix)
     (tmp_path / "images").mkdir()
     (tmp_path / "images" / "B002.jpg").write_bytes(b"picture")

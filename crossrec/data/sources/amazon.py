@@ -18,7 +18,7 @@ from crossrec.data.catalog import Catalog
 from crossrec.data.cleaning_report import Step
 from crossrec.data.interactions import Interactions
 from crossrec.data.sources.base import DataSource, RawData
-from crossrec.data.sources.jsonl import first_object, read_jsonl
+from crossrec.data.sources.lines import first_object, read_jsonl
 from crossrec.data.sources.reading import (
     Faults,
     SourceError,

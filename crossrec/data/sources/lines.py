@@ -1,14 +1,26 @@
-"""Text files without quoting: one record per line, fields between separators."""
+"""Text files with one record per line: fields between separators, or JSON objects, plain or gzipped."""
 
 from __future__ import annotations
 
+import codecs
+import gzip
 import io
-from collections.abc import Sequence
+import json
+import zlib
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any, BinaryIO, cast
 
 import polars as pl
 
-from crossrec.data.sources.reading import SourceError, codec, require_encoding
+from crossrec.data.sources.reading import (
+    Faults,
+    SourceError,
+    codec,
+    guessed_encoding,
+    require_encoding,
+    suggest,
+)
 
 _NEVER = "\x01"
 """A character of no text, so that a line stays whole."""
@@ -89,3 +101,122 @@ class Lines:
         return parts.with_columns(
             pl.when(pl.col(name) != "").then(pl.col(name)).alias(name) for name in names
         )
+
+
+BLOCK_BYTES = 32 << 20
+"""About so much text is parsed at once."""
+
+
+def read_jsonl(path: Path, schema: Mapping[str, pl.DataType], key: str) -> Iterator[pl.DataFrame]:
+    """Frames of some lines each, in file order; fields outside the schema are not read.
+
+    Args:
+        path: one JSON object a line; ``.gz`` is unpacked on the fly.
+        schema: fields and their types; numbers are read as text where the type is text.
+        key: what to set to read another file, such as ``data.root=FOLDER``, for messages.
+
+    Raises:
+        SourceError: a line is no JSON object, or a field is of another kind; the message names the line.
+    """
+    number = 1
+    try:
+        with _open(path) as handle:
+            while lines := handle.readlines(BLOCK_BYTES):
+                if number == 1:
+                    lines[0] = lines[0].removeprefix(codecs.BOM_UTF8)
+                yield _parse(path, schema, key, lines, number)
+                number += len(lines)
+    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+        raise SourceError(
+            f"{path} breaks off or is damaged after line {number - 1} ({error}): fetch it again, or set {key}"
+        ) from error
+
+
+def first_object(path: Path, required: Sequence[str], key: str) -> dict[str, Any]:
+    """The first object of a file, if it has the fields that must be there.
+
+    Raises:
+        SourceError: the file is empty, its first line is no object, or it lacks a field.
+    """
+    try:
+        with _open(path) as handle:
+            line = next((line for line in handle if line.strip()), b"")
+    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+        raise SourceError(f"{path} can't be unpacked ({error}): fetch it again, or set {key}") from error
+    if not line:
+        raise SourceError(f"{path} is empty: it must hold one JSON object a line. Set {key}")
+    try:
+        found = json.loads(line)
+    except ValueError as error:
+        reason = _why_no_json(path, line.removeprefix(codecs.BOM_UTF8)) or "it can't be read"
+        raise SourceError(f"{path}, first line: {reason}. Set {key}") from error
+    if not isinstance(found, dict):
+        raise SourceError(f"{path}, first line: not a JSON object. Set {key}")
+    faults = Faults()
+    for name in required:
+        if name not in found:
+            faults.add(f"{path}, first line: no field '{name}'; {suggest(name, list(found))}. Set {key}")
+    faults.report()
+    return found
+
+
+def _open(path: Path) -> BinaryIO:
+    return cast(BinaryIO, gzip.open(path, "rb")) if path.suffix == ".gz" else path.open("rb")
+
+
+def _parse(
+    path: Path, schema: Mapping[str, pl.DataType], key: str, lines: Sequence[bytes], number: int
+) -> pl.DataFrame:
+    if not any(line.strip() for line in lines):
+        return pl.DataFrame(schema=dict(schema))
+    try:
+        return pl.read_ndjson(io.BytesIO(b"".join(lines)), schema=dict(schema))
+    except pl.exceptions.PolarsError as error:
+        raise _fault(path, schema, key, lines, number, error) from error
+
+
+def _fault(
+    path: Path,
+    schema: Mapping[str, pl.DataType],
+    key: str,
+    lines: Sequence[bytes],
+    number: int,
+    error: Exception,
+) -> SourceError:
+    """Return the error of the first unreadable line, without the line's content."""
+    for place, line in enumerate(lines, start=number):
+        if not line.strip():
+            continue
+        try:
+            pl.read_ndjson(io.BytesIO(line), schema=dict(schema))
+        except pl.exceptions.PolarsError:
+            reason = _why_no_json(path, line) or _misfit(line, schema) or "it can't be read"
+            return SourceError(f"{path}, line {place}: {reason}. Fix or remove the line, or set {key}")
+    return SourceError(
+        f"{path}, lines {number} to {number + len(lines) - 1}: they can't be read. "
+        f"Fetch it again, or set {key}"
+    )
+
+
+def _why_no_json(path: Path, line: bytes) -> str:
+    """Why a line of a file is no JSON object; "" where it is one."""
+    try:
+        found = json.loads(line.decode("utf-8"))
+    except UnicodeDecodeError:
+        guess = None if path.suffix == ".gz" else guessed_encoding(path)
+        return f"not in UTF-8{f' (it may be {guess})' if guess else ''}, as JSON must be; convert the file"
+    except json.JSONDecodeError as error:
+        return f"not JSON ({error.msg} at character {error.pos + 1})"
+    return "" if isinstance(found, dict) else "not a JSON object"
+
+
+def _misfit(line: bytes, schema: Mapping[str, pl.DataType]) -> str:
+    """Return the field of a line that doesn't fit its type."""
+    found = json.loads(line)
+    for name, kind in schema.items():
+        one = json.dumps({name: found.get(name)}).encode()
+        try:
+            pl.read_ndjson(io.BytesIO(one), schema={name: kind})
+        except pl.exceptions.PolarsError:
+            return f"the field '{name}' is of another kind than its type, {kind}"
+    return ""
