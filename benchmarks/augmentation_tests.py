@@ -13,13 +13,12 @@ from crossrec.data.prepare import DataConfig, PreparedData, prepare
 from crossrec.evaluation.comparison.compare import compare_systems
 from crossrec.evaluation.comparison.systems import Measurement, System
 from crossrec.evaluation.config import ComparisonConfig
-from crossrec.evaluation.facts import ItemFacts, lay_against
+from crossrec.evaluation.facts import ItemFacts, match_targets
 from crossrec.evaluation.metrics import ACCURACY
 from crossrec.evaluation.predictions import load_predictions
 from crossrec.evaluation.results import METRICS_FILE
 from crossrec.evaluation.significance import holm, p_values
-from crossrec.evaluation.slices import make_slices
-from crossrec.evaluation.users import UserGroups
+from crossrec.evaluation.slices import UserGroups, make_slices
 from crossrec.experiment.config import ExperimentConfig
 from crossrec.experiment.results import SplitPart
 from crossrec.experiment.run_folder import check_run
@@ -161,7 +160,7 @@ def _values(config: ExperimentConfig, part: SplitPart) -> dict[str, np.ndarray]:
     groups = UserGroups.of(queries.users)
 
     def per_user(rows: np.ndarray, targets: object, name: str) -> np.ndarray:
-        ranked = lay_against(lists.ids[rows], targets, histories.take(rows), n_items)  # type: ignore[arg-type]
+        ranked = match_targets(lists.ids[rows], targets, histories.take(rows), n_items)  # type: ignore[arg-type]
         values_Q = np.full(len(queries), np.nan)
         values_Q[rows] = ACCURACY[name](ranked.hits_QK, ranked.n_targets_Q, K)
         return groups.mean(values_Q)

@@ -52,7 +52,7 @@ from crossrec.evaluation.metrics import AGGREGATE
 from crossrec.evaluation.metrics.exposure import UserLists
 from crossrec.evaluation.report.glossary import NO_INTERVAL
 from crossrec.evaluation.significance import p_values
-from crossrec.evaluation.users import UserGroups
+from crossrec.evaluation.slices import UserGroups
 from crossrec.types import Sequences, TopK
 
 N_ITEMS, N_TASTES, K, HISTORY = 1200, 12, 10, 8

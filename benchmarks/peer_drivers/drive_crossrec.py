@@ -14,7 +14,7 @@ import yaml
 from contract import Clicks, Rank, Report, Request, run_driver
 
 from crossrec.config import load_config
-from crossrec.evaluation.ranking import rank_queries
+from crossrec.evaluation.evaluate import rank_queries
 from crossrec.experiment import train as training
 from crossrec.experiment.config import ExperimentConfig
 from crossrec.experiment.prepared import PreparedExperiment

@@ -11,7 +11,7 @@ from scipy.sparse import csr_matrix
 
 from crossrec.config import Component, ComponentOptions
 from crossrec.runtime.ranking import recommend_by_score
-from crossrec.runtime.ranking.candidates import pick_candidates
+from crossrec.runtime.ranking.search import pick_candidates
 from crossrec.runtime.ranking.sparse import best_positive
 from crossrec.types import Sequences, TopK
 

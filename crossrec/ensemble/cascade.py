@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from crossrec.ensemble.candidates import as_lists
-from crossrec.runtime.ranking.candidates import pick_candidates
+from crossrec.runtime.ranking.search import pick_candidates
 from crossrec.types import ABSENT, InputError, Recommender, Sequences, TopK
 
 BATCH = 256

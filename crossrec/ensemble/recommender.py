@@ -16,7 +16,7 @@ from crossrec.ensemble import ListFusionOptions
 from crossrec.ensemble.base import Missing, fuse
 from crossrec.ensemble.candidates import Candidates, as_lists, union_of_lists, whole_catalogue
 from crossrec.ensemble.list_fusion import ScoreFusion
-from crossrec.runtime.ranking.candidates import pick_candidates
+from crossrec.runtime.ranking.search import pick_candidates
 from crossrec.types import ABSENT, InputError, Recommender, Sequences, TopK
 
 

@@ -12,7 +12,7 @@ from scipy.sparse import csr_matrix
 from torch import Tensor
 
 from crossrec.runtime.ranking import rank_by_vectors
-from crossrec.runtime.ranking.candidates import pick_candidates
+from crossrec.runtime.ranking.search import pick_candidates
 from crossrec.runtime.ranking.sparse import best_positive
 from crossrec.types import ABSENT, InputError, Sequences, TopK, VectorRecommender
 

@@ -59,7 +59,7 @@ class ItemFacts:
 
 
 @dataclass(frozen=True)
-class Ranked:
+class MatchedLists:
     """Ranked lists laid against the truth.
 
     Args:
@@ -85,7 +85,7 @@ def distinct(rows: Sequences, n_items: int) -> Sequences:
     return Sequences(np.concatenate([[0], np.cumsum(counts)]), keys % n_items)
 
 
-def lay_against(ids_QK: np.ndarray, targets: Sequences, histories: Sequences, n_items: int) -> Ranked:
+def match_targets(ids_QK: np.ndarray, targets: Sequences, histories: Sequences, n_items: int) -> MatchedLists:
     """Marks the hits in ranked lists; a target named twice counts once.
 
     Args:
@@ -95,4 +95,4 @@ def lay_against(ids_QK: np.ndarray, targets: Sequences, histories: Sequences, n_
         n_items: N.
     """
     once = distinct(targets, n_items)
-    return Ranked(ids_QK, once.contains(ids_QK), once.lengths, histories, once)
+    return MatchedLists(ids_QK, once.contains(ids_QK), once.lengths, histories, once)

@@ -15,8 +15,7 @@ from crossrec.baselines.base import Baseline
 from crossrec.baselines.context import BaselineContext
 from crossrec.baselines.tuning import tune
 from crossrec.config import outside_classes, trusting
-from crossrec.evaluation.evaluate import evaluate_lists
-from crossrec.evaluation.ranking import rank_queries
+from crossrec.evaluation.evaluate import evaluate_lists, rank_queries
 from crossrec.experiment.config import ExperimentConfig
 from crossrec.experiment.prepared import PreparedExperiment
 from crossrec.runtime import distributed

@@ -17,9 +17,8 @@ from rich.table import Table
 from crossrec.data.segments import ClusterAssignment
 from crossrec.data.splits.base import Queries
 from crossrec.evaluation.bootstrap import Estimate
-from crossrec.evaluation.evaluate import evaluate_lists
+from crossrec.evaluation.evaluate import evaluate_lists, rank_queries
 from crossrec.evaluation.predictions import load_predictions, save_recommendations
-from crossrec.evaluation.ranking import rank_queries
 from crossrec.evaluation.report import RecommenderResult, write_report
 from crossrec.evaluation.report.glossary import note_on_distances
 from crossrec.evaluation.results import DATA_FILE, Evaluation

@@ -18,7 +18,7 @@ from crossrec.rerank.recommender import RerankConfig, RerankedRecommender
 from crossrec.runtime.files import atomic_path
 from crossrec.runtime.progress import progress_bar
 from crossrec.runtime.ranking import recommend_by_score, top_k
-from crossrec.runtime.ranking.candidates import pick_candidates
+from crossrec.runtime.ranking.search import pick_candidates
 from crossrec.serving.filters import Filter
 from crossrec.serving.items import ServedItems
 from crossrec.serving.model import ItemTiles, ServedModel

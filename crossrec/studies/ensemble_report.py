@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from crossrec.evaluation.comparison.compare import Comparison, Entry
+from crossrec.evaluation.comparison.compare import ComparedMetric, Comparison
 from crossrec.evaluation.metrics import AGGREGATE
 from crossrec.evaluation.report import RecommenderResult
 from crossrec.evaluation.report.figures import Plot
@@ -93,7 +93,7 @@ def _trial(trial: Mapping[str, Any], found: Mapping[str, Any]) -> dict[str, Any]
     }
 
 
-def _difference(entry: Entry) -> dict[str, Any]:
+def _difference(entry: ComparedMetric) -> dict[str, Any]:
     found = entry.difference
     if found is None:
         raise ValueError(f"{entry.system} has no difference in {entry.metric}")

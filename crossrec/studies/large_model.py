@@ -17,9 +17,8 @@ from crossrec.config import Config, parse_overrides
 from crossrec.data.splits.base import Queries
 from crossrec.evaluation.bootstrap import interval
 from crossrec.evaluation.config import EvaluationConfig, MetricName
-from crossrec.evaluation.evaluate import evaluate_lists
+from crossrec.evaluation.evaluate import evaluate_lists, rank_queries
 from crossrec.evaluation.facts import ItemFacts
-from crossrec.evaluation.ranking import rank_queries
 from crossrec.evaluation.report.glossary import arrow, format_range, format_value, info
 from crossrec.evaluation.report.render import render
 from crossrec.experiment.config import ExperimentConfig

@@ -14,7 +14,7 @@ from crossrec.evaluation.facts import ItemFacts
 from crossrec.evaluation.metrics import AGGREGATE, missing_for
 from crossrec.evaluation.metrics.exposure import UserLists
 from crossrec.evaluation.results import Evaluation
-from crossrec.evaluation.users import UserGroups
+from crossrec.evaluation.slices import UserGroups
 from crossrec.types import InputError
 
 logger = logging.getLogger(__name__)

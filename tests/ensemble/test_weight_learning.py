@@ -15,9 +15,9 @@ from crossrec.ensemble.candidates import union_of_lists
 from crossrec.ensemble.learning import LearningConfig, WeightObjective, answered, learn_weights, weightings
 from crossrec.ensemble.list_fusion import ALL_FUSIONS
 from crossrec.ensemble.recommender import Ensemble, EnsembleConfig
-from crossrec.evaluation.facts import distinct, lay_against
+from crossrec.evaluation.facts import distinct, match_targets
 from crossrec.evaluation.metrics.accuracy import ndcg
-from crossrec.evaluation.users import UserGroups
+from crossrec.evaluation.slices import UserGroups
 from crossrec.runtime.ranking import recommend_by_score
 from crossrec.types import ABSENT, Sequences, TopK
 
@@ -78,7 +78,7 @@ class Planted:
 
 def value_of(planted: Planted, lists: TopK) -> float:
     """The mean over users of each user's mean ndcg, by the evaluation's own code."""
-    ranked = lay_against(lists.ids, planted.targets, planted.histories, N)
+    ranked = match_targets(lists.ids, planted.targets, planted.histories, N)
     per_user = UserGroups.of(planted.users).mean(ndcg(ranked.hits_QK, ranked.n_targets_Q, K))
     return float(np.nanmean(per_user))
 

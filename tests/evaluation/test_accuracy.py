@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from crossrec.evaluation.facts import lay_against
+from crossrec.evaluation.facts import match_targets
 from crossrec.evaluation.metrics import ACCURACY
 from crossrec.types import ABSENT, Sequences
 
@@ -67,7 +67,7 @@ target_rows = st.lists(st.integers(0, N_ITEMS - 1), max_size=8)
 def test_matches_the_oracle(rows: list[tuple[List, List]], k: int) -> None:
     ids_QK = np.array([ranked for ranked, _ in rows])
     targets = Sequences.from_lists([row for _, row in rows])
-    ranked = lay_against(ids_QK, targets, targets, N_ITEMS)
+    ranked = match_targets(ids_QK, targets, targets, N_ITEMS)
     assert set(ORACLES) == set(ACCURACY)
     for name, metric in ACCURACY.items():
         found = metric(ranked.hits_QK, ranked.n_targets_Q, k)
@@ -89,6 +89,6 @@ def test_matches_the_oracle(rows: list[tuple[List, List]], k: int) -> None:
 )
 def test_values_known_by_hand(ranked: List, targets: List, expected: dict[str, float]) -> None:
     rows = Sequences.from_lists([targets])
-    laid = lay_against(np.array([ranked]), rows, rows, N_ITEMS)
+    laid = match_targets(np.array([ranked]), rows, rows, N_ITEMS)
     for name, value in expected.items():
         assert ACCURACY[name](laid.hits_QK, laid.n_targets_Q, 3)[0] == pytest.approx(value), name  # type: ignore[index]

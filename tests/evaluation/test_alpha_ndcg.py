@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.sparse import csr_matrix
 
-from crossrec.evaluation.facts import distinct, lay_against
+from crossrec.evaluation.facts import distinct, match_targets
 from crossrec.evaluation.metrics import accuracy, rank_aware
 from crossrec.types import ABSENT, Sequences
 
@@ -51,7 +51,7 @@ def oracle(ranked: list[int], targets: list[int], categories: list[set[int]], k:
 def measure(rows: list[tuple[list[int], list[int]]], member: np.ndarray, k: int) -> np.ndarray:
     ids = np.array([ranked for ranked, _ in rows])
     targets = distinct(Sequences.from_lists([wanted for _, wanted in rows]), N_ITEMS)
-    ranked = lay_against(ids, targets, targets, N_ITEMS)
+    ranked = match_targets(ids, targets, targets, N_ITEMS)
     return rank_aware.alpha_ndcg(ids, ranked.hits_QK, targets, csr_matrix(member.astype(np.float32)), k)
 
 
@@ -70,7 +70,7 @@ def test_equals_ndcg_where_every_item_has_a_category_of_its_own(
 ) -> None:
     ids = np.array([ranked for ranked, _ in rows])
     targets = Sequences.from_lists([wanted for _, wanted in rows])
-    ranked = lay_against(ids, targets, targets, N_ITEMS)
+    ranked = match_targets(ids, targets, targets, N_ITEMS)
     expected = accuracy.ndcg(ranked.hits_QK, ranked.n_targets_Q, k)
     np.testing.assert_allclose(measure(rows, np.eye(N_ITEMS, dtype=bool), k), expected, atol=1e-12)
 

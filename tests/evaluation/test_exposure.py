@@ -14,7 +14,7 @@ from crossrec.evaluation.bootstrap import estimate_exposure
 from crossrec.evaluation.jackknife import leave_one_out
 from crossrec.evaluation.metrics import AGGREGATE
 from crossrec.evaluation.metrics.exposure import UserLists
-from crossrec.evaluation.users import UserGroups
+from crossrec.evaluation.slices import UserGroups
 from crossrec.types import ABSENT
 
 N_ITEMS = 8

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.sparse import csr_matrix
 
-from crossrec.evaluation.facts import ItemFacts, lay_against
+from crossrec.evaluation.facts import ItemFacts, match_targets
 from crossrec.evaluation.metrics.novelty import novelty, serendipity, tail_share
 from crossrec.types import ABSENT, Sequences
 
@@ -75,7 +75,7 @@ def test_serendipity_matches_the_oracle(rows: list, train_counts: np.ndarray, k:
         expected.append(len(found) / k if targets else math.nan)
     ids = np.array([ranked for ranked, _, _ in rows])
     histories = Sequences.from_lists([history for _, _, history in rows])
-    laid = lay_against(ids, Sequences.from_lists([targets for _, targets, _ in rows]), histories, N_ITEMS)
+    laid = match_targets(ids, Sequences.from_lists([targets for _, targets, _ in rows]), histories, N_ITEMS)
     found_Q = serendipity(ids, laid.hits_QK, laid.n_targets_Q, histories, train_counts, exclude, k)
     np.testing.assert_allclose(found_Q, expected, atol=1e-12)
 

@@ -12,9 +12,8 @@ from scipy.sparse import csr_matrix
 
 from crossrec.data.splits.base import Queries, Split
 from crossrec.evaluation.config import EvaluationConfig
-from crossrec.evaluation.evaluate import evaluate_lists
+from crossrec.evaluation.evaluate import evaluate_lists, rank_queries
 from crossrec.evaluation.facts import ItemFacts
-from crossrec.evaluation.ranking import rank_queries
 from crossrec.runtime import distributed
 from crossrec.runtime.ranking import recommend_by_score
 from crossrec.types import Sequences, TopK

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from crossrec.data.splits.base import Queries, Split
-from crossrec.evaluation.ranking import rank_queries
+from crossrec.evaluation.evaluate import rank_queries
 from crossrec.runtime.ranking import recommend_by_score
 from crossrec.types import ABSENT, Sequences, TopK
 
@@ -99,7 +99,7 @@ class Recording(Fixed):
 def test_blocks_are_bounded_in_clicks(
     monkeypatch: pytest.MonkeyPatch, clicks: int, blocks: list[list[int]]
 ) -> None:
-    monkeypatch.setattr("crossrec.evaluation.ranking.CLICKS", clicks)
+    monkeypatch.setattr("crossrec.evaluation.evaluate.CLICKS", clicks)
     recommender = Recording()
     rank_queries(recommender, split(), split().test, 2)
     assert recommender.blocks == blocks

@@ -10,7 +10,7 @@ import pytest
 
 from crossrec.config import parse_overrides, validate
 from crossrec.data.sources.demo.truth import DemoTruth
-from crossrec.evaluation.ranking import rank_queries
+from crossrec.evaluation.evaluate import rank_queries
 from crossrec.evaluation.results import Evaluation
 from crossrec.experiment.config import ExperimentConfig
 from crossrec.experiment.evaluate import load_recommender

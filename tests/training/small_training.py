@@ -12,7 +12,7 @@ import numpy as np
 import torch
 
 from crossrec.data.splits.leave_one_out import LeaveOneOutSplitter
-from crossrec.evaluation.ranking import rank_queries
+from crossrec.evaluation.evaluate import rank_queries
 from crossrec.losses.full_softmax import FullSoftmax
 from crossrec.losses.sampled_softmax import SampledSoftmax
 from crossrec.model.fusion.gated import GatedFusion

@@ -54,7 +54,7 @@ class Difference:
 
 
 @dataclass(frozen=True)
-class Entry:
+class ComparedMetric:
     """One metric of one system; ``difference`` is None for the reference.
 
     Args:
@@ -85,12 +85,12 @@ class Comparison:
 
     systems: list[str]
     metrics: list[str]
-    entries: list[Entry]
+    entries: list[ComparedMetric]
     protocol: str
     n_users: int
     config: ComparisonConfig
 
-    def entry(self, system: str, metric: str) -> Entry:
+    def entry(self, system: str, metric: str) -> ComparedMetric:
         """One of the entries."""
         return next(e for e in self.entries if e.system == system and e.metric == metric)
 
@@ -128,7 +128,7 @@ def compare_systems(systems: Sequence[System], n_items: int, config: ComparisonC
     exposed = [metric for metric in metrics if split_name(metric)[0] in AGGREGATE]
     check_resamples(exposed, (len(systems) - 1) * len(metrics), config.n_bootstrap)
     exposure = _compare_exposures(systems, metrics, n_items, config)
-    entries: list[Entry] = []
+    entries: list[ComparedMetric] = []
     for metric in metrics:
         entries += exposure[metric] if metric in exposure else _compare_users(systems, metric, config)
     names = [system.name for system in systems]
@@ -161,7 +161,7 @@ def split_name(metric: str) -> tuple[MetricName, int]:
     return base, int(k)  # type: ignore[return-value]
 
 
-def _compare_users(systems: Sequence[System], metric: str, config: ComparisonConfig) -> list[Entry]:
+def _compare_users(systems: Sequence[System], metric: str, config: ComparisonConfig) -> list[ComparedMetric]:
     values = [system.values(metric) for system in systems]
     difference_US = np.stack([value_U - values[0] for value_U in values], axis=1)
     # Means over seeds in another order differ by rounding: that is no user for whom anything changed.
@@ -183,21 +183,23 @@ def _compare_users(systems: Sequence[System], metric: str, config: ComparisonCon
         )
         value, ci95 = own[name]["value"], (own[name]["ci95"][0], own[name]["ci95"][1])
         entries.append(
-            Entry(system.name, metric, value, ci95, system.seed_values(metric), difference if place else None)
+            ComparedMetric(
+                system.name, metric, value, ci95, system.seed_values(metric), difference if place else None
+            )
         )
     return entries
 
 
 def _compare_exposures(
     systems: Sequence[System], metrics: Sequence[str], n_items: int, config: ComparisonConfig
-) -> dict[str, list[Entry]]:
+) -> dict[str, list[ComparedMetric]]:
     """The entries of those metrics that all lists have together, each the mean over a system's seeds."""
     by_length: dict[int, list[MetricName]] = {}
     for metric in metrics:
         base, k = split_name(metric)
         if base in AGGREGATE:
             by_length.setdefault(k, []).append(base)
-    result: dict[str, list[Entry]] = {}
+    result: dict[str, list[ComparedMetric]] = {}
     for k, bases in by_length.items():
         first, *_ = shown = [[seed.shown(k) for seed in system.seeds] for system in systems]
         own = [_Exposed.of(lists, bases, n_items, k) for lists in shown]
@@ -232,7 +234,7 @@ class _Exposed:
 
 def _exposure_entry(
     system: System, metric: str, reference: _Exposed, own: _Exposed, p: float | None, n_items: int
-) -> Entry:
+) -> ComparedMetric:
     """``p`` is None for the reference itself."""
     name = split_name(metric)[0]
     value, influence_U = own.values[name], own.influences[name]
@@ -242,10 +244,10 @@ def _exposure_entry(
         ci95 = jackknife.interval(apart, influence_U - reference.influences[name])
         difference = Difference(apart, ci95, p, math.nan, len(influence_U), None)
     ci95 = jackknife.interval(value, influence_U, 0.0, AGGREGATE[name].upper(n_items))
-    return Entry(system.name, metric, value, ci95, system.seed_values(metric), difference)
+    return ComparedMetric(system.name, metric, value, ci95, system.seed_values(metric), difference)
 
 
-def _corrected(entries: Sequence[Entry]) -> list[Entry]:
+def _corrected(entries: Sequence[ComparedMetric]) -> list[ComparedMetric]:
     """The same entries with Holm's correction over all of them."""
     p_M = np.array([math.nan if e.difference is None else e.difference.p for e in entries])
     return [

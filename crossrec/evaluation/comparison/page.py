@@ -1,4 +1,4 @@
-"""Writes a comparison: ``comparison.json`` and a self-contained ``comparison.html``."""
+"""Pages of a comparison: ``comparison.json`` and a self-contained ``comparison.html`` with its plots."""
 
 from __future__ import annotations
 
@@ -7,17 +7,26 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from crossrec.evaluation.comparison.compare import Comparison, Entry, split_name
-from crossrec.evaluation.comparison.front import plane
+import numpy as np
+
+from crossrec.evaluation.comparison.compare import ComparedMetric, Comparison, split_name
 from crossrec.evaluation.metrics import ACCURACY
-from crossrec.evaluation.report.figures import Plot
+from crossrec.evaluation.pareto import on_front
+from crossrec.evaluation.report.figures import GRID, MUTED, Plot, canvas, colour, marker, short, spread
 from crossrec.evaluation.report.glossary import NO_INTERVAL, arrow, format_value, info, note_on_distances
 from crossrec.evaluation.report.render import render
 from crossrec.evaluation.significance import SIGNIFICANT
 from crossrec.runtime.files import write_text
 
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+
 JSON_FILE, HTML_FILE = "comparison.json", "comparison.html"
+
+
 MINUS = "\u2212"
 
 
@@ -80,7 +89,7 @@ def write_comparison(comparison: Comparison, folder: Path) -> None:
     write_text(folder / HTML_FILE, _render(comparison))
 
 
-def _line(entry: Entry, reference: float) -> Line:
+def _line(entry: ComparedMetric, reference: float) -> Line:
     name, difference = entry.metric, entry.difference
     many = len(entry.seeds) > 1
     seeds = f"{len(entry.seeds)} seeds, sd {format_value(name, entry.spread)}" if many else ""
@@ -153,3 +162,91 @@ def _render(comparison: Comparison) -> str:
         "note_on_distances": note_on_distances((entry.metric, entry.value) for entry in comparison.entries),
     }
     return render("crossrec.evaluation.comparison", "template.html", content)
+
+
+def plane(comparison: Comparison, accuracy: str, diversity: str, number: int) -> Plot:
+    """Draws all systems by two metrics.
+
+    Args:
+        comparison: what was compared.
+        accuracy: the metric upwards.
+        diversity: the metric to the right; turned round where less of it is more diverse.
+        number: of the drawing on its page.
+    """
+    ups = [comparison.entry(system, accuracy) for system in comparison.systems]
+    rights = [comparison.entry(system, diversity) for system in comparison.systems]
+    turned = info(diversity).higher_is_better is False
+    sign = -1.0 if turned else 1.0
+    points = np.array([[sign * right.value, up.value] for right, up in zip(rights, ups, strict=True)])
+    front = on_front(points)
+    with canvas(f"plane-{number}", width=5.6, height=4.2) as (axes, drawn):
+        axes.set(xlabel=f"{diversity}, more diverse →", ylabel=f"{accuracy}, better →")
+        axes.margins(0.12)
+        for place, (right, up) in enumerate(zip(rights, ups, strict=True)):
+            _draw_system(axes, place, right, up, on_front=bool(front[place]))
+        if turned:
+            axes.invert_xaxis()
+        _draw_front(axes, sign * points[front, 0], points[front, 1], sign)
+        _draw_names(axes, rights, ups)
+    listed = "; ".join(
+        f"{up.system} {format_value(diversity, right.value)} and {format_value(accuracy, up.value)}"
+        for right, up in zip(rights, ups, strict=True)
+    )
+    kept = ", ".join(s for s, on in zip(comparison.systems, front, strict=True) if on) or "nobody"
+    return Plot(
+        f"{accuracy} against {diversity}",
+        f"Up is more accurate, right more diverse. Lines: 95 % intervals. Dashed: the Pareto front ({kept}), "
+        "the systems that no other one beats in both by value; hollow ones are beaten.",
+        f"Scatter plot of {diversity} and {accuracy}: {listed}. On the front: {kept}.",
+        drawn[0],
+    )
+
+
+def _draw_front(axes: Axes, x: np.ndarray, y: np.ndarray, sign: float) -> None:
+    """Steps from edge to edge through the front's points: what is below and left of them is beaten."""
+    (left, right), (bottom, top) = axes.get_xlim(), axes.get_ylim()
+    axes.set(xlim=(left, right), ylim=(bottom, top))
+    order = np.argsort(sign * x, kind="stable")
+    if len(order):
+        across = np.concatenate([[left], x[order], [x[order[-1]]]])
+        up = np.concatenate([[y[order[0]]], y[order], [bottom]])
+        axes.step(across, up, where="pre", color=MUTED, linestyle="--", linewidth=1.2, zorder=1)
+
+
+def _draw_system(
+    axes: Axes, place: int, right: ComparedMetric, up: ComparedMetric, *, on_front: bool
+) -> None:
+    shade = colour(place)
+    axes.plot(right.ci95, [up.value] * 2, color=shade, linewidth=1.1, alpha=0.5)
+    axes.plot([right.value] * 2, up.ci95, color=shade, linewidth=1.1, alpha=0.5)
+    axes.plot(
+        right.value,
+        up.value,
+        marker(place),
+        color=shade,
+        markersize=10 if place == 0 else 7.5,
+        markerfacecolor=shade if on_front else "white",
+        zorder=3,
+    )
+
+
+def _draw_names(axes: Axes, rights: list[ComparedMetric], ups: list[ComparedMetric]) -> None:
+    """Names beside the points, on the side where there is room, none at another's height."""
+    (left, right_end), (bottom, top) = axes.get_xlim(), axes.get_ylim()
+    high = top - bottom
+    heights = spread(
+        [up.value + 0.03 * high for up in ups], 0.065 * high, bottom + 0.03 * high, top - 0.03 * high
+    )
+    for place, (right, up, height) in enumerate(zip(rights, ups, heights, strict=True)):
+        beyond = (right.value - left) / (right_end - left) > 0.5
+        axes.annotate(
+            short(up.system),
+            (right.value, up.value),
+            xytext=(right.value + (-0.025 if beyond else 0.025) * (right_end - left), float(height)),
+            ha="right" if beyond else "left",
+            va="center",
+            color=colour(place),
+            fontsize=9.5,
+            fontweight="bold" if place == 0 else "normal",
+            arrowprops={"arrowstyle": "-", "color": GRID, "linewidth": 0.7, "shrinkB": 4},
+        )

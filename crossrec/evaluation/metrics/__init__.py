@@ -8,11 +8,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from crossrec.evaluation.config import EvaluationConfig, MetricName
-from crossrec.evaluation.facts import ItemFacts, Ranked
+from crossrec.evaluation.facts import ItemFacts, MatchedLists
 from crossrec.evaluation.metrics import accuracy, calibration, diversity, exposure, novelty, rank_aware
 from crossrec.evaluation.metrics.exposure import Exposure
 
-PerQuery = Callable[[Ranked, ItemFacts, EvaluationConfig, int], np.ndarray]
+PerQuery = Callable[[MatchedLists, ItemFacts, EvaluationConfig, int], np.ndarray]
 """(ranked, facts, config, k) -> (Q,), NaN where a query has no value."""
 
 ACCURACY: dict[MetricName, Callable[[np.ndarray, np.ndarray, int], np.ndarray]] = {

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from crossrec.evaluation.report.glossary import (
-    Estimate,
+    ReportedEstimate,
     arrow,
     at_cutoff,
     estimate,
@@ -68,7 +68,7 @@ class Column:
 
 
 @dataclass(frozen=True)
-class Row:
+class MetricRow:
     """One line of a table."""
 
     name: str
@@ -77,13 +77,13 @@ class Row:
 
 
 @dataclass(frozen=True)
-class Slice:
+class SliceRows:
     """One group of lines in the table of slices."""
 
     label: str
     n_queries: int
     note: str
-    rows: list[Row]
+    rows: list[MetricRow]
 
 
 @dataclass(frozen=True)
@@ -120,7 +120,7 @@ def cells_of(name: str, maps: Sequence[Mapping[str, Any]]) -> list[Cell]:
     ]
 
 
-def _best(name: str, found: Sequence[Estimate | None]) -> float | None:
+def _best(name: str, found: Sequence[ReportedEstimate | None]) -> float | None:
     values = [one.value for one in found if one is not None]
     higher = info(name).higher_is_better
     # Where all are level, a mark on each would say nothing.
@@ -131,23 +131,27 @@ def _best(name: str, found: Sequence[Estimate | None]) -> float | None:
 
 def rows_by_recommender(
     names: Sequence[str], recommenders: Sequence[str], maps: Sequence[Mapping[str, Any]]
-) -> list[Row]:
+) -> list[MetricRow]:
     """A table with recommenders as rows and metrics as columns."""
     by_metric = [cells_of(name, maps) for name in names]
-    return [Row(recommender, [cells[i] for cells in by_metric]) for i, recommender in enumerate(recommenders)]
+    return [
+        MetricRow(recommender, [cells[i] for cells in by_metric])
+        for i, recommender in enumerate(recommenders)
+    ]
 
 
-def rows_by_metric(results: Sequence[RecommenderResult]) -> list[Row]:
+def rows_by_metric(results: Sequence[RecommenderResult]) -> list[MetricRow]:
     """A table of every metric that was measured, recommenders as columns."""
     names = list(dict.fromkeys(name for result in results for name in result.metrics))
     maps = [result.metrics for result in results]
     kept = [name for name in names if any(estimate(metrics, name) for metrics in maps)]
     return [
-        Row(f"{name}\u00a0{arrow(name)}".strip(), cells_of(name, maps), info(name).meaning) for name in kept
+        MetricRow(f"{name}\u00a0{arrow(name)}".strip(), cells_of(name, maps), info(name).meaning)
+        for name in kept
     ]
 
 
-def slice_table(results: Sequence[RecommenderResult]) -> tuple[list[str], list[Slice]]:
+def slice_table(results: Sequence[RecommenderResult]) -> tuple[list[str], list[SliceRows]]:
     """The metrics and groups of the table of slices; a recommender without a slice has empty cells."""
     slices = list(dict.fromkeys(name for result in results for name in result.slices))
     every = [entry["metrics"] for result in results for entry in result.slices.values()]
@@ -158,7 +162,9 @@ def slice_table(results: Sequence[RecommenderResult]) -> tuple[list[str], list[S
         first = next(result.slices[name] for result in results if name in result.slices)
         rows = rows_by_recommender(metrics, [result.name for result in results], maps)
         groups.append(
-            Slice(name.replace("_", " ").capitalize(), int(first["n_queries"]), first.get("note", ""), rows)
+            SliceRows(
+                name.replace("_", " ").capitalize(), int(first["n_queries"]), first.get("note", ""), rows
+            )
         )
     return metrics, groups
 

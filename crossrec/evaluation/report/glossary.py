@@ -70,13 +70,13 @@ METRICS: dict[str, MetricInfo] = {
 
 
 @dataclass(frozen=True)
-class Estimate:
+class ReportedEstimate:
     """A measured value with its 95 % interval, where there is one."""
 
     value: float
     interval: tuple[float, float] | None = None
 
-    def overlaps(self, other: Estimate) -> bool | None:
+    def overlaps(self, other: ReportedEstimate) -> bool | None:
         """Whether two intervals share a value; None where one is missing."""
         if self.interval is None or other.interval is None:
             return None
@@ -98,14 +98,14 @@ def arrow(name: str) -> str:
     return ARROWS[info(name).higher_is_better]
 
 
-def estimate(metrics: Mapping[str, Any], name: str) -> Estimate | None:
+def estimate(metrics: Mapping[str, Any], name: str) -> ReportedEstimate | None:
     """Reads one entry of ``metrics.json``; None where it is absent, null or NaN."""
     entry = metrics.get(name)
     if not isinstance(entry, Mapping) or not is_number(entry.get("value")):
         return None
     low, high = entry.get("ci95") or (None, None)
     interval = (float(low), float(high)) if is_number(low) and is_number(high) else None
-    return Estimate(float(entry["value"]), interval)
+    return ReportedEstimate(float(entry["value"]), interval)
 
 
 def format_range(ends: Sequence[float | None], digits: int = 4, sign: str = "+") -> str:
@@ -142,7 +142,7 @@ def format_value(name: str, value: float) -> str:
     return f"{value:.{info(name).digits}f}"
 
 
-def format_interval(name: str, found: Estimate) -> str:
+def format_interval(name: str, found: ReportedEstimate) -> str:
     """``low–high``, or the empty string where there is no interval."""
     if found.interval is None:
         return ""

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from crossrec.data.catalog import Catalog
-from crossrec.evaluation.report.cards import N_HISTORY, build_users
+from crossrec.evaluation.report.cards import N_HISTORY, build_users, choose_users
 from crossrec.evaluation.report.content import (
     MAIN_METRICS,
     RecommenderResult,
@@ -21,12 +21,16 @@ from crossrec.evaluation.report.content import (
     slice_table,
     strongest_baseline,
 )
-from crossrec.evaluation.report.exposure import lorenz_plot, popularity_plot
 from crossrec.evaluation.report.figures import Plot
 from crossrec.evaluation.report.glossary import CUTOFF, estimate, note_on_distances
-from crossrec.evaluation.report.plots import accuracy_bars, trade_off, training_curves
+from crossrec.evaluation.report.plots import (
+    accuracy_bars,
+    lorenz_plot,
+    popularity_plot,
+    trade_off,
+    training_curves,
+)
 from crossrec.evaluation.report.render import render
-from crossrec.evaluation.report.users import choose_users
 from crossrec.runtime.files import write_text
 from crossrec.types import Sequences
 

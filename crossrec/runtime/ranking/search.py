@@ -1,16 +1,102 @@
-"""From vectors, or from a recommender's scores, to lists: some users by some items at a time."""
+"""Ranking in bounded memory: masks of seen items, scores of candidates, and the best items of a catalogue.
+
+Users and items go through in tiles; :mod:`crossrec.runtime.ranking.selection` breaks ties.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from crossrec.runtime.ranking import seen
 from crossrec.runtime.ranking.selection import BLOCK, best_keys, empty, top_k, write
-from crossrec.types import Recommender, Sequences, TopK
+from crossrec.types import ABSENT, Recommender, Sequences, TopK
+
+Cells = tuple[Tensor, Tensor]
+"""Row and column indices of the scores to be masked."""
+
+
+def mask_seen(scores_BN: Tensor, exclude: Sequences) -> None:
+    """Set the score of every excluded (seen) item to -inf, in place.
+
+    Raises:
+        ValueError: if the rows don't fit the scores, or an item is outside the catalogue.
+    """
+    n_rows, n_items = scores_BN.shape
+    check_excluded(exclude, n_rows, n_items)
+    for cells in excluded_cells(exclude, slice(0, n_rows), [0], scores_BN.device):
+        scores_BN[cells] = -torch.inf
+
+
+def excluded_cells(
+    exclude: Sequences, rows: slice, firsts: list[int], device: torch.device
+) -> Iterator[Cells]:
+    """Yield the excluded cells of some rows for each part of the catalogue.
+
+    Args:
+        exclude: excluded items of all rows.
+        rows: rows to use, numbered from 0 in the result.
+        firsts: first item of each part, rising from 0; columns count from it.
+        device: device of the scores.
+    """
+    offsets = np.asarray(exclude.offsets[rows.start : rows.stop + 1])
+    items = np.asarray(exclude.items[offsets[0] : offsets[-1]], dtype=np.int64)
+    row = np.repeat(np.arange(len(offsets) - 1), np.diff(offsets))
+    bounds = [0, len(items)]
+    if len(firsts) > 1:
+        order = np.argsort(items)
+        items, row = items[order], row[order]
+        bounds = [*np.searchsorted(items, firsts), len(items)]
+    for first, low, high in zip(firsts, bounds[:-1], bounds[1:], strict=True):
+        columns = torch.from_numpy(items[low:high] - first)
+        yield torch.from_numpy(row[low:high]).to(device), columns.to(device)
+
+
+def check_excluded(exclude: Sequences, n_rows: int, n_items: int) -> None:
+    """Check that excluded rows and items fit the scores.
+
+    Raises:
+        ValueError: if the rows don't fit the scores, or an item is outside the catalogue.
+    """
+    if len(exclude) != n_rows:
+        raise ValueError(f"{len(exclude)} rows of items to leave out, for {n_rows} rows of scores")
+    items = exclude.items[exclude.offsets[0] : exclude.offsets[-1]]
+    if len(items) and (items.min() < 0 or items.max() >= n_items):
+        wrong = items.min() if items.min() < 0 else items.max()
+        raise ValueError(f"item {wrong} is to be left out, but the catalogue has {n_items} items")
+
+
+def pick_candidates(scores_BN: Tensor, candidates_BK: np.ndarray) -> Tensor:
+    """Return (B, K) scores of candidates, -inf for ``ABSENT``.
+
+    Raises:
+        ValueError: if the rows don't fit the scores, or an index is outside the catalogue.
+    """
+    check_candidates(candidates_BK, *scores_BN.shape)
+    ids_BK = torch.from_numpy(np.asarray(candidates_BK, dtype=np.int64))
+    absent_BK = ids_BK == ABSENT
+    return scores_BN.gather(1, ids_BK.masked_fill(absent_BK, 0)).masked_fill(absent_BK, -torch.inf)
+
+
+def check_candidates(candidates_BK: np.ndarray, n_rows: int, n_items: int) -> None:
+    """Check that candidates fit.
+
+    Raises:
+        ValueError: if the rows don't fit the histories, or an index is outside the catalogue.
+    """
+    if candidates_BK.ndim != 2 or len(candidates_BK) != n_rows:
+        raise ValueError(f"candidates have shape {candidates_BK.shape}; expected ({n_rows}, K)")
+    wrong = (candidates_BK < ABSENT) | (candidates_BK >= n_items)
+    if wrong.any():
+        row, column = (int(i) for i in np.argwhere(wrong)[0])
+        raise ValueError(
+            f"candidates[{row}, {column}] is {candidates_BK[row, column]}, "
+            f"outside the catalogue of {n_items} items"
+        )
+
 
 SCORES_AT_ONCE = 1 << 26
 """Most scores that ``recommend_by_score`` asks for at a time (256 MB), if more than one history's."""
@@ -62,7 +148,7 @@ def rank_by_vectors(
     if queries_BD.shape[1:] != vectors_ND.shape[1:]:
         raise ValueError(f"queries {tuple(queries_BD.shape)} don't fit items {tuple(vectors_ND.shape)}")
     if exclude is not None:
-        seen.check(exclude, len(queries_BD), len(vectors_ND))
+        check_excluded(exclude, len(queries_BD), len(vectors_ND))
     lists = empty(len(queries_BD), k)
     if not len(vectors_ND):
         return lists
@@ -72,7 +158,7 @@ def rank_by_vectors(
     memory = queries_BD.new_empty(min(tiles.users, len(queries_BD)), width)
     for start in range(0, len(queries_BD), tiles.users):
         rows = slice(start, min(start + tiles.users, len(queries_BD)))
-        masked = None if exclude is None else list(seen.by_part(exclude, rows, firsts, queries_BD.device))
+        masked = None if exclude is None else list(excluded_cells(exclude, rows, firsts, queries_BD.device))
         best = None
         for number, first in enumerate(firsts):
             items = vectors_ND[first : first + width]
@@ -105,7 +191,7 @@ def recommend_by_score(
         rows = np.arange(start, min(start + batch, len(histories)))
         scores_BN = recommender.score(histories.take(rows))
         if exclude is not None:
-            seen.mask_seen(scores_BN, exclude.take(rows))
+            mask_seen(scores_BN, exclude.take(rows))
         found = top_k(scores_BN, k)
         lists.ids[rows], lists.scores[rows] = found.ids, found.scores
     return lists

@@ -1,38 +1,39 @@
-"""Lists straight from sparse scores: what neighbour methods need, without N scores a history."""
+"""Ranking of sparse scores, for neighbour methods, without N scores per history."""
 
 from __future__ import annotations
 
 import numpy as np
 from scipy.sparse import csr_matrix
 
+from crossrec.runtime.ranking.search import check_excluded
 from crossrec.types import ABSENT, InputError, Sequences, TopK
 
 _LOW = np.int64((1 << 32) - 1)
 
 
 def best_positive(scores_BN: csr_matrix, k: int, exclude: Sequences | None = None) -> TopK:
-    """The k largest positive scores of each row, best first, ties broken by the lower index.
+    """Return the k largest positive scores of each row, best first, ties broken by the lower index.
 
     Args:
-        scores_BN: what is not stored, or not above 0, is never listed; no index twice in a row.
+        scores_BN: scores; entries that are absent or not above 0 are never listed; no index twice in a row.
         k: length of the lists.
         exclude: B rows of items that must not appear.
 
     Raises:
-        ValueError: a score is NaN, or ``exclude`` doesn't fit the scores.
+        ValueError: if a score is NaN, or ``exclude`` doesn't fit the scores.
     """
     n_rows, n_items = scores_BN.shape
     if np.isnan(scores_BN.data).any():
         raise InputError("a score is NaN: the clicks' weights hold NaN or infinity")
     keys, starts = _keys(scores_BN), scores_BN.indptr
     if exclude is not None:
-        _check(exclude, n_rows, n_items)
+        check_excluded(exclude, n_rows, n_items)
         _drop(keys, scores_BN, exclude)
     return _lists(_largest(keys, starts, k))
 
 
 def keep_largest(matrix: csr_matrix, k: int) -> csr_matrix:
-    """The matrix with only the k largest positive entries of each row, ties to the lower index."""
+    """Return the matrix with only the k largest positive entries of each row, ties to the lower index."""
     if int(np.diff(matrix.indptr).max(initial=0)) <= k and bool((matrix.data > 0).all()):
         return matrix
     best = best_positive(matrix, k)
@@ -42,22 +43,14 @@ def keep_largest(matrix: csr_matrix, k: int) -> csr_matrix:
 
 
 def _keys(scores_BN: csr_matrix) -> np.ndarray:
-    """One int64 for a positive score and its item, larger for a higher score, then a lower index; else 0."""
+    """Return one int64 per positive score, larger for a higher score, then a lower index; else 0."""
     data = np.ascontiguousarray(scores_BN.data, dtype=np.float32)
     keys = (data.view(np.int32).astype(np.int64) << 32) | (_LOW - scores_BN.indices)
     return np.where(data > 0, keys, 0)
 
 
-def _check(exclude: Sequences, n_rows: int, n_items: int) -> None:
-    if len(exclude) != n_rows:
-        raise ValueError(f"{len(exclude)} rows of items to leave out, for {n_rows} rows of scores")
-    if len(exclude.items) and (exclude.items.min() < 0 or exclude.items.max() >= n_items):
-        wrong = exclude.items.min() if exclude.items.min() < 0 else exclude.items.max()
-        raise ValueError(f"item {wrong} is to be left out, but the catalogue has {n_items} items")
-
-
 def _drop(keys: np.ndarray, scores_BN: csr_matrix, exclude: Sequences) -> None:
-    """Sets the keys of excluded items to 0, in time that hangs on what is stored, not on N."""
+    """Set the keys of excluded items to 0, in time that depends on stored entries, not on N."""
     seen_N = np.zeros(scores_BN.shape[1], dtype=bool)
     starts, items = scores_BN.indptr.tolist(), scores_BN.indices
     for row in range(len(exclude)):
@@ -68,7 +61,7 @@ def _drop(keys: np.ndarray, scores_BN: csr_matrix, exclude: Sequences) -> None:
 
 
 def _largest(keys: np.ndarray, starts: np.ndarray, k: int) -> np.ndarray:
-    """(B, k) the largest keys of each row, descending, 0 where there are fewer.
+    """Return the (B, k) largest keys of each row, descending, 0 where there are fewer.
 
     Rows differ so much in length that a table of all keys would be mostly padding.
     """

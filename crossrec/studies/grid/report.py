@@ -11,7 +11,7 @@ import numpy as np
 import polars as pl
 from rich.table import Table
 
-from crossrec.evaluation.comparison.compare import Entry
+from crossrec.evaluation.comparison.compare import ComparedMetric
 from crossrec.evaluation.report.figures import INK, MUTED, STYLE, colour, marker, short
 from crossrec.evaluation.report.glossary import arrow, format_range, format_value
 from crossrec.evaluation.significance import SIGNIFICANT
@@ -43,7 +43,7 @@ def finding(results: Results, variant: str, metric: str) -> str:
     return HIGHER if difference.value > 0 else LOWER
 
 
-def _agree(results: Results, own: Entry, reference: Entry) -> bool:
+def _agree(results: Results, own: ComparedMetric, reference: ComparedMetric) -> bool:
     """Whether all seeds' differences have one sign; variants of which other seeds are done have no pairs."""
     if results.seeds_of(own.system) != results.seeds_of(reference.system):
         return False
@@ -91,7 +91,7 @@ def how_settled(results: Results) -> str:
     )
 
 
-def _change(variant: str, entry: Entry, base: Entry) -> str:
+def _change(variant: str, entry: ComparedMetric, base: ComparedMetric) -> str:
     difference = entry.difference
     if difference is None or math.isnan(difference.value):
         return f"{variant} (no value)"

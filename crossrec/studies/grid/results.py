@@ -14,16 +14,21 @@ import numpy as np
 import polars as pl
 
 from crossrec.data.prepare import PreparedData, prepare
-from crossrec.evaluation.comparison.compare import USUAL, Comparison, Entry, compare_systems, split_name
+from crossrec.evaluation.comparison.compare import (
+    USUAL,
+    ComparedMetric,
+    Comparison,
+    compare_systems,
+    split_name,
+)
 from crossrec.evaluation.comparison.systems import LISTS_FILE, Measurement, System
 from crossrec.evaluation.config import EvaluationConfig
-from crossrec.evaluation.facts import ItemFacts, lay_against
+from crossrec.evaluation.facts import ItemFacts, match_targets
 from crossrec.evaluation.metrics import ACCURACY
 from crossrec.evaluation.predictions import load_predictions
 from crossrec.evaluation.results import DATA_FILE as MEASURED_ON_FILE
 from crossrec.evaluation.results import METRICS_FILE, Evaluation
-from crossrec.evaluation.slices import Slice, make_slices
-from crossrec.evaluation.users import UserGroups
+from crossrec.evaluation.slices import Slice, UserGroups, make_slices
 from crossrec.experiment.run_folder import DATA_FILE
 from crossrec.studies.grid.config import AblationConfig, Part
 from crossrec.studies.grid.plan import (
@@ -71,7 +76,7 @@ def with_slices(
     for metric in wanted:
         name, base = split_slice(metric)
         own: Slice = slices[name]
-        ranked = lay_against(lists.ids[own.rows], own.targets, histories.take(own.rows), n_items)
+        ranked = match_targets(lists.ids[own.rows], own.targets, histories.take(own.rows), n_items)
         accuracy, k = split_name(base)
         value_Q = np.full(len(queries), np.nan)
         value_Q[own.rows] = ACCURACY[accuracy](ranked.hits_QK, ranked.n_targets_Q, k)
@@ -258,7 +263,7 @@ def _rows(trial: StudyTrial) -> list[dict[str, Any]]:
     return rows
 
 
-def _compared(results: Results, entry: Entry) -> dict[str, Any]:
+def _compared(results: Results, entry: ComparedMetric) -> dict[str, Any]:
     variant = next(v for v in results.variants if v.name == entry.system)
     difference, nan = entry.difference, math.nan
     low, high = (nan, nan) if difference is None else difference.ci95

@@ -16,7 +16,7 @@ import torch
 from crossrec.data.prepare import DataConfig
 from crossrec.data.splits.base import Queries
 from crossrec.evaluation.config import EvaluationConfig
-from crossrec.evaluation.ranking import rank_queries
+from crossrec.evaluation.evaluate import rank_queries
 from crossrec.experiment.config import ExperimentConfig
 from crossrec.experiment.evaluate import load_recommender
 from crossrec.experiment.prepared import PreparedExperiment, item_traits

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from crossrec.evaluation.report.users import choose_users
+from crossrec.evaluation.report.cards import choose_users
 from crossrec.types import ABSENT
 
 Parse = Callable[[str], Any]

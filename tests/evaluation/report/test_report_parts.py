@@ -13,11 +13,11 @@ from hypothesis import strategies as st
 from crossrec.data.catalog import Catalog
 from crossrec.evaluation.config import MetricName
 from crossrec.evaluation.report import RecommenderResult, write_report
-from crossrec.evaluation.report.exposure import decile_of, decile_shares, lorenz
+from crossrec.evaluation.report.cards import choose_users, hits_of
 from crossrec.evaluation.report.figures import spread, thin
 from crossrec.evaluation.report.glossary import METRICS, estimate, note_on_distances
 from crossrec.evaluation.report.page import ReportError
-from crossrec.evaluation.report.users import choose_users, hits_of
+from crossrec.evaluation.report.plots import decile_of, decile_shares, lorenz
 from crossrec.types import Sequences, TopK
 
 
