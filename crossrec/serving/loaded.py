@@ -139,7 +139,9 @@ class LoadedRecommender(LoadedItems):
         exclude_seen: bool | None = None,
         batch_size: int = USERS_AT_A_TIME,
     ) -> Path:
-        """Writes the lists of users of the log: ``user_id``, ``item_id``, ``rank`` (from 1) and ``score``.
+        """Write the lists of all or some users of the log to one Parquet file, in bounded memory.
+
+        Columns are ``user_id``, ``item_id``, ``rank`` (from 1) and ``score``.
 
         Args:
             path: of the Parquet file, which appears when it is complete.

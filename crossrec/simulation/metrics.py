@@ -19,7 +19,7 @@ PAIRS = 8
 
 @dataclass(frozen=True)
 class ItemView:
-    """What measures know of the N items.
+    """Item features for simulation metrics.
 
     Args:
         categories_NG: (N, G) float32 shares, as of :class:`crossrec.simulation.tastes.TasteModel`.

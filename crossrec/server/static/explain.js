@@ -126,7 +126,7 @@ function heat(item, map) {
   frame.style.setProperty("aspect-ratio", `${map.width} / ${map.height}`);
   frame.append(paint(map.map));
   const box = el("input", { type: "checkbox", checked: true, onchange: () => frame.classList.toggle("heat-off", !box.checked) });
-  return [frame, el("label", { class: "check" }, box, "where the picture speaks for it")];
+  return [frame, el("label", { class: "check" }, box, "where the picture raises the score")];
 }
 
 // From transparent over red to yellow.
