@@ -19,13 +19,13 @@ from crossrec.types import Sequences
 
 
 class LearningConfig(Config):
-    """How weights are learned on validation.
+    """Options of weight learning on validation.
 
     Args:
-        k: places of the lists whose value is maximised.
-        budget: weightings that are tried: an even lattice on the simplex, filled up with random ones.
-        cross_fits: how often users are halved, to learn on one half and measure on the other.
-        seed: of random weightings and halves.
+        k: length of the lists whose value is maximised.
+        budget: number of weightings to try: a regular grid on the simplex, then random ones.
+        cross_fits: number of random halvings of users, to learn on one half and measure on the other.
+        seed: seed of random weightings and halves.
     """
 
     k: int = Field(10, ge=1, le=10_000)
@@ -35,18 +35,18 @@ class LearningConfig(Config):
 
 
 ROWS = 256
-"""Queries fused at a time, so that what is worked on stays in the cache."""
+"""Number of queries fused at a time, so that their scores stay in the cache."""
 
 
 @dataclass(frozen=True)
 class Answered:
-    """Queries whose candidates hold a target.
+    """Queries whose candidates contain a target.
 
     Args:
-        query_A: (A,) their numbers among all Q queries.
+        query_A: (A,) numbers among all Q queries.
         ids_AP: (A, P) candidates, rising.
-        target_AP: (A, P) bool, which of them are targets.
-        said: one a member.
+        target_AP: (A, P) bool, true for targets.
+        said: scores per member.
     """
 
     query_A: np.ndarray
@@ -56,12 +56,12 @@ class Answered:
 
 
 def answered(found: Candidates, targets: Sequences, first: int) -> Answered:
-    """Keeps the queries that have a target among their candidates.
+    """Keep the queries that have a target among their candidates.
 
     Args:
         found: candidates of B queries.
-        targets: of these B queries.
-        first: number of the first of them.
+        targets: targets of these B queries.
+        first: number of the first query.
     """
     target_BP = targets.contains(found.ids_BP)
     rows = np.flatnonzero(target_BP.any(1))
@@ -74,12 +74,12 @@ def answered(found: Candidates, targets: Sequences, first: int) -> Answered:
 
 
 class WeightObjective:
-    """Values of weightings for every user, from members' candidates that were gathered once.
+    """Objective of weight learning: values of weightings for every user, from candidates gathered once.
 
     Args:
         parts: answered queries, in any number of blocks.
-        rule: what a member adds.
-        missing: what a member's -inf means.
+        rule: list fusion.
+        missing: meaning of -inf from a member.
         users_Q: (Q,) users of the queries.
         n_targets_Q: (Q,) distinct targets of the queries; queries without any have no value.
         n_members: M.
@@ -111,7 +111,7 @@ class WeightObjective:
         metric: Callable[[np.ndarray, np.ndarray, int], np.ndarray],
         k: int,
     ) -> np.ndarray:
-        """(W, U) each user's mean over queries, for each weighting; users without targets are left out.
+        """Return (W, U), each user's mean over queries per weighting, without users that have no targets.
 
         Args:
             weights_WM: rows of weights.
@@ -146,7 +146,7 @@ class _Block:
         self._out: dict[tuple[int, ...], Tensor] = {}
 
     def hits(self, weights: Sequence[float], k: int) -> np.ndarray:
-        """(A, K) bool, which of the first k places a target takes; ties go to the lower item."""
+        """Return (A, K) bool, true for places of targets; ties go to the lower item."""
         active = active_members(weights)
         if active not in self._out:
             self._out[active] = ~allowed([self._said[number] for number in active], self._missing)
@@ -190,12 +190,12 @@ Metric = Callable[[np.ndarray, np.ndarray, int], np.ndarray]
 
 @dataclass(frozen=True)
 class Learned:
-    """What was learned, and what it is worth on the same part.
+    """Learned weights, and their value on the same split.
 
     Args:
-        weights_M: one a member, summing to 1.
-        value: on all users, from whom the weights were chosen: too high.
-        cross_fitted: on users that had no part in choosing, over halves and repeats.
+        weights_M: weight per member, summing to 1.
+        value: value on all users, on whom the weights were chosen: optimistic.
+        cross_fitted: value on users without part in the choice, over halves and repeats.
         cross_fitted_sd: standard deviation over repeats; NaN with one.
         best_member: the member that is best on all users.
         member_values_M: each member alone, on all users.
@@ -214,14 +214,14 @@ class Learned:
 
 
 def learn_weights(evidence: WeightObjective, metric: Metric, config: LearningConfig) -> Learned:
-    """Tries weightings and keeps the best, the one with the fewest members among equals.
+    """Return the best of a fixed set of weightings, with the fewest members among equals.
 
     All weightings are fixed before any value is looked at, so that halves of the users can choose among
     them without having seen each other.
 
     Args:
-        evidence: of the validation part.
-        metric: to maximise, the mean over users of each user's mean over queries.
+        evidence: objective on the validation split.
+        metric: metric to maximise, the mean over users of each user's mean over queries.
         config: budget, halves, seed.
     """
     weights_WM = weightings(evidence.n_members, config.budget, config.seed)
@@ -245,7 +245,7 @@ def learn_weights(evidence: WeightObjective, metric: Metric, config: LearningCon
 
 
 def weightings(n_members: int, budget: int, seed: int) -> np.ndarray:
-    """Points of the simplex: each member alone, an even lattice as fine as the budget allows, random ones.
+    """Return points of the simplex: each member alone, a grid as fine as the budget allows, random ones.
 
     Args:
         n_members: M.

@@ -1,4 +1,4 @@
-"""Retrieval by the largest dot products of a vector model: exactly, or by a FAISS graph."""
+"""Retrievers for cascades: by the dot products of a vector model, or by item neighbors."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ NEIGHBOURS = 32
 
 
 SEARCH_WIDTH = 256
-"""Links of an item in the graph, and how many places a search keeps in mind at least."""
+"""Links per item in the graph, and the smallest beam width of a search."""
 
 
 class VectorRetriever:
-    """Retrieves by a vector model's dot products.
+    """Retriever by the largest dot products of a vector model, exact or approximate (HNSW).
 
     The index is built on first use; call :meth:`refresh` after the model has changed.
 
@@ -37,7 +37,7 @@ class VectorRetriever:
             miss items; ``auto`` for the graph where FAISS is installed. ``name`` tells which it is.
 
     Raises:
-        InputError: ``faiss`` is asked for and not installed.
+        InputError: if ``faiss`` is requested and not installed.
 
     Source:
         Malkov, Yashunin: Efficient and robust approximate nearest neighbor search using hierarchical
@@ -69,7 +69,7 @@ class VectorRetriever:
         return self
 
     def refresh(self) -> None:
-        """Forgets the graph: item vectors have changed."""
+        """Drop the graph after item vectors have changed."""
         self._graph = None
 
     def score(self, histories: Sequences, candidates: np.ndarray | None = None) -> Tensor:
@@ -127,7 +127,7 @@ Learn = Callable[[Sequences], csr_matrix]
 
 
 class NeighbourRetriever:
-    """Scores the neighbours of a history's items by summed similarity, and touches no other item.
+    """Retriever of the neighbours of a history's items, by summed similarity; other items cost nothing.
 
     It is item-kNN that never makes a row of N scores when it recommends: what is looked at are the history's
     clicks times their neighbours. Items that are nobody's neighbour score -inf.

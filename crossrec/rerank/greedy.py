@@ -1,4 +1,4 @@
-"""Greedy choice of a list: relevance, and what a candidate adds to the diversity of those chosen before it.
+"""Greedy rerankers: relevance, and each candidate's gain in diversity over the items already chosen.
 
 Exact, but not done one user after the other over all candidates: users go through in blocks whose vectors
 fit the processor's cache, and at first with the front of their pools only. Where relevance alone rules out
@@ -100,7 +100,7 @@ class GreedyReranker(Reranker):
 def rerank_greedily(
     pool: Pool, k: int, options: TradeOff, space: Space, start: StartGain, ceiling: float
 ) -> Pool:
-    """Takes the candidate with the highest (1 - diversity) * relevance + diversity * gain, k times.
+    """Choose k times the candidate with the highest (1 - diversity) * relevance + diversity * gain.
 
     Args:
         pool: (B, C).
@@ -108,7 +108,7 @@ def rerank_greedily(
         options: weight of diversity, and scale of relevance.
         space: similarity of items; gives cells.
         start: gains of empty lists.
-        ceiling: what no gain ever exceeds; ``inf`` where there is no such limit.
+        ceiling: upper bound of all gains; ``inf`` if there is none.
 
     Returns:
         The chosen candidates in the order in which they were chosen, with their scores.

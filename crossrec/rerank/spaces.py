@@ -1,4 +1,4 @@
-"""How alike two candidates are: by vectors, or by categories."""
+"""Similarity of candidates: cosine of vectors, or overlap of categories."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from crossrec.rerank.base import ItemTraits
 from crossrec.types import ABSENT, InputError
 
 CACHE_BYTES, ACCELERATOR_BYTES = 6 << 20, 1 << 30
-"""Memory for what users that go through together have it read again and again."""
+"""Memory for the repeatedly read data of users that are processed together."""
 
 SMALL_POOL = 32
 """Candidates up to which all pairs at once are faster than one column for each of about ten choices."""
@@ -85,10 +85,10 @@ class JaccardSpace:
 
 
 def space_named(name: str, traits: ItemTraits) -> Space:
-    """The space that a configuration names: ``category``, or one of the traits' vectors.
+    """Return the space of a name: ``category``, or one of the item vectors.
 
     Raises:
-        InputError: the traits hold no such space; names those that there are.
+        InputError: if the catalogue has no such space; lists the valid ones.
     """
     if name == "category":
         if not traits.categories_NG.shape[1]:
@@ -101,7 +101,7 @@ def space_named(name: str, traits: ItemTraits) -> Space:
 
 
 def users_at_once(cells: int, device: torch.device) -> int:
-    """Users whose data fit the processor's cache, or a part of the accelerator's memory.
+    """Return the number of users whose data fit the processor's cache, or a part of the accelerator's memory.
 
     Args:
         cells: numbers in memory for each of them.
