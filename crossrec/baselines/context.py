@@ -11,6 +11,7 @@ from scipy.sparse import csr_matrix
 
 from crossrec.data.catalog import Catalog
 from crossrec.types import InputError
+from crossrec.vectors import centred_rows, unit_rows
 
 
 @dataclass(frozen=True)
@@ -113,9 +114,4 @@ def centred_unit(vectors_NW: np.ndarray, present_N: np.ndarray) -> np.ndarray:
 
     Encoders' vectors lie in a narrow cone: without centring, all items look alike.
     """
-    if not present_N.any():
-        return np.zeros_like(vectors_NW)
-    centred_NW = np.where(present_N[:, None], vectors_NW - vectors_NW[present_N].mean(0), 0)
-    lengths_N1 = np.linalg.norm(centred_NW, axis=1, keepdims=True)
-    unit_NW = np.divide(centred_NW, lengths_N1, out=np.zeros_like(centred_NW), where=lengths_N1 > 1e-6)
-    return unit_NW.astype(np.float32)
+    return unit_rows(centred_rows(vectors_NW, present_N), smallest=1e-6).astype(np.float32)

@@ -13,6 +13,7 @@ from scipy.sparse import csr_matrix
 from crossrec.runtime.ranking import top_k
 from crossrec.runtime.ranking.sparse import best_positive
 from crossrec.types import ABSENT, InputError, Sequences, TopK
+from crossrec.vectors import unit_rows
 
 SCORES_AT_ONCE = 1 << 24
 """Similarities that exist at a time: 64 MiB in fp32."""
@@ -105,7 +106,7 @@ def _by_content_too(
     """Yield lists of blocks of clicked items, by content alone or with common users."""
     if content is None:
         raise no_content()
-    vectors = _unit_rows(content[clicked])
+    vectors = unit_rows(np.asarray(content[clicked], dtype=np.float32))
     some = _blocks(len(clicked), max(SCORES_AT_ONCE // max(len(clicked), 1), 1))
     blocks = (
         ((places, None) for places in some)
@@ -149,9 +150,3 @@ def _by_largest(scores: np.ndarray, start: int) -> np.ndarray:
     scores[own] = 0
     largest = scores.max(axis=1, keepdims=True, initial=0)
     return np.where(largest > 0, scores / np.maximum(largest, np.finfo(np.float32).tiny), 0)
-
-
-def _unit_rows(vectors_CW: np.ndarray) -> np.ndarray:
-    """(C, W) float32 rows of unit length; zeros stay zeros."""
-    rows = np.asarray(vectors_CW, dtype=np.float32)
-    return rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-12)

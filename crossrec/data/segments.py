@@ -13,6 +13,7 @@ from crossrec.config import Config
 from crossrec.data.prepare import PreparedData
 from crossrec.data.profiles import Behaviour, ItemWords, behaviour, item_words, user_words
 from crossrec.types import ABSENT, InputError
+from crossrec.vectors import unit_rows
 
 UserView = Literal["words", "behaviour"]
 
@@ -121,9 +122,9 @@ def cluster_items(
     if "words" in config.item_views:
         views.append(_reduced(words.weights_NV, trained_N, config))
     if "categories" in config.item_views:
-        views.append(_unit_rows(data.catalog.category_matrix.toarray()))
+        views.append(unit_rows(data.catalog.category_matrix.toarray()).astype(np.float64))
     if vectors_ND is not None:
-        views.append(_unit_rows(np.asarray(vectors_ND, dtype=np.float64)))
+        views.append(unit_rows(np.asarray(vectors_ND, dtype=np.float64)))
     points_ND = np.concatenate(views, axis=1)
     known_N = np.any(points_ND != 0, axis=1)
     labels_N = _cluster(points_ND, trained_N, config.items, config.seed, assigned=known_N)
@@ -167,9 +168,9 @@ def _reduced(weights: csr_matrix, fitted: np.ndarray, config: SegmentsConfig) ->
 
     size = min(config.components, min(weights[fitted].shape) - 1)
     if size < 1:
-        return _unit_rows(weights.toarray()) if weights.shape[1] else np.zeros((weights.shape[0], 0))
+        return unit_rows(weights.toarray()) if weights.shape[1] else np.zeros((weights.shape[0], 0))
     svd = TruncatedSVD(size, random_state=config.seed).fit(weights[fitted])
-    return _unit_rows(svd.transform(weights))
+    return unit_rows(svd.transform(weights))
 
 
 def _logarithms(known: Behaviour) -> np.ndarray:
@@ -184,11 +185,6 @@ def _standardised(values_UF: np.ndarray, fitted: np.ndarray) -> np.ndarray:
     varied = spread > 0
     scaled = (values_UF - (own.mean(0) if len(own) else 0.0)) / np.where(varied, spread, 1.0)
     return np.where(varied, scaled, 0.0) / np.sqrt(max(int(varied.sum()), 1))
-
-
-def _unit_rows(rows: np.ndarray) -> np.ndarray:
-    length = np.linalg.norm(rows, axis=1, keepdims=True)
-    return np.divide(rows, length, out=np.zeros_like(rows, dtype=np.float64), where=length > 0)
 
 
 def _range(labels: np.ndarray) -> range:

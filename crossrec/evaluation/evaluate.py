@@ -17,6 +17,7 @@ from crossrec.evaluation.results import INTERVALS_PART, Evaluation
 from crossrec.evaluation.slices import UserGroups, evaluate_slice, make_slices
 from crossrec.runtime import distributed
 from crossrec.types import ABSENT, Recommender, Sequences, TopK
+from crossrec.vectors import pad_rows
 
 CLICKS = 4_000_000
 """Clicks of histories that are held at a time: 64 MB with their times."""
@@ -173,10 +174,7 @@ def _check(
 
 def _counts(ranked: MatchedLists, queries: Queries, config: EvaluationConfig) -> dict[str, int]:
     """What a reader should know of before trusting a value."""
-    width = int(max(queries.targets.lengths, default=0))
-    places = np.arange(width) < queries.targets.lengths[:, None]
-    targets_QT = np.full(places.shape, ABSENT, dtype=np.int64)
-    targets_QT[places] = queries.targets.items
+    targets_QT = pad_rows(queries.targets.items, queries.targets.lengths, ABSENT)
     seen = ranked.histories.contains(targets_QT)
     return {
         "empty_lists": int((ranked.ids_QK == ABSENT).all(1).sum()),

@@ -39,6 +39,7 @@ from crossrec.rerank.recommender import RerankConfig
 from crossrec.runtime import distributed
 from crossrec.training.checkpoint import SavedState, load_tensors, read_state, saved_identity
 from crossrec.types import InputError, Sequences
+from crossrec.vectors import centred_rows, unit_rows
 
 logger = logging.getLogger(__name__)
 
@@ -239,9 +240,7 @@ def _centred_unit(features: Features) -> tuple[np.ndarray, np.ndarray]:
     """Unit vectors about the catalogue's mean: without centring all pictures look alike to a CNN."""
     present = features.present_N
     vectors = np.asarray(features.vectors_ND, dtype=np.float32)
-    centred = np.where(present[:, None], vectors - vectors[present].mean(0), 0)
-    length = np.linalg.norm(centred, axis=1, keepdims=True)
-    return np.divide(centred, length, out=np.zeros_like(centred), where=length > 0), present
+    return unit_rows(centred_rows(vectors, present)), present
 
 
 def frozen_features(setting: PreparedExperiment) -> dict[str, Features]:
@@ -261,8 +260,8 @@ def content_vectors(setting: PreparedExperiment) -> np.ndarray | None:
     for features in frozen_features(setting).values():
         present, vectors = features.present_N, np.asarray(features.vectors_ND, np.float32)
         known = present & trained_N
-        centred = np.where(present[:, None], vectors - vectors[known].mean(0), 0) if known.any() else vectors
-        parts.append(centred / np.maximum(np.linalg.norm(centred, axis=1, keepdims=True), 1e-12))
+        centred = centred_rows(vectors, present, vectors[known].mean(0)) if known.any() else vectors
+        parts.append(unit_rows(centred))
     return np.concatenate(parts, axis=1) if parts else None
 
 

@@ -31,7 +31,6 @@ from crossrec.augment.generators.application import (
     oversampled_items,
     synthesise_items,
     synthesise_users,
-    unit_rows,
     user_profiles,
 )
 from crossrec.augment.generators.fit import LabeledSamples, TrainingSamples, fit_generator, held_back_share
@@ -46,6 +45,7 @@ from crossrec.model.variant_modalities import VariantChoice
 from crossrec.runtime import distributed
 from crossrec.runtime.files import write_text
 from crossrec.types import ABSENT, InputError, Sequences
+from crossrec.vectors import unit_rows
 
 if TYPE_CHECKING:
     from accelerate import Accelerator

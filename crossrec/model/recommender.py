@@ -14,6 +14,7 @@ from crossrec.model.sequence.base import History
 from crossrec.runtime import distributed
 from crossrec.runtime.ranking import rank_by_vectors
 from crossrec.types import ABSENT, Sequences, TopK
+from crossrec.vectors import pad_rows
 
 ENCODE_CHUNK = 4096
 
@@ -124,11 +125,14 @@ class NeuralRecommender:
         return queries_BD
 
     def _history(self, sequences: Sequences, vectors_ND: Tensor) -> History:
-        vectors_BLD = vectors_ND[pad(sequences.items, sequences.lengths).to(self.device)]
+        vectors_BLD = vectors_ND[self._padded(sequences.items, sequences.lengths)]
         times_BL = None
         if self.network.sequence.reads_times and sequences.times is not None:
-            times_BL = pad(sequences.times, sequences.lengths).to(self.device)
+            times_BL = self._padded(sequences.times, sequences.lengths)
         return History(vectors_BLD, torch.from_numpy(sequences.lengths).to(self.device), times_BL)
+
+    def _padded(self, values_T: np.ndarray, lengths_B: np.ndarray) -> Tensor:
+        return torch.from_numpy(pad_rows(values_T, lengths_B)).to(self.device)
 
     @torch.no_grad()
     def score(self, histories: Sequences, candidates: np.ndarray | None = None) -> Tensor:
@@ -144,10 +148,3 @@ class NeuralRecommender:
     def recommend(self, histories: Sequences, k: int, exclude: Sequences | None = None) -> TopK:
         """The best k items for each history, in memory bounded by ``B * (D + k)``, whatever N."""
         return rank_by_vectors(self.queries(histories), self.item_vectors(), k, exclude)
-
-
-def pad(values_T: np.ndarray, lengths_B: np.ndarray) -> Tensor:
-    """The values of B rows as right-padded (B, L) int64, 0 in padded places, L at least 1."""
-    padded_BL = np.zeros((len(lengths_B), max(int(lengths_B.max(initial=0)), 1)), np.int64)
-    padded_BL[np.arange(padded_BL.shape[1]) < lengths_B[:, None]] = values_T
-    return torch.from_numpy(padded_BL)

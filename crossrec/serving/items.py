@@ -24,6 +24,7 @@ from crossrec.rerank.context import Constraints
 from crossrec.rerank.recommender import RerankConfig
 from crossrec.serving.filters import Filter, passing
 from crossrec.types import ABSENT, InputError, Sequences
+from crossrec.vectors import centred_rows, unit_rows
 
 
 @dataclass(frozen=True)
@@ -46,8 +47,7 @@ class SpaceTable:
         raw_ND, present_N = np.asarray(features.vectors_ND, dtype=np.float32), features.present_N
         if mean_D is None:
             mean_D = raw_ND[present_N].mean(0)
-        centred_ND = np.where(present_N[:, None], raw_ND - mean_D, 0)
-        return cls(mean_D, _unit(centred_ND), present_N)
+        return cls(mean_D, unit_rows(centred_rows(raw_ND, present_N, mean_D)), present_N)
 
     def extended(self, features: Features) -> SpaceTable:
         """The table with further items, about the same mean."""
@@ -117,15 +117,9 @@ class ItemSpaces:
         tables = [self.table(name) for name in self._single]
         return SpaceTable(
             np.concatenate([table.mean_D for table in tables]),
-            _unit(np.concatenate([table.vectors_ND for table in tables], axis=1)),
+            unit_rows(np.concatenate([table.vectors_ND for table in tables], axis=1)),
             np.logical_or.reduce([table.present_N for table in tables]),
         )
-
-
-def _unit(vectors_ND: np.ndarray) -> np.ndarray:
-    """Rows of unit length; a row of zeros stays one."""
-    length = np.linalg.norm(vectors_ND, axis=1, keepdims=True)
-    return np.divide(vectors_ND, length, out=np.zeros_like(vectors_ND), where=length > 0)
 
 
 LOOKED_THROUGH = 20_000

@@ -12,6 +12,7 @@ from torch import Tensor
 from crossrec.augment.base import Augmenter, SampleRng
 from crossrec.training.epochs import EpochSequences, EpochSource, LogRows
 from crossrec.types import Sequences
+from crossrec.vectors import pad_rows
 
 
 @dataclass(frozen=True)
@@ -72,22 +73,15 @@ def collate_views(views: tuple[Sequences, Sequences], users: np.ndarray, rows: n
     """Return padded views of some rows of a step; no rows give tensors of no rows."""
     first, second = (view.take(rows) for view in views)
     lengths_V = np.concatenate([first.lengths, second.lengths])
-    real_VL = np.arange(int(lengths_V.max(initial=1))) < lengths_V[:, None]
     times_VL = None
     if first.times is not None and second.times is not None:
-        times_VL = _padded(np.concatenate([first.times, second.times]), real_VL)
+        times_VL = torch.from_numpy(pad_rows(np.concatenate([first.times, second.times]), lengths_V))
     return ViewBatch(
-        items_VL=_padded(np.concatenate([first.items, second.items]), real_VL),
+        items_VL=torch.from_numpy(pad_rows(np.concatenate([first.items, second.items]), lengths_V)),
         lengths_V=torch.from_numpy(lengths_V),
         users_B=torch.from_numpy(np.asarray(users[rows], dtype=np.int64)),
         times_VL=times_VL,
     )
-
-
-def _padded(values: np.ndarray, real_VL: np.ndarray) -> Tensor:
-    padded_VL = np.zeros(real_VL.shape, dtype=np.int64)
-    padded_VL[real_VL] = values
-    return torch.from_numpy(padded_VL)
 
 
 POOL = 32
@@ -306,19 +300,19 @@ class WindowBatches:
         before = np.cumsum(step.target_counts) - step.target_counts
         places_BL = before[rows][:, None] + at_BL - windows.first_targets[:, None]
         items, times = step.clicks.items, step.clicks.times
+
+        def padded(values: np.ndarray) -> Tensor:
+            some = lengths if len(rows) else np.zeros(1, np.int64)
+            return torch.from_numpy(pad_rows(values[at_BL[real_BL]], some))
+
         return Batch(
-            items_BL=self._padded(items, at_BL, real_BL),
+            items_BL=padded(items),
             lengths_B=torch.from_numpy(lengths if len(rows) else np.ones(1, np.int64)),
             positions_T=torch.from_numpy(np.flatnonzero(wanted_BL)),
             targets_T=torch.from_numpy(items[at_BL[wanted_BL] + self.shift].astype(np.int64)),
             places_T=torch.from_numpy(places_BL[wanted_BL]),
-            times_BL=None if times is None else self._padded(times, at_BL, real_BL),
+            times_BL=None if times is None else padded(times),
         )
-
-    def _padded(self, values: np.ndarray, at_BL: np.ndarray, real_BL: np.ndarray) -> Tensor:
-        padded_BL = np.zeros((max(len(at_BL), 1), at_BL.shape[1]), np.int64)
-        padded_BL[: len(at_BL)][real_BL] = values[at_BL[real_BL]]
-        return torch.from_numpy(padded_BL)
 
     def parts(
         self, step: Windows, *, rank: int, world: int, accumulation: int, number: int = 0

@@ -11,10 +11,11 @@ import torch
 from crossrec.model.fusion import FUSIONS
 from crossrec.model.modalities import FrozenFeatures, ItemIdEmbedding, Modality
 from crossrec.model.network import ItemEncoder, SequentialNetwork
-from crossrec.model.recommender import NeuralRecommender, pad
+from crossrec.model.recommender import NeuralRecommender
 from crossrec.model.sequence.sasrec import SASRec
 from crossrec.training.checkpoint import load_trained_state, trained_state
 from crossrec.types import ABSENT, Recommender, Sequences
+from crossrec.vectors import pad_rows
 
 N, D = 40, 16
 
@@ -122,9 +123,9 @@ def test_fit_without_a_fitter_is_an_error() -> None:
 
 
 def test_padding() -> None:
-    padded = pad(np.asarray([4, 5, 6]), np.asarray([2, 0, 1]))
+    padded = pad_rows(np.asarray([4, 5, 6]), np.asarray([2, 0, 1]))
     assert padded.tolist() == [[4, 5], [0, 0], [6, 0]]
-    assert pad(np.zeros(0, np.int64), np.zeros(2, np.int64)).tolist() == [[0], [0]]
+    assert pad_rows(np.zeros(0, np.int64), np.zeros(2, np.int64)).tolist() == [[0], [0]]
 
 
 def test_batches_by_length_do_not_show(monkeypatch: pytest.MonkeyPatch) -> None:

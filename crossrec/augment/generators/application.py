@@ -22,6 +22,7 @@ from crossrec.config import Config
 from crossrec.data.item_table import tail_items
 from crossrec.data.profiles import click_matrix
 from crossrec.types import InputError, Sequences
+from crossrec.vectors import unit_rows
 
 Space = Literal["text", "image"]
 ClassSource = Literal["categories", "segments"]
@@ -309,11 +310,6 @@ def _best(scores_BC: np.ndarray, k: int) -> np.ndarray:
     places_BK = np.argpartition(scores_BC, n - k, axis=1)[:, n - k :]
     order = np.argsort(-np.take_along_axis(scores_BC, places_BK, axis=1), axis=1, kind="stable")
     return np.take_along_axis(places_BK, order, axis=1)
-
-
-def unit_rows(rows: np.ndarray) -> np.ndarray:
-    """Scale rows to length 1; rows of zeros stay."""
-    return rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-12)
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,7 @@ import numpy as np
 from crossrec.augment.content.text.base import Encode
 from crossrec.runtime import distributed
 from crossrec.runtime.files import write_text
+from crossrec.vectors import unit_rows
 
 logger = logging.getLogger(__name__)
 _SUFFIX = ".jsonl"
@@ -120,8 +121,7 @@ class Similarities:
     def _measure(self, pairs: list[tuple[str, str]]) -> list[float]:
         texts = list(dict.fromkeys(text for pair in pairs for text in pair))
         vectors = np.asarray(self.encode(texts), dtype=np.float64)
-        norms = np.linalg.norm(vectors, axis=1, keepdims=True)
-        unit = dict(zip(texts, vectors / np.where(norms == 0, 1, norms), strict=True))
+        unit = dict(zip(texts, unit_rows(vectors), strict=True))
         return [round(float(unit[one] @ unit[other]), 6) for one, other in pairs]
 
     def _key(self, one: str, other: str) -> str:
