@@ -99,7 +99,8 @@ class Trainer:
         batches: source of the steps.
         config: options of the training.
         accelerator: accelerator of this process.
-        validate: function that evaluates the task's network as it is now; called on every process.
+        validate: function that evaluates the task's network as it is now; called on every process. None to
+            train to the last epoch, whose weights then count as the best.
         run_folder: folder of ``log.jsonl`` and ``checkpoints/``.
         seed: seed of dropout and negatives.
         identity: identity of the data, saved with all weights.
@@ -112,7 +113,7 @@ class Trainer:
         config: TrainerConfig,
         *,
         accelerator: Accelerator,
-        validate: Callable[[], dict[str, float]],
+        validate: Callable[[], dict[str, float]] | None,
         run_folder: Path,
         seed: int,
         identity: DataIdentity | None = None,
@@ -236,6 +237,10 @@ class Trainer:
         return {name: float(sum(part.get(name, 0.0) for part in measured)) / n_targets for name in names}
 
     def _validate(self, progress: Progress, log: RunLog) -> None:
+        if self.validate is None:
+            save_weights(self.task.network, self.best_folder, self.identity)
+            progress.finished = progress.epoch >= self.config.epochs
+            return
         metrics = self.validate()
         self.wrapped.train()
         if self.config.metric not in metrics:

@@ -22,11 +22,13 @@ from crossrec.experiment.prepared import PreparedExperiment
 from crossrec.exploration.linear_bandit import BanditOptions
 from crossrec.rerank.base import ItemTraits
 from crossrec.simulation.loop import Policy
-from crossrec.studies.feedback_loop.config import FeedbackLoopConfig, PolicyConfig
+from crossrec.studies.feedback_loop.config import FeedbackLoopConfig, NeuralLearnerConfig, PolicyConfig
+from crossrec.studies.feedback_loop.neural import NeuralLearner
 from crossrec.studies.feedback_loop.report import relative_gain, settled_rounds, whole_run
 from crossrec.studies.feedback_loop.setup import SIMULATION_VERSION, SimulationSetup, base_content
 from crossrec.studies.feedback_loop.study import ROUNDS_FOLDER, run_feedback_loop
 from crossrec.studies.statistics import over_seeds
+from crossrec.training.trainer import Trainer
 from crossrec.types import InputError, Recommender, Sequences
 
 SHIPPED = Path(__file__).parents[2] / "configs" / "studies" / "feedback_loop_demo.yaml"
@@ -141,6 +143,37 @@ def test_baselines_rerank_and_explore_as_models_do(arena: SimulationSetup) -> No
     )
     assert [row["round"] for row in diverse] == [0, 1]
     assert diverse[0] != plain[0]
+
+
+def test_the_first_training_is_shared_and_later_ones_go_on_from_it(
+    arena: SimulationSetup, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    steps: list[Path] = []
+    step = Trainer._step
+
+    def counted(trainer: Trainer, *arguments: Any) -> Any:
+        steps.append(trainer.folder)
+        return step(trainer, *arguments)
+
+    def learned(learner: NeuralLearner, log: Sequences) -> dict[str, torch.Tensor]:
+        return {name: value.clone() for name, value in learner(log).network.state_dict().items()}
+
+    monkeypatch.setattr(Trainer, "_step", counted)
+    config = NeuralLearnerConfig(first_epochs=1)
+    makers = [NeuralLearner(arena.setting, config, 0, torch.device("cpu"), tmp_path / "first") for _ in "ab"]
+    first = learned(makers[0], arena.log)
+    assert set(steps) == {tmp_path / "first"}
+    assert (tmp_path / "first" / "log.jsonl").exists()
+    n_first = len(steps)
+    shared = learned(makers[1], arena.log)
+    assert len(steps) == n_first, "the second learner reads what the first one trained"
+    torch.testing.assert_close(shared, first, rtol=0, atol=0)
+    longer = Sequences.from_lists([[*arena.log.row(user), user % 5] for user in range(len(arena.log))])
+    later = [learned(maker, longer) for maker in makers]
+    assert len(steps) > n_first
+    torch.testing.assert_close(later[0], later[1], rtol=0, atol=0)
+    assert any(not torch.equal(later[0][name], value) for name, value in first.items())
+    assert not any(folder.exists() for folder in set(steps[n_first:])), "later trainings leave no files"
 
 
 def test_results_of_another_simulation_or_of_other_spaces_are_not_taken(arena: SimulationSetup) -> None:

@@ -33,10 +33,10 @@ from crossrec.studies.feedback_loop.neural import NeuralLearner
 from crossrec.studies.folder import key_of
 from crossrec.types import InputError, Recommender, Sequences
 
-FIRST_WEIGHTS = "first_weights"
+FIRST_RUNS = "first_runs"
 
 
-SIMULATION_VERSION = 2
+SIMULATION_VERSION = 3
 """Raised when the simulation changes, so that files of an earlier one are not taken for its own."""
 
 
@@ -122,7 +122,7 @@ class SimulationSetup:
 
     def _learn(self, learner: LearnerConfig, seed: int) -> Refit:
         if isinstance(learner, NeuralLearnerConfig):
-            return NeuralLearner(self.setting, learner, seed, self.device, self._first_weights(learner, seed))
+            return NeuralLearner(self.setting, learner, seed, self.device, self._first_run(learner, seed))
         assert isinstance(learner, BaselineLearnerConfig)
         baseline, context = learner.baseline, baseline_context(self.setting)
 
@@ -132,7 +132,7 @@ class SimulationSetup:
 
         return learn
 
-    def _first_weights(self, learner: NeuralLearnerConfig, seed: int) -> Path:
+    def _first_run(self, learner: NeuralLearnerConfig, seed: int) -> Path:
         made_from = {
             **base_content(self.setting),
             "tastes": self.config.tastes.model_dump(mode="json"),
@@ -140,7 +140,7 @@ class SimulationSetup:
             "seed": seed,
             "epochs": learner.first_epochs,
         }
-        return self.config.out / FIRST_WEIGHTS / f"{key_of(made_from)}.safetensors"
+        return self.config.out / FIRST_RUNS / key_of(made_from)
 
     def _view(self, counts_N: np.ndarray) -> ItemView:
         facts = self.setting.facts
