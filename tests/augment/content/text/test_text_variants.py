@@ -23,7 +23,7 @@ def config(*augmenters: dict[str, object], **fields: object) -> TextVariantsConf
     return validate(TextVariantsConfig, {"augmenters": augmenters, **fields}, "test", trust_code=True)
 
 
-def test_views_differ_and_repeat(tmp_path: Path) -> None:
+def test_variants_differ_and_repeat(tmp_path: Path) -> None:
     maker = config(NOISE, {"type": "transform"}, views=3).build(tmp_path)
     assert maker.count == 3
     views = [maker.variant(TEXTS, KEYS, 0, number) for number in range(3)]
@@ -37,7 +37,7 @@ def test_views_differ_and_repeat(tmp_path: Path) -> None:
         assert sum(n for key, n in view.counts.items() if key.startswith("transform/")) == len(TEXTS)
 
 
-def test_a_view_depends_on_key_and_content_alone(tmp_path: Path) -> None:
+def test_a_variant_depends_on_key_and_content_alone(tmp_path: Path) -> None:
     maker = config(NOISE).build(tmp_path)
     whole = maker.variant(TEXTS, KEYS, 0, 1).samples
     assert maker.variant(TEXTS[::-1], KEYS[::-1], 0, 1).samples == whole[::-1]
