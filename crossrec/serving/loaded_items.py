@@ -74,7 +74,7 @@ class LoadedItems:
 
     @property
     def modalities(self) -> list[str]:
-        """What the model knows items by, of ``id``, ``text`` and ``image``."""
+        """Modalities of the model, among ``id``, ``text`` and ``image``."""
         return self.model.modalities
 
     @property
@@ -101,17 +101,17 @@ class LoadedItems:
         return self.items.index(item_id)
 
     def popular(self, k: int = 10, *, filters: Sequence[Filter | Mapping[str, Any]] = ()) -> Recommendations:
-        """The items with the most training clicks, for users of whom nothing is known."""
+        """Return the items with the most training clicks, for users without a history."""
         with self._lock:
             return self._named(most_clicked(self.items, self._places(k), as_filters(filters)), 0)
 
     def similar(self, item_id: str, k: int = 10, space: str = MODEL_SPACE) -> Recommendations:
-        """The items most like one, by the cosine of their vectors.
+        """Return the most similar items by cosine of item vectors.
 
         Args:
             item_id: original id.
             k: places.
-            space: ``model`` for the model's own item vectors, or one that doesn't hang on the model:
+            space: ``model`` for the model's own item vectors, or one that doesn't depend on the model:
                 ``text``, ``image``, ``content`` for both side by side.
 
         Raises:

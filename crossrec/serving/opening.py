@@ -46,7 +46,7 @@ from crossrec.types import InputError
 def open_recommender(
     source: str | Path, *, overrides: Sequence[str] = (), device: str = AUTO, trust_code: bool = False
 ) -> RecommenderState:
-    """What :func:`crossrec.load` does; see there."""
+    """Open a run folder, a shared folder or a hub name; arguments as in :func:`crossrec.load`."""
     folder, where = Path(source).expanduser(), pick_device(device)
     if not folder.is_dir():
         if REPO_ID.fullmatch(str(source)) is None:
@@ -64,17 +64,17 @@ def open_recommender(
 def open_run(
     folder: Path, overrides: Sequence[str], device: torch.device, *, trust_code: bool = False
 ) -> RecommenderState:
-    """The best weights of a run, with its data.
+    """Open the best weights of a run, with its data.
 
     Args:
-        folder: of the run.
-        overrides: laid on its configuration.
-        device: where the network runs.
+        folder: run folder.
+        overrides: changes to its configuration, such as ``data.root=elsewhere``.
+        device: device of the network.
         trust_code: import classes outside the project that the folder names.
 
     Raises:
-        ConfigError: the folder holds no run, or an override doesn't fit.
-        InputError: the run has no weights yet, or its data can't be had.
+        ConfigError: if the folder holds no run, or an override doesn't fit.
+        InputError: if the run has no weights yet, or its data can't be loaded.
     """
     config = read_run(folder, list(overrides), trust_code=trust_code)
     setting = PreparedExperiment.of(config)
@@ -101,11 +101,11 @@ def open_run(
 
 
 def open_pretrained(folder: Path, device: torch.device, *, trust_code: bool = False) -> RecommenderState:
-    """The recommender in a folder that ``save_pretrained`` wrote.
+    """Open a folder that ``save_pretrained`` wrote.
 
     Args:
-        folder: of the recommender.
-        device: where the network runs.
+        folder: shared folder.
+        device: device of the network.
         trust_code: import classes outside the project that the folder names.
 
     Raises:
@@ -165,7 +165,7 @@ def open_pretrained(folder: Path, device: torch.device, *, trust_code: bool = Fa
 def _append_added(
     model: ServedModel, description: PretrainedConfig, tensors: dict[str, np.ndarray], catalog: Catalog
 ) -> None:
-    """Puts the items that had been added before the folder was written behind those of the network."""
+    """Append the items that had been added before the folder was written."""
     rows = slice(description.n_trained, len(catalog))
     content = model.content_of(catalog.select(np.arange(rows.start, rows.stop)))
     restore_features(tensors, description.experiment, content, rows)
@@ -180,7 +180,7 @@ TIMEOUT_SECONDS = 10.0
 
 
 def download(name: str, revision: str | None = None) -> Path:
-    """The folder of a recommender on the hub, fetched once and kept in the hub's cache.
+    """Return the folder of a recommender on the hub, downloaded once and kept in the hub's cache.
 
     Args:
         name: ``user/name``.
