@@ -126,9 +126,9 @@ class Trainer:
         self.seed = seed
         self.folder = run_folder
         self.task = task
-        self.optimiser: torch.optim.Optimizer = build_optimizer(task, config)
-        self._base_rates = [group["lr"] for group in self.optimiser.param_groups]
-        self.wrapped, self.optimiser = parallelize(accelerator, task, self.optimiser)
+        self.optimizer: torch.optim.Optimizer = build_optimizer(task, config)
+        self._base_rates = [group["lr"] for group in self.optimizer.param_groups]
+        self.wrapped, self.optimizer = parallelize(accelerator, task, self.optimizer)
         self.identity = identity
         self.checkpoints = Checkpoints(accelerator, run_folder / "checkpoints", identity)
         self.best_folder = run_folder / "checkpoints" / "best"
@@ -203,7 +203,7 @@ class Trainer:
         self.task.network.set_progress(share_done)
         torch.manual_seed(hash((self.seed, step, distributed.rank())) % 2**63)
         factor = rate_factor(share_done, self.config)
-        for group, base in zip(self.optimiser.param_groups, self._base_rates, strict=True):
+        for group, base in zip(self.optimizer.param_groups, self._base_rates, strict=True):
             group["lr"] = base * factor
         negatives = self.task.sample_negatives(hash((self.seed, step)) % 2**63, self.batches.targets(windows))
         world = distributed.world_size()
@@ -225,8 +225,8 @@ class Trainer:
                 # Wrappers average gradients over processes; the sum over the global batch is wanted.
                 self.accelerator.backward(loss * (world / self.batches.mean_targets))
         self.accelerator.clip_grad_norm_(self.wrapped.parameters(), self.config.clip_norm)
-        self.optimiser.step()
-        self.optimiser.zero_grad()
+        self.optimizer.step()
+        self.optimizer.zero_grad()
         return self._means(windows.n_targets), self._base_rates[-1] * factor
 
     def _means(self, n_targets: int) -> dict[str, float]:
