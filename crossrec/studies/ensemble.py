@@ -10,14 +10,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import yaml
 from pydantic import Field, field_validator
 
 from crossrec.baselines import BASELINES
 from crossrec.config import Config, trusting
 from crossrec.data.identity import VALID
 from crossrec.data.splits.base import Queries, Split
-from crossrec.ensemble import ListFusionOptions
+from crossrec.ensemble import LIST_FUSIONS, ListFusionOptions
 from crossrec.ensemble.base import Missing
 from crossrec.ensemble.candidates import union_of_lists
 from crossrec.ensemble.learning import (
@@ -38,7 +37,6 @@ from crossrec.evaluation.metrics import ACCURACY
 from crossrec.evaluation.report.glossary import format_range
 from crossrec.evaluation.results import to_plain
 from crossrec.experiment.baselines import BASELINES_FILE, fitted_baselines
-from crossrec.experiment.config import ExperimentConfig
 from crossrec.experiment.evaluate import load_recommender
 from crossrec.experiment.prepared import PreparedExperiment
 from crossrec.experiment.results import (
@@ -53,9 +51,8 @@ from crossrec.experiment.results import (
 from crossrec.experiment.run_folder import CONFIG_FILE, read_run
 from crossrec.runtime import distributed
 from crossrec.runtime.device import pick_device
-from crossrec.runtime.files import write_text
-from crossrec.studies.ensemble_report import write_page
-from crossrec.studies.folder import key_of
+from crossrec.studies.ensemble_report import write_report
+from crossrec.studies.folder import check_same_data, key_of, write_config, write_json
 from crossrec.types import InputError, Recommender
 
 
@@ -133,7 +130,7 @@ def open_members(config: EnsembleStudyConfig, *, trust_code: bool = False) -> Op
     configs = {name: read_run(folder, [], trust_code=trust_code) for name, folder in runs.items()}
     first = next(iter(configs.values()))
     for other in configs.values():
-        _same_ground(first, other)
+        check_same_data(first, other, spaces=False)
     ks = tuple(sorted({*first.evaluation.ks, config.learning.k}))
     evaluation = first.evaluation.model_copy(update={"ks": ks, "n_bootstrap": config.comparison.n_bootstrap})
     data = PreparedExperiment.of(first)
@@ -175,19 +172,6 @@ def _sorted_out(given: tuple[str, ...]) -> tuple[dict[str, Path], list[str]]:
     if not runs:
         raise InputError("an ensemble study needs at least one run folder: its data are the study's")
     return runs, kinds
-
-
-def _same_ground(first: ExperimentConfig, other: ExperimentConfig) -> None:
-    differing = {
-        "data": first.data.model_copy(update={"cache_dir": Path()})
-        != other.data.model_copy(update={"cache_dir": Path()}),
-        "evaluation.exclude_seen": first.evaluation.exclude_seen != other.evaluation.exclude_seen,
-    }
-    for name, differs in differing.items():
-        if differs:
-            raise InputError(
-                f"{other.run_folder} and {first.run_folder} differ in {name}; members share their data"
-            )
 
 
 def _baseline(
@@ -346,10 +330,9 @@ def run_ensemble(config: EnsembleStudyConfig, *, trust_code: bool = False) -> di
     comparing = config.comparison.model_copy(update={"metrics": tuple(metrics)})
     comparison = compare_systems(systems, len(setting.data.catalog), comparing)
     found = summarise(config, opened, choice, measured, comparison)
-    text = yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
-    write_text(config.out / CONFIG_FILE, text)
-    write_text(config.out / FOUND_FILE, json.dumps(found, indent=2, allow_nan=False) + "\n")
-    write_page(config.out / PAGE_FILE, found, measured, comparison, text)
+    text = write_config(config.out, config)
+    write_json(config.out / FOUND_FILE, found)
+    write_report(config.out / PAGE_FILE, found, measured, comparison, text)
     show_results(setting, measured, "test")
     show(found["verdict"])
     show(f"Weights, tests and plots: {config.out / PAGE_FILE}, {config.out / FOUND_FILE}")
@@ -391,7 +374,7 @@ def summarise(
         "n_users": measured[0].evaluation.n_users,
         "metric": config.metric_name,
         "chosen_on": "validation alone: members' weights, the way of fusing, and the best member",
-        "fusion": choice.fusion.model_dump(mode="json"),
+        "fusion": LIST_FUSIONS.dump(choice.fusion),
         "fusion_label": choice.fusion.label,
         "candidates": config.candidates,
         "missing": config.missing,
@@ -408,7 +391,7 @@ def summarise(
 
 def _trial(fusion: Any, learned: Any, names: list[str]) -> dict[str, Any]:
     return {
-        "fusion": fusion.model_dump(mode="json"),
+        "fusion": LIST_FUSIONS.dump(fusion),
         "label": fusion.label,
         "weights": dict(zip(names, learned.weights_M.tolist(), strict=True)),
         "value": learned.value,

@@ -19,20 +19,19 @@ from crossrec.evaluation.report.glossary import (
     info,
 )
 from crossrec.evaluation.report.plots import accuracy_bars, trade_off
-from crossrec.evaluation.report.render import render
 from crossrec.evaluation.significance import SIGNIFICANT
 from crossrec.experiment.results import MeasuredRecommender
-from crossrec.runtime.files import write_text
+from crossrec.studies.folder import write_page
 
 
-def write_page(
+def write_report(
     path: Path,
     found: Mapping[str, Any],
     measured: Sequence[MeasuredRecommender],
     comparison: Comparison,
     config_text: str,
 ) -> None:
-    """Writes the page, which needs neither a network nor JavaScript.
+    """Write the study's page.
 
     Args:
         path: of the file.
@@ -53,7 +52,7 @@ def write_page(
         "plots": _plots(measured),
         "config_text": config_text,
     }
-    write_text(path, render("crossrec.studies", "templates/ensemble.html", content))
+    write_page(path, "ensemble", content)
 
 
 def _row(one: MeasuredRecommender, metrics: Sequence[str], found: Mapping[str, Any]) -> dict[str, Any]:

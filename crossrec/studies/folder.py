@@ -1,4 +1,4 @@
-"""Names of results on disk: a digest of everything that a result depends on."""
+"""The folder of a study: its configuration, findings and page, and digests that name kept results."""
 
 from __future__ import annotations
 
@@ -8,9 +8,75 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import yaml
+
+from crossrec.config import Config
+from crossrec.evaluation.report.render import render
+from crossrec.experiment.config import ExperimentConfig
+from crossrec.runtime.files import write_text
+from crossrec.types import InputError
+
+CONFIG_FILE = "config.yaml"
+
+
+def write_config(folder: Path, config: Config) -> str:
+    """Write the resolved configuration into a study's folder; return its text."""
+    text = yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
+    write_text(folder / CONFIG_FILE, text)
+    return text
+
+
+def write_json(path: Path, content: Mapping[str, Any]) -> None:
+    """Write findings as JSON.
+
+    Raises:
+        ValueError: if a number is not finite, which JSON can't hold.
+    """
+    write_text(path, json.dumps(content, indent=2, allow_nan=False) + "\n")
+
+
+def write_page(path: Path, template: str, content: Mapping[str, Any]) -> None:
+    """Write a self-contained HTML page, which needs neither a network nor JavaScript.
+
+    Args:
+        path: of the file.
+        template: name of a file in ``templates/``, without its ending.
+        content: values that the template names.
+    """
+    write_text(path, render(__package__, f"templates/{template}.html", content))
+
+
+def check_same_data(first: ExperimentConfig, other: ExperimentConfig, *, spaces: bool = True) -> None:
+    """Check that two runs are on the same data and evaluated alike; folders of generated data may differ.
+
+    Args:
+        first: of the study's first run.
+        other: of another run.
+        spaces: whether the spaces of distances have to be the same, too.
+
+    Raises:
+        InputError: names the first key that differs.
+    """
+    differing = {
+        "data": without_cache(first) != without_cache(other),
+        "spaces": spaces and first.spaces != other.spaces,
+        "evaluation.exclude_seen": first.evaluation.exclude_seen != other.evaluation.exclude_seen,
+    }
+    for name, differs in differing.items():
+        if differs:
+            raise InputError(
+                f"{other.run_folder} and {first.run_folder} differ in {name}: one study compares runs on the "
+                "same data, measured alike"
+            )
+
+
+def without_cache(config: ExperimentConfig) -> Config:
+    """The data section without the folder of generated data."""
+    return config.data.model_copy(update={"cache_dir": Path()})
+
 
 def key_of(content: Mapping[str, Any]) -> str:
-    """A short name of what a point was made from; the same content always has the same."""
+    """Short name of everything that a result was made from; the same content always has the same name."""
     text = json.dumps(content, sort_keys=True, default=str)
     return hashlib.sha256(text.encode()).hexdigest()[:24]
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,14 +19,14 @@ from crossrec.evaluation.config import EvaluationConfig, MetricName
 from crossrec.evaluation.evaluate import evaluate_lists, rank_queries
 from crossrec.evaluation.facts import ItemFacts
 from crossrec.evaluation.report.glossary import arrow, format_range, format_value, info
-from crossrec.evaluation.report.render import render
 from crossrec.experiment.config import ExperimentConfig
 from crossrec.experiment.evaluate import load_recommender
 from crossrec.experiment.prepared import PreparedExperiment, describe_model
 from crossrec.experiment.results import console, show
 from crossrec.runtime import distributed
 from crossrec.runtime.device import pick_device
-from crossrec.runtime.files import atomic_path, write_text
+from crossrec.runtime.files import atomic_path
+from crossrec.studies.folder import write_json, write_page
 from crossrec.studies.grid import plan
 from crossrec.studies.grid.config import AblationConfig
 from crossrec.studies.grid.study import run_ablation
@@ -339,9 +338,9 @@ def run_large_model(config: LargeModelConfig) -> None:
     about = _about(config, setting)
     with atomic_path(config.out / EFFECTS_FILE) as temporary:
         pl.DataFrame([effect.row() for effect in effects]).write_parquet(temporary)
-    write_text(config.out / ABOUT_FILE, json.dumps(about, indent=2, default=str) + "\n")
+    write_json(config.out / ABOUT_FILE, about)
     content = _content(effects, about, config)
-    write_text(config.out / PAGE_FILE, render("crossrec.studies", "templates/large_model.html", content))
+    write_page(config.out / PAGE_FILE, "large_model", content)
     told = " ".join(part for part in (content["verdict"], about["confounded"]) if part)
     console().print(_table(effects, shown_length(config), told))
     show(f"Curves and groups of users: {config.out / PAGE_FILE}")

@@ -11,6 +11,7 @@ import numpy as np
 from crossrec.evaluation.config import MetricName
 from crossrec.evaluation.report.figures import INK, MUTED, Plot, canvas, colour, marker
 from crossrec.evaluation.report.glossary import format_range, format_value, info
+from crossrec.studies.statistics import seed_spread
 
 EVERYBODY = "all users"
 
@@ -68,7 +69,7 @@ class Effect:
     @property
     def spread(self) -> float:
         """Standard deviation of the difference over seeds; NaN with one seed."""
-        return float(np.std(self.seeds, ddof=1)) if len(self.seeds) > 1 else float("nan")
+        return seed_spread(np.asarray(self.seeds))
 
     @property
     def settled(self) -> bool:

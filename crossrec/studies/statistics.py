@@ -7,6 +7,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.stats import t
 
 from crossrec.evaluation.bootstrap import resample_exposure, resample_means
 from crossrec.evaluation.config import MetricName
@@ -120,8 +121,6 @@ def over_seeds(values_S: np.ndarray) -> Spread:
     Source:
         Student: The probable error of a mean (1908).
     """
-    from scipy.stats import t
-
     known = values_S[~np.isnan(values_S)]
     nan = float("nan")
     if not len(known):
@@ -131,3 +130,16 @@ def over_seeds(values_S: np.ndarray) -> Spread:
         return Spread(mean, nan, nan, values_S)
     half = float(t.ppf(0.975, len(known) - 1) * known.std(ddof=1) / np.sqrt(len(known)))
     return Spread(mean, mean - half, mean + half, values_S)
+
+
+def seed_spread(values_S: np.ndarray) -> float:
+    """Standard deviation over seeds; NaN for one seed."""
+    return float(np.std(values_S, ddof=1)) if len(values_S) > 1 else float("nan")
+
+
+def seed_interval(values_S: np.ndarray) -> list[float]:
+    """Student's 95 % interval of the mean over seeds; NaN for one seed, or where a seed has no value."""
+    if np.isnan(values_S).any():
+        return [float("nan"), float("nan")]
+    mean = over_seeds(values_S)
+    return [mean.low, mean.high]

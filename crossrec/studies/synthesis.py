@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import numpy as np
 import torch
-import yaml
 from pydantic import BeforeValidator, Field, PlainSerializer, PositiveInt
 
 from crossrec.augment.generators import GENERATORS, VectorGeneratorOptions
@@ -39,7 +38,8 @@ from crossrec.model.whitening import Whitening
 from crossrec.runtime import distributed
 from crossrec.runtime.device import pick_device
 from crossrec.runtime.files import write_text
-from crossrec.studies.synthesis_report import quality_table, write_page
+from crossrec.studies.folder import write_config
+from crossrec.studies.synthesis_report import quality_table, write_report
 from crossrec.types import InputError
 
 if TYPE_CHECKING:
@@ -193,7 +193,7 @@ def _need(found: object, what: str) -> None:
         raise InputError(f"no {what}; there is nothing to learn from")
 
 
-CONFIG_FILE, RESULTS_FILE, PAGE_FILE = "config.yaml", "quality.json", "synthesis.html"
+RESULTS_FILE, PAGE_FILE = "quality.json", "synthesis.html"
 
 
 REAL_GRID, SYNTHETIC_GRID = "pictures_real.png", "pictures_synthetic.png"
@@ -229,10 +229,10 @@ def run_synthesis(config: SynthesisConfig) -> None:
         encode = picture_encoder(setting)
         spaces.append(_space(PICTURES, material, (config.image_gan,), config, accelerator, logs, encode))
     found = {"data": setting.data.name, "note": setting.data.note, "seed": config.seed, "spaces": spaces}
-    text = yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
-    write_text(config.out / CONFIG_FILE, text)
+    text = write_config(config.out, config)
+    # Figures of a tiny space may be undefined, which this file says as NaN.
     write_text(config.out / RESULTS_FILE, json.dumps(found, indent=2) + "\n")
-    write_page(config.out / PAGE_FILE, found, logs, _grids(config), text)
+    write_report(config.out / PAGE_FILE, found, logs, _grids(config), text)
     for entry in spaces:
         console().print(quality_table(entry))
     show(f"Curves, grids and all numbers: {config.out / PAGE_FILE}, {config.out / RESULTS_FILE}")

@@ -12,8 +12,7 @@ from rich.table import Table
 
 from crossrec.augment.generators.loop import Line
 from crossrec.evaluation.report.figures import Plot, canvas, colour, marker, thin
-from crossrec.evaluation.report.render import render
-from crossrec.runtime.files import write_text
+from crossrec.studies.folder import write_page
 
 COLUMNS = {
     "precision": "precision",
@@ -120,14 +119,14 @@ NEAR_ONE, ENOUGH = (0.8, 1.25), 0.8
 """Density that counts as near 1, and coverage that counts as enough."""
 
 
-def write_page(
+def write_report(
     path: Path,
     found: Mapping[str, Any],
     logs: Mapping[str, Mapping[str, Sequence[Line]]],
     grids: Mapping[str, bytes],
     config_text: str,
 ) -> None:
-    """Writes the page, which needs neither a network nor JavaScript.
+    """Write the study's page.
 
     Args:
         path: of the file.
@@ -145,7 +144,7 @@ def write_page(
         ],
         "config_text": config_text,
     }
-    write_text(path, render("crossrec.studies", "templates/synthesis.html", content))
+    write_page(path, "synthesis", content)
 
 
 def learned(row: Mapping[str, Any]) -> bool:

@@ -20,7 +20,7 @@ from crossrec.experiment.config import ExperimentConfig
 from crossrec.rerank.base import ItemTraits
 from crossrec.studies.tradeoff.config import TradeoffConfig, TradeoffPoint, all_variants, members
 from crossrec.studies.tradeoff.fronts import choose
-from crossrec.studies.tradeoff.report import write_page
+from crossrec.studies.tradeoff.report import write_report
 from crossrec.studies.tradeoff.runs import PointStore, SplitQueries, Study, TrainedRun, open_study
 from crossrec.studies.tradeoff.study import summarise
 from crossrec.studies.tradeoff.sweep import PointTable, sweep
@@ -158,7 +158,7 @@ def test_the_whole_report_is_written_from_a_sweep(tmp_path: Path) -> None:
     chosen = choose(config, valid, methods)
     found = summarise(config, valid, test, chosen, methods)
     about = {"data": "<made up>", "note": "", "protocol": "none", "runs": {"model": ["a.0", "a.1"]}}
-    write_page(tmp_path / "t.html", config, {**about, **found}, valid, test, chosen, methods, "k: 4")
+    write_report(tmp_path / "t.html", config, {**about, **found}, valid, test, chosen, methods, "k: 4")
     page = (tmp_path / "t.html").read_text(encoding="utf-8")
     assert "&lt;made up&gt;" in page
     assert page.count("<svg") == 2

@@ -155,19 +155,8 @@ class SimulationSetup:
 
 def base_content(setting: PreparedExperiment) -> dict[str, object]:
     """What of the base experiment decides a simulation, and which simulation it is."""
-    config = setting.config
-    parts = {
-        "data": config.data,
-        "model": config.model,
-        "objective": config.objective,
-        "trainer": config.trainer,
-        "spaces": config.spaces,
-        "segments": config.segments,
-    }
-    dumped = {
-        name: part.model_dump(mode="json", exclude={"cache_dir"})
-        for name, part in parts.items()
-        if part is not None
-    }
+    parts = {"data", "model", "objective", "trainer", "spaces", "segments"}
+    made_from = setting.config.model_dump(mode="json", include=parts, exclude={"data": {"cache_dir"}})
+    dumped = {name: part for name, part in made_from.items() if part is not None}
     # Weights that are kept have a row per item: other items in the same files are another simulation.
     return {**dumped, "simulation": SIMULATION_VERSION, "identity": setting.data.identity.key}

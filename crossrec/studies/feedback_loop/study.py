@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -11,7 +10,6 @@ from typing import Any
 
 import numpy as np
 import polars as pl
-import yaml
 
 from crossrec.experiment.prepared import PreparedExperiment
 from crossrec.experiment.results import console, show
@@ -22,7 +20,7 @@ from crossrec.runtime.files import atomic_path, write_text
 from crossrec.studies.feedback_loop.config import FeedbackLoopConfig
 from crossrec.studies.feedback_loop.report import page, results, tables
 from crossrec.studies.feedback_loop.setup import SimulationSetup, base_content
-from crossrec.studies.folder import key_of
+from crossrec.studies.folder import key_of, write_config, write_json
 
 ROUNDS_FOLDER, ROUNDS_FILE = "rounds", "rounds.parquet"
 
@@ -96,7 +94,7 @@ def _values(config: FeedbackLoopConfig, table: pl.DataFrame) -> dict[tuple[str, 
     return values
 
 
-CONFIG_FILE, RESULTS_FILE, PAGE_FILE = "config.yaml", "results.json", "simulation.html"
+RESULTS_FILE, PAGE_FILE = "results.json", "simulation.html"
 
 
 def run_feedback_loop(config: FeedbackLoopConfig) -> None:
@@ -119,9 +117,8 @@ def run_feedback_loop(config: FeedbackLoopConfig) -> None:
     )
     rounds = play_all(config, arena, base_content(setting), show)
     about, found = _about(config, arena()), results(config, rounds.values)
-    text = yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
-    write_text(config.out / CONFIG_FILE, text)
-    write_text(config.out / RESULTS_FILE, json.dumps({**about, **found}, indent=2, allow_nan=False) + "\n")
+    text = write_config(config.out, config)
+    write_json(config.out / RESULTS_FILE, {**about, **found})
     write_text(config.out / PAGE_FILE, page(config, rounds.values, about, found, text))
     for table in tables(config, rounds.values):
         console().print(table)

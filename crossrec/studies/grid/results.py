@@ -40,6 +40,7 @@ from crossrec.studies.grid.plan import (
     wanted_metrics,
 )
 from crossrec.studies.grid.scheduler import TrialResult
+from crossrec.studies.statistics import seed_spread
 from crossrec.types import InputError
 
 
@@ -297,7 +298,7 @@ def _means(results: Results) -> pl.DataFrame:
         own = named.filter(pl.col("variant") == variant.name)
         for metric in metrics or _usual(own):
             values = own.filter(pl.col("metric") == metric)["value"].to_numpy()
-            spread = float(np.std(values, ddof=1)) if len(values) > 1 else math.nan
+            spread = seed_spread(values)
             value = float(np.mean(values)) if len(values) else math.nan
             rows.append(
                 {

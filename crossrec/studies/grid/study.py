@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Sequence
 from contextlib import redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
 
-import yaml
-
 from crossrec.config import load_config
+from crossrec.data.sources import SOURCES
 from crossrec.evaluation.comparison.page import write_comparison
 from crossrec.evaluation.results import METRICS_FILE
 from crossrec.experiment.evaluate import run_evaluation
 from crossrec.experiment.results import show
 from crossrec.runtime import distributed
 from crossrec.runtime.files import atomic_path, write_text
+from crossrec.studies.folder import write_config, write_json
 from crossrec.studies.grid.config import AblationConfig
 from crossrec.studies.grid.plan import StudyTrial, check_trials, grid, search_corners, trials_of
 from crossrec.studies.grid.report import dot_plot, markdown, proposals_table, show_results
@@ -26,7 +25,7 @@ from crossrec.studies.grid.search import Search, open_scheduler
 from crossrec.studies.grid.workers import run_jobs, work
 from crossrec.types import InputError
 
-CONFIG_FILE, LONG_FILE, SUMMARY_FILE = "config.yaml", "results.parquet", "summary.parquet"
+LONG_FILE, SUMMARY_FILE = "results.parquet", "summary.parquet"
 
 
 MARKDOWN_FILE, PLOT_FILE, BEST_FILE = "results.md", "results.png", "best.json"
@@ -82,8 +81,7 @@ def _opened(config: AblationConfig) -> Scheduler:
     else:
         planned = [t for corner in search_corners(config) for t in trials_of(config, [corner])[:1]]
     check_trials(config, planned)
-    text = yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
-    write_text(config.out / CONFIG_FILE, text)
+    write_config(config.out, config)
     return open_scheduler(config)
 
 
@@ -142,7 +140,7 @@ def _measure_best(search: Search) -> None:
         "valid": search.value(best),
         "runs": [trial.name for trial in best.trials],
     }
-    write_text(search.config.out / BEST_FILE, json.dumps(content, indent=2) + "\n")
+    write_json(search.config.out / BEST_FILE, content)
     if search.config.measure == "test":
         for trial in best.trials:
             if not (trial.config.run_folder / "eval" / "test" / METRICS_FILE).exists():
@@ -170,8 +168,7 @@ def _write(results: Results, search: Search | None) -> None:
 
 def _note(results: Results) -> str:
     """The data, with its note: that of the demo says that it is generated."""
-    source = results.done[0].config.data.source
-    name = str(getattr(source, "type", type(source).__name__))
+    name = SOURCES.name_of(results.done[0].config.data.source)
     return f"{name} (generated products and simulated shoppers)" if name == "demo" else name
 
 

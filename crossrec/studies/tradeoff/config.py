@@ -13,6 +13,7 @@ from pydantic import Field, field_validator, model_validator
 
 from crossrec.config import Config
 from crossrec.evaluation.config import MetricName
+from crossrec.rerank import RERANKERS
 from crossrec.rerank.recommender import RerankConfig
 from crossrec.types import InputError
 
@@ -219,7 +220,7 @@ class TradeoffPoint:
         """What ``evaluate.py`` takes after a run of the model to rerank its lists in this way."""
         if self.reranker == UNRERANKED:
             return []
-        stages = [stage.model_dump(mode="json") for stage in self.stages]
+        stages = [RERANKERS.dump(stage) for stage in self.stages]
         return [f"rerank.candidates={self.candidates}", f"rerank.stages={json.dumps(stages)}"]
 
     @property

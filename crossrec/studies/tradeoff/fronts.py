@@ -8,8 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from crossrec.evaluation.bootstrap import TAIL_PERCENT, Resampled, interval
+from crossrec.evaluation.bootstrap import Resampled, interval
 from crossrec.evaluation.pareto import hypervolume, pareto_front, pick
+from crossrec.studies.statistics import seed_interval, seed_spread
 from crossrec.studies.tradeoff.config import GoalConfig, TradeoffConfig
 from crossrec.studies.tradeoff.sweep import PointTable
 from crossrec.types import InputError
@@ -111,7 +112,7 @@ class Hypervolumes:
         """As it stands in the file."""
         return {
             "value": float(self.per_seed_S.mean()),
-            "sd": spread(self.per_seed_S),
+            "sd": seed_spread(self.per_seed_S),
             "seeds": self.per_seed_S.tolist(),
             **({"ci95_users": interval(self.resampled_R, 0.0)} if len(self.resampled_R) else {}),
         }
@@ -157,19 +158,3 @@ def difference(one: Hypervolumes, other: Hypervolumes) -> dict[str, Any]:
         "ci95_users": interval(one.resampled_R - other.resampled_R),
         "ci95_seeds": seed_interval(per_seed_S),
     }
-
-
-def spread(values_S: np.ndarray) -> float:
-    """Standard deviation over seeds; NaN for one seed."""
-    return float(values_S.std(ddof=1)) if len(values_S) > 1 else float("nan")
-
-
-def seed_interval(values_S: np.ndarray) -> list[float]:
-    """Student's 95 % interval of the mean over seeds; NaN for one seed."""
-    if len(values_S) < 2:
-        return [float("nan"), float("nan")]
-    from scipy.stats import t
-
-    reach = float(t.ppf(1 - TAIL_PERCENT / 100, len(values_S) - 1)) * spread(values_S) / len(values_S) ** 0.5
-    mean = float(values_S.mean())
-    return [mean - reach, mean + reach]

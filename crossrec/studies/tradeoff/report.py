@@ -11,9 +11,8 @@ from rich.table import Table
 
 from crossrec.evaluation.report.figures import INK, MUTED, Plot, canvas, colour, marker, short
 from crossrec.evaluation.report.glossary import arrow, info
-from crossrec.evaluation.report.render import render
 from crossrec.experiment.results import console
-from crossrec.runtime.files import write_text
+from crossrec.studies.folder import write_page
 from crossrec.studies.tradeoff.config import TradeoffConfig
 from crossrec.studies.tradeoff.fronts import Chosen
 from crossrec.studies.tradeoff.sweep import PointTable
@@ -217,7 +216,7 @@ def range_text(bounds: list[float | None]) -> str:
     return "" if low is None or high is None else f"[{low:.4f}, {high:.4f}]"
 
 
-def write_page(
+def write_report(
     path: Path,
     config: TradeoffConfig,
     found: Mapping[str, Any],
@@ -227,7 +226,7 @@ def write_page(
     methods: Mapping[str, Sequence[int]],
     config_text: str,
 ) -> None:
-    """Writes the page, which needs neither a network nor JavaScript.
+    """Write the study's page.
 
     Args:
         path: of the file.
@@ -254,7 +253,7 @@ def write_page(
         "fronts": _by_measure(found),
         "config_text": config_text,
     }
-    write_text(path, render("crossrec.studies", "templates/tradeoff.html", content))
+    write_page(path, "tradeoff", content)
 
 
 def _goal(found: Mapping[str, Any], goal: Mapping[str, Any]) -> dict[str, Any]:

@@ -13,7 +13,6 @@ import numpy as np
 import polars as pl
 import torch
 
-from crossrec.data.prepare import DataConfig
 from crossrec.data.splits.base import Queries
 from crossrec.evaluation.config import EvaluationConfig
 from crossrec.evaluation.evaluate import rank_queries
@@ -26,7 +25,7 @@ from crossrec.model.recommender import NeuralRecommender
 from crossrec.rerank.base import ItemTraits
 from crossrec.runtime.device import pick_device
 from crossrec.runtime.files import atomic_path, has_checksum, is_sound, write_checksum
-from crossrec.studies.folder import file_digest, key_of
+from crossrec.studies.folder import check_same_data, file_digest, key_of, without_cache
 from crossrec.studies.statistics import measurable_metrics
 from crossrec.studies.tradeoff.config import TradeoffConfig
 from crossrec.training.checkpoint import WEIGHTS
@@ -223,7 +222,7 @@ def open_study(config: TradeoffConfig, *, trust_code: bool = False) -> Study:
     first = configs[config.reference_label][0]
     for label, several in configs.items():
         for number, one in enumerate(several):
-            _same_ground(first, one)
+            check_same_data(first, one)
             beside = configs[config.reference_label][number]
             if one.seed != beside.seed:
                 raise InputError(
@@ -259,31 +258,15 @@ def _check_twice(label: str, folders: Sequence[Path], marks: Sequence[object], w
 def data_key(shared: PreparedExperiment) -> str:
     """Digest of what queries and measures of a run depend on, besides its lists: settings and data alike."""
     config = shared.config
-    ground = {"data": _data(config).model_dump(mode="json"), "spaces": config.spaces.model_dump(mode="json")}
+    ground = {
+        "data": without_cache(config).model_dump(mode="json"),
+        "spaces": config.spaces.model_dump(mode="json"),
+    }
     # Kept lists are catalogue indices: other files under the same names have other items there.
     identity = {"identity": shared.data.identity.key}
     # Lists of earlier versions answer fewer queries: repeats were no targets then.
     repeats = {"repeats": True} if config.evaluation.repeats else {}
     return key_of({**ground, **identity, **repeats, "evaluation": config.evaluation.model_dump(mode="json")})
-
-
-def _same_ground(first: ExperimentConfig, other: ExperimentConfig) -> None:
-    differing = {
-        "data": _data(first) != _data(other),
-        "spaces": first.spaces != other.spaces,
-        "evaluation.exclude_seen": first.evaluation.exclude_seen != other.evaluation.exclude_seen,
-    }
-    for name, differs in differing.items():
-        if differs:
-            raise InputError(
-                f"{other.run_folder} and {first.run_folder} differ in {name}: one study compares runs on the "
-                "same data, measured alike"
-            )
-
-
-def _data(config: ExperimentConfig) -> DataConfig:
-    """The data without the folder where generated data is kept, which may differ."""
-    return config.data.model_copy(update={"cache_dir": Path()})
 
 
 def _weights_digest(config: ExperimentConfig) -> str:

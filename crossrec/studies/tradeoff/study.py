@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
-import yaml
 
 from crossrec.evaluation.bootstrap import interval
 from crossrec.experiment.results import console, show
 from crossrec.runtime import distributed
-from crossrec.runtime.files import write_text
+from crossrec.studies.folder import write_config, write_json
+from crossrec.studies.statistics import seed_interval, seed_spread
 from crossrec.studies.tradeoff.config import TradeoffConfig, all_variants, members
 from crossrec.studies.tradeoff.fronts import (
     Chosen,
@@ -22,10 +21,8 @@ from crossrec.studies.tradeoff.fronts import (
     choose,
     difference,
     hypervolumes,
-    seed_interval,
-    spread,
 )
-from crossrec.studies.tradeoff.report import show_picks, write_page
+from crossrec.studies.tradeoff.report import show_picks, write_report
 from crossrec.studies.tradeoff.runs import PointStore, Study, open_study
 from crossrec.studies.tradeoff.sweep import PointTable, Tick, sweep
 
@@ -74,7 +71,7 @@ def _values(table: PointTable, metric: str, row: int) -> dict[str, Any]:
     values_S, gains_S = table.values[metric][row], table.gains(metric)[row]
     return {
         "value": float(values_S.mean()),
-        "sd": spread(values_S),
+        "sd": seed_spread(values_S),
         "seeds": values_S.tolist(),
         "gain": float(gains_S.mean()),
         "gain_seeds": gains_S.tolist(),
@@ -164,7 +161,7 @@ def _plain(value: Any) -> Any:
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
-CONFIG_FILE, PICKED_FILE, PAGE_FILE = "config.yaml", "picked.json", "tradeoff.html"
+PICKED_FILE, PAGE_FILE = "picked.json", "tradeoff.html"
 
 
 def run_tradeoff(config: TradeoffConfig, *, trust_code: bool = False) -> None:
@@ -193,10 +190,9 @@ def run_tradeoff(config: TradeoffConfig, *, trust_code: bool = False) -> None:
         test, test_keys = sweep(study, variants, chosen.needed(), "test", store, tick, intervals=True)
     store.keep_only(keys | test_keys)
     found = {**_about(study), **summarise(config, valid, test, chosen, methods)}
-    text = yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
-    write_text(config.out / CONFIG_FILE, text)
-    write_text(config.out / PICKED_FILE, json.dumps(found, indent=2, allow_nan=False) + "\n")
-    write_page(config.out / PAGE_FILE, config, found, valid, test, chosen, methods, text)
+    text = write_config(config.out, config)
+    write_json(config.out / PICKED_FILE, found)
+    write_report(config.out / PAGE_FILE, config, found, valid, test, chosen, methods, text)
     show_picks(found)
     show(f"Fronts, and all numbers: {config.out / PAGE_FILE}, {config.out / PICKED_FILE}")
 

@@ -14,6 +14,7 @@ from crossrec.evaluation.metrics import AGGREGATE
 from crossrec.evaluation.report.glossary import info
 from crossrec.evaluation.results import Evaluation
 from crossrec.experiment.results import SplitPart
+from crossrec.rerank import RERANKERS
 from crossrec.rerank.recommender import rerank_lists
 from crossrec.studies.folder import key_of
 from crossrec.studies.statistics import resampled_metrics
@@ -137,7 +138,7 @@ class _Question:
 
     def key(self, variant: TradeoffPoint) -> str:
         """What the point is made from."""
-        stages = [stage.model_dump(mode="json") for stage in variant.stages]
+        stages = [RERANKERS.dump(stage) for stage in variant.stages]
         return key_of(
             {
                 "weights": self.run.digest,
