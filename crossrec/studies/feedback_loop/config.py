@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Annotated, Self
 
 from pydantic import Field, field_validator, model_validator
 
 from crossrec.baselines import BaselineOptions
-from crossrec.config import Config, UnionFamily
+from crossrec.config import Config, Family
 from crossrec.exploration import ExplorerOptions
 from crossrec.rerank import RerankerOptions
 from crossrec.rerank.recommender import RerankConfig
@@ -19,16 +19,20 @@ from crossrec.simulation.config import EnvironmentConfig
 class DemoTastesConfig(Config):
     """The true tastes of the demo's shoppers; every recommender knows the demo's whole log at the start."""
 
-    type: Literal["demo"] = "demo"
-
 
 class FittedTastesConfig(ChoiceModelConfig):
     """A choice model fitted to the log; recommenders know the part that its features were first made from."""
 
-    type: Literal["fitted"] = "fitted"
 
+TASTES = Family(
+    "tastes",
+    {
+        "demo": "crossrec.studies.feedback_loop.config:DemoTastesConfig",
+        "fitted": "crossrec.studies.feedback_loop.config:FittedTastesConfig",
+    },
+)
 
-TastesConfig = Annotated[DemoTastesConfig | FittedTastesConfig, UnionFamily()]
+TastesConfig = Annotated[Config, TASTES]
 """Where users' hidden tastes come from."""
 
 
@@ -39,7 +43,6 @@ class BaselineLearnerConfig(Config):
         baseline: which one.
     """
 
-    type: Literal["baseline"] = "baseline"
     baseline: BaselineOptions
 
 
@@ -54,13 +57,20 @@ class NeuralLearnerConfig(Config):
         lr_share: of the base experiment's learning rates, in the later trainings.
     """
 
-    type: Literal["neural"] = "neural"
     first_epochs: int | None = Field(None, ge=0)
     epochs: int = Field(1, ge=0, le=1_000_000)
     lr_share: float = Field(0.3, gt=0)
 
 
-LearnerConfig = Annotated[BaselineLearnerConfig | NeuralLearnerConfig, UnionFamily()]
+LEARNERS = Family(
+    "learner",
+    {
+        "baseline": "crossrec.studies.feedback_loop.config:BaselineLearnerConfig",
+        "neural": "crossrec.studies.feedback_loop.config:NeuralLearnerConfig",
+    },
+)
+
+LearnerConfig = Annotated[Config, LEARNERS]
 """What learns from the clicks."""
 
 

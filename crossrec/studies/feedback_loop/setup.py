@@ -21,8 +21,8 @@ from crossrec.simulation.loop import Policy, Refit, joined, reranking, run_loop
 from crossrec.simulation.metrics import ItemView, RoundMetrics
 from crossrec.simulation.tastes import TasteModel, load_demo_tastes, spread_evenly
 from crossrec.studies.feedback_loop.config import (
+    TASTES,
     BaselineLearnerConfig,
-    DemoTastesConfig,
     FeedbackLoopConfig,
     FittedTastesConfig,
     LearnerConfig,
@@ -77,8 +77,8 @@ class SimulationSetup:
         source = setting.config.data.source
         if not isinstance(source, DemoSource.Options):
             raise InputError(
-                f"tastes: type '{DemoTastesConfig().type}' needs the demo as data; for {data.name} say "
-                f"tastes.type={FittedTastesConfig().type}"
+                f"tastes: type '{TASTES.name_of(config.tastes)}' needs the demo as data; for {data.name} say "
+                f"tastes.type={TASTES.name_of(FittedTastesConfig())}"
             )
         cache_dir = setting.config.data.cache_dir
         tastes = load_demo_tastes(source, cache_dir, data.catalog.item_ids, data.clicks.user_ids)
@@ -135,7 +135,7 @@ class SimulationSetup:
     def _first_run(self, learner: NeuralLearnerConfig, seed: int) -> Path:
         made_from = {
             **base_content(self.setting),
-            "tastes": self.config.tastes.model_dump(mode="json"),
+            "tastes": TASTES.dump(self.config.tastes),
             "users": self.config.users,
             "seed": seed,
             "epochs": learner.first_epochs,

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Generic, Literal, Self, TypeVar
 
 from pydantic import Field, field_validator, model_validator
 
-from crossrec.config import Config, UnionFamily, merge
+from crossrec.config import Config, Family, merge
 from crossrec.evaluation.config import ComparisonConfig
 
 logger = logging.getLogger(__name__)
@@ -24,7 +24,11 @@ Direction = Literal["maximize", "minimize"]
 Number = TypeVar("Number", int, float)
 
 
-class RangeConfig(Config, Generic[Number]):
+class DimensionBase(Config):
+    """One key that a search draws."""
+
+
+class RangeConfig(DimensionBase, Generic[Number]):
     """A number between two others.
 
     Args:
@@ -48,23 +52,18 @@ class RangeConfig(Config, Generic[Number]):
 class FloatRangeConfig(RangeConfig[float]):
     """A real number."""
 
-    type: Literal["float"] = "float"
-
 
 class IntRangeConfig(RangeConfig[int]):
     """A whole number."""
 
-    type: Literal["int"] = "int"
 
-
-class ChoiceConfig(Config):
+class ChoiceConfig(DimensionBase):
     """One of some values, or one of some named sets of overrides.
 
     Args:
         values: a list of the key's values, or name -> overrides.
     """
 
-    type: Literal["choice"] = "choice"
     values: Choices
 
     @field_validator("values")
@@ -75,7 +74,16 @@ class ChoiceConfig(Config):
         return values
 
 
-DimensionConfig = Annotated[FloatRangeConfig | IntRangeConfig | ChoiceConfig, UnionFamily()]
+DIMENSIONS = Family(
+    "dimension",
+    {
+        "float": "crossrec.studies.grid.config:FloatRangeConfig",
+        "int": "crossrec.studies.grid.config:IntRangeConfig",
+        "choice": "crossrec.studies.grid.config:ChoiceConfig",
+    },
+)
+
+DimensionConfig = Annotated[DimensionBase, DIMENSIONS]
 
 
 class TPEConfig(Config):
@@ -88,7 +96,6 @@ class TPEConfig(Config):
         Bergstra et al.: Algorithms for hyper-parameter optimization (NeurIPS 2011).
     """
 
-    type: Literal["tpe"] = "tpe"
     startup: int = Field(10, ge=1)
 
 
@@ -99,10 +106,13 @@ class RandomConfig(Config):
         Bergstra, Bengio: Random search for hyper-parameter optimization (JMLR 2012).
     """
 
-    type: Literal["random"] = "random"
 
+SAMPLERS = Family(
+    "sampler",
+    {"tpe": "crossrec.studies.grid.config:TPEConfig", "random": "crossrec.studies.grid.config:RandomConfig"},
+)
 
-SamplerConfig = Annotated[TPEConfig | RandomConfig, UnionFamily()]
+SamplerConfig = Annotated[Config, SAMPLERS]
 
 
 class SearchConfig(Config):

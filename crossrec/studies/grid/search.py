@@ -15,6 +15,8 @@ from crossrec.studies.grid.config import (
     ChoiceConfig,
     DimensionConfig,
     FloatRangeConfig,
+    IntRangeConfig,
+    RangeConfig,
     SearchConfig,
     TPEConfig,
     label_of,
@@ -147,7 +149,8 @@ class Search(Scheduler):
 def _holds(name: str, dimension: DimensionConfig, value: Any) -> bool:
     if isinstance(dimension, ChoiceConfig):
         return value in named_choices(name, dimension.values)
-    return isinstance(value, (int, float)) and dimension.low <= value <= dimension.high
+    assert isinstance(dimension, RangeConfig)
+    return isinstance(value, (int, float)) and bool(dimension.low <= value <= dimension.high)
 
 
 def _distribution(name: str, dimension: DimensionConfig) -> BaseDistribution:
@@ -157,6 +160,7 @@ def _distribution(name: str, dimension: DimensionConfig) -> BaseDistribution:
         return CategoricalDistribution(list(named_choices(name, dimension.values)))
     if isinstance(dimension, FloatRangeConfig):
         return FloatDistribution(dimension.low, dimension.high, log=dimension.log)
+    assert isinstance(dimension, IntRangeConfig)
     return IntDistribution(dimension.low, dimension.high, log=dimension.log)
 
 
