@@ -27,7 +27,7 @@ ENVIRONMENT = {
 
 
 def add_trust(parser: argparse.ArgumentParser) -> None:
-    """Adds ``--trust-code``, the one way to have folders from elsewhere import code."""
+    """Add ``--trust-code``, the one way to have folders from elsewhere import code."""
     parser.add_argument(
         "--trust-code",
         action="store_true",

@@ -116,7 +116,7 @@ class Opened:
 
 
 def open_members(config: EnsembleStudyConfig, *, trust_code: bool = False) -> Opened:
-    """Loads runs and fits baselines.
+    """Load runs and fits baselines.
 
     Args:
         config: of the study.
@@ -211,15 +211,13 @@ def _validated(entry: Mapping[str, Any]) -> float:
 
 
 SCORES_AT_ONCE = 1 << 24
-
-
 MOST_ROWS = 1024
 """Scores of a member, and queries, that are gathered at a time."""
 
 
 @dataclass(frozen=True)
 class Choice:
-    """What was chosen on validation.
+    """Choice made on validation.
 
     Args:
         fusion: the way of fusing whose weights are worth most on users that had no part in learning them.
@@ -235,7 +233,7 @@ class Choice:
 def choose(
     members: Mapping[str, Recommender], split: Split, config: EnsembleStudyConfig, *, exclude_seen: bool
 ) -> Choice:
-    """Learns weights on validation under every way of fusing, and takes the best cross-fitted way."""
+    """Learn weights on validation under every way of fusing, and takes the best cross-fitted way."""
     queries = split.valid
     n_targets_Q = distinct(queries.targets, split.n_items).lengths
     gathered: dict[bool, list[Answered]] = {}
@@ -291,13 +289,11 @@ def gather(
 
 
 FOUND_FILE, PAGE_FILE = "ensemble.json", "ensemble.html"
-
-
 EQUAL = "equal weights"
 
 
 def run_ensemble(config: EnsembleStudyConfig, *, trust_code: bool = False) -> dict[str, Any]:
-    """Learns an ensemble on validation and measures it, with its members, once on test.
+    """Learn an ensemble on validation and measure it, with its members, once on test.
 
     Writes ``config.yaml``, ``ensemble.json``, ``ensemble.html``, and ``eval/test/`` as a run has it, the
     ensemble's files in the folder itself and its members' under ``baselines/``.

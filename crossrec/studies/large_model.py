@@ -212,7 +212,7 @@ def train_pair(config: LargeModelConfig) -> None:
 
 
 def measure_pair(config: LargeModelConfig, setting: PreparedExperiment) -> list[Effect]:
-    """Ranks the test part with every model and compares them, group by group.
+    """Rank the test part with every model and compare them, group by group.
 
     Args:
         config: of the study, whose models are trained.
@@ -315,13 +315,11 @@ def _measure(
 
 
 EFFECTS_FILE, ABOUT_FILE, PAGE_FILE = "effects.parquet", "about.json", "large_model.html"
-
-
 SHOWN_LENGTH = 10
 
 
 def run_large_model(config: LargeModelConfig) -> None:
-    """Trains the pair, measures it and writes ``effects.parquet``, ``about.json`` and ``large_model.html``.
+    """Train the pair, measure it and write ``effects.parquet``, ``about.json`` and ``large_model.html``.
 
     What is trained already is not trained again.
 

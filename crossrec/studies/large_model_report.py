@@ -91,7 +91,7 @@ class Effect:
 
 
 def verdict(effects: Sequence[Effect], k: int) -> str:
-    """Which measures of diversity the large model lowers and raises for all users, and what that rests on."""
+    """Return one sentence: measures of diversity that the large model lowers and raises for all users."""
     found = [e for e in effects if e.group == EVERYBODY and e.k == k and e.metric in DIVERSITY]
     if not found:
         return "No measure of diversity was compared."

@@ -59,7 +59,7 @@ def resampled_metrics(
     n_resamples: int,
     seed: int,
 ) -> dict[str, np.ndarray]:
-    """What each metric comes to when users are drawn with replacement.
+    """Return each metric under bootstrap resamples of the users.
 
     Draws of means are widened to Student's tails (:meth:`crossrec.evaluation.bootstrap.Resampled.widened`).
     Lists of other recommenders for the same queries get the same draws, so differences are paired. Draws of

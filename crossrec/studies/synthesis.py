@@ -50,7 +50,7 @@ SpaceName = Literal["text", "image", "profile"]
 
 
 def _member(name: str) -> BeforeValidator:
-    """Reads one generator's options, with or without its ``type``."""
+    """Read one generator's options, with or without its ``type``."""
     return BeforeValidator(
         lambda value: GENERATORS.parse({"type": name, **value}) if isinstance(value, Mapping) else value
     )
@@ -60,7 +60,7 @@ _DUMPED = PlainSerializer(GENERATORS.dump)
 
 
 class SynthesisConfig(Config):
-    """Which generators are trained on what.
+    """A study of generators: data, spaces and generators.
 
     Args:
         base: a run's configuration file, which names data and encoders.
@@ -194,19 +194,15 @@ def _need(found: object, what: str) -> None:
 
 
 RESULTS_FILE, PAGE_FILE = "quality.json", "synthesis.html"
-
-
 REAL_GRID, SYNTHETIC_GRID = "pictures_real.png", "pictures_synthetic.png"
 
 
 PICTURES = "pictures"
-
-
 GRID_SEED = 7
 
 
 def run_synthesis(config: SynthesisConfig) -> None:
-    """Trains every generator on every space, measures all, writes folder, page and table.
+    """Train every generator on every space, measure all, write folder, page and table.
 
     What is trained already is not trained again; a killed training goes on.
 
@@ -247,7 +243,7 @@ def _space(
     logs: dict[str, dict[str, list[Line]]],
     encode: Callable[[np.ndarray], np.ndarray] | None = None,
 ) -> dict[str, Any]:
-    """Trains and measures all generators of one space; their logs are added to ``logs``."""
+    """Train and measure all generators of one space; their logs are added to ``logs``."""
     # One share for all generators of a space, so that they are compared on the same samples.
     held_back = held_back_share(*generators)
     data = TrainingSamples.divide(material.samples, material.classes, held_back, config.seed)
@@ -296,7 +292,7 @@ def _row(fitted: Fitted) -> dict[str, Any]:
 def _real_halves(
     data: TrainingSamples, seed: int, encode: Callable[[np.ndarray], np.ndarray] | None
 ) -> dict[str, float]:
-    """How much halves of the real training samples overlap: what a perfect generator gets."""
+    """Return the overlap of two halves of the real training samples: the score of a perfect generator."""
     real = data.samples[data.learned]
     real = real if encode is None else encode(real)
     order = np.random.default_rng(seed).permutation(len(real))

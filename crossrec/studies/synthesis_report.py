@@ -59,8 +59,6 @@ def figure(value: float | None) -> str:
 
 
 MAX_POINTS = 200
-
-
 SHOWN_LOSSES = {"distance", "critic", "generator", "reconstruction", "kl"}
 
 

@@ -33,7 +33,7 @@ TASTES = Family(
 )
 
 TastesConfig = Annotated[Config, TASTES]
-"""Where users' hidden tastes come from."""
+"""Source of the users' hidden tastes."""
 
 
 class BaselineLearnerConfig(Config):
@@ -71,11 +71,11 @@ LEARNERS = Family(
 )
 
 LearnerConfig = Annotated[Config, LEARNERS]
-"""What learns from the clicks."""
+"""Model that learns from the clicks."""
 
 
 class PolicyConfig(Config):
-    """How lists are made.
+    """Recommendation policy of the simulation.
 
     Args:
         learner: what scores items.

@@ -19,7 +19,7 @@ Kind = Literal["ratio", "sum", "mean", "last"]
 
 @dataclass(frozen=True)
 class Measure:
-    """How a measure of rounds becomes one of a whole run.
+    """A measure over rounds and its aggregation over a whole run.
 
     Args:
         title: heading.
@@ -84,7 +84,7 @@ MEASURES: dict[str, Measure] = {
     "coverage": Measure("coverage", "Share of the catalogue shown to anybody in a round.", "mean"),
     "gini": Measure("Gini of exposure", "0: all items are shown alike; 1: one gets all.", "mean"),
 }
-"""What tables and plots show, in this order."""
+"""Measure of tables and plots, in this order."""
 
 
 def whole_run(values: Mapping[tuple[str, str], np.ndarray], policy: str, name: str) -> np.ndarray:
@@ -101,7 +101,7 @@ def whole_run(values: Mapping[tuple[str, str], np.ndarray], policy: str, name: s
 
 
 def relative_gain(values: Mapping[tuple[str, str], np.ndarray], policy: str, other: str, name: str) -> Spread:
-    """How much greater a whole run's measure is than another policy's, seed by seed, as a share of that."""
+    """Return the relative gain of a whole run's measure over another policy's, paired by seed."""
     own_S, other_S = whole_run(values, policy, name), whole_run(values, other, name)
     known_S = np.abs(other_S) > 0
     return over_seeds(
@@ -127,7 +127,7 @@ Values = Mapping[tuple[str, str], np.ndarray]
 
 
 DIFFERENCES = ("click_rate", "entropy_list", "homogeneity")
-"""What is drawn as differences, to see where a bubble closes."""
+"""Measure plotted as differences, to see where a filter bubble closes."""
 
 
 def curves(config: FeedbackLoopConfig, values: Values) -> list[Plot]:
@@ -225,10 +225,8 @@ SHOWN = (
 
 
 ARROWS = {True: "↑", False: "↓", None: ""}
-
-
 BUBBLE = ("entropy_list", "homogeneity", "click_rate")
-"""What the sentences on single rounds speak of."""
+"""Measure named in the sentences on single rounds."""
 
 
 def page(
@@ -282,7 +280,7 @@ def results(config: FeedbackLoopConfig, values: Values) -> dict[str, Any]:
 
 
 def tables(config: FeedbackLoopConfig, values: Values) -> list[Table]:
-    """What the terminal shows: whole runs, then gains over each policy of ``compare_with``."""
+    """Return the tables of the terminal: whole runs, then gains over each policy of ``compare_with``."""
     about = f"{config.rounds} rounds, {len(config.seeds)} seeds; simulated users"
     whole = _table(f"Whole runs, {about}", "mean over seeds, 95 % intervals over seeds")
     for policy in config.policies:

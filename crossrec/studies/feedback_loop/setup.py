@@ -1,4 +1,4 @@
-"""One seed of a study: who takes part, what is known at the start, and how a policy runs in it."""
+"""Setup of a simulation: participants, initial log, and one policy played with one seed."""
 
 from __future__ import annotations
 
@@ -34,8 +34,6 @@ from crossrec.studies.folder import key_of
 from crossrec.types import InputError, Recommender, Sequences
 
 FIRST_RUNS = "first_runs"
-
-
 SIMULATION_VERSION = 3
 """Raised when the simulation changes, so that files of an earlier one are not taken for its own."""
 
@@ -64,7 +62,7 @@ class SimulationSetup:
     def of(
         cls, config: FeedbackLoopConfig, setting: PreparedExperiment, device: torch.device
     ) -> SimulationSetup:
-        """Loads or fits the tastes.
+        """Load or fits the tastes.
 
         Raises:
             InputError: true tastes are asked for, and the data are not the demo.
@@ -86,7 +84,7 @@ class SimulationSetup:
 
     @cached_property
     def traits(self) -> ItemTraits:
-        """What rerankers and explorers may know of items, but for the counts of clicks."""
+        """Item features for rerankers and explorers, without the counts of clicks."""
         return untrained_traits(self.setting)
 
     def users(self, seed: int) -> np.ndarray:
@@ -154,7 +152,7 @@ class SimulationSetup:
 
 
 def base_content(setting: PreparedExperiment) -> dict[str, object]:
-    """What of the base experiment decides a simulation, and which simulation it is."""
+    """Return everything of the base experiment that a simulation depends on, and the simulation's version."""
     parts = {"data", "model", "objective", "trainer", "spaces", "segments"}
     made_from = setting.config.model_dump(mode="json", include=parts, exclude={"data": {"cache_dir"}})
     dumped = {name: part for name, part in made_from.items() if part is not None}

@@ -23,14 +23,12 @@ from crossrec.studies.feedback_loop.setup import SimulationSetup, base_content
 from crossrec.studies.folder import key_of, write_config, write_json
 
 ROUNDS_FOLDER, ROUNDS_FILE = "rounds", "rounds.parquet"
-
-
 SECONDS = "seconds"
 
 
 @dataclass(frozen=True)
 class Rounds:
-    """What was measured.
+    """Measures of all policies, seeds and rounds.
 
     Args:
         table: a row a policy, seed and round.
@@ -47,7 +45,7 @@ def play_all(
     content: dict[str, object],
     done: Callable[[str], None],
 ) -> Rounds:
-    """Plays what is not on disk yet, seed by seed, and reads the rest.
+    """Play what is not on disk yet, seed by seed, and read the rest.
 
     Args:
         config: of the study.
@@ -98,7 +96,7 @@ RESULTS_FILE, PAGE_FILE = "results.json", "simulation.html"
 
 
 def run_feedback_loop(config: FeedbackLoopConfig) -> None:
-    """Plays every policy with every seed, and writes ``rounds.parquet``, ``results.json`` and
+    """Play every policy with every seed, and write ``rounds.parquet``, ``results.json`` and
     ``simulation.html``.
 
     A killed study that is started again plays only the policies and seeds that are missing.

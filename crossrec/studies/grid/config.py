@@ -152,7 +152,7 @@ Labels = dict[str, Any]
 
 
 class AblationConfig(Config):
-    """What is tried, with which seeds, and how it is compared.
+    """An ablation: variants, seeds and comparison.
 
     Overrides are mappings as in an experiment's file; ``trainer.lr: 0.01`` is short for nested mappings.
     Where both say the same key the nested one counts, and so what the command line says.
@@ -260,7 +260,7 @@ def _laid(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def lay(base: Mapping[str, Any], layers: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """Lays overrides on a configuration, one after the other; a changed ``type`` starts from its defaults."""
+    """Lay overrides on a configuration, one after the other; a changed ``type`` starts from its defaults."""
     result = dict(base)
     for layer in layers:
         result = merge(result, nested(layer))

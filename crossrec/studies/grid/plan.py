@@ -159,8 +159,6 @@ def search_corners(config: AblationConfig) -> Iterator[Variant]:
 
 
 SLICE_MARK = ":"
-
-
 SLICES = ("cold_items", "tail_items", "short_histories")
 
 
@@ -172,7 +170,7 @@ PLACE_OF_DATA = ("root", "cache_dir")
 
 
 def check_trials(config: AblationConfig, trials: Sequence[StudyTrial]) -> None:
-    """Refuses a study whose end would be an error.
+    """Reject a study whose end would be an error.
 
     Raises:
         ConfigError: the reference, or a metric, doesn't exist; variants that are to be compared have other

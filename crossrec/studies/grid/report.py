@@ -74,7 +74,7 @@ def sentence(results: Results, metric: str, variants: Sequence[str] = ()) -> str
 
 
 def how_settled(results: Results) -> str:
-    """What the words above rest on."""
+    """Return one sentence on the tests behind the findings."""
     comparison = results.comparison
     if comparison is None:
         return ""
@@ -203,7 +203,7 @@ SETTLED = "*"
 
 
 def show_results(results: Results, note: str) -> None:
-    """Prints the table of variants: mean ± standard deviation over seeds, intervals, differences."""
+    """Print the table of variants: mean ± standard deviation over seeds, intervals, differences."""
     metrics = _metrics(results)
     table = Table(title=f"{results.config.out.name}: {note}", caption=_caption(results), show_lines=True)
     table.add_column("variant")

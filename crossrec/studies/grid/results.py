@@ -99,7 +99,7 @@ EVERYBODY = "all"
 
 @dataclass(frozen=True)
 class Results:
-    """What is measured of a study.
+    """Results of a study.
 
     Args:
         config: of the study.
@@ -134,7 +134,7 @@ class Results:
         return reference_of(self.config, list({t.variant.name: t.variant for t in self.trials}.values()))
 
     def run_folder(self, variant: str, seed: int) -> Path:
-        """Where the run of a variant and a seed lies."""
+        """Run folder of a variant and a seed."""
         return next(
             t for t in self.trials if (t.variant.name, t.config.seed) == (variant, seed)
         ).config.run_folder
@@ -172,7 +172,7 @@ class Results:
 def collect(
     config: AblationConfig, trials: Sequence[StudyTrial], outcomes: Mapping[str, TrialResult]
 ) -> Results:
-    """Reads what the finished trials measured, and compares variants where the study says so."""
+    """Read what the finished trials measured, and compare variants where the study says so."""
     results = Results(config, trials, outcomes, None)
     _check_same_data(config.measured_part, results.done)
     if not config.compare or config.search is not None or not results.done:
@@ -190,7 +190,7 @@ def collect(
 
 
 def _check_same_data(part: Part, trials: Sequence[StudyTrial]) -> None:
-    """Refuses tables of trials that were measured before and after their files changed.
+    """Reject tables of trials that were measured before and after their files changed.
 
     Raises:
         InputError: trials with the same configuration of data were measured on other data.

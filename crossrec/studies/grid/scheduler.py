@@ -48,7 +48,7 @@ NAME, SECONDS, WORKER, ERROR, RELEASED = "name", "seconds", "worker", "error", "
 
 @dataclass(frozen=True)
 class TrialResult:
-    """How a trial ended.
+    """End of a trial.
 
     Args:
         status: whether it is measured.
@@ -154,7 +154,7 @@ class Scheduler:
         self._tell(taken, {RELEASED: True}, TrialState.FAIL, None)
 
     def result(self, assignment: Assignment) -> TrialResult | None:
-        """How an assignment ended; None while it has not."""
+        """Return the end of an assignment; None while it has not ended."""
         recorded = [t for t in self._recorded() if t.user_attrs.get(NAME) == assignment.name]
         if all(self.measured(trial) for trial in assignment.trials):
             seconds = [t.user_attrs[SECONDS] for t in recorded if SECONDS in t.user_attrs]

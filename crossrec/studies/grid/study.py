@@ -26,13 +26,11 @@ from crossrec.studies.grid.workers import run_jobs, work
 from crossrec.types import InputError
 
 LONG_FILE, SUMMARY_FILE = "results.parquet", "summary.parquet"
-
-
 MARKDOWN_FILE, PLOT_FILE, BEST_FILE = "results.md", "results.png", "best.json"
 
 
 def ablate(path: Path | str, overrides: Sequence[str] = ()) -> Results:
-    """Trains what is missing of a study, and reads the rest: what notebooks call.
+    """Train what is missing of a study, and read the rest: the entry point of notebooks.
 
     Args:
         path: of the study's configuration.
@@ -129,7 +127,7 @@ class Watch:
 
 
 def _measure_best(search: Search) -> None:
-    """Measures the best proposal on validation on test, where the study says so; writes which it is."""
+    """Measure the best proposal on test where the study says so; write which it is."""
     best = search.best()
     if best is None:
         return

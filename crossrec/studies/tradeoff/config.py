@@ -18,10 +18,8 @@ from crossrec.rerank.recommender import RerankConfig
 from crossrec.types import InputError
 
 GRID = (0.0, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95)
-
-
 ONE_MODEL = "model"
-"""What the model is called where ``runs`` is a list."""
+"""Name of the model where ``runs`` is a list."""
 
 
 class RerankerSweep(RerankConfig):
@@ -39,7 +37,7 @@ class RerankerSweep(RerankConfig):
 
 
 class MethodConfig(Config):
-    """What counts as one method: all points of some models under some rerankers.
+    """A method: all points of some models under some rerankers.
 
     The points of these models without any reranker always belong to it, so it may also leave a model alone.
 
@@ -53,7 +51,7 @@ class MethodConfig(Config):
 
 
 class GoalConfig(Config):
-    """What is wanted of a picked point.
+    """Requirements on a picked point.
 
     Args:
         budget: greatest relative loss of accuracy on validation, 0.01 for 1 %.
@@ -209,7 +207,7 @@ class TradeoffPoint:
 
     @property
     def label(self) -> str:
-        """What tables and plots call it."""
+        """Name in tables and plots."""
         if self.reranker == UNRERANKED:
             return f"{self.model}, unreranked"
         space = f" ({self.space})" if self.space else ""
@@ -217,7 +215,7 @@ class TradeoffPoint:
 
     @property
     def overrides(self) -> list[str]:
-        """What ``evaluate.py`` takes after a run of the model to rerank its lists in this way."""
+        """Overrides for ``evaluate.py`` that rerank a run's lists in this way."""
         if self.reranker == UNRERANKED:
             return []
         stages = [RERANKERS.dump(stage) for stage in self.stages]
@@ -240,7 +238,7 @@ def all_variants(config: TradeoffConfig) -> list[TradeoffPoint]:
 
 
 def members(method: MethodConfig, variants: Sequence[TradeoffPoint]) -> list[int]:
-    """Which of the points belong to a method."""
+    """Return the numbers of the points that belong to a method."""
     rerankers = {UNRERANKED, *method.rerankers}
     return [i for i, v in enumerate(variants) if v.model in method.models and v.reranker in rerankers]
 

@@ -18,7 +18,7 @@ from crossrec.types import InputError
 
 @dataclass(frozen=True)
 class Chosen:
-    """What was chosen on validation, before any test click was looked at.
+    """Fronts and picks chosen on validation, before any look at test.
 
     Settings are chosen once for all seeds, on the mean over seeds of the relative gains.
 
@@ -147,7 +147,7 @@ def hypervolumes(config: TradeoffConfig, table: PointTable, measure: str, front:
 
 
 def difference(one: Hypervolumes, other: Hypervolumes) -> dict[str, Any]:
-    """How much greater one hypervolume is, with intervals paired over users and over seeds.
+    """Return the difference of two hypervolumes, with intervals paired over users and over seeds.
 
     Both are recentred (see :func:`hypervolumes`), and so is their difference.
     """

@@ -22,10 +22,8 @@ if TYPE_CHECKING:
 
 
 WIDTH, HEIGHT = 5.2, 4.3
-
-
 VIEW = 1.6
-"""How much further down than a hypervolume's greatest loss the plots go, as a multiple of it."""
+"""Lower end of the plots, as a multiple of the hypervolume's greatest loss."""
 
 
 def front_plots(
@@ -115,7 +113,7 @@ def _limits(
     x_V: np.ndarray,
     y_V: np.ndarray,
 ) -> None:
-    """Shows the fronts down to somewhat beyond the losses that count; the ruin beyond would hide them."""
+    """Show the fronts down to somewhat beyond the losses that count; the ruin beyond would hide them."""
     floor = y_V[0] * (1 - VIEW * config.hypervolume_loss)
     shown = [0, *(p for name in methods for p in chosen.fronts[measure, name] if y_V[p] >= floor)]
     xs, ys = x_V[shown], y_V[shown]
@@ -126,7 +124,7 @@ def _limits(
 
 
 def show_picks(found: dict[str, Any]) -> None:
-    """Prints a table a goal: every method's picked point on test beside the reference; then hypervolumes."""
+    """Print one table per goal, with every method's pick on test beside the reference; then hypervolumes."""
     out = console()
     for goal in found["goals"]:
         out.print(_goal_table(found, goal))

@@ -35,8 +35,6 @@ logger = logging.getLogger(__name__)
 
 
 POINTS_FILE = "points.parquet"
-
-
 KEY = "key"
 
 
@@ -63,12 +61,12 @@ class PointStore:
         return self._rows.get(key)
 
     def add(self, key: str, row: Mapping[str, Any]) -> None:
-        """Adds a row and writes the file."""
+        """Add a row and write the file."""
         self._rows[key] = {KEY: key, **row}
         self._write()
 
     def keep_only(self, keys: set[str]) -> None:
-        """Drops every other row."""
+        """Drop every other row."""
         self._rows = {key: row for key, row in self._rows.items() if key in keys}
         self._write()
 
@@ -126,7 +124,7 @@ class TrainedRun:
 
     @cached_property
     def traits(self) -> ItemTraits:
-        """What rerankers may know of the items."""
+        """Item features for rerankers."""
         return item_traits(self.shared, self.recommender)
 
     def candidates(self, part: SplitQueries, width: int) -> TopK:
@@ -154,7 +152,7 @@ class TrainedRun:
         return lists
 
     def release(self) -> None:
-        """Forgets the model and its lists, so that only one run's are held."""
+        """Forget the model and its lists, so that only one run's are held."""
         self._held.clear()
         for name in ("recommender", "traits"):
             self.__dict__.pop(name, None)
@@ -183,7 +181,7 @@ class Study:
 
     @cached_property
     def settings(self) -> EvaluationConfig:
-        """What is measured at every point: the reference's protocol, the study's metrics.
+        """Evaluation options of every point: the reference's protocol, the study's metrics.
 
         Raises:
             InputError: a metric of a front or a goal can't be measured.
@@ -203,7 +201,7 @@ class Study:
 
 
 def open_study(config: TradeoffConfig, *, trust_code: bool = False) -> Study:
-    """Reads all runs' configurations, prepares their common data once.
+    """Read all runs' configurations, prepare their common data once.
 
     Args:
         config: of the study.

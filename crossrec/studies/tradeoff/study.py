@@ -165,7 +165,7 @@ PICKED_FILE, PAGE_FILE = "picked.json", "tradeoff.html"
 
 
 def run_tradeoff(config: TradeoffConfig, *, trust_code: bool = False) -> None:
-    """Measures every point on validation, picks there, and reports fronts and picks on test.
+    """Measure every point on validation, pick there, and report fronts and picks on test.
 
     Writes ``config.yaml``, ``points.parquet``, ``picked.json`` and ``tradeoff.html`` into ``config.out``. A
     killed study that is started again measures only the points that are missing.
@@ -198,7 +198,7 @@ def run_tradeoff(config: TradeoffConfig, *, trust_code: bool = False) -> None:
 
 
 def _about(study: Study) -> dict[str, Any]:
-    """What was measured, and how."""
+    """Return data, protocol and runs as plain values."""
     data, evaluation = study.shared.data, study.shared.config.evaluation
     seen = "excluded" if evaluation.exclude_seen else "allowed"
     return {

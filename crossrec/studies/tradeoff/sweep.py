@@ -28,7 +28,7 @@ Tick = Callable[[str], None]
 
 @dataclass(frozen=True)
 class PointTable:
-    """What V points are worth for each of S seeds; NaN where a point was not measured.
+    """Metrics of V points for each of S seeds; NaN where a point was not measured.
 
     Args:
         variants: V points, the unreranked reference first.
@@ -81,7 +81,7 @@ def sweep(
     *,
     intervals: bool,
 ) -> tuple[PointTable, set[str]]:
-    """Measures points on one part of the split.
+    """Measure points on one part of the split.
 
     Args:
         study: opened.
@@ -128,7 +128,7 @@ def sweep(
 
 @dataclass(frozen=True)
 class _Question:
-    """How one run's points are measured on one part."""
+    """Measurement of one run's points on one part of the split."""
 
     study: Study
     run: TrainedRun
@@ -137,7 +137,7 @@ class _Question:
     width: int
 
     def key(self, variant: TradeoffPoint) -> str:
-        """What the point is made from."""
+        """Return a digest of everything the point depends on."""
         stages = [RERANKERS.dump(stage) for stage in variant.stages]
         return key_of(
             {
@@ -179,7 +179,7 @@ class _Question:
         )
 
     def row(self, variant: TradeoffPoint, evaluation: Evaluation) -> dict[str, Any]:
-        """What the file of points says of the point."""
+        """Return the point's row in the file of points."""
         end = f"@{self.study.config.k}"
         return {
             "part": self.part,
