@@ -9,11 +9,12 @@ from pathlib import Path
 
 import numpy as np
 
+from crossrec.data.item_table import ItemTable
 from crossrec.data.prepare import DataConfig, PreparedData, prepare
 from crossrec.evaluation.comparison.compare import compare_systems
 from crossrec.evaluation.comparison.systems import Measurement, System
 from crossrec.evaluation.config import ComparisonConfig
-from crossrec.evaluation.facts import ItemFacts, match_targets
+from crossrec.evaluation.matching import match_targets
 from crossrec.evaluation.metrics import ACCURACY
 from crossrec.evaluation.predictions import load_predictions
 from crossrec.evaluation.results import METRICS_FILE
@@ -156,7 +157,7 @@ def _values(config: ExperimentConfig, part: SplitPart) -> dict[str, np.ndarray]:
     path = evaluation_folder(config, part) / "recommendations.parquet"
     lists = load_predictions(path, user_ids, data.catalog.item_ids, K)
     histories, n_items = split.histories(queries), len(data.catalog)
-    facts = ItemFacts(split.train_counts, data.catalog.category_matrix, {}, {})
+    facts = ItemTable(split.train_counts, data.catalog.category_matrix)
     groups = UserGroups.of(queries.users)
 
     def per_user(rows: np.ndarray, targets: object, name: str) -> np.ndarray:

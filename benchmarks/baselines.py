@@ -25,7 +25,6 @@ from crossrec.baselines import BASELINES, BaselineOptions
 from crossrec.baselines.als import ALS
 from crossrec.baselines.bpr import BPRMF
 from crossrec.baselines.content import ContentBased
-from crossrec.baselines.context import BaselineContext
 from crossrec.baselines.ease import EASE
 from crossrec.baselines.feature_model import FeatureModel
 from crossrec.baselines.item_knn import ItemKNN
@@ -37,6 +36,7 @@ from crossrec.baselines.popularity import Popularity, RecentPopularity
 from crossrec.baselines.tuning import TuningBudget, TuningTrial, tune
 from crossrec.baselines.user_knn import UserKNN
 from crossrec.config import load_config
+from crossrec.data.item_table import ItemTable
 from crossrec.evaluation.results import no_interval
 from crossrec.experiment.baselines import validation_value
 from crossrec.experiment.config import ExperimentConfig
@@ -94,7 +94,7 @@ def main() -> None:
         parser.error(f"no baseline is called {', '.join(unknown)}; there are {', '.join(COMPARED)}")
     config = load_config(ExperimentConfig, CONFIGS / f"{args.data}.yaml", [f"data.root={args.root}"])
     setting = PreparedExperiment.of(config)
-    context = BaselineContext.of_catalog(setting.data.catalog, setting.facts.vectors, setting.facts.present)
+    items = setting.items
     budget = TuningBudget(trials=args.trials, seconds=args.seconds, seed=args.seed)
     lacking = {}
     _say(f"{args.data}; {setting.data.split.protocol}")
@@ -103,7 +103,7 @@ def main() -> None:
     _say("|---" * (len(COLUMNS) + 5) + "|")
     for name in names:
         try:
-            _say(_row(name, setting, context, budget, args.out / args.data))
+            _say(_row(name, setting, items, budget, args.out / args.data))
         except InputError as error:
             lacking[name] = str(error)
     for name, reason in lacking.items():
@@ -115,12 +115,10 @@ def _say(line: str) -> None:
     sys.stdout.flush()
 
 
-def _row(
-    name: str, setting: PreparedExperiment, context: BaselineContext, budget: TuningBudget, out: Path
-) -> str:
-    chosen, trials = _tuned(name, setting, context, budget, out)
+def _row(name: str, setting: PreparedExperiment, items: ItemTable, budget: TuningBudget, out: Path) -> str:
+    chosen, trials = _tuned(name, setting, items, budget, out)
     started = time.monotonic()
-    fitted = chosen.build(context).fit(setting.data.split.train)
+    fitted = chosen.build(items).fit(setting.data.split.train)
     fit_seconds = time.monotonic() - started
     (measured,) = evaluate_recommenders(setting, [fitted], "test")
     metrics = measured.evaluation.metrics
@@ -134,7 +132,7 @@ def _row(
 
 
 def _tuned(
-    name: str, setting: PreparedExperiment, context: BaselineContext, budget: TuningBudget, out: Path
+    name: str, setting: PreparedExperiment, items: ItemTable, budget: TuningBudget, out: Path
 ) -> tuple[BaselineOptions, list[TuningTrial]]:
     """The best setting and all trials, of which those made before are read from the folder."""
     path = out / f"{name}.{_validated_on(setting.config)}.trials.json"
@@ -147,7 +145,7 @@ def _tuned(
 
     train = setting.data.split.train
     grid = COMPARED[name].grid()
-    return tune(grid, context, train, lambda r: validation_value(setting, r), budget, list(kept), keep)
+    return tune(grid, items, train, lambda r: validation_value(setting, r), budget, list(kept), keep)
 
 
 def _validated_on(config: ExperimentConfig) -> str:

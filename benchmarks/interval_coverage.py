@@ -36,6 +36,7 @@ from rich.console import Console
 from rich.table import Table
 from scipy.sparse import csr_matrix, vstack
 
+from crossrec.data.item_table import CONTENT, ItemTable, VectorSpace
 from crossrec.data.splits.base import Queries
 from crossrec.evaluation import jackknife
 from crossrec.evaluation.bootstrap import (
@@ -47,7 +48,6 @@ from crossrec.evaluation.bootstrap import (
 from crossrec.evaluation.comparison.exposure import swap_test
 from crossrec.evaluation.config import EvaluationConfig, MetricName
 from crossrec.evaluation.evaluate import evaluate_lists
-from crossrec.evaluation.facts import ItemFacts
 from crossrec.evaluation.metrics import AGGREGATE
 from crossrec.evaluation.metrics.exposure import UserLists
 from crossrec.evaluation.report.glossary import NO_INTERVAL
@@ -98,10 +98,8 @@ def population(n_queries: int) -> dict[str, System]:
     clicks = _top(like_TN, taste_U, np.ones(n_users), HISTORY + n_queries, rng)
     counts_N = np.bincount(clicks[:, :HISTORY].ravel(), minlength=N_ITEMS)
     everywhere = np.ones(N_ITEMS, bool)
-    spaces = ("", "text", "image")
-    facts = ItemFacts(
-        counts_N, categories, dict.fromkeys(spaces, vectors_ND), dict.fromkeys(spaces, everywhere)
-    )
+    spaces = (CONTENT, "text", "image")
+    facts = ItemTable(counts_N, categories, dict.fromkeys(spaces, VectorSpace(vectors_ND, everywhere)))
     users_Q = np.repeat(np.arange(n_users), n_queries)
     history_QH = clicks[users_Q, :HISTORY]
     target_Q1 = clicks[:, HISTORY:].reshape(-1, 1)
@@ -149,7 +147,7 @@ def _top(
     return np.concatenate(blocks)
 
 
-def _system(ids_QK: np.ndarray, queries: Queries, histories: Sequences, facts: ItemFacts) -> System:
+def _system(ids_QK: np.ndarray, queries: Queries, histories: Sequences, facts: ItemTable) -> System:
     lists = TopK(ids_QK, np.zeros(ids_QK.shape, np.float32))
     found = evaluate_lists(lists, queries, histories, facts, EvaluationConfig(ks=(K,), n_bootstrap=0))
     names = [name for name in found.per_user.columns if name.endswith(f"@{K}")]

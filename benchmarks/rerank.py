@@ -113,12 +113,12 @@ class Ours:
     def __init__(self, args: argparse.Namespace, data: dict[str, np.ndarray]) -> None:
         import torch
 
-        from crossrec.rerank.base import ItemTraits
+        from crossrec.rerank.base import ItemTable
 
         torch.set_num_threads(args.threads)
         self._data, self._k = data, args.k
         vectors = {"text": torch.from_numpy(data["vectors"])}
-        self._traits = ItemTraits(np.ones(args.items), torch.zeros(args.items, 0), vectors)
+        self._traits = ItemTable(np.ones(args.items), torch.zeros(args.items, 0), vectors)
 
     def rerank(self, algorithm: str, diversity: float, rows: range) -> tuple[np.ndarray, np.ndarray]:
         """Seconds on the clock and of processors, and (rows, k) catalogue indices."""

@@ -170,7 +170,7 @@ def _measure(drive: Drive, request: Request, report: Report, out: Path) -> dict[
         "n_queries": len(lists),
         "peak_rss": peaks,
         "versions": _versions(),
-        **report.facts,
+        **report.items,
     }
 
 

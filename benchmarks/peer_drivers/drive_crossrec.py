@@ -128,7 +128,7 @@ def drive(request: Request, clicks: Clicks, report: Report) -> Rank:
         report.out_of_time = True
     lengths = np.diff(clicks.train_offsets)
     steps = [json.loads(line) for line in (config.run_folder / "log.jsonl").read_text().splitlines()]
-    report.facts = {
+    report.items = {
         "targets_per_epoch": int(np.maximum(lengths - 1, 0).sum()),
         "steps_per_epoch": sum(step["kind"] == "step" and step["epoch"] == 0 for step in steps),
         "parameters": sum(p.numel() for p in recommender.network.parameters() if p.requires_grad),

@@ -114,7 +114,7 @@ def drive(request: Request, clicks: Clicks, report: Report) -> Rank:
         TimedTrainer(config, model).fit(train, saved=False, show_progress=False)
     except OutOfTime:
         report.out_of_time = True
-    report.facts = {
+    report.items = {
         "targets_per_epoch": len(train.dataset),
         "steps_per_epoch": len(train),
         "parameters": sum(p.numel() for p in model.parameters() if p.requires_grad),

@@ -78,7 +78,7 @@ def drive(request: Request, clicks: Clicks, report: Report) -> Rank:
     users = np.arange(len(clicks.train_offsets) - 1)
     model.fit(dataset_of(users, clicks.train_offsets, clicks.train_items))
     histories = dataset_of(clicks.query_users, clicks.history_offsets, clicks.history_items)
-    report.facts = {
+    report.items = {
         "targets_per_epoch": clicks.windowed_targets(request.length),
         "steps_per_epoch": len(model.data_preparator.get_dataloader_train()),
         "parameters": sum(p.numel() for p in model.torch_model.parameters() if p.requires_grad),

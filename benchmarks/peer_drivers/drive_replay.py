@@ -110,7 +110,7 @@ def drive(request: Request, clicks: Clicks, report: Report) -> Rank:
     )
     module = LightningModule(model, OptimizerFactory("adam", learning_rate=request.lr))
     quiet_trainer(request.epochs, [EpochClock(report)]).fit(module, datamodule=train)
-    report.facts = {
+    report.items = {
         "targets_per_epoch": clicks.windowed_targets(request.length),
         "steps_per_epoch": -(-len(rows) // request.batch),
         "parameters": sum(p.numel() for p in model.parameters() if p.requires_grad),

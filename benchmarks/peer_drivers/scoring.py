@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 from peer_drivers.contract import LISTS, RESULT
 
+from crossrec.data.item_table import ItemTable
 from crossrec.data.prepare import PreparedData
 from crossrec.evaluation.config import EvaluationConfig
 from crossrec.evaluation.evaluate import evaluate_lists
-from crossrec.evaluation.facts import ItemFacts
 from crossrec.types import TopK
 
 METRICS = ("ndcg", "recall", "coverage", "gini")
@@ -27,7 +27,7 @@ def score(lists_QK: np.ndarray, data: PreparedData) -> dict[str, float]:
     """
     k = lists_QK.shape[1]
     config = EvaluationConfig(ks=(k,), metrics=METRICS, n_bootstrap=0)
-    facts = ItemFacts(data.split.train_counts, data.catalog.category_matrix, {}, {})
+    facts = ItemTable(data.split.train_counts, data.catalog.category_matrix)
     queries = data.split.test
     lists = TopK(lists_QK, np.zeros(lists_QK.shape, np.float32))
     found = evaluate_lists(lists, queries, data.split.histories(queries), facts, config)

@@ -12,7 +12,7 @@ from scipy.sparse import csr_matrix
 from threadpoolctl import threadpool_limits
 
 from crossrec.baselines.base import Baseline, TunableOptions, history_matrix
-from crossrec.baselines.context import BaselineContext
+from crossrec.data.item_table import ItemTable
 from crossrec.types import Sequences
 
 
@@ -57,8 +57,8 @@ class ALS(Baseline):
                 )
             ]
 
-    def __init__(self, options: Options, context: BaselineContext) -> None:
-        super().__init__(context.n_items, "ALS")
+    def __init__(self, options: Options, items: ItemTable) -> None:
+        super().__init__(items.n_items, "ALS")
         self.options = options
 
     def _learn(self, train: Sequences, clicks_UN: csr_matrix) -> None:

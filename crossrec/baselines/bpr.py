@@ -11,8 +11,8 @@ from pydantic import Field
 from scipy.sparse import csr_matrix
 
 from crossrec.baselines.base import Baseline, TunableOptions, history_matrix
-from crossrec.baselines.context import BaselineContext
 from crossrec.baselines.fold_in import UserRegression, summed_items
+from crossrec.data.item_table import ItemTable
 from crossrec.types import Sequences
 
 
@@ -66,8 +66,8 @@ class BPRMF(Baseline):
                 )
             ]
 
-    def __init__(self, options: Options, context: BaselineContext) -> None:
-        super().__init__(context.n_items, "BPR-MF")
+    def __init__(self, options: Options, items: ItemTable) -> None:
+        super().__init__(items.n_items, "BPR-MF")
         self.options = options
 
     def _learn(self, train: Sequences, clicks_UN: csr_matrix) -> None:

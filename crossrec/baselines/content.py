@@ -14,8 +14,9 @@ from pydantic import Field
 from scipy.sparse import csr_matrix, diags
 
 from crossrec.baselines.base import Baseline, TunableOptions, history_matrix
-from crossrec.baselines.context import BaselineContext, centred_unit
+from crossrec.data.item_table import CATEGORY, TEXTS, ItemTable
 from crossrec.types import Sequences
+from crossrec.vectors import centred_rows, unit_rows
 
 ContentSpace = Literal["tfidf", "bm25", "text", "image", "categories"]
 
@@ -71,8 +72,9 @@ class ContentBased(Baseline):
 
         @property
         def needs(self) -> tuple[str, ...]:
-            """Item features that the baseline requires, by their names in :meth:`BaselineContext.require`."""
-            return ("texts",) if self.space in ("tfidf", "bm25") else (self.space,)
+            """Item features that the baseline requires, by their names in :meth:`ItemTable.require`."""
+            names = {"tfidf": TEXTS, "bm25": TEXTS, "categories": CATEGORY}
+            return (names.get(self.space, self.space),)
 
         def grid(self) -> list[Self]:
             """Return the options that tuning tries, all in this space."""
@@ -82,10 +84,10 @@ class ContentBased(Baseline):
                 for recency, b in product((1.0, 0.95, 0.9, 0.7, 0.5), damping)
             ]
 
-    def __init__(self, options: Options, context: BaselineContext) -> None:
-        super().__init__(context.n_items, f"content {LABELS[options.space]}")
+    def __init__(self, options: Options, items: ItemTable) -> None:
+        super().__init__(items.n_items, f"content {LABELS[options.space]}")
         self.options = options
-        self._query_NW, self._items_NW = _tables(context, options, self.name)
+        self._query_NW, self._items_NW = _tables(items, options, self.name)
         known_N = _known(self._items_NW)
         self._known_N1 = known_N[:, None].astype(np.float32)
         self._unknown_N = torch.from_numpy(~known_N)
@@ -104,18 +106,19 @@ class ContentBased(Baseline):
         return scores_BN.masked_fill_(torch.from_numpy(totals_B1 <= 0), -torch.inf)
 
 
-def _tables(context: BaselineContext, options: ContentBased.Options, asker: str) -> tuple[Table, Table]:
+def _tables(items: ItemTable, options: ContentBased.Options, asker: str) -> tuple[Table, Table]:
     """Return item content for histories and for candidates, each (N, W) float32."""
     if options.space in ("tfidf", "bm25"):
-        counts_NV = term_counts(context.need_texts(asker), options.min_items)
+        counts_NV = term_counts(items.require_texts(asker), options.min_items)
         if options.space == "bm25":
             weights_NV = bm25(counts_NV, options.k1, options.b)
             return counts_NV.astype(np.float32), weights_NV.astype(np.float32)
         table: Table = tfidf(counts_NV).astype(np.float32)
     elif options.space == "categories":
-        table = _unit(context.need_categories(asker).astype(np.float32))
+        items.require(CATEGORY, asker)
+        table = _unit(items.categories.astype(np.float32))
     else:
-        table = centred_unit(*context.need_vectors(options.space, asker))
+        table = centred_unit(items, options.space, asker)
     return table, table
 
 
@@ -190,3 +193,16 @@ def bm25(counts_NV: csr_matrix, k1: float, b: float) -> csr_matrix:
     of_row = np.repeat(damping, np.diff(counts_NV.indptr))
     found.data = inverse_frequency[counts_NV.indices] * found.data * (k1 + 1) / (found.data + of_row)
     return found
+
+
+def centred_unit(items: ItemTable, space: str, asker: str) -> np.ndarray:
+    """Return (N, W) float32 unit vectors about the mean of the items that have one, zeros for the others.
+
+    Encoders' vectors lie in a narrow cone: without centring, all items look alike.
+
+    Raises:
+        InputError: if there is no such space.
+    """
+    items.require(space, asker)
+    centred_NW = centred_rows(items.vectors(space), items.present(space))
+    return unit_rows(centred_NW, smallest=1e-6).astype(np.float32)

@@ -10,7 +10,7 @@ from pydantic import Field
 from scipy.sparse import csr_matrix
 
 from crossrec.baselines.base import Baseline, TunableOptions, history_matrix
-from crossrec.baselines.context import BaselineContext
+from crossrec.data.item_table import ItemTable
 from crossrec.types import InputError, Sequences
 
 TABLES = 2
@@ -52,8 +52,8 @@ class EASE(Baseline):
                 for regularization in (20.0, 50.0, 100.0, 200.0, 500.0, 1000.0, 2000.0)
             ]
 
-    def __init__(self, options: Options, context: BaselineContext) -> None:
-        super().__init__(context.n_items, "EASE")
+    def __init__(self, options: Options, items: ItemTable) -> None:
+        super().__init__(items.n_items, "EASE")
         self.options = options
         needed = TABLES * 4 * self.n_items**2 / 1e9
         if needed > options.memory_gb:

@@ -14,10 +14,10 @@ from scipy.sparse import csr_matrix
 
 from crossrec.baselines.base import Baseline, TunableOptions
 from crossrec.baselines.content import ContentBased, ContentSpace
-from crossrec.baselines.context import BaselineContext
 from crossrec.baselines.item_knn import ItemKNN
 from crossrec.baselines.negatives import UnclickedSampler
 from crossrec.baselines.popularity import Popularity, RecentPopularity, has_times
+from crossrec.data.item_table import CATEGORY, ItemTable
 from crossrec.types import InputError, Sequences
 
 ROWS = 256
@@ -75,10 +75,10 @@ class FeatureModel(Baseline):
                 for neighbours, recency in product((50, 200, 500), (1.0, 0.9, 0.7))
             ]
 
-    def __init__(self, options: Options, context: BaselineContext) -> None:
+    def __init__(self, options: Options, items: ItemTable) -> None:
         label = {"logistic": "logistic", "squared": "linear"}[options.loss]
-        super().__init__(context.n_items, f"{label} on features")
-        self.context, self.options = context, options
+        super().__init__(items.n_items, f"{label} on features")
+        self.items, self.options = items, options
 
     @property
     def weights(self) -> dict[str, float]:
@@ -104,14 +104,14 @@ class FeatureModel(Baseline):
         sampler = UnclickedSampler(train.take(users), self.n_items, self.options.seed)
         negatives = sampler.draw(rows).reshape(len(users), -1)
         candidates_UK = np.concatenate([targets[:, None], negatives], axis=1)
-        teachers = build_features(self.context, self.options, before)
+        teachers = build_features(self.items, self.options, before)
         samples_SF = _sampled(teachers, before.take(users), candidates_UK)
         clicked_S = (np.arange(candidates_UK.shape[1]) == 0).astype(np.float64)
         fit = fit_logistic if self.options.loss == "logistic" else fit_least_squares
         self._model: LinearModel = fit(
             samples_SF, np.tile(clicked_S, len(users)), self.options.regularization
         )
-        self._features = build_features(self.context, self.options, train)
+        self._features = build_features(self.items, self.options, train)
 
     def _score(self, histories: Sequences) -> torch.Tensor:
         scores_BN = torch.full((len(histories), self.n_items), self._model.constant)
@@ -161,47 +161,43 @@ class Feature:
         return scores_BN.log1p_() if self.counts else scores_BN
 
 
-def build_features(
-    context: BaselineContext, options: FeatureModel.Options, train: Sequences
-) -> list[Feature]:
+def build_features(items: ItemTable, options: FeatureModel.Options, train: Sequences) -> list[Feature]:
     """Return all features that catalogue and log allow, fitted on ``train``.
 
     Popularity, recent popularity (where clicks have times), item-kNN with the whole history and with
     its last click, and the likeness of categories, words, text and image vectors.
     """
     features = [
-        Feature("popularity", Popularity.Options().build(context), counts=True),
-        *_neighbours(context, options),
-        *_content(context, options),
+        Feature("popularity", Popularity.Options().build(items), counts=True),
+        *_neighbours(items, options),
+        *_content(items, options),
     ]
     if has_times(train):
         recent = RecentPopularity.Options(half_life_days=options.half_life_days)
-        features.append(Feature("recent popularity", recent.build(context), counts=True))
+        features.append(Feature("recent popularity", recent.build(items), counts=True))
     for feature in features:
         feature.source.fit(train)
     return features
 
 
-def _neighbours(context: BaselineContext, options: FeatureModel.Options) -> list[Feature]:
+def _neighbours(items: ItemTable, options: FeatureModel.Options) -> list[Feature]:
     near = ItemKNN.Options(similarity="cosine", neighbours=options.neighbours, recency=options.recency)
     last = near.model_copy(update={"recency": LAST_ONLY})
     return [
-        Feature("item-kNN", near.build(context), counts=True),
-        Feature("item-kNN of the last click", last.build(context), counts=True),
+        Feature("item-kNN", near.build(items), counts=True),
+        Feature("item-kNN of the last click", last.build(items), counts=True),
     ]
 
 
-def _content(context: BaselineContext, options: FeatureModel.Options) -> list[Feature]:
+def _content(items: ItemTable, options: FeatureModel.Options) -> list[Feature]:
     available: dict[ContentSpace, bool] = {
-        "categories": context.categories is not None,
-        "tfidf": context.texts is not None,
-        "text": "text" in context.vectors,
-        "image": "image" in context.vectors,
+        "categories": CATEGORY in items.spaces,
+        "tfidf": items.texts is not None,
+        "text": "text" in items.spaces,
+        "image": "image" in items.spaces,
     }
     return [
-        Feature(
-            space, ContentBased.Options(space=space, recency=options.recency).build(context), counts=False
-        )
+        Feature(space, ContentBased.Options(space=space, recency=options.recency).build(items), counts=False)
         for space, there in available.items()
         if there
     ]

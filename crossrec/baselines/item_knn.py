@@ -12,8 +12,8 @@ from pydantic import Field
 from scipy.sparse import csr_matrix, spmatrix
 
 from crossrec.baselines.base import SparseBaseline, TunableOptions, history_matrix
-from crossrec.baselines.context import BaselineContext
 from crossrec.baselines.similarity import pearson_neighbours
+from crossrec.data.item_table import ItemTable
 from crossrec.types import Sequences
 
 Similarity = Literal["cosine", "bm25", "tfidf", "pearson"]
@@ -71,8 +71,8 @@ class ItemKNN(SparseBaseline):
                 for (k1, b), n, r in product(weightings, neighbours, recency)
             ]
 
-    def __init__(self, options: Options, context: BaselineContext) -> None:
-        super().__init__(context.n_items, f"item-kNN {LABELS[options.similarity]}")
+    def __init__(self, options: Options, items: ItemTable) -> None:
+        super().__init__(items.n_items, f"item-kNN {LABELS[options.similarity]}")
         self.options = options
 
     def _learn(self, train: Sequences, clicks_UN: csr_matrix) -> None:

@@ -10,7 +10,7 @@ from pydantic import Field
 from scipy.sparse import csr_matrix
 
 from crossrec.baselines.base import Baseline, TunableOptions
-from crossrec.baselines.context import BaselineContext
+from crossrec.data.item_table import ItemTable
 from crossrec.types import InputError, Sequences
 
 DAY = 86_400.0
@@ -33,8 +33,8 @@ class Popularity(Baseline):
 
     label: ClassVar[str] = "popularity"
 
-    def __init__(self, options: Options, context: BaselineContext) -> None:
-        super().__init__(context.n_items, self.label)
+    def __init__(self, options: Options, items: ItemTable) -> None:
+        super().__init__(items.n_items, self.label)
         self.options = options
 
     def _learn(self, train: Sequences, clicks_UN: csr_matrix) -> None:

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from pydantic import Field
 
 from crossrec.baselines import BASELINES, BaselineOptions
-from crossrec.baselines.context import BaselineContext
 from crossrec.config import Config
+from crossrec.data.item_table import ItemTable
 from crossrec.runtime import distributed
 from crossrec.runtime.progress import progress_bar
 from crossrec.types import InputError, Recommender, Sequences
@@ -58,7 +58,7 @@ class TuningBudget(Config):
 
 def tune(
     grid: Sequence[BaselineOptions],
-    context: BaselineContext,
+    items: ItemTable,
     train: Sequences,
     validate: Callable[[Recommender], float],
     budget: TuningBudget | None = None,
@@ -94,7 +94,7 @@ def tune(
                 break
             trial = known.get(config)
             if trial is None:
-                trial = _try(config, context, train, validate)
+                trial = _try(config, items, train, validate)
                 if keep is not None:
                     keep(trial)
             trials.append(trial)
@@ -109,12 +109,12 @@ def _spent(trials: Sequence[TuningTrial]) -> float:
 
 def _try(
     config: BaselineOptions,
-    context: BaselineContext,
+    items: ItemTable,
     train: Sequences,
     validate: Callable[[Recommender], float],
 ) -> TuningTrial:
     started = time.monotonic()
-    value = float(validate(config.build(context).fit(train)))
+    value = float(validate(config.build(items).fit(train)))
     if not math.isfinite(value):
         raise InputError(f"validation gave {value} for {BASELINES.dump(config)}; expected a finite number")
     return TuningTrial(config, value, time.monotonic() - started)

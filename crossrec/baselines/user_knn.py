@@ -10,8 +10,8 @@ from pydantic import Field
 from scipy.sparse import csr_matrix
 
 from crossrec.baselines.base import SparseBaseline, TunableOptions, history_matrix
-from crossrec.baselines.context import BaselineContext
 from crossrec.baselines.similarity import cosine_neighbours, pearson_neighbours
+from crossrec.data.item_table import ItemTable
 from crossrec.types import Sequences
 
 UserSimilarity = Literal["cosine", "pearson"]
@@ -62,8 +62,8 @@ class UserKNN(SparseBaseline):
                 )
             ]
 
-    def __init__(self, options: Options, context: BaselineContext) -> None:
-        super().__init__(context.n_items, f"user-kNN {LABELS[options.similarity]}")
+    def __init__(self, options: Options, items: ItemTable) -> None:
+        super().__init__(items.n_items, f"user-kNN {LABELS[options.similarity]}")
         self.options = options
 
     def _learn(self, train: Sequences, clicks_UN: csr_matrix) -> None:

@@ -19,6 +19,9 @@ Value = TypeVar("Value")
 CATEGORY = "category"
 """The space of categories: (N, G) membership."""
 
+TEXTS = "texts"
+"""The items' texts, among what :meth:`ItemTable.require` checks."""
+
 CONTENT = "content"
 """The space of text and image vectors side by side."""
 
@@ -116,6 +119,7 @@ class ItemTable:
         self.texts = texts
         self.device = torch.device(device)
         self._tensors: dict[str, Tensor] = {}
+        self._arrays: dict[str, np.ndarray] = {}
 
     @classmethod
     def of_size(cls, n_items: int, **features: Any) -> Self:
@@ -152,14 +156,16 @@ class ItemTable:
 
     def vectors(self, space: str) -> np.ndarray:
         """(N, D) float32 vectors of a space other than categories, zeros where missing."""
-        found = self._space(space)
-        vectors_ND = found.vectors_ND
-        if isinstance(vectors_ND, Tensor):
-            vectors_ND = vectors_ND.cpu().numpy()
-        vectors_ND = np.asarray(vectors_ND, np.float32)
-        if found.present_N.all():
-            return vectors_ND
-        return np.where(found.present_N[:, None], vectors_ND, np.float32(0))
+        if space not in self._arrays:
+            found = self._space(space)
+            vectors_ND = found.vectors_ND
+            if isinstance(vectors_ND, Tensor):
+                vectors_ND = vectors_ND.cpu().numpy()
+            vectors_ND = np.asarray(vectors_ND, np.float32)
+            if not found.present_N.all():
+                vectors_ND = np.where(found.present_N[:, None], vectors_ND, np.float32(0))
+            self._arrays[space] = vectors_ND
+        return self._arrays[space]
 
     def present(self, space: str) -> np.ndarray:
         """(N,) bool, items that have a vector in a space; for categories, items that have one."""
@@ -177,18 +183,23 @@ class ItemTable:
         """Check that there is a space, and return its name.
 
         Args:
-            space: name of the space.
-            client: what the error says needs it, such as ``"rerank"``.
+            space: name of a space, or :data:`TEXTS`.
+            client: subject of the error, such as ``"rerank"``.
 
         Raises:
             InputError: if there is no such space; lists those that exist.
         """
-        if space in self.spaces:
+        if space in self.spaces or (space == TEXTS and self.texts is not None):
             return space
-        if space == CATEGORY:
-            raise InputError(f"{client} needs item categories, but no item of the catalogue has one")
+        if space in (TEXTS, CATEGORY):
+            name = {TEXTS: "texts", CATEGORY: "categories"}[space]
+            raise InputError(
+                f"{client} needs item {name}, but no item of the catalogue has one; give the items "
+                f"'{name.removesuffix('s') if space == TEXTS else name}', or leave this out"
+            )
         known = ", ".join(sorted(self.spaces)) or "none"
-        raise InputError(f"{client}: there are no item vectors in the space '{space}'; valid: {known}")
+        why = f": no item has {space}, or spaces.{space} is null" if space in ("text", "image") else ""
+        raise InputError(f"{client} needs item vectors in the space '{space}', but there are {known}{why}")
 
     def require_texts(self, client: str) -> list[str]:
         """The N texts, empty where missing.
@@ -196,8 +207,8 @@ class ItemTable:
         Raises:
             InputError: if no item has a text.
         """
-        if self.texts is None:
-            raise InputError(f"{client} needs item texts, but no item of the catalogue has one")
+        self.require(TEXTS, client)
+        assert self.texts is not None
         return self.texts(np.arange(self.n_items))
 
     def tail(self, share: float) -> np.ndarray:
@@ -229,6 +240,10 @@ class ItemTable:
         spaces = LazyMapping({**makers, name: lambda: space})
         device = vectors_ND.device
         return ItemTable(self.train_counts, self.categories, spaces, self.columns, self.texts, device)
+
+    def with_counts(self, train_counts: np.ndarray) -> ItemTable:
+        """The same table with other training clicks."""
+        return ItemTable(train_counts, self.categories, self._spaces, self.columns, self.texts, self.device)
 
     def _space(self, name: str) -> VectorSpace:
         space = _as_space(self._spaces[name])

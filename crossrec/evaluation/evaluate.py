@@ -7,10 +7,11 @@ from collections.abc import Iterator
 import numpy as np
 import polars as pl
 
+from crossrec.data.item_table import ItemTable
 from crossrec.data.splits.base import Queries, Split
 from crossrec.evaluation.bootstrap import Estimate, estimate_exposure, estimate_means
 from crossrec.evaluation.config import EvaluationConfig
-from crossrec.evaluation.facts import ItemFacts, MatchedLists, match_targets
+from crossrec.evaluation.matching import MatchedLists, match_targets
 from crossrec.evaluation.metrics import AGGREGATE, PER_QUERY, missing_for
 from crossrec.evaluation.metrics.exposure import UserLists
 from crossrec.evaluation.results import INTERVALS_PART, Evaluation
@@ -81,7 +82,7 @@ def evaluate_lists(
     lists: TopK,
     queries: Queries,
     histories: Sequences,
-    facts: ItemFacts,
+    items: ItemTable,
     config: EvaluationConfig,
     protocol: str = "",
 ) -> Evaluation:
@@ -94,7 +95,7 @@ def evaluate_lists(
         lists: (Q, K) lists of the full catalogue, K at least the greatest of ``config.ks``.
         queries: Q queries.
         histories: Q rows, ``split.histories(queries)``.
-        facts: of the N items.
+        items: features of the N items.
         config: what to measure.
         protocol: one line that says how the log was divided (``split.protocol``).
 
@@ -102,11 +103,11 @@ def evaluate_lists(
         ValueError: lists that don't fit the queries, name unknown items or one item twice, or hold seen
             items although the configuration excludes them.
     """
-    _check(lists.ids, queries, histories, facts.n_items, config)
+    _check(lists.ids, queries, histories, items.n_items, config)
     ids_QK = lists.ids[:, : max(config.ks)]
-    ranked = match_targets(ids_QK, queries.targets, histories, facts.n_items)
+    ranked = match_targets(ids_QK, queries.targets, histories, items.n_items)
     groups = UserGroups.of(queries.users)
-    reasons = {name: missing_for(name, facts) for name in config.metrics}
+    reasons = {name: missing_for(name, items) for name in config.metrics}
     left_out: dict[str, str] = {name: why for name, why in reasons.items() if why is not None}
 
     values_U: dict[str, np.ndarray] = {}
@@ -114,22 +115,22 @@ def evaluate_lists(
     for k in config.ks:
         for name in config.metrics:
             if name in PER_QUERY and name not in left_out:
-                values_U[f"{name}@{k}"] = groups.mean(PER_QUERY[name](ranked, facts, config, k))
+                values_U[f"{name}@{k}"] = groups.mean(PER_QUERY[name](ranked, items, config, k))
         aggregates = [name for name in config.metrics if name in AGGREGATE]
         shown = UserLists(groups.shown(ids_QK[:, :k]), groups.counts)
-        exposure |= estimate_exposure(shown, aggregates, facts.n_items, k, intervals=config.n_bootstrap > 0)
+        exposure |= estimate_exposure(shown, aggregates, items.n_items, k, intervals=config.n_bootstrap > 0)
     estimates = estimate_means(values_U, config.n_bootstrap, config.seed) | exposure
     names = [f"{name}@{k}" for k in config.ks for name in config.metrics if name not in left_out]
     return Evaluation(
         metrics={name: estimates[name] for name in names},
         slices={
-            name: evaluate_slice(part, ids_QK, queries, histories, facts.n_items, config)
-            for name, part in make_slices(queries, histories, facts, config).items()
+            name: evaluate_slice(part, ids_QK, queries, histories, items.n_items, config)
+            for name, part in make_slices(queries, histories, items, config).items()
         },
         per_user=pl.DataFrame({"user": groups.users, "n_queries": groups.counts, **values_U}),
         n_users=len(groups.users),
         n_queries=len(queries),
-        protocol=_protocol(protocol, facts.n_items, config),
+        protocol=_protocol(protocol, items.n_items, config),
         counts=_counts(ranked, queries, config),
         left_out=left_out,
     )

@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from crossrec.data.item_table import ItemTable
 from crossrec.data.splits.base import Queries
 from crossrec.evaluation.bootstrap import estimate_means
 from crossrec.evaluation.config import EvaluationConfig
-from crossrec.evaluation.facts import ItemFacts, match_targets
+from crossrec.evaluation.matching import match_targets
 from crossrec.evaluation.metrics import ACCURACY
 from crossrec.types import ABSENT, Sequences
 
@@ -77,14 +78,14 @@ class Slice:
 
 
 def make_slices(
-    queries: Queries, histories: Sequences, facts: ItemFacts, config: EvaluationConfig
+    queries: Queries, histories: Sequences, items: ItemTable, config: EvaluationConfig
 ) -> dict[str, Slice]:
     """The standard slices.
 
     Args:
         queries: Q queries.
         histories: Q rows.
-        facts: of the catalogue.
+        items: features of the catalogue.
         config: where the tail begins, and what a short history is.
 
     Returns:
@@ -94,11 +95,11 @@ def make_slices(
     short = np.flatnonzero(histories.lengths <= config.short_history)
     return {
         "cold_items": of_targets(
-            queries, facts.train_counts == 0, f"targets without a training click; {among}"
+            queries, items.train_counts == 0, f"targets without a training click; {among}"
         ),
         "tail_items": of_targets(
             queries,
-            facts.tail(config.tail_share),
+            items.tail(config.tail_share),
             f"targets outside the most clicked items that hold {1 - config.tail_share:.0%} of the "
             f"training clicks; {among}",
         ),

@@ -12,7 +12,6 @@ from pydantic import ValidationError
 
 from crossrec.baselines import BASELINES
 from crossrec.baselines.base import Baseline
-from crossrec.baselines.context import BaselineContext
 from crossrec.baselines.tuning import tune
 from crossrec.config import outside_classes, trusting
 from crossrec.evaluation.evaluate import evaluate_lists, rank_queries
@@ -60,7 +59,7 @@ def fitted_baselines(setting: PreparedExperiment, folder: Path) -> list[Baseline
     except ValueError as error:
         reason = error.errors()[0]["msg"] if isinstance(error, ValidationError) else error
         raise InputError(f"{path}: {reason}; remove that file to choose anew") from error
-    context = baseline_context(setting)
+    context = setting.items
     return _numbered([config.build(context).fit(setting.data.split.train) for config in configs])
 
 
@@ -72,12 +71,6 @@ def _numbered(baselines: list[Baseline]) -> list[Baseline]:
         if seen[baseline.name] > 1:
             baseline.name = f"{baseline.name} {seen[baseline.name]}"
     return baselines
-
-
-def baseline_context(setting: PreparedExperiment) -> BaselineContext:
-    """What baselines may know of the items: categories, texts, and the vectors of the configured spaces."""
-    facts = setting.facts
-    return BaselineContext.of_catalog(setting.data.catalog, facts.vectors, facts.present)
 
 
 def _stored(path: Path) -> list[dict[str, Any]] | None:
@@ -103,7 +96,7 @@ def _choose(setting: PreparedExperiment, config: Any) -> dict[str, Any]:
         return {**asked, "config": asked["asked"], "trials": []}
     best, trials = tune(
         config.grid(),
-        baseline_context(setting),
+        setting.items,
         setting.data.split.train,
         lambda recommender: validation_value(setting, recommender),
         setting.config.tuning,
@@ -141,5 +134,5 @@ def validation_metrics(setting: PreparedExperiment, recommender: Recommender) ->
     config = setting.config.evaluation.model_copy(update={"metrics": VALIDATED, "n_bootstrap": 0})
     split = setting.data.split
     lists = rank_queries(recommender, split, split.valid, max(config.ks), config.exclude_seen, config.batch)
-    found = evaluate_lists(lists, split.valid, split.histories(split.valid), setting.facts, config)
+    found = evaluate_lists(lists, split.valid, split.histories(split.valid), setting.items, config)
     return {name: float(estimate["value"]) for name, estimate in found.metrics.items()}

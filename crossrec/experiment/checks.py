@@ -11,12 +11,11 @@ import numpy as np
 import torch
 
 from crossrec.baselines import BASELINES
-from crossrec.baselines.context import BaselineContext
 from crossrec.encoders.image import ImageEncoder
 from crossrec.encoders.text import TextEncoder
 from crossrec.experiment.baselines import check_metric
 from crossrec.experiment.config import ExperimentConfig
-from crossrec.experiment.prepared import PreparedExperiment, space_names, untrained_info, untrained_traits
+from crossrec.experiment.prepared import PreparedExperiment, blank_item_table
 from crossrec.model.config import ModelConfig
 from crossrec.runtime import distributed
 from crossrec.runtime.device import memory_of
@@ -56,13 +55,15 @@ def check_setting(setting: PreparedExperiment, device: torch.device) -> None:
     """
     config, data = setting.config, setting.data
     check_memory(config.model, data.split.n_items, device, config.data.cache_dir)
+    blank = blank_item_table(data, config.spaces)
     if config.rerank is not None:
-        traits = untrained_traits(setting)
         for stage in config.rerank.stages:
-            stage.build(traits)
+            stage.build(blank)
     if config.diversity is not None:
-        config.diversity.build(untrained_info(setting), config.model.width)
-    _check_baselines(setting)
+        config.diversity.build(blank.take(np.flatnonzero(blank.train_counts)), config.model.width)
+    for baseline in config.baselines:
+        for need in getattr(baseline, "needs", ()):
+            blank.require(need, f"baselines: {BASELINES.name_of(baseline)}")
     if distributed.is_main():
         for line in _warnings(setting):
             logger.warning(line)
@@ -121,18 +122,6 @@ def _encoders(config: ExperimentConfig) -> Iterator[TextEncoder.Options | ImageE
         for encoder in (part.text, part.image):
             if encoder is not None:
                 yield encoder
-
-
-def _check_baselines(setting: PreparedExperiment) -> None:
-    catalog = setting.data.catalog
-    names = space_names(setting.data, setting.config.spaces)
-    nothing = np.zeros((len(catalog), 1), np.float32)
-    context = BaselineContext.of_catalog(
-        catalog, dict.fromkeys(names, nothing), dict.fromkeys(names, nothing)
-    )
-    for baseline in setting.config.baselines:
-        for need in getattr(baseline, "needs", ()):
-            context.require(need, f"baselines: {BASELINES.name_of(baseline)}")
 
 
 def _warnings(setting: PreparedExperiment) -> Iterator[str]:

@@ -14,6 +14,7 @@ import yaml
 from rich.table import Table
 
 from crossrec.config import validate
+from crossrec.data.item_table import CONTENT
 from crossrec.evaluation.comparison.compare import Comparison, chosen_metrics, compare_systems, split_name
 from crossrec.evaluation.comparison.page import HTML_FILE, blocks_of, write_comparison
 from crossrec.evaluation.comparison.systems import Measurement, System
@@ -162,7 +163,7 @@ def _ground_of(metric: MetricName) -> tuple[str, ...]:
     if metric == TAIL_METRIC:
         return (TAIL_KEY,)
     if metric in SPACES:
-        return (f"spaces.{SPACES[metric]}",)
+        return ("spaces.",) if SPACES[metric] == CONTENT else (f"spaces.{SPACES[metric]}",)
     return ()
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from crossrec.data.identity import TRAIN
 from crossrec.experiment.baselines import fitted_baselines
 from crossrec.experiment.config import ExperimentConfig
-from crossrec.experiment.prepared import PreparedExperiment, describe_model, describe_reranking, item_traits
+from crossrec.experiment.prepared import PreparedExperiment, describe_model, describe_reranking
 from crossrec.experiment.results import (
     MeasuredRecommender,
     NamedRecommender,
@@ -79,7 +79,7 @@ def evaluate_run(
     if setting.config.rerank is not None:
         rerank = setting.config.rerank
         name = f"{recommender.name}, {describe_reranking(rerank)}"
-        models.insert(0, rerank.wrap(recommender, item_traits(setting, recommender), name))
+        models.insert(0, rerank.wrap(recommender, setting.items_of(recommender), name))
     _show_changes(target, changes)
     baselines = fitted_baselines(setting, target if changes else folder)
     found = evaluate_recommenders(setting, [*models, *baselines], part)

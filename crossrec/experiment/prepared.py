@@ -3,29 +3,26 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
-from typing import TypeVar
 
 import numpy as np
 import pyarrow as pa
-import torch
 from torch import Tensor
 
 from crossrec.augment.config import AugmentConfig
 from crossrec.config import Config
 from crossrec.data.catalog import REQUIRED, Catalog
 from crossrec.data.identity import DataIdentity
+from crossrec.data.item_table import CONTENT, MODEL, ItemTable, LazyMapping, VectorSpace
 from crossrec.data.neighbours import CLICKS, find_neighbours
 from crossrec.data.prepare import PreparedData, prepare
 from crossrec.data.segments import ClusterAssignment, cluster_items, cluster_users
 from crossrec.encoders.base import Tuning
 from crossrec.encoders.cache import Features
-from crossrec.evaluation.facts import ItemFacts
 from crossrec.experiment.config import ExperimentConfig, SpacesConfig
-from crossrec.losses.terms.positions import ItemInfo
 from crossrec.model.build import build_network
 from crossrec.model.encoded_catalog import EncodedCatalog
 from crossrec.model.fusion import FUSIONS
@@ -34,7 +31,6 @@ from crossrec.model.recommender import NeuralRecommender
 from crossrec.model.relations import ItemRelations, align_rows, n_item_rows
 from crossrec.model.sequence import SEQUENCE_MODELS
 from crossrec.rerank import RERANKERS
-from crossrec.rerank.base import ItemTraits
 from crossrec.rerank.recommender import RerankConfig
 from crossrec.runtime import distributed
 from crossrec.training.checkpoint import SavedState, load_tensors, read_state, saved_identity
@@ -86,9 +82,13 @@ class PreparedExperiment:
         return PreparedExperiment(self.config, data, EncodedCatalog(data.catalog, self.content.cache_dir))
 
     @cached_property
-    def facts(self) -> ItemFacts:
-        """What metrics may know of the items."""
-        return item_facts(self.data, self.config.spaces, self.content)
+    def items(self) -> ItemTable:
+        """Features of the items; every process must ask for it first at the same time, since it encodes."""
+        return item_table(self.data, self.config.spaces, self.content)
+
+    def items_of(self, recommender: NeuralRecommender) -> ItemTable:
+        """The same with the space ``model`` of a recommender's own item vectors, on its device."""
+        return self.items.with_space(MODEL, recommender.item_vectors())
 
     @cached_property
     def segments(self) -> ClusterAssignment | None:
@@ -207,40 +207,49 @@ def _describe_stage(stage: Config) -> str:
     return name if strength is None else f"{name} {strength:g}"
 
 
-def item_facts(data: PreparedData, config: SpacesConfig, content: EncodedCatalog) -> ItemFacts:
-    """What metrics may know: training clicks, categories, and vectors in frozen text and image space.
+def item_table(data: PreparedData, config: SpacesConfig, content: EncodedCatalog) -> ItemTable:
+    """Features of the items: training clicks, categories, columns, texts, and vectors of frozen encoders.
 
-    A space whose modality no item has is left out; so are its metrics.
+    Spaces are ``text``, ``image`` and both side by side (``content``); one whose modality no item has is left
+    out, and so are its metrics. Columns are the price and whatever the catalogue holds besides its fixed
+    columns, if it is a number, a text, a time or true and false.
     """
-    vectors: dict[str, np.ndarray] = {}
-    present: dict[str, np.ndarray] = {}
-    if config.text is not None and data.catalog.has_text.any():
-        vectors["text"], present["text"] = _centred_unit(content.text_features(config.text))
-    if config.image is not None and data.catalog.has_image.any():
-        vectors["image"], present["image"] = _centred_unit(content.image_features(config.image))
-    if vectors:
-        both = np.concatenate(list(vectors.values()), axis=1)
-        present[""] = np.logical_or.reduce(list(present.values()))
-        vectors[""] = both
-    return ItemFacts(data.split.train_counts, data.catalog.category_matrix, vectors, present)
+    catalog, spaces = data.catalog, dict[str, VectorSpace]()
+    if config.text is not None and catalog.has_text.any():
+        spaces["text"] = _centred_unit(content.text_features(config.text))
+    if config.image is not None and catalog.has_image.any():
+        spaces["image"] = _centred_unit(content.image_features(config.image))
+    if spaces:
+        both = np.concatenate([np.asarray(space.vectors_ND) for space in spaces.values()], axis=1)
+        present = np.logical_or.reduce([space.present_N for space in spaces.values()])
+        spaces[CONTENT] = VectorSpace(both, present)
+    return _table(data, spaces)
 
 
-def space_names(data: PreparedData, config: SpacesConfig) -> list[str]:
-    """Names of the spaces that :func:`item_facts` gives, without encoding anything."""
-    catalog = data.catalog
+def blank_item_table(data: PreparedData, config: SpacesConfig) -> ItemTable:
+    """The table before encoding and training, with zeros in every space: do all parts find what they need?"""
+    catalog, n_items = data.catalog, len(data.catalog)
     has = {
         "text": config.text is not None and catalog.has_text.any(),
         "image": config.image is not None and catalog.has_image.any(),
     }
-    found = [name for name, there in has.items() if there]
-    return [*found, ""] if found else []
+    names = [name for name, there in has.items() if there]
+    blank = VectorSpace(np.zeros((n_items, 1), np.float32), np.zeros(n_items, dtype=bool))
+    return _table(data, dict.fromkeys([*names, *([CONTENT] if names else []), MODEL], blank))
 
 
-def _centred_unit(features: Features) -> tuple[np.ndarray, np.ndarray]:
+def _table(data: PreparedData, spaces: dict[str, VectorSpace]) -> ItemTable:
+    catalog = data.catalog
+    texts = catalog.texts if catalog.has_text.any() else None
+    columns = context_columns(catalog)
+    return ItemTable(data.split.train_counts, catalog.category_matrix, spaces, columns, texts)
+
+
+def _centred_unit(features: Features) -> VectorSpace:
     """Unit vectors about the catalogue's mean: without centring all pictures look alike to a CNN."""
     present = features.present_N
     vectors = np.asarray(features.vectors_ND, dtype=np.float32)
-    return unit_rows(centred_rows(vectors, present)), present
+    return VectorSpace(unit_rows(centred_rows(vectors, present)), present)
 
 
 def frozen_features(setting: PreparedExperiment) -> dict[str, Features]:
@@ -265,110 +274,7 @@ def content_vectors(setting: PreparedExperiment) -> np.ndarray | None:
     return np.concatenate(parts, axis=1) if parts else None
 
 
-Value = TypeVar("Value")
-
-
-MODEL_SPACE, CONTENT_SPACE = "model", "content"
-
-
 PRICE = "price"
-
-
-def item_traits(setting: PreparedExperiment, recommender: NeuralRecommender) -> ItemTraits:
-    """Training clicks, categories, vectors and context columns, on the recommender's device.
-
-    Spaces are those in which lists are measured (``text``, ``image``, and ``content`` for both side by
-    side), which don't hang on the recommender, and ``model`` for the recommender's own item vectors.
-    Columns are the price and whatever the catalogue holds besides its fixed columns, if it is a number, a
-    text or true and false.
-
-    Args:
-        setting: of the data; any run's on the same data will do.
-        recommender: trained.
-    """
-    return _traits(setting, _unit(recommender.item_vectors()))
-
-
-def untrained_traits(setting: PreparedExperiment) -> ItemTraits:
-    """The same before training and encoding, with zeros in every space: do rerankers find what they need?"""
-    counts = setting.data.split.train_counts
-    zeros = {**_zeros(setting), MODEL_SPACE: torch.zeros(len(counts), 1)}
-    return ItemTraits(counts, _categories(setting), zeros, context_columns(setting.data.catalog))
-
-
-def untrained_info(setting: PreparedExperiment) -> ItemInfo:
-    """Features of training items for diversity losses, with zeros in every space."""
-    counts = torch.from_numpy(setting.data.split.train_counts)
-    return ItemInfo(counts, _categories(setting), _zeros(setting)).take(counts.nonzero().flatten())
-
-
-def _zeros(setting: PreparedExperiment) -> dict[str, Tensor]:
-    names = space_names(setting.data, setting.config.spaces)
-    return {space or CONTENT_SPACE: torch.zeros(setting.data.split.n_items, 1) for space in names}
-
-
-def _traits(setting: PreparedExperiment, model_ND: Tensor) -> ItemTraits:
-    device = model_ND.device
-    content = _content_vectors(setting)
-    # Only what a reranker asks for is made and moved: a catalogue may have many spaces and columns.
-    spaces: dict[str, Callable[[], Tensor]] = {
-        space: partial(_moved, content, space, device) for space in content
-    }
-    spaces[MODEL_SPACE] = lambda: model_ND
-    counts, categories_NG = setting.facts.train_counts, _categories(setting).to(device)
-    return ItemTraits(counts, categories_NG, OnDemand(spaces), context_columns(setting.data.catalog))
-
-
-def _moved(vectors: Mapping[str, Tensor], space: str, device: torch.device) -> Tensor:
-    return vectors[space].to(device)
-
-
-class OnDemand(Mapping[str, Value]):
-    """A mapping whose values are made when they are first asked for, and kept.
-
-    Args:
-        makers: name -> what makes the value.
-    """
-
-    def __init__(self, makers: Mapping[str, Callable[[], Value]]) -> None:
-        self._makers = makers
-        self._made: dict[str, Value] = {}
-
-    def __getitem__(self, name: str) -> Value:
-        """The value of a name.
-
-        Raises:
-            KeyError: there is no such name.
-        """
-        if name not in self._made:
-            self._made[name] = self._makers[name]()
-        return self._made[name]
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._makers)
-
-    def __len__(self) -> int:
-        return len(self._makers)
-
-
-def item_info(setting: PreparedExperiment, train_items: Tensor) -> ItemInfo:
-    """What diversity losses may know of the training items (N',), in their order; spaces as above."""
-    counts_N = torch.from_numpy(np.asarray(setting.facts.train_counts))
-    return ItemInfo(counts_N, _categories(setting), _content_vectors(setting)).take(train_items)
-
-
-def _content_vectors(setting: PreparedExperiment) -> Mapping[str, Tensor]:
-    """Unit vectors by space; the facts name text and image side by side ""."""
-
-    def made(vectors_ND: np.ndarray) -> Tensor:
-        return _unit(torch.from_numpy(np.asarray(vectors_ND, np.float32)))
-
-    tables = setting.facts.vectors.items()
-    return OnDemand({space or CONTENT_SPACE: partial(made, vectors_ND) for space, vectors_ND in tables})
-
-
-def _categories(setting: PreparedExperiment) -> Tensor:
-    return torch.from_numpy(setting.data.catalog.category_matrix.toarray().astype(np.float32))
 
 
 def context_columns(catalog: Catalog) -> Mapping[str, np.ndarray]:
@@ -382,7 +288,7 @@ def context_columns(catalog: Catalog) -> Mapping[str, np.ndarray]:
         return values
 
     names = [name for name in catalog.dataset.column_names if name not in fixed]
-    return OnDemand({name: partial(made, name) for name in names if _is_scalar(catalog.column(name).type)})
+    return LazyMapping({name: partial(made, name) for name in names if _is_scalar(catalog.column(name).type)})
 
 
 def _is_scalar(kind: pa.DataType) -> bool:
@@ -396,8 +302,3 @@ def _is_scalar(kind: pa.DataType) -> bool:
         types.is_temporal,
     )
     return any(test(kind) for test in tests)
-
-
-def _unit(vectors_ND: Tensor) -> Tensor:
-    """Rows of unit length; a row of zeros stays one."""
-    return torch.nn.functional.normalize(vectors_ND.float(), dim=1)

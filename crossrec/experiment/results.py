@@ -79,7 +79,7 @@ def evaluate_predictions(setting: PreparedExperiment, path: Path, part: SplitPar
 def _evaluate(setting: PreparedExperiment, name: str, lists: TopK, queries: Queries) -> MeasuredRecommender:
     split = setting.data.split
     evaluation = evaluate_lists(
-        lists, queries, split.histories(queries), setting.facts, setting.config.evaluation, split.protocol
+        lists, queries, split.histories(queries), setting.items, setting.config.evaluation, split.protocol
     )
     if setting.segments is not None:
         slices = segment_slices(setting, setting.segments, lists, queries)
@@ -120,7 +120,7 @@ def _evaluate_slices(
     config, histories = setting.config.evaluation, setting.data.split.histories(queries)
     ids_QK = lists.ids[:, : max(config.ks)]
     return {
-        name: evaluate_slice(part, ids_QK, queries, histories, setting.facts.n_items, config)
+        name: evaluate_slice(part, ids_QK, queries, histories, setting.items.n_items, config)
         for name, part in parts.items()
     }
 

@@ -21,7 +21,7 @@ from crossrec.experiment.baselines import validation_metrics
 from crossrec.experiment.checks import check_config, check_setting
 from crossrec.experiment.config import ExperimentConfig
 from crossrec.experiment.evaluate import evaluate_run, results_folder
-from crossrec.experiment.prepared import PreparedExperiment, describe_model, item_info
+from crossrec.experiment.prepared import PreparedExperiment, describe_model
 from crossrec.experiment.results import SplitPart, show, show_account
 from crossrec.experiment.run_folder import add_account, changed_counts, check_run, hold_run, open_run
 from crossrec.losses.base import RankingLoss
@@ -162,7 +162,7 @@ def _task(setting: PreparedExperiment, network: SequentialNetwork) -> ItemPredic
     config, train_items = setting.config, _train_items(setting)
     terms = None
     if config.diversity is not None:
-        terms = config.diversity.build(item_info(setting, train_items), config.model.width)
+        terms = config.diversity.build(setting.items.take(train_items.numpy()), config.model.width)
     contrastive = None if config.contrastive is None else config.contrastive.build()
     return ItemPredictionTask(network, _objective(setting, train_items), train_items, terms, contrastive)
 

@@ -11,9 +11,10 @@ from pydantic import Field
 from torch import Tensor
 
 from crossrec.config import ComponentOptions
+from crossrec.data.item_table import ItemTable
 from crossrec.exploration.base import Explorer, Finish, PolicyLists, as_they_are
 from crossrec.exploration.counter_rng import CounterRng, Stream
-from crossrec.rerank.base import ItemTraits, Pool, Relevance
+from crossrec.rerank.base import Pool, Relevance
 from crossrec.rerank.spaces import space_named
 from crossrec.types import ABSENT, InputError
 
@@ -59,7 +60,7 @@ class DPPSampling(Explorer):
         space: str = "category"
         relevance: Relevance = "minmax"
 
-    def __init__(self, options: Options, items: ItemTraits) -> None:
+    def __init__(self, options: Options, items: ItemTable) -> None:
         self._options, self._space = options, space_named(options.space, items)
 
     def choose(

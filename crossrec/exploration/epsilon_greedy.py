@@ -7,9 +7,10 @@ import torch
 from pydantic import Field
 
 from crossrec.config import ComponentOptions
+from crossrec.data.item_table import ItemTable
 from crossrec.exploration.base import Explorer, Finish, PolicyLists, as_they_are
 from crossrec.exploration.counter_rng import CounterRng, Stream
-from crossrec.rerank.base import ItemTraits, Pool
+from crossrec.rerank.base import Pool
 from crossrec.types import ABSENT
 
 
@@ -41,7 +42,7 @@ class EpsilonGreedy(Explorer):
 
         epsilon: float = Field(default=0.1, ge=0, le=1)
 
-    def __init__(self, options: Options, items: ItemTraits) -> None:
+    def __init__(self, options: Options, items: ItemTable) -> None:
         self._epsilon = options.epsilon
 
     def choose(

@@ -7,9 +7,10 @@ import torch
 from pydantic import Field
 
 from crossrec.config import ComponentOptions
+from crossrec.data.item_table import ItemTable
 from crossrec.exploration.base import Finish, LearningExplorer, PolicyLists, as_they_are
 from crossrec.exploration.counter_rng import CounterRng, Stream
-from crossrec.rerank.base import ItemTraits, Pool
+from crossrec.rerank.base import Pool
 from crossrec.types import ABSENT, InputError, Recommender, Sequences, VectorRecommender
 
 
@@ -55,7 +56,7 @@ class LastLayer(LearningExplorer):
         items: not used.
     """
 
-    def __init__(self, options: BanditOptions, items: ItemTraits) -> None:
+    def __init__(self, options: BanditOptions, items: ItemTable) -> None:
         self._options = options
         self._recommender: VectorRecommender | None = None
         self._posterior: LinearPosterior | None = None
@@ -136,7 +137,7 @@ class UCB(LastLayer):
 
         width: float = Field(default=0.5, ge=0, le=65_536)
 
-    def __init__(self, options: Options, items: ItemTraits) -> None:
+    def __init__(self, options: Options, items: ItemTable) -> None:
         super().__init__(options, items)
         self._width = options.width
 
@@ -174,7 +175,7 @@ class ThompsonSampling(LastLayer):
         noise: float = Field(default=0.3, ge=0)
         samples: int = Field(default=0, ge=0)
 
-    def __init__(self, options: Options, items: ItemTraits) -> None:
+    def __init__(self, options: Options, items: ItemTable) -> None:
         super().__init__(options, items)
         self._noise, self._samples = options.noise, options.samples
 

@@ -8,9 +8,10 @@ from pydantic import Field
 from torch import Tensor
 
 from crossrec.config import ComponentOptions
+from crossrec.data.item_table import ItemTable
 from crossrec.exploration.base import Explorer, Finish, PolicyLists, as_they_are
 from crossrec.exploration.counter_rng import CounterRng, Stream
-from crossrec.rerank.base import ItemTraits, Pool
+from crossrec.rerank.base import Pool
 from crossrec.types import ABSENT
 
 NODES = np.arange(-18.0, 4.5, 0.5)
@@ -51,7 +52,7 @@ class PlackettLuce(Explorer):
         temperature: float = Field(default=1.0, gt=0)
         by_rank: bool = False
 
-    def __init__(self, options: Options, items: ItemTraits) -> None:
+    def __init__(self, options: Options, items: ItemTable) -> None:
         self._temperature, self._by_rank = options.temperature, options.by_rank
 
     def choose(

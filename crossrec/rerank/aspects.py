@@ -6,8 +6,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from crossrec.rerank.base import ItemTraits
-from crossrec.types import InputError, Sequences
+from crossrec.data.item_table import CATEGORY, ItemTable
+from crossrec.types import Sequences
 
 
 class Aspects:
@@ -76,7 +76,7 @@ def gathered(table_BG: Tensor, lists_BCM: Tensor) -> Tensor:
     return table_BG.gather(1, lists_BCM.flatten(1)).view(lists_BCM.shape)
 
 
-def category_aspects(items: ItemTraits, reranker: str) -> Aspects:
+def category_aspects(items: ItemTable, reranker: str) -> Aspects:
     """Return the categories as aspects.
 
     Args:
@@ -86,6 +86,5 @@ def category_aspects(items: ItemTraits, reranker: str) -> Aspects:
     Raises:
         InputError: if there are no categories.
     """
-    if not items.categories_NG.shape[1]:
-        raise InputError(f"rerank: {reranker} goes by categories, but the catalogue has none")
+    items.require(CATEGORY, f"rerank: {reranker}")
     return Aspects(items.categories_NG)

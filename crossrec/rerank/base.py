@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import ClassVar, Literal
 
-import numpy as np
 import torch
 from pydantic import Field
 from torch import Tensor
@@ -16,29 +14,6 @@ from crossrec.types import ABSENT, Sequences
 
 Relevance = Literal["minmax", "softmax", "rank"]
 """Scales of relevance; see :meth:`Pool.relevance`."""
-
-
-@dataclass(frozen=True)
-class ItemTraits:
-    """Features of the N items of a catalogue, in its order, for rerankers.
-
-    Args:
-        train_counts: (N,) training clicks of each item.
-        categories_NG: (N, G) float32, 1 where the item is in the category; G may be 0.
-        vectors: space name -> (N, D) float32 rows of unit length, or zeros for an item without a vector:
-            ``"text"``, ``"image"``, ``"model"`` for the recommender's own item vectors.
-        columns: name of a column of the catalogue -> (N,) values; None where unknown.
-    """
-
-    train_counts: np.ndarray
-    categories_NG: Tensor
-    vectors: Mapping[str, Tensor] = field(default_factory=dict)
-    columns: Mapping[str, np.ndarray] = field(default_factory=dict)
-
-    @property
-    def n_items(self) -> int:
-        """Number of items, N."""
-        return len(self.train_counts)
 
 
 @dataclass(frozen=True)
@@ -121,7 +96,7 @@ class Reranker(Component):
     """Base of rerankers: selects and orders k of a pool's candidates, for all users at once.
 
     With ``diversity`` 0, a reranker keeps the pool's order. Each user's result depends only on that user's
-    row. Members are built from their options and the :class:`ItemTraits` of a catalogue.
+    row. Members are built from their options and the :class:`ItemTable` of a catalogue.
     """
 
     def rerank(self, pool: Pool, k: int) -> Pool:

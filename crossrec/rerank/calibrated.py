@@ -6,8 +6,9 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
+from crossrec.data.item_table import ItemTable
 from crossrec.rerank.aspects import category_aspects, gathered
-from crossrec.rerank.base import ItemTraits, Pool, Reranker, TradeOff
+from crossrec.rerank.base import Pool, Reranker, TradeOff
 from crossrec.rerank.greedy import take_best
 from crossrec.types import ABSENT
 
@@ -46,7 +47,7 @@ class Calibrated(Reranker):
 
         smoothing: float = Field(default=0.01, gt=0, lt=1)
 
-    def __init__(self, options: Options, items: ItemTraits) -> None:
+    def __init__(self, options: Options, items: ItemTable) -> None:
         self._options = options
         self._aspects = category_aspects(items, "calibrated")
 

@@ -12,7 +12,8 @@ from pydantic import BeforeValidator, Field, PositiveInt, model_validator
 from torch import Tensor
 
 from crossrec.config import ComponentOptions
-from crossrec.rerank.base import ItemTraits, Pool, Reranker
+from crossrec.data.item_table import ItemTable
+from crossrec.rerank.base import Pool, Reranker
 from crossrec.types import ABSENT, InputError
 
 Value = Annotated[str, BeforeValidator(str)]
@@ -85,7 +86,7 @@ class Constraints(Reranker):
                     raise ValueError(f"'{value}': at least {least}, but at most {most}")
             return self
 
-    def __init__(self, options: Options, items: ItemTraits) -> None:
+    def __init__(self, options: Options, items: ItemTable) -> None:
         self._options = options
         if options.column not in items.columns:
             raise InputError(
@@ -94,7 +95,7 @@ class Constraints(Reranker):
             )
         known = [None if _unknown(value) else str(value) for value in items.columns[options.column]]
         self._codes = {value: code for code, value in enumerate(sorted({v for v in known if v is not None}))}
-        device = items.categories_NG.device
+        device = items.device
         # Unknown values get the code after the last; so does the row that -1, an absent candidate, indexes.
         unknown = len(self._codes)
         code_N = [unknown if value is None else self._codes[value] for value in [*known, None]]

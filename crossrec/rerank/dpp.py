@@ -6,7 +6,7 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from crossrec.rerank.base import ItemTraits
+from crossrec.data.item_table import ItemTable
 from crossrec.rerank.greedy import GreedyReranker, SimilarityTradeOff
 from crossrec.rerank.residual import FLOOR, Residuals
 from crossrec.rerank.spaces import PoolSimilarity
@@ -45,7 +45,7 @@ class GreedyDPP(GreedyReranker):
 
         window: int | None = Field(default=None, ge=1)
 
-    def __init__(self, options: Options, items: ItemTraits) -> None:
+    def __init__(self, options: Options, items: ItemTable) -> None:
         super().__init__(options, items)
         self.ceiling = 0.0
         self._window = options.window

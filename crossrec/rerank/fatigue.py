@@ -9,8 +9,9 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
+from crossrec.data.item_table import ItemTable
 from crossrec.rerank.aspects import Aspects, gathered
-from crossrec.rerank.base import ItemTraits, Pool, Reranker, TradeOff
+from crossrec.rerank.base import Pool, Reranker, TradeOff
 from crossrec.types import ABSENT, InputError, Sequences
 
 HALF_LIVES = {"clicks": 10.0, "seconds": 7 * 86_400.0}
@@ -61,7 +62,7 @@ class Fatigue(Reranker):
             """Half-life in the unit of the gaps."""
             return HALF_LIVES[self.unit] if self.half_life is None else self.half_life
 
-    def __init__(self, options: Options, items: ItemTraits) -> None:
+    def __init__(self, options: Options, items: ItemTable) -> None:
         if options.category_weight and not items.categories_NG.shape[1]:
             raise InputError(
                 "rerank: fatigue goes by categories too, but the catalogue has none; set category_weight: 0"

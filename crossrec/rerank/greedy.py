@@ -16,7 +16,8 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from crossrec.rerank.base import ItemTraits, Pool, Reranker, TradeOff
+from crossrec.data.item_table import ItemTable
+from crossrec.rerank.base import Pool, Reranker, TradeOff
 from crossrec.rerank.spaces import PoolSimilarity, Space, space_named, users_at_once
 from crossrec.types import ABSENT
 
@@ -76,7 +77,7 @@ class GreedyReranker(Reranker):
         InputError: if the items have no such space.
     """
 
-    def __init__(self, options: SimilarityTradeOff, items: ItemTraits) -> None:
+    def __init__(self, options: SimilarityTradeOff, items: ItemTable) -> None:
         self._trade_off = options
         self._space = space_named(options.space, items)
         self.ceiling = torch.inf

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from crossrec.rerank.base import ItemTraits
+from crossrec.data.item_table import ItemTable
 from crossrec.rerank.greedy import GreedyReranker, SimilarityTradeOff
 from crossrec.rerank.spaces import PoolSimilarity
 
@@ -34,7 +34,7 @@ class MMR(GreedyReranker):
     class Options(SimilarityTradeOff):
         """Maximal marginal relevance (MMR): little similarity to the most similar item already chosen."""
 
-    def __init__(self, options: Options, items: ItemTraits) -> None:
+    def __init__(self, options: Options, items: ItemTable) -> None:
         super().__init__(options, items)
         self.ceiling = 0.0
 

@@ -7,7 +7,8 @@ from typing import ClassVar
 import numpy as np
 import torch
 
-from crossrec.rerank.base import ItemTraits, Pool, Reranker, TradeOff
+from crossrec.data.item_table import ItemTable
+from crossrec.rerank.base import Pool, Reranker, TradeOff
 
 
 class PopularityDebias(Reranker):
@@ -33,14 +34,14 @@ class PopularityDebias(Reranker):
 
         keeps_scores: ClassVar[bool] = False
 
-    def __init__(self, options: Options, items: ItemTraits) -> None:
+    def __init__(self, options: Options, items: ItemTable) -> None:
         self._options = options
         counts_N = items.train_counts
         greatest = float(counts_N.max(initial=0))
         popularity_N = np.log1p(counts_N) / np.log1p(greatest) if greatest else np.zeros(len(counts_N))
         # One more row, for what -1 indexes.
         novelty_N = np.append(1 - popularity_N, 0).astype(np.float32)
-        self._novelty_N = torch.from_numpy(novelty_N).to(items.categories_NG.device)
+        self._novelty_N = torch.from_numpy(novelty_N).to(items.device)
 
     def rerank(self, pool: Pool, k: int) -> Pool:
         """Return a pool of width min(k, C) with the new scores, best first."""

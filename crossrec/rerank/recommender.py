@@ -10,8 +10,9 @@ import torch
 from pydantic import Field, model_validator
 
 from crossrec.config import Config
+from crossrec.data.item_table import ItemTable
 from crossrec.rerank import RERANKERS, RerankerOptions
-from crossrec.rerank.base import ItemTraits, Pool, Reranker
+from crossrec.rerank.base import Pool, Reranker
 from crossrec.types import InputError, Recommender, Sequences, TopK
 
 
@@ -40,7 +41,7 @@ class RerankConfig(Config):
                 before = RERANKERS.name_of(stage)
         return self
 
-    def wrap(self, recommender: Recommender, items: ItemTraits, name: str) -> RerankedRecommender:
+    def wrap(self, recommender: Recommender, items: ItemTable, name: str) -> RerankedRecommender:
         """Return the recommender with its candidates reranked, on the device of the item features.
 
         Args:
@@ -54,10 +55,10 @@ class RerankConfig(Config):
         """
         if items.n_items != recommender.n_items:
             raise InputError(
-                f"rerank: traits of {items.n_items} items for a recommender of {recommender.n_items}"
+                f"rerank: features of {items.n_items} items for a recommender of {recommender.n_items}"
             )
         stages = [stage.build(items) for stage in self.stages]
-        device = items.categories_NG.device
+        device = items.device
         return RerankedRecommender(recommender, stages, candidates=self.candidates, name=name, device=device)
 
 

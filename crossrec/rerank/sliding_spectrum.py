@@ -5,7 +5,7 @@ from __future__ import annotations
 from pydantic import Field
 from torch import Tensor
 
-from crossrec.rerank.base import ItemTraits
+from crossrec.data.item_table import ItemTable
 from crossrec.rerank.greedy import GreedyReranker, SimilarityTradeOff
 from crossrec.rerank.residual import Residuals
 from crossrec.rerank.spaces import PoolSimilarity
@@ -46,7 +46,7 @@ class SlidingSpectrum(GreedyReranker):
         window: int = Field(default=5, ge=1)
         gamma: float = Field(default=1.0, gt=0, le=100)
 
-    def __init__(self, options: Options, items: ItemTraits) -> None:
+    def __init__(self, options: Options, items: ItemTable) -> None:
         super().__init__(options, items)
         self.ceiling = options.gamma
         self._window, self._gamma = options.window, options.gamma

@@ -7,8 +7,8 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from crossrec.rerank.base import ItemTraits
-from crossrec.types import ABSENT, InputError
+from crossrec.data.item_table import CATEGORY, ItemTable
+from crossrec.types import ABSENT
 
 CACHE_BYTES, ACCELERATOR_BYTES = 6 << 20, 1 << 30
 """Memory for the repeatedly read data of users that are processed together."""
@@ -84,20 +84,14 @@ class JaccardSpace:
         return _Overlaps(_Dots(self.categories_NG, ids_BC), size_BC)
 
 
-def space_named(name: str, traits: ItemTraits) -> Space:
-    """Return the space of a name: ``category``, or one of the item vectors.
+def space_named(name: str, items: ItemTable) -> Space:
+    """Return the space of a name: ``category``, or one of the table's vector spaces.
 
     Raises:
-        InputError: if the catalogue has no such space; lists the valid ones.
+        InputError: if there is no such space; lists those that exist.
     """
-    if name == "category":
-        if not traits.categories_NG.shape[1]:
-            raise InputError("rerank: space 'category', but the catalogue has no categories")
-        return JaccardSpace(traits.categories_NG)
-    if name not in traits.vectors:
-        there = sorted([*traits.vectors, *(["category"] if traits.categories_NG.shape[1] else [])])
-        raise InputError(f"rerank: there are no item vectors in the space '{name}'; there are {there}")
-    return CosineSpace(traits.vectors[name])
+    items.require(name, "rerank")
+    return JaccardSpace(items.categories_NG) if name == CATEGORY else CosineSpace(items.unit(name))
 
 
 def users_at_once(cells: int, device: torch.device) -> int:

@@ -8,9 +8,9 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from crossrec.data.item_table import tail_items
+from crossrec.data.item_table import ItemTable, tail_items
 from crossrec.rerank.aspects import Aspects, category_aspects, gathered
-from crossrec.rerank.base import ItemTraits, Pool, Reranker, TradeOff
+from crossrec.rerank.base import Pool, Reranker, TradeOff
 from crossrec.rerank.greedy import take_best
 from crossrec.types import ABSENT, Sequences
 
@@ -64,13 +64,13 @@ class XQuAD(Reranker):
         prior_clicks: float = Field(default=1.0, gt=0)
         tail_share: float = Field(default=0.2, ge=0, le=1)
 
-    def __init__(self, options: Options, items: ItemTraits) -> None:
+    def __init__(self, options: Options, items: ItemTable) -> None:
         self._options = options
         if options.aspects == "category":
             self._aspects = category_aspects(items, "xquad")
         else:
             tail_N = torch.from_numpy(tail_items(items.train_counts, options.tail_share))
-            self._aspects = Aspects(torch.stack([~tail_N, tail_N], 1).to(items.categories_NG.device))
+            self._aspects = Aspects(torch.stack([~tail_N, tail_N], 1).to(items.device))
         prior_G = self._aspects.clicks(items.train_counts + 1)
         self._prior_G = prior_G / prior_G.sum().clamp(min=torch.finfo(torch.float32).tiny)
 

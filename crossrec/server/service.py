@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 
 from crossrec.config import Config
-from crossrec.experiment.prepared import MODEL_SPACE, describe_reranking
+from crossrec.data.item_table import MODEL
+from crossrec.experiment.prepared import describe_reranking
 from crossrec.rerank.recommender import RerankConfig
 from crossrec.server.batching import MicroBatcher, ModelThread
 from crossrec.server.catalog_index import CatalogIndex, UserIndex
@@ -54,7 +55,7 @@ def model_response(service: Service) -> ModelResponse:
 
 def spaces_of(shop: LoadedRecommender) -> list[str]:
     """Spaces in which this recommender can compare items."""
-    return [MODEL_SPACE, *shop.items.spaces.names]
+    return [MODEL, *shop.items.spaces.names]
 
 
 def offered(shop: LoadedRecommender, spaces: Sequence[str]) -> list[RerankerInfo]:

@@ -10,16 +10,16 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from crossrec.data.catalog import Catalog
+from crossrec.data.item_table import CONTENT, MODEL, ItemTable, LazyMapping, VectorSpace
 from crossrec.encoders.cache import Features
 from crossrec.experiment.config import SpacesConfig
-from crossrec.experiment.prepared import CONTENT_SPACE, MODEL_SPACE, OnDemand, context_columns
+from crossrec.experiment.prepared import context_columns
 from crossrec.model.encoded_catalog import EncodedCatalog
 from crossrec.model.growth import IMAGE, TEXT, content_features
 from crossrec.model.recommender import NeuralRecommender
-from crossrec.rerank.base import ItemTraits, Pool, Reranker
+from crossrec.rerank.base import Pool, Reranker
 from crossrec.rerank.context import Constraints
 from crossrec.rerank.recommender import RerankConfig
 from crossrec.serving.filters import Filter, passing
@@ -94,7 +94,7 @@ class ItemSpaces:
     @property
     def names(self) -> list[str]:
         """Of all spaces."""
-        return [*self._single, CONTENT_SPACE] if self._single else []
+        return [*self._single, CONTENT] if self._single else []
 
     def table(self, name: str) -> SpaceTable:
         """The vectors of a space.
@@ -102,7 +102,7 @@ class ItemSpaces:
         Raises:
             InputError: there is no such space.
         """
-        if name == CONTENT_SPACE and self._single:
+        if name == CONTENT and self._single:
             return self._side_by_side()
         if name not in self._single:
             raise InputError(f"there are no item vectors in the space '{name}'; there are {self.names}")
@@ -169,23 +169,16 @@ class ServedItems:
         return row
 
     @cached_property
-    def traits(self) -> ItemTraits:
-        """What rerankers may know of the items; see :func:`crossrec.experiment.prepared.item_traits`."""
-        device = self.recommender.device
-        spaces: dict[str, Callable[[], Tensor]] = {
-            name: partial(self._space, name, device) for name in self.spaces.names
-        }
-        spaces[MODEL_SPACE] = self._model_space
-        categories_NG = torch.from_numpy(self.catalog.category_matrix.toarray().astype(np.float32))
-        return ItemTraits(
-            self.train_counts, categories_NG.to(device), OnDemand(spaces), context_columns(self.catalog)
-        )
+    def table(self) -> ItemTable:
+        """Features of the items for rerankers, on the recommender's device."""
+        spaces = LazyMapping({name: partial(self._space, name) for name in self.spaces.names})
+        columns = context_columns(self.catalog)
+        table = ItemTable(self.train_counts, self.catalog.category_matrix, spaces, columns)
+        return table.with_space(MODEL, self.recommender.item_vectors())
 
-    def _space(self, name: str, device: torch.device) -> Tensor:
-        return torch.from_numpy(self.spaces.table(name).vectors_ND).to(device)
-
-    def _model_space(self) -> Tensor:
-        return torch.nn.functional.normalize(self.recommender.item_vectors(), dim=1)
+    def _space(self, name: str) -> VectorSpace:
+        found = self.spaces.table(name)
+        return VectorSpace(found.vectors_ND, found.present_N)
 
     def rerankers(self, config: RerankConfig) -> tuple[Reranker, ...]:
         """The stages of a chain of rerankers for this catalogue.
@@ -196,7 +189,7 @@ class ServedItems:
         key = config.model_dump_json()
         if key not in self._rerankers:
             _drop_oldest(self._rerankers)
-            self._rerankers[key] = tuple(stage.build(self.traits) for stage in config.stages)
+            self._rerankers[key] = tuple(stage.build(self.table) for stage in config.stages)
         return self._rerankers[key]
 
     def allowed(
@@ -223,7 +216,7 @@ class ServedItems:
     def _suits(self, column: str, value: str) -> np.ndarray:
         """(N,) bool, what the reranker ``context`` lets through where it allows one value of a column."""
         n_items = len(self.catalog)
-        stage = Constraints.Options(column=column, allow=(value,)).build(self.traits)
+        stage = Constraints.Options(column=column, allow=(value,)).build(self.table)
         ids_1N = torch.arange(n_items, device=self.recommender.device)[None]
         everything = Pool(ids_1N, torch.zeros_like(ids_1N, dtype=torch.float32), Sequences.from_lists([[]]))
         ids_K = stage.rerank(everything, n_items).ids_BC[0].cpu().numpy()

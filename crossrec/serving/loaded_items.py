@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 
 from crossrec.data.catalog import Catalog
+from crossrec.data.item_table import MODEL
 from crossrec.experiment.config import ExperimentConfig
-from crossrec.experiment.prepared import MODEL_SPACE
 from crossrec.model.recommender import NeuralRecommender
 from crossrec.serving.filters import Filter, as_filters
 from crossrec.serving.items import ServedItems
@@ -105,7 +105,7 @@ class LoadedItems:
         with self._lock:
             return self._named(most_clicked(self.items, self._places(k), as_filters(filters)), 0)
 
-    def similar(self, item_id: str, k: int = 10, space: str = MODEL_SPACE) -> Recommendations:
+    def similar(self, item_id: str, k: int = 10, space: str = MODEL) -> Recommendations:
         """Return the most similar items by cosine of item vectors.
 
         Args:
@@ -124,7 +124,7 @@ class LoadedItems:
                 raise InputError(f"item '{item_id}' has no vector in the space '{space}'")
             return self._named(nearest(vectors_ND, present_N, row, self._places(k)), 0)
 
-    def embeddings(self, space: str = MODEL_SPACE) -> ItemEmbeddings:
+    def embeddings(self, space: str = MODEL) -> ItemEmbeddings:
         """Vectors of all items; spaces as in :meth:`similar`, zeros for an item without a vector."""
         with self._lock:
             return ItemEmbeddings(self.item_ids, self._vectors(space)[0].copy())
@@ -180,7 +180,7 @@ class LoadedItems:
 
     def _vectors(self, space: str) -> tuple[np.ndarray, np.ndarray]:
         """(N, D) float32 vectors of a space, and (N,) bool, which items have one."""
-        if space == MODEL_SPACE:
+        if space == MODEL:
             vectors_ND = self.recommender.item_vectors().cpu().numpy()
             return vectors_ND, np.ones(len(vectors_ND), dtype=bool)
         table = self.items.spaces.table(space)

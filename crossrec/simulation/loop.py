@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from crossrec.baselines.context import BaselineContext
 from crossrec.baselines.popularity import Popularity
+from crossrec.data.item_table import ItemTable
 from crossrec.exploration.base import Explorer, Finish, LearningExplorer, PolicyLists, as_they_are
 from crossrec.exploration.counter_rng import CounterRng
 from crossrec.rerank.base import Pool, Reranker
@@ -68,7 +68,11 @@ def filled(lists: TopK, log: Sequences, histories: Sequences, n_items: int, k: i
     kept = histories.take(short_B)
     width = min(2 * k, n_items)
     popular_BP = (
-        Popularity.Options().build(BaselineContext(n_items)).fit(log).recommend(kept, width, exclude=kept).ids
+        Popularity.Options()
+        .build(ItemTable.of_size(n_items))
+        .fit(log)
+        .recommend(kept, width, exclude=kept)
+        .ids
     )
     own_BK = ids[short_B, :k]
     known_BP = (popular_BP[:, :, None] == own_BK[:, None, :]).any(2)

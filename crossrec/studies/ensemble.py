@@ -32,7 +32,7 @@ from crossrec.ensemble.recommender import Ensemble, EnsembleConfig
 from crossrec.evaluation.comparison.compare import USUAL, Comparison, compare_systems
 from crossrec.evaluation.comparison.systems import Measurement, System
 from crossrec.evaluation.config import ComparisonConfig, MetricName
-from crossrec.evaluation.facts import distinct
+from crossrec.evaluation.matching import distinct
 from crossrec.evaluation.metrics import ACCURACY
 from crossrec.evaluation.report.glossary import format_range
 from crossrec.evaluation.results import to_plain

@@ -13,11 +13,11 @@ from pydantic import Field, field_validator
 from rich.table import Table
 
 from crossrec.config import Config, parse_overrides
+from crossrec.data.item_table import ItemTable
 from crossrec.data.splits.base import Queries
 from crossrec.evaluation.bootstrap import interval
 from crossrec.evaluation.config import EvaluationConfig, MetricName
 from crossrec.evaluation.evaluate import evaluate_lists, rank_queries
-from crossrec.evaluation.facts import ItemFacts
 from crossrec.evaluation.report.glossary import arrow, format_range, format_value, info
 from crossrec.experiment.config import ExperimentConfig
 from crossrec.experiment.evaluate import load_recommender
@@ -92,7 +92,7 @@ class LargeModelConfig(Config):
 
 
 def group_queries(
-    queries: Queries, histories: Sequences, facts: ItemFacts, tail_share: float
+    queries: Queries, histories: Sequences, items: ItemTable, tail_share: float
 ) -> dict[str, np.ndarray]:
     """The queries of each group; a user's group follows from the user's first query.
 
@@ -102,7 +102,7 @@ def group_queries(
     Args:
         queries: Q queries.
         histories: Q rows.
-        facts: of the items.
+        items: features of the items.
         tail_share: share of the training clicks that the tail holds.
 
     Returns:
@@ -111,7 +111,7 @@ def group_queries(
     """
     users_U, first_U, user_Q = np.unique(queries.users, return_index=True, return_inverse=True)
     clicks_U = histories.lengths[first_U]
-    head_T = ~facts.tail(tail_share)[histories.items]
+    head_T = ~items.tail(tail_share)[histories.items]
     head_Q = np.bincount(histories.row_of_click, weights=head_T, minlength=len(histories))
     mainstream_U = head_Q[first_U] / np.maximum(clicks_U, 1)
     many_U = clicks_U > np.median(clicks_U)
@@ -219,7 +219,7 @@ def measure_pair(config: LargeModelConfig, setting: PreparedExperiment) -> list[
         setting: of one of its runs; its data and facts serve all.
     """
     split, evaluation = setting.data.split, setting.config.evaluation
-    metrics = measurable_metrics(config.metrics, setting.facts)
+    metrics = measurable_metrics(config.metrics, setting.items)
     device = pick_device(config.device)
     lists: dict[Model, TopK] = {}
     for seed in config.seeds:
@@ -236,7 +236,7 @@ def measure_pair(config: LargeModelConfig, setting: PreparedExperiment) -> list[
                 evaluation.batch,
             )
     histories = split.histories(split.test)
-    groups = group_queries(split.test, histories, setting.facts, evaluation.tail_share)
+    groups = group_queries(split.test, histories, setting.items, evaluation.tail_share)
     return [
         effect
         for name, rows in groups.items()
@@ -299,14 +299,14 @@ def _measure(
     lists: TopK, queries: Queries, setting: PreparedExperiment, settings: EvaluationConfig, n_resamples: int
 ) -> _Measured:
     histories = setting.data.split.histories(queries)
-    evaluation = evaluate_lists(lists, queries, histories, setting.facts, settings)
+    evaluation = evaluate_lists(lists, queries, histories, setting.items, settings)
     (k,) = settings.ks
     resampled = resampled_metrics(
         evaluation,
         lists.ids,
         queries.users,
         settings.metrics,
-        n_items=setting.facts.n_items,
+        n_items=setting.items.n_items,
         k=k,
         n_resamples=n_resamples,
         seed=settings.seed,
@@ -354,7 +354,7 @@ def _about(config: LargeModelConfig, setting: PreparedExperiment) -> dict[str, A
     return {
         "data": setting.data.name,
         "note": setting.data.note,
-        "protocol": f"{setting.data.split.protocol}; full ranking of {setting.facts.n_items:,} items; "
+        "protocol": f"{setting.data.split.protocol}; full ranking of {setting.items.n_items:,} items; "
         f"{config.n_bootstrap:,} resamples of the users",
         "names": {"small": describe_model(small), "large": describe_model(setting.config)},
         "seeds": list(config.seeds),

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.stats import t
 
+from crossrec.data.item_table import ItemTable
 from crossrec.evaluation.bootstrap import resample_exposure, resample_means
 from crossrec.evaluation.config import MetricName
-from crossrec.evaluation.facts import ItemFacts
 from crossrec.evaluation.metrics import AGGREGATE, missing_for
 from crossrec.evaluation.metrics.exposure import UserLists
 from crossrec.evaluation.results import Evaluation
@@ -22,13 +22,13 @@ logger = logging.getLogger(__name__)
 
 
 def measurable_metrics(
-    metrics: Sequence[MetricName], facts: ItemFacts, needed: Collection[MetricName] = ()
+    metrics: Sequence[MetricName], items: ItemTable, needed: Collection[MetricName] = ()
 ) -> tuple[MetricName, ...]:
     """The metrics that can be measured; each that can't be is logged with its reason.
 
     Args:
         metrics: names without ``@k``.
-        facts: of the items.
+        items: features of the items.
         needed: those without which there is no study.
 
     Raises:
@@ -36,7 +36,7 @@ def measurable_metrics(
     """
     found: list[MetricName] = []
     for name in metrics:
-        why = missing_for(name, facts)
+        why = missing_for(name, items)
         if why is None:
             found.append(name)
         elif name in needed:

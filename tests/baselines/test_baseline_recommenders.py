@@ -15,7 +15,6 @@ from crossrec.baselines.als import ALS
 from crossrec.baselines.base import history_matrix
 from crossrec.baselines.bpr import BPRMF
 from crossrec.baselines.content import ContentBased
-from crossrec.baselines.context import BaselineContext
 from crossrec.baselines.ease import EASE
 from crossrec.baselines.feature_model import FeatureModel
 from crossrec.baselines.item_knn import ItemKNN
@@ -25,6 +24,7 @@ from crossrec.baselines.neural.two_tower import TwoTower
 from crossrec.baselines.neural.vbpr import VBPR
 from crossrec.baselines.popularity import Popularity, RecentPopularity
 from crossrec.baselines.user_knn import UserKNN
+from crossrec.data.item_table import ItemTable, VectorSpace
 from crossrec.types import ABSENT, InputError, Recommender, Sequences
 
 N = 30
@@ -67,7 +67,7 @@ def clicks(seed: int = 0, users: int = 60) -> Sequences:
     return Sequences(rows.offsets, rows.items, 10**9 + 86_400 * np.arange(len(rows.items)))
 
 
-def known_items() -> BaselineContext:
+def known_items() -> ItemTable:
     """Content that tells the tastes apart; item 29 has none, item 28 has all but clicks."""
     rng = np.random.default_rng(5)
     taste = np.where(np.arange(N) % 2 == 0, 1.0, -1.0)[:, None]
@@ -79,12 +79,11 @@ def known_items() -> BaselineContext:
     rows = np.flatnonzero(present)
     kinds = csr_matrix((np.ones(len(rows), np.float32), (rows, rows % 2)), shape=(N, 2))
     words = [f"{('even', 'odd')[i % 2]} thing number{i % 6}" if present[i] else "" for i in range(N)]
-    return BaselineContext(
+    return ItemTable.of_size(
         N,
         categories=kinds,
         texts=lambda rows: [words[row] for row in rows],
-        vectors=vectors,
-        present={"text": present, "image": present},
+        spaces={name: VectorSpace(vectors_NW, present) for name, vectors_NW in vectors.items()},
     )
 
 
@@ -190,9 +189,9 @@ def test_a_number_of_items_is_enough_where_no_content_is_needed(name: str) -> No
     config = BASELINES[name]
     if name in NEEDS:
         with pytest.raises(InputError, match=f"{re.escape(name)} needs {NEEDS[name]}"):
-            config.build(BaselineContext(N))
+            config.build(ItemTable.of_size(N))
     else:
-        assert config.build(BaselineContext(N)).fit(clicks()).score(clicks(seed=1, users=2)).shape == (2, N)
+        assert config.build(ItemTable.of_size(N)).fit(clicks()).score(clicks(seed=1, users=2)).shape == (2, N)
 
 
 COLD = {name for name in NAMES if name.startswith(("content", "two-tower", "VBPR"))}
@@ -208,7 +207,9 @@ def test_content_ranks_an_item_that_nobody_clicked(name: str) -> None:
 
 def test_popularity_counts_clicks_and_breaks_ties_by_index() -> None:
     train = Sequences.from_lists([[4, 2, 4], [2, 1], [4]])
-    found = Popularity.Options().build(BaselineContext(5)).fit(train).recommend(Sequences.from_lists([[]]), 5)
+    found = (
+        Popularity.Options().build(ItemTable.of_size(5)).fit(train).recommend(Sequences.from_lists([[]]), 5)
+    )
     assert found.ids.tolist() == [[4, 2, 1, 0, 3]]
     assert found.scores.tolist() == [[3, 2, 1, 0, 0]]
 
@@ -221,7 +222,7 @@ def test_cosine_scores_equal_plain_cosines_when_all_neighbours_count() -> None:
     expected = history_matrix(histories, N).toarray() @ cosines
     scores = (
         ItemKNN.Options(similarity="cosine", neighbours=N)
-        .build(BaselineContext(N))
+        .build(ItemTable.of_size(N))
         .fit(train)
         .score(histories)
         .numpy()
@@ -235,7 +236,7 @@ def test_item_knn_lists_end_where_neighbours_run_out(similarity: str) -> None:
     config = ItemKNN.Options.model_validate({"similarity": similarity})
     train = Sequences.from_lists([[0, 1], [0, 1, 2], [3, 4], [3, 4]])
     histories = Sequences.from_lists([[0], [3], []])
-    found = config.build(BaselineContext(6)).fit(train).recommend(histories, 4, histories)
+    found = config.build(ItemTable.of_size(6)).fit(train).recommend(histories, 4, histories)
     assert found.ids[0, :2].tolist() in ([1, 2], [2, 1])
     assert found.ids[0, 2:].tolist() == [ABSENT] * 2
     assert found.ids[1].tolist() == [4, ABSENT, ABSENT, ABSENT]
@@ -246,7 +247,7 @@ def test_a_user_of_the_whole_catalogue_gives_no_nan() -> None:
     train = Sequences.from_lists([[0, 1, 2], [0, 1]])
     scores = (
         ItemKNN.Options(similarity="tfidf")
-        .build(BaselineContext(3))
+        .build(ItemTable.of_size(3))
         .fit(train)
         .score(Sequences.from_lists([[0], [2]]))
     )
@@ -262,7 +263,7 @@ def test_recency_halves_the_weight_of_each_older_click() -> None:
 def test_recency_lets_the_last_click_decide() -> None:
     histories = Sequences.from_lists([[0, 2, 4, 1]])
     steady, fading = (
-        ItemKNN.Options(similarity="cosine", recency=recency).build(BaselineContext(N)).fit(clicks())
+        ItemKNN.Options(similarity="cosine", recency=recency).build(ItemTable.of_size(N)).fit(clicks())
         for recency in (1.0, 0.1)
     )
     assert steady.recommend(histories, 1, histories).ids[0, 0] % 2 == 0
@@ -272,7 +273,7 @@ def test_recency_lets_the_last_click_decide() -> None:
 def test_als_folds_in_by_the_closed_form() -> None:
     """Hu et al. 2008, equation 4; implicit counts confidence as alpha times the clicks, 1 elsewhere."""
     config = ALS.Options(factors=4, iterations=5, regularization=0.1, alpha=5.0)
-    recommender = ALS(config, BaselineContext(N)).fit(clicks())
+    recommender = ALS(config, ItemTable.of_size(N)).fit(clicks())
     histories = Sequences.from_lists([[0, 2, 2], [7]])
     items = recommender._items_DN.T.double().numpy()
     rows: csr_matrix = history_matrix(histories, N)
@@ -286,7 +287,7 @@ def test_als_folds_in_by_the_closed_form() -> None:
 
 
 def test_als_without_history_ties_everything_and_uses_later_clicks() -> None:
-    recommender = ALS.Options(factors=4, iterations=5).build(BaselineContext(N)).fit(clicks())
+    recommender = ALS.Options(factors=4, iterations=5).build(ItemTable.of_size(N)).fit(clicks())
     scores = recommender.score(Sequences.from_lists([[], [0, 2], [0, 2, 3]]))
     assert (scores[0] == 0).all()
     assert not torch.equal(scores[1], scores[2])
@@ -296,7 +297,7 @@ def test_als_without_history_ties_everything_and_uses_later_clicks() -> None:
 def test_als_seed_matters() -> None:
     histories = clicks(seed=1, users=3)
     first, second = (
-        ALS.Options(factors=4, seed=s).build(BaselineContext(N)).fit(clicks()).score(histories)
+        ALS.Options(factors=4, seed=s).build(ItemTable.of_size(N)).fit(clicks()).score(histories)
         for s in (0, 1)
     )
     assert not torch.equal(first, second)

@@ -12,7 +12,6 @@ from crossrec.baselines import BASELINES, BaselineOptions
 from crossrec.baselines.als import ALS
 from crossrec.baselines.bpr import BPRMF
 from crossrec.baselines.content import ContentBased
-from crossrec.baselines.context import BaselineContext
 from crossrec.baselines.ease import EASE
 from crossrec.baselines.feature_model import FeatureModel
 from crossrec.baselines.item_knn import ItemKNN
@@ -24,6 +23,7 @@ from crossrec.baselines.popularity import Popularity, RecentPopularity
 from crossrec.baselines.tuning import TuningBudget, TuningTrial, tune
 from crossrec.baselines.user_knn import UserKNN
 from crossrec.config import Config, ConfigError, validate
+from crossrec.data.item_table import ItemTable
 from crossrec.runtime import distributed
 from crossrec.types import Recommender, Sequences
 
@@ -72,7 +72,7 @@ def test_als_grid_keeps_seed_and_iterations() -> None:
 def test_tune_returns_the_best_and_all_trials() -> None:
     grid = [ALS.Options(factors=f, iterations=1) for f in (1, 2, 3, 4)]
     values = iter([0.1, 0.3, 0.3, 0.2])
-    best, trials = tune(grid, BaselineContext(6), TRAIN, lambda _: next(values))
+    best, trials = tune(grid, ItemTable.of_size(6), TRAIN, lambda _: next(values))
     assert best == grid[1]
     assert [(t.config, t.value) for t in trials] == list(zip(grid, [0.1, 0.3, 0.3, 0.2], strict=True))
 
@@ -84,7 +84,7 @@ def test_tune_prefers_the_family_that_validation_prefers() -> None:
         return float((recommender.recommend(histories, 1, histories).ids[:, 0] == target).mean())
 
     best, trials = tune(
-        [Popularity.Options(), ItemKNN.Options(similarity="cosine")], BaselineContext(6), TRAIN, hits
+        [Popularity.Options(), ItemKNN.Options(similarity="cosine")], ItemTable.of_size(6), TRAIN, hits
     )
     assert isinstance(best, ItemKNN.Options)
     assert [trial.value for trial in trials] == [0.0, 1.0]
@@ -129,16 +129,16 @@ def test_tune_stops_beginning_settings_when_the_time_is_spent() -> None:
         TuningTrial(grid[1], 0.5, seconds=50.0),
         TuningTrial(grid[2], 0.1, 50.0),
     ]
-    _, trials = tune(grid, BaselineContext(6), TRAIN, lambda _: 0.0, TuningBudget(seconds=60), done=spent)
+    _, trials = tune(grid, ItemTable.of_size(6), TRAIN, lambda _: 0.0, TuningBudget(seconds=60), done=spent)
     assert len(trials) == 2
-    _, trials = tune(grid, BaselineContext(6), TRAIN, lambda _: 0.0, TuningBudget(seconds=1), done=spent)
+    _, trials = tune(grid, ItemTable.of_size(6), TRAIN, lambda _: 0.0, TuningBudget(seconds=1), done=spent)
     assert len(trials) == 1
 
 
 def test_processes_stop_by_the_clock_of_the_slowest(monkeypatch: pytest.MonkeyPatch) -> None:
     grid = [ALS.Options(factors=f, iterations=1) for f in (1, 2, 3)]
     monkeypatch.setattr(distributed, "gather_objects", lambda seconds: [seconds, 70.0])
-    _, trials = tune(grid, BaselineContext(6), TRAIN, lambda _: 0.0, TuningBudget(seconds=60))
+    _, trials = tune(grid, ItemTable.of_size(6), TRAIN, lambda _: 0.0, TuningBudget(seconds=60))
     assert len(trials) == 1
 
 
@@ -147,18 +147,18 @@ def test_tune_resumes_from_the_trials_that_were_kept() -> None:
     kept: list[TuningTrial] = []
     values = iter([0.1, 0.3])
     with pytest.raises(StopIteration):
-        tune(grid, BaselineContext(6), TRAIN, lambda _: next(values), keep=kept.append)
+        tune(grid, ItemTable.of_size(6), TRAIN, lambda _: next(values), keep=kept.append)
     assert [trial.config for trial in kept] == grid[:2]
-    best, trials = tune(grid, BaselineContext(6), TRAIN, lambda _: 0.2, done=kept)
+    best, trials = tune(grid, ItemTable.of_size(6), TRAIN, lambda _: 0.2, done=kept)
     assert [trial.value for trial in trials] == [0.1, 0.3, 0.2]
     assert best == grid[1]
 
 
 def test_tune_refuses_an_empty_grid_and_a_nan() -> None:
     with pytest.raises(ValueError, match="the grid is empty"):
-        tune([], BaselineContext(6), TRAIN, lambda _: 0.0)
+        tune([], ItemTable.of_size(6), TRAIN, lambda _: 0.0)
     with pytest.raises(ValueError, match=r"validation gave nan for \{'type': 'popularity'\}"):
-        tune([Popularity.Options()], BaselineContext(6), TRAIN, lambda _: float("nan"))
+        tune([Popularity.Options()], ItemTable.of_size(6), TRAIN, lambda _: float("nan"))
 
 
 def test_importing_the_configs_stays_light() -> None:

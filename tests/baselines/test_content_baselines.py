@@ -7,15 +7,15 @@ import pytest
 import torch
 from scipy.sparse import csr_matrix
 
-from crossrec.baselines.content import ContentBased, bm25, term_counts, tfidf
-from crossrec.baselines.context import BaselineContext, centred_unit
+from crossrec.baselines.content import ContentBased, bm25, centred_unit, term_counts, tfidf
+from crossrec.data.item_table import ItemTable, VectorSpace
 from crossrec.types import InputError, Sequences
 
 TEXTS = ["red apple, red", "green apple", "blue sky", "", "apple of the sky"]
 
 
-def words() -> BaselineContext:
-    return BaselineContext(5, texts=lambda rows: [TEXTS[row] for row in rows])
+def words() -> ItemTable:
+    return ItemTable.of_size(5, texts=lambda rows: [TEXTS[row] for row in rows])
 
 
 def test_counts_keep_words_of_enough_items() -> None:
@@ -56,7 +56,7 @@ def test_vectors_are_compared_about_their_mean() -> None:
     rng = np.random.default_rng(0)
     vectors = (rng.normal(size=(5, 3)) + 100).astype(np.float32)
     present = np.array([True, True, True, True, False])
-    context = BaselineContext(5, vectors={"image": vectors}, present={"image": present})
+    context = ItemTable.of_size(5, spaces={"image": VectorSpace(vectors, present)})
     found = ContentBased.Options(space="image").build(context).fit(Sequences.from_lists([[0]]))
     centred = vectors[:4].astype(np.float64) - vectors[:4].astype(np.float64).mean(0)
     unit = centred / np.linalg.norm(centred, axis=1, keepdims=True)
@@ -75,6 +75,6 @@ def test_unit_vectors_of_nothing_are_zeros() -> None:
 
 
 def test_what_is_missing_is_named_with_what_there_is() -> None:
-    context = BaselineContext(2, vectors={"text": np.ones((2, 1))}, present={"text": np.ones(2, bool)})
+    context = ItemTable.of_size(2, spaces={"text": VectorSpace(np.ones((2, 1)), np.ones(2, bool))})
     with pytest.raises(InputError, match="needs image vectors of the items, but there are text"):
         ContentBased.Options(space="image").build(context)

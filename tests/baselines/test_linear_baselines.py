@@ -8,11 +8,11 @@ from scipy.sparse import csr_matrix
 
 from crossrec.baselines.base import history_matrix
 from crossrec.baselines.bpr import BPRMF
-from crossrec.baselines.context import BaselineContext
 from crossrec.baselines.ease import EASE
 from crossrec.baselines.feature_model import FeatureModel, fit_least_squares, fit_logistic
 from crossrec.baselines.fold_in import UserRegression, summed_items
 from crossrec.baselines.popularity import RecentPopularity
+from crossrec.data.item_table import ItemTable
 from crossrec.types import InputError, Sequences
 
 N = 10
@@ -27,7 +27,7 @@ def test_ease_solves_its_constrained_least_squares() -> None:
     """Steck 2019, equation 8; the Lagrangian's gradient vanishes off the diagonal."""
     train, histories, strength = random_clicks(0), random_clicks(1, 4), 3.0
     scores = (
-        EASE.Options(regularization=strength).build(BaselineContext(N)).fit(train).score(histories).numpy()
+        EASE.Options(regularization=strength).build(ItemTable.of_size(N)).fit(train).score(histories).numpy()
     )
     clicks = (history_matrix(train, N).toarray() > 0).astype(float)
     inverse = np.linalg.inv(clicks.T @ clicks + strength * np.eye(N))
@@ -40,7 +40,7 @@ def test_ease_solves_its_constrained_least_squares() -> None:
 
 def test_ease_refuses_a_catalogue_beyond_its_memory() -> None:
     with pytest.raises(InputError, match=r"EASE on 40000 items needs 12\.8 GB .* memory_gb = 6"):
-        EASE.Options().build(BaselineContext(40_000))
+        EASE.Options().build(ItemTable.of_size(40_000))
 
 
 @pytest.mark.parametrize("seed", [0, 1])
@@ -71,7 +71,7 @@ def test_features_get_weight_where_they_tell_the_next_click() -> None:
     rng = np.random.default_rng(0)
     kinds = csr_matrix((np.ones(40, np.float32), (np.arange(40), np.arange(40) % 4)), shape=(40, 4))
     rows = [4 * rng.permutation(10)[:6] + user % 4 for user in range(80)]
-    model = FeatureModel(FeatureModel.Options(negatives=5), BaselineContext(40, categories=kinds))
+    model = FeatureModel(FeatureModel.Options(negatives=5), ItemTable.of_size(40, categories=kinds))
     model.fit(Sequences.from_lists(rows))
     assert model.weights["categories"] > 1
     assert "recent popularity" not in model.weights
@@ -81,7 +81,7 @@ def test_features_get_weight_where_they_tell_the_next_click() -> None:
 
 def test_features_need_two_different_clicks_of_a_user() -> None:
     with pytest.raises(InputError, match="learns from users with two different training clicks"):
-        FeatureModel.Options().build(BaselineContext(N)).fit(Sequences.from_lists([[1], [2, 2]]))
+        FeatureModel.Options().build(ItemTable.of_size(N)).fit(Sequences.from_lists([[1], [2, 2]]))
 
 
 def test_user_regression_recovers_a_linear_map_and_its_constant() -> None:
@@ -105,7 +105,7 @@ def test_bpr_folds_in_close_to_what_training_learned() -> None:
     rng = np.random.default_rng(0)
     rows = [2 * rng.permutation(15)[:8] + user % 2 for user in range(100)]
     train = Sequences.from_lists(rows)
-    model = BPRMF(BPRMF.Options(factors=4, iterations=100), BaselineContext(30)).fit(train)
+    model = BPRMF(BPRMF.Options(factors=4, iterations=100), ItemTable.of_size(30)).fit(train)
     learned = model._users_UD @ model._items_ND.T
     folded = (model.score(train) - model._bias_N).numpy()
     assert np.corrcoef(learned.ravel(), folded.ravel())[0, 1] > 0.9
@@ -117,7 +117,7 @@ def test_recent_popularity_halves_with_the_half_life() -> None:
     train = Sequences(np.array([0, 3, 5]), items, 10**9 + day * days)
     scores = (
         RecentPopularity.Options(half_life_days=10)
-        .build(BaselineContext(4))
+        .build(ItemTable.of_size(4))
         .fit(train)
         .score(Sequences.from_lists([[]]))
     )
@@ -128,4 +128,4 @@ def test_recent_popularity_halves_with_the_half_life() -> None:
 def test_recent_popularity_needs_times_not_an_order(times: np.ndarray | None) -> None:
     train = Sequences(np.array([0, 3]), np.array([0, 1, 2]), times)
     with pytest.raises(InputError, match="needs the times of the clicks in seconds"):
-        RecentPopularity.Options().build(BaselineContext(3)).fit(train)
+        RecentPopularity.Options().build(ItemTable.of_size(3)).fit(train)

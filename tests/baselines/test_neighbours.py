@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 from scipy.sparse import csr_matrix
 
 from crossrec.baselines.base import history_matrix
-from crossrec.baselines.context import BaselineContext
 from crossrec.baselines.item_knn import ItemKNN
 from crossrec.baselines.user_knn import UserKNN
+from crossrec.data.item_table import ItemTable
 from crossrec.runtime.ranking import mask_seen, top_k
 from crossrec.runtime.ranking.sparse import best_positive, keep_largest
 from crossrec.types import Sequences
@@ -35,7 +35,7 @@ def similarity(kind: str, a: np.ndarray, b: np.ndarray) -> float:
 def test_user_knn_equals_a_dense_loop(kind: str) -> None:
     train, histories = random_clicks(0, 40), random_clicks(1, 6)
     config = UserKNN.Options.model_validate({"similarity": kind, "neighbours": 5, "recency": 0.8, "power": 2})
-    scores = config.build(BaselineContext(N)).fit(train).score(histories).numpy()
+    scores = config.build(ItemTable.of_size(N)).fit(train).score(histories).numpy()
     users = (history_matrix(train, N).toarray() > 0).astype(float)
     for row, history in enumerate(history_matrix(histories, N, recency=0.8).toarray()):
         found = np.array([similarity(kind, history, user) for user in users]).astype(np.float32)
@@ -47,7 +47,7 @@ def test_user_knn_equals_a_dense_loop(kind: str) -> None:
 def test_item_knn_pearson_equals_a_dense_loop() -> None:
     train, histories = random_clicks(2, 50), random_clicks(3, 5)
     config = ItemKNN.Options(similarity="pearson", neighbours=4)
-    scores = config.build(BaselineContext(N)).fit(train).score(histories).numpy()
+    scores = config.build(ItemTable.of_size(N)).fit(train).score(histories).numpy()
     items = history_matrix(train, N).toarray().T
     kept = np.zeros((N, N))
     for item in range(N):
@@ -62,7 +62,7 @@ def test_pearson_of_an_item_that_everybody_clicked_is_no_nan() -> None:
     train = Sequences.from_lists([[0, 1], [0, 2], [0, 1, 2]])
     scores = (
         ItemKNN.Options(similarity="pearson")
-        .build(BaselineContext(3))
+        .build(ItemTable.of_size(3))
         .fit(train)
         .score(Sequences.from_lists([[0]]))
     )
@@ -86,7 +86,7 @@ def test_lists_from_sparse_scores_equal_lists_from_dense_ones(seed: int, k: int,
 
 def test_sparse_lists_equal_those_of_the_scores() -> None:
     train, histories = random_clicks(4, 60), random_clicks(5, 20)
-    fitted = ItemKNN.Options(similarity="cosine", neighbours=5).build(BaselineContext(N)).fit(train)
+    fitted = ItemKNN.Options(similarity="cosine", neighbours=5).build(ItemTable.of_size(N)).fit(train)
     scores = fitted.score(histories)
     mask_seen(scores, histories)
     np.testing.assert_array_equal(fitted.recommend(histories, 4, histories).ids, top_k(scores, 4).ids)
@@ -98,7 +98,7 @@ def test_keep_largest_breaks_ties_by_the_lower_index_and_drops_what_is_not_posit
 
 
 def test_items_to_leave_out_must_fit() -> None:
-    fitted = ItemKNN.Options().build(BaselineContext(N)).fit(random_clicks(0, 9))
+    fitted = ItemKNN.Options().build(ItemTable.of_size(N)).fit(random_clicks(0, 9))
     with pytest.raises(ValueError, match="2 rows of items to leave out, for 1 histories"):
         fitted.recommend(Sequences.from_lists([[0]]), 3, Sequences.from_lists([[0], [1]]))
     with pytest.raises(ValueError, match="item 99 is to be left out"):

@@ -8,13 +8,13 @@ import torch
 from scipy.sparse import csr_matrix
 
 from crossrec.baselines.base import history_matrix
-from crossrec.baselines.context import BaselineContext
 from crossrec.baselines.negatives import UnclickedSampler
 from crossrec.baselines.neural.base import ClickGraph
 from crossrec.baselines.neural.lightgcn import LightGCN, LightGCNModule
 from crossrec.baselines.neural.ngcf import NGCF, NGCFModule
 from crossrec.baselines.neural.two_tower import TwoTower, click_loss
 from crossrec.baselines.neural.vbpr import VBPR, VBPRModule
+from crossrec.data.item_table import ItemTable, VectorSpace
 from crossrec.types import Sequences
 
 U, N, D = 7, 9, 4
@@ -59,7 +59,7 @@ def test_lightgcn_propagates_like_the_dense_matrix_and_so_do_its_gradients() -> 
 
 def test_lightgcn_scores_a_history_as_a_user_outside_the_graph() -> None:
     train = random_clicks()
-    model = LightGCN(LightGCN.Options(width=D, layers=2, epochs=3, batch_size=8), BaselineContext(N)).fit(
+    model = LightGCN(LightGCN.Options(width=D, layers=2, epochs=3, batch_size=8), ItemTable.of_size(N)).fit(
         train
     )
     degrees = (history_matrix(train, N).toarray() > 0).sum(0)
@@ -135,7 +135,7 @@ def test_vbpr_penalty_is_half_the_mean_of_the_squares() -> None:
 def test_vbpr_knows_a_cold_item_by_its_picture_alone() -> None:
     train = random_clicks()
     pictures = np.random.default_rng(0).normal(size=(N, 5)).astype(np.float32)
-    context = BaselineContext(N, vectors={"image": pictures}, present={"image": np.ones(N, bool)})
+    context = ItemTable.of_size(N, spaces={"image": VectorSpace(pictures, np.ones(N, bool))})
     model = VBPR(VBPR.Options(width=3, visual_width=2, epochs=2, batch_size=8), context).fit(train)
     assert (model._items_ND[N - 1, :3] == 0).all()
     assert (model._items_ND[N - 1, 3:] != 0).all()
@@ -154,7 +154,7 @@ def test_log_q_correction_brings_popularity_back() -> None:
     rng = np.random.default_rng(0)
     rows = [[0, item] for item in rng.choice([1, 2, 3], p=[0.8, 0.15, 0.05], size=400)]
     vectors = np.eye(4, dtype=np.float32)
-    context = BaselineContext(4, vectors={"text": vectors}, present={"text": np.ones(4, bool)})
+    context = ItemTable.of_size(4, spaces={"text": VectorSpace(vectors, np.ones(4, bool))})
     history = Sequences.from_lists([[0]])
     config = TwoTower.Options(width=4, hidden=8, power=1.0, negatives=4, epochs=20, learning_rate=0.02)
     with_log_q, without = (

@@ -9,12 +9,11 @@ import pytest
 import torch
 
 from crossrec.baselines.als import ALS
-from crossrec.baselines.context import BaselineContext
 from crossrec.baselines.item_knn import ItemKNN
 from crossrec.baselines.popularity import Popularity
+from crossrec.data.item_table import ItemTable
 from crossrec.ensemble import cascade as module
 from crossrec.ensemble.cascade import RANK, RERANK, RETRIEVE, Cascade
-from crossrec.rerank.base import ItemTraits
 from crossrec.rerank.popularity import PopularityDebias
 from crossrec.rerank.recommender import RerankedRecommender, rerank_lists
 from crossrec.types import ABSENT, InputError, Recommender, Sequences, TopK
@@ -33,8 +32,8 @@ def asked(train: Sequences) -> Sequences:
 
 
 def cascade(train: Sequences, candidates: int) -> Cascade:
-    full = ALS.Options(factors=4, iterations=4).build(BaselineContext(N))
-    return Cascade(Popularity.Options().build(BaselineContext(N)), full, candidates=candidates).fit(train)
+    full = ALS.Options(factors=4, iterations=4).build(ItemTable.of_size(N))
+    return Cascade(Popularity.Options().build(ItemTable.of_size(N)), full, candidates=candidates).fit(train)
 
 
 class Coarse:
@@ -86,7 +85,7 @@ def test_as_many_candidates_as_items_give_the_full_models_lists(train: Sequences
 def test_only_candidates_are_scored_seen_ones_left_out_and_ties_go_to_the_lower_item(
     train: Sequences,
 ) -> None:
-    ranker, retriever = Coarse(), Popularity.Options().build(BaselineContext(N)).fit(train)
+    ranker, retriever = Coarse(), Popularity.Options().build(ItemTable.of_size(N)).fit(train)
     both, histories = Cascade(retriever, ranker, candidates=10), asked(train)
     lists = both.recommend(histories, 10, histories)
     assert set(ranker.widths) == {10}
@@ -97,8 +96,8 @@ def test_only_candidates_are_scored_seen_ones_left_out_and_ties_go_to_the_lower_
 
 
 def test_a_retriever_that_runs_out_leaves_absent_places(train: Sequences) -> None:
-    knn = ItemKNN.Options(neighbours=3).build(BaselineContext(N))
-    both = Cascade(knn, ALS.Options(factors=4).build(BaselineContext(N)), candidates=20).fit(train)
+    knn = ItemKNN.Options(neighbours=3).build(ItemTable.of_size(N))
+    both = Cascade(knn, ALS.Options(factors=4).build(ItemTable.of_size(N)), candidates=20).fit(train)
     histories = asked(train)
     lists, retrieved = both.recommend(histories, 15, histories), knn.recommend(histories, 20, histories)
     assert (lists.ids[1] == ABSENT).all()
@@ -123,7 +122,7 @@ def test_batches_make_no_difference(train: Sequences, monkeypatch: pytest.Monkey
 
 def test_a_chain_of_rerankers_orders_all_candidates(train: Sequences) -> None:
     both, histories = cascade(train, 12), asked(train)
-    traits = ItemTraits(np.bincount(train.items, minlength=N), torch.zeros(N, 0))
+    traits = ItemTable(np.bincount(train.items, minlength=N), torch.zeros(N, 0))
     stages = [PopularityDebias.Options(diversity=0.8).build(traits)]
 
     def rerank(candidates: TopK, of: Sequences, k: int) -> TopK:
@@ -157,13 +156,13 @@ def _first(candidates: TopK, histories: Sequences, k: int, places: int) -> TopK:
 def test_stages_that_do_not_fit_are_refused() -> None:
     with pytest.raises(InputError, match="share one catalogue"):
         Cascade(
-            Popularity.Options().build(BaselineContext(N)),
-            Popularity.Options().build(BaselineContext(N + 1)),
+            Popularity.Options().build(ItemTable.of_size(N)),
+            Popularity.Options().build(ItemTable.of_size(N + 1)),
             candidates=3,
         )
     with pytest.raises(InputError, match="needs at least one"):
         Cascade(
-            Popularity.Options().build(BaselineContext(N)),
-            Popularity.Options().build(BaselineContext(N)),
+            Popularity.Options().build(ItemTable.of_size(N)),
+            Popularity.Options().build(ItemTable.of_size(N)),
             candidates=0,
         )

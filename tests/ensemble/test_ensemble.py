@@ -7,9 +7,9 @@ import pytest
 import torch
 
 from crossrec.baselines.als import ALS
-from crossrec.baselines.context import BaselineContext
 from crossrec.baselines.item_knn import ItemKNN
 from crossrec.baselines.popularity import Popularity
+from crossrec.data.item_table import ItemTable
 from crossrec.ensemble import ListFusionOptions
 from crossrec.ensemble import recommender as module
 from crossrec.ensemble.list_fusion import ALL_FUSIONS
@@ -36,7 +36,7 @@ def clicks(seed: int = 0, users: int = 60) -> Sequences:
 
 @pytest.fixture(scope="module")
 def fitted() -> dict[str, Recommender]:
-    return {name: config.build(BaselineContext(N)).fit(clicks()) for name, config in MEMBERS.items()}
+    return {name: config.build(ItemTable.of_size(N)).fit(clicks()) for name, config in MEMBERS.items()}
 
 
 @pytest.fixture(params=SETTINGS, ids=IDS)
@@ -49,7 +49,7 @@ def histories() -> Sequences:
 
 
 def test_satisfies_the_protocol_and_says_what_it_is(config: EnsembleConfig) -> None:
-    ensemble = Ensemble({n: c.build(BaselineContext(N)) for n, c in MEMBERS.items()}, config=config)
+    ensemble = Ensemble({n: c.build(ItemTable.of_size(N)) for n, c in MEMBERS.items()}, config=config)
     assert isinstance(ensemble, Recommender)
     assert ensemble.n_items == N
     assert ensemble.fit(clicks()) is ensemble
@@ -150,7 +150,7 @@ def test_wrong_members_and_weights_are_named(fitted: dict[str, Recommender]) -> 
     with pytest.raises(InputError, match="at least one member"):
         Ensemble({})
     with pytest.raises(InputError, match="share one catalogue"):
-        Ensemble({**fitted, "other": Popularity.Options().build(BaselineContext(N + 1))})
+        Ensemble({**fitted, "other": Popularity.Options().build(ItemTable.of_size(N + 1))})
     with pytest.raises(InputError, match="weights are for"):
         Ensemble(fitted, {"knn": 1})
     for wrong in (-0.1, float("nan")):

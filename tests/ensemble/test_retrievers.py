@@ -9,8 +9,8 @@ import pytest
 import torch
 from scipy.sparse import csr_matrix
 
-from crossrec.baselines.context import BaselineContext
 from crossrec.baselines.item_knn import ItemKNN
+from crossrec.data.item_table import ItemTable
 from crossrec.ensemble.retrievers import NeighbourRetriever, VectorRetriever
 from crossrec.runtime.ranking import recommend_by_score
 from crossrec.types import ABSENT, InputError, Recommender, Sequences, TopK, VectorRecommender
@@ -71,7 +71,7 @@ def test_neighbours_are_found_as_if_the_catalogue_was_scored(k: int, excluding: 
 
 
 def test_with_item_knns_table_it_is_item_knn() -> None:
-    knn = ItemKNN.Options(similarity="cosine", neighbours=10).build(BaselineContext(N)).fit(clicks(0))
+    knn = ItemKNN.Options(similarity="cosine", neighbours=10).build(ItemTable.of_size(N)).fit(clicks(0))
     table_NN = csr_matrix(
         torch.where(
             (s := knn.score(Sequences.from_lists([[i] for i in range(N)]))).isfinite(), s, 0.0

@@ -15,7 +15,7 @@ from crossrec.ensemble.candidates import union_of_lists
 from crossrec.ensemble.learning import LearningConfig, WeightObjective, answered, learn_weights, weightings
 from crossrec.ensemble.list_fusion import ALL_FUSIONS
 from crossrec.ensemble.recommender import Ensemble, EnsembleConfig
-from crossrec.evaluation.facts import distinct, match_targets
+from crossrec.evaluation.matching import distinct, match_targets
 from crossrec.evaluation.metrics.accuracy import ndcg
 from crossrec.evaluation.slices import UserGroups
 from crossrec.runtime.ranking import recommend_by_score

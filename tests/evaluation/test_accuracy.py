@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from crossrec.evaluation.facts import match_targets
+from crossrec.evaluation.matching import match_targets
 from crossrec.evaluation.metrics import ACCURACY
 from crossrec.types import ABSENT, Sequences
 

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.sparse import csr_matrix
 
-from crossrec.evaluation.facts import distinct, match_targets
+from crossrec.evaluation.matching import distinct, match_targets
 from crossrec.evaluation.metrics import accuracy, rank_aware
 from crossrec.types import ABSENT, Sequences
 

@@ -11,13 +11,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.sparse import csr_matrix
 
+from crossrec.data.item_table import ItemTable
 from crossrec.data.splits.base import Queries
 from crossrec.evaluation.comparison.compare import Comparison, compare_systems
 from crossrec.evaluation.comparison.page import blocks_of, write_comparison
 from crossrec.evaluation.comparison.systems import Measurement, System
 from crossrec.evaluation.config import ComparisonConfig, EvaluationConfig
 from crossrec.evaluation.evaluate import evaluate_lists
-from crossrec.evaluation.facts import ItemFacts
 from crossrec.evaluation.pareto import on_front
 from crossrec.evaluation.predictions import save_recommendations
 from crossrec.evaluation.report.glossary import NO_INTERVAL
@@ -41,7 +41,7 @@ def measure(folder: Path, skill: float, seed: int, n_users: int = N_USERS) -> Me
     queries = Queries(np.arange(n_users), np.ones(n_users, int), Sequences.from_lists(targets[:, None]))
     histories = Sequences.from_lists([[] for _ in range(n_users)])
     categories = csr_matrix(np.eye(5)[np.arange(N_ITEMS) % 5])
-    facts = ItemFacts(np.ones(N_ITEMS), categories, {}, {})
+    facts = ItemTable(np.ones(N_ITEMS), categories)
     config = EvaluationConfig(ks=(K,), n_bootstrap=20)
     evaluate_lists(lists, queries, histories, facts, config, "one click each").save(folder, USER_IDS)
     items = [f"i{i}" for i in range(N_ITEMS)]

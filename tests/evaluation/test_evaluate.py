@@ -11,10 +11,10 @@ import pytest
 from scipy.sparse import csr_matrix
 
 from crossrec.config import ConfigError, validate
+from crossrec.data.item_table import CONTENT, ItemTable, VectorSpace
 from crossrec.data.splits.base import Queries
 from crossrec.evaluation.config import EvaluationConfig, MetricName
 from crossrec.evaluation.evaluate import evaluate_lists
-from crossrec.evaluation.facts import ItemFacts
 from crossrec.evaluation.metrics import AGGREGATE, PER_QUERY
 from crossrec.evaluation.results import Evaluation
 from crossrec.types import ABSENT, Sequences, TopK
@@ -22,14 +22,13 @@ from crossrec.types import ABSENT, Sequences, TopK
 CONFIG = EvaluationConfig(ks=(2,), n_bootstrap=50, short_history=1)
 
 
-def facts() -> ItemFacts:
+def facts() -> ItemTable:
     rng = np.random.default_rng(0)
-    spaces = {space: rng.normal(size=(6, 4)) for space in ("", "text", "image")}
-    return ItemFacts(
+    spaces = {space: rng.normal(size=(6, 4)) for space in (CONTENT, "text", "image")}
+    return ItemTable(
         np.array([8, 4, 2, 1, 1, 0]),
         csr_matrix(np.eye(6)[:, [0, 1, 2, 0, 1, 2]][:, :3]),
-        spaces,
-        {space: np.ones(6, dtype=bool) for space in spaces},
+        {name: VectorSpace(vectors_ND, np.ones(6, dtype=bool)) for name, vectors_ND in spaces.items()},
     )
 
 
@@ -92,7 +91,7 @@ def test_an_empty_slice_has_no_value() -> None:
 
 
 def test_metrics_without_their_data_are_left_out_by_name() -> None:
-    bare = ItemFacts(np.ones(6), csr_matrix((6, 0)), {}, {})
+    bare = ItemTable(np.ones(6), csr_matrix((6, 0)))
     found = evaluate_lists(LISTS, QUERIES, HISTORIES, bare, CONFIG)
     assert found.left_out.keys() == {
         "ild_category", "jaccard", "calibration", "alpha_ndcg", "ild", "ild_text", "ild_image", "eild"

@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.sparse import csr_matrix
 
-from crossrec.evaluation.facts import ItemFacts, match_targets
+from crossrec.data.item_table import ItemTable
+from crossrec.evaluation.matching import match_targets
 from crossrec.evaluation.metrics.novelty import novelty, serendipity, tail_share
 from crossrec.types import ABSENT, Sequences
 
@@ -26,8 +27,8 @@ counts = st.lists(st.integers(0, 5), min_size=N_ITEMS, max_size=N_ITEMS).map(np.
 lengths = st.integers(1, PLACES)
 
 
-def facts_of(train_counts: np.ndarray) -> ItemFacts:
-    return ItemFacts(train_counts, csr_matrix((len(train_counts), 0)), {}, {})
+def facts_of(train_counts: np.ndarray) -> ItemTable:
+    return ItemTable(train_counts, csr_matrix((len(train_counts), 0)))
 
 
 def oracle_tail(train_counts: list[int], share: float) -> set[int]:
@@ -89,8 +90,6 @@ def test_tail_known_by_hand() -> None:
 
 def test_facts_that_do_not_fit_are_refused() -> None:
     with pytest.raises(ValueError, match="categories have 2 rows for 3 items"):
-        ItemFacts(np.ones(3), csr_matrix((2, 1)), {}, {})
+        ItemTable(np.ones(3), csr_matrix((2, 1)))
     with pytest.raises(ValueError, match="space 'text'"):
-        ItemFacts(np.ones(3), csr_matrix((3, 1)), {"text": np.ones((2, 4))}, {"text": np.ones(3, bool)})
-    with pytest.raises(ValueError, match="masks of the same spaces"):
-        ItemFacts(np.ones(3), csr_matrix((3, 1)), {"text": np.ones((3, 4))}, {})
+        ItemTable(np.ones(3), csr_matrix((3, 1)), {"text": np.ones((2, 4))}).vectors("text")

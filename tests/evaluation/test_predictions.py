@@ -8,10 +8,10 @@ import polars as pl
 import pytest
 from scipy.sparse import csr_matrix
 
+from crossrec.data.item_table import ItemTable
 from crossrec.data.splits.base import Queries
 from crossrec.evaluation.config import EvaluationConfig
 from crossrec.evaluation.evaluate import evaluate_lists
-from crossrec.evaluation.facts import ItemFacts
 from crossrec.evaluation.predictions import PredictionsError, load_predictions, save_recommendations
 from crossrec.types import ABSENT, Sequences, TopK
 
@@ -45,7 +45,7 @@ def test_round_trip_gives_the_same_lists_and_metrics(tmp_path: Path) -> None:
     np.testing.assert_array_equal(again.ids, lists.ids)
     np.testing.assert_array_equal(again.scores, lists.scores)
 
-    facts = ItemFacts(rng.integers(0, 9, n_items), csr_matrix(np.eye(n_items)), {}, {})
+    facts = ItemTable(rng.integers(0, 9, n_items), csr_matrix(np.eye(n_items)), {}, {})
     config = EvaluationConfig(ks=(3, 5), n_bootstrap=20)
     nothing = Sequences.from_lists([[]] * n_queries)
     first, second = (evaluate_lists(x, queries, nothing, facts, config) for x in (lists, again))

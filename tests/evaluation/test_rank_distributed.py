@@ -10,10 +10,10 @@ import torch.distributed
 import torch.multiprocessing
 from scipy.sparse import csr_matrix
 
+from crossrec.data.item_table import CONTENT, ItemTable
 from crossrec.data.splits.base import Queries, Split
 from crossrec.evaluation.config import EvaluationConfig
 from crossrec.evaluation.evaluate import evaluate_lists, rank_queries
-from crossrec.evaluation.facts import ItemFacts
 from crossrec.runtime import distributed
 from crossrec.runtime.ranking import recommend_by_score
 from crossrec.types import Sequences, TopK
@@ -63,9 +63,9 @@ def rank_in_pair(rank: int, folder: str) -> None:
 
 def values(lists: TopK) -> dict[str, float]:
     division = split()
-    vectors = {"": np.random.default_rng(1).normal(size=(N_ITEMS, 4))}
+    vectors = {CONTENT: np.random.default_rng(1).normal(size=(N_ITEMS, 4))}
     categories = csr_matrix(np.eye(6)[np.arange(N_ITEMS) % 6])
-    facts = ItemFacts(division.train_counts, categories, vectors, {"": np.ones(N_ITEMS, dtype=bool)})
+    facts = ItemTable(division.train_counts, categories, vectors)
     histories, config = division.histories(division.test), EvaluationConfig(ks=(K,), n_bootstrap=0)
     found = evaluate_lists(lists, division.test, histories, facts, config)
     return {name: entry["value"] for name, entry in found.metrics.items()}

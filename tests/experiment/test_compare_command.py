@@ -10,10 +10,10 @@ import yaml
 from scipy.sparse import csr_matrix
 
 from crossrec.cli.commands import COMMANDS, main
+from crossrec.data.item_table import ItemTable
 from crossrec.data.splits.base import Queries
 from crossrec.evaluation.config import EvaluationConfig
 from crossrec.evaluation.evaluate import evaluate_lists
-from crossrec.evaluation.facts import ItemFacts
 from crossrec.evaluation.predictions import save_recommendations
 from crossrec.types import Sequences, TopK
 
@@ -28,7 +28,7 @@ def write_evaluation(folder: Path, seed: int) -> None:
     users = np.array([f"u{i}" for i in range(N_USERS)], dtype=object)
     targets = Sequences.from_lists([[user % N_ITEMS] for user in range(N_USERS)])
     queries = Queries(np.arange(N_USERS), np.ones(N_USERS, int), targets)
-    facts = ItemFacts(np.ones(N_ITEMS), csr_matrix(np.eye(4)[np.arange(N_ITEMS) % 4]), {}, {})
+    facts = ItemTable(np.ones(N_ITEMS), csr_matrix(np.eye(4)[np.arange(N_ITEMS) % 4]), {}, {})
     histories = Sequences.from_lists([[] for _ in range(N_USERS)])
     config = EvaluationConfig(ks=(K,), n_bootstrap=10)
     evaluate_lists(lists, queries, histories, facts, config).save(folder, users)

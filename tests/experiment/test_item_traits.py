@@ -11,8 +11,8 @@ import torch
 from scipy.sparse import csr_matrix
 
 from crossrec.data.catalog import Catalog
-from crossrec.evaluation.facts import ItemFacts
-from crossrec.experiment.prepared import context_columns, item_traits
+from crossrec.data.item_table import CONTENT, ItemTable
+from crossrec.experiment.prepared import PreparedExperiment, context_columns
 
 
 @pytest.fixture
@@ -43,18 +43,18 @@ def test_columns_are_scalars_with_none_where_not_known(catalog: Catalog) -> None
 def test_vectors_are_of_unit_length_or_zero(catalog: Catalog) -> None:
     text_ND = np.array([[1, 0], [0, 0], [0.6, 0.8]], np.float32)
     image_ND = np.array([[0, 1], [0, 0], [0, 0]], np.float32)
-    vectors = {"text": text_ND, "image": image_ND, "": np.concatenate([text_ND, image_ND], 1)}
+    both_ND = np.concatenate([text_ND, image_ND], 1)
     categories = csr_matrix(np.array([[1, 0], [1, 1], [0, 0]], np.float32))
-    facts = ItemFacts(np.array([3, 1, 0]), categories, vectors, {s: np.ones(3, bool) for s in vectors})
-    setting = SimpleNamespace(facts=facts, data=SimpleNamespace(catalog=catalog))
+    vectors = {"text": text_ND, "image": image_ND, CONTENT: both_ND}
+    items = ItemTable(np.array([3, 1, 0]), categories, vectors, context_columns(catalog))
+    setting = PreparedExperiment(cast("Any", None), cast("Any", None), cast("Any", None))
+    setting.__dict__["items"] = items
     model_ND = torch.tensor([[3.0, 4.0], [0.0, 2.0], [0.0, 0.0]])
-    recommender = SimpleNamespace(device=torch.device("cpu"), item_vectors=lambda: model_ND)
-    traits = item_traits(cast("Any", setting), cast("Any", recommender))
-    assert set(traits.vectors) == {"text", "image", "content", "model"}
-    lengths = {name: rows.norm(dim=1).tolist() for name, rows in traits.vectors.items()}
-    assert lengths["content"] == pytest.approx([1, 0, 1])
-    assert lengths["model"] == pytest.approx([1, 1, 0])
-    torch.testing.assert_close(traits.vectors["model"][0], torch.tensor([0.6, 0.8]))
-    torch.testing.assert_close(traits.categories_NG, torch.tensor([[1.0, 0], [1, 1], [0, 0]]))
-    assert traits.n_items == 3
+    found = setting.items_of(cast("Any", SimpleNamespace(item_vectors=lambda: model_ND)))
+    assert found.spaces == ["text", "image", "content", "model", "category"]
+    assert found.unit("content").norm(dim=1).tolist() == pytest.approx([1, 0, 1])
+    assert found.unit("model").norm(dim=1).tolist() == pytest.approx([1, 1, 0])
+    torch.testing.assert_close(found.unit("model")[0], torch.tensor([0.6, 0.8]))
+    torch.testing.assert_close(found.categories_NG, torch.tensor([[1.0, 0], [1, 1], [0, 0]]))
+    assert found.n_items == 3
     assert model_ND[0].tolist() == [3.0, 4.0]

@@ -11,6 +11,7 @@ import pytest
 import torch
 
 from crossrec.config import ConfigError, validate
+from crossrec.data.item_table import ItemTable
 from crossrec.exploration import EXPLORERS
 from crossrec.exploration.base import Explorer, LearningExplorer, PolicyLists
 from crossrec.exploration.counter_rng import CounterRng
@@ -18,7 +19,7 @@ from crossrec.exploration.dpp_sampling import DPPSampling
 from crossrec.exploration.epsilon_greedy import EpsilonGreedy
 from crossrec.exploration.linear_bandit import UCB, USERS_AT_ONCE, ThompsonSampling
 from crossrec.exploration.plackett_luce import PlackettLuce
-from crossrec.rerank.base import ItemTraits, Pool
+from crossrec.rerank.base import Pool
 from crossrec.types import ABSENT, InputError, Sequences, TopK, VectorRecommender
 
 N, D, K, USERS = 8, 3, 3, 6_000
@@ -63,7 +64,7 @@ def same_pool(n_users: int, scores: list[float] = SCORES) -> Pool:
 
 
 def built(config: Any) -> Explorer:
-    explorer: Explorer = config.build(ItemTraits(np.ones(N), torch.eye(3)[torch.arange(N) % 3]))
+    explorer: Explorer = config.build(ItemTable(np.ones(N), torch.eye(3)[torch.arange(N) % 3]))
     if isinstance(explorer, LearningExplorer):
         explorer.attach(Vectors())
     return explorer
@@ -268,7 +269,7 @@ class TestBandit:
         class Scores:
             n_items = N
 
-        explorer: Any = UCB.Options().build(ItemTraits(np.ones(N), torch.zeros(N, 0)))
+        explorer: Any = UCB.Options().build(ItemTable(np.ones(N), torch.zeros(N, 0)))
         with pytest.raises(InputError, match="Scores"):
             explorer.attach(Scores())
         assert isinstance(Vectors(), VectorRecommender)

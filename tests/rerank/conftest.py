@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 import torch
 
-from crossrec.rerank.base import ItemTraits, Pool
+from crossrec.data.item_table import ItemTable
+from crossrec.rerank.base import Pool
 from crossrec.rerank.dpp import GreedyDPP
 from crossrec.rerank.max_sum import MaxSumDispersion
 from crossrec.rerank.mmr import MMR
@@ -26,7 +27,7 @@ GainOf = Callable[[np.ndarray, list[int], int], float]
 class World:
     """Items, some copies of others and some unknown; pools with ties, short ones and an empty one."""
 
-    traits: ItemTraits
+    traits: ItemTable
     pool: Pool
 
     def similarities(self, space: str) -> np.ndarray:
@@ -57,7 +58,7 @@ def build_world(seed: int) -> World:
         scores[row, :length] = np.sort(rng.integers(0, 8, length))[::-1]
     histories = Sequences.from_lists([[]] * B)
     pool = Pool(torch.from_numpy(ids), torch.from_numpy(scores), histories)
-    return World(ItemTraits(np.ones(N), torch.from_numpy(member_NG), {"text": unit_ND}), pool)
+    return World(ItemTable(np.ones(N), torch.from_numpy(member_NG), {"text": unit_ND}), pool)
 
 
 def check_greedy(

@@ -11,15 +11,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.sparse import csr_matrix
 
+from crossrec.data.item_table import ItemTable
 from crossrec.evaluation.metrics.calibration import calibration
-from crossrec.rerank.base import ItemTraits, Pool
+from crossrec.rerank.base import Pool
 from crossrec.rerank.calibrated import Calibrated
 from crossrec.types import ABSENT, InputError, Sequences
 
 N, G, B, C = 20, 4, 5, 9
 
 
-def world(seed: int) -> tuple[ItemTraits, Pool]:
+def world(seed: int) -> tuple[ItemTable, Pool]:
     """Items with 0 to 4 categories; pools with ties, and with 0 to 9 candidates; an empty history."""
     rng = np.random.default_rng(seed)
     member_NG = (rng.random((N, G)) < 0.3).astype(np.float32)
@@ -29,7 +30,7 @@ def world(seed: int) -> tuple[ItemTraits, Pool]:
         ids[row, :length] = rng.permutation(N)[:length]
         scores[row, :length] = np.sort(rng.integers(0, 6, length))[::-1]
     histories = Sequences.from_lists([rng.integers(0, N, length) for length in [8, 3, 0, 1, 9]])
-    traits = ItemTraits(rng.integers(0, 20, N), torch.from_numpy(member_NG))
+    traits = ItemTable(rng.integers(0, 20, N), torch.from_numpy(member_NG))
     return traits, Pool(torch.from_numpy(ids), torch.from_numpy(scores), histories)
 
 
@@ -103,7 +104,7 @@ def test_the_metric_agrees(seed: int) -> None:
 def test_a_history_of_two_to_one_gets_a_list_of_two_to_one() -> None:
     member_NG = torch.tensor([[1.0, 0]] * 6 + [[0.0, 1]] * 3)
     pool = Pool(torch.arange(9)[None], torch.arange(9.0).flip(0)[None], Sequences.from_lists([[0, 1, 8]]))
-    reranked = Calibrated.Options(diversity=0.9).build(ItemTraits(np.ones(9), member_NG)).rerank(pool, 6)
+    reranked = Calibrated.Options(diversity=0.9).build(ItemTable(np.ones(9), member_NG)).rerank(pool, 6)
     assert (reranked.ids_BC < 6).sum() == 4
 
 
@@ -132,4 +133,4 @@ def test_a_batch_equals_one_user_at_a_time(seed: int) -> None:
 
 def test_no_categories_is_an_error_that_says_so() -> None:
     with pytest.raises(InputError, match="calibrated goes by categories"):
-        Calibrated.Options().build(ItemTraits(np.ones(3), torch.zeros(3, 0)))
+        Calibrated.Options().build(ItemTable(np.ones(3), torch.zeros(3, 0)))

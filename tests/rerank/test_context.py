@@ -11,16 +11,17 @@ from hypothesis import given, reject, settings
 from hypothesis import strategies as st
 
 from crossrec.config import ConfigError, validate
-from crossrec.rerank.base import ItemTraits, Pool
+from crossrec.data.item_table import ItemTable
+from crossrec.rerank.base import Pool
 from crossrec.rerank.context import Constraints
 from crossrec.types import ABSENT, InputError, Sequences
 
 VALUES = ["a", "b", "c", "d", None]
 
 
-def traits_of(values: list[Any]) -> ItemTraits:
+def traits_of(values: list[Any]) -> ItemTable:
     column = np.array(values, dtype=object)
-    return ItemTraits(np.ones(len(values)), torch.zeros(len(values), 0), columns={"brand": column})
+    return ItemTable(np.ones(len(values)), torch.zeros(len(values), 0), columns={"brand": column})
 
 
 def pool_of(rows: list[list[int]]) -> Pool:

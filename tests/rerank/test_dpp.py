@@ -12,7 +12,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from crossrec.rerank.base import ItemTraits, Pool
+from crossrec.data.item_table import ItemTable
+from crossrec.rerank.base import Pool
 from crossrec.rerank.dpp import GreedyDPP
 from crossrec.rerank.residual import FLOOR
 from crossrec.types import Sequences
@@ -62,7 +63,7 @@ def pool_of(scores: list[float]) -> Pool:
 def test_what_no_longer_adds_anything_follows_by_relevance() -> None:
     """Twelve items in a plane: two of them span it."""
     angle_N = torch.linspace(0, 1.5, 12)
-    traits = ItemTraits(
+    traits = ItemTable(
         np.ones(12), torch.zeros(12, 0), {"text": torch.stack([angle_N.cos(), angle_N.sin()], 1)}
     )
     result = (
@@ -74,9 +75,7 @@ def test_what_no_longer_adds_anything_follows_by_relevance() -> None:
 
 
 def test_copies_come_last_and_in_order() -> None:
-    traits = ItemTraits(
-        np.ones(6), torch.zeros(6, 0), {"text": torch.eye(3)[[0, 0, 0, 1, 2, 2]].contiguous()}
-    )
+    traits = ItemTable(np.ones(6), torch.zeros(6, 0), {"text": torch.eye(3)[[0, 0, 0, 1, 2, 2]].contiguous()})
     result = (
         GreedyDPP.Options(diversity=0.5, space="text").build(traits).rerank(pool_of([6.0, 5, 4, 3, 2, 1]), 6)
     )
@@ -89,7 +88,7 @@ def test_same_lists_as_the_kernel_weighted_by_quality() -> None:
     diversity = 0.3
     vectors_ND = torch.nn.functional.normalize(torch.from_numpy(rng.normal(size=(15, 20))), dim=1).float()
     pool = pool_of(np.sort(rng.random(15))[::-1].tolist())
-    traits = ItemTraits(np.ones(15), torch.zeros(15, 0), {"text": vectors_ND})
+    traits = ItemTable(np.ones(15), torch.zeros(15, 0), {"text": vectors_ND})
     found = (
         GreedyDPP.Options(diversity=diversity, space="text").build(traits).rerank(pool, 8).ids_BC[0].tolist()
     )
@@ -105,7 +104,7 @@ def test_same_lists_as_the_kernel_weighted_by_quality() -> None:
 @pytest.mark.parametrize("window", [1, 3])
 def test_a_window_forgets(window: int) -> None:
     """Items 0 to 3 are unrelated, 4 to 7 their copies: item 0 is as good as new after the window."""
-    traits = ItemTraits(np.ones(8), torch.zeros(8, 0), {"text": torch.eye(4).repeat(2, 1)})
+    traits = ItemTable(np.ones(8), torch.zeros(8, 0), {"text": torch.eye(4).repeat(2, 1)})
     config = GreedyDPP.Options(diversity=0.9, space="text", window=window)
     result = config.build(traits).rerank(pool_of([8.0, 7, 6, 5, 4, 3, 2, 1]), 8)
     # With a window of 1 the copy of item 0 waits for the better ranked others only.

@@ -10,14 +10,15 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from crossrec.rerank.base import ItemTraits, Pool
+from crossrec.data.item_table import ItemTable
+from crossrec.rerank.base import Pool
 from crossrec.rerank.fatigue import Fatigue
 from crossrec.types import ABSENT, InputError, Sequences
 
 N, G, B, C = 12, 4, 5, 9
 
 
-def world(seed: int) -> tuple[ItemTraits, Pool]:
+def world(seed: int) -> tuple[ItemTable, Pool]:
     """Histories that repeat items, one of them empty; pools that hold items of the histories."""
     rng = np.random.default_rng(seed)
     member_NG = (rng.random((N, G)) < 0.3).astype(np.float32)
@@ -29,7 +30,7 @@ def world(seed: int) -> tuple[ItemTraits, Pool]:
     rows = Sequences.from_lists([rng.integers(0, N, length) for length in [8, 3, 0, 1, 9]])
     times = np.concatenate([np.sort(rng.integers(0, 1000, length)) for length in rows.lengths])
     histories = Sequences(rows.offsets, rows.items, times)
-    traits = ItemTraits(rng.integers(0, 20, N), torch.from_numpy(member_NG))
+    traits = ItemTable(rng.integers(0, 20, N), torch.from_numpy(member_NG))
     return traits, Pool(torch.from_numpy(ids), torch.from_numpy(scores), histories)
 
 
@@ -97,7 +98,7 @@ def test_a_repeated_item_tires_by_its_latest_click_and_recovers_by_half_each_hal
         torch.tensor([[0, 1, 2, 3]]), torch.tensor([[9.0, 9, 9, 9]]), Sequences.from_lists([[0, 0, 1]])
     )
     config = Fatigue.Options(diversity=0.8, half_life=1, category_weight=0)
-    reranked = config.build(ItemTraits(np.ones(4), member_NG)).rerank(pool, 4)
+    reranked = config.build(ItemTable(np.ones(4), member_NG)).rerank(pool, 4)
     assert reranked.ids_BC.tolist() == [[2, 3, 0, 1]]
     np.testing.assert_allclose(reranked.scores_BC, [[1, 1, 1 - 0.8 / 2, 1 - 0.8]], atol=1e-6)
 
@@ -127,7 +128,7 @@ def test_a_batch_equals_one_user_at_a_time(seed: int) -> None:
 
 def test_what_is_missing_is_named() -> None:
     traits, pool = world(0)
-    nameless = ItemTraits(traits.train_counts, torch.zeros(N, 0))
+    nameless = ItemTable(traits.train_counts, torch.zeros(N, 0))
     with pytest.raises(InputError, match="category_weight: 0"):
         Fatigue.Options().build(nameless)
     timeless = Pool(

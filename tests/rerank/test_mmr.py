@@ -10,7 +10,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from crossrec.rerank.base import ItemTraits, Pool
+from crossrec.data.item_table import ItemTable
+from crossrec.rerank.base import Pool
 from crossrec.rerank.mmr import MMR
 from crossrec.types import Sequences
 
@@ -43,7 +44,7 @@ def test_every_choice_maximises_the_formula(
 def test_a_copy_of_the_first_item_falls_behind() -> None:
     """0.7 * 0.9 - 0.3 * 1 = 0.33 for the copy, 0.7 * 0.5 - 0 = 0.35 for the other: by hand."""
     vectors_ND = torch.tensor([[1.0, 0.0], [1.0, 0.0], [0.0, 1.0], [0.0, -1.0]])
-    traits = ItemTraits(np.ones(4), torch.zeros(4, 0), {"text": vectors_ND})
+    traits = ItemTable(np.ones(4), torch.zeros(4, 0), {"text": vectors_ND})
     pool = Pool(torch.arange(4)[None], torch.tensor([[1.0, 0.9, 0.5, 0.0]]), Sequences.from_lists([[]]))
     result = MMR.Options(diversity=0.3, space="text").build(traits).rerank(pool, 4)
     assert result.ids_BC.tolist() == [[0, 2, 1, 3]]
@@ -52,7 +53,7 @@ def test_a_copy_of_the_first_item_falls_behind() -> None:
 
 def test_an_opposite_is_no_better_than_an_unrelated_item() -> None:
     vectors_ND = torch.tensor([[1.0, 0.0], [0.0, 1.0], [-1.0, 0.0]])
-    traits = ItemTraits(np.ones(3), torch.zeros(3, 0), {"text": vectors_ND})
+    traits = ItemTable(np.ones(3), torch.zeros(3, 0), {"text": vectors_ND})
     pool = Pool(torch.arange(3)[None], torch.tensor([[2.0, 1.0, 1.0]]), Sequences.from_lists([[]]))
     result = MMR.Options(diversity=1.0, space="text").build(traits).rerank(pool, 3)
     assert result.ids_BC.tolist() == [[0, 1, 2]]

@@ -11,9 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.sparse import csr_matrix
 
-from crossrec.data.item_table import tail_items
-from crossrec.evaluation.facts import ItemFacts
-from crossrec.rerank.base import ItemTraits, Pool
+from crossrec.data.item_table import ItemTable, tail_items
+from crossrec.rerank.base import Pool
 from crossrec.rerank.popularity import PopularityDebias
 from crossrec.types import ABSENT, Sequences
 
@@ -22,8 +21,8 @@ def pool_of(ids: list[list[int]], scores: list[list[float]]) -> Pool:
     return Pool(torch.tensor(ids), torch.tensor(scores), Sequences.from_lists([[]] * len(ids)))
 
 
-def traits_of(counts: list[int]) -> ItemTraits:
-    return ItemTraits(np.array(counts), torch.zeros(len(counts), 0))
+def traits_of(counts: list[int]) -> ItemTable:
+    return ItemTable(np.array(counts), torch.zeros(len(counts), 0))
 
 
 @settings(max_examples=25, deadline=None)
@@ -84,5 +83,5 @@ def test_without_a_click_all_are_equally_new() -> None:
 @pytest.mark.parametrize("share", [0.0, 0.2, 0.5, 1.0])
 @pytest.mark.parametrize("counts", [[5, 3, 1, 1, 0], [0, 0, 0], [1, 1, 1, 1, 1], [2, 8]])
 def test_the_tail_is_that_of_the_metrics(counts: list[int], share: float) -> None:
-    facts = ItemFacts(np.array(counts), csr_matrix((len(counts), 0)), {}, {})
+    facts = ItemTable(np.array(counts), csr_matrix((len(counts), 0)), {}, {})
     np.testing.assert_array_equal(tail_items(np.array(counts), share), facts.tail(share))

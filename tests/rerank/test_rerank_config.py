@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 import torch
 
-from crossrec.baselines.context import BaselineContext
 from crossrec.baselines.popularity import Popularity
 from crossrec.config import ComponentOptions, Config, ConfigError, validate
+from crossrec.data.item_table import ItemTable
 from crossrec.rerank import RERANKERS
-from crossrec.rerank.base import ItemTraits, Pool, Reranker
+from crossrec.rerank.base import Pool, Reranker
 from crossrec.rerank.recommender import RerankConfig
 from crossrec.types import ABSENT, InputError, Recommender, Sequences
 
@@ -28,7 +28,7 @@ class OnlyEven(Config):
 
     factor: int = 2
 
-    def build(self, traits: ItemTraits) -> OnlyEven:
+    def build(self, traits: ItemTable) -> OnlyEven:
         assert traits.n_items == N
         return self
 
@@ -44,7 +44,7 @@ class OnlyMultiples(Reranker):
 
         factor: int = 2
 
-    def __init__(self, options: Options, items: ItemTraits) -> None:
+    def __init__(self, options: Options, items: ItemTable) -> None:
         assert items.n_items == N
         self._factor = options.factor
 
@@ -52,14 +52,14 @@ class OnlyMultiples(Reranker):
         return pool.reordered(torch.where(pool.ids_BC % self._factor == 0, pool.scores_BC, -torch.inf), k)
 
 
-def traits() -> ItemTraits:
+def traits() -> ItemTable:
     rng = np.random.default_rng(0)
     member_NG = torch.from_numpy((rng.random((N, 4)) < 0.4).astype(np.float32))
     vectors = torch.from_numpy(rng.normal(size=(N, 6)).astype(np.float32))
     unit = torch.nn.functional.normalize(vectors, dim=1)
     unit[3] = 0
     brands = rng.choice(np.array(["x", "y", None], dtype=object), N)
-    return ItemTraits(rng.integers(0, 9, N), member_NG, {"model": unit, "text": unit}, {"brand": brands})
+    return ItemTable(rng.integers(0, 9, N), member_NG, {"model": unit, "text": unit}, {"brand": brands})
 
 
 def pool(seed: int) -> Pool:
@@ -138,7 +138,7 @@ def test_round_trip(stage: dict[str, Any]) -> None:
 def test_wrap_gives_a_recommender_that_reranks() -> None:
     rng = np.random.default_rng(0)
     train = Sequences.from_lists([rng.permutation(N)[:6] for _ in range(30)])
-    inner = Popularity.Options().build(BaselineContext(N)).fit(train)
+    inner = Popularity.Options().build(ItemTable.of_size(N)).fit(train)
     config = validate(RerankConfig, {"stages": [CONTEXT, {"type": "xquad"}], "candidates": 15}, "f")
     wrapped = config.wrap(inner, traits(), "popular, but two of a brand")
     assert isinstance(wrapped, Recommender)
@@ -154,7 +154,7 @@ def test_a_class_from_outside_is_named_and_dumped_by_its_path(name: str) -> None
     config = one({"type": f"{__name__}:{name}", "factor": 4})
     assert config.model_dump(mode="json")["stages"] == [{"type": f"{__name__}:{name}", "factor": 4}]
     wrapped = config.wrap(
-        Popularity.Options().build(BaselineContext(N)).fit(Sequences.from_lists([range(N)])),
+        Popularity.Options().build(ItemTable.of_size(N)).fit(Sequences.from_lists([range(N)])),
         traits(),
         "even only",
     )
@@ -180,7 +180,7 @@ def test_errors_name_the_key_and_the_way_out(content: dict[str, Any], message: s
 
 def test_traits_of_another_catalogue_are_refused() -> None:
     with pytest.raises(InputError, match="traits of 20 items for a recommender of 7"):
-        one(CONTEXT).wrap(Popularity.Options().build(BaselineContext(7)), traits(), "wrong")
+        one(CONTEXT).wrap(Popularity.Options().build(ItemTable.of_size(7)), traits(), "wrong")
 
 
 def test_the_table_of_rerankers_does_not_load_torch() -> None:

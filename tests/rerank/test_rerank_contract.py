@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 import torch
 
+from crossrec.data.item_table import ItemTable
 from crossrec.rerank import RERANKERS, greedy, spaces
-from crossrec.rerank.base import ItemTraits, Pool
+from crossrec.rerank.base import Pool
 from crossrec.rerank.dpp import GreedyDPP
 from crossrec.rerank.greedy import SimilarityTradeOff
 from crossrec.rerank.max_sum import MaxSumDispersion
@@ -37,14 +38,14 @@ def with_diversity(config: SimilarityTradeOff, diversity: float) -> Any:
     return config.model_copy(update={"diversity": diversity})
 
 
-def large_pool(users: int, candidates: int) -> tuple[ItemTraits, Pool]:
+def large_pool(users: int, candidates: int) -> tuple[ItemTable, Pool]:
     """Items of forty kinds, skewed scores, ties among them."""
     rng = np.random.default_rng(0)
     kinds = rng.normal(size=(40, 16))
     kind_N = rng.integers(0, 40, 500)
     vectors = torch.from_numpy(kinds[kind_N] + rng.normal(size=(500, 16)) + 0.5).float()
     member_NG = torch.from_numpy((rng.random((40, 8)) < 0.3)[kind_N]).float()
-    traits = ItemTraits(np.ones(500), member_NG, {"text": torch.nn.functional.normalize(vectors, dim=1)})
+    traits = ItemTable(np.ones(500), member_NG, {"text": torch.nn.functional.normalize(vectors, dim=1)})
     ids = np.stack([rng.permutation(500)[:candidates] for _ in range(users)])
     scores = np.sort(rng.exponential(size=(users, candidates)).round(2))[:, ::-1].astype(np.float32)
     histories = Sequences.from_lists([[]] * users)

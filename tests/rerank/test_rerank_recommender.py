@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 import torch
 
-from crossrec.baselines.context import BaselineContext
 from crossrec.baselines.item_knn import ItemKNN
+from crossrec.data.item_table import ItemTable
 from crossrec.rerank import recommender as module
-from crossrec.rerank.base import ItemTraits, Reranker
+from crossrec.rerank.base import Reranker
 from crossrec.rerank.calibrated import Calibrated
 from crossrec.rerank.context import Constraints
 from crossrec.rerank.popularity import PopularityDebias
@@ -27,15 +27,15 @@ def train() -> Sequences:
 
 
 @pytest.fixture(scope="module")
-def traits(train: Sequences) -> ItemTraits:
+def traits(train: Sequences) -> ItemTable:
     rng = np.random.default_rng(1)
     member_NG = torch.from_numpy((rng.random((N, 4)) < 0.4).astype(np.float32))
     brands = rng.choice(np.array(["x", "y", None], dtype=object), N)
-    return ItemTraits(np.bincount(train.items, minlength=N), member_NG, columns={"brand": brands})
+    return ItemTable(np.bincount(train.items, minlength=N), member_NG, columns={"brand": brands})
 
 
 def reranked(train: Sequences, stages: list[Reranker], candidates: int = 12) -> RerankedRecommender:
-    inner = ItemKNN.Options().build(BaselineContext(N))
+    inner = ItemKNN.Options().build(ItemTable.of_size(N))
     return RerankedRecommender(inner, stages, candidates=candidates, name="reranked").fit(train)
 
 
@@ -44,7 +44,7 @@ def histories_with_an_empty_one(train: Sequences) -> Sequences:
 
 
 def test_it_is_a_recommender_that_fits_and_scores_like_its_inner_one(
-    train: Sequences, traits: ItemTraits
+    train: Sequences, traits: ItemTable
 ) -> None:
     both = reranked(train, [XQuAD.Options().build(traits)])
     assert isinstance(both, Recommender)
@@ -55,7 +55,7 @@ def test_it_is_a_recommender_that_fits_and_scores_like_its_inner_one(
     assert torch.equal(both.score(histories, some), both.inner.score(histories, some))
 
 
-def test_neutral_stages_give_the_inner_lists(train: Sequences, traits: ItemTraits) -> None:
+def test_neutral_stages_give_the_inner_lists(train: Sequences, traits: ItemTable) -> None:
     histories = histories_with_an_empty_one(train)
     stages = [
         config(diversity=0).build(traits)
@@ -67,7 +67,7 @@ def test_neutral_stages_give_the_inner_lists(train: Sequences, traits: ItemTrait
     np.testing.assert_array_equal(lists.scores, expected.scores)
 
 
-def test_lists_hold_candidates_only_and_nothing_excluded(train: Sequences, traits: ItemTraits) -> None:
+def test_lists_hold_candidates_only_and_nothing_excluded(train: Sequences, traits: ItemTable) -> None:
     histories = histories_with_an_empty_one(train)
     both = reranked(train, [Calibrated.Options(diversity=0.9).build(traits)], candidates=8)
     lists = both.recommend(histories, 5, exclude=histories)
@@ -79,7 +79,7 @@ def test_lists_hold_candidates_only_and_nothing_excluded(train: Sequences, trait
         assert len(set(got)) == min(5, (candidates.ids[row] != ABSENT).sum())
 
 
-def test_longer_lists_than_candidates_ask_for_more_of_them(train: Sequences, traits: ItemTraits) -> None:
+def test_longer_lists_than_candidates_ask_for_more_of_them(train: Sequences, traits: ItemTable) -> None:
     both = reranked(train, [PopularityDebias.Options().build(traits)], candidates=3)
     histories = histories_with_an_empty_one(train)
     lists, everything = both.recommend(histories, N + 5), both.inner.recommend(histories, N + 5)
@@ -90,7 +90,7 @@ def test_longer_lists_than_candidates_ask_for_more_of_them(train: Sequences, tra
     assert np.isneginf(lists.scores[lists.ids == ABSENT]).all()
 
 
-def test_stages_follow_each_other_and_only_the_last_cuts(train: Sequences, traits: ItemTraits) -> None:
+def test_stages_follow_each_other_and_only_the_last_cuts(train: Sequences, traits: ItemTable) -> None:
     filtered = Constraints.Options(column="brand", deny=("x",)).build(traits)
     spread = XQuAD.Options(diversity=0.8, relevance="rank").build(traits)
     histories = train.take(np.array([0, 5, 9]))
@@ -101,7 +101,7 @@ def test_stages_follow_each_other_and_only_the_last_cuts(train: Sequences, trait
 
 
 def test_rows_are_reranked_in_batches_with_their_own_histories(
-    train: Sequences, traits: ItemTraits, monkeypatch: pytest.MonkeyPatch
+    train: Sequences, traits: ItemTable, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     both = reranked(train, [Calibrated.Options(diversity=0.9).build(traits)])
     at_once = both.recommend(train, 6)
@@ -111,7 +111,7 @@ def test_rows_are_reranked_in_batches_with_their_own_histories(
     np.testing.assert_array_equal(at_once.scores, in_parts.scores)
 
 
-def test_fewer_candidates_than_places_and_no_users(traits: ItemTraits) -> None:
+def test_fewer_candidates_than_places_and_no_users(traits: ItemTable) -> None:
     stages = [
         config().build(traits) for config in (XQuAD.Options, Calibrated.Options, PopularityDebias.Options)
     ]

@@ -10,7 +10,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from crossrec.rerank.base import ItemTraits, Pool
+from crossrec.data.item_table import ItemTable
+from crossrec.rerank.base import Pool
 from crossrec.rerank.residual import FLOOR
 from crossrec.rerank.sliding_spectrum import SlidingSpectrum
 from crossrec.types import Sequences
@@ -64,7 +65,7 @@ def test_every_choice_maximises_the_formula(
 def test_what_left_the_window_may_come_again() -> None:
     """Item 3 is a copy of the first: it waits until the first has left the window of two."""
     vectors_ND = torch.eye(5)[[0, 1, 2, 0, 3, 4]].contiguous()
-    traits = ItemTraits(np.ones(6), torch.zeros(6, 0), {"text": vectors_ND})
+    traits = ItemTable(np.ones(6), torch.zeros(6, 0), {"text": vectors_ND})
     scores_BC = torch.tensor([[6.0, 3.0, 2.9, 5.0, 2.8, 2.7]])
     pool = Pool(torch.arange(6)[None], scores_BC, Sequences.from_lists([[]]))
     for window, place in [(1, 2), (2, 3), (4, 5)]:

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 import torch
 
+from crossrec.data.item_table import ItemTable
 from crossrec.rerank import spaces
-from crossrec.rerank.base import ItemTraits
 from crossrec.rerank.spaces import CosineSpace, JaccardSpace, space_named
 from crossrec.types import ABSENT, InputError
 
@@ -48,7 +48,7 @@ def test_similarities_are_positive_semidefinite(make_world: Callable[[int], Any]
 
 
 def test_spaces_are_found_by_name() -> None:
-    traits = ItemTraits(np.ones(2), torch.ones(2, 3), {"text": torch.eye(2)})
+    traits = ItemTable(np.ones(2), torch.ones(2, 3), {"text": torch.eye(2)})
     assert isinstance(space_named("category", traits), JaccardSpace)
     assert isinstance(space_named("text", traits), CosineSpace)
     with pytest.raises(InputError, match=r"'image'; there are \['category', 'text'\]"):
@@ -57,4 +57,4 @@ def test_spaces_are_found_by_name() -> None:
 
 def test_no_categories_is_an_error_of_the_user() -> None:
     with pytest.raises(InputError, match="no categories"):
-        space_named("category", ItemTraits(np.ones(2), torch.ones(2, 0)))
+        space_named("category", ItemTable(np.ones(2), torch.ones(2, 0)))

@@ -10,19 +10,20 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from crossrec.data.item_table import ItemTable
 from crossrec.rerank.aspects import Aspects
-from crossrec.rerank.base import ItemTraits, Pool
+from crossrec.rerank.base import Pool
 from crossrec.rerank.xquad import XQuAD
 from crossrec.types import ABSENT, InputError, Sequences
 
 N, G, B, C = 20, 4, 5, 9
 
 
-def world(seed: int) -> tuple[ItemTraits, Pool]:
+def world(seed: int) -> tuple[ItemTable, Pool]:
     """Items with 0 to 4 categories; pools with ties, and with 0 to 9 candidates; an empty history."""
     rng = np.random.default_rng(seed)
     member_NG = (rng.random((N, G)) < 0.3).astype(np.float32)
-    traits = ItemTraits(rng.integers(0, 20, N), torch.from_numpy(member_NG))
+    traits = ItemTable(rng.integers(0, 20, N), torch.from_numpy(member_NG))
     ids = np.full((B, C), ABSENT)
     scores = np.full((B, C), -np.inf, np.float32)
     for row, length in enumerate([C, 0, 3, *rng.integers(1, C + 1, B - 3)]):
@@ -71,7 +72,7 @@ def value(
 
 def assert_greedy(config: XQuAD.Options, member: np.ndarray, counts: np.ndarray, pool: Pool, k: int) -> None:
     """Every choice has the highest value, given those before it; among equals, it ranked best."""
-    traits = ItemTraits(counts, torch.from_numpy(member))
+    traits = ItemTable(counts, torch.from_numpy(member))
     result = config.build(traits).rerank(pool, k)
     relevance_BC = pool.relevance(config.relevance).double().numpy()
     for row, ids in enumerate(pool.ids_BC.tolist()):
@@ -122,7 +123,7 @@ def test_head_and_tail_as_aspects(seed: int) -> None:
         tail[item], held = False, held + traits.train_counts[item]
     by_popularity = XQuAD.Options.model_validate({**config.model_dump(), "aspects": "category"})
     member_N2 = np.stack([~tail, tail], 1).astype(np.float32)
-    expected = by_popularity.build(ItemTraits(traits.train_counts, torch.from_numpy(member_N2))).rerank(
+    expected = by_popularity.build(ItemTable(traits.train_counts, torch.from_numpy(member_N2))).rerank(
         pool, 6
     )
     assert torch.equal(config.build(traits).rerank(pool, 6).ids_BC, expected.ids_BC)
@@ -134,7 +135,7 @@ def test_takes_one_of_each_interest_before_more_of_the_same() -> None:
     pool = Pool(
         torch.tensor([[0, 1, 2, 3]]), torch.tensor([[4.0, 3.9, 3.8, 0.0]]), Sequences.from_lists([[0, 3]])
     )
-    reranked = XQuAD.Options(diversity=0.9).build(ItemTraits(np.ones(4), member_NG)).rerank(pool, 2)
+    reranked = XQuAD.Options(diversity=0.9).build(ItemTable(np.ones(4), member_NG)).rerank(pool, 2)
     assert reranked.ids_BC.tolist() == [[0, 3]]
     assert reranked.scores_BC.tolist() == [[4.0, 0.0]]
 
@@ -161,7 +162,7 @@ def test_a_batch_equals_one_user_at_a_time(seed: int) -> None:
 
 def test_an_empty_history_has_the_interests_of_the_training_clicks() -> None:
     member_NG = torch.tensor([[1.0, 0, 0], [1, 1, 0], [0, 0, 0]])
-    reranker = XQuAD.Options().build(ItemTraits(np.array([3, 1, 9]), member_NG))
+    reranker = XQuAD.Options().build(ItemTable(np.array([3, 1, 9]), member_NG))
     # Item 0 gives 4 clicks to the first category, item 1 one of its 2 to each; the third item counts nowhere.
     interest_BG = reranker.interest(Sequences.from_lists([[]]))
     np.testing.assert_allclose(interest_BG, [[5 / 6, 1 / 6, 0, 0]], atol=1e-6)
@@ -177,4 +178,4 @@ def test_aspects_keep_what_the_matrix_says() -> None:
 
 def test_no_categories_is_an_error_that_says_so() -> None:
     with pytest.raises(InputError, match="catalogue has none"):
-        XQuAD.Options().build(ItemTraits(np.ones(3), torch.zeros(3, 0)))
+        XQuAD.Options().build(ItemTable(np.ones(3), torch.zeros(3, 0)))

@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 
-from crossrec.experiment.prepared import PreparedExperiment, item_traits
+from crossrec.experiment.prepared import PreparedExperiment
 from crossrec.experiment.run_folder import read_run
 from crossrec.model.recommender import NeuralRecommender
 from crossrec.serving.loaded import LoadedRecommender
@@ -117,7 +117,7 @@ def test_context_allows_what_the_reranker_of_that_name_allows(shop: LoadedRecomm
 
 
 def test_traits_are_those_of_an_experiment(shop: LoadedRecommender, setting: PreparedExperiment) -> None:
-    expected, found = item_traits(setting, shop.recommender), shop.items.traits
+    expected, found = setting.items_of(shop.recommender), shop.items.traits
     np.testing.assert_array_equal(found.train_counts, expected.train_counts)
     torch.testing.assert_close(found.categories_NG, expected.categories_NG, rtol=0, atol=0)
     assert set(found.vectors) == set(expected.vectors) == {"model", "text", "image", "content"}
@@ -136,7 +136,7 @@ def test_reranked_lists_are_those_of_the_run(
 
     config = as_rerank(rerank, setting.config.rerank)
     assert config is not None
-    wrapped = config.wrap(shop.recommender, item_traits(setting, shop.recommender), "reranked")
+    wrapped = config.wrap(shop.recommender, setting.items_of(shop.recommender), "reranked")
     rows = Sequences.from_lists([[shop.index(item_id) for item_id in HISTORY]])
     expected = wrapped.recommend(rows, 8, exclude=rows)
     assert [place.row for place in shop.recommend(HISTORY, k=8, rerank=rerank)] == expected.ids[0].tolist()

@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 import torch
 
-from crossrec.baselines.context import BaselineContext
 from crossrec.baselines.item_knn import ItemKNN
 from crossrec.baselines.popularity import Popularity
+from crossrec.data.item_table import ItemTable
 from crossrec.exploration.epsilon_greedy import EpsilonGreedy
 from crossrec.exploration.off_policy import LoggedLists, inverse_propensity, self_normalised
-from crossrec.rerank.base import ItemTraits, Pool
+from crossrec.rerank.base import Pool
 from crossrec.simulation.environment import Environment
 from crossrec.simulation.loop import Policy, Round, extended, joined, run_loop
 from crossrec.simulation.metrics import ItemView, RoundMetrics, entropies, overlap
@@ -30,11 +30,11 @@ def start(n_users: int) -> Sequences:
 
 
 def item_knn(log: Sequences) -> Recommender:
-    return ItemKNN.Options(similarity="cosine").build(BaselineContext(N)).fit(log)
+    return ItemKNN.Options(similarity="cosine").build(ItemTable.of_size(N)).fit(log)
 
 
 def popular(log: Sequences) -> Recommender:
-    return Popularity.Options().build(BaselineContext(N)).fit(log)
+    return Popularity.Options().build(ItemTable.of_size(N)).fit(log)
 
 
 def played(world: Environment, policy: Policy, log: Sequences, rounds: int = 4) -> list[Round]:
@@ -110,7 +110,7 @@ def test_off_policy_estimates_from_the_loop_hold_the_true_value(make_world: Make
     n_users, epsilon = 6000, 0.4
     click = {"click": {"position_bias": 0.5, "appealing": 0.3}}
     log = start(n_users)
-    explorer = EpsilonGreedy.Options(epsilon=epsilon).build(ItemTraits(np.ones(N), torch.zeros(N, 0)))
+    explorer = EpsilonGreedy.Options(epsilon=epsilon).build(ItemTable(np.ones(N), torch.zeros(N, 0)))
     policy = Policy(popular, explorer=explorer, candidates=20)
     logged_round = played(make_world(n_users, 5, **click), policy, log, rounds=1)[0]
     greedy_round = played(make_world(n_users, 5, **click), Policy(popular), log, rounds=1)[0]
@@ -183,7 +183,7 @@ def test_explored_lists_are_reranked_first(make_world: MakeWorld) -> None:
     def backwards(pool: Pool, k: int) -> Pool:
         return pool.reordered(-pool.scores_BC, k)
 
-    explorer = EpsilonGreedy.Options(epsilon=0.0).build(ItemTraits(np.ones(N), torch.zeros(N, 0)))
+    explorer = EpsilonGreedy.Options(epsilon=0.0).build(ItemTable(np.ones(N), torch.zeros(N, 0)))
     log = start(30)
     plain = played(make_world(30), Policy(popular, finish=backwards, candidates=12), log, 1)[0]
     explored = played(

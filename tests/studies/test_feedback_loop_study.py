@@ -13,14 +13,13 @@ import torch
 import yaml
 
 from crossrec.baselines import BASELINES
-from crossrec.baselines.context import BaselineContext
 from crossrec.baselines.popularity import Popularity
 from crossrec.config import ConfigError, load_config, validate
+from crossrec.data.item_table import ItemTable
 from crossrec.data.segments import SegmentsConfig
 from crossrec.experiment.config import ExperimentConfig, SpacesConfig
 from crossrec.experiment.prepared import PreparedExperiment
 from crossrec.exploration.linear_bandit import BanditOptions
-from crossrec.rerank.base import ItemTraits
 from crossrec.simulation.loop import Policy
 from crossrec.studies.feedback_loop.config import FeedbackLoopConfig, NeuralLearnerConfig, PolicyConfig
 from crossrec.studies.feedback_loop.neural import NeuralLearner
@@ -99,15 +98,15 @@ def test_learners_know_users_who_do_not_take_part_and_nothing_held_back(
     arena: SimulationSetup, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seen: list[Sequences] = []
-    traits: list[ItemTraits] = []
+    traits: list[ItemTable] = []
     policy_of = SimulationSetup._policy
 
     def learn(log: Sequences) -> Recommender:
         seen.append(log)
-        return Popularity.Options().build(BaselineContext(30)).fit(log)
+        return Popularity.Options().build(ItemTable.of_size(30)).fit(log)
 
     def spied(
-        self: SimulationSetup, policy: PolicyConfig, seed: int, others: Sequences, known: ItemTraits
+        self: SimulationSetup, policy: PolicyConfig, seed: int, others: Sequences, known: ItemTable
     ) -> Policy:
         traits.append(known)
         return policy_of(self, policy, seed, others, known)

@@ -12,9 +12,9 @@ import torch
 import yaml
 
 from crossrec.config import ConfigError, load_config, validate
+from crossrec.data.item_table import ItemTable
 from crossrec.data.splits.base import Queries
 from crossrec.evaluation.config import ComparisonConfig, MetricName
-from crossrec.evaluation.facts import ItemFacts
 from crossrec.evaluation.results import Evaluation
 from crossrec.experiment.compare import ComparisonRequest, run_comparison
 from crossrec.experiment.prepared import PreparedExperiment
@@ -122,7 +122,7 @@ def test_groups_halve_the_users_by_clicks_and_by_taste() -> None:
     histories = Sequences.from_lists([[0], [0, 1, 2], [0, 0, 0, 3], [3, 4, 5]])
     queries = Queries(np.array([7, 8, 8, 9]), histories.lengths, Sequences.from_lists([[1]] * 4))
     counts = np.array([80, 4, 4, 4, 4, 4])
-    facts = ItemFacts(counts, scipy_sparse.csr_matrix((6, 0)), {}, {})
+    facts = ItemTable(counts, scipy_sparse.csr_matrix((6, 0)), {}, {})
     groups = group_queries(queries, histories, facts, tail_share=0.2)
     found = {name: rows.tolist() for name, rows in groups.items()}
     assert found == {
@@ -222,7 +222,7 @@ def test_models_rank_on_the_device_that_was_asked_for(
 
 
 def test_what_can_not_be_measured_is_logged(pair: LargeModelConfig, caplog: pytest.LogCaptureFixture) -> None:
-    facts = PreparedExperiment.of(experiment_of(pair, "small", 0)).facts
+    facts = PreparedExperiment.of(experiment_of(pair, "small", 0)).items
     assert measurable_metrics(("ndcg", "ild"), facts) == ("ndcg",)
     assert "ild is left out: no item vectors" in caplog.text
     with pytest.raises(InputError, match="'ild' can't be measured"):

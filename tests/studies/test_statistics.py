@@ -9,11 +9,11 @@ import polars as pl
 import pytest
 from scipy.sparse import csr_matrix
 
+from crossrec.data.item_table import ItemTable
 from crossrec.data.splits.base import Queries
 from crossrec.evaluation.bootstrap import resample_weights
 from crossrec.evaluation.config import EvaluationConfig
 from crossrec.evaluation.evaluate import evaluate_lists
-from crossrec.evaluation.facts import ItemFacts
 from crossrec.studies.folder import key_of
 from crossrec.studies.statistics import resampled_metrics
 from crossrec.studies.tradeoff.runs import PointStore
@@ -26,24 +26,24 @@ METRICS = ("ndcg", "ild_category", "coverage", "gini", "personalization")
 
 
 @pytest.fixture(scope="module")
-def case() -> tuple[np.ndarray, Queries, ItemFacts]:
+def case() -> tuple[np.ndarray, Queries, ItemTable]:
     rng = np.random.default_rng(0)
     users_Q = np.repeat(np.arange(N_USERS), 2)
     ids_QK = np.stack([rng.permutation(N_ITEMS)[:K] for _ in users_Q])
     targets = Sequences.from_lists([[int(rng.integers(N_ITEMS))] for _ in users_Q])
     categories = csr_matrix((rng.uniform(size=(N_ITEMS, 4)) < 0.4).astype(np.float32))
-    facts = ItemFacts(rng.integers(0, 9, N_ITEMS), categories, {}, {})
+    facts = ItemTable(rng.integers(0, 9, N_ITEMS), categories)
     return ids_QK, Queries(users_Q, np.zeros(len(users_Q), np.int64), targets), facts
 
 
-def values_of(ids_QK: np.ndarray, queries: Queries, facts: ItemFacts) -> dict[str, float]:
+def values_of(ids_QK: np.ndarray, queries: Queries, facts: ItemTable) -> dict[str, float]:
     config = EvaluationConfig(ks=(K,), metrics=METRICS, n_bootstrap=0)
     histories = Sequences.from_lists([[] for _ in ids_QK])
     found = evaluate_lists(TopK(ids_QK, ids_QK * 0.0), queries, histories, facts, config)
     return {name: e["value"] for name, e in found.metrics.items()}
 
 
-def test_resamples_are_metrics_of_the_drawn_users(case: tuple[np.ndarray, Queries, ItemFacts]) -> None:
+def test_resamples_are_metrics_of_the_drawn_users(case: tuple[np.ndarray, Queries, ItemTable]) -> None:
     ids_QK, queries, facts = case
     config = EvaluationConfig(ks=(K,), metrics=METRICS, n_bootstrap=0)
     histories = Sequences.from_lists([[] for _ in ids_QK])
@@ -86,7 +86,7 @@ def test_a_metric_that_leaving_out_one_user_takes_away_has_no_resamples() -> Non
     ids_QK = np.full((3, K), ABSENT)
     ids_QK[0] = [1, 2, 3]
     queries = Queries(np.arange(3), np.zeros(3, np.int64), Sequences.from_lists([[5]] * 3))
-    facts = ItemFacts(np.ones(N_ITEMS), csr_matrix((N_ITEMS, 0)), {}, {})
+    facts = ItemTable(np.ones(N_ITEMS), csr_matrix((N_ITEMS, 0)), {}, {})
     histories = Sequences.from_lists([[] for _ in range(3)])
     config = EvaluationConfig(ks=(K,), metrics=("gini",), n_bootstrap=0)
     evaluation = evaluate_lists(TopK(ids_QK, ids_QK * 0.0), queries, histories, facts, config)

@@ -14,10 +14,9 @@ import yaml
 from scipy.sparse import csr_matrix
 
 from crossrec.config import validate
+from crossrec.data.item_table import ItemTable
 from crossrec.data.splits.base import Queries
-from crossrec.evaluation.facts import ItemFacts
 from crossrec.experiment.config import ExperimentConfig
-from crossrec.rerank.base import ItemTraits
 from crossrec.studies.tradeoff.config import TradeoffConfig, TradeoffPoint, all_variants, members
 from crossrec.studies.tradeoff.fronts import choose
 from crossrec.studies.tradeoff.report import write_report
@@ -51,7 +50,7 @@ class MadeUpRun:
 
     digest: str
     lists: TopK
-    traits: ItemTraits
+    traits: ItemTable
     config: ExperimentConfig
     asked: list[str] = field(default_factory=list)
 
@@ -67,7 +66,7 @@ def made_up(config: TradeoffConfig) -> tuple[Study, list[MadeUpRun]]:
     rng = np.random.default_rng(3)
     counts = rng.integers(0, 50, N_ITEMS)
     categories = csr_matrix((rng.uniform(size=(N_ITEMS, 5)) < 0.4).astype(np.float32))
-    traits = ItemTraits(counts, torch.from_numpy(categories.toarray()))
+    traits = ItemTable(counts, torch.from_numpy(categories.toarray()))
     users, empty = np.arange(N_QUERIES), Sequences.from_lists([[] for _ in range(N_QUERIES)])
     runs = []
     targets = Sequences.from_lists([[int(rng.integers(N_ITEMS))] for _ in users])
@@ -82,7 +81,7 @@ def made_up(config: TradeoffConfig) -> tuple[Study, list[MadeUpRun]]:
         runs.append(MadeUpRun(f"digest {seed}", TopK(ids, scores), traits, run_config))
     queries = Queries(users, np.zeros(N_QUERIES, np.int64), targets)
     shared = SimpleNamespace(
-        facts=ItemFacts(counts, categories, {}, {}),
+        facts=ItemTable(counts, categories),
         config=ExperimentConfig(),
         data=SimpleNamespace(
             catalog=range(N_ITEMS),

@@ -11,10 +11,10 @@ import pytest
 import torch
 from pydantic import TypeAdapter
 
+from crossrec.data.item_table import ItemTable
 from crossrec.losses import DiversityOptions
 from crossrec.losses.full_softmax import FullSoftmax
 from crossrec.losses.sampled_softmax import SampledSoftmax
-from crossrec.losses.terms.positions import ItemInfo
 from crossrec.model.fusion.concat import ConcatFusion
 from crossrec.model.modalities import ItemIdEmbedding
 from crossrec.model.network import ItemEncoder, SequentialNetwork
@@ -72,7 +72,7 @@ def build_task(
     counts = np.bincount(kinds_log().items, minlength=N_ITEMS)
     terms = None
     if diversity is not None:
-        info = ItemInfo(torch.from_numpy(counts), torch.eye(KINDS)[torch.arange(N_ITEMS) % KINDS])
+        info = ItemTable(torch.from_numpy(counts), torch.eye(KINDS)[torch.arange(N_ITEMS) % KINDS])
         chosen = TypeAdapter(DiversityOptions).validate_python({"type": "terms", **diversity})
         terms = chosen.build(info, WIDTH)
     return ItemPredictionTask(network, OBJECTIVES[objective].build(counts), torch.arange(N_ITEMS), terms)

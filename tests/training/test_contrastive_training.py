@@ -16,10 +16,10 @@ from pydantic import TypeAdapter
 from crossrec.augment.base import Schedule
 from crossrec.augment.sequences.base import SequenceContext
 from crossrec.augment.sequences.compose import SequenceAugmentConfig
+from crossrec.data.item_table import ItemTable
 from crossrec.losses import DiversityOptions
 from crossrec.losses.full_softmax import FullSoftmax
 from crossrec.losses.sampled_softmax import SampledSoftmax
-from crossrec.losses.terms.positions import ItemInfo
 from crossrec.losses.terms.term_set import ContrastiveTerms
 from crossrec.model.fusion.gated import GatedFusion
 from crossrec.model.modalities import FrozenFeatures, ItemIdEmbedding
@@ -87,7 +87,7 @@ def task(
     found = None if terms is None else ContrastiveTerms.Options.model_validate({"terms": terms}).build()
     lists = None
     if diversity is not None:
-        info = ItemInfo(torch.from_numpy(counts), torch.eye(3)[torch.arange(N_ITEMS) % 3])
+        info = ItemTable(torch.from_numpy(counts), torch.eye(3)[torch.arange(N_ITEMS) % 3])
         chosen = TypeAdapter(DiversityOptions).validate_python({"type": "terms", "terms": diversity})
         lists = chosen.build(info, WIDTH)
     return ItemPredictionTask(

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 import torch
 
+from crossrec.data.item_table import ItemTable
 from crossrec.losses.terms.adversarial import AdversarialTerm
-from crossrec.losses.terms.positions import ItemInfo
 from crossrec.model.recommender import NeuralRecommender
 from crossrec.training.task import ItemPredictionTask
 from crossrec.training.windows import WindowBatches
@@ -98,7 +98,7 @@ def _accuracy_of_a_fresh_discriminator(learner: ItemPredictionTask, log: Sequenc
         [np.bincount(log.row(b) % KINDS, minlength=KINDS).argmax() for b in range(len(log))]
     )
     torch.manual_seed(0)
-    kinds = ItemInfo(torch.ones(KINDS), torch.eye(KINDS))
+    kinds = ItemTable(torch.ones(KINDS), torch.eye(KINDS))
     term = AdversarialTerm.Options(hidden=16).build(kinds, WIDTH)
     optimiser = torch.optim.Adam(term.parameters(), lr=0.02, foreach=False)
     learned, asked = slice(0, 40), slice(40, None)

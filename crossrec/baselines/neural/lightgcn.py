@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 
 from crossrec.baselines.base import history_matrix
-from crossrec.baselines.context import BaselineContext
 from crossrec.baselines.neural.base import ClickGraph, GraphBaseline, GraphModule, GraphOptions
+from crossrec.data.item_table import ItemTable
 from crossrec.types import Sequences
 
 
@@ -41,8 +41,8 @@ class LightGCN(GraphBaseline):
 
     options: Options
 
-    def __init__(self, options: Options, context: BaselineContext) -> None:
-        super().__init__(context.n_items, "LightGCN")
+    def __init__(self, options: Options, items: ItemTable) -> None:
+        super().__init__(items.n_items, "LightGCN")
         self.options = options
 
     def _module(self, graph: ClickGraph, shape: tuple[int, int]) -> GraphModule:

@@ -10,8 +10,8 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from crossrec.baselines.base import history_matrix
-from crossrec.baselines.context import BaselineContext
 from crossrec.baselines.neural.base import ClickGraph, GraphBaseline, GraphModule, GraphOptions
+from crossrec.data.item_table import ItemTable
 from crossrec.types import Sequences
 
 SLOPE = 0.2
@@ -48,8 +48,8 @@ class NGCF(GraphBaseline):
 
     options: Options
 
-    def __init__(self, options: Options, context: BaselineContext) -> None:
-        super().__init__(context.n_items, "NGCF")
+    def __init__(self, options: Options, items: ItemTable) -> None:
+        super().__init__(items.n_items, "NGCF")
         self.options = options
 
     def _module(self, graph: ClickGraph, shape: tuple[int, int]) -> GraphModule:

@@ -13,9 +13,10 @@ from scipy.sparse import csr_matrix
 from torch import Tensor, nn
 
 from crossrec.baselines.base import Baseline, TunableOptions, history_matrix
-from crossrec.baselines.context import BaselineContext, centred_unit
+from crossrec.baselines.content import centred_unit
 from crossrec.baselines.negatives import UnclickedSampler
 from crossrec.baselines.neural.base import training_device
+from crossrec.data.item_table import ItemTable
 from crossrec.runtime.progress import progress_bar
 from crossrec.types import InputError, Sequences
 
@@ -75,7 +76,7 @@ class TwoTower(Baseline):
 
         @property
         def needs(self) -> tuple[str, ...]:
-            """Item features that the baseline requires, by their names in :meth:`BaselineContext.require`."""
+            """Item features that the baseline requires, by their names in :meth:`ItemTable.require`."""
             return self.modalities
 
         def grid(self) -> list[Self]:
@@ -85,12 +86,12 @@ class TwoTower(Baseline):
                 for recency, epochs, log_q in product((1.0, 0.9, 0.7), (5, 10, 20), (True, False))
             ]
 
-    def __init__(self, options: Options, context: BaselineContext) -> None:
-        super().__init__(context.n_items, f"two-tower ({'+'.join(options.modalities)})")
+    def __init__(self, options: Options, items: ItemTable) -> None:
+        super().__init__(items.n_items, f"two-tower ({'+'.join(options.modalities)})")
         self.options = options
-        found = [context.need_vectors(modality, self.name) for modality in options.modalities]
-        self._known_N = np.logical_or.reduce([present_N for _, present_N in found])
-        self._content_NW = np.concatenate([centred_unit(*part) for part in found], axis=1)
+        parts = [centred_unit(items, modality, self.name) for modality in options.modalities]
+        self._known_N = np.logical_or.reduce([items.present(modality) for modality in options.modalities])
+        self._content_NW = np.concatenate(parts, axis=1)
 
     def _learn(self, train: Sequences, clicks_UN: csr_matrix) -> None:
         rows, ends = _positions(train, self._known_N)

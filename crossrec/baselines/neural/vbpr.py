@@ -12,7 +12,7 @@ from scipy.sparse import csr_matrix
 from torch import Tensor
 
 from crossrec.baselines.base import Baseline, TunableOptions, history_matrix
-from crossrec.baselines.context import BaselineContext, centred_unit
+from crossrec.baselines.content import centred_unit
 from crossrec.baselines.fold_in import UserRegression, summed_items
 from crossrec.baselines.neural.base import (
     PairModule,
@@ -22,6 +22,7 @@ from crossrec.baselines.neural.base import (
     train_pairs,
     training_device,
 )
+from crossrec.data.item_table import ItemTable
 from crossrec.types import Sequences
 
 
@@ -73,7 +74,7 @@ class VBPR(Baseline):
 
         @property
         def needs(self) -> tuple[str, ...]:
-            """Item features that the baseline requires, by their names in :meth:`BaselineContext.require`."""
+            """Item features that the baseline requires, by their names in :meth:`ItemTable.require`."""
             return (self.modality,)
 
         def grid(self) -> list[Self]:
@@ -83,11 +84,11 @@ class VBPR(Baseline):
                 for width, regularization, epochs in product((16, 32, 64), (1e-3, 1e-2, 1e-1), (30, 60))
             ]
 
-    def __init__(self, options: Options, context: BaselineContext) -> None:
-        super().__init__(context.n_items, "VBPR")
+    def __init__(self, options: Options, items: ItemTable) -> None:
+        super().__init__(items.n_items, "VBPR")
         self.options = options
-        vectors_NW, self._present_N = context.need_vectors(options.modality, self.name)
-        self._pictures_NW = centred_unit(vectors_NW, self._present_N)
+        self._pictures_NW = centred_unit(items, options.modality, self.name)
+        self._present_N = items.present(options.modality)
 
     def _learn(self, train: Sequences, clicks_UN: csr_matrix) -> None:
         known_UN = csr_matrix(clicks_UN[np.diff(clicks_UN.indptr) > 0])

@@ -7,13 +7,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from crossrec.data.item_table import CONTENT, ItemTable
 from crossrec.evaluation.config import EvaluationConfig, MetricName
-from crossrec.evaluation.facts import ItemFacts, MatchedLists
+from crossrec.evaluation.matching import MatchedLists
 from crossrec.evaluation.metrics import accuracy, calibration, diversity, exposure, novelty, rank_aware
 from crossrec.evaluation.metrics.exposure import Exposure
 
-PerQuery = Callable[[MatchedLists, ItemFacts, EvaluationConfig, int], np.ndarray]
-"""(ranked, facts, config, k) -> (Q,), NaN where a query has no value."""
+PerQuery = Callable[[MatchedLists, ItemTable, EvaluationConfig, int], np.ndarray]
+"""(ranked, items, config, k) -> (Q,), NaN where a query has no value."""
 
 ACCURACY: dict[MetricName, Callable[[np.ndarray, np.ndarray, int], np.ndarray]] = {
     "recall": accuracy.recall,
@@ -24,7 +25,7 @@ ACCURACY: dict[MetricName, Callable[[np.ndarray, np.ndarray, int], np.ndarray]] 
 }
 """(hits_QK, n_targets_Q, k) -> (Q,)."""
 
-SPACES: dict[MetricName, str] = {"ild": "", "ild_text": "text", "ild_image": "image", "eild": ""}
+SPACES: dict[MetricName, str] = {"ild": CONTENT, "ild_text": "text", "ild_image": "image", "eild": CONTENT}
 """The vector space in which each distance within a list is measured."""
 
 Distance = Callable[[np.ndarray, np.ndarray, np.ndarray, int], np.ndarray]
@@ -57,7 +58,7 @@ def _accuracy(name: MetricName) -> PerQuery:
 
 def _distance(name: MetricName, distance: Distance = diversity.intra_list_distance) -> PerQuery:
     space = SPACES[name]
-    return lambda r, f, c, k: distance(r.ids_QK, f.vectors[space], f.present[space], k)
+    return lambda r, f, c, k: distance(r.ids_QK, f.vectors(space), f.present(space), k)
 
 
 PER_QUERY: dict[MetricName, PerQuery] = {
@@ -78,10 +79,10 @@ PER_QUERY: dict[MetricName, PerQuery] = {
 }
 
 
-def missing_for(name: MetricName, facts: ItemFacts) -> str | None:
-    """Why a metric can't be computed from these facts, or None where it can."""
-    if name in SPACES and SPACES[name] not in facts.vectors:
+def missing_for(name: MetricName, items: ItemTable) -> str | None:
+    """Why a metric can't be computed from these items, or None where it can."""
+    if name in SPACES and SPACES[name] not in items.spaces:
         return f"no item vectors in the space '{SPACES[name]}'"
-    if name in BY_CATEGORY and not facts.categories.shape[1]:
+    if name in BY_CATEGORY and not items.categories.shape[1]:
         return "the catalogue has no categories"
     return None

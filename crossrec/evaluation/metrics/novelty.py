@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from crossrec.evaluation.facts import distinct
+from crossrec.evaluation.matching import distinct
 from crossrec.types import ABSENT, Sequences
 
 
@@ -30,7 +30,7 @@ def novelty(ids_QK: np.ndarray, train_counts_N: np.ndarray, k: int) -> np.ndarra
 
 
 def tail_share(ids_QK: np.ndarray, tail_N: np.ndarray, k: int) -> np.ndarray:
-    """Share of a list's items that are in the tail (``ItemFacts.tail``): |list & tail| / |list|.
+    """Share of a list's items that are in the tail (``ItemTable.tail``): |list & tail| / |list|.
 
     Args:
         ids_QK: (Q, K) catalogue indices or ``ABSENT``; absent places are left out.

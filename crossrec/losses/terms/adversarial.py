@@ -9,8 +9,9 @@ from pydantic import Field, field_validator
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from crossrec.data.item_table import CATEGORY, ItemTable
 from crossrec.losses.terms.base import Term, TermOptions
-from crossrec.losses.terms.positions import ItemInfo, PositionSample
+from crossrec.losses.terms.positions import PositionSample
 from crossrec.types import ABSENT, InputError
 
 
@@ -60,7 +61,7 @@ class AdversarialTerm(Term[PositionSample]):
 
     labels_NC: Tensor
 
-    def __init__(self, options: Options, items: ItemInfo, width: int) -> None:
+    def __init__(self, options: Options, items: ItemTable, width: int) -> None:
         super().__init__()
         labels_NC = (
             category_labels(items)
@@ -97,17 +98,17 @@ class AdversarialTerm(Term[PositionSample]):
         return sums_BC / sums_BC.sum(1, keepdim=True).clamp(min=1e-12)
 
 
-def category_labels(items: ItemInfo) -> Tensor:
+def category_labels(items: ItemTable) -> Tensor:
     """Return (N, G) each item's categories as a distribution.
 
     Raises:
         InputError: if there are no categories.
     """
-    items.require("category")
+    items.require(CATEGORY, "diversity")
     return items.categories_NG.float() / items.categories_NG.sum(1, keepdim=True).clamp(min=1)
 
 
-def popularity_labels(items: ItemInfo, buckets: int) -> Tensor:
+def popularity_labels(items: ItemTable, buckets: int) -> Tensor:
     """Return (N, C) one-hot popularity buckets of the items, each with about the same number of clicks.
 
     Raises:

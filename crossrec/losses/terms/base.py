@@ -9,7 +9,8 @@ from pydantic import Field, model_validator
 from torch import Tensor, nn
 
 from crossrec.config import Component, ComponentOptions
-from crossrec.losses.terms.positions import ItemInfo, PositionSample
+from crossrec.data.item_table import ItemTable
+from crossrec.losses.terms.positions import PositionSample
 
 PartT = TypeVar("PartT")
 PartName = Literal["positions", "views", "items"]
@@ -135,7 +136,7 @@ class ListTerm(Term[PositionSample]):
 
     k: int
 
-    def __init__(self, options: ListTermOptions, items: ItemInfo, width: int) -> None:
+    def __init__(self, options: ListTermOptions, items: ItemTable, width: int) -> None:
         super().__init__()
         self.k = options.k
         self.temperature = options.temperature

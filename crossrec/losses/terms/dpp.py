@@ -5,8 +5,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from crossrec.data.item_table import ItemTable
 from crossrec.losses.terms.base import CandidateTermOptions, ListTerm
-from crossrec.losses.terms.positions import ItemInfo, PositionSample
+from crossrec.losses.terms.positions import PositionSample
 
 
 class DPPTerm(ListTerm):
@@ -41,7 +42,7 @@ class DPPTerm(ListTerm):
     space: str
     lowest = -1.0
 
-    def __init__(self, options: Options, items: ItemInfo, width: int) -> None:
+    def __init__(self, options: Options, items: ItemTable, width: int) -> None:
         super().__init__(options, items, width)
         self.space = options.space
         self.candidates = options.candidates

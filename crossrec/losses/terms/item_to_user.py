@@ -5,8 +5,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from crossrec.data.item_table import ItemTable
 from crossrec.losses.terms.base import Term, TermOptions
-from crossrec.losses.terms.positions import ItemInfo, PositionSample
+from crossrec.losses.terms.positions import PositionSample
 
 
 class ItemToUserTerm(Term[PositionSample]):
@@ -24,7 +25,7 @@ class ItemToUserTerm(Term[PositionSample]):
     class Options(TermOptions):
         """Softmax over the sampled queries for each target."""
 
-    def __init__(self, options: Options, items: ItemInfo, width: int) -> None:
+    def __init__(self, options: Options, items: ItemTable, width: int) -> None:
         super().__init__()
 
     def forward(self, part: PositionSample) -> Tensor:

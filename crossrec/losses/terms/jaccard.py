@@ -5,8 +5,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from crossrec.data.item_table import CATEGORY, ItemTable
 from crossrec.losses.terms.base import CandidateTermOptions, ListTerm
-from crossrec.losses.terms.positions import CATEGORY, ItemInfo, PositionSample
+from crossrec.losses.terms.positions import PositionSample
 from crossrec.losses.terms.similarity import TINY
 
 
@@ -25,7 +26,7 @@ class JaccardTerm(ListTerm):
 
     space = CATEGORY
 
-    def __init__(self, options: Options, items: ItemInfo, width: int) -> None:
+    def __init__(self, options: Options, items: ItemTable, width: int) -> None:
         super().__init__(options, items, width)
         self.candidates = options.candidates
 

@@ -12,65 +12,12 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from crossrec.config import ComponentOptions
+from crossrec.data.item_table import MODEL, ItemTable
 from crossrec.losses.terms.soft_list import soft_top_k
 from crossrec.types import ABSENT, InputError
 
-CATEGORY = "category"
-"""The space of categories."""
-
-MODEL = "model"
-"""The space of the model's own item vectors, as they are now."""
-
 MAX_PLACES = 2**26
 """Positions times items that lists may take: 256 MiB in fp32, held several times over by each k."""
-
-
-@dataclass(frozen=True)
-class ItemInfo:
-    """Features of the N training items, in the numbering of the ranking loss.
-
-    Args:
-        train_counts_N: training clicks per item.
-        categories_NG: float32, 1 where the item is in the category; G may be 0.
-        vectors: space name -> (N, D) float32 frozen vectors, zeros for an item that has none: ``"text"``,
-            ``"image"``, ….
-    """
-
-    train_counts_N: Tensor
-    categories_NG: Tensor
-    vectors: Mapping[str, Tensor] = field(default_factory=dict)
-
-    def __post_init__(self) -> None:
-        rows = {"categories": len(self.categories_NG), **{name: len(v) for name, v in self.vectors.items()}}
-        for name, length in rows.items():
-            if length != len(self.train_counts_N):
-                raise ValueError(f"{name} has {length} rows, there are {len(self.train_counts_N)} items")
-
-    def __len__(self) -> int:
-        return len(self.train_counts_N)
-
-    def take(self, items: Tensor) -> ItemInfo:
-        """Return the features of some items, such as the training items of a catalogue."""
-        vectors = {name: vectors_ND[items] for name, vectors_ND in self.vectors.items()}
-        return ItemInfo(self.train_counts_N[items], self.categories_NG[items], vectors)
-
-    def require(self, space: str) -> str:
-        """Check that there is a space, and return its name.
-
-        Raises:
-            InputError: if there is no such space; lists those that exist.
-        """
-        there = [MODEL, *self.vectors, *([CATEGORY] if self.categories_NG.shape[1] else [])]
-        if space not in there:
-            raise InputError(
-                f"diversity: there are no item vectors in the space '{space}'; there are {sorted(there)}"
-            )
-        return space
-
-    def table(self, space: str) -> Tensor:
-        """Return (N, D) rows of unit length (zeros where missing) of any space but ``model``."""
-        raw_ND = self.categories_NG if space == CATEGORY else self.vectors[space]
-        return F.normalize(raw_ND.float(), dim=1)
 
 
 @dataclass
@@ -209,7 +156,7 @@ class PositionSampler(nn.Module):
     def __init__(
         self,
         options: PositionSamplerOptions,
-        items: ItemInfo,
+        items: ItemTable,
         lists: Mapping[str, int],
         spaces: Collection[str],
     ) -> None:
@@ -222,11 +169,10 @@ class PositionSampler(nn.Module):
         self._seed = -1
         self._draws = 0
         self._check(lists)
-        for name in spaces:
-            items.require(name)
         self._spaces = sorted(set(spaces) - {MODEL})
         for name in self._spaces:
-            self.register_buffer(f"table_{name}", items.table(name), persistent=False)
+            items.require(name, "diversity")
+            self.register_buffer(f"table_{name}", items.unit(name), persistent=False)
 
     def _check(self, lists: Mapping[str, int]) -> None:
         choice = self.items or self.n_items

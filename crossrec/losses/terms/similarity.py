@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from torch import Tensor
 
+from crossrec.data.item_table import ItemTable
 from crossrec.losses.terms.base import ListTerm, ListTermOptions
-from crossrec.losses.terms.positions import ItemInfo, PositionSample
+from crossrec.losses.terms.positions import PositionSample
 
 TINY = 1e-6
 
@@ -37,7 +38,7 @@ class SimilarityTerm(ListTerm):
     space: str
     lowest = -1.0
 
-    def __init__(self, options: Options, items: ItemInfo, width: int) -> None:
+    def __init__(self, options: Options, items: ItemTable, width: int) -> None:
         super().__init__(options, items, width)
         self.space = options.space
         self.detach = options.detach

@@ -10,6 +10,7 @@ from pydantic import Field, StringConstraints, model_validator
 from torch import Tensor, nn
 
 from crossrec.config import Component, ComponentOptions
+from crossrec.data.item_table import ItemTable
 from crossrec.losses.terms import (
     ContrastiveTermOptions,
     DiversityTermOptions,
@@ -18,7 +19,7 @@ from crossrec.losses.terms import (
 )
 from crossrec.losses.terms.base import Term, TermInputs, TermOptions
 from crossrec.losses.terms.item_to_user import ItemToUserTerm
-from crossrec.losses.terms.positions import ItemInfo, PositionSampler, PositionSamplerOptions
+from crossrec.losses.terms.positions import PositionSampler, PositionSamplerOptions
 from crossrec.losses.terms.similarity import SimilarityTerm
 from crossrec.losses.terms.weighting import FixedWeighting, TermWeighting
 
@@ -113,7 +114,7 @@ class DiversitySet(TermSet):
         self,
         options: DiversitySetOptions,
         chosen: Mapping[str, ComponentOptions],
-        items: ItemInfo,
+        items: ItemTable,
         width: int,
     ) -> None:
         terms: dict[str, Term] = {name: term.build(items, width) for name, term in chosen.items()}
@@ -144,7 +145,7 @@ class DiversityTerms(DiversitySet):
             _check_names(self.terms)
             return self
 
-    def __init__(self, options: Options, items: ItemInfo, width: int) -> None:
+    def __init__(self, options: Options, items: ItemTable, width: int) -> None:
         super().__init__(options, options.terms, items, width)
 
 
@@ -166,7 +167,7 @@ class UserItemDiversity(DiversitySet):
         item_weight: float = Field(default=1.0, ge=0, le=1_000_000)
         diversity: DiversityTermOptions = SimilarityTerm.Options(weight=0.1)
 
-    def __init__(self, options: Options, items: ItemInfo, width: int) -> None:
+    def __init__(self, options: Options, items: ItemTable, width: int) -> None:
         item_to_user = ItemToUserTerm.Options(weight=options.item_weight)
         chosen = {"item_to_user": item_to_user, "diversity": options.diversity}
         super().__init__(options, chosen, items, width)

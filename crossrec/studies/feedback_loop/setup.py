@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
-from functools import cached_property
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
 
-from crossrec.data.item_table import tail_items
+from crossrec.data.item_table import CONTENT, ItemTable, tail_items
 from crossrec.data.sources.demo.source import DemoSource
-from crossrec.experiment.baselines import baseline_context
-from crossrec.experiment.prepared import PreparedExperiment, untrained_traits
-from crossrec.rerank.base import ItemTraits
+from crossrec.experiment.prepared import PreparedExperiment
 from crossrec.simulation.choice_model import ChoiceModel, fit_choice_model
 from crossrec.simulation.environment import Environment
 from crossrec.simulation.loop import Policy, Refit, joined, reranking, run_loop
@@ -82,11 +79,6 @@ class SimulationSetup:
         tastes = load_demo_tastes(source, cache_dir, data.catalog.item_ids, data.clicks.user_ids)
         return cls(config, setting, tastes, clicks, None, device)
 
-    @cached_property
-    def traits(self) -> ItemTraits:
-        """Item features for rerankers and explorers, without the counts of clicks."""
-        return untrained_traits(self.setting)
-
     def users(self, seed: int) -> np.ndarray:
         """(B,) who takes part, ascending."""
         n_users, wanted = self.tastes.n_users, self.config.users
@@ -102,18 +94,18 @@ class SimulationSetup:
         counts_N = np.bincount(joined(log, others).items, minlength=self.tastes.n_items)
         environment = Environment(tastes, self.config.environment, seed, owned=log)
         measures = RoundMetrics(self._view(counts_N), len(users), self.config.k, seed)
-        made = self._policy(policy, seed, others, replace(self.traits, train_counts=counts_N))
+        made = self._policy(policy, seed, others, self.setting.items.with_counts(counts_N))
         for happened in run_loop(environment, made, log, self.config.rounds, self.config.k):
             yield {"round": happened.number, **measures.of(happened)}
 
-    def _policy(self, policy: PolicyConfig, seed: int, others: Sequences, traits: ItemTraits) -> Policy:
-        stages = [stage.build(traits) for stage in policy.rerank]
+    def _policy(self, policy: PolicyConfig, seed: int, others: Sequences, items: ItemTable) -> Policy:
+        stages = [stage.build(items) for stage in policy.rerank]
         learn = self._learn(policy.learner, seed)
         return Policy(
             # Rows at the end never grow, so that learners see who has clicked since.
             refit=lambda log: learn(joined(log, others)),
             finish=reranking(stages) if stages else None,
-            explorer=None if policy.explore is None else policy.explore.build(traits),
+            explorer=None if policy.explore is None else policy.explore.build(items),
             every=policy.every,
             candidates=policy.candidates,
         )
@@ -122,10 +114,10 @@ class SimulationSetup:
         if isinstance(learner, NeuralLearnerConfig):
             return NeuralLearner(self.setting, learner, seed, self.device, self._first_run(learner, seed))
         assert isinstance(learner, BaselineLearnerConfig)
-        baseline, context = learner.baseline, baseline_context(self.setting)
+        baseline, items = learner.baseline, self.setting.items
 
         def learn(log: Sequences) -> Recommender:
-            fitted: Recommender = baseline.build(context).fit(log)
+            fitted: Recommender = baseline.build(items).fit(log)
             return fitted
 
         return learn
@@ -141,13 +133,13 @@ class SimulationSetup:
         return self.config.out / FIRST_RUNS / key_of(made_from)
 
     def _view(self, counts_N: np.ndarray) -> ItemView:
-        facts = self.setting.facts
-        both = "" in facts.vectors
+        items = self.setting.items
+        both = CONTENT in items.spaces
         return ItemView(
             categories_NG=self.tastes.categories_NG,
             tail_N=tail_items(counts_N, self.config.tail_share),
-            vectors_ND=facts.vectors[""] if both else None,
-            present_N=facts.present[""] if both else None,
+            vectors_ND=items.vectors(CONTENT) if both else None,
+            present_N=items.present(CONTENT) if both else None,
         )
 
 

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
+from crossrec.data.item_table import ItemTable
 from crossrec.data.prepare import PreparedData, prepare
 from crossrec.evaluation.comparison.compare import (
     USUAL,
@@ -23,7 +24,7 @@ from crossrec.evaluation.comparison.compare import (
 )
 from crossrec.evaluation.comparison.systems import LISTS_FILE, Measurement, System
 from crossrec.evaluation.config import EvaluationConfig
-from crossrec.evaluation.facts import ItemFacts, match_targets
+from crossrec.evaluation.matching import match_targets
 from crossrec.evaluation.metrics import ACCURACY
 from crossrec.evaluation.predictions import load_predictions
 from crossrec.evaluation.results import DATA_FILE as MEASURED_ON_FILE
@@ -65,8 +66,8 @@ def with_slices(
         return measured
     split, queries = data.split, data.split.queries(part)
     histories, n_items = split.histories(queries), len(data.catalog)
-    facts = ItemFacts(split.train_counts, data.catalog.category_matrix, {}, {})
-    slices = make_slices(queries, histories, facts, evaluation)
+    items = ItemTable(split.train_counts, data.catalog.category_matrix)
+    slices = make_slices(queries, histories, items, evaluation)
     user_ids = data.clicks.user_ids[queries.users]
     lists = load_predictions(
         measured.folder / LISTS_FILE, user_ids, data.catalog.item_ids, max(evaluation.ks)

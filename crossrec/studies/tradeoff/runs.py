@@ -13,16 +13,16 @@ import numpy as np
 import polars as pl
 import torch
 
+from crossrec.data.item_table import ItemTable
 from crossrec.data.splits.base import Queries
 from crossrec.evaluation.config import EvaluationConfig
 from crossrec.evaluation.evaluate import rank_queries
 from crossrec.experiment.config import ExperimentConfig
 from crossrec.experiment.evaluate import load_recommender
-from crossrec.experiment.prepared import PreparedExperiment, item_traits
+from crossrec.experiment.prepared import PreparedExperiment
 from crossrec.experiment.results import SplitPart
 from crossrec.experiment.run_folder import read_run
 from crossrec.model.recommender import NeuralRecommender
-from crossrec.rerank.base import ItemTraits
 from crossrec.runtime.device import pick_device
 from crossrec.runtime.files import atomic_path, has_checksum, is_sound, write_checksum
 from crossrec.studies.folder import check_same_data, file_digest, key_of, without_cache
@@ -123,9 +123,9 @@ class TrainedRun:
         return recommender
 
     @cached_property
-    def traits(self) -> ItemTraits:
-        """Item features for rerankers."""
-        return item_traits(self.shared, self.recommender)
+    def items(self) -> ItemTable:
+        """Features of the items for rerankers."""
+        return self.shared.items_of(self.recommender)
 
     def candidates(self, part: SplitQueries, width: int) -> TopK:
         """(Q, width) the model's best items, ranked once and kept on disk."""
@@ -154,7 +154,7 @@ class TrainedRun:
     def release(self) -> None:
         """Forget the model and its lists, so that only one run's are held."""
         self._held.clear()
-        for name in ("recommender", "traits"):
+        for name in ("recommender", "items"):
             self.__dict__.pop(name, None)
 
 
@@ -188,7 +188,7 @@ class Study:
         """
         config = self.config
         needed = {config.accuracy, *config.diversity, *(m for g in config.goals.values() for m in g.gains)}
-        metrics = measurable_metrics(config.measured, self.shared.facts, needed)
+        metrics = measurable_metrics(config.measured, self.shared.items, needed)
         update: dict[str, Any] = {"ks": (config.k,), "metrics": metrics, "n_bootstrap": 0}
         return self.shared.config.evaluation.model_copy(update=update)
 

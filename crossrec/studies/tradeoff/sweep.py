@@ -159,10 +159,10 @@ class _Question:
         if variant.reranker == UNRERANKED:
             lists = _cut(lists, k)
         else:
-            stages = [stage.build(self.run.traits) for stage in variant.stages]
+            stages = [stage.build(self.run.items) for stage in variant.stages]
             lists = rerank_lists(lists, part.histories, stages, k, study.device)
-        protocol, facts = study.shared.data.split.protocol, study.shared.facts
-        return evaluate_lists(lists, part.queries, part.histories, facts, self.settings, protocol), lists
+        protocol, items = study.shared.data.split.protocol, study.shared.items
+        return evaluate_lists(lists, part.queries, part.histories, items, self.settings, protocol), lists
 
     def resample(self, evaluation: Evaluation, lists: TopK) -> dict[str, np.ndarray]:
         """Metric without ``@k`` -> (R,) values."""

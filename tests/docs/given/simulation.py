@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from crossrec.baselines.context import BaselineContext
 from crossrec.baselines.popularity import Popularity
+from crossrec.data.item_table import ItemTable
 from crossrec.simulation.tastes import TasteModel
 from crossrec.types import Sequences
 
@@ -29,4 +29,4 @@ log = Sequences(rows.offsets, rows.items, np.arange(len(rows.items)))
 
 def refit(log: Sequences) -> object:
     """The most clicked items so far."""
-    return Popularity.Options().build(BaselineContext(250)).fit(log)
+    return Popularity.Options().build(ItemTable.of_size(250)).fit(log)

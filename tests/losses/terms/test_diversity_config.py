@@ -12,10 +12,11 @@ import torch
 from pydantic import TypeAdapter
 
 from crossrec.config import Config, ConfigError, validate
+from crossrec.data.item_table import ItemTable
 from crossrec.losses import DiversityOptions
 from crossrec.losses.terms import DIVERSITY_TERMS
 from crossrec.losses.terms.base import TermInputs
-from crossrec.losses.terms.positions import ItemInfo, PositionSample
+from crossrec.losses.terms.positions import PositionSample
 from crossrec.losses.terms.term_set import DiversityTerms, TermSet, UserItemDiversity
 from crossrec.losses.terms.weighting import (
     RANKING,
@@ -32,8 +33,8 @@ class Holder(Config):
     diversity: DiversityOptions | None = None
 
 
-def info(groups: int = 3) -> ItemInfo:
-    return ItemInfo(torch.ones(20), torch.ones(20, groups), {"text": torch.randn(20, 4)})
+def info(groups: int = 3) -> ItemTable:
+    return ItemTable(torch.ones(20), torch.ones(20, groups), {"text": torch.randn(20, 4)})
 
 
 def held(content: dict[str, Any]) -> Any:

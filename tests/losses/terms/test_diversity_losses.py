@@ -10,13 +10,14 @@ import pytest
 import torch
 from torch import Tensor
 
+from crossrec.data.item_table import ItemTable
 from crossrec.losses.terms.adversarial import AdversarialTerm, popularity_labels
 from crossrec.losses.terms.base import Term
 from crossrec.losses.terms.dpp import DPPTerm
 from crossrec.losses.terms.exposure import EntropyTerm, GiniTerm
 from crossrec.losses.terms.item_to_user import ItemToUserTerm
 from crossrec.losses.terms.jaccard import JaccardTerm
-from crossrec.losses.terms.positions import ItemInfo, PositionSample
+from crossrec.losses.terms.positions import PositionSample
 from crossrec.losses.terms.similarity import SimilarityTerm
 
 N, B, D, K = 14, 6, 5, 4
@@ -34,20 +35,20 @@ LIST_TERMS = {
 }
 
 
-def info() -> ItemInfo:
+def info() -> ItemTable:
     generator = torch.Generator().manual_seed(0)
     categories = (torch.rand(N, 6, generator=generator) < 0.3).float()
     categories[3] = 0
     text = torch.randn(N, D, generator=generator)
     text[5] = 0
-    return ItemInfo(torch.arange(N) + 1, categories, {"text": text})
+    return ItemTable(torch.arange(N) + 1, categories, {"text": text})
 
 
-def tables(known: ItemInfo) -> dict[str, Tensor]:
+def tables(known: ItemTable) -> dict[str, Tensor]:
     return {space: known.table(space) for space in ("category", "text")}
 
 
-def sample(known: ItemInfo, seed: int = 1, **changes: object) -> PositionSample:
+def sample(known: ItemTable, seed: int = 1, **changes: object) -> PositionSample:
     generator = torch.Generator().manual_seed(seed)
     fields: dict = {
         "queries_BD": torch.randn(B, D, generator=generator) * 2,
@@ -229,7 +230,7 @@ def test_gradients_of_terms_are_those_of_finite_differences(name: str) -> None:
 def test_planted_lists_of_one_kind_cost_more_than_mixed_ones(name: str) -> None:
     kinds = torch.arange(N) % 3
     categories = torch.nn.functional.one_hot(kinds, 3).float()
-    planted = ItemInfo(torch.ones(N), categories, {"text": categories})
+    planted = ItemTable(torch.ones(N), categories, {"text": categories})
     term = LIST_TERMS[name].build(planted, D)
     alike = torch.where(kinds == 0, 9.0, 0.0).expand(B, N)
     mixed = torch.stack([torch.where((torch.arange(N) + 2 * b) % N < K, 9.0, 0.0) for b in range(B)])
@@ -285,6 +286,6 @@ def test_vectors_at_places_are_those_of_the_whole_space(space: str, drawn: list[
 
 def test_popularity_buckets_hold_about_the_same_number_of_clicks() -> None:
     counts = torch.cat([torch.full((90,), 1.0), torch.full((9,), 10.0), torch.tensor([90.0])])
-    labels = popularity_labels(ItemInfo(counts, torch.zeros(100, 0)), 3)
+    labels = popularity_labels(ItemTable(counts, torch.zeros(100, 0)), 3)
     assert (labels * counts[:, None]).sum(0).tolist() == [90, 90, 90]
     assert labels[99].tolist() == [0, 0, 1]
