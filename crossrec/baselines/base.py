@@ -24,7 +24,7 @@ class TunableOptions(ComponentOptions):
 
     @property
     def needs(self) -> tuple[str, ...]:
-        """Item features that the baseline requires, by their names in :meth:`ItemTable.require`."""
+        """Item features that the baseline requires, by their names in :meth:`ItemTable.check`."""
         return ()
 
     def grid(self) -> list[Self]:

@@ -72,7 +72,7 @@ class ContentBased(Baseline):
 
         @property
         def needs(self) -> tuple[str, ...]:
-            """Item features that the baseline requires, by their names in :meth:`ItemTable.require`."""
+            """Item features that the baseline requires, by their names in :meth:`ItemTable.check`."""
             names = {"tfidf": TEXTS, "bm25": TEXTS, "categories": CATEGORY}
             return (names.get(self.space, self.space),)
 

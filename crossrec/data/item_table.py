@@ -20,7 +20,7 @@ CATEGORY = "category"
 """The space of categories: (N, G) membership."""
 
 TEXTS = "texts"
-"""The items' texts, among what :meth:`ItemTable.require` checks."""
+"""What parts name that need the items' texts, see :meth:`ItemTable.check`."""
 
 CONTENT = "content"
 """The space of text and image vectors side by side."""
@@ -183,23 +183,22 @@ class ItemTable:
         """Check that there is a space, and return its name.
 
         Args:
-            space: name of a space, or :data:`TEXTS`.
+            space: name of a space.
             client: subject of the error, such as ``"rerank"``.
 
         Raises:
             InputError: if there is no such space; lists those that exist.
         """
-        if space in self.spaces or (space == TEXTS and self.texts is not None):
+        if space in self.spaces:
             return space
-        if space in (TEXTS, CATEGORY):
-            name = {TEXTS: "texts", CATEGORY: "categories"}[space]
+        if space == CATEGORY:
             raise InputError(
-                f"{client} needs item {name}, but no item of the catalogue has one; give the items "
-                f"'{name.removesuffix('s') if space == TEXTS else name}', or leave this out"
+                f"{client} needs item categories, but no item of the catalogue has one; give the items "
+                "'categories', or leave this out"
             )
         known = ", ".join(sorted(self.spaces)) or "none"
         why = f": no item has {space}, or spaces.{space} is null" if space in ("text", "image") else ""
-        raise InputError(f"{client} needs item vectors in the space '{space}', but there are {known}{why}")
+        raise InputError(f"{client} needs item vectors in the space '{space}'; there are {known}{why}")
 
     def require_texts(self, client: str) -> list[str]:
         """The N texts, empty where missing.
@@ -207,9 +206,23 @@ class ItemTable:
         Raises:
             InputError: if no item has a text.
         """
-        self.require(TEXTS, client)
-        assert self.texts is not None
+        if self.texts is None:
+            raise InputError(
+                f"{client} needs item texts, but no item of the catalogue has one; give the items a 'text', "
+                "or leave this out"
+            )
         return self.texts(np.arange(self.n_items))
+
+    def check(self, need: str, client: str) -> None:
+        """Check that there are texts (:data:`TEXTS`), or a space.
+
+        Raises:
+            InputError: if there are none.
+        """
+        if need == TEXTS:
+            self.require_texts(client)
+        else:
+            self.require(need, client)
 
     def tail(self, share: float) -> np.ndarray:
         """(N,) bool, the items of the tail, see :func:`tail_items`."""

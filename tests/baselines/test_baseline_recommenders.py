@@ -176,11 +176,11 @@ def test_a_history_finds_its_own_taste(config: BaselineOptions) -> None:
 NEEDS = {
     "content TF-IDF": "item texts",
     "content BM25": "item texts",
-    "content text vectors": "text vectors",
-    "content image vectors": "image vectors",
+    "content text vectors": "item vectors in the space 'text'",
+    "content image vectors": "item vectors in the space 'image'",
     "content categories": "item categories",
-    "two-tower (text+image)": "text vectors",
-    "VBPR": "image vectors",
+    "two-tower (text+image)": "item vectors in the space 'text'",
+    "VBPR": "item vectors in the space 'image'",
 }
 
 

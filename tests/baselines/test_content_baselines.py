@@ -71,10 +71,11 @@ def test_a_history_without_content_gets_an_empty_list() -> None:
 
 
 def test_unit_vectors_of_nothing_are_zeros() -> None:
-    assert not centred_unit(np.ones((2, 3), np.float32), np.zeros(2, bool)).any()
+    nothing = VectorSpace(np.ones((2, 3), np.float32), np.zeros(2, bool))
+    assert not centred_unit(ItemTable.of_size(2, spaces={"text": nothing}), "text", "test").any()
 
 
 def test_what_is_missing_is_named_with_what_there_is() -> None:
     context = ItemTable.of_size(2, spaces={"text": VectorSpace(np.ones((2, 1)), np.ones(2, bool))})
-    with pytest.raises(InputError, match="needs image vectors of the items, but there are text"):
+    with pytest.raises(InputError, match="needs item vectors in the space 'image'; there are text"):
         ContentBased.Options(space="image").build(context)

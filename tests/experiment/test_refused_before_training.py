@@ -78,12 +78,15 @@ REFUSED: dict[str, tuple[list[str], str]] = {
         ["rerank.stages=[{type: context, column: brandd, max_per_value: 1}]"],
         "column 'brandd' is not in the catalogue; there are ['brand'",
     ),
-    "space": (["rerank.stages=[{type: mmr, space: imagee}]"], "in the space 'imagee'; there are ['model'"),
+    "space": (["rerank.stages=[{type: mmr, space: imagee}]"], "in the space 'imagee'; there are model"),
     "term": (
         ["diversity={type: terms, terms: {a: {type: similarity, space: texts}}}"],
-        "in the space 'texts'; there are ['model'",
+        "in the space 'texts'; there are model",
     ),
-    "baseline": (["baselines=[{type: vbpr}]"], "baselines: vbpr needs image vectors"),
+    "baseline": (
+        ["baselines=[{type: vbpr}]"],
+        "baselines: vbpr needs item vectors in the space 'image'; there are model",
+    ),
     "heads": (["model.sequence.heads=3"], "does not divide the item width"),
     "memory": (["model.width=65536", "model.sequence.layers=900"], "GiB for training"),
 }

@@ -33,7 +33,7 @@ class World:
     def similarities(self, space: str) -> np.ndarray:
         """(N, N) float64, pair by pair; 1 on the diagonal."""
         table = np.eye(N)
-        rows = (self.traits.categories_NG if space == "category" else self.traits.vectors[space]).double()
+        rows = (self.traits.categories_NG if space == "category" else self.traits.unit(space)).double()
         for i, a in enumerate(rows.numpy()):
             for j, b in enumerate(rows.numpy()):
                 if i != j and space == "category":

@@ -132,5 +132,5 @@ def test_a_batch_equals_one_user_at_a_time(seed: int) -> None:
 
 
 def test_no_categories_is_an_error_that_says_so() -> None:
-    with pytest.raises(InputError, match="calibrated goes by categories"):
+    with pytest.raises(InputError, match="calibrated needs item categories"):
         Calibrated.Options().build(ItemTable(np.ones(3), torch.zeros(3, 0)))

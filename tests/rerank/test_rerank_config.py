@@ -179,7 +179,7 @@ def test_errors_name_the_key_and_the_way_out(content: dict[str, Any], message: s
 
 
 def test_traits_of_another_catalogue_are_refused() -> None:
-    with pytest.raises(InputError, match="traits of 20 items for a recommender of 7"):
+    with pytest.raises(InputError, match="features of 20 items for a recommender of 7"):
         one(CONTEXT).wrap(Popularity.Options().build(ItemTable.of_size(7)), traits(), "wrong")
 
 

@@ -177,5 +177,5 @@ def test_aspects_keep_what_the_matrix_says() -> None:
 
 
 def test_no_categories_is_an_error_that_says_so() -> None:
-    with pytest.raises(InputError, match="catalogue has none"):
+    with pytest.raises(InputError, match="xquad needs item categories, but no item of the catalogue has one"):
         XQuAD.Options().build(ItemTable(np.ones(3), torch.zeros(3, 0)))

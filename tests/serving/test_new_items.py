@@ -46,13 +46,13 @@ def all_scores(shop: LoadedRecommender, n: int) -> np.ndarray:
 def test_old_scores_are_the_same_bit_for_bit(fresh_shop: LoadedRecommender) -> None:
     shop, n = fresh_shop, fresh_shop.n_items
     before, vectors = all_scores(shop, n), shop.recommender.item_vectors().clone()
-    traits = shop.items.traits.vectors["content"].clone()
+    traits = shop.items.table.unit("content").clone()
     for number in range(3):
         rows = [like(shop, f"i{8 + number}", item_id=f"n{number}-{part}") for part in range(number + 1)]
         assert shop.add_items(rows) == [row["item_id"] for row in rows]
         np.testing.assert_array_equal(all_scores(shop, n), before)
         assert torch.equal(shop.recommender.item_vectors()[:n], vectors)
-        assert torch.equal(shop.items.traits.vectors["content"][:n], traits)
+        assert torch.equal(shop.items.table.unit("content")[:n], traits)
     assert shop.n_items == shop.recommender.n_items == n + 6 == len(shop.item_ids)
     assert shop.embeddings("image").vectors.shape[0] == n + 6
 

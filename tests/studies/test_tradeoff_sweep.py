@@ -50,7 +50,7 @@ class MadeUpRun:
 
     digest: str
     lists: TopK
-    traits: ItemTable
+    items: ItemTable
     config: ExperimentConfig
     asked: list[str] = field(default_factory=list)
 
@@ -81,7 +81,7 @@ def made_up(config: TradeoffConfig) -> tuple[Study, list[MadeUpRun]]:
         runs.append(MadeUpRun(f"digest {seed}", TopK(ids, scores), traits, run_config))
     queries = Queries(users, np.zeros(N_QUERIES, np.int64), targets)
     shared = SimpleNamespace(
-        facts=ItemTable(counts, categories),
+        items=ItemTable(counts, categories),
         config=ExperimentConfig(),
         data=SimpleNamespace(
             catalog=range(N_ITEMS),

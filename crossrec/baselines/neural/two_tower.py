@@ -76,7 +76,7 @@ class TwoTower(Baseline):
 
         @property
         def needs(self) -> tuple[str, ...]:
-            """Item features that the baseline requires, by their names in :meth:`ItemTable.require`."""
+            """Item features that the baseline requires, by their names in :meth:`ItemTable.check`."""
             return self.modalities
 
         def grid(self) -> list[Self]:

@@ -74,7 +74,7 @@ class VBPR(Baseline):
 
         @property
         def needs(self) -> tuple[str, ...]:
-            """Item features that the baseline requires, by their names in :meth:`ItemTable.require`."""
+            """Item features that the baseline requires, by their names in :meth:`ItemTable.check`."""
             return (self.modality,)
 
         def grid(self) -> list[Self]:
