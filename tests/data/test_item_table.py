@@ -65,7 +65,7 @@ def test_nothing_is_computed_before_it_is_used() -> None:
 
 
 def test_errors_list_what_there_is() -> None:
-    with pytest.raises(InputError, match="rerank needs .* 'image'; there are category, text"):
+    with pytest.raises(InputError, match=r"rerank needs .* 'image'; there are category, text"):
         table().require("image", "rerank")
     with pytest.raises(InputError, match="needs item categories, but no item"):
         ItemTable(COUNTS).require(CATEGORY, "xquad")

@@ -1,7 +1,6 @@
 """From lists to an evaluation: averaging, slices, refusals, files."""
 
 import json
-from dataclasses import replace
 from pathlib import Path
 from typing import get_args
 
@@ -84,7 +83,7 @@ def test_slices() -> None:
 
 
 def test_an_empty_slice_has_no_value() -> None:
-    warm = replace(facts(), train_counts=np.ones(6, dtype=int))
+    warm = facts().with_counts(np.ones(6, dtype=int))
     cold = evaluate_lists(LISTS, QUERIES, HISTORIES, warm, CONFIG).slices["cold_items"]
     assert cold["n_queries"] == 0
     assert np.isnan(cold["recall@2"]["value"])
