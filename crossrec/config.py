@@ -15,7 +15,6 @@ import types
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
-from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, TypeVar, Union, get_args, get_origin
 
@@ -77,6 +76,9 @@ class ComponentOptions(Config):
     """Base of a component's options: the nested class ``Options`` of a :class:`Component`."""
 
     component: ClassVar[type]
+
+    def __repr_name__(self) -> str:
+        return type(self).__qualname__
 
     def build(self, *arguments: Any, **keywords: Any) -> Any:
         """Return the component with these options; arguments follow them, the same for a whole family."""
@@ -236,43 +238,6 @@ def _options_of(component: type, name: str) -> type[Config]:
     if not (isinstance(options, type) and issubclass(options, Config)):
         raise ValueError(f"type '{name}' is neither a crossrec.config.Component nor a crossrec.config.Config")
     return options
-
-
-class UnionFamily:
-    """Marks a union of configs that are told apart by ``type``; the union is the family's registry.
-
-    ``FusionConfig = Annotated[ConcatConfig | GatedConfig, UnionFamily()]``: each member has a field
-    ``type: Literal["name"] = "name"``.
-    """
-
-    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
-        members = {m.model_fields["type"].default: m for m in get_args(source) or (source,)}
-        return core_schema.no_info_plain_validator_function(
-            partial(_choose, members),
-            serialization=core_schema.plain_serializer_function_ser_schema(partial(_dump, members)),
-        )
-
-
-def _choose(members: Mapping[str, type[Config]], value: Any) -> Config:
-    if isinstance(value, Config):
-        return value
-    if not isinstance(value, Mapping) or "type" not in value:
-        raise ValueError(f"needs a mapping with a 'type', one of {', '.join(members)}")
-    name = str(value["type"])
-    if ":" in name:
-        return _options_of(_outside_class(name), name).model_validate(
-            {k: v for k, v in value.items() if k != "type"}
-        )
-    if name not in members:
-        raise ValueError(f"unknown type '{name}'; {_nearest(name, list(members))}")
-    return members[name].model_validate(value)
-
-
-def _dump(members: Mapping[str, type[Config]], value: Config) -> dict[str, Any]:
-    content = value.model_dump(mode="json")
-    if type(value) not in members.values():
-        content = {**content, "type": f"{type(value).__module__}:{type(value).__qualname__}"}
-    return content
 
 
 @contextmanager

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 import pytest
 
@@ -13,7 +13,6 @@ from crossrec.config import (
     Config,
     ConfigError,
     Family,
-    UnionFamily,
     load_config,
     merge,
     parse_overrides,
@@ -26,12 +25,10 @@ class Inner(Config):
 
 
 class Alpha(Config):
-    type: Literal["alpha"] = "alpha"
     x: int = 1
 
 
 class Beta(Config):
-    type: Literal["beta"] = "beta"
     y: float = 1.0
     inner: Inner = Inner()
 
@@ -40,7 +37,8 @@ class Outside(Config):
     z: int = 3
 
 
-AnyLetter = Annotated[Alpha | Beta, UnionFamily()]
+LETTERS = Family("letter", {"alpha": f"{__name__}:Alpha", "beta": f"{__name__}:Beta"})
+AnyLetter = Annotated[Config, LETTERS]
 
 
 class Root(Config):

@@ -87,8 +87,6 @@ class EnsembleStudyConfig(Config):
     @field_validator("metric")
     @classmethod
     def _of_accuracy(cls, metric: MetricName) -> MetricName:
-        from crossrec.evaluation.metrics import ACCURACY
-
         if metric not in ACCURACY:
             raise ValueError(f"weights are learned for a metric of accuracy, one of {', '.join(ACCURACY)}")
         return metric
