@@ -27,33 +27,23 @@ class Inflection(StrEnum):
     PAST = "past or participle"
 
 
-_RULES: dict[PartOfSpeech, tuple[tuple[str, str, Inflection], ...]] = {
-    PartOfSpeech.NOUN: (
-        ("ies", "y", Inflection.PLURAL),
-        ("ses", "s", Inflection.PLURAL),
-        ("xes", "x", Inflection.PLURAL),
-        ("zes", "z", Inflection.PLURAL),
-        ("ches", "ch", Inflection.PLURAL),
-        ("shes", "sh", Inflection.PLURAL),
-        ("s", "", Inflection.PLURAL),
-    ),
-    PartOfSpeech.VERB: (
-        ("ies", "y", Inflection.THIRD_PERSON),
-        ("es", "e", Inflection.THIRD_PERSON),
-        ("es", "", Inflection.THIRD_PERSON),
-        ("s", "", Inflection.THIRD_PERSON),
-        ("ied", "y", Inflection.PAST),
-        ("ed", "e", Inflection.PAST),
-        ("ed", "", Inflection.PAST),
-        ("ing", "e", Inflection.ING),
-        ("ing", "", Inflection.ING),
-    ),
-    PartOfSpeech.ADJECTIVE: (),
-    PartOfSpeech.ADVERB: (),
+_TAGS = {
+    Inflection.PLURAL: ("NNS",),
+    Inflection.THIRD_PERSON: ("VBZ",),
+    Inflection.ING: ("VBG",),
+    Inflection.PAST: ("VBD", "VBN"),
 }
-_HISSES = ("s", "x", "z", "ch", "sh")
-_CONSONANT_Y = re.compile(r"[^aeiou]y$")
-_CONSONANT_O = re.compile(r"[^aeiou]o$")
+"""Penn Treebank's tags."""
+
+_UNIVERSAL = {PartOfSpeech.NOUN: "NOUN", PartOfSpeech.VERB: "VERB"}
+"""Tags of Universal Dependencies; other parts of speech are not inflected."""
+
+_CLEAR_LEAD = 3
+_BEFORE_VERB = (
+    MODALS | SUBJECT_PRONOUNS | {"to", "who", "not", "don't", "didn't", "doesn't", "can't", "won't"}
+)
+_BEFORE_NOUN = (DETERMINERS | PREPOSITIONS) - {"to", "that", "until", "after", "before", "since"}
+_NOMINAL = (PartOfSpeech.NOUN, PartOfSpeech.ADJECTIVE)
 _VOWEL_SOUND = re.compile(
     r"^(?:[aio]|e(?!u|w)|u(?!ni[^nm]|s[aeu]|t[ei]|rin|biq|ran|top)|hour|hono|hei?r(?!o|d|e|m|b)|honest)"
 )
@@ -63,36 +53,36 @@ _CONSONANT_SOUND = re.compile(r"^(?:one|once)")
 def base_forms(word: str, part: PartOfSpeech, wordnet: WordNet) -> list[tuple[str, Inflection]]:
     """Return the base forms of a lowercase word in WordNet, with the word's inflection.
 
-    Source:
-        WordNet's morphy (manual page morphy(7WN)): exceptions first, then rules of detachment. Ours gives the
-        inflection too, and takes a word that is a base form itself as nothing else.
+    A word that is a base form itself is taken as nothing else. Base forms and inflections are lemminflect's.
     """
+    import lemminflect
+
     if wordnet.entry(word, part) is not None:
         return [(word, Inflection.NONE)]
-    irregular = wordnet.irregular_bases(word, part)
-    if irregular:
-        kind = _irregular_kind(word, part)
-        found = [(base, kind) for base in irregular] if kind is not None else []
-    else:
-        found = [
-            (word[: len(word) - len(end)] + new, kind)
-            for end, new, kind in _RULES[part]
-            if word.endswith(end)
-        ]
-    return [(base, kind) for base, kind in dict.fromkeys(found) if wordnet.entry(base, part) is not None]
+    if part not in _UNIVERSAL:
+        return []
+    bases = [base for base in lemminflect.getLemma(word, _UNIVERSAL[part]) if wordnet.entry(base, part)]
+    return [(base, kind) for base in bases for kind in Inflection if word in _forms(base, kind, part)]
 
 
-def inflect(base: str, inflection: Inflection, part: PartOfSpeech, wordnet: WordNet) -> str | None:
-    """Inflect a base form; None if it is irregular and WordNet's exceptions are ambiguous."""
+def inflect(base: str, inflection: Inflection, part: PartOfSpeech) -> str | None:
+    """Inflect a base form; None if past and participle differ, which ``PAST`` does not distinguish."""
     if inflection is Inflection.NONE:
         return base
-    irregular = wordnet.irregular_forms(base, part)
-    known = [form for form in irregular if _irregular_kind(form, part) is inflection]
-    if inflection is Inflection.PAST and any(not form.endswith("ed") for form in known):
-        return None
-    if known:
-        return known[0] if len(known) == 1 else None
-    return _regular(base, inflection)
+    found = _forms(base, inflection, part, preferred=True)
+    return found[0] if len(set(found)) == 1 else None
+
+
+def _forms(base: str, inflection: Inflection, part: PartOfSpeech, *, preferred: bool = False) -> list[str]:
+    """Return the forms of a base form for each tag of an inflection: all, or the preferred one per tag."""
+    import lemminflect
+
+    tags = [tag for tag in _TAGS.get(inflection, ()) if tag.startswith(_UNIVERSAL[part][0])]
+    forms = [list(lemminflect.getInflection(base, tag)) for tag in tags]
+    if preferred and inflection is Inflection.PLURAL:
+        # Of "travel" and "travels" the latter shows the plural.
+        forms = [sorted(found, key=lambda form: form == base) for found in forms]
+    return [form for found in forms for form in (found[:1] if preferred else found)]
 
 
 def with_article(article: str, word: str) -> str:
@@ -100,39 +90,6 @@ def with_article(article: str, word: str) -> str:
     vowel = _VOWEL_SOUND.match(word.lower()) and not _CONSONANT_SOUND.match(word.lower())
     fitting = "an" if vowel else "a"
     return fitting.capitalize() if article[0].isupper() else fitting
-
-
-def _irregular_kind(form: str, part: PartOfSpeech) -> Inflection | None:
-    if part is PartOfSpeech.NOUN:
-        return Inflection.PLURAL
-    if part is not PartOfSpeech.VERB:
-        return None
-    if form.endswith("ing"):
-        return Inflection.ING
-    return Inflection.THIRD_PERSON if form.endswith("s") and form != "was" else Inflection.PAST
-
-
-def _regular(base: str, inflection: Inflection) -> str:
-    if inflection in (Inflection.PLURAL, Inflection.THIRD_PERSON):
-        if _CONSONANT_Y.search(base):
-            return base[:-1] + "ies"
-        return base + ("es" if base.endswith(_HISSES) or _CONSONANT_O.search(base) else "s")
-    if inflection is Inflection.ING:
-        if base.endswith("ie"):
-            return base[:-2] + "ying"
-        drops_e = base.endswith("e") and not base.endswith(("ee", "oe", "ye"))
-        return (base[:-1] if drops_e else base) + "ing"
-    if _CONSONANT_Y.search(base):
-        return base[:-1] + "ied"
-    return base + ("d" if base.endswith("e") else "ed")
-
-
-_CLEAR_LEAD = 3
-_BEFORE_VERB = (
-    MODALS | SUBJECT_PRONOUNS | {"to", "who", "not", "don't", "didn't", "doesn't", "can't", "won't"}
-)
-_BEFORE_NOUN = (DETERMINERS | PREPOSITIONS) - {"to", "that", "until", "after", "before", "since"}
-_NOMINAL = (PartOfSpeech.NOUN, PartOfSpeech.ADJECTIVE)
 
 
 @dataclass(frozen=True)

@@ -131,7 +131,7 @@ class Synonyms(TextAugmenter):
         share: float = Field(default=0.3, gt=0, le=1, description="chance of each word that has a synonym")
         wordnet: Path | None = Field(
             default=None,
-            description="folder with index.*, data.* and *.exc; None looks in $WNSEARCHDIR, Debian's folder "
+            description="folder with index.* and data.*; None looks in $WNSEARCHDIR, Debian's folder "
             "and NLTK's folders",
         )
         chinese: Path | None = Field(
@@ -207,7 +207,7 @@ class Synonyms(TextAugmenter):
         if reading is None or not self._clear(reading):
             return []
         members = self._members(reading)
-        forms = (inflect(other, reading.inflection, reading.part, self.wordnet) for other in members)
+        forms = (inflect(other, reading.inflection, reading.part) for other in members)
         found = [form for form in forms if form is not None and form != word.lower()]
         return [form.capitalize() if word[0].isupper() else form for form in dict.fromkeys(found)]
 

