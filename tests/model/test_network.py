@@ -122,7 +122,7 @@ def test_fit_without_a_fitter_is_an_error() -> None:
         NeuralRecommender(network(features(0), features(1))).fit(Sequences.from_lists([[1, 2]]))
 
 
-def test_padding() -> None:
+def test_pad_rows() -> None:
     padded = pad_rows(np.asarray([4, 5, 6]), np.asarray([2, 0, 1]))
     assert padded.tolist() == [[4, 5], [0, 0], [6, 0]]
     assert pad_rows(np.zeros(0, np.int64), np.zeros(2, np.int64)).tolist() == [[0], [0]]

@@ -22,6 +22,8 @@ Cells = tuple[Tensor, Tensor]
 def mask_seen(scores_BN: Tensor, exclude: Sequences) -> None:
     """Set the score of every excluded (seen) item to -inf, in place.
 
+    :func:`rank_by_vectors` masks part by part of the catalogue; ``sparse.py`` drops sparse scores.
+
     Raises:
         ValueError: if the rows don't fit the scores, or an item is outside the catalogue.
     """
