@@ -10,7 +10,7 @@ import pytest
 import torch
 from scipy.sparse import csr_matrix
 
-from crossrec.baselines import BaselineOptions
+from crossrec.baselines import BASELINES, BaselineOptions
 from crossrec.baselines.als import ALS
 from crossrec.baselines.base import history_matrix
 from crossrec.baselines.bpr import BPRMF
@@ -28,7 +28,7 @@ from crossrec.data.item_table import ItemTable, VectorSpace
 from crossrec.types import ABSENT, InputError, Recommender, Sequences
 
 N = 30
-BASELINES: dict[str, BaselineOptions] = {
+CASES: dict[str, BaselineOptions] = {
     "popularity": Popularity.Options(),
     "recent popularity": RecentPopularity.Options(half_life_days=10),
     "item-kNN cosine": ItemKNN.Options(similarity="cosine", neighbours=8),
@@ -54,7 +54,7 @@ BASELINES: dict[str, BaselineOptions] = {
     "NGCF": NGCF.Options(width=8, layers=2, epochs=10, batch_size=100, learning_rate=0.05),
     "LightGCN": LightGCN.Options(width=8, layers=2, epochs=10, batch_size=100, learning_rate=0.1),
 }
-NAMES, CONFIGS = list(BASELINES), list(BASELINES.values())
+NAMES, CONFIGS = list(CASES), list(CASES.values())
 PERSONAL = [name for name in NAMES if "popularity" not in name]
 
 
@@ -93,6 +93,11 @@ KNOWN = known_items()
 @pytest.fixture(params=CONFIGS, ids=NAMES)
 def config(request: pytest.FixtureRequest) -> BaselineOptions:
     return request.param
+
+
+def test_every_baseline_has_a_case() -> None:
+    missing = {*BASELINES} - {BASELINES.name_of(config) for config in CONFIGS}
+    assert not missing, f"add options to CASES for {missing}"
 
 
 def test_satisfies_the_protocol_and_has_a_name(config: BaselineOptions) -> None:
@@ -163,7 +168,7 @@ def test_bad_input_is_named(config: BaselineOptions) -> None:
         recommender.score(one, np.zeros((2, 1), dtype=np.int64))
 
 
-@pytest.mark.parametrize("config", [BASELINES[name] for name in PERSONAL], ids=PERSONAL)
+@pytest.mark.parametrize("config", [CASES[name] for name in PERSONAL], ids=PERSONAL)
 def test_a_history_finds_its_own_taste(config: BaselineOptions) -> None:
     histories = Sequences.from_lists([[0, 2], [1, 3]])
     found = config.build(KNOWN).fit(clicks()).recommend(histories, 5, histories)
@@ -186,7 +191,7 @@ NEEDS = {
 
 @pytest.mark.parametrize("name", NAMES)
 def test_a_number_of_items_is_enough_where_no_content_is_needed(name: str) -> None:
-    config = BASELINES[name]
+    config = CASES[name]
     if name in NEEDS:
         with pytest.raises(InputError, match=f"{re.escape(name)} needs {NEEDS[name]}"):
             config.build(ItemTable.of_size(N))
@@ -200,7 +205,7 @@ COLD = {name for name in NAMES if name.startswith(("content", "two-tower", "VBPR
 @pytest.mark.parametrize("name", sorted(COLD))
 def test_content_ranks_an_item_that_nobody_clicked(name: str) -> None:
     histories = Sequences.from_lists([[0, 2, 4, 6], [1, 3, 5, 7]])
-    scores = BASELINES[name].build(KNOWN).fit(clicks()).score(histories)
+    scores = CASES[name].build(KNOWN).fit(clicks()).score(histories)
     assert scores[0, N - 2] > scores[1, N - 2]
     assert torch.isneginf(scores[:, N - 1]).all()
 

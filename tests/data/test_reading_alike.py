@@ -15,6 +15,7 @@ import yaml
 from crossrec.config import validate
 from crossrec.data.interactions import InteractionDataError
 from crossrec.data.prepare import DataConfig, PreparedData, prepare
+from crossrec.data.sources import SOURCES
 from crossrec.data.sources.reading import SourceError
 from crossrec.types import InputError
 
@@ -104,7 +105,18 @@ def microlens(root: Path, items: Rows, clicks: Rows) -> dict[str, Any]:
 
 
 Writer = Callable[[Path, Rows, Rows], dict[str, Any]]
-ALL: list[Writer] = [table, hugging_face, recbole, amazon, movielens, microlens]
+WRITERS: dict[str, Writer] = {
+    "table": table,
+    "hf_dataset": hugging_face,
+    "recbole": recbole,
+    "amazon_reviews_2023": amazon,
+    "movielens": movielens,
+    "microlens": microlens,
+}
+GENERATED = {"demo"}
+"""Sources that read no files."""
+
+ALL = [*WRITERS.values()]
 WITH_RATINGS = [table, hugging_face, recbole, amazon, movielens]
 WITH_PRICES = [table, hugging_face, recbole, amazon]
 WITH_COLUMNS = [table, hugging_face, recbole]
@@ -119,6 +131,11 @@ def prepared(root: Path, source: dict[str, Any], **more: Any) -> PreparedData:
         **more,
     }
     return prepare(validate(DataConfig, content, "test"))
+
+
+def test_every_source_that_reads_files_is_here() -> None:
+    missing = {*SOURCES} - {*WRITERS} - GENERATED
+    assert not missing, f"write the shop in the format of {missing}, and add the function to WRITERS"
 
 
 def details(data: PreparedData) -> dict[str, str]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib
+import pkgutil
 import re
 import subprocess
 import sys
@@ -11,12 +13,39 @@ from typing import Any, get_args
 import pytest
 import yaml
 
-from crossrec.data.sources import SOURCES
+import crossrec
+from crossrec.config import Family
 from crossrec.evaluation.config import MetricName
-from crossrec.model.fusion import FUSIONS
 
 REPOSITORY = Path(__file__).parents[2]
 DOCS = REPOSITORY / "docs"
+PAGE_OF = {
+    "BASELINES": "baselines.md",
+    "CONTRASTIVE_TERMS": "sequence_augmentation.md",
+    "DIMENSIONS": "ablations.md",
+    "DIVERSITY_SETS": "diversity_losses.md",
+    "DIVERSITY_TERMS": "diversity_losses.md",
+    "EXPLORERS": "simulation.md",
+    "FUSIONS": "components.md",
+    "GENERATORS": "synthesis.md",
+    "IMAGE_AUGMENTERS": "image_augmentation.md",
+    "LEARNERS": "simulation.md",
+    "LIST_FUSIONS": "ensembles.md",
+    "LOSSES": "losses.md",
+    "RERANKERS": "rerankers.md",
+    "SAMPLERS": "ablations.md",
+    "SAMPLE_WEIGHTINGS": "losses.md",
+    "SEQUENCE_AUGMENTERS": "sequence_augmentation.md",
+    "SEQUENCE_MODELS": "sequence_models.md",
+    "SOURCES": "your_data.md",
+    "SPLITS": "your_data.md",
+    "TASTES": "simulation.md",
+    "TERM_WEIGHTINGS": "diversity_losses.md",
+    "TEXT_AUGMENTERS": "text_augmentation.md",
+    "UNLEARNED_WEIGHTINGS": "diversity_losses.md",
+    "VECTOR_GENERATORS": "synthesis.md",
+}
+"""The page that describes a family's members."""
 
 
 class _SiteLoader(yaml.SafeLoader):
@@ -49,14 +78,37 @@ def test_links_between_pages_lead_somewhere() -> None:
             assert found.exists() or planned, f"{path.name} links to {target}"
 
 
-def test_every_metric_source_and_fusion_is_described() -> None:
+def _families() -> dict[str, Family]:
+    """Every family of the package by the name of its table; tables stand in packages or beside options."""
+    found: dict[str, Family] = {}
+    for module in pkgutil.walk_packages(crossrec.__path__, "crossrec."):
+        if module.ispkg or module.name.endswith(".config"):
+            content = vars(importlib.import_module(module.name))
+            found |= {name: value for name, value in content.items() if isinstance(value, Family)}
+    return found
+
+
+FAMILIES = _families()
+
+
+def test_every_family_has_a_page() -> None:
+    source = "".join(path.read_text() for path in (REPOSITORY / "crossrec").rglob("*.py"))
+    assert {*FAMILIES} == {*re.findall(r"^(\w+) = Family\(", source, re.MULTILINE)}
+    missing = {*FAMILIES} - {*PAGE_OF}
+    assert not missing, f"name the page that describes {missing} in PAGE_OF"
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_every_member_is_described(family: str) -> None:
+    page = (DOCS / PAGE_OF[family]).read_text()
+    missing = [name for name in FAMILIES[family] if not re.search(rf"`{name}`|type: {name}\b", page)]
+    assert not missing, f"docs/{PAGE_OF[family]} doesn't describe {missing}"
+
+
+def test_every_metric_is_described() -> None:
     metrics = (DOCS / "metrics.md").read_text()
     for name in get_args(MetricName):
         assert f"`{name}`" in metrics
-    for name in SOURCES:
-        assert f"`{name}`" in (DOCS / "your_data.md").read_text()
-    for name in FUSIONS:
-        assert f"`{name}`" in (DOCS / "components.md").read_text()
 
 
 def test_nothing_is_fetched_from_outside() -> None:

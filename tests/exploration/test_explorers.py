@@ -94,6 +94,11 @@ def name_of(config: Any) -> str:
     return f"{EXPLORERS.name_of(config)}-{getattr(config, 'by_rank', '')}"
 
 
+def test_every_explorer_is_here() -> None:
+    missing = {*EXPLORERS} - {EXPLORERS.name_of(config) for config in EVERYONE}
+    assert not missing, f"add options to SAMPLERS or EVERYONE for {missing}"
+
+
 @pytest.mark.parametrize("config", EVERYONE, ids=name_of)
 def test_lists_hold_no_item_twice_and_only_candidates(config: Any) -> None:
     ids = shown(config, 300).pool.ids_BC.numpy()

@@ -19,8 +19,10 @@ from crossrec.rerank.recommender import RerankConfig
 from crossrec.types import ABSENT, InputError, Recommender, Sequences
 
 N, B, C = 20, 5, 9
-TRADE_OFFS = ["mmr", "dpp", "max_sum", "ssd", "xquad", "calibrated", "popularity", "fatigue"]
+TRADE_OFFS = [name for name in RERANKERS if "diversity" in RERANKERS.options(name).model_fields]
 CONTEXT = {"type": "context", "column": "brand", "max_per_value": 2}
+STAGES: list[dict[str, Any]] = [*({"type": name} for name in TRADE_OFFS), CONTEXT]
+"""A stage of every reranker; one without ``diversity`` gets a line here."""
 
 
 class OnlyEven(Config):
@@ -78,10 +80,13 @@ def one(stage: dict[str, Any]) -> RerankConfig:
     return validate(RerankConfig, {"stages": [stage]}, "f", trust_code=True)
 
 
+def test_every_reranker_has_a_stage_here() -> None:
+    missing = {*RERANKERS} - {stage["type"] for stage in STAGES}
+    assert not missing, f"add a stage to STAGES for {missing}"
+
+
 @pytest.mark.parametrize("k", [1, 5, 30])
-@pytest.mark.parametrize(
-    "stage", [*({"type": name} for name in TRADE_OFFS), CONTEXT], ids=lambda s: s["type"]
-)
+@pytest.mark.parametrize("stage", STAGES, ids=lambda s: s["type"])
 def test_lists_are_distinct_candidates_then_absent(stage: dict[str, Any], k: int) -> None:
     before = pool(1)
     after = one(stage).stages[0].build(traits()).rerank(before, k)
@@ -105,9 +110,7 @@ def test_no_diversity_leaves_the_order_alone(name: str, seed: int) -> None:
     assert torch.equal(after.ids_BC, before.ids_BC[:, :6])
 
 
-@pytest.mark.parametrize(
-    "stage", [*({"type": name} for name in TRADE_OFFS), CONTEXT], ids=lambda s: s["type"]
-)
+@pytest.mark.parametrize("stage", STAGES, ids=lambda s: s["type"])
 def test_the_result_of_a_user_depends_on_that_user_only(stage: dict[str, Any]) -> None:
     together, reranker = pool(2), one(stage).stages[0].build(traits())
     expected = reranker.rerank(together, 6)
@@ -126,9 +129,7 @@ def test_strength_changes_something(name: str) -> None:
     assert not torch.equal(after.ids_BC, before.ids_BC[:, :6])
 
 
-@pytest.mark.parametrize(
-    "stage", [*({"type": name} for name in TRADE_OFFS), CONTEXT], ids=lambda s: s["type"]
-)
+@pytest.mark.parametrize("stage", STAGES, ids=lambda s: s["type"])
 def test_round_trip(stage: dict[str, Any]) -> None:
     config = one(stage)
     assert validate(RerankConfig, config.model_dump(mode="json"), "f") == config

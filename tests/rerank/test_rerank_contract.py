@@ -34,6 +34,12 @@ CONFIGS = [
 every_config = pytest.mark.parametrize("config", CONFIGS, ids=lambda c: f"{RERANKERS.name_of(c)}-{c.space}")
 
 
+def test_every_reranker_by_similarity_is_here() -> None:
+    known = {name for name in RERANKERS if issubclass(RERANKERS.options(name), SimilarityTradeOff)}
+    missing = known - {RERANKERS.name_of(config) for config in CONFIGS}
+    assert not missing, f"add options to CONFIGS for {missing}"
+
+
 def with_diversity(config: SimilarityTradeOff, diversity: float) -> Any:
     return config.model_copy(update={"diversity": diversity})
 

@@ -10,7 +10,7 @@ from pydantic import TypeAdapter
 from torch import Tensor
 from torch.nn import functional as F
 
-from crossrec.losses.terms import ContrastiveTermOptions
+from crossrec.losses.terms import CONTRASTIVE_TERMS, ContrastiveTermOptions
 from crossrec.losses.terms.base import ItemSample, Term, TermInputs, ViewSample
 from crossrec.losses.terms.info_nce import CrossModalTerm, SequenceViewsTerm
 from crossrec.losses.terms.term_set import ContrastiveTerms
@@ -73,6 +73,23 @@ def of_items(sample: ItemSample, temperature: float) -> Tensor:
                     directions.append(loss)
             found.append(torch.stack(directions).mean())
     return torch.stack(found).mean()
+
+
+@pytest.mark.parametrize("name", [*CONTRASTIVE_TERMS])
+def test_a_step_down_the_gradient_lowers_every_term(name: str) -> None:
+    term: Term = CONTRASTIVE_TERMS.parse({"type": name}).build()
+    part = {"views": views, "items": items}[term.sees]()
+    vectors = [value for value in vars(part).values() if value.requires_grad]
+    before = term(part)
+    assert before.shape == ()
+    assert before.dtype == torch.float32
+    assert float(before.detach()) >= term.lowest
+    gradients = torch.autograd.grad(before, vectors)
+    assert all(gradient.isfinite().all() and gradient.abs().max() > 0 for gradient in gradients)
+    with torch.no_grad():
+        for vector, gradient in zip(vectors, gradients, strict=True):
+            vector -= 0.01 * gradient
+        assert float(term(part)) < float(before)
 
 
 @pytest.mark.parametrize("temperature", [0.1, 1.0])

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from crossrec.data.item_table import ItemTable
+from crossrec.losses.terms import DIVERSITY_TERMS
 from crossrec.losses.terms.adversarial import AdversarialTerm, popularity_labels
 from crossrec.losses.terms.base import Term
 from crossrec.losses.terms.dpp import DPPTerm
@@ -33,6 +34,8 @@ LIST_TERMS = {
     "entropy": EntropyTerm.Options(k=K),
     "gini": GiniTerm.Options(k=K),
 }
+OTHERS = {"adversarial", "item_to_user"}
+"""Terms without lists, tested on their own below."""
 
 
 def info() -> ItemTable:
@@ -45,7 +48,7 @@ def info() -> ItemTable:
 
 
 def tables(known: ItemTable) -> dict[str, Tensor]:
-    return {space: known.table(space) for space in ("category", "text")}
+    return {space: known.unit(space) for space in ("category", "text")}
 
 
 def sample(known: ItemTable, seed: int = 1, **changes: object) -> PositionSample:
@@ -86,12 +89,19 @@ def overlaps(rows: Tensor) -> list[list[float]]:
     return [[len(a & b) / len(a | b) if a | b else 0.0 for b in sets] for a in sets]
 
 
+def test_every_term_is_here() -> None:
+    missing = (
+        {*DIVERSITY_TERMS} - {DIVERSITY_TERMS.name_of(options) for options in LIST_TERMS.values()} - OTHERS
+    )
+    assert not missing, f"add options to LIST_TERMS for {missing}, or name it in OTHERS and test it alone"
+
+
 @pytest.mark.parametrize("space", ["category", "text", "model"])
 def test_similarity_is_the_mean_over_pairs(space: str) -> None:
     known = info()
     step = sample(known)
     assert step.items_ND is not None
-    rows = {"category": known.categories_NG, "text": known.vectors["text"], "model": step.items_ND}[space]
+    rows = {"category": known.categories_NG, "text": known.vectors("text"), "model": step.items_ND}[space]
     value = SimilarityTerm.Options(space=space, k=K).build(known, D)(step)
     there = [any(row) for row in rows.tolist()]
     assert float(value) == pytest.approx(pairs_oracle(step.soft(K, 0.5), cosines(rows), there), abs=1e-5)
@@ -116,7 +126,7 @@ def test_dpp_is_the_log_of_the_sum_over_subsets(candidates: int) -> None:
         chosen = np.argsort(-soft)[:candidates]
         kernel = (
             np.sqrt(np.outer(soft[chosen], soft[chosen]))
-            * np.array(cosines(known.vectors["text"]))[chosen][:, chosen]
+            * np.array(cosines(known.vectors("text")))[chosen][:, chosen]
         )
         minors = [
             np.linalg.det(kernel[np.ix_(subset, subset)]) if subset else 1.0
@@ -268,7 +278,7 @@ def test_seen_items_and_items_that_are_not_drawn_stay_out_of_lists() -> None:
     assert part.soft(K, 0.5).shape == (B, 8)
     assert part.soft(K, 0.5)[0, 0] == 0  # item 1, which query 0 has seen
     assert part.soft(K, 0.5)[2, [2, 3]].eq(0).all()
-    assert torch.equal(part.space("text"), known.table("text")[drawn])
+    assert torch.equal(part.space("text"), known.unit("text")[drawn])
 
 
 @pytest.mark.parametrize("space", ["category", "text", "model"])

@@ -12,7 +12,7 @@ import torch
 from pydantic import TypeAdapter
 from safetensors.torch import load_model, save_model
 
-from crossrec.model.sequence import SequenceOptions
+from crossrec.model.sequence import SEQUENCE_MODELS, SequenceOptions
 from crossrec.model.sequence.base import History, SequenceModel
 from crossrec.types import InputError
 
@@ -72,6 +72,11 @@ def changed_at(given: History, position: int) -> History:
     times = given.times_BL.clone()
     times[:, position] += 10**7
     return replace(given, vectors_BLD=vectors, times_BL=times)
+
+
+def test_every_sequence_model_is_here() -> None:
+    missing = {*SEQUENCE_MODELS} - {settings["type"] for settings in MODELS.values()}
+    assert not missing, f"add settings to CAUSAL or BIDIRECTIONAL for {missing}"
 
 
 @pytest.mark.parametrize("name", MODELS)
