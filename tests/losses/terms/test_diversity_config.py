@@ -90,9 +90,9 @@ def test_a_slip_is_named(terms: dict[str, Any], told: str) -> None:
 @pytest.mark.parametrize(
     ("term", "options", "groups", "told"),
     [
-        ({"type": "similarity", "space": "sound"}, {}, 3, "'sound'.*category.*model.*text"),
-        ({"type": "jaccard"}, {}, 0, "'category'"),
-        ({"type": "adversarial"}, {}, 0, "'category'"),
+        ({"type": "similarity", "space": "sound"}, {}, 3, "'sound'; there are text"),
+        ({"type": "jaccard"}, {}, 0, "needs item categories"),
+        ({"type": "adversarial"}, {}, 0, "needs item categories"),
         ({"type": "gini", "k": 20}, {}, 3, "k=20"),
         ({"type": "gini", "k": 10}, {"items": 10}, 3, "raise diversity.items"),
         ({"type": "gini"}, {"rows": 2**22}, 3, f"rows={2**22}.*over 20 items.*diversity.items to at most 16"),
