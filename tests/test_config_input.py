@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import types
 import typing
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, get_args, get_origin
 
 import pytest
 
-from crossrec.config import Config, ConfigError, load_config, parse_yaml, validate
+from crossrec.config import Config, ConfigError, Family, load_config, parse_yaml, validate
 from crossrec.experiment.config import ExperimentConfig
 
 LAUGHS = "a: &a [x, x, x, x, x, x, x, x, x]\n" + "\n".join(
@@ -125,9 +125,8 @@ def _places(cls: type[Config], outer: Any, seen: tuple[type[Config], ...]) -> It
             continue
         yield lambda value, name=name, outer=outer: outer({name: value})
         many = get_origin(field.annotation) is tuple
-        for member in _members(field.annotation):
+        for kind, member in _members(field.annotation, field.metadata):
             if member not in seen:
-                kind = member.model_fields["type"].default if "type" in member.model_fields else None
 
                 def inner(
                     value: Any, name: str = name, outer: Any = outer, kind: Any = kind, many: bool = many
@@ -138,11 +137,15 @@ def _places(cls: type[Config], outer: Any, seen: tuple[type[Config], ...]) -> It
                 yield from _places(member, inner, (*seen, member))
 
 
-def _members(annotation: Any) -> Iterator[type[Config]]:
-    if isinstance(annotation, type) and issubclass(annotation, Config):
-        yield annotation
+def _members(annotation: Any, metadata: Sequence[Any] = ()) -> Iterator[tuple[str | None, type[Config]]]:
+    """The configurations that a field takes, each with its ``type`` where it belongs to a family."""
+    families = [entry for entry in metadata if isinstance(entry, Family)]
+    if families:
+        yield from ((name, family.options(name)) for family in families for name in family)
+    elif isinstance(annotation, type) and issubclass(annotation, Config):
+        yield None, annotation
     elif get_origin(annotation) is typing.Annotated:
-        yield from _members(get_args(annotation)[0])
+        yield from _members(get_args(annotation)[0], get_args(annotation)[1:])
     elif get_origin(annotation) in (typing.Union, types.UnionType, tuple, dict):
         for part in get_args(annotation):
             yield from _members(part)

@@ -116,13 +116,15 @@ def test_context_allows_what_the_reranker_of_that_name_allows(shop: LoadedRecomm
         shop.recommend(HISTORY, context={"brand": "brand 9"})
 
 
-def test_traits_are_those_of_an_experiment(shop: LoadedRecommender, setting: PreparedExperiment) -> None:
-    expected, found = setting.items_of(shop.recommender), shop.items.traits
+def test_item_features_are_those_of_an_experiment(
+    shop: LoadedRecommender, setting: PreparedExperiment
+) -> None:
+    expected, found = setting.items_of(shop.recommender), shop.items.table
     np.testing.assert_array_equal(found.train_counts, expected.train_counts)
     torch.testing.assert_close(found.categories_NG, expected.categories_NG, rtol=0, atol=0)
-    assert set(found.vectors) == set(expected.vectors) == {"model", "text", "image", "content"}
-    for space in expected.vectors:
-        torch.testing.assert_close(found.vectors[space], expected.vectors[space])
+    assert {"model", "text", "image", "content"} <= set(found.spaces) == set(expected.spaces)
+    for space in expected.spaces:
+        torch.testing.assert_close(found.unit(space), expected.unit(space))
     assert set(found.columns) == set(expected.columns)
 
 

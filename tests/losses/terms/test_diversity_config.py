@@ -90,7 +90,7 @@ def test_a_slip_is_named(terms: dict[str, Any], told: str) -> None:
 @pytest.mark.parametrize(
     ("term", "options", "groups", "told"),
     [
-        ({"type": "similarity", "space": "sound"}, {}, 3, "'sound'; there are text"),
+        ({"type": "similarity", "space": "sound"}, {}, 3, "'sound'; there are category, text"),
         ({"type": "jaccard"}, {}, 0, "needs item categories"),
         ({"type": "adversarial"}, {}, 0, "needs item categories"),
         ({"type": "gini", "k": 20}, {}, 3, "k=20"),
