@@ -63,7 +63,7 @@ class Config(BaseModel):
         if isinstance(value, Mapping):
             for key, content in value.items():
                 if key not in cls.model_fields:
-                    raise ValueError(f"unknown key '{key}'; {_nearest(str(key), list(cls.model_fields))}")
+                    raise ValueError(f"unknown key '{key}'; {nearest(str(key), list(cls.model_fields))}")
                 annotation = cls.model_fields[key].annotation
                 if isinstance(content, bool) and _is_number(annotation):
                     raise _UnusableValue((key,), f"needs a number, not {str(content).lower()}")
@@ -191,7 +191,7 @@ class Family:
         if ":" in name:
             return _options_of(_outside_class(name), name)
         if name not in self.members:
-            raise ValueError(f"unknown type '{name}'; {_nearest(name, list(self.members))}")
+            raise ValueError(f"unknown type '{name}'; {nearest(name, list(self.members))}")
         return _options_of(self[name], name)
 
     def name_of(self, options: Config) -> str:
@@ -275,7 +275,8 @@ def _outside_class(name: str) -> type:
         raise ValueError(f"type '{name}' can't be imported: {error}") from error
 
 
-def _nearest(word: str, valid: list[str]) -> str:
+def nearest(word: str, valid: list[str]) -> str:
+    """The end of an error: the valid word that is closest, if one is, and all that are valid."""
     close = difflib.get_close_matches(word, valid, n=1, cutoff=0.5)
     hint = f"did you mean '{close[0]}'? " if close else ""
     return f"{hint}Valid: {', '.join(valid)}"

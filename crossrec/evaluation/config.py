@@ -2,35 +2,22 @@
 
 from __future__ import annotations
 
-from typing import Literal, get_args
+from typing import Annotated, Literal
 
-from pydantic import Field, field_validator
+from pydantic import AfterValidator, Field, field_validator
 
-from crossrec.config import Config
+from crossrec.config import Config, nearest
+from crossrec.evaluation.metrics import METRICS
 
-MetricName = Literal[
-    "recall",
-    "ndcg",
-    "mrr",
-    "hit",
-    "map",
-    "alpha_ndcg",
-    "coverage",
-    "gini",
-    "entropy",
-    "entropy_norm",
-    "ild_category",
-    "ild_text",
-    "ild_image",
-    "ild",
-    "eild",
-    "jaccard",
-    "personalization",
-    "novelty",
-    "serendipity",
-    "tail_share",
-    "calibration",
-]
+
+def _known_metric(name: str) -> str:
+    if name not in METRICS:
+        raise ValueError(f"unknown metric '{name}'; {nearest(name, list(METRICS))}")
+    return name
+
+
+MetricName = Annotated[str, AfterValidator(_known_metric)]
+"""A name in the table of metrics."""
 
 
 LONGEST_LIST = 10_000
@@ -58,7 +45,7 @@ class EvaluationConfig(Config):
     """
 
     ks: tuple[int, ...] = (10,)
-    metrics: tuple[MetricName, ...] = get_args(MetricName)
+    metrics: tuple[MetricName, ...] = tuple(METRICS)
     n_bootstrap: int = Field(default=1000, ge=0, le=1_000_000)
     seed: int = Field(default=0, ge=0)
     exclude_seen: bool = True

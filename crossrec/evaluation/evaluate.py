@@ -13,6 +13,7 @@ from crossrec.evaluation.bootstrap import Estimate, estimate_exposure, estimate_
 from crossrec.evaluation.config import EvaluationConfig
 from crossrec.evaluation.matching import MatchedLists, match_targets
 from crossrec.evaluation.metrics import AGGREGATE, PER_QUERY, missing_for
+from crossrec.evaluation.metrics.base import MetricInputs
 from crossrec.evaluation.metrics.exposure import UserLists
 from crossrec.evaluation.results import INTERVALS_PART, Evaluation
 from crossrec.evaluation.slices import UserGroups, evaluate_slice, make_slices
@@ -113,9 +114,10 @@ def evaluate_lists(
     values_U: dict[str, np.ndarray] = {}
     exposure: dict[str, Estimate] = {}
     for k in config.ks:
+        inputs = MetricInputs(ranked, items, k, config.tail_share, config.exclude_seen)
         for name in config.metrics:
             if name in PER_QUERY and name not in left_out:
-                values_U[f"{name}@{k}"] = groups.mean(PER_QUERY[name](ranked, items, config, k))
+                values_U[f"{name}@{k}"] = groups.mean(PER_QUERY[name](inputs))
         aggregates = [name for name in config.metrics if name in AGGREGATE]
         shown = UserLists(groups.shown(ids_QK[:, :k]), groups.counts)
         exposure |= estimate_exposure(shown, aggregates, items.n_items, k, intervals=config.n_bootstrap > 0)

@@ -2,7 +2,6 @@
 
 import json
 from pathlib import Path
-from typing import get_args
 
 import numpy as np
 import polars as pl
@@ -12,9 +11,11 @@ from scipy.sparse import csr_matrix
 from crossrec.config import ConfigError, validate
 from crossrec.data.item_table import CONTENT, ItemTable, VectorSpace
 from crossrec.data.splits.base import Queries
-from crossrec.evaluation.config import EvaluationConfig, MetricName
+from crossrec.evaluation.config import EvaluationConfig
 from crossrec.evaluation.evaluate import evaluate_lists
-from crossrec.evaluation.metrics import AGGREGATE, PER_QUERY
+from crossrec.evaluation.matching import match_targets
+from crossrec.evaluation.metrics import AGGREGATE, METRICS, PER_QUERY
+from crossrec.evaluation.metrics.base import MetricInputs
 from crossrec.evaluation.results import Evaluation
 from crossrec.types import ABSENT, Sequences, TopK
 
@@ -45,12 +46,32 @@ def evaluate(lists: TopK = LISTS, config: EvaluationConfig = CONFIG) -> Evaluati
     return evaluate_lists(lists, QUERIES, HISTORIES, facts(), config, "leave-last-2-out")
 
 
+def inputs(known: ItemTable, rows: np.ndarray) -> MetricInputs:
+    targets, histories = QUERIES.targets.take(rows), HISTORIES.take(rows)
+    return MetricInputs(match_targets(LISTS.ids[rows], targets, histories, 6), known, 2)
+
+
 def test_every_metric_is_registered_once_and_reported() -> None:
-    assert set(get_args(MetricName)) == PER_QUERY.keys() | AGGREGATE.keys()
+    assert set(METRICS) == PER_QUERY.keys() | AGGREGATE.keys()
     assert not PER_QUERY.keys() & AGGREGATE.keys()
     found = evaluate()
-    assert list(found.metrics) == [f"{name}@2" for name in get_args(MetricName)]
+    assert list(found.metrics) == [f"{name}@2" for name in METRICS]
     assert found.left_out == {}
+
+
+@pytest.mark.parametrize("name", PER_QUERY)
+def test_a_query_s_value_depends_on_its_own_list_alone(name: str) -> None:
+    known = facts()
+    together = PER_QUERY[name](inputs(known, np.arange(3)))
+    assert together.shape == (3,)
+    for row in range(3):
+        alone = PER_QUERY[name](inputs(known, np.array([row])))
+        np.testing.assert_allclose(alone, together[[row]], rtol=1e-12)
+
+
+def test_unknown_metrics_are_refused_by_name() -> None:
+    with pytest.raises(ConfigError, match="unknown metric 'ndgc'; did you mean 'ndcg'"):
+        validate(EvaluationConfig, {"metrics": ["ndgc"]}, "test")
 
 
 def test_users_weigh_the_same_however_many_queries_they_have() -> None:

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from crossrec.evaluation import jackknife
 from crossrec.evaluation.bootstrap import estimate_exposure
-from crossrec.evaluation.jackknife import leave_one_out
+from crossrec.evaluation.comparison.exposure import SLOPES
+from crossrec.evaluation.jackknife import LEAVE_ONE_OUT, leave_one_out
 from crossrec.evaluation.metrics import AGGREGATE
 from crossrec.evaluation.metrics.exposure import UserLists
 from crossrec.evaluation.slices import UserGroups
@@ -110,3 +111,8 @@ def test_the_standard_error_is_the_jackknife_s_by_hand() -> None:
     assert (low, high) == pytest.approx(
         (5 / 8 - 4.302653 * 2 / 3 / 8, 5 / 8 + 4.302653 * 2 / 3 / 8), abs=1e-6
     )
+
+
+def test_every_exposure_metric_has_its_leave_one_out_values_and_slopes() -> None:
+    missing = {*AGGREGATE} - ({*LEAVE_ONE_OUT} & {*SLOPES})
+    assert not missing, f"add functions to LEAVE_ONE_OUT and SLOPES for {missing}"

@@ -158,7 +158,7 @@ def chosen_metrics(systems: Sequence[System], config: ComparisonConfig) -> list[
 def split_name(metric: str) -> tuple[MetricName, int]:
     """``ndcg@10`` as its name and its length."""
     base, _, k = metric.partition("@")
-    return base, int(k)  # type: ignore[return-value]
+    return base, int(k)
 
 
 def _compare_users(systems: Sequence[System], metric: str, config: ComparisonConfig) -> list[ComparedMetric]:

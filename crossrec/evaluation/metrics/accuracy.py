@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from crossrec.evaluation.metrics.base import HitMetric
+
 
 def recall(hits_QK: np.ndarray, n_targets_Q: np.ndarray, k: int) -> np.ndarray:
     """Share of the targets that the list holds: sum_{i<=k} rel_i / |T|.
@@ -113,3 +115,12 @@ def average_precision(hits_QK: np.ndarray, n_targets_Q: np.ndarray, k: int) -> n
 def _ratio(above_Q: np.ndarray, below_Q: np.ndarray) -> np.ndarray:
     result = np.full(len(above_Q), np.nan)
     return np.divide(above_Q, below_Q, out=result, where=below_Q > 0)
+
+
+RECALL = HitMetric(of_hits=recall, meaning="Share of the next clicks that stand in the list.", digits=4)
+NDCG = HitMetric(
+    of_hits=ndcg, meaning="Hits discounted by the logarithm of their rank; 1 = every click on top.", digits=4
+)
+MRR = HitMetric(of_hits=mrr, meaning="One divided by the rank of the first hit.", digits=4)
+HIT = HitMetric(of_hits=hit, meaning="Share of lists with at least one hit.", digits=4)
+MAP = HitMetric(of_hits=average_precision, meaning="Precision averaged over the ranks of the hits.", digits=4)

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from crossrec.data.item_table import CATEGORY
+from crossrec.evaluation.metrics.base import ListMetric, MetricInputs
 from crossrec.types import ABSENT, Sequences
 
 if TYPE_CHECKING:
@@ -75,3 +77,16 @@ def _distribution(offsets: np.ndarray, items: np.ndarray, share: csr_matrix) -> 
     rows = csr_matrix((np.ones(len(items)), items, offsets), shape=(len(offsets) - 1, share.shape[0]))
     mass_BC = (rows @ share).toarray()
     return mass_BC / np.maximum(mass_BC.sum(1, keepdims=True), np.finfo(float).tiny)
+
+
+def _calibration(inputs: MetricInputs) -> np.ndarray:
+    lists = inputs.lists
+    return calibration(lists.ids_QK, lists.histories, inputs.items.categories, inputs.k)
+
+
+CALIBRATION = ListMetric(
+    compute=_calibration,
+    meaning="KL divergence between a history's categories and its list's.",
+    higher_is_better=False,
+    space=CATEGORY,
+)

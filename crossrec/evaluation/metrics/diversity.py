@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from crossrec.data.item_table import CATEGORY, CONTENT
+from crossrec.evaluation.metrics.base import ListMetric, MetricInputs
 from crossrec.types import ABSENT
 
 if TYPE_CHECKING:
@@ -134,3 +137,41 @@ def category_distance(ids_QK: np.ndarray, categories: csr_matrix, k: int) -> np.
         Ziegler et al.: Improving recommendation lists through topic diversification (WWW 2005).
     """
     return 1 - category_overlap(ids_QK, categories, k)
+
+
+Distance = Callable[[np.ndarray, np.ndarray, np.ndarray, int], np.ndarray]
+"""(ids_QK, vectors_ND, present_N, k) -> (Q,)."""
+
+
+def vector_distance(space: str, meaning: str, distance: Distance = intra_list_distance) -> ListMetric:
+    """A metric of the distances between a list's items in a space of vectors."""
+
+    def compute(inputs: MetricInputs) -> np.ndarray:
+        items = inputs.items
+        return distance(inputs.lists.ids_QK, items.vectors(space), items.present(space), inputs.k)
+
+    return ListMetric(compute=compute, meaning=meaning, space=space)
+
+
+def _category_distance(inputs: MetricInputs) -> np.ndarray:
+    return category_distance(inputs.lists.ids_QK, inputs.items.categories, inputs.k)
+
+
+def _category_overlap(inputs: MetricInputs) -> np.ndarray:
+    return category_overlap(inputs.lists.ids_QK, inputs.items.categories, inputs.k)
+
+
+ILD = vector_distance(CONTENT, "Mean distance between the items of a list; 0 = all alike.")
+ILD_TEXT = vector_distance("text", "Mean distance between a list's items by text.")
+ILD_IMAGE = vector_distance("image", "Mean distance between a list's items by picture.")
+ILD_CATEGORY = ListMetric(
+    compute=_category_distance,
+    meaning="Mean distance between a list's items by category.",
+    space=CATEGORY,
+)
+JACCARD = ListMetric(
+    compute=_category_overlap,
+    meaning="Mean overlap of categories between the items of a list.",
+    higher_is_better=False,
+    space=CATEGORY,
+)

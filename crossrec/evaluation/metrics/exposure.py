@@ -6,11 +6,14 @@ bootstrap resampling) and gives R values. x_i is how many lists (of at most k pl
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
+
+from crossrec.evaluation.metrics.base import Metric
 
 if TYPE_CHECKING:
     from scipy.sparse import csr_matrix
@@ -151,3 +154,40 @@ def personalization(exposure: Exposure) -> np.ndarray:
 
 def _ratio(above_R: np.ndarray, below_R: np.ndarray) -> np.ndarray:
     return np.divide(above_R, below_R, out=np.full(len(above_R), np.nan), where=below_R > 0)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExposureMetric(Metric):
+    """A metric of all lists together.
+
+    Args:
+        compute: (R,) values from exposure counts.
+        upper: the greatest value that it can take for N items.
+    """
+
+    compute: Callable[[Exposure], np.ndarray]
+    upper: Callable[[int], float]
+
+
+COVERAGE = ExposureMetric(
+    compute=coverage, upper=lambda n: 1.0, meaning="Share of the catalogue that is recommended to anybody."
+)
+GINI = ExposureMetric(
+    compute=gini,
+    upper=lambda n: 1.0 - 1.0 / n,
+    meaning="Inequality of exposure; 0 = all items alike, 1 = one item gets all.",
+    higher_is_better=False,
+)
+ENTROPY = ExposureMetric(
+    compute=entropy, upper=lambda n: float(np.log(n)), meaning="Shannon entropy of exposure, in nats."
+)
+ENTROPY_NORM = ExposureMetric(
+    compute=entropy_norm,
+    upper=lambda n: 1.0,
+    meaning="Entropy of exposure divided by its maximum, ln N.",
+)
+PERSONALIZATION = ExposureMetric(
+    compute=personalization,
+    upper=lambda n: 1.0,
+    meaning="One minus the mean overlap between two users' lists.",
+)

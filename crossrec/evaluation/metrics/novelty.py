@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from crossrec.evaluation.matching import distinct
+from crossrec.evaluation.metrics.base import ListMetric, MetricInputs
 from crossrec.types import ABSENT, Sequences
 
 
@@ -106,3 +107,35 @@ def _mean_over_list(ids_QK: np.ndarray, value_N: np.ndarray, k: int) -> np.ndarr
     total_Q = np.where(here_QK, value_N[ids_QK[:, :k]], 0.0).sum(1)
     count_Q = here_QK.sum(1)
     return np.divide(total_Q, count_Q, out=np.full(len(ids_QK), np.nan), where=count_Q > 0)
+
+
+def _novelty(inputs: MetricInputs) -> np.ndarray:
+    return novelty(inputs.lists.ids_QK, inputs.items.train_counts, inputs.k)
+
+
+def _tail_share(inputs: MetricInputs) -> np.ndarray:
+    return tail_share(inputs.lists.ids_QK, inputs.items.tail(inputs.tail_share), inputs.k)
+
+
+def _serendipity(inputs: MetricInputs) -> np.ndarray:
+    lists, counts_N = inputs.lists, inputs.items.train_counts
+    return serendipity(
+        lists.ids_QK,
+        lists.hits_QK,
+        lists.n_targets_Q,
+        lists.histories,
+        counts_N,
+        inputs.exclude_seen,
+        inputs.k,
+    )
+
+
+NOVELTY = ListMetric(
+    compute=_novelty,
+    meaning="Mean self-information of the items, in bits; popular items carry little.",
+    digits=2,
+)
+SERENDIPITY = ListMetric(
+    compute=_serendipity, meaning="Hits that popularity alone would not have found.", digits=4
+)
+TAIL_SHARE = ListMetric(compute=_tail_share, meaning="Share of recommendations that go to unpopular items.")

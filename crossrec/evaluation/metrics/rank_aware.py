@@ -6,7 +6,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from crossrec.evaluation.metrics.diversity import unit_rows
+from crossrec.data.item_table import CATEGORY, CONTENT
+from crossrec.evaluation.metrics.base import ListMetric, MetricInputs
+from crossrec.evaluation.metrics.diversity import unit_rows, vector_distance
 from crossrec.types import Sequences
 
 if TYPE_CHECKING:
@@ -138,3 +140,21 @@ def _ideal_gain(targets: Sequences, member: csr_matrix, k: int) -> np.ndarray:
         worth_BC[row_T[best]] *= 1 - ALPHA * member_TC[best].toarray()
         left_T[best] = False
     return gain_B
+
+
+def _alpha_ndcg(inputs: MetricInputs) -> np.ndarray:
+    lists = inputs.lists
+    return alpha_ndcg(lists.ids_QK, lists.hits_QK, lists.targets, inputs.items.categories, inputs.k)
+
+
+ALPHA_NDCG = ListMetric(
+    compute=_alpha_ndcg,
+    meaning="Hits discounted by rank and by how often their categories came before.",
+    digits=4,
+    space=CATEGORY,
+)
+EILD = vector_distance(
+    CONTENT,
+    "Distance between a list's items, those on top and close by weighing more.",
+    expected_distance,
+)

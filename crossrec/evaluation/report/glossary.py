@@ -8,65 +8,17 @@ from dataclasses import dataclass
 from numbers import Real
 from typing import Any, TypeGuard
 
+from crossrec.evaluation.metrics import METRICS, SPACES
+from crossrec.evaluation.metrics.base import Metric
+
 NO_INTERVAL = "\u2013"
 """Stands where a table has no interval: where none holds, or users don't differ."""
 CUTOFF = 10
 """Length of the lists that the report shows and draws."""
 
 
-@dataclass(frozen=True)
-class MetricInfo:
-    """How to read a metric.
-
-    Args:
-        meaning: one line for the reader.
-        higher_is_better: None where neither end is better in itself.
-        digits: decimals shown.
-    """
-
-    meaning: str
-    higher_is_better: bool | None = True
-    digits: int = 3
-
-
 ARROWS = {True: "↑", False: "↓", None: ""}
-COSINE_DISTANCES = ("ild", "ild_text", "ild_image", "eild")
-"""Metrics of distances from 0 to 2."""
-UNKNOWN = MetricInfo("No description.", None, 4)
-
-METRICS: dict[str, MetricInfo] = {
-    "ndcg": MetricInfo(
-        "Hits discounted by the logarithm of their rank; 1 = every click on top.",
-        True,
-        4,
-    ),
-    "recall": MetricInfo("Share of the next clicks that stand in the list.", True, 4),
-    "mrr": MetricInfo("One divided by the rank of the first hit.", True, 4),
-    "hit": MetricInfo("Share of lists with at least one hit.", True, 4),
-    "map": MetricInfo("Precision averaged over the ranks of the hits.", True, 4),
-    "alpha_ndcg": MetricInfo(
-        "Hits discounted by rank and by how often their categories came before.", True, 4
-    ),
-    "coverage": MetricInfo("Share of the catalogue that is recommended to anybody."),
-    "gini": MetricInfo("Inequality of exposure; 0 = all items alike, 1 = one item gets all.", False),
-    "entropy": MetricInfo("Shannon entropy of exposure, in nats."),
-    "entropy_norm": MetricInfo("Entropy of exposure divided by its maximum, ln N."),
-    "ild": MetricInfo("Mean distance between the items of a list; 0 = all alike."),
-    "ild_category": MetricInfo("Mean distance between a list's items by category."),
-    "ild_text": MetricInfo("Mean distance between a list's items by text."),
-    "ild_image": MetricInfo("Mean distance between a list's items by picture."),
-    "eild": MetricInfo("Distance between a list's items, those on top and close by weighing more."),
-    "jaccard": MetricInfo("Mean overlap of categories between the items of a list.", False),
-    "personalization": MetricInfo("One minus the mean overlap between two users' lists."),
-    "novelty": MetricInfo(
-        "Mean self-information of the items, in bits; popular items carry little.",
-        True,
-        2,
-    ),
-    "serendipity": MetricInfo("Hits that popularity alone would not have found.", True, 4),
-    "tail_share": MetricInfo("Share of recommendations that go to unpopular items."),
-    "calibration": MetricInfo("KL divergence between a history's categories and its list's.", False),
-}
+UNKNOWN = Metric(meaning="No description.", higher_is_better=None, digits=4)
 
 
 @dataclass(frozen=True)
@@ -88,7 +40,7 @@ def at_cutoff(base: str) -> str:
     return f"{base}@{CUTOFF}"
 
 
-def info(name: str) -> MetricInfo:
+def info(name: str) -> Metric:
     """What is known of a metric named like ``ndcg@10``."""
     return METRICS.get(name.partition("@")[0], UNKNOWN)
 
@@ -123,7 +75,7 @@ def note_on_distances(values: Mapping[str, float] | Iterable[tuple[str, float]])
         values: metrics such as ``ild@10`` with a value of any system.
     """
     pairs = values.items() if isinstance(values, Mapping) else values
-    above = [name for name, value in pairs if name.partition("@")[0] in COSINE_DISTANCES and value > 1]
+    above = [name for name, value in pairs if name.partition("@")[0] in SPACES and value > 1]
     if not above:
         return ""
     return (

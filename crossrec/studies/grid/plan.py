@@ -6,12 +6,13 @@ import itertools
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, get_args
+from typing import Any
 
 from crossrec.config import ConfigError, read_yaml, validate
 from crossrec.evaluation.comparison.compare import USUAL
 from crossrec.evaluation.comparison.exposure import needed_resamples
 from crossrec.evaluation.config import MetricName
+from crossrec.evaluation.metrics import METRICS
 from crossrec.experiment.config import ExperimentConfig
 from crossrec.experiment.run_folder import check_run, without_provenance
 from crossrec.studies.grid.config import AblationConfig, Labels, label_of, lay, named_choices, nested
@@ -213,7 +214,7 @@ def split_slice(metric: str) -> tuple[str, str]:
 def _check_metric(metric: str, trials: Sequence[StudyTrial]) -> None:
     part, name = split_slice(metric)
     base, at, k = name.partition("@")
-    known = SLICE_METRICS if part else get_args(MetricName)
+    known = SLICE_METRICS if part else tuple(METRICS)
     if base not in known or not at or not k.isdecimal():
         raise ConfigError(f"metric '{metric}': say NAME@LENGTH such as ndcg@10; names are {', '.join(known)}")
     if part and part not in SLICES:

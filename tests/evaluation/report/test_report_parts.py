@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,11 +11,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from crossrec.data.catalog import Catalog
-from crossrec.evaluation.config import MetricName
+from crossrec.evaluation.metrics import METRICS
 from crossrec.evaluation.report import RecommenderResult, write_report
 from crossrec.evaluation.report.cards import choose_users, hits_of
 from crossrec.evaluation.report.figures import spread, thin
-from crossrec.evaluation.report.glossary import METRICS, estimate, note_on_distances
+from crossrec.evaluation.report.glossary import estimate, info, note_on_distances
 from crossrec.evaluation.report.page import ReportError
 from crossrec.evaluation.report.plots import decile_of, decile_shares, lorenz
 from crossrec.types import Sequences, TopK
@@ -51,7 +51,9 @@ def test_input_that_does_not_fit_is_named(tmp_path: Path, changes: dict[str, Any
 
 
 def test_glossary_explains_every_metric_that_can_be_asked_for() -> None:
-    assert set(get_args(MetricName)) <= set(METRICS)
+    for name in METRICS:
+        assert info(f"{name}@10") is METRICS[name]
+        assert info(f"{name}@10").meaning.endswith(".")
 
 
 @pytest.mark.parametrize("entry", [None, {}, {"value": None}, {"value": float("nan")}, 7, {"value": "x"}])

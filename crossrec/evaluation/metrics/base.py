@@ -1,0 +1,81 @@
+"""Base of metrics: what a metric sees, what it needs, and how a reader takes its value."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from crossrec.data.item_table import CATEGORY, ItemTable
+from crossrec.evaluation.matching import MatchedLists
+
+
+@dataclass(frozen=True)
+class MetricInputs:
+    """Ranked lists with their truth, and everything else that metrics of single lists look at.
+
+    Args:
+        lists: Q lists, matched with their targets.
+        items: features of the N items.
+        k: places that count.
+        tail_share: share of the training clicks that the tail holds.
+        exclude_seen: whether items of a query's history are never recommended.
+    """
+
+    lists: MatchedLists
+    items: ItemTable
+    k: int
+    tail_share: float = 0.2
+    exclude_seen: bool = True
+
+
+@dataclass(frozen=True, kw_only=True)
+class Metric:
+    """Base of metrics: how to read one, and what it needs.
+
+    Args:
+        meaning: one line for the reader.
+        higher_is_better: None where neither end is better in itself.
+        digits: decimals shown.
+        space: space of the items that it needs; ``"category"`` for categories, None for nothing.
+    """
+
+    meaning: str
+    higher_is_better: bool | None = True
+    digits: int = 3
+    space: str | None = None
+
+    def missing(self, items: ItemTable) -> str | None:
+        """Why the metric can't be computed from these items, or None where it can."""
+        if self.space == CATEGORY:
+            return None if items.categories.shape[1] else "the catalogue has no categories"
+        if self.space is not None and self.space not in items.spaces:
+            return f"no item vectors in the space '{self.space}'"
+        return None
+
+
+@dataclass(frozen=True, kw_only=True)
+class ListMetric(Metric):
+    """A metric of single lists, averaged over users.
+
+    Args:
+        compute: (Q,) values from the inputs, NaN where a query has none.
+    """
+
+    compute: Callable[[MetricInputs], np.ndarray]
+
+
+@dataclass(frozen=True, kw_only=True)
+class HitMetric(Metric):
+    """A metric of accuracy: of single lists, by their hits alone.
+
+    Args:
+        of_hits: (hits_QK, n_targets_Q, k) -> (Q,), NaN where a query has no target.
+    """
+
+    of_hits: Callable[[np.ndarray, np.ndarray, int], np.ndarray]
+
+    def compute(self, inputs: MetricInputs) -> np.ndarray:
+        """(Q,) values from the inputs."""
+        return self.of_hits(inputs.lists.hits_QK, inputs.lists.n_targets_Q, inputs.k)
