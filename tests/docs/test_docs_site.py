@@ -47,6 +47,19 @@ PAGE_OF = {
 }
 """The page that describes a family's members."""
 
+OVERVIEW = {
+    "SOURCES": "source",
+    "FUSIONS": "fusion",
+    "SEQUENCE_MODELS": "sequence model",
+    "LOSSES": "loss",
+    "DIVERSITY_TERMS": "diversity terms",
+    "CONTRASTIVE_TERMS": "contrastive terms",
+    "RERANKERS": "reranking",
+    "BASELINES": "baselines",
+    "EXPLORERS": "exploration",
+}
+"""The row of a family in the table of ``components.md``."""
+
 
 class _SiteLoader(yaml.SafeLoader):
     """Plain YAML; tags that name Python functions are read as their names."""
@@ -105,6 +118,18 @@ def test_every_member_is_described(family: str) -> None:
     assert not missing, f"docs/{PAGE_OF[family]} doesn't describe {missing}"
 
 
+@pytest.mark.parametrize("family", OVERVIEW)
+def test_the_overview_lists_the_members_of_the_family(family: str) -> None:
+    rows = re.findall(rf"^\| {OVERVIEW[family]} \|.*?\|(.*)\|$", (DOCS / "components.md").read_text(), re.M)
+    assert [re.findall(r"`(\w+)`", row) for row in rows] == [[*FAMILIES[family]]]
+
+
+@pytest.mark.parametrize("page", sorted(DOCS.rglob("*.md")), ids=lambda page: page.stem)
+def test_members_written_by_the_hook_are_of_families(page: Path) -> None:
+    for module, name in re.findall(r"<!-- members of (\S+):(\S+) -->", page.read_text()):
+        assert isinstance(getattr(importlib.import_module(module), name), Family)
+
+
 def test_every_metric_is_described() -> None:
     metrics = (DOCS / "metrics.md").read_text()
     for name in METRICS:
@@ -138,6 +163,9 @@ def test_the_site_builds_strictly_and_draws_its_formulas(tmp_path: Path) -> None
     assert built.returncode == 0, built.stdout + built.stderr
     page = (tmp_path / "site" / "metrics.html").read_text()
     assert "<math" in page
+    members = (tmp_path / "site" / "api" / "rerank.html").read_text()
+    for name in FAMILIES["RERANKERS"]:
+        assert f'id="{FAMILIES["RERANKERS"].members[name].replace(":", ".")}"' in members
     pages = [path.read_text() for path in (tmp_path / "site").rglob("*.html")]
     assert not any('class="arithmatex"' in page for page in pages)
     outside = re.compile(r'<(?:script|link|img)[^>]+(?:src|href)="https?://[^"]+\.(?:js|css|woff2?|png|jpg)')
