@@ -131,8 +131,8 @@ def _with_valid_prices(catalog: Catalog) -> tuple[Catalog, int]:
     invalid = len(catalog) - int(pc.sum(valid).as_py() or 0)
     if not invalid:
         return catalog, 0
-    mended = pc.if_else(valid, prices, pa.scalar(None, pa.float64()))
-    return catalog.with_prices(mended), invalid
+    known = pc.if_else(valid, prices, pa.scalar(None, pa.float64()))
+    return catalog.with_prices(known), invalid
 
 
 LARGEST_TIME = 9e18

@@ -20,7 +20,7 @@ CATEGORY = "category"
 """The space of categories: (N, G) membership."""
 
 TEXTS = "texts"
-"""What parts name that need the items' texts, see :meth:`ItemTable.check`."""
+"""The need for item texts, see :meth:`ItemTable.check`."""
 
 CONTENT = "content"
 """The space of text and image vectors side by side."""

@@ -13,6 +13,7 @@ import torch
 from crossrec.baselines import BASELINES
 from crossrec.encoders.image import ImageEncoder
 from crossrec.encoders.text import TextEncoder
+from crossrec.data.item_table import MODEL
 from crossrec.experiment.baselines import check_metric
 from crossrec.experiment.config import ExperimentConfig
 from crossrec.experiment.prepared import PreparedExperiment, blank_item_table
@@ -56,11 +57,13 @@ def check_setting(setting: PreparedExperiment, device: torch.device) -> None:
     config, data = setting.config, setting.data
     check_memory(config.model, data.split.n_items, device, config.data.cache_dir)
     blank = blank_item_table(data, config.spaces)
+    beside_model = blank.with_space(MODEL, torch.zeros(blank.n_items, 1))
     if config.rerank is not None:
         for stage in config.rerank.stages:
-            stage.build(blank)
+            stage.build(beside_model)
     if config.diversity is not None:
-        config.diversity.build(blank.take(np.flatnonzero(blank.train_counts)), config.model.width)
+        train_items = np.flatnonzero(blank.train_counts)
+        config.diversity.build(beside_model.take(train_items), config.model.width)
     for baseline in config.baselines:
         for need in getattr(baseline, "needs", ()):
             blank.check(need, f"baselines: {BASELINES.name_of(baseline)}")

@@ -227,7 +227,7 @@ def item_table(data: PreparedData, config: SpacesConfig, content: EncodedCatalog
 
 
 def blank_item_table(data: PreparedData, config: SpacesConfig) -> ItemTable:
-    """The table before encoding and training, with zeros in every space: do all parts find what they need?"""
+    """The table before encoding, with zeros in every space: do all parts find what they need?"""
     catalog, n_items = data.catalog, len(data.catalog)
     has = {
         "text": config.text is not None and catalog.has_text.any(),
@@ -235,7 +235,7 @@ def blank_item_table(data: PreparedData, config: SpacesConfig) -> ItemTable:
     }
     names = [name for name, there in has.items() if there]
     blank = VectorSpace(np.zeros((n_items, 1), np.float32), np.zeros(n_items, dtype=bool))
-    return _table(data, dict.fromkeys([*names, *([CONTENT] if names else []), MODEL], blank))
+    return _table(data, dict.fromkeys([*names, *([CONTENT] if names else [])], blank))
 
 
 def _table(data: PreparedData, spaces: dict[str, VectorSpace]) -> ItemTable:

@@ -160,7 +160,7 @@ def patch_relevance(shown: PictureInput, *, by_gradient: bool = True) -> np.ndar
     if by_gradient:
         gradients = torch.autograd.grad(score_1.sum(), recorder.weights)
         total = gradient_rollout(layers, [gradient[0] for gradient in gradients])
-        # What was there before any attention says nothing.
+        # The identity, from which the rollout starts, carries no evidence.
         total = total - torch.eye(len(total), device=total.device)
     else:
         total = rollout(layers)

@@ -179,7 +179,7 @@ class Attribution:
 def integrated_gradients(
     scores: Callable[[Tensor], Tensor], given: Tensor, baseline: Tensor, steps: int = STEPS
 ) -> Attribution:
-    """What each entry of an input adds to a score, compared with a baseline input.
+    """Integrated gradients: the contribution of each entry of an input to a score, relative to a baseline.
 
     (x_i - x'_i) times the integral over a from 0 to 1 of dF / dx_i at x' + a (x - x'), by Gauss-Legendre
     quadrature. The sum over i is F(x) - F(x'): completeness; its error is reported.
@@ -225,7 +225,7 @@ def sharing_copy(module: AnyModule, *also: object) -> AnyModule:
 
     Args:
         module: with the weights.
-        also: other objects that hang on the module and are to be shared.
+        also: other objects referenced by the module that are shared with the copy.
     """
     shared = [*module.parameters(), *module.buffers(), *also]
     return copy.deepcopy(module, {id(thing): thing for thing in shared})

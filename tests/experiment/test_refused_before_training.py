@@ -85,7 +85,11 @@ REFUSED: dict[str, tuple[list[str], str]] = {
     ),
     "baseline": (
         ["baselines=[{type: vbpr}]"],
-        "baselines: vbpr needs item vectors in the space 'image'; there are model",
+        "baselines: vbpr needs item vectors in the space 'image'; there are none",
+    ),
+    "baseline on the model": (
+        ["baselines=[{type: vbpr, modality: model}]"],
+        "baselines: vbpr needs item vectors in the space 'model'; there are none",
     ),
     "heads": (["model.sequence.heads=3"], "does not divide the item width"),
     "memory": (["model.width=65536", "model.sequence.layers=900"], "GiB for training"),

@@ -212,7 +212,7 @@ def _paths(stored: pa.ChunkedArray) -> pa.ChunkedArray:
 BUILDERS = {".parquet": "parquet", ".csv": "csv", ".json": "json", ".jsonl": "json"}
 
 SAVED = ("dataset_info.json", "dataset_dict.json")
-"""What ``save_to_disk`` leaves in a folder."""
+"""Files by which a folder written by ``save_to_disk`` is recognized."""
 
 
 @dataclass(frozen=True)

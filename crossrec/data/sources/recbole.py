@@ -39,7 +39,7 @@ from crossrec.data.sources.values import numbers
 TYPES = ("token", "token_seq", "float", "float_seq")
 
 QUOTES = "'\","
-"""What stands around the categories of some converted data sets: ``'Beauty', 'Makeup'``."""
+"""Quotation marks and commas around categories in some converted data sets: ``'Beauty', 'Makeup'``."""
 
 
 class AtomicFile:
