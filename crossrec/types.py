@@ -31,6 +31,10 @@ class InputError(ValueError):
     """
 
 
+class ConfigError(InputError):
+    """A configuration that can't be used; the message names the file, the key and the way out."""
+
+
 @dataclass(frozen=True)
 class Sequences:
     """Clicks of many users as CSR arrays, one row a user (or one row a history), oldest first.

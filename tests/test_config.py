@@ -11,13 +11,13 @@ from crossrec.config import (
     Component,
     ComponentOptions,
     Config,
-    ConfigError,
     Family,
     load_config,
     merge,
     parse_overrides,
     validate,
 )
+from crossrec.types import ConfigError
 
 
 class Inner(Config):

@@ -10,8 +10,10 @@ from typing import Any, get_args, get_origin
 
 import pytest
 
-from crossrec.config import Config, ConfigError, Family, load_config, parse_yaml, validate
+from crossrec.config import Config, Family, load_config, validate
 from crossrec.experiment.config import ExperimentConfig
+from crossrec.strict_yaml import parse_yaml
+from crossrec.types import ConfigError
 
 LAUGHS = "a: &a [x, x, x, x, x, x, x, x, x]\n" + "\n".join(
     f"{chr(98 + i)}: &{chr(98 + i)} [{', '.join([f'*{chr(97 + i)}'] * 9)}]" for i in range(8)

@@ -184,7 +184,8 @@ def serve(arguments: Sequence[str] | None = None) -> int:
     parsed = parser.parse_intermixed_args(arguments)
 
     def run() -> None:
-        from crossrec.config import ConfigError, validate
+        from crossrec.config import validate
+        from crossrec.types import ConfigError
 
         if not math.isfinite(parsed.max_upload_mb):
             raise ConfigError(f"--max-upload-mb: needs a finite number, not {parsed.max_upload_mb}")

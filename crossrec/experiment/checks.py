@@ -11,9 +11,9 @@ import numpy as np
 import torch
 
 from crossrec.baselines import BASELINES
+from crossrec.data.item_table import MODEL
 from crossrec.encoders.image import ImageEncoder
 from crossrec.encoders.text import TextEncoder
-from crossrec.data.item_table import MODEL
 from crossrec.experiment.baselines import check_metric
 from crossrec.experiment.config import ExperimentConfig
 from crossrec.experiment.prepared import PreparedExperiment, blank_item_table

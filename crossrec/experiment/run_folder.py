@@ -16,11 +16,11 @@ from typing import Any
 
 import yaml
 
-from crossrec.config import ConfigError, merge, outside_classes, parse_overrides, read_yaml, validate
+from crossrec.config import merge, outside_classes, parse_overrides, read_yaml, validate
 from crossrec.experiment.config import ExperimentConfig
 from crossrec.runtime import distributed
 from crossrec.runtime.files import held_lock, release_lock, write_text
-from crossrec.types import InputError
+from crossrec.types import ConfigError, InputError
 
 logger = logging.getLogger(__name__)
 

@@ -18,8 +18,8 @@ from crossrec.augment.generators.application import (
     tail_categories,
     user_profiles,
 )
-from crossrec.config import ConfigError, validate
-from crossrec.types import InputError, Sequences
+from crossrec.config import validate
+from crossrec.types import ConfigError, InputError, Sequences
 
 # Items 0 to 3 are of the head category, 4 to 7 of the tail; 7 has no training click, 6 no features.
 CATEGORIES = csr_matrix(np.repeat(np.eye(2, dtype=np.float32), 4, axis=0))

@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from crossrec.augment.base import Schedule
-from crossrec.config import ConfigError, validate
+from crossrec.config import validate
+from crossrec.types import ConfigError
 
 SHARE = st.floats(0, 1)
 

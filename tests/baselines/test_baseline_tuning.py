@@ -22,10 +22,10 @@ from crossrec.baselines.neural.vbpr import VBPR
 from crossrec.baselines.popularity import Popularity, RecentPopularity
 from crossrec.baselines.tuning import TuningBudget, TuningTrial, tune
 from crossrec.baselines.user_knn import UserKNN
-from crossrec.config import Config, ConfigError, validate
+from crossrec.config import Config, validate
 from crossrec.data.item_table import ItemTable
 from crossrec.runtime import distributed
-from crossrec.types import Recommender, Sequences
+from crossrec.types import ConfigError, Recommender, Sequences
 
 TRAIN = Sequences.from_lists([[0, 1, 2], [0, 1], [3, 4, 5], [3, 4]])
 

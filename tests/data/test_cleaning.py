@@ -14,12 +14,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from crossrec.config import ConfigError, validate
+from crossrec.config import validate
 from crossrec.data.catalog import Catalog
 from crossrec.data.cleaning import CleaningConfig, clean
 from crossrec.data.cleaning_report import CleaningReport, Step
 from crossrec.data.interactions import ClickLog, InteractionDataError, Interactions
 from crossrec.data.sources.base import RawData
+from crossrec.types import ConfigError
 
 Row = tuple[str | None, str | None, float | None]
 

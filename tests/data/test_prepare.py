@@ -12,13 +12,14 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from crossrec.config import ComponentOptions, ConfigError, parse_overrides, validate
+from crossrec.config import ComponentOptions, parse_overrides, validate
 from crossrec.data.catalog import Catalog
 from crossrec.data.prepare import DataConfig, PreparedData, prepare
 from crossrec.data.sources import SOURCES
 from crossrec.data.sources.base import DataSource
 from crossrec.data.sources.reading import SourceError
 from crossrec.runtime import distributed
+from crossrec.types import ConfigError
 
 REAL = Path(os.environ.get("CROSSREC_DATA", Path(__file__).parents[2] / ".." / "shared" / "data"))
 

@@ -9,11 +9,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from crossrec.config import ConfigError, validate
+from crossrec.config import validate
 from crossrec.data.splits.base import Queries, Split, SplitError, first_clicks
 from crossrec.data.splits.leave_one_out import LeaveOneOutSplitter
 from crossrec.data.splits.temporal import TemporalSplitter
-from crossrec.types import Sequences
+from crossrec.types import ConfigError, Sequences
 
 N_ITEMS = 6
 LOGS = st.lists(

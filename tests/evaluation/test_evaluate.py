@@ -8,7 +8,7 @@ import polars as pl
 import pytest
 from scipy.sparse import csr_matrix
 
-from crossrec.config import ConfigError, validate
+from crossrec.config import validate
 from crossrec.data.item_table import CONTENT, ItemTable, VectorSpace
 from crossrec.data.splits.base import Queries
 from crossrec.evaluation.config import EvaluationConfig
@@ -17,7 +17,7 @@ from crossrec.evaluation.matching import match_targets
 from crossrec.evaluation.metrics import AGGREGATE, METRICS, PER_QUERY
 from crossrec.evaluation.metrics.base import MetricInputs
 from crossrec.evaluation.results import Evaluation
-from crossrec.types import ABSENT, Sequences, TopK
+from crossrec.types import ABSENT, ConfigError, Sequences, TopK
 
 CONFIG = EvaluationConfig(ks=(2,), n_bootstrap=50, short_history=1)
 

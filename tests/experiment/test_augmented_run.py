@@ -12,7 +12,7 @@ import pytest
 import yaml
 
 from crossrec.augment.guard import DataLeakageError
-from crossrec.config import ConfigError, validate
+from crossrec.config import validate
 from crossrec.data.segments import ClusterAssignment, cluster_items
 from crossrec.data.splits.base import Queries, Split
 from crossrec.experiment.augmentation import check_augmentation
@@ -24,7 +24,7 @@ from crossrec.experiment.run_folder import CONFIG_FILE, DATA_FILE, check_run
 from crossrec.experiment.train import run_training, train_network
 from crossrec.model.recommender import NeuralRecommender
 from crossrec.training.parallel import build_accelerator
-from crossrec.types import InputError, Sequences, TopK
+from crossrec.types import ConfigError, InputError, Sequences, TopK
 
 AUGMENT = {
     "sequence": {"augmenters": [{"type": "crop"}, {"type": "substitute"}], "copies": 0.5},

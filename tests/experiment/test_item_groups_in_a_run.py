@@ -10,13 +10,13 @@ import pytest
 import torch
 
 import crossrec
-from crossrec.config import ConfigError, validate
+from crossrec.config import validate
 from crossrec.experiment.config import ExperimentConfig
 from crossrec.experiment.evaluate import load_recommender
 from crossrec.experiment.prepared import PreparedExperiment
 from crossrec.experiment.train import run_training
 from crossrec.model.modalities import ItemGroupEmbedding
-from crossrec.types import ABSENT
+from crossrec.types import ABSENT, ConfigError
 
 
 def experiment(id_shop: dict[str, Any], **changes: Any) -> ExperimentConfig:

@@ -13,12 +13,12 @@ import torch
 import yaml
 
 from crossrec.cli import runs
-from crossrec.config import ConfigError, validate
+from crossrec.config import validate
 from crossrec.experiment import checks
 from crossrec.experiment.config import ExperimentConfig
 from crossrec.model.encoded_catalog import EncodedCatalog
 from crossrec.runtime.device import memory_of
-from crossrec.types import InputError
+from crossrec.types import ConfigError, InputError
 
 
 @pytest.fixture

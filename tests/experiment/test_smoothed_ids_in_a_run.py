@@ -11,7 +11,7 @@ import torch
 from safetensors.torch import save_file
 
 import crossrec
-from crossrec.config import ConfigError, validate
+from crossrec.config import validate
 from crossrec.data.neighbours import Neighbours, find_neighbours
 from crossrec.experiment.config import ExperimentConfig
 from crossrec.experiment.evaluate import load_recommender
@@ -21,7 +21,7 @@ from crossrec.model.build import build_network
 from crossrec.model.modalities import SmoothedIdEmbedding
 from crossrec.model.relations import ItemRelations
 from crossrec.training.checkpoint import read_state
-from crossrec.types import ABSENT, InputError
+from crossrec.types import ABSENT, ConfigError, InputError
 
 
 def experiment(id_shop: dict[str, Any], **smoothing: Any) -> ExperimentConfig:

@@ -12,7 +12,7 @@ import torch
 from crossrec.augment.base import Schedule
 from crossrec.augment.generators.application import PrincipalComponents, SynthesisUseConfig, SyntheticItems
 from crossrec.augment.guard import DataLeakageError, LeakageChecker
-from crossrec.config import ConfigError, validate
+from crossrec.config import validate
 from crossrec.encoders.cache import Features
 from crossrec.experiment.augmentation import build_augmentation, check_augmentation
 from crossrec.experiment.prepared import PreparedExperiment
@@ -22,7 +22,7 @@ from crossrec.experiment.train import train_network
 from crossrec.model.modalities import FrozenFeatures
 from crossrec.model.recommender import NeuralRecommender
 from crossrec.training.parallel import build_accelerator
-from crossrec.types import InputError
+from crossrec.types import ConfigError, InputError
 
 LOOP = {"steps": 60, "batch_size": 16, "check_every": 30}
 GENERATOR = {"type": "beta_vae", "latent": 4, "width": 16, "depth": 1, "loop": LOOP}

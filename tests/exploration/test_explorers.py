@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from crossrec.config import ConfigError, validate
+from crossrec.config import validate
 from crossrec.data.item_table import ItemTable
 from crossrec.exploration import EXPLORERS
 from crossrec.exploration.base import Explorer, LearningExplorer, PolicyLists
@@ -20,7 +20,7 @@ from crossrec.exploration.epsilon_greedy import EpsilonGreedy
 from crossrec.exploration.linear_bandit import UCB, USERS_AT_ONCE, ThompsonSampling
 from crossrec.exploration.plackett_luce import PlackettLuce
 from crossrec.rerank.base import Pool
-from crossrec.types import ABSENT, InputError, Sequences, TopK, VectorRecommender
+from crossrec.types import ABSENT, ConfigError, InputError, Sequences, TopK, VectorRecommender
 
 N, D, K, USERS = 8, 3, 3, 6_000
 SCORES = [2.0, 1.6, 1.1, 0.9, 0.5, 0.2, 0.0, -1.0]

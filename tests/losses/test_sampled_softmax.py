@@ -10,12 +10,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from crossrec.config import Config, ConfigError, validate
+from crossrec.config import Config, validate
 from crossrec.losses import LossOptions
 from crossrec.losses.full_softmax import FullSoftmax
 from crossrec.losses.negatives import WeightedNegatives
 from crossrec.losses.sampled_softmax import SampledSoftmax
-from crossrec.types import InputError
+from crossrec.types import ConfigError, InputError
 
 T, N, D = 6, 20, 4
 COUNTS = np.arange(N) ** 2

@@ -10,11 +10,11 @@ import torch
 from hypothesis import given, reject, settings
 from hypothesis import strategies as st
 
-from crossrec.config import ConfigError, validate
+from crossrec.config import validate
 from crossrec.data.item_table import ItemTable
 from crossrec.rerank.base import Pool
 from crossrec.rerank.context import Constraints
-from crossrec.types import ABSENT, InputError, Sequences
+from crossrec.types import ABSENT, ConfigError, InputError, Sequences
 
 VALUES = ["a", "b", "c", "d", None]
 

@@ -11,12 +11,12 @@ import pytest
 import torch
 
 from crossrec.baselines.popularity import Popularity
-from crossrec.config import ComponentOptions, Config, ConfigError, validate
+from crossrec.config import ComponentOptions, Config, validate
 from crossrec.data.item_table import ItemTable
 from crossrec.rerank import RERANKERS
 from crossrec.rerank.base import Pool, Reranker
 from crossrec.rerank.recommender import RerankConfig
-from crossrec.types import ABSENT, InputError, Recommender, Sequences
+from crossrec.types import ABSENT, ConfigError, InputError, Recommender, Sequences
 
 N, B, C = 20, 5, 9
 TRADE_OFFS = [name for name in RERANKERS if "diversity" in RERANKERS.options(name).model_fields]

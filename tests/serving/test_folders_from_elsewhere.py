@@ -16,11 +16,11 @@ import yaml
 
 import crossrec
 from crossrec.cli.commands import main
-from crossrec.config import Config, ConfigError, trusting
+from crossrec.config import Config, trusting
 from crossrec.runtime.files import write_checksums
 from crossrec.runtime.weights import WeightsError
 from crossrec.serving.loaded import LoadedRecommender
-from crossrec.types import InputError
+from crossrec.types import ConfigError, InputError
 
 MODULE = "made_elsewhere"
 SOURCE = """

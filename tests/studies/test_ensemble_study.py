@@ -13,7 +13,7 @@ import yaml
 from safetensors.torch import load_file, save_file
 
 from crossrec.cli.commands import main
-from crossrec.config import ConfigError, validate
+from crossrec.config import validate
 from crossrec.ensemble.recommender import Ensemble, EnsembleConfig
 from crossrec.experiment.baselines import validation_metrics
 from crossrec.experiment.config import ExperimentConfig
@@ -21,7 +21,7 @@ from crossrec.experiment.train import run_training
 from crossrec.runtime.files import write_checksums
 from crossrec.studies.ensemble import EnsembleStudyConfig, choose, open_members, run_ensemble
 from crossrec.training.checkpoint import WEIGHTS
-from crossrec.types import InputError
+from crossrec.types import ConfigError, InputError
 
 K = 10
 

@@ -14,7 +14,7 @@ import yaml
 
 from crossrec.baselines import BASELINES
 from crossrec.baselines.popularity import Popularity
-from crossrec.config import ConfigError, load_config, validate
+from crossrec.config import load_config, validate
 from crossrec.data.item_table import ItemTable
 from crossrec.data.segments import SegmentsConfig
 from crossrec.experiment.config import ExperimentConfig, SpacesConfig
@@ -28,7 +28,7 @@ from crossrec.studies.feedback_loop.setup import SIMULATION_VERSION, SimulationS
 from crossrec.studies.feedback_loop.study import ROUNDS_FOLDER, run_feedback_loop
 from crossrec.studies.statistics import over_seeds
 from crossrec.training.trainer import Trainer
-from crossrec.types import InputError, Recommender, Sequences
+from crossrec.types import ConfigError, InputError, Recommender, Sequences
 
 SHIPPED = Path(__file__).parents[2] / "configs" / "studies" / "feedback_loop_demo.yaml"
 

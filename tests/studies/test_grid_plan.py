@@ -10,10 +10,11 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from crossrec.config import ConfigError, load_config, validate
+from crossrec.config import load_config, validate
 from crossrec.studies.grid.config import AblationConfig, lay, nested
 from crossrec.studies.grid.plan import check_trials, grid, search_corners, split_slice, trials_of
 from crossrec.studies.grid.study import run_ablation
+from crossrec.types import ConfigError
 
 CONFIGS = Path(__file__).parents[2] / "configs" / "ablations"
 

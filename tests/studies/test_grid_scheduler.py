@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 import yaml
 
-from crossrec.config import ConfigError, validate
+from crossrec.config import validate
 from crossrec.studies.grid.config import AblationConfig
 from crossrec.studies.grid.scheduler import (
     JOURNAL_FILE,
@@ -27,7 +27,7 @@ from crossrec.studies.grid.scheduler import (
     TakenAssignment,
 )
 from crossrec.studies.grid.workers import SharedDataCache, perform, shares_of
-from crossrec.types import InputError
+from crossrec.types import ConfigError, InputError
 
 pytest.importorskip("optuna", reason="needs the extra 'studies'")
 

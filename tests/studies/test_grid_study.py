@@ -13,7 +13,6 @@ import pytest
 import yaml
 
 from crossrec.cli.commands import main
-from crossrec.config import ConfigError
 from crossrec.evaluation.results import Evaluation
 from crossrec.studies.grid.config import AblationConfig
 from crossrec.studies.grid.plan import grid, trials_of
@@ -22,7 +21,7 @@ from crossrec.studies.grid.results import Results, collect
 from crossrec.studies.grid.scheduler import WORKER, Scheduler
 from crossrec.studies.grid.study import Watch, ablate, run_ablation
 from crossrec.training.trainer import Trainer
-from crossrec.types import InputError
+from crossrec.types import ConfigError, InputError
 
 METRICS = ("ndcg@10", "tail_items:recall@10", "coverage@10")
 

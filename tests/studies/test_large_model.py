@@ -11,7 +11,7 @@ import pytest
 import torch
 import yaml
 
-from crossrec.config import ConfigError, load_config, validate
+from crossrec.config import load_config, validate
 from crossrec.data.item_table import ItemTable
 from crossrec.data.splits.base import Queries
 from crossrec.evaluation.config import ComparisonConfig, MetricName
@@ -34,7 +34,7 @@ from crossrec.studies.large_model_report import EVERYBODY, Effect, verdict
 from crossrec.studies.statistics import measurable_metrics
 from crossrec.studies.tradeoff.config import TradeoffConfig
 from crossrec.studies.tradeoff.study import run_tradeoff
-from crossrec.types import InputError, Sequences
+from crossrec.types import ConfigError, InputError, Sequences
 
 scipy_sparse = pytest.importorskip("scipy.sparse")
 

@@ -7,13 +7,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from crossrec.config import ConfigError, parse_overrides, validate
+from crossrec.config import parse_overrides, validate
 from crossrec.studies.statistics import seed_interval
 from crossrec.studies.tradeoff.config import TradeoffConfig, all_variants, members
 from crossrec.studies.tradeoff.fronts import choose, difference, hypervolumes
 from crossrec.studies.tradeoff.report import front_plots
 from crossrec.studies.tradeoff.sweep import PointTable, relative_gain
-from crossrec.types import InputError
+from crossrec.types import ConfigError, InputError
 
 MMR = {"type": "mmr", "space": "category", "diversity": 0.5}
 

@@ -9,11 +9,12 @@ from pathlib import Path
 from typing import Any, Literal
 
 import polars as pl
+from pydantic import Field
 
-from crossrec.config import Config
+from crossrec.config import ComponentOptions, Config
 from crossrec.data.catalog import REQUIRED, Catalog
 from crossrec.data.cleaning_report import Step
-from crossrec.data.sources.reading import Faults, SourceError, suggest
+from crossrec.data.sources.reading import Encoding, Faults, SourceError, suggest
 from crossrec.data.sources.table_file import other_delimiter
 from crossrec.data.sources.values import categories, identifiers, joined, numbers, seconds, typed
 
@@ -60,6 +61,39 @@ class InteractionColumns(Config):
     timestamp: str = "timestamp"
     rating: str | None = None
     label: str | None = None
+
+
+class TwoTableOptions(ComponentOptions):
+    """Options of sources with one table of items and one of interactions.
+
+    Args:
+        item_columns: roles of the item table's columns.
+        interaction_columns: roles of the interaction table's columns.
+        images: folder of the files that the image column names, relative to ``data.root``; without an image
+            column, the folder that holds ``<item id>.jpg`` (or .jpeg, .png, .webp, .gif, .bmp).
+        category_separator: between the categories of an item; not set, "|", ";" or a comma is found in the
+            column.
+        text_separator: put between text columns that are joined.
+        delimiter: column delimiter of CSV files.
+        encoding: encoding of CSV files.
+        decimal: decimal separator of prices and ratings that are text; not set, it is found in each column.
+        time_unit: unit of numeric timestamps (``order`` for mere positions); text and the times of Parquet
+            and Arrow carry theirs.
+        name: name of the data set; not set, that of the folder or of the items.
+        note: one line about the data that every output prints.
+    """
+
+    item_columns: ItemColumns = ItemColumns()
+    interaction_columns: InteractionColumns = InteractionColumns()
+    images: str | None = None
+    category_separator: str | None = Field(None, min_length=1)
+    text_separator: str = " "
+    delimiter: str = Field(",", min_length=1, max_length=1)
+    encoding: Encoding = "utf-8"
+    decimal: Literal[".", ","] | None = None
+    time_unit: TimeUnit = "s"
+    name: str | None = None
+    note: str = ""
 
 
 RESERVED = {*REQUIRED.names, "image_bytes"}

@@ -5,29 +5,25 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import polars as pl
 import pyarrow as pa
 import pyarrow.compute as pc
-from pydantic import Field
 
-from crossrec.config import ComponentOptions, Config
+from crossrec.config import Config
 from crossrec.data.interactions import Interactions
 from crossrec.data.sources.base import DataSource, RawData
 from crossrec.data.sources.columns import (
     RESERVED,
     Columns,
-    InteractionColumns,
-    ItemColumns,
-    TimeUnit,
+    TwoTableOptions,
     catalog,
     read_items,
     read_log,
     with_identifiers,
 )
 from crossrec.data.sources.reading import (
-    Encoding,
     Faults,
     SourceError,
     image_folder,
@@ -67,43 +63,19 @@ class HFDatasetSource(DataSource):
     ``data.root`` where that is set.
     """
 
-    class Options(ComponentOptions):
+    class Options(TwoTableOptions):
         """Options of a Hugging Face data set.
+
+        ``image`` of the item columns may be a ``datasets.Image`` (bytes stay in Arrow files, never all in
+        memory), encoded bytes, or file names relative to ``images``.
 
         Args:
             items: the table of items.
             interactions: the table of clicks.
-            item_columns: which column is what; ``image`` may be a ``datasets.Image`` (bytes stay in Arrow
-                files, never all in memory), encoded bytes, or file names relative to ``images``.
-            interaction_columns: which column is what.
-            images: folder of pictures, relative to ``data.root``; without an image column, of
-                ``<item id>.jpg``.
-            category_separator: between categories, where they are one text; not set, it is found in the
-                column.
-            text_separator: put between text columns that are joined.
-            delimiter: of CSV files.
-            encoding: of CSV files.
-            decimal: what separates decimals in prices and ratings that are text; not set, it is found
-                in each column.
-            time_unit: unit of numeric timestamps (``order`` for mere positions); text and Arrow's own times
-                carry theirs.
-            name: what the data set is called; the items' path when not set.
-            note: one line about the data that every output prints.
         """
 
         items: HFTable
         interactions: HFTable
-        item_columns: ItemColumns = ItemColumns()
-        interaction_columns: InteractionColumns = InteractionColumns()
-        images: str | None = None
-        category_separator: str | None = Field(None, min_length=1)
-        text_separator: str = " "
-        delimiter: str = Field(",", min_length=1, max_length=1)
-        encoding: Encoding = "utf-8"
-        decimal: Literal[".", ","] | None = None
-        time_unit: TimeUnit = "s"
-        name: str | None = None
-        note: str = ""
 
     options: Options
 

@@ -3,66 +3,36 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
 
 import polars as pl
-from pydantic import Field
 
-from crossrec.config import ComponentOptions
 from crossrec.data.interactions import Interactions
 from crossrec.data.sources.base import DataSource, RawData
 from crossrec.data.sources.columns import (
     Columns,
-    InteractionColumns,
-    ItemColumns,
-    TimeUnit,
+    TwoTableOptions,
     catalog,
     read_items,
     read_log,
     with_identifiers,
 )
-from crossrec.data.sources.reading import Encoding, Faults, image_folder, image_paths, require_root
+from crossrec.data.sources.reading import Faults, image_folder, image_paths, require_root
 from crossrec.data.sources.table_file import TableFile
 
 
 class TableSource(DataSource):
     """An item table, an interaction table and an image folder; paths are relative to ``data.root``."""
 
-    class Options(ComponentOptions):
+    class Options(TwoTableOptions):
         """Options of two tables.
 
         Args:
             items: CSV (``.csv``, ``.tsv``, ``.txt``) or Parquet (``.parquet``, ``.pq``) file of items.
             interactions: file of interactions, in either form.
-            item_columns: what the columns of the item table are.
-            interaction_columns: what the columns of the interaction table are.
-            images: folder of the files that the image column names; without an image column, the folder
-                that holds ``<item id>.jpg`` (or .jpeg, .png, .webp, .gif, .bmp).
-            category_separator: between the categories of an item; not set, "|", ";" or a comma is found in
-                the column.
-            text_separator: put between text columns that are joined.
-            delimiter: of CSV files.
-            encoding: of CSV files.
-            decimal: what separates decimals in prices and ratings; not set, it is found in each column.
-            time_unit: unit of numeric timestamps (``order`` for mere positions); text and Parquet's own times
-                carry theirs.
-            name: what the data set is called; the folder's name when not set.
-            note: one line about the data that every output prints.
         """
 
         items: str = "items.csv"
         interactions: str = "interactions.csv"
-        item_columns: ItemColumns = ItemColumns()
-        interaction_columns: InteractionColumns = InteractionColumns()
-        images: str | None = None
-        category_separator: str | None = Field(None, min_length=1)
-        text_separator: str = " "
-        delimiter: str = Field(",", min_length=1, max_length=1)
-        encoding: Encoding = "utf-8"
-        decimal: Literal[".", ","] | None = None
-        time_unit: TimeUnit = "s"
-        name: str | None = None
-        note: str = ""
 
     options: Options
 

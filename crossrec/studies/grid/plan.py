@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from crossrec.config import ConfigError, read_yaml, validate
+from crossrec.config import read_yaml, validate
 from crossrec.evaluation.comparison.compare import USUAL
 from crossrec.evaluation.comparison.exposure import needed_resamples
 from crossrec.evaluation.config import MetricName
@@ -16,6 +16,7 @@ from crossrec.evaluation.metrics import METRICS
 from crossrec.experiment.config import ExperimentConfig
 from crossrec.experiment.run_folder import check_run, without_provenance
 from crossrec.studies.grid.config import AblationConfig, Labels, label_of, lay, named_choices, nested
+from crossrec.types import ConfigError
 
 RUNS_FOLDER = "runs"
 

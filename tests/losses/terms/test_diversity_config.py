@@ -11,7 +11,7 @@ import pytest
 import torch
 from pydantic import TypeAdapter
 
-from crossrec.config import Config, ConfigError, validate
+from crossrec.config import Config, validate
 from crossrec.data.item_table import ItemTable
 from crossrec.losses import DiversityOptions
 from crossrec.losses.terms import DIVERSITY_TERMS
@@ -24,7 +24,7 @@ from crossrec.losses.terms.weighting import (
     ScheduledWeighting,
     UncertaintyWeighting,
 )
-from crossrec.types import InputError
+from crossrec.types import ConfigError, InputError
 
 ALL = [*DIVERSITY_TERMS]
 

@@ -12,7 +12,8 @@ import pytest
 from crossrec.augment.base import Augmenter
 from crossrec.augment.content.text.base import Encode, TextAugmenter
 from crossrec.augment.content.variants import TextVariantsConfig
-from crossrec.config import Config, ConfigError, validate
+from crossrec.config import Config, validate
+from crossrec.types import ConfigError
 
 TEXTS = ["A dog barks when it rains.", "", "1984", "They're late, and she won't wait.", "医生来到了村庄。"]
 KEYS = ["a", "b", "c", "d", "e"]
