@@ -17,7 +17,7 @@ __all__ = ["__version__", "load"]
 def load(
     source: str | Path, *, overrides: Sequence[str] = (), device: str = "auto", trust_code: bool = False
 ) -> LoadedRecommender:
-    """A trained recommender, ready to recommend.
+    """Return a trained recommender, ready to recommend.
 
     Args:
         source: the folder of a run, a folder that ``save_pretrained`` wrote, or the name of such a folder on

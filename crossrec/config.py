@@ -103,7 +103,7 @@ class _UnusableValue(ValueError):
 
 
 def _is_number(annotation: Any) -> bool:
-    """Whether a field takes an int or a float, or None beside it, and nothing else."""
+    """Return whether a field takes an int or a float, or None beside it, and nothing else."""
     if get_origin(annotation) is Annotated:
         return _is_number(get_args(annotation)[0])
     if get_origin(annotation) in (Union, types.UnionType):
@@ -113,7 +113,7 @@ def _is_number(annotation: Any) -> bool:
 
 
 def _check_value(value: Any, place: tuple[str, ...], largest: int | None) -> None:
-    """Refuses what no field can use, wherever it stands in a value.
+    """Reject values that no field can use, at any depth.
 
     Raises:
         _UnusableValue: a whole number that is too large, text that can't be written to a file, a path that
@@ -165,7 +165,7 @@ class Family:
         return name in self.members
 
     def __getitem__(self, name: str) -> type:
-        """The component of a name.
+        """Return the component of a name.
 
         Raises:
             KeyError: there is no such member.
@@ -173,7 +173,7 @@ class Family:
         return _resolve(self.members[name])
 
     def options(self, name: str) -> type[Config]:
-        """The class of a member's options.
+        """Return the class of a member's options.
 
         Raises:
             ValueError: there is no such member, or it is outside the project and not to be trusted.
@@ -185,12 +185,12 @@ class Family:
         return _options_of(self[name], name)
 
     def name_of(self, options: Config) -> str:
-        """The ``type`` of a member's options: its name in the table, or ``module:Class`` from outside."""
+        """Return the ``type`` of a member's options: its name in the table, or ``module:Class``."""
         found = _target(getattr(options, "component", type(options)))
         return self._names.get(found, found)
 
     def parse(self, value: Any) -> Any:
-        """A member's options from a mapping with a ``type``; options are returned as they are.
+        """Return a member's options from a mapping with a ``type``; options are returned as they are.
 
         Raises:
             ValueError: not a mapping with a known ``type``.
@@ -203,7 +203,7 @@ class Family:
         return options.model_validate({key: content for key, content in value.items() if key != "type"})
 
     def dump(self, options: Config) -> dict[str, Any]:
-        """The mapping that :meth:`parse` reads back as these options."""
+        """Return the mapping that :meth:`parse` reads back as these options."""
         return {"type": self.name_of(options), **options.model_dump(mode="json")}
 
     def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
@@ -217,7 +217,7 @@ def _target(component: type) -> str:
 
 
 def _resolve(target: str) -> type:
-    """Imports ``module:Class``: the one place where a family's table turns into classes."""
+    """Import ``module:Class``: the one place where a family's table turns into classes."""
     module, _, name = target.partition(":")
     found: type = getattr(importlib.import_module(module), name)
     return found
@@ -241,7 +241,7 @@ def trusting(trust: Trust) -> Iterator[None]:
 
 
 def outside_classes(content: Any) -> frozenset[str]:
-    """Names of the classes outside the project, as ``module:Class``, anywhere in a raw configuration."""
+    """Return the classes outside the project, as ``module:Class``, named anywhere in a raw configuration."""
     if isinstance(content, Mapping):
         name = content.get("type")
         own = {name} if isinstance(name, str) and ":" in name else set()
@@ -266,14 +266,14 @@ def _outside_class(name: str) -> type:
 
 
 def nearest(word: str, valid: list[str]) -> str:
-    """The end of an error: the valid word that is closest, if one is, and all that are valid."""
+    """Return the end of an error message: the closest valid word, if there is one, and all valid words."""
     close = difflib.get_close_matches(word, valid, n=1, cutoff=0.5)
     hint = f"did you mean '{close[0]}'? " if close else ""
     return f"{hint}Valid: {', '.join(valid)}"
 
 
 def merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
-    """Lays ``over`` on ``base``, mapping by mapping; a changed ``type`` starts from its own defaults."""
+    """Lay ``over`` on ``base``, mapping by mapping; a changed ``type`` starts from its own defaults."""
     if "type" in over and over["type"] != base.get("type"):
         return dict(over)
     merged = dict(base)
@@ -284,7 +284,7 @@ def merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def parse_overrides(arguments: Sequence[str]) -> dict[str, Any]:
-    """Turns ``["fusion.type=attention", "trainer.epochs=3"]`` into nested mappings; values are YAML.
+    """Turn ``["fusion.type=attention", "trainer.epochs=3"]`` into nested mappings; values are YAML.
 
     The order makes no difference between a ``type`` and the keys beside it: they are the new type's.
     """
@@ -301,7 +301,7 @@ def parse_overrides(arguments: Sequence[str]) -> dict[str, Any]:
 
 
 def read_yaml(path: Path, *, extends: bool = True) -> dict[str, Any]:
-    """Reads a YAML mapping, following at most one level of ``extends: other.yaml``.
+    """Read a YAML mapping, following at most one level of ``extends: other.yaml``.
 
     Args:
         path: of the file.
@@ -322,7 +322,7 @@ def read_yaml(path: Path, *, extends: bool = True) -> dict[str, Any]:
 
 
 def load_config(cls: type[ConfigT], path: Path, overrides: Sequence[str] = ()) -> ConfigT:
-    """Reads, overrides and validates a configuration.
+    """Read, override and validate a configuration.
 
     Raises:
         ConfigError: with one line for each wrong key: file, dotted key, what is wrong.
@@ -334,7 +334,7 @@ def load_config(cls: type[ConfigT], path: Path, overrides: Sequence[str] = ()) -
 def validate(
     cls: type[ConfigT], content: Mapping[str, Any], origin: str, *, trust_code: Trust = False
 ) -> ConfigT:
-    """Validates a mapping as ``cls``; errors name ``origin`` and the dotted key.
+    """Validate a mapping as ``cls``; errors name ``origin`` and the dotted key.
 
     Args:
         cls: of the result.

@@ -105,7 +105,7 @@ for _kind in ("int", "float"):
 
 
 def parse_yaml(text: str, origin: str) -> Any:
-    """The value of a YAML text.
+    """Return the value of a YAML text.
 
     Raises:
         ConfigError: with one line: not YAML, a key twice, too deep, too many values through aliases, a value
@@ -134,7 +134,7 @@ def parse_yaml(text: str, origin: str) -> Any:
 
 
 def _expanded_size(node: yaml.Node, sizes: dict[int, int]) -> int:
-    """Values in a node once every alias is replaced by what it stands for.
+    """Return values in a node once every alias is replaced by what it stands for.
 
     Raises:
         ValueError: an alias stands within what it stands for.

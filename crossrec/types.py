@@ -63,11 +63,11 @@ class Sequences:
         return np.repeat(np.arange(len(self)), self.lengths)
 
     def row(self, index: int) -> np.ndarray:
-        """The items of one row, oldest first."""
+        """Return the items of one row, oldest first."""
         return self.items[self.offsets[index] : self.offsets[index + 1]]
 
     def contains(self, ids_BK: np.ndarray) -> np.ndarray:
-        """(B, K) bool, whether each row holds the items (B, K) beside it; false for ``ABSENT``.
+        """Return (B, K) bool, whether each row holds the items (B, K) beside it; false for ``ABSENT``.
 
         The rows' items are sorted on the first call and kept, so that asking again is cheap.
         """
@@ -85,7 +85,7 @@ class Sequences:
         return stride, np.sort(self.row_of_click * stride + self.items)
 
     def take(self, rows: np.ndarray, ends: np.ndarray | None = None) -> Sequences:
-        """Rows in the order asked for, each cut to its first ``ends[i]`` clicks.
+        """Return rows in the given order, each cut to its first ``ends[i]`` clicks.
 
         Args:
             rows: (B',) row indices, repeats allowed.
@@ -100,7 +100,7 @@ class Sequences:
         return self._gather(starts, lengths)
 
     def tail(self, max_length: int) -> Sequences:
-        """Each row cut to its last ``max_length`` clicks."""
+        """Return each row cut to its last ``max_length`` clicks."""
         lengths = np.minimum(self.lengths, max_length)
         return self._gather(np.asarray(self.offsets)[1:] - lengths, lengths)
 
@@ -147,11 +147,11 @@ class Recommender(Protocol):
         ...
 
     def fit(self, train: Sequences) -> Self:
-        """Learns from the training clicks, one row a user."""
+        """Learn from the training clicks, one row per user."""
         ...
 
     def score(self, histories: Sequences, candidates: np.ndarray | None = None) -> torch.Tensor:
-        """Scores items for each history; -inf for an item that must not be recommended.
+        """Return the scores of items for each history; -inf for an item that must not be recommended.
 
         Args:
             histories: B rows, oldest click first; a row may be empty.
@@ -163,7 +163,7 @@ class Recommender(Protocol):
         ...
 
     def recommend(self, histories: Sequences, k: int, exclude: Sequences | None = None) -> TopK:
-        """The best k items for each history, ties broken by the lower item index.
+        """Return the best k items for each history, ties broken by the lower item index.
 
         Args:
             histories: B rows.

@@ -140,7 +140,7 @@ def build_resampler(
 
 
 def _category_weights(categories: csr_matrix, counts_N: np.ndarray, power: float) -> np.ndarray:
-    """(N,) mean over an item's categories of clicks ** -power; items without one make a category."""
+    """Return (N,) mean over an item's categories of clicks ** -power; items without one make a category."""
     member_NG = categories > 0
     each_N = np.asarray(member_NG.sum(1), dtype=np.float64).ravel()
     if not each_N.any():
@@ -159,7 +159,7 @@ def _segment_weights(segments_U: np.ndarray | None, power: float) -> np.ndarray:
 
 
 def _mean_by_row(train: Sequences, values_N: np.ndarray) -> np.ndarray:
-    """(U,) mean over each row's clicks; 0 for an empty row."""
+    """Return (U,) mean over each row's clicks; 0 for an empty row."""
     row_T = train.row_of_click
     total_U = np.bincount(row_T, weights=values_N[train.items], minlength=len(train))
     return total_U / np.maximum(train.lengths, 1)

@@ -100,7 +100,7 @@ class Baseline(Component, ABC):
 
     @abstractmethod
     def _score(self, histories: Sequences) -> torch.Tensor:
-        """(B, N) float32 scores, in memory that the caller may change."""
+        """Return (B, N) float32 scores, in memory that the caller may change."""
 
 
 class SparseBaseline(Baseline):
@@ -132,11 +132,11 @@ class SparseBaseline(Baseline):
 
     @abstractmethod
     def _sparse_scores(self, histories: Sequences) -> csr_matrix:
-        """(B, N) float32; what is not stored, or not above 0, is not recommended."""
+        """Return (B, N) float32; what is not stored, or not above 0, is not recommended."""
 
 
 def history_matrix(histories: Sequences, n_items: int, recency: float = 1.0) -> csr_matrix:
-    """Histories as a sparse matrix of summed click weights.
+    """Return histories as a sparse matrix of summed click weights.
 
     Args:
         histories: B rows, oldest click first.

@@ -121,7 +121,7 @@ class FeatureModel(Baseline):
 
 
 def _last_new_clicks(train: Sequences) -> tuple[np.ndarray, np.ndarray]:
-    """Users whose last training click is on an item new to them, and that item."""
+    """Return users whose last training click is on an item new to them, and that item."""
     users = np.flatnonzero(train.lengths >= 2)
     targets = np.asarray(train.items)[np.asarray(train.offsets)[users + 1] - 1].astype(np.int64)
     before = train.take(users, train.lengths[users] - 1)
@@ -130,7 +130,7 @@ def _last_new_clicks(train: Sequences) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _sampled(features: list[Feature], histories: Sequences, candidates_BK: np.ndarray) -> np.ndarray:
-    """(B * K, F) float32 features of the candidates, some histories at a time."""
+    """Return (B * K, F) float32 features of the candidates, some histories at a time."""
     parts = []
     for start in range(0, len(histories), ROWS):
         rows = np.arange(start, min(start + ROWS, len(histories)))
@@ -155,7 +155,7 @@ class Feature:
     counts: bool
 
     def values(self, histories: Sequences) -> torch.Tensor:
-        """(B, N) float32, 0 where the source does not score a candidate."""
+        """Return (B, N) float32, 0 where the source does not score a candidate."""
         scores_BN = self.source.score(histories)
         scores_BN.masked_fill_(torch.isneginf(scores_BN), 0.0)
         return scores_BN.log1p_() if self.counts else scores_BN

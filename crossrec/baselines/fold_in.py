@@ -46,14 +46,14 @@ class UserRegression:
         return cls(weights_DE, mean_D, constant_E)
 
     def __call__(self, sums_BD: np.ndarray) -> np.ndarray:
-        """(B, E) float32 user vectors of B histories; the mean user's where the sum is all zeros."""
+        """Return (B, E) float32 user vectors of B histories; the mean user's where the sum is all zeros."""
         empty_B1 = ~sums_BD.any(axis=1, keepdims=True)
         vectors_BE = (sums_BD - self.mean_D) @ self.weights_DE + self.constant_E
         return np.where(empty_B1, self.constant_E, vectors_BE).astype(np.float32)
 
 
 def summed_items(clicks_BN: csr_matrix, items_ND: np.ndarray) -> np.ndarray:
-    """(B, D) float32 sum of each row's item vectors over the square root of its total weight.
+    """Return (B, D) float32 sum of each row's item vectors over the square root of its total weight.
 
     Args:
         clicks_BN: weights of the rows' items.

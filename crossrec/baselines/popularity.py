@@ -83,12 +83,12 @@ class RecentPopularity(Popularity):
 
 
 def has_times(train: Sequences) -> bool:
-    """Whether the clicks have times in seconds, rather than none or places in an order."""
+    """Return whether the clicks have times in seconds, rather than none or places in an order."""
     return train.times is not None and float(train.times.max(initial=0)) >= ORDER_BELOW
 
 
 def decayed_counts(train: Sequences, n_items: int, half_life_days: float, asker: str) -> np.ndarray:
-    """(N,) float64 sum over an item's clicks of 2 ** (-age / half-life), ages from the last click.
+    """Return (N,) float64 sum over an item's clicks of 2 ** (-age / half-life), ages from the last click.
 
     Raises:
         InputError: the clicks have no times, or an order in their place.

@@ -14,7 +14,7 @@ ROWS = 512
 
 
 def cosine_neighbours(queries_BF: csr_matrix, rows_MF: csr_matrix, k: int) -> csr_matrix:
-    """The k nearest rows of each query by cosine, among those that share a feature with it.
+    """Return the k nearest rows of each query by cosine, among those that share a feature with it.
 
     Args:
         queries_BF: non-negative weights of F features.
@@ -33,7 +33,7 @@ def cosine_neighbours(queries_BF: csr_matrix, rows_MF: csr_matrix, k: int) -> cs
 
 
 def pearson_neighbours(queries_BF: csr_matrix, rows_MF: csr_matrix, k: int) -> csr_matrix:
-    """The k nearest rows of each query by Pearson correlation over all F features, zeros included.
+    """Return the k nearest rows of each query by Pearson correlation over all F features, zeros included.
 
     Only pairs that share a feature can correlate positively, and only positive ones are kept.
 

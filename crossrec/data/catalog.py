@@ -74,7 +74,7 @@ class Catalog:
         columns: Mapping[str, Sequence[Any] | pa.ChunkedArray],
         image_roots: tuple[Path, ...] | None = None,
     ) -> Catalog:
-        """A catalogue from plain or Arrow columns; absent optional columns are filled with nulls."""
+        """Return a catalogue from plain or Arrow columns; absent optional columns are filled with nulls."""
         from datasets import Dataset
 
         n = len(columns["item_id"])
@@ -89,7 +89,7 @@ class Catalog:
         return len(self.dataset)
 
     def column(self, name: str) -> pa.ChunkedArray:
-        """One column as Arrow, in catalogue order (also after :meth:`select`)."""
+        """Return one column as Arrow, in catalogue order (also after :meth:`select`)."""
         if not len(self):
             return pa.chunked_array([pa.array([])])
         return self.dataset.select_columns([name]).with_format("arrow")[:][name]
@@ -171,7 +171,7 @@ class Catalog:
         return tuple(os.path.join(os.path.realpath(root), "") for root in self.image_roots)
 
     def texts(self, rows: np.ndarray) -> list[str]:
-        """Texts of some rows; the empty string where missing."""
+        """Return the texts of some rows; the empty string where missing."""
         return [text or "" for text in self._texts[np.asarray(rows).tolist()]["text"]]
 
     @cached_property
@@ -184,7 +184,7 @@ class Catalog:
         return self.dataset.select_columns(names)
 
     def image(self, row: int) -> Image | None:
-        """The picture of one item, upright, on white, in RGB, or None where it has none.
+        """Return the picture of one item, upright, on white, in RGB, or None where it has none.
 
         Raises:
             UnreadablePicture: there is a picture, but it can't be read or decoded.
@@ -199,7 +199,7 @@ class Catalog:
             raise UnreadablePicture(f"{path}: {error}" if path else str(error)) from error
 
     def image_fault(self, row: int) -> str:
-        """Why the picture of an item can't be read, with the item's id."""
+        """Return why the picture of an item can't be read, with the item's id."""
         try:
             self.image(row)
         except UnreadablePicture as error:
@@ -207,7 +207,7 @@ class Catalog:
         return f"that of item '{self.item_ids[row]}'"
 
     def image_bytes(self, row: int) -> bytes | None:
-        """The encoded picture as stored, or None where the item has none.
+        """Return the encoded picture as stored, or None where the item has none.
 
         Raises:
             UnreadablePicture: its file can't be read, or lies outside the pictures' folder.
@@ -234,14 +234,14 @@ class Catalog:
         return csr_matrix((data, members, offsets), shape=(len(self), len(column)))
 
     def select(self, rows: np.ndarray) -> Catalog:
-        """The catalogue of some rows, in the order given."""
+        """Return the catalogue of some rows, in the order given."""
         chosen = Catalog(self.dataset.select(rows.tolist()), self.image_roots)
         if "has_image" in self.__dict__:
             chosen.__dict__["has_image"] = self.has_image[rows]
         return chosen
 
     def extended(self, more: Catalog) -> Catalog:
-        """The catalogue with further items behind its own.
+        """Return the catalogue with further items behind its own.
 
         Args:
             more: items with other ids; what one of the two has no column for is null there.
@@ -264,7 +264,7 @@ class Catalog:
         return both
 
     def with_prices(self, prices: pa.Array) -> Catalog:
-        """The same items with other prices.
+        """Return the same items with other prices.
 
         Args:
             prices: (N,) float64, null where the price is not known.

@@ -83,7 +83,7 @@ def _one(times: pl.Series, factor: float) -> float:
 
 
 def _likely_unit(times: pl.Series) -> str | None:
-    """The unit in which all times would be plausible, had they been read as seconds."""
+    """Return the unit in which all times would be plausible, had they been read as seconds."""
     low, high = _PLAUSIBLE
     return next(
         (unit for unit, factor in _UNITS if bool(times.is_between(low * factor, high * factor).all())), None

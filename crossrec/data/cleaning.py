@@ -193,7 +193,7 @@ def _order_ties(
     item_ids: np.ndarray,
     steps: list[Step],
 ) -> np.ndarray:
-    """Items of clicks sorted by (user, time), with ties ordered by a hash of (user id, item id).
+    """Return items of clicks sorted by (user, time), with ties ordered by a hash of (user id, item id).
 
     File order would leak where a file is sorted by item: sequence models learn that order and profit from it.
     """
@@ -348,7 +348,7 @@ def _drop_repeats(
 
 
 def _k_core(user: np.ndarray, item: np.ndarray, config: CleaningConfig, steps: list[Step]) -> np.ndarray:
-    """Rows of the largest part of the log in which every user and item has enough clicks."""
+    """Return rows of the largest part of the log in which every user and item has enough clicks."""
     kept = np.arange(len(user))
     rounds = 0
     while len(kept) and max(config.k_users, config.k_items) > 1:

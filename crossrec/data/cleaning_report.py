@@ -43,7 +43,7 @@ class CleaningReport:
     warnings: tuple[str, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
-        """The steps as plain values, ready for JSON."""
+        """Return the steps as plain values, ready for JSON."""
         return {
             "steps": [
                 {
@@ -75,5 +75,5 @@ class CleaningReport:
         return texts
 
     def worst(self) -> Step:
-        """The step that dropped the most clicks."""
+        """Return the step that dropped the most clicks."""
         return max((step for step in self.steps if step.unit == "clicks"), key=lambda step: step.dropped)

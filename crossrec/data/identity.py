@@ -63,7 +63,7 @@ class Alignment:
         return np.argsort(np.where(self.rows == ABSENT, np.iinfo(np.int64).max, self.rows), kind="stable")
 
     def describe(self) -> str:
-        """One clause with the number of known, new and removed items; empty where the items are the same."""
+        """Return a clause with the numbers of known, new and removed items; empty if there is no change."""
         if self.same_items:
             return ""
         return (
@@ -89,7 +89,7 @@ class DataIdentity:
 
     @classmethod
     def of(cls, item_ids: np.ndarray, user_ids: np.ndarray, split: Split) -> DataIdentity:
-        """The identity of divided data.
+        """Return the identity of divided data.
 
         Args:
             item_ids: (N,) original ids, in the order of the catalogue.
@@ -112,7 +112,7 @@ class DataIdentity:
         return _hexdigest("|".join([_digest_ids(self.item_ids), *parts]).encode())
 
     def of_part(self, part: str) -> str:
-        """Digest of all that an evaluation on a part of the split depends on, whatever the items' order."""
+        """Return a digest of the data that an evaluation on a split depends on, whatever the items' order."""
         return _hexdigest(
             "|".join([self.catalog, *(self.digests.get(p, "") for p in (TRAIN, part))]).encode()
         )
@@ -123,7 +123,7 @@ class DataIdentity:
         return {"items": len(self.item_ids), **digests}
 
     def align(self, item_ids: np.ndarray) -> Alignment:
-        """How the items of a catalogue relate to these.
+        """Return how the items of a catalogue relate to these.
 
         Args:
             item_ids: (N',) original ids of the catalogue.
@@ -133,7 +133,7 @@ class DataIdentity:
         return Alignment(rows, len(row_of) - int((rows != ABSENT).sum()))
 
     def differences(self, other: DataIdentity, parts: tuple[str, ...] = PARTS) -> list[str]:
-        """Clauses that say how other data differ from these; empty where they are the same.
+        """Return clauses that say how other data differ from these; empty where they are the same.
 
         Args:
             other: the data of now.
@@ -167,7 +167,7 @@ class DataIdentity:
 
 
 def _utf8(ids: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """(bytes,) uint8 of all ids, and (N,) int64 where each ends."""
+    """Return (bytes,) uint8 of all ids, and (N,) int64 where each ends."""
     column = pa.array([str(i) for i in ids], type=pa.large_string())
     _, offsets, data = column.buffers()
     ends = np.frombuffer(offsets, np.int64)[1 : len(ids) + 1].copy()
@@ -181,7 +181,7 @@ def _digest_ids(ids: np.ndarray) -> str:
 
 
 def _digest_rows(rows: Sequences, names: np.ndarray, item_ids: np.ndarray, *more: np.ndarray) -> str:
-    """Digest of clicks by id; rows without a click don't count, and neither does the order of the rows.
+    """Return a digest of clicks by id; it ignores rows without a click and the order of the rows.
 
     Args:
         rows: B rows.

@@ -24,7 +24,7 @@ MISSING_WORDS = (
 
 
 def is_missing(text: pl.Expr) -> pl.Expr:
-    """Whether text is null, blank, or one of ``MISSING_WORDS``; never null itself."""
+    """Return whether text is null, blank, or one of ``MISSING_WORDS``; never null itself."""
     return text.is_null() | text.str.strip_chars().is_in(MISSING_WORDS).fill_null(True)
 
 
@@ -67,7 +67,7 @@ class ClickLog:
     def from_codes(
         cls, user: np.ndarray, item: np.ndarray, time: np.ndarray, user_ids: np.ndarray
     ) -> ClickLog:
-        """Clicks from numbers that are sorted by user and time already.
+        """Return clicks from numbers that are sorted by user and time already.
 
         Args:
             user: (T,) rows of ``user_ids``, growing.
@@ -113,7 +113,7 @@ TimePoint = Annotated[float, BeforeValidator(to_seconds)]
 
 
 def show_time(seconds: float) -> str:
-    """ISO date and time in UTC, or the plain number where the source has only an order."""
+    """Return the ISO date and time in UTC, or the plain number where the source has only an order."""
     if _EARLIEST_SHOWN_AS_DATE <= seconds < datetime(9999, 1, 1, tzinfo=UTC).timestamp():
         return datetime.fromtimestamp(seconds, tz=UTC).strftime("%Y-%m-%d %H:%M:%S")
     return f"{seconds:g}"

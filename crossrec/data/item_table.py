@@ -62,7 +62,7 @@ class LazyMapping(Mapping[str, Value]):
         self._made: dict[str, Value] = {}
 
     def __getitem__(self, name: str) -> Value:
-        """The value of a name.
+        """Return the value of a name.
 
         Raises:
             KeyError: if there is no such name.
@@ -123,7 +123,7 @@ class ItemTable:
 
     @classmethod
     def of_size(cls, n_items: int, **features: Any) -> Self:
-        """A table of N items without training clicks.
+        """Return a table of N items without training clicks.
 
         Args:
             n_items: N.
@@ -155,7 +155,7 @@ class ItemTable:
         return self._tensor("categories", self._dense_categories)
 
     def vectors(self, space: str) -> np.ndarray:
-        """(N, D) float32 vectors of a space other than categories, zeros where missing."""
+        """Return (N, D) float32 vectors of a space other than categories, zeros where missing."""
         if space not in self._arrays:
             found = self._space(space)
             vectors_ND = found.vectors_ND
@@ -168,13 +168,13 @@ class ItemTable:
         return self._arrays[space]
 
     def present(self, space: str) -> np.ndarray:
-        """(N,) bool, items that have a vector in a space; for categories, items that have one."""
+        """Return (N,) bool, items that have a vector in a space; for categories, items that have one."""
         if space == CATEGORY:
             return np.diff(self.categories.indptr) > 0
         return self._space(space).present_N
 
     def unit(self, space: str) -> Tensor:
-        """(N, D) rows of unit length on the table's device, zeros where missing; categories included."""
+        """Return (N, D) unit-length rows on the table's device, zeros where missing; includes categories."""
         if space == CATEGORY:
             return self._tensor("unit categories", lambda: F.normalize(self._dense_categories(), dim=1))
         return self._tensor(f"space {space}", lambda: self._unit(space))
@@ -201,7 +201,7 @@ class ItemTable:
         raise InputError(f"{client} needs item vectors in the space '{space}'; there are {known}{why}")
 
     def require_texts(self, client: str) -> list[str]:
-        """The N texts, empty where missing.
+        """Return the N texts, empty where missing.
 
         Raises:
             InputError: if no item has a text.
@@ -225,11 +225,11 @@ class ItemTable:
             self.require(need, client)
 
     def tail(self, share: float) -> np.ndarray:
-        """(N,) bool, the items of the tail, see :func:`tail_items`."""
+        """Return (N,) bool, the items of the tail, see :func:`tail_items`."""
         return tail_items(self.train_counts, share)
 
     def take(self, items: np.ndarray) -> ItemTable:
-        """The table of some items, in the given order.
+        """Return the table of some items, in the given order.
 
         Args:
             items: (M,) row numbers.
@@ -243,11 +243,11 @@ class ItemTable:
         return ItemTable(counts, categories, spaces, columns, chosen, self.device)
 
     def to(self, device: torch.device | str) -> ItemTable:
-        """The same table with its tensors on another device."""
+        """Return the same table with its tensors on another device."""
         return ItemTable(self.train_counts, self.categories, self._spaces, self.columns, self.texts, device)
 
     def with_space(self, name: str, vectors_ND: Tensor) -> ItemTable:
-        """The same table with one more space in which all items have a vector, on the vectors' device."""
+        """Return the table with one more space in which all items have a vector, on the vectors' device."""
         space = VectorSpace(vectors_ND, np.ones(len(vectors_ND), dtype=bool))
         makers = {known: _taker(self._spaces, known, None) for known in self._spaces}
         spaces = LazyMapping({**makers, name: lambda: space})
@@ -255,7 +255,7 @@ class ItemTable:
         return ItemTable(self.train_counts, self.categories, spaces, self.columns, self.texts, device)
 
     def with_counts(self, train_counts: np.ndarray) -> ItemTable:
-        """The same table with other training clicks."""
+        """Return the same table with other training clicks."""
         return ItemTable(train_counts, self.categories, self._spaces, self.columns, self.texts, self.device)
 
     def _space(self, name: str) -> VectorSpace:
@@ -299,7 +299,7 @@ def _column_taker(columns: Mapping[str, np.ndarray], name: str, rows: np.ndarray
 
 
 def tail_items(train_counts: np.ndarray, share: float) -> np.ndarray:
-    """Which items are in the tail.
+    """Return which items are in the tail.
 
     The head is the shortest prefix of the items, sorted by (training clicks descending, index), that holds at
     least ``1 - share`` of the training clicks. All others, unclicked ones too, are the tail.

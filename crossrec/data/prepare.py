@@ -69,7 +69,7 @@ class PreparedData:
         return DataIdentity.of(self.catalog.item_ids, self.clicks.user_ids, self.split)
 
     def reordered(self, order: np.ndarray) -> PreparedData:
-        """The same data with the items in another order.
+        """Return the same data with the items in another order.
 
         Args:
             order: (N,) for each new row the row that the item has now.

@@ -141,7 +141,7 @@ def _catalogue_words(data: PreparedData, config: SegmentsConfig) -> ItemWords:
 def _cluster(
     points: np.ndarray, fitted: np.ndarray, k: int, seed: int, assigned: np.ndarray | None = None
 ) -> np.ndarray:
-    """(n,) labels, the largest group first; centres are of the fitted points, labels of the assigned ones."""
+    """Return (n,) labels of the assigned points, the largest group first; centres are the fitted points'."""
     from sklearn.cluster import KMeans
     from threadpoolctl import threadpool_limits
 
@@ -179,7 +179,7 @@ def _logarithms(known: Behaviour) -> np.ndarray:
 
 
 def _standardised(values_UF: np.ndarray, fitted: np.ndarray) -> np.ndarray:
-    """Columns with mean 0 and a summed variance of 1, so that a view weighs like one unit vector."""
+    """Return the columns with mean 0 and a summed variance of 1: a block weighs as much as a unit vector."""
     own = values_UF[fitted]
     spread = own.std(0) if len(own) else np.ones(values_UF.shape[1])
     varied = spread > 0

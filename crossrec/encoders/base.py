@@ -58,7 +58,7 @@ class Encoder(Component, nn.Module):
         self.train(False)
 
     def train(self, mode: bool = True) -> Self:
-        """Switches dropout; a frozen backbone and all batch norms stay in evaluation mode."""
+        """Switch training mode; a frozen backbone and all batch norms stay in evaluation mode."""
         super().train(mode)
         if self.training_mode is Tuning.FROZEN:
             self.backbone.eval()
@@ -93,7 +93,7 @@ class Encoder(Component, nn.Module):
 
 
 def parameter_digest(module: nn.Module) -> str:
-    """A hash of all parameters and buffers with their names; 0.1 s for 100 MB."""
+    """Return a hash of all parameters and buffers with their names; 0.1 s for 100 MB."""
     digest = hashlib.blake2b(digest_size=16)
     for name, tensor in sorted(module.state_dict().items()):
         digest.update(f"{name}|{tensor.dtype}|{tuple(tensor.shape)}".encode())

@@ -43,7 +43,7 @@ class Features:
 
 
 def content_key(content: bytes | str | Path | None) -> str | None:
-    """A digest of an item's raw input; None for a missing item.
+    """Return a digest of an item's raw input; None for a missing item.
 
     A path stands for the bytes in the file. One that can't be read still gets a key, so that
     the item is tried, counted and masked rather than taken for missing.
@@ -60,7 +60,7 @@ def content_key(content: bytes | str | Path | None) -> str | None:
 
 
 def fetch_each(read: Callable[[int], Raw | None]) -> Callable[[np.ndarray], list[Raw | None]]:
-    """A ``fetch`` from a function that reads one row; a row that can't be read is left out.
+    """Return a ``fetch`` from a function that reads one row; a row that can't be read is left out.
 
     The first few are logged, each with its reason.
 
@@ -123,7 +123,7 @@ class FeatureCache(Generic[Raw]):
         description: str = "features",
         force_progress: bool = False,
     ) -> Features:
-        """Features of N items; computes what is not on disk yet. Every process must call this.
+        """Return features of N items; computes what is not on disk yet. Every process must call this.
 
         Args:
             content_keys: N digests of the items' raw input; None where an item has none.
@@ -164,7 +164,7 @@ class FeatureCache(Generic[Raw]):
         description: str,
         force_progress: bool,
     ) -> None:
-        """Computes this process's missing blocks; equal inputs are computed once."""
+        """Compute this process's missing blocks; equal inputs are computed once."""
         first_row: dict[str, int] = {}
         for row, key in enumerate(keys):
             if key is not None:
@@ -223,7 +223,7 @@ class BlockStore:
         return found
 
     def write(self, keys: list[str], vectors_BD: np.ndarray) -> None:
-        """Stores a block; survives a power cut once this returns.
+        """Store a block; survives a power cut once this returns.
 
         Raises:
             ValueError: the vectors have another shape, or don't fit the dtype.
@@ -247,7 +247,7 @@ class BlockStore:
     def copy_into(
         self, target_ND: np.ndarray, rows: Iterable[int], places: Iterable[tuple[Path, int]]
     ) -> None:
-        """Copies vectors block by block, so that no more than one block is in memory.
+        """Copy vectors block by block, so that no more than one block is in memory.
 
         Raises:
             InputError: a block is damaged; it is removed.

@@ -106,7 +106,7 @@ class ImageEncoder(Encoder):
         return self._identity(f"image|{DECODING}|{sorted(self.settings.items())}")
 
     def preprocess(self, image: Image) -> torch.Tensor:
-        """Resizes, crops and normalises a picture as the weights expect; turned upright and on white before.
+        """Turn a picture upright and on white, then resize, crop and normalise it as the weights expect.
 
         Returns:
             (3, H, W) float32.
@@ -114,7 +114,7 @@ class ImageEncoder(Encoder):
         return self.transform(clean_picture(image))
 
     def forward(self, pixels: torch.Tensor) -> torch.Tensor:
-        """Encodes preprocessed pictures.
+        """Encode preprocessed pictures.
 
         Args:
             pixels: (B, 3, H, W) float.
@@ -126,7 +126,7 @@ class ImageEncoder(Encoder):
 
     @torch.no_grad()
     def encode(self, images: list[Image]) -> np.ndarray:
-        """Encodes pictures in evaluation mode.
+        """Encode pictures in evaluation mode.
 
         Returns:
             (B, D) float32.
@@ -173,7 +173,7 @@ def _load_backbone(options: ImageEncoder.Options) -> Any:
 
 
 def _set_input_size(model: Any, name: str, image_size: int) -> None:
-    """Tells models with position embeddings; CNNs take any size."""
+    """Return whether the model has position embeddings; CNNs accept any size."""
     if hasattr(model, "set_input_size"):
         model.set_input_size(img_size=image_size)
     else:

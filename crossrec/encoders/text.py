@@ -103,7 +103,7 @@ class TextEncoder(Encoder):
         )
 
     def tokenize(self, texts: list[str]) -> dict[str, torch.Tensor]:
-        """Tokens of B texts, padded to the longest.
+        """Return the tokens of B texts, padded to the longest.
 
         Returns:
             ``input_ids`` and ``attention_mask``, each (B, L) int64; an empty text has at least one token.
@@ -121,7 +121,7 @@ class TextEncoder(Encoder):
         return {"input_ids": ids_BL, "attention_mask": mask_BL}
 
     def forward(self, input_ids: torch.Tensor, attention_mask: torch.Tensor) -> torch.Tensor:
-        """Encodes tokens.
+        """Encode tokens.
 
         Args:
             input_ids: (B, L) int64.
@@ -138,7 +138,7 @@ class TextEncoder(Encoder):
 
     @torch.no_grad()
     def encode(self, texts: list[str]) -> np.ndarray:
-        """Encodes texts in evaluation mode, those of like length together.
+        """Encode texts in evaluation mode, batching texts of similar length.
 
         Returns:
             (B, D) float32, in the order of ``texts``.
@@ -158,7 +158,7 @@ class TextEncoder(Encoder):
 
 
 def tokenizer_digest(tokenizer: PreTrainedTokenizerBase) -> str:
-    """A hash of the vocabulary and of all rules that turn text into tokens."""
+    """Return a hash of the vocabulary and of all rules that turn text into tokens."""
     backend = getattr(tokenizer, "backend_tokenizer", None)
     if backend is None:
         rules = [type(tokenizer).__name__, sorted(tokenizer.get_vocab().items())]
@@ -177,7 +177,7 @@ def _check_length(max_tokens: int, tokenizer: PreTrainedTokenizerBase, settings:
 
 
 def _without_unused_parts(model: PreTrainedModel) -> nn.Module:
-    """Drops what pooled last states don't use: parameters without gradient stop distributed training."""
+    """Drop what pooled last states don't use: parameters without gradient stop distributed training."""
     backbone = model.get_encoder() if model.config.is_encoder_decoder else model
     if "add_pooling_layer" in inspect.signature(type(backbone).__init__).parameters:
         backbone.pooler = None

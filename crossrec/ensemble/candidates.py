@@ -35,7 +35,7 @@ def union_of_lists(
     *,
     ask_beyond: bool,
 ) -> Candidates:
-    """Every item that stands in a member's list.
+    """Return every item that stands in a member's list.
 
     Args:
         members: fitted.
@@ -68,7 +68,7 @@ def union_of_lists(
 def whole_catalogue(
     members: Sequence[Recommender], histories: Sequences, exclude: Sequences | None
 ) -> Candidates:
-    """Every item of the catalogue that is not excluded, scored by every member.
+    """Return every item of the catalogue that is not excluded, scored by every member.
 
     Args:
         members: fitted.
@@ -87,7 +87,7 @@ def whole_catalogue(
 
 
 def union(lists_BC: Sequence[np.ndarray]) -> np.ndarray:
-    """(B, P) the distinct items of each row of several lists, rising, ``ABSENT`` after the last."""
+    """Return (B, P) the distinct items of each row of several lists, rising, ``ABSENT`` after the last."""
     last = np.iinfo(np.int64).max
     ids = np.concatenate(lists_BC, axis=1).astype(np.int64)
     ids = np.sort(np.where(ids == ABSENT, last, ids), axis=1)
@@ -98,7 +98,7 @@ def union(lists_BC: Sequence[np.ndarray]) -> np.ndarray:
 
 
 def _columns(ids_BP: np.ndarray, wanted_BC: np.ndarray) -> np.ndarray:
-    """(B, C) columns of ``ids_BP`` that hold the wanted items; -1 where ``ABSENT`` is wanted."""
+    """Return (B, C) columns of ``ids_BP`` that hold the wanted items; -1 where ``ABSENT`` is wanted."""
     stride = int(ids_BP.max(initial=0)) + 2
     rows_B1 = np.arange(len(ids_BP))[:, None] * stride
     keys = (rows_B1 + np.where(ids_BP == ABSENT, stride - 1, ids_BP)).ravel()
@@ -109,7 +109,7 @@ def _columns(ids_BP: np.ndarray, wanted_BC: np.ndarray) -> np.ndarray:
 def _scattered(
     columns_BC: np.ndarray, values: np.ndarray, shape: tuple[int, ...], empty: float
 ) -> np.ndarray:
-    """Values in their columns, ``empty`` elsewhere."""
+    """Return values in their columns, ``empty`` elsewhere."""
     result = np.full(shape, empty, dtype=values.dtype)
     row, place = np.nonzero(columns_BC >= 0)
     result[row, columns_BC[row, place]] = np.broadcast_to(values, columns_BC.shape)[row, place]
@@ -117,7 +117,7 @@ def _scattered(
 
 
 def _ranks(scores_BN: Tensor) -> Tensor:
-    """(B, N) float64 places by falling score, ties to the lower index; infinite where the score is -inf."""
+    """Return (B, N) float64 ranks by descending score, ties to the lower index; inf for a score of -inf."""
     order_BN = scores_BN.sort(stable=True, dim=1, descending=True).indices
     places_BN = torch.arange(1.0, scores_BN.shape[1] + 1, dtype=torch.float64).expand(scores_BN.shape)
     ranks_BN = torch.empty(scores_BN.shape, dtype=torch.float64).scatter_(1, order_BN, places_BN)
@@ -125,7 +125,7 @@ def _ranks(scores_BN: Tensor) -> Tensor:
 
 
 def as_lists(ids_BP: np.ndarray, fused_BP: Tensor, k: int) -> TopK:
-    """The k best candidates, ties to the lower index; -inf is left out.
+    """Return the k best candidates, ties to the lower index; -inf is left out.
 
     Args:
         ids_BP: (B, P) rising in each row.
@@ -148,7 +148,7 @@ def as_lists(ids_BP: np.ndarray, fused_BP: Tensor, k: int) -> TopK:
 
 
 def _contenders(fused_BP: Tensor, k: int) -> Tensor:
-    """(B, W) rising columns that hold each row's k best and all that tie with the last of them."""
+    """Return (B, W) rising columns that hold each row's k best and all that tie with the last of them."""
     least_B1 = fused_BP.topk(k, dim=1).values[:, -1:]
     good_BP = fused_BP >= least_B1
     width = int(good_BP.sum(1).max())

@@ -26,7 +26,7 @@ class ListReranker(Protocol):
     """Chooses and orders k of the candidates that it is given, best first."""
 
     def __call__(self, candidates: TopK, histories: Sequences, k: int) -> TopK:
-        """(B, k) lists from (B, C) candidates."""
+        """Return (B, k) lists from (B, C) candidates."""
         ...
 
 
@@ -52,13 +52,13 @@ class StageTimes:
         self.seconds[stage] = self.seconds.get(stage, 0.0) + self.clock() - start
 
     def per_user(self) -> dict[str, float]:
-        """Stage -> microseconds a user; empty before the first list."""
+        """Return stage -> microseconds per user; empty before the first list."""
         return (
             {stage: 1e6 * spent / self.users for stage, spent in self.seconds.items()} if self.users else {}
         )
 
     def clear(self) -> None:
-        """Starts from zero."""
+        """Start from zero."""
         self.seconds.clear()
         self.users = 0
 
@@ -109,13 +109,13 @@ class Cascade:
         return self.ranker.n_items
 
     def fit(self, train: Sequences) -> Self:
-        """Fits both stages."""
+        """Fit both stages."""
         self.retriever.fit(train)
         self.ranker.fit(train)
         return self
 
     def score(self, histories: Sequences, candidates: np.ndarray | None = None) -> Tensor:
-        """The ranker's scores of what is retrieved, -inf elsewhere; reranking has no part in them.
+        """Return the ranker's scores of what is retrieved, -inf elsewhere; reranking has no part in them.
 
         Args:
             histories: B rows.
@@ -134,7 +134,7 @@ class Cascade:
         return scores_BN if candidates is None else pick_candidates(scores_BN, candidates)
 
     def recommend(self, histories: Sequences, k: int, exclude: Sequences | None = None) -> TopK:
-        """The best k of the retrieved, ties broken by the lower item index; ``times`` grows by the stages."""
+        """Return the best k retrieved items, ties broken by the lower index; adds to ``times``."""
         ids = np.full((len(histories), k), ABSENT, np.int64)
         scores = np.full((len(histories), k), -np.inf, np.float32)
         places = max(self.candidates, k)
@@ -154,7 +154,7 @@ class Cascade:
         return TopK(ids, scores)
 
     def _retrieved(self, histories: Sequences, places: int, exclude: Sequences | None) -> np.ndarray:
-        """(B, C) rising item indices, ``ABSENT`` first: rising indices let ties go to the lower one."""
+        """Return (B, C) ascending item indices, ``ABSENT`` first, so that ties go to the lower index."""
         return np.sort(self.retriever.recommend(histories, min(places, self.n_items), exclude).ids, axis=1)
 
     def _ranked(self, histories: Sequences, ids_BC: np.ndarray) -> Tensor:

@@ -63,7 +63,7 @@ class VectorRetriever:
         return self.model.n_items
 
     def fit(self, train: Sequences) -> Self:
-        """Fits the model."""
+        """Fit the model."""
         self.model.fit(train)
         self.refresh()
         return self
@@ -73,7 +73,7 @@ class VectorRetriever:
         self._graph = None
 
     def score(self, histories: Sequences, candidates: np.ndarray | None = None) -> Tensor:
-        """The model's scores, of all items: those that a search may miss, too."""
+        """Return the model's scores of all items, including those that a search may miss."""
         if candidates is None:
             return self.model.score(histories)
         absent = candidates == ABSENT
@@ -82,7 +82,7 @@ class VectorRetriever:
         return pick_candidates(self.model.score(histories), candidates)
 
     def recommend(self, histories: Sequences, k: int, exclude: Sequences | None = None) -> TopK:
-        """The k items with the largest dot products, among those that the search finds."""
+        """Return the k items with the largest dot products, among those that the search finds."""
         queries_BD = self.model.queries(histories)
         if not self.uses_faiss:
             return rank_by_vectors(queries_BD, self.model.item_vectors(), k, exclude)
@@ -111,7 +111,7 @@ def _build(vectors_ND: np.ndarray) -> Any:
 
 
 def _kept(ids_BW: np.ndarray, scores_BW: np.ndarray, out_BW: np.ndarray, k: int) -> TopK:
-    """The first k that are not out, by falling score, ties to the lower index."""
+    """Return the first k that are not out, by falling score, ties to the lower index."""
     scores_BW = np.where(out_BW, -np.inf, scores_BW)
     order_BW = np.lexsort((ids_BW, -scores_BW), axis=1)[:, :k]
     ids = np.full((len(ids_BW), k), ABSENT, np.int64)
@@ -153,18 +153,18 @@ class NeighbourRetriever:
         return self._n_items
 
     def fit(self, train: Sequences) -> Self:
-        """Makes the table."""
+        """Build the table."""
         self._table_NN = csr_matrix(self._learn(train), dtype=np.float32)
         return self
 
     def score(self, histories: Sequences, candidates: np.ndarray | None = None) -> Tensor:
-        """(B, N) float32 summed similarities, or (B, K) for candidates; -inf where there is none."""
+        """Return (B, N) float32 summed similarities, or (B, K) for candidates; -inf where there is none."""
         scores_BN = torch.from_numpy(self._found(histories).toarray())
         scores_BN = scores_BN.masked_fill_(scores_BN <= 0, -torch.inf)
         return scores_BN if candidates is None else pick_candidates(scores_BN, candidates)
 
     def recommend(self, histories: Sequences, k: int, exclude: Sequences | None = None) -> TopK:
-        """The k most similar items, ties broken by the lower item index."""
+        """Return the k most similar items, ties broken by the lower item index."""
         return best_positive(self._found(histories), k, exclude)
 
     def _found(self, histories: Sequences) -> csr_matrix:

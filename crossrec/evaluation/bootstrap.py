@@ -51,7 +51,7 @@ class Resampled:
     resampled_R: np.ndarray
 
     def widened(self, n_users: int) -> Resampled:
-        """The same with Student's tails and the sample's variance; few users' resamples spread too little."""
+        """Return resamples with Student's tails and the sample's variance; few users spread too little."""
         if n_users < 2:
             return self
         factor = jackknife.reach_of(n_users) / Z * (n_users / (n_users - 1)) ** 0.5
@@ -59,7 +59,7 @@ class Resampled:
 
     @classmethod
     def recentred(cls, value: float, resampled_R: np.ndarray) -> Resampled:
-        """Moves resamples so that their mean is the value.
+        """Move resamples so that their mean is the value.
 
         A maximum over resampled points lies too high, because noise can only raise it: the resamples'
         spread is used, not their place. That removes the bias of resampling only, not one that the value
@@ -73,13 +73,13 @@ class Resampled:
         return cls(value, resampled_R + (value - known.mean()) if len(known) else resampled_R)
 
     def interval(self, low: float = -np.inf, high: float = np.inf) -> tuple[float, float]:
-        """The 95 % interval, cut to a range; NaN without resamples."""
+        """Return the 95 % interval, cut to a range; NaN without resamples."""
         below, above = interval(self.resampled_R, low, high)
         return below, above
 
 
 def interval(resampled_R: np.ndarray, low: float = -np.inf, high: float = np.inf) -> list[float]:
-    """The middle 95 % of resampled values, cut to a range; NaN where none is known."""
+    """Return the middle 95 % of resampled values, cut to a range; NaN where none is known."""
     known = resampled_R[~np.isnan(resampled_R)]
     if not len(known):
         return [float("nan"), float("nan")]
@@ -114,7 +114,7 @@ def estimate_means(values_U: Mapping[str, np.ndarray], n_resamples: int, seed: i
 
 
 def estimate_difference(difference_U: np.ndarray) -> Estimate:
-    """The mean of paired differences with Student's 95 % interval.
+    """Return the mean of paired differences with Student's 95 % interval.
 
     It holds with sparse differences, too, where most users have the same value with both systems and the
     bootstrap's intervals are too short.
@@ -128,7 +128,7 @@ def estimate_difference(difference_U: np.ndarray) -> Estimate:
 
 
 def mean_interval(value_U: np.ndarray, resampled_R: np.ndarray) -> list[float]:
-    """The bias-corrected and accelerated bootstrap interval of a mean, its tails widened to Student's.
+    """Return the bias-corrected and accelerated bootstrap interval of a mean, its tails widened to Student's.
 
     The percentile interval alone is too short with few users, and lies too low where few users have high
     values, as hits do: with 60 users it held the truth in 82 to 90 of 100 samples where it says 95. No
@@ -190,7 +190,7 @@ def resample_means(values_U: Mapping[str, np.ndarray], n_resamples: int, seed: i
 def estimate_exposure(
     lists: UserLists, metrics: Sequence[MetricName], n_items: int, k: int, *, intervals: bool
 ) -> dict[str, Estimate]:
-    """Metrics of all lists together, with jackknife intervals cut to each metric's range.
+    """Return metrics of all lists together, with jackknife intervals cut to each metric's range.
 
     Args:
         lists: of U users.
@@ -221,7 +221,7 @@ def estimate_exposure(
 def exposure_values(
     lists: UserLists, metrics: Sequence[MetricName], n_items: int, k: int
 ) -> dict[MetricName, float]:
-    """Metrics of all lists together."""
+    """Return metrics of all lists together."""
     exposure = lists.exposure(np.ones((1, len(lists.lists_U))), n_items, k)
     return {name: float(AGGREGATE[name].compute(exposure)[0]) for name in metrics}
 
@@ -229,7 +229,7 @@ def exposure_values(
 def resample_exposure(
     lists: UserLists, metrics: Sequence[MetricName], n_items: int, k: int, n_resamples: int, seed: int
 ) -> dict[str, Resampled]:
-    """Metrics of all lists together, and draws around them that have the jackknife's spread.
+    """Return metrics of all lists together, and draws around them that have the jackknife's spread.
 
     A draw is the value plus the influences of the drawn users, so that draws pair with those of means and
     of other systems; their middle 95 % are the interval of :func:`crossrec.evaluation.jackknife.interval`.
@@ -262,7 +262,7 @@ def resample_exposure(
 
 
 def resample_weights(n_users: int, n_resamples: int, width: int, seed: int) -> Iterator[np.ndarray]:
-    """How often each user is drawn, in chunks of bounded memory.
+    """Yield how often each user is drawn, in chunks of bounded memory.
 
     Args:
         n_users: U, users drawn with replacement from as many.
@@ -284,7 +284,7 @@ def resample_weights(n_users: int, n_resamples: int, width: int, seed: int) -> I
 
 
 def _run(statistic: Statistic, n_users: int, width: int, n_resamples: int, seed: int) -> dict[str, Resampled]:
-    """The statistic for everybody counted once, and for every resample."""
+    """Return the statistic for everybody counted once, and for every resample."""
     values = {name: float(value_R[0]) for name, value_R in statistic(np.ones((1, n_users))).items()}
     if not n_users:
         return {name: Resampled(value, np.zeros(0)) for name, value in values.items()}

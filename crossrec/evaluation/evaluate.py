@@ -33,7 +33,7 @@ def rank_queries(
     exclude_seen: bool = True,
     batch: int = 65_536,
 ) -> TopK:
-    """Ranks the full catalogue for every query; each process takes its share, all get all lists.
+    """Rank the full catalogue for every query; each process ranks its share, all receive all lists.
 
     A recommender is handed many histories at once, so that it can read those of one length together;
     they hold at most ``CLICKS`` clicks (or are a single history).
@@ -68,7 +68,7 @@ def rank_queries(
 
 
 def _blocks(lengths: np.ndarray, first: int, batch: int) -> Iterator[slice]:
-    """Cuts rows, numbered from ``first``, into runs of at most ``batch`` rows and ``CLICKS`` clicks."""
+    """Cut rows, numbered from ``first``, into runs of at most ``batch`` rows and ``CLICKS`` clicks."""
     clicks = np.cumsum(lengths)
     start = 0
     while start < len(lengths):
@@ -87,7 +87,7 @@ def evaluate_lists(
     config: EvaluationConfig,
     protocol: str = "",
 ) -> Evaluation:
-    """Measures ranked lists.
+    """Measure ranked lists.
 
     A per-query metric is the mean over users of each user's mean over queries, so that every user weighs
     the same; its interval resamples users. Exposure metrics are computed once from all lists.

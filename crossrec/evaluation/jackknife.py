@@ -29,7 +29,7 @@ ROUNDING = 1e-9
 def influences(
     lists: UserLists, metrics: Sequence[MetricName], n_items: int, k: int
 ) -> dict[MetricName, np.ndarray]:
-    """How far each user moves each metric, ``(U - 1) (mean of the leave-one-out values - own one)``.
+    """Return how far each user moves each metric, ``(U - 1) (mean of the leave-one-out values - own one)``.
 
     Their mean is 0, and ``sum of squares / (U (U - 1))`` is the jackknife's variance of the metric.
     Influences of two systems on the same users subtract, those of several seeds average: the result is
@@ -53,7 +53,7 @@ def influences(
 def leave_one_out(
     lists: UserLists, metrics: Sequence[MetricName], n_items: int, k: int
 ) -> dict[MetricName, np.ndarray]:
-    """Each metric without one user, for every user: exact, in time linear in what is shown.
+    """Return each metric without one user, for every user: exact, in time linear in what is shown.
 
     Args:
         lists: of U users.
@@ -91,13 +91,13 @@ def interval(
 
 
 def standard_error(influence_U: np.ndarray) -> float:
-    """The jackknife's standard error; NaN with fewer than two users or unknown influences."""
+    """Return the jackknife's standard error; NaN with fewer than two users or unknown influences."""
     n_users = len(influence_U)
     return float(np.sqrt((influence_U**2).sum() / (n_users * (n_users - 1)))) if n_users > 1 else np.nan
 
 
 def reach_of(n_users: int) -> float:
-    """Half the length of Student's 95 % interval in standard errors."""
+    """Return half the length of Student's 95 % interval in standard errors."""
     from scipy.special import stdtrit
 
     return float(stdtrit(n_users - 1, (1 + LEVEL) / 2)) if n_users > 1 else np.nan
@@ -131,7 +131,7 @@ class _Entries:
         return self.counts_I[self.lists.shown_UI.indices]
 
     def by_user(self, value_E: np.ndarray) -> np.ndarray:
-        """(U,) sums over each user's entries."""
+        """Return (U,) sums over each user's entries."""
         return np.bincount(self.user_E, value_E, minlength=len(self.lists.lists_U))
 
     @cached_property

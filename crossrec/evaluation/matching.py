@@ -29,7 +29,7 @@ class MatchedLists:
 
 
 def distinct(rows: Sequences, n_items: int) -> Sequences:
-    """Each row's items once, sorted by index, without times."""
+    """Return each row's items once, sorted by index, without times."""
     row_T = rows.row_of_click
     keys = np.unique(row_T * n_items + rows.items)
     counts = np.bincount(keys // n_items, minlength=len(rows)) if len(keys) else np.zeros(len(rows), np.int64)
@@ -37,7 +37,7 @@ def distinct(rows: Sequences, n_items: int) -> Sequences:
 
 
 def match_targets(ids_QK: np.ndarray, targets: Sequences, histories: Sequences, n_items: int) -> MatchedLists:
-    """Marks the hits in ranked lists; a target named twice counts once.
+    """Mark the hits in ranked lists; a target named twice counts once.
 
     Args:
         ids_QK: (Q, K) catalogue indices or ``ABSENT``.

@@ -9,7 +9,7 @@ ROUNDING = 1e-12
 
 
 def on_front(points_PM: np.ndarray) -> np.ndarray:
-    """Which points no other point beats: at least as great in everything and greater in something.
+    """Return which points no other point beats: at least as great in everything and greater in something.
 
     Args:
         points_PM: (P, M) values, higher is better; a point with NaN is never on the front.
@@ -24,7 +24,7 @@ def on_front(points_PM: np.ndarray) -> np.ndarray:
 
 
 def pareto_front(points_P2: np.ndarray) -> np.ndarray:
-    """The points of :func:`on_front` in order, of points equal in both coordinates the first alone.
+    """Return the points of :func:`on_front` in order, of points equal in both coordinates the first alone.
 
     Args:
         points_P2: (P, 2) accuracy and diversity.
@@ -39,7 +39,7 @@ def pareto_front(points_P2: np.ndarray) -> np.ndarray:
 
 
 def hypervolume(points_RP2: np.ndarray, reference_2: tuple[float, float]) -> np.ndarray:
-    """The area that points dominate above a reference point, exactly, for R sets of points at once.
+    """Return the area that points dominate above a reference point, exactly, for R sets of points at once.
 
     The union of the rectangles between the reference and each point, by one sweep in falling accuracy. A
     point at or below the reference in either coordinate, or with a NaN, adds nothing.
@@ -69,7 +69,7 @@ def hypervolume(points_RP2: np.ndarray, reference_2: tuple[float, float]) -> np.
 
 
 def pick(accuracy_P: np.ndarray, score_P: np.ndarray, budget: float) -> int | None:
-    """The point with the greatest score among those whose accuracy loses at most the budget.
+    """Return the point with the greatest score among those whose accuracy loses at most the budget.
 
     Ties go to the more accurate point, then to the first.
 

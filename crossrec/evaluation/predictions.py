@@ -38,7 +38,7 @@ def save_recommendations(
     user_ids: Sequence[str] | np.ndarray,
     item_ids: Sequence[str] | np.ndarray,
 ) -> None:
-    """Writes lists as Parquet: ``user_id``, ``query``, ``rank`` (from 1), ``item_id``, ``score``.
+    """Write lists as Parquet: ``user_id``, ``query``, ``rank`` (from 1), ``item_id``, ``score``.
 
     Args:
         path: of the file.
@@ -70,7 +70,7 @@ def load_predictions(
     item_ids: Sequence[str] | np.ndarray,
     k: int | None = None,
 ) -> TopK:
-    """Reads lists that any tool wrote, as Parquet or CSV, one row a recommendation.
+    """Read lists that any tool wrote, as Parquet or CSV, one row per recommendation.
 
     Columns: ``user_id``, ``item_id``, and ``rank`` (from 1; decides where given) or ``score`` (higher is
     better, ties by catalogue order). ``query`` (0 to Q-1) says which query of a user is meant and is
@@ -153,7 +153,7 @@ def _typed(path: Path, frame: pl.DataFrame) -> pl.DataFrame:
 
 
 def _with_queries(path: Path, frame: pl.DataFrame, user_ids: list[str]) -> pl.DataFrame:
-    """Adds or checks the column ``query``."""
+    """Add or check the column ``query``."""
     asked = pl.DataFrame({"user_id": user_ids}, schema={"user_id": pl.String}).with_row_index("expected")
     unknown = frame.filter(~pl.col("user_id").is_in(asked["user_id"].implode()))
     if unknown.height:

@@ -55,7 +55,7 @@ class Evaluation:
         return [part for part in self.protocol.split("; ") if not part.startswith(INTERVALS_PART)]
 
     def save(self, folder: Path, user_ids: np.ndarray | None = None) -> None:
-        """Writes both files, each at once; NaN becomes null in JSON, as does ``ci95`` without an interval.
+        """Write both files, each at once; NaN becomes null in JSON, as does ``ci95`` without an interval.
 
         Args:
             folder: made where it does not exist.
@@ -81,7 +81,7 @@ class Evaluation:
 
     @classmethod
     def load(cls, folder: Path) -> Evaluation:
-        """Reads what :meth:`save` wrote.
+        """Read what :meth:`save` wrote.
 
         Raises:
             FileNotFoundError: the folder holds no evaluation.
@@ -99,7 +99,7 @@ class Evaluation:
 
 
 def to_plain(value: Any) -> Any:
-    """The same for JSON: NaN becomes None, and so does an interval (``ci95``) without ends."""
+    """Return the same for JSON: NaN becomes None, and so does an interval (``ci95``) without ends."""
     if isinstance(value, dict):
         return {key: None if key == CI and no_interval(v) else to_plain(v) for key, v in value.items()}
     if isinstance(value, (list, tuple)):
@@ -108,7 +108,7 @@ def to_plain(value: Any) -> Any:
 
 
 def no_interval(ends: Any) -> bool:
-    """Whether an interval has no ends: None, or NaN or None in either place."""
+    """Return whether an interval has no ends: None, or NaN or None in either place."""
     return ends is None or any(end is None or math.isnan(end) for end in ends)
 
 

@@ -129,7 +129,7 @@ def holm(p_M: np.ndarray) -> np.ndarray:
 
 
 def effect_size(difference_U: np.ndarray) -> EffectSize:
-    """How large the differences of one comparison are.
+    """Return how large the differences of one comparison are.
 
     Args:
         difference_U: (U,); users with NaN are left out.

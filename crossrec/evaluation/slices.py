@@ -46,14 +46,14 @@ class UserGroups:
         return np.bincount(self.group_Q, minlength=len(self.users))
 
     def mean(self, value_Q: np.ndarray) -> np.ndarray:
-        """(U,) each user's mean over those queries that have a value; NaN where none has."""
+        """Return (U,) each user's mean over those queries that have a value; NaN where none has."""
         known_Q = ~np.isnan(value_Q)
         count_U = np.bincount(self.group_Q, weights=known_Q, minlength=len(self.users))
         sum_U = np.bincount(self.group_Q, weights=np.nan_to_num(value_Q), minlength=len(self.users))
         return np.divide(sum_U, count_U, out=np.full(len(self.users), np.nan), where=count_U > 0)
 
     def shown(self, ids_QK: np.ndarray) -> csr_matrix:
-        """(U, I) how many of a user's lists show each item, for the I items that any list shows."""
+        """Return (U, I), the number of a user's lists that show each of the I items in any list."""
         from scipy.sparse import csr_matrix
 
         here_QK = ids_QK != ABSENT
@@ -80,7 +80,7 @@ class Slice:
 def make_slices(
     queries: Queries, histories: Sequences, items: ItemTable, config: EvaluationConfig
 ) -> dict[str, Slice]:
-    """The standard slices.
+    """Return the standard slices.
 
     Args:
         queries: Q queries.
@@ -110,7 +110,7 @@ def make_slices(
 
 
 def of_targets(queries: Queries, wanted_N: np.ndarray, note: str) -> Slice:
-    """The queries with a wanted target, and of their targets only the wanted ones.
+    """Return the queries with a wanted target, and of their targets only the wanted ones.
 
     Args:
         queries: Q queries.

@@ -32,7 +32,7 @@ BASELINES_FILE = "baselines.json"
 
 
 def fitted_baselines(setting: PreparedExperiment, folder: Path) -> list[Baseline]:
-    """Fits the configured baselines on the training clicks, tuned on validation if that is asked for.
+    """Fit the configured baselines on the training clicks, tuned on validation if configured.
 
     Chosen settings and all trials are kept in ``baselines.json``, with what was asked for, so that a later
     evaluation uses the same ones without searching again.
@@ -64,7 +64,7 @@ def fitted_baselines(setting: PreparedExperiment, folder: Path) -> list[Baseline
 
 
 def _numbered(baselines: list[Baseline]) -> list[Baseline]:
-    """Number those that share a name, such as one kind with other options: files go by name."""
+    """Number baselines that share a name, such as one kind with two sets of options; files bear the names."""
     seen: Counter[str] = Counter()
     for baseline in baselines:
         seen[baseline.name] += 1
@@ -110,7 +110,7 @@ def _choose(setting: PreparedExperiment, config: Any) -> dict[str, Any]:
 
 
 def check_metric(config: ExperimentConfig) -> None:
-    """Refuses a ``trainer.metric`` that validation does not measure.
+    """Reject a ``trainer.metric`` that validation does not measure.
 
     Raises:
         InputError: names the metrics that there are.
@@ -125,7 +125,7 @@ def check_metric(config: ExperimentConfig) -> None:
 
 
 def validation_value(setting: PreparedExperiment, recommender: Recommender) -> float:
-    """The metric that ``trainer.metric`` names, on the validation part."""
+    """Return the metric that ``trainer.metric`` names, on the validation part."""
     return validation_metrics(setting, recommender)[setting.config.trainer.metric]
 
 

@@ -30,7 +30,7 @@ BYTES_PER_PARAMETER = 16
 
 
 def check_config(config: ExperimentConfig) -> None:
-    """Refuses what can be refused without the data; to be called before anything is loaded.
+    """Check what can be checked without the data; call it before anything is loaded.
 
     Raises:
         InputError: a name is not known, weights can't be had, a folder can't be written, a tracker can't log.
@@ -44,7 +44,7 @@ def check_config(config: ExperimentConfig) -> None:
 
 
 def check_setting(setting: PreparedExperiment, device: torch.device) -> None:
-    """Refuses what does not fit the data, and warns of what looks wrong; before anything is encoded.
+    """Check that the configuration fits the data, and warn of what looks wrong; call it before encoding.
 
     Args:
         setting: with its data loaded.
@@ -73,7 +73,7 @@ def check_setting(setting: PreparedExperiment, device: torch.device) -> None:
 
 
 def check_folder(key: str, folder: Path) -> None:
-    """Refuses a folder that can't be made or written.
+    """Reject a folder that can't be made or written.
 
     Raises:
         InputError: something on the way is a file, or may not be written.
@@ -89,7 +89,7 @@ def check_folder(key: str, folder: Path) -> None:
 
 
 def check_memory(model: ModelConfig, n_items: int, device: torch.device, cache_dir: Path) -> None:
-    """Refuses a model whose training state can't fit in memory.
+    """Reject a model whose training state can't fit in memory.
 
     Raises:
         InputError: with the estimate.

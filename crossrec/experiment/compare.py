@@ -57,7 +57,7 @@ class ComparisonRequest:
 
 
 def run_comparison(request: ComparisonRequest, config: ComparisonConfig) -> Comparison:
-    """Compares, prints the table, writes ``comparison.html`` and ``comparison.json``."""
+    """Compare, print the table, and write ``comparison.html`` and ``comparison.json``."""
     distributed.require_one_process("crossrec compare")
     named = _grouped([_named(text) for text in request.runs], request.group)
     folders = {name: [_evaluation_folder(run, request.part) for run in runs] for name, runs in named}
@@ -80,7 +80,7 @@ def run_comparison(request: ComparisonRequest, config: ComparisonConfig) -> Comp
 
 
 def _named(text: str) -> tuple[str, list[Path]]:
-    """A system's name, empty where none was given, and its runs."""
+    """Return a system's name, empty where none was given, and its runs."""
     name, equals, rest = text.partition("=")
     if not equals or Path(text).exists():
         return "", [Path(text)]
@@ -114,7 +114,7 @@ def _evaluation_folder(run: Path, part: SplitPart) -> Path:
 
 
 def _baselines(reference: System) -> list[System]:
-    """The baselines that stand beside the reference; of every seed that has them."""
+    """Return the baselines that were measured with the reference, for every seed that has them."""
     folders: dict[str, list[Path]] = {}
     for seed in reference.seeds:
         for folder in sorted((seed.folder / "baselines").glob("*")):
@@ -128,7 +128,7 @@ def _baselines(reference: System) -> list[System]:
 
 
 def _catalogue_size(measured: Measurement) -> int:
-    """N, as the evaluation, or else the run that it belongs to, wrote it down."""
+    """Return N as recorded by the evaluation, or else by its run."""
     if "items" in measured.measured_on:
         return int(measured.measured_on["items"])
     folder = measured.folder
@@ -139,7 +139,7 @@ def _catalogue_size(measured: Measurement) -> int:
 
 
 def _check_ground(systems: Sequence[System], metrics: Sequence[str], trust_code: bool) -> None:
-    """Refuses metrics that were measured on other ground, of which the protocol's line says nothing.
+    """Check that metrics mean the same in all runs, beyond what the protocol's line says.
 
     Raises:
         InputError: the runs differ in the spaces or in the tail that a metric hangs on.
@@ -159,7 +159,7 @@ def _check_ground(systems: Sequence[System], metrics: Sequence[str], trust_code:
 
 
 def _ground_of(metric: MetricName) -> tuple[str, ...]:
-    """How the keys of a run's configuration begin that decide what a metric means."""
+    """Return the prefixes of the configuration keys that decide what a metric means."""
     if metric == TAIL_METRIC:
         return (TAIL_KEY,)
     if metric in SPACES:
@@ -168,7 +168,7 @@ def _ground_of(metric: MetricName) -> tuple[str, ...]:
 
 
 def _ground(folder: Path, trust_code: bool) -> dict[str, Any]:
-    """Dotted key -> value of spaces and tail of the run of an evaluation; empty without a run."""
+    """Return the spaces and the tail of an evaluation's run by dotted key; empty without a run."""
     path = next((p / CONFIG_FILE for p in folder.resolve().parents if (p / CONFIG_FILE).exists()), None)
     if path is None:
         return {}

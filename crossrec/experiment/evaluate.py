@@ -31,7 +31,7 @@ logger = logging.getLogger(__name__)
 
 
 def load_recommender(setting: PreparedExperiment, *, measured: bool = True) -> NeuralRecommender:
-    """The best weights of a run, ready to recommend.
+    """Return the best weights of a run, ready to recommend.
 
     Args:
         setting: of the run, with the data of now.
@@ -61,7 +61,7 @@ def load_recommender(setting: PreparedExperiment, *, measured: bool = True) -> N
 def evaluate_run(
     setting: PreparedExperiment, recommender: NeuralRecommender, part: SplitPart, *, report: bool = True
 ) -> list[MeasuredRecommender]:
-    """Measures the model and its baselines on one part, saves everything, prints the table.
+    """Measure the model and its baselines on one split, save everything, and print the table.
 
     Where the lists are reranked, the reranked ones come first and the model's own stand beside them.
 
@@ -91,7 +91,7 @@ def evaluate_run(
 
 
 def results_folder(setting: PreparedExperiment, part: SplitPart) -> tuple[Path, list[str]]:
-    """Where results on a part go: those on other data than the run's never replace the run's own.
+    """Return the folder for results on a split: results on other data never replace the run's own.
 
     Args:
         setting: of the run, with the data of now.

@@ -56,7 +56,7 @@ class PreparedExperiment:
 
     @classmethod
     def of(cls, config: ExperimentConfig) -> PreparedExperiment:
-        """Loads and divides the data; every process must call this.
+        """Load and split the data; every process must call this.
 
         Items stand in the order that a run of this name was trained with, new ones behind them.
         """
@@ -69,7 +69,7 @@ class PreparedExperiment:
         return saved_identity(self.config.run_folder / "checkpoints")
 
     def in_saved_order(self) -> PreparedExperiment:
-        """The same experiment with items in the order that its run was trained with, new ones behind them.
+        """Return the experiment with items in the order of its run's training, followed by new items.
 
         Ties break by item index, so that lists and figures don't depend on how a catalogue is sorted.
         """
@@ -87,7 +87,7 @@ class PreparedExperiment:
         return item_table(self.data, self.config.spaces, self.content)
 
     def items_of(self, recommender: NeuralRecommender) -> ItemTable:
-        """The same with the space ``model`` of a recommender's own item vectors, on its device."""
+        """Return the same with the space ``model`` of a recommender's own item vectors, on its device."""
         return self.items.with_space(MODEL, recommender.item_vectors())
 
     @cached_property
@@ -102,14 +102,14 @@ class PreparedExperiment:
         return None if self.config.segments is None else cluster_items(self.data, self.config.segments)
 
     def network(self) -> SequentialNetwork:
-        """A network as it is before training, with the views of items that training looks at."""
+        """Return a network as it is before training, with the views of items that training looks at."""
         if self.config.model.image is not None:
             self.content.need_pictures(self.data.catalog.has_image)
         relations = self.relations(self.data.split.train)
         return self._network(relations, self.config.augment)
 
     def trained_network(self, weights: Path) -> SequentialNetwork:
-        """A trained network for use alone, with the relations of the items that it was trained with.
+        """Return a trained network for use alone, with the relations of the items that it was trained with.
 
         Its rows follow item ids: known items keep what was learned of them, new ones are cold items.
 
@@ -127,7 +127,7 @@ class PreparedExperiment:
         return network
 
     def _aligned(self, saved: SavedState, weights: Path) -> dict[str, Tensor]:
-        """The weights' tensors with their rows in the order of the catalogue."""
+        """Return the weights' tensors with their rows in the order of the catalogue."""
         n_rows, n_items = n_item_rows(saved.tensors), len(self.data.catalog)
         if saved.identity is not None:
             alignment = saved.identity.align(self.data.catalog.item_ids)
@@ -174,7 +174,7 @@ class PreparedExperiment:
 
 
 def describe_model(config: ExperimentConfig) -> str:
-    """How tables call the model: what reads the history, what items are known by, and how that is fused."""
+    """Return the model's name in tables: sequence model, modalities and fusion."""
     model = config.model
     parts = {
         "id": model.item_id,
@@ -192,12 +192,12 @@ def describe_model(config: ExperimentConfig) -> str:
 
 
 def _short(name: str) -> str:
-    """Name in a family, or that of a class outside the project without its module."""
+    """Return the name in a family, or the class name without module for a class outside the project."""
     return name.rpartition(":")[2]
 
 
 def describe_reranking(config: RerankConfig) -> str:
-    """How tables call a chain of rerankers: each stage's type, with its strength where it has one."""
+    """Return the name of a reranker chain in tables: each stage's type, with its strength if it has one."""
     return " + ".join(_describe_stage(stage) for stage in config.stages)
 
 
@@ -208,7 +208,7 @@ def _describe_stage(stage: Config) -> str:
 
 
 def item_table(data: PreparedData, config: SpacesConfig, content: EncodedCatalog) -> ItemTable:
-    """Features of the items: training clicks, categories, columns, texts, and vectors of frozen encoders.
+    """Return the items' features: training clicks, categories, columns, texts, and frozen encoders' vectors.
 
     Spaces are ``text``, ``image`` and both side by side (``content``); one whose modality no item has is left
     out, and so are its metrics. Columns are the price and whatever the catalogue holds besides its fixed
@@ -227,7 +227,7 @@ def item_table(data: PreparedData, config: SpacesConfig, content: EncodedCatalog
 
 
 def blank_item_table(data: PreparedData, config: SpacesConfig) -> ItemTable:
-    """The table before encoding, with zeros in every space: do all parts find what they need?"""
+    """Return the table before encoding, with zeros in every space, to check that no input is missing."""
     catalog, n_items = data.catalog, len(data.catalog)
     has = {
         "text": config.text is not None and catalog.has_text.any(),
@@ -246,7 +246,7 @@ def _table(data: PreparedData, spaces: dict[str, VectorSpace]) -> ItemTable:
 
 
 def _centred_unit(features: Features) -> VectorSpace:
-    """Unit vectors about the catalogue's mean: without centring all pictures look alike to a CNN."""
+    """Return unit vectors about the catalogue's mean: without centring all pictures look alike to a CNN."""
     present = features.present_N
     vectors = np.asarray(features.vectors_ND, dtype=np.float32)
     return VectorSpace(unit_rows(centred_rows(vectors, present)), present)
@@ -263,7 +263,7 @@ def frozen_features(setting: PreparedExperiment) -> dict[str, Features]:
 
 
 def content_vectors(setting: PreparedExperiment) -> np.ndarray | None:
-    """(N, W) frozen features side by side, each of unit length about their mean in training."""
+    """Return (N, W) concatenated frozen features, each of unit length about its training mean."""
     trained_N = setting.data.split.train_counts > 0
     parts = []
     for features in frozen_features(setting).values():
@@ -278,7 +278,7 @@ PRICE = "price"
 
 
 def context_columns(catalog: Catalog) -> Mapping[str, np.ndarray]:
-    """Name -> (N,) values of the catalogue's columns that rerankers may filter by; None where not known."""
+    """Return (N,) values of the catalogue's columns that rerankers may filter by; None where unknown."""
     fixed = {*REQUIRED.names, "image_bytes"} - {PRICE}
 
     def made(name: str) -> np.ndarray:

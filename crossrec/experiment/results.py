@@ -56,7 +56,7 @@ class MeasuredRecommender:
 def evaluate_recommenders(
     setting: PreparedExperiment, recommenders: Sequence[NamedRecommender], part: SplitPart
 ) -> list[MeasuredRecommender]:
-    """Ranks and evaluates; every process must call this, all get the same result."""
+    """Rank and evaluate; every process must call this, and all get the same result."""
     config = setting.config.evaluation
     split = setting.data.split
     queries = split.queries(part)
@@ -68,7 +68,7 @@ def evaluate_recommenders(
 
 
 def evaluate_predictions(setting: PreparedExperiment, path: Path, part: SplitPart) -> MeasuredRecommender:
-    """Evaluates lists that any tool wrote."""
+    """Evaluate lists that any tool wrote."""
     queries = setting.data.split.queries(part)
     user_ids = setting.data.clicks.user_ids[queries.users]
     k = max(setting.config.evaluation.ks)
@@ -134,7 +134,7 @@ def save_results(
     *,
     report: bool = True,
 ) -> None:
-    """Writes metrics, per-user tables, recommendations and the report; on the main process only.
+    """Write metrics, per-user tables, recommendations and the report; on the main process only.
 
     The first recommender's files stand in ``folder`` itself, the others' in ``folder/baselines/``.
 
@@ -201,7 +201,7 @@ def _for_report(measured: MeasuredRecommender) -> RecommenderResult:
 
 
 def slug(name: str) -> str:
-    """A name as a folder name."""
+    """Turn a name into a folder name."""
     return re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")
 
 
@@ -221,13 +221,13 @@ def console() -> Console:
 
 
 def show(text: str) -> None:
-    """Prints a line on the main process."""
+    """Print a line on the main process."""
     if distributed.is_main():
         console().print(text, highlight=False, markup=False)
 
 
 def show_account(setting: PreparedExperiment) -> None:
-    """Prints what cleaning dropped, and the counts of what is left."""
+    """Print what cleaning dropped, and the counts of the remaining data."""
     data = setting.data
     if data.note:
         show(f"Data: {data.name} ({data.note})")
@@ -244,7 +244,7 @@ def show_account(setting: PreparedExperiment) -> None:
 
 
 def show_results(setting: PreparedExperiment, found: Sequence[MeasuredRecommender], part: str) -> None:
-    """Prints the final table: recommenders by metrics with 95 % intervals, the best of each starred."""
+    """Print the final table: recommenders by metrics with 95 % intervals, the best of each starred."""
     if not distributed.is_main():
         return
     k = max(setting.config.evaluation.ks)

@@ -43,7 +43,7 @@ REPORTED_PACKAGES = (
 def load_experiment(
     path: Path, overrides: Sequence[str] = (), *, trust_code: bool = False
 ) -> ExperimentConfig:
-    """Reads an experiment's YAML file, which may be that of an earlier run, to repeat it.
+    """Read an experiment's YAML file, which may be that of an earlier run, to repeat it.
 
     Args:
         path: such as ``configs/demo.yaml`` or ``runs/demo/config.yaml``.
@@ -63,12 +63,12 @@ def load_experiment(
 
 
 def without_provenance(content: Mapping[str, Any]) -> dict[str, Any]:
-    """A configuration without what a run writes into it about where it came from."""
+    """Return a configuration without the entries in which a run records its origin."""
     return {key: value for key, value in content.items() if key != PROVENANCE}
 
 
 def check_run(config: ExperimentConfig) -> None:
-    """Refuses to go on in the folder of another run; keys that did not exist then have their defaults.
+    """Check that the folder is not another run's; keys that did not exist then have their defaults.
 
     Raises:
         ConfigError: the folder holds a run with another configuration, or one that can't be read any more.
@@ -118,7 +118,7 @@ def hold_run(folder: Path) -> Iterator[None]:
 
 
 def _take_lock(folder: Path) -> tuple[int, str]:
-    """The open lock file, and what stands in the way; -1 where nothing is held."""
+    """Return the open lock file and the reason why it isn't held; -1 where nothing is held."""
     path = _lock_file(folder)
     try:
         file, taken = held_lock(path)
@@ -146,7 +146,7 @@ def _lock_file(folder: Path) -> Path:
 
 
 def open_run(config: ExperimentConfig) -> None:
-    """Writes the run's configuration; what was written when the run began stays."""
+    """Write the run's configuration; an existing file stays."""
     path = config.run_folder / CONFIG_FILE
     if path.exists():
         return
@@ -156,14 +156,14 @@ def open_run(config: ExperimentConfig) -> None:
 
 
 def add_account(config: ExperimentConfig, key: str, content: Any) -> None:
-    """Writes something under a key of the run's ``data.json``, in the place of what stood there."""
+    """Write a value under a key of the run's ``data.json``, replacing the former one."""
     path = config.run_folder / DATA_FILE
     there = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
     write_text(path, json.dumps({**there, key: content}, indent=2, default=int))
 
 
 def changed_counts(config: ExperimentConfig, summary: Mapping[str, Any]) -> list[str]:
-    """Clauses that say which counts of the data differ from those that the run wrote when it was trained.
+    """Return clauses on counts of the data that differ from those recorded when the run was trained.
 
     For runs whose weights don't say which data they are of.
 
@@ -182,7 +182,7 @@ def changed_counts(config: ExperimentConfig, summary: Mapping[str, Any]) -> list
 
 
 def read_run(folder: Path, overrides: list[str], *, trust_code: bool = False) -> ExperimentConfig:
-    """The configuration of a run, with overrides laid on it.
+    """Return the configuration of a run, with overrides laid on it.
 
     Args:
         folder: of the run, which may come from somebody else.

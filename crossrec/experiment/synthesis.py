@@ -87,7 +87,7 @@ def item_classes(
 
 
 def segment_classes(setting: PreparedExperiment) -> tuple[np.ndarray, tuple[str, ...]]:
-    """(U, G) float32 membership of users in their segments, and G names.
+    """Return (U, G) float32 membership of users in their segments, and G names.
 
     Raises:
         InputError: if the experiment has no segments.

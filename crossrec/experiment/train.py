@@ -50,7 +50,7 @@ def run_training(
     shared: PreparedExperiment | None = None,
     report: bool = True,
 ) -> None:
-    """Trains, evaluates beside the baselines, and writes the run folder; resumes a killed run.
+    """Train, evaluate beside the baselines, and write the run folder; a killed run is resumed.
 
     Args:
         config: of the experiment.
@@ -111,7 +111,7 @@ def _train_and_measure(
 def train_network(
     setting: PreparedExperiment, recommender: NeuralRecommender, train: Sequences, accelerator: Accelerator
 ) -> TrainingOutcome:
-    """Trains the recommender's network in place, watched on validation; prints the plan first."""
+    """Train the recommender's network in place, monitored on validation; prints the plan first."""
     augmentation = build_augmentation(setting, recommender.network, train, accelerator)
     account = augmentation_report(augmentation, recommender.network, setting.config)
     if account and distributed.is_main():
@@ -168,7 +168,7 @@ def _task(setting: PreparedExperiment, network: SequentialNetwork) -> ItemPredic
 
 
 def _train_items(setting: PreparedExperiment) -> Tensor:
-    """(N',) catalogue indices of the items that are targets and negatives."""
+    """Return (N',) catalogue indices of the items that are targets and negatives."""
     counts = setting.data.split.train_counts
     everything = setting.config.trainer.negatives_from == "catalogue"
     return torch.arange(len(counts)) if everything else torch.from_numpy(counts.nonzero()[0])
@@ -181,7 +181,7 @@ def _objective(setting: PreparedExperiment, train_items: Tensor) -> RankingLoss:
 
 
 def _check_same_data(setting: PreparedExperiment) -> None:
-    """Refuses to go on with a training on other data than it began with.
+    """Check that a resumed training has the data that it began with.
 
     Raises:
         InputError: items, training clicks or validation queries differ.
@@ -200,14 +200,14 @@ def _check_same_data(setting: PreparedExperiment) -> None:
 
 
 def _check_parts(setting: PreparedExperiment, network: SequentialNetwork) -> None:
-    """Refuses parts that the catalogue or the model lack something for, before anything is written."""
+    """Check that catalogue and model have what all parts need, before anything is written."""
     check_fit(setting, setting.data.split.train)
     check_augmentation(setting)
     _task(setting, network)
 
 
 def show_plan(setting: PreparedExperiment, trainer: Trainer) -> None:
-    """Prints what will be done before it is begun."""
+    """Print the plan of the training."""
     config = setting.config
     trained = sum(p.numel() for p in trainer.task.parameters() if p.requires_grad)
     frozen = sum(p.numel() for p in trainer.task.parameters() if not p.requires_grad)
@@ -225,7 +225,7 @@ def show_plan(setting: PreparedExperiment, trainer: Trainer) -> None:
 
 
 def show_outcome(outcome: TrainingOutcome, config: ExperimentConfig) -> None:
-    """Prints how training ended."""
+    """Print how training ended."""
     ending = "stopped early" if outcome.stopped_early else "all epochs done"
     best = "never measured" if outcome.best is None else f"{outcome.best:.4f}"
     show(f"Trained {outcome.steps:,} steps, {ending}; best validation {config.trainer.metric} {best}")

@@ -40,7 +40,7 @@ class AttentionRecorder(TorchFunctionMode):
         args: tuple[Any, ...] = (),
         kwargs: dict[str, Any] | None = None,
     ) -> Any:
-        """Every call of a PyTorch function passes here; all but attention go their way."""
+        """Intercept attention among the calls of PyTorch functions; all others pass unchanged."""
         named = kwargs or {}
         if func is not F.scaled_dot_product_attention:
             return func(*args, **named)
@@ -78,7 +78,7 @@ class AttentionRecorder(TorchFunctionMode):
 
 
 def recorded_hstu(model: HSTU) -> tuple[HSTU, list[Tensor]]:
-    """A copy of a model that shares its weights, and a list that fills with attention when the copy runs.
+    """Return a copy of a model with shared weights, and the list that its runs fill with attention.
 
     The hooks that fill it are the copy's: the model itself may be in use elsewhere.
 
@@ -98,7 +98,7 @@ def recorded_hstu(model: HSTU) -> tuple[HSTU, list[Tensor]]:
 
 
 def hstu_weights(block: HSTUBlock, hidden_BLD: Tensor, buckets_BLL: Tensor | None) -> Tensor:
-    """(B, heads, L, L) weights that a block mixes values with; they may be negative.
+    """Return (B, heads, L, L) weights that a block mixes values with; they may be negative.
 
     Args:
         block: one layer.
@@ -116,7 +116,7 @@ def hstu_weights(block: HSTUBlock, hidden_BLD: Tensor, buckets_BLL: Tensor | Non
 
 
 def rollout(layers: list[Tensor]) -> Tensor:
-    """How much of each input reaches each position through all layers, as attention alone has it.
+    """Return the share of each input in each position after all layers, by attention weights alone.
 
     Heads are averaged, the residual connection is an identity of the same weight as attention, and the
     layers' maps are multiplied: R = A_S ... A_1 with A = (mean over heads + I) / 2. Rows sum to 1.
@@ -139,7 +139,7 @@ def rollout(layers: list[Tensor]) -> Tensor:
 
 
 def gradient_rollout(layers: list[Tensor], gradients: list[Tensor]) -> Tensor:
-    """How much of each input reaches each position where that raises a score.
+    """Return the relevance of each input to each position, from attention that raises the score.
 
     R starts as I and becomes R + A R layer by layer, where A is the mean over heads of the positive part of
     attention times the score's gradient with respect to it.
@@ -193,7 +193,7 @@ def history_attention(pair: Pair) -> HistoryAttention:
 
 @torch.no_grad()
 def attention_maps(pair: Pair) -> tuple[list[Tensor], bool]:
-    """(heads, L', L') weights of every layer, and whether a softmax made them.
+    """Return (heads, L', L') weights of every layer, and whether a softmax made them.
 
     L' counts all positions that the model reads: clicks, a prompt's tokens, the place of a guess. HSTU's
     weights, which no softmax makes, are divided by the sum of their sizes, so that here too rows sum to 1.

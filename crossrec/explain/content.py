@@ -54,7 +54,7 @@ class ItemContent:
 
 
 def text_encoder(pair: Pair, content: ItemContent) -> TextEncoder:
-    """The encoder that made the text's feature.
+    """Return the encoder that made the text's feature.
 
     Raises:
         Unavailable: the model reads no text, or the scored item has none.
@@ -67,7 +67,7 @@ def text_encoder(pair: Pair, content: ItemContent) -> TextEncoder:
 
 
 def image_encoder(pair: Pair, content: ItemContent) -> ImageEncoder:
-    """The encoder that made the picture's feature.
+    """Return the encoder that made the picture's feature.
 
     Raises:
         Unavailable: the model reads no pictures, or the scored item has none.
@@ -80,7 +80,7 @@ def image_encoder(pair: Pair, content: ItemContent) -> ImageEncoder:
 
 
 def used_modality(pair: Pair, name: str, content: ItemContent | None = None) -> Modality:
-    """A modality that the scored item has.
+    """Return a modality that the scored item has.
 
     Args:
         pair: history and item.
@@ -100,7 +100,7 @@ def used_modality(pair: Pair, name: str, content: ItemContent | None = None) -> 
 
 
 def scores_of_raw(pair: Pair, name: str) -> Callable[[Tensor], Tensor]:
-    """A function from encoder output (B, W) for the scored item to scores (B,).
+    """Return a function from encoder output (B, W) for the scored item to scores (B,).
 
     Whitening, projection, fusion with the item's other modalities and similarity are the model's. The history
     stays as it is, even where the item stands in it.
@@ -123,7 +123,7 @@ def scores_of_raw(pair: Pair, name: str) -> Callable[[Tensor], Tensor]:
 
 @torch.no_grad()
 def check_feature(pair: Pair, content: ItemContent, name: str, raw_W: Tensor) -> None:
-    """Compares encoder output with the encoder output that the model was trained on, before any whitening.
+    """Compare encoder output with the encoder output that the model was trained on, before any whitening.
 
     Args:
         pair: history and item.
@@ -161,10 +161,10 @@ def check_feature(pair: Pair, content: ItemContent, name: str, raw_W: Tensor) ->
 
 
 def item_name(pair: Pair, content: ItemContent | None) -> str:
-    """The original id of the scored item, or its row where no catalogue is at hand."""
+    """Return the original id of the scored item, or its row where no catalogue is at hand."""
     return str(pair.item) if content is None else f"'{content.catalog.item_ids[pair.item]}'"
 
 
 def _taken(modality: Modality, raw_BW: Tensor) -> Tensor:
-    """(B, W) encoder output as the model takes it: centred and whitened where features are frozen."""
+    """Return (B, W) encoder output as the model takes it: centred and whitened where features are frozen."""
     return modality.transform(raw_BW) if isinstance(modality, FrozenFeatures) else raw_BW.float()

@@ -12,7 +12,7 @@ from crossrec.types import InputError, Recommender, Sequences
 
 
 def modality_leave_one_out(pair: Pair) -> ModalityEffects:
-    """How much the score falls when a modality is hidden, in the scored item, in all clicks, and in both.
+    """Return the drop of the score when a modality is hidden: in the scored item, in all clicks, and in both.
 
     Hidden is what the fusion's mask hides: the model is shown items that lack the modality. An item that has
     nothing else is then an item of which nothing is known. A model that never saw an item without the
@@ -67,7 +67,7 @@ def modality_gradients(pair: Pair, mean_MD: Tensor, steps: int = STEPS) -> Modal
 
 
 def scores_with_modalities(pair: Pair, kept_VM: np.ndarray) -> np.ndarray:
-    """(V,) scores with some modalities hidden in item and clicks.
+    """Return (V,) scores with some modalities hidden in item and clicks.
 
     Args:
         pair: history and item.
@@ -78,7 +78,7 @@ def scores_with_modalities(pair: Pair, kept_VM: np.ndarray) -> np.ndarray:
 
 @torch.no_grad()
 def _scores(pair: Pair, kept_V2M: np.ndarray) -> np.ndarray:
-    """(V,) float64 scores; which modalities of the item and of the clicks are kept stands side by side."""
+    """Return (V,) float64 scores for concatenated masks of the item's and the clicks' modalities."""
     kept = torch.from_numpy(kept_V2M).to(pair.present_KM.device)
     length = len(pair.clicks_L)
     kept_VKM = torch.cat([kept[:, 1:].expand(-1, length, -1), kept[:, :1]], dim=1)
@@ -87,7 +87,7 @@ def _scores(pair: Pair, kept_V2M: np.ndarray) -> np.ndarray:
 
 
 def click_leave_one_out(recommender: Recommender, histories: Sequences, item: int) -> ClickEffects:
-    """How much the score falls when a click never happened; works with any recommender.
+    """Return the drop of the score when a click is removed; works with any recommender.
 
     All variants are scored in one call. Two clicks on the same item stand in for each other, and each alone
     may then seem to matter little.
@@ -136,7 +136,7 @@ def click_gradients(pair: Pair, mean_D: Tensor, steps: int = STEPS) -> ClickEffe
 def scores_with_clicks(
     recommender: Recommender, histories: Sequences, item: int, kept_VL: np.ndarray
 ) -> np.ndarray:
-    """(V,) float64 scores of an item after parts of a history.
+    """Return (V,) float64 scores of an item after parts of a history.
 
     Args:
         recommender: anything that scores.

@@ -48,7 +48,7 @@ def explain(
     methods: Collection[Method] | None = None,
     content: ItemContent | None = None,
 ) -> Explanation:
-    """Why a recommender gives an item its score after a history.
+    """Explain the score that a recommender gives an item after a history.
 
     Whoever explains more than once keeps an :class:`Explainer`, which loads encoders once.
 
@@ -126,7 +126,7 @@ class Explainer:
         return self.recommender
 
     def known_content(self) -> ItemContent:
-        """Catalogue and encoders.
+        """Return the catalogue and the encoders.
 
         Raises:
             Unavailable: none were given.
@@ -150,7 +150,7 @@ class Question:
         self.histories = self._read(histories)
 
     def _read(self, histories: Sequences) -> Sequences:
-        """The clicks that the recommender looks at, as far as that is known."""
+        """Return the clicks that the recommender reads, as far as that is known."""
         recommender = self.explainer.recommender
         if isinstance(recommender, NeuralRecommender):
             return histories.tail(recommender.network.history_length)
@@ -191,7 +191,7 @@ class Question:
         return answers[method]()
 
     def explanation(self, found: dict[Method, Found], left_out: dict[str, str]) -> Explanation:
-        """Everything that was found, in one."""
+        """Return all findings as one explanation."""
         clicks_L = np.asarray(self.histories.items, np.int64)
         scores_11 = self.explainer.recommender.score(self.histories, np.asarray([[self.item]]))
         return Explanation(
@@ -219,7 +219,7 @@ def _of_type(found: Mapping[Method, Found], kind: type[Kind]) -> Iterator[Kind]:
 
 
 def check_methods(methods: Collection[str] | None) -> None:
-    """Raises where a method does not exist.
+    """Check that all methods exist.
 
     Raises:
         InputError: it does not; the message names those that do.

@@ -75,7 +75,7 @@ class HeatMap:
         return np.asarray(Image.fromarray(self.map_HW).resize(size, Image.Resampling.BOX))
 
     def overlay(self, picture: Image, strength: float = 0.6) -> Image:
-        """The picture with the map on it, from transparent to red and yellow.
+        """Return the picture with the map on it, from transparent to red and yellow.
 
         Args:
             picture: of (H, W) pixels.

@@ -99,7 +99,7 @@ class Faithfulness:
 
 
 def deletion_curves(deletion: Deletion, n_random: int, seed: int) -> Curves:
-    """Deletes parts in the explanation's order and in random orders; all variants are scored in one call.
+    """Delete parts in the explanation's order and in random orders; all variants are scored in one call.
 
     Args:
         deletion: score, weights and way of deleting.
@@ -132,7 +132,7 @@ def faithfulness(
     n_permutations: int = 10_000,
     seed: int = 0,
 ) -> Faithfulness:
-    """The deletion check over many pairs of user and item, one of each user.
+    """Run the deletion check over many pairs of user and item, one per user.
 
     The statistic is the difference of the areas over the perturbation curves, the explanation's minus the
     mean of the random orders', paired within each pair, with Student's interval over pairs. Deleting makes
@@ -168,7 +168,7 @@ def faithfulness(
 
 
 def deletion_of(question: Question, method: Method) -> Deletion:
-    """Explains a score by one method, and says how to delete what that names.
+    """Explain a score by one method, and return how to delete the parts that it names.
 
     Clicks are taken out of the history, modalities hidden in item and clicks, patches of the picture painted
     over in its mean colour, words taken out of the text.
@@ -184,7 +184,7 @@ def deletion_of(question: Question, method: Method) -> Deletion:
 
 
 def deletion_of_found(question: Question, found: Found) -> Deletion:
-    """The same for an explanation that is there already."""
+    """Return the same for an existing explanation."""
     if isinstance(found, ModalityEffects):
         # A modality that neither item nor clicks have has nothing to delete.
         there_M = question.pair.present_KM.any(0).cpu().numpy()

@@ -48,7 +48,7 @@ class PictureInput:
 
     @classmethod
     def of(cls, pair: Pair, content: ItemContent) -> PictureInput:
-        """Reads the scored item's picture, and checks that it is what the model knows.
+        """Read the scored item's picture, and check that it is the one that the model encoded.
 
         Raises:
             Unavailable: the model reads no pictures, or the item has none.
@@ -74,7 +74,7 @@ class PictureInput:
 
     @torch.no_grad()
     def scores(self, pixels_B3SS: Tensor) -> Tensor:
-        """(B,) scores with other pictures in the item's place."""
+        """Return (B,) scores with other pictures in place of the item's."""
         found = [self.raw_scores(self.encoder(chunk).float()) for chunk in pixels_B3SS.split(BATCH)]
         return torch.cat(found)
 
@@ -119,7 +119,7 @@ def grad_cam(shown: PictureInput) -> np.ndarray:
 
 
 def _map_and_gradient(shown: PictureInput) -> tuple[Tensor, Tensor]:
-    """(C, h, w) last map of features, and the score's gradient with respect to it."""
+    """Return (C, h, w) last map of features, and the score's gradient with respect to it."""
     backbone = shown.backbone
     with torch.enable_grad():
         pixels = shown.pixels_3SS[None].contiguous(memory_format=torch.channels_last).requires_grad_()
@@ -170,7 +170,7 @@ def patch_relevance(shown: PictureInput, *, by_gradient: bool = True) -> np.ndar
 
 
 def _grid(shown: PictureInput, weights: list[Tensor]) -> tuple[int, int]:
-    """Rows and columns of patches that every attention map covers."""
+    """Return rows and columns of patches that every attention map covers."""
     patches = getattr(shown.backbone, "patch_embed", None)
     grid = getattr(patches, "grid_size", None)
     prefix = getattr(shown.backbone, "num_prefix_tokens", 0)
@@ -185,7 +185,7 @@ def _grid(shown: PictureInput, weights: list[Tensor]) -> tuple[int, int]:
 
 
 def enlarged(grid_hw: np.ndarray, side: int) -> np.ndarray:
-    """(S, S) map from one on a coarse grid, bilinear, from 0 to 1; zeros where the grid is even."""
+    """Return a coarse grid interpolated to (S, S), bilinear, from 0 to 1; zeros if the grid is constant."""
     fine = F.interpolate(
         torch.from_numpy(np.ascontiguousarray(grid_hw, np.float32))[None, None],
         size=(side, side),
@@ -197,7 +197,7 @@ def enlarged(grid_hw: np.ndarray, side: int) -> np.ndarray:
 
 
 def on_picture(input_SS: np.ndarray, encoder: ImageEncoder, width: int, height: int) -> np.ndarray:
-    """(H, W) map on a picture's pixels; 0 where the encoder did not look.
+    """Return the (H, W) map on a picture's pixels; 0 outside the encoder's crop.
 
     Args:
         input_SS: map on the encoder's input.
@@ -222,7 +222,7 @@ def on_picture(input_SS: np.ndarray, encoder: ImageEncoder, width: int, height: 
 
 
 def covered(encoder: ImageEncoder, width: int, height: int) -> tuple[float, float]:
-    """Width and height of what the encoder sees, in pixels of the picture around its centre.
+    """Return width and height of what the encoder sees, in pixels of the picture around its centre.
 
     More than the picture's own where the encoder pads.
     """
@@ -248,7 +248,7 @@ MAPS: dict[MapMethod, Callable[[PictureInput], np.ndarray]] = {
 
 
 def heat_map(shown: PictureInput, method: MapMethod | None = None) -> HeatMap:
-    """Where on the picture there is what raises the item's score.
+    """Return a map of the regions of the picture that raise the item's score.
 
     Args:
         shown: a picture on its way to a score.
@@ -276,13 +276,13 @@ def _has_feature_map(backbone: Any, pixels_3SS: Tensor) -> bool:
 
 
 def patch_weights(heat: HeatMap) -> np.ndarray:
-    """(PATCHES * PATCHES,) mean of the map over each patch of the encoder's input, row by row."""
+    """Return (PATCHES * PATCHES,) mean of the map over each patch of the encoder's input, row by row."""
     input_SS = torch.from_numpy(heat.input_SS)
     return F.adaptive_avg_pool2d(input_SS[None, None], PATCHES)[0, 0].flatten().numpy()
 
 
 def scores_with_patches(shown: PictureInput, kept_VP: np.ndarray) -> np.ndarray:
-    """(V,) float64 scores with patches of the picture painted over in its mean colour.
+    """Return (V,) float64 scores with patches of the picture replaced by its mean colour.
 
     Args:
         shown: a picture on its way to a score.

@@ -47,7 +47,7 @@ class Pair:
     @classmethod
     @torch.no_grad()
     def of(cls, recommender: NeuralRecommender, histories: Sequences, item: int) -> Pair:
-        """Looks up what the network knows of the clicks and the item.
+        """Look up the network's features of the clicks and the item.
 
         Args:
             recommender: a trained network.
@@ -94,7 +94,7 @@ class Pair:
         return float(self.query_D @ self.vectors_KD[-1])
 
     def item_vectors(self, features_KMD: Tensor, mask_KM: Tensor) -> Tensor:
-        """(K, D) vectors as they are compared, of items with these features."""
+        """Return (K, D) vectors as they are compared, of items with these features."""
         vectors_KD = self.network.items.fusion(features_KMD, mask_KM).float()
         return F.normalize(vectors_KD, dim=-1) if self.network.normalise else vectors_KD
 
@@ -106,7 +106,7 @@ class Pair:
         return History(vectors_BLD, lengths_B, times_BL)
 
     def scores(self, features_BKMD: Tensor, mask_BKM: Tensor) -> Tensor:
-        """(B,) scores with other features of clicks and item."""
+        """Return (B,) scores with other features of clicks and item."""
         batch, count = mask_BKM.shape[:2]
         vectors_BKD = self.item_vectors(features_BKMD.flatten(0, 1), mask_BKM.flatten(0, 1)).view(
             batch, count, -1
@@ -115,17 +115,17 @@ class Pair:
         return (queries_BD * vectors_BKD[:, -1]).sum(1)
 
     def scores_of_clicks(self, vectors_BLD: Tensor) -> Tensor:
-        """(B,) scores with other vectors of the clicks."""
+        """Return (B,) scores with other vectors of the clicks."""
         return self.network(self.history(vectors_BLD)).float() @ self.vectors_KD[-1]
 
     def scores_of_item(self, features_BMD: Tensor) -> Tensor:
-        """(B,) scores with other features of the scored item; the history stays as it is."""
+        """Return (B,) scores with other features of the scored item; the history stays as it is."""
         mask_BM = self.present_KM[-1].expand(len(features_BMD), -1)
         return self.item_vectors(features_BMD, mask_BM) @ self.query_D
 
 
 def check_question(n_items: int, histories: Sequences, item: int) -> None:
-    """Raises where a score can't be explained.
+    """Check that a score can be explained.
 
     Args:
         n_items: N.
@@ -145,7 +145,7 @@ def check_question(n_items: int, histories: Sequences, item: int) -> None:
 
 @torch.no_grad()
 def mean_features(network: SequentialNetwork) -> Tensor:
-    """(M, D) mean projected feature of each modality over items that have it; the average item.
+    """Return (M, D) mean projected feature of each modality over items that have it; the average item.
 
     Of a large catalogue, ``MEAN_ITEMS`` rows at equal distances are looked at.
     """
@@ -221,7 +221,7 @@ AnyModule = TypeVar("AnyModule", bound=nn.Module)
 
 
 def sharing_copy(module: AnyModule, *also: object) -> AnyModule:
-    """A copy whose parameters and buffers are those of the original, not copies of them.
+    """Return a copy whose parameters and buffers are those of the original, not copies of them.
 
     Args:
         module: with the weights.

@@ -53,7 +53,7 @@ class ItemFeatures:
         return cls((*names, AFFINITY), np.hstack(columns).astype(np.float32), categories_NC)
 
     def of_pairs(self, histories: Sequences, users_T: np.ndarray, items_T: np.ndarray) -> np.ndarray:
-        """(T, F) features of items for users.
+        """Return (T, F) features of items for users.
 
         Args:
             histories: one row a user.
@@ -116,7 +116,7 @@ class Surrogate:
     n_held_out: int
 
     def __str__(self) -> str:
-        """The rules, and what they are worth."""
+        """Return the rules, and what they are worth."""
         return (
             f"{self.tree_text.rstrip()}\n"
             f"agrees with the model on {_shown(self.fidelity)} of the held-out questions "
@@ -141,7 +141,7 @@ def surrogate(
     n_resamples: int = 1000,
     seed: int = 0,
 ) -> Surrogate:
-    """Fits a tree that says whether an item is in a user's top k.
+    """Fit a tree that predicts whether an item is in a user's top k.
 
     Each user asks about the k items recommended and as many drawn from the others that were not clicked. So
     shallow a tree says what the recommender does for the group on the whole, not why it scored one item; its
@@ -216,7 +216,7 @@ def _ask(recommender: Recommender, histories: Sequences, k: int, rng: np.random.
 def _mimic(
     table_TF: np.ndarray, questions: _Questions, judged_T: np.ndarray, max_depth: int
 ) -> tuple[Any, np.ndarray]:
-    """A tree made from the questions that are not judged, and each judge's share of right answers."""
+    """Return a tree fitted on the questions that are not judged, and its accuracy per judged user."""
     from sklearn.tree import DecisionTreeClassifier
 
     tree = DecisionTreeClassifier(

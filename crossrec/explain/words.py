@@ -40,7 +40,7 @@ class TextInput:
 
     @classmethod
     def of(cls, pair: Pair, content: ItemContent) -> TextInput:
-        """Reads the scored item's text, and checks that it is what the model knows.
+        """Read the scored item's text, and check that it is the one that the model encoded.
 
         Raises:
             Unavailable: the model reads no texts, or the item has none.
@@ -54,12 +54,12 @@ class TextInput:
         return read
 
     def raw(self, texts: list[str]) -> Tensor:
-        """(B, W) encoder output."""
+        """Return (B, W) encoder output."""
         return torch.from_numpy(self.encoder.encode(texts)).to(self.encoder.device)
 
     @torch.no_grad()
     def scores(self, texts: list[str]) -> np.ndarray:
-        """(B,) float64 scores with other texts in the item's place."""
+        """Return (B,) float64 scores with other texts in place of the item's."""
         return self.raw_scores(self.raw(texts)).double().cpu().numpy()
 
 
@@ -159,7 +159,7 @@ def merged(text: str, spans: list[tuple[int, int]], weights_L: np.ndarray) -> tu
 
 
 def scores_with_words(read: TextInput, words: tuple[Word, ...], kept_VW: np.ndarray) -> np.ndarray:
-    """(V,) float64 scores with some words taken out of the text.
+    """Return (V,) float64 scores with some words removed from the text.
 
     Args:
         read: a text on its way to a score.

@@ -81,7 +81,7 @@ class LogitProducts:
         self.bounded = self._bounded()
 
     def _bounded(self) -> bool:
-        """Whether no exponential can over- or underflow, so that no maximum need be subtracted."""
+        """Return whether no exponential can overflow or underflow, so that no maximum need be subtracted."""
         if self.rows_TD.device.type != "cpu" or 0 in (len(self.rows_TD), len(self.columns_ND)):
             return False
         row = float(torch.linalg.vector_norm(self.rows_TD, dim=1).amax())

@@ -200,7 +200,7 @@ class SharedSmoothing:
             self.correction_T = self._others(corrections_U1).squeeze(1)
 
     def _others(self, sums_UX: Tensor) -> Tensor:
-        """(T, X) sums over the items that are not each position's target."""
+        """Return (T, X) sums over the items that are not each position's target."""
         return sums_UX.sum(0) - sums_UX[self.place_T] * self.false_T1
 
     def expected(self, positive_T: Tensor, queries_TD: Tensor) -> Tensor:

@@ -50,7 +50,7 @@ class ContentEncoders(Protocol):
 
 
 def encoder_config(name: str, config: ContentEncoders) -> TextEncoder.Options | ImageEncoder.Options:
-    """The encoder of ``text`` or ``image``.
+    """Return the encoder of ``text`` or ``image``.
 
     Raises:
         ValueError: the configuration has none.
@@ -76,7 +76,7 @@ def content_features(name: str, config: ContentEncoders, content: EncodedCatalog
 
 
 def content_names(network: SequentialNetwork) -> list[str]:
-    """The modalities that a new item can have: all but the trained embedding."""
+    """Return the modalities that a new item can have: all but the trained embedding."""
     return [
         name
         for name, modality in network.items.modalities.items()
@@ -112,7 +112,7 @@ def encode_items(
 
 
 def append_items(network: SequentialNetwork, encoded: Mapping[str, ContentVectors], count: int) -> None:
-    """Puts items behind those of the network.
+    """Append items to those of the network.
 
     Args:
         network: trained; changed in place.
@@ -129,7 +129,7 @@ def append_items(network: SequentialNetwork, encoded: Mapping[str, ContentVector
 
 @torch.no_grad()
 def remember_encoded(network: SequentialNetwork) -> None:
-    """Encodes all items once where the encoder was trained, so that no later look-up needs it."""
+    """Encode all items once where the encoder was trained, so that no later look-up runs the encoder."""
     network.eval()
     device = next(network.parameters()).device
     for name, modality in network.items.modalities.items():

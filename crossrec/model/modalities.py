@@ -43,11 +43,11 @@ class Modality(nn.Module):
         self.register_buffer("present", torch.from_numpy(np.asarray(present, dtype=bool)), persistent=False)
 
     def forward(self, items_K: Tensor) -> Tensor:
-        """(K, width) raw vectors; anything in rows where the modality is missing."""
+        """Return (K, width) raw vectors; anything in rows where the modality is missing."""
         raise NotImplementedError("a modality implements forward()")
 
     def append(self, present_K: np.ndarray, vectors_KW: np.ndarray) -> None:
-        """Makes room for K items behind those that there are, which stay as they were.
+        """Append room for K items; the existing ones stay unchanged.
 
         Args:
             present_K: (K,) bool, which of them have this modality.
@@ -92,14 +92,14 @@ class FrozenFeatures(Modality):
         self.register_load_state_dict_post_hook(_follow_loaded_basis)
 
     def forward(self, items_K: Tensor) -> Tensor:
-        """(K, width) transformed vectors."""
+        """Return (K, width) transformed vectors."""
         if self.resident:
             return self.get_buffer("vectors")[items_K]
         rows = torch.tensor(self.raw(items_K.cpu().numpy()))
         return self.transform(rows.to(items_K.device))
 
     def raw(self, items_K: np.ndarray) -> np.ndarray:
-        """(K, W) encoder output as it was stored."""
+        """Return (K, W) encoder output as it was stored."""
         return _rows_of(self._raw, items_K)
 
     def append(self, present_K: np.ndarray, vectors_KW: np.ndarray) -> None:
@@ -112,17 +112,17 @@ class FrozenFeatures(Modality):
         super().append(present_K, vectors_KW)
 
     def _transformed(self, vectors_KW: np.ndarray) -> Tensor:
-        """(K, width) on the CPU, where every block is the same whatever device the module is on."""
+        """Return (K, width) on the CPU, where every block is the same whatever device the module is on."""
         mean, basis = self.mean.cpu(), self.basis.cpu()
         starts = range(0, max(len(vectors_KW), 1), BLOCK)
         return torch.cat([_apply(torch.tensor(vectors_KW[i : i + BLOCK]), mean, basis) for i in starts])
 
     def transform(self, rows_KW: Tensor) -> Tensor:
-        """(K, width) raw encoder output, as the model takes it."""
+        """Return (K, width) raw encoder output, as the model takes it."""
         return _apply(rows_KW, self.mean, self.basis)
 
     def follow_loaded_basis(self) -> None:
-        """Transforms the vectors anew where other statistics than their own were loaded.
+        """Transform the vectors again if other statistics than their own were loaded.
 
         The signs of a basis differ between machines, and all of it where items have joined the data since.
         """
@@ -162,7 +162,7 @@ class TrainableEncoder(Modality):
         return self.encoder.adapter()
 
     def inputs(self, rows_K: Tensor) -> dict[str, Tensor]:
-        """The encoder's input for K items that have the modality."""
+        """Return the encoder's input for K items that have the modality."""
         return self._load(rows_K.cpu().numpy())
 
     def forward(self, items_K: Tensor) -> Tensor:
@@ -179,7 +179,7 @@ class TrainableEncoder(Modality):
         return result.index_put((known.nonzero().squeeze(1),), vectors)
 
     def remember(self, vectors_NW: Tensor) -> None:
-        """Keeps what the encoder, which is trained no further, makes of all N items, for evaluation mode."""
+        """Cache the encoder's output of all N items for evaluation mode; the encoder is no longer trained."""
         self.register_buffer("remembered", vectors_NW.detach().to(self.present.device), persistent=False)
         self._remembers = True
 
@@ -208,7 +208,7 @@ def _apply(rows_KW: Tensor, mean: Tensor, basis: Tensor) -> Tensor:
 
 
 def _rows_of(parts: list[np.ndarray], rows_K: np.ndarray) -> np.ndarray:
-    """(K, W) rows of arrays that stand one behind the other."""
+    """Return (K, W) rows of concatenated arrays."""
     if len(parts) == 1:
         return parts[0][rows_K]
     found = np.empty((len(rows_K), parts[0].shape[1]), parts[0].dtype)

@@ -64,13 +64,13 @@ class SequentialNetwork(nn.Module):
         return {name: adapter for name, adapter in found.items() if adapter is not None}
 
     def set_progress(self, progress: float) -> None:
-        """Tells all parts that change with it the share of the training that is done, 0 to 1."""
+        """Pass the finished share of the training, 0 to 1, to all parts that depend on it."""
         for module in self.modules():
             if isinstance(module, VariantChoice):
                 module.set_progress(progress)
 
     def item_vectors(self, items_K: Tensor, shown: Collection[str] | None = None) -> Tensor:
-        """(K, D) vectors as they are compared: of unit length for the cosine.
+        """Return (K, D) vectors as they are compared: of unit length for the cosine.
 
         Args:
             items_K: catalogue indices.
@@ -80,7 +80,7 @@ class SequentialNetwork(nn.Module):
         return F.normalize(vectors_KD.float(), dim=-1) if self.normalise else vectors_KD
 
     def queries(self, hidden: Tensor) -> Tensor:
-        """Hidden states (..., D), scaled so that a plain dot product with item vectors is the score."""
+        """Return hidden states (..., D), scaled so that their dot product with item vectors is the score."""
         if self.normalise:
             return F.normalize(hidden.float(), dim=-1) / self.temperature
         return hidden * (hidden.shape[-1] ** -0.5 if self.dot_scale is None else self.dot_scale)
@@ -91,7 +91,7 @@ class SequentialNetwork(nn.Module):
         return self.sequence.max_length - (self.sequence.mask_share is not None)
 
     def hidden(self, history: History) -> Tensor:
-        """(B, L, D) hidden states."""
+        """Return (B, L, D) hidden states."""
         return self.sequence(self._readable(history))
 
     def _readable(self, history: History) -> History:
@@ -100,7 +100,7 @@ class SequentialNetwork(nn.Module):
         return replace(history, vectors_BLD=history.vectors_BLD * scale)
 
     def forward(self, history: History) -> Tensor:
-        """(B, D) queries for the click after each history of at most ``history_length`` clicks.
+        """Return (B, D) queries for the click after each history of at most ``history_length`` clicks.
 
         A row of length 0 gives zeros.
         """
@@ -140,7 +140,7 @@ class ItemEncoder(nn.Module):
         self.modality_dropout = modality_dropout
 
     def forward(self, items_K: Tensor, shown: Collection[str] | None = None) -> Tensor:
-        """(K, D) vectors of catalogue indices (K,).
+        """Return (K, D) vectors of catalogue indices (K,).
 
         Args:
             items_K: catalogue indices.
@@ -156,18 +156,18 @@ class ItemEncoder(nn.Module):
         return self.fusion(features_KMD, mask_KM)
 
     def _among(self, shown: Collection[str]) -> Tensor:
-        """(M,) bool, which modalities are named."""
+        """Return (M,) bool, which modalities are named."""
         return torch.tensor([name in shown for name in self.modalities])
 
     def projected(self, items_K: Tensor) -> tuple[Tensor, Tensor]:
-        """(K, M, D) features of each modality before fusion, and (K, M) bool, which of them are present."""
+        """Return (K, M, D) features of each modality before fusion, and (K, M) bool, which are present."""
         features = [self.project[name](source(items_K)) for name, source in self.modalities.items()]
         dtype = features[0].dtype
         present_KM = torch.stack([m.get_buffer("present")[items_K] for m in self.modalities.values()], dim=1)
         return torch.stack([f.to(dtype) for f in features], dim=1), present_KM
 
     def mask(self, items_K: Tensor) -> Tensor:
-        """(K, M) bool, which modalities are used: present, and not hidden by modality dropout."""
+        """Return (K, M) bool, which modalities are used: present, and not hidden by modality dropout."""
         present_KM = torch.stack([m.get_buffer("present")[items_K] for m in self.modalities.values()], dim=1)
         if not self.training or self.modality_dropout == 0:
             return present_KM

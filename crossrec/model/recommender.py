@@ -63,7 +63,7 @@ class NeuralRecommender:
         return next(self.network.parameters()).device
 
     def fit(self, train: Sequences) -> Self:
-        """Trains the network.
+        """Train the network.
 
         Raises:
             RuntimeError: the recommender was made without a fitter.
@@ -75,12 +75,12 @@ class NeuralRecommender:
         return self
 
     def refresh(self) -> None:
-        """Forgets the item vectors: the network has changed."""
+        """Forget the item vectors: the network has changed."""
         self._vectors_ND = None
 
     @torch.no_grad()
     def item_vectors(self) -> Tensor:
-        """(N, D) float32 vectors of the whole catalogue, as they are compared."""
+        """Return (N, D) float32 vectors of the whole catalogue, as they are compared."""
         if self._vectors_ND is None:
             self.network.eval()
             share = distributed.shard(self.n_items)
@@ -93,7 +93,7 @@ class NeuralRecommender:
         return self._vectors_ND
 
     def _encode(self, start: int, stop: int) -> Tensor:
-        """(K, D) vectors of the items from ``start`` to before ``stop``."""
+        """Return (K, D) vectors of the items from ``start`` to before ``stop``."""
         rows = torch.arange(start, stop, device=self.device)
         if not len(rows):
             return self.network.item_vectors(torch.zeros(1, dtype=torch.long, device=self.device))[:0].float()
@@ -136,7 +136,7 @@ class NeuralRecommender:
 
     @torch.no_grad()
     def score(self, histories: Sequences, candidates: np.ndarray | None = None) -> Tensor:
-        """(B, N) float32 scores, or (B, K) for candidates, -inf where absent; 0 after an empty history."""
+        """Return (B, N) float32 scores, or (B, K) of candidates; -inf if absent, 0 after an empty history."""
         queries_BD, vectors_ND = self.queries(histories), self.item_vectors()
         if candidates is None:
             return queries_BD @ vectors_ND.T
@@ -146,5 +146,5 @@ class NeuralRecommender:
         return scores_BK.masked_fill(absent_BK, -torch.inf)
 
     def recommend(self, histories: Sequences, k: int, exclude: Sequences | None = None) -> TopK:
-        """The best k items for each history, in memory bounded by ``B * (D + k)``, whatever N."""
+        """Return the best k items for each history, in memory bounded by ``B * (D + k)``, whatever N."""
         return rank_by_vectors(self.queries(histories), self.item_vectors(), k, exclude)

@@ -37,7 +37,7 @@ class ItemRelations:
     def from_checkpoint(
         cls, tensors: Mapping[str, Tensor], config: ModelConfig, weights: Path
     ) -> ItemRelations:
-        """Those that were saved with the weights of a network, which need no training log any more.
+        """Return the relations saved with a network's weights; no training log is needed.
 
         Args:
             tensors: name -> weight of the network.
@@ -73,13 +73,13 @@ _SMOOTHED = ("id.mixed", "id.shares")
 
 
 def n_item_rows(tensors: Mapping[str, Tensor]) -> int | None:
-    """N, the items of a network's weights; None where no weight has one row per item."""
+    """Return N, the items of a network's weights; None where no weight has one row per item."""
     lengths = (len(tensors[_MODALITIES + name]) for name in PER_ITEM if _MODALITIES + name in tensors)
     return next(lengths, None)
 
 
 def align_rows(tensors: Mapping[str, Tensor], rows_N: np.ndarray) -> dict[str, Tensor]:
-    """Weights of a network for a catalogue in another order or with other items; vectors of items stay.
+    """Return a network's weights for a catalogue in another order or with other items; item vectors stay.
 
     A smoothed id becomes one embedding of its own, since neighbors that it is mixed with may be gone.
 

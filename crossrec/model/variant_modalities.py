@@ -71,7 +71,7 @@ class VariantChoice(nn.Module):
         self.salt.fill_(int.from_bytes(digest, "little", signed=True))
 
     def forward(self, items_K: Tensor, counts_K: Tensor) -> Tensor:
-        """Chooses for K lookups.
+        """Choose for K lookups.
 
         Args:
             items_K: (K,) int64 catalogue indices.
@@ -85,7 +85,7 @@ class VariantChoice(nn.Module):
 
 
 def _uniform(items_K: Tensor, salt: Tensor) -> Tensor:
-    """(K,) float32 in [0, 1), a hash of salt and item.
+    """Return (K,) float32 in [0, 1), a hash of salt and item.
 
     Source:
         Steele et al. 2014, "Fast splittable pseudorandom number generators": SplitMix64, here of an item
@@ -144,7 +144,7 @@ class VariantFeatures(FrozenFeatures):
             self._mapped_variants = variants.vectors_TW
 
     def forward(self, items_K: Tensor) -> Tensor:
-        """(K, width) vectors; the originals' in evaluation."""
+        """Return (K, width) vectors; the originals' in evaluation."""
         originals_KW = super().forward(items_K)
         if not self.training or not len(self._rows):
             return originals_KW
@@ -189,7 +189,7 @@ class VariantEncoder(TrainableEncoder):
         self.register_buffer("counts", torch.from_numpy(counts.astype(np.int64)), persistent=False)
 
     def inputs(self, rows_K: Tensor) -> dict[str, Tensor]:
-        """The encoder's input for K items; of the originals in evaluation."""
+        """Return the encoder's input for K items; of the originals in evaluation."""
         if not self.training:
             return super().inputs(rows_K)
         chosen_K = self.choice(rows_K, self.counts[rows_K])

@@ -70,7 +70,7 @@ class FeatureMap:
 
 
 def fit_map(vectors: np.ndarray, present: np.ndarray, whitening: Whitening) -> FeatureMap:
-    """The map for (N, W) encoder output with statistics of the items that are ``present``, (N,) bool.
+    """Return the map for (N, W) encoder output with statistics of the items that are ``present``, (N,) bool.
 
     A function of the vectors alone: all in float64, on one thread, the signs of the axes fixed, so that the
     number of threads has no part in it.
@@ -97,7 +97,7 @@ def fit_map(vectors: np.ndarray, present: np.ndarray, whitening: Whitening) -> F
 
 
 def chosen_dimensions(values_W: np.ndarray, n_items: int) -> int:
-    """How many dimensions "auto" keeps.
+    """Return the number of dimensions that "auto" keeps.
 
     Args:
         values_W: variances, descending.
@@ -109,7 +109,7 @@ def chosen_dimensions(values_W: np.ndarray, n_items: int) -> int:
 
 
 def saved_maps(tensors: Mapping[str, Tensor]) -> dict[str, FeatureMap]:
-    """The maps that a trained network was saved with, by name of the modality.
+    """Return the maps that a trained network was saved with, by name of the modality.
 
     Args:
         tensors: the network's saved weights.
@@ -132,6 +132,6 @@ def _scaling(known: np.ndarray, width: int) -> FeatureMap:
 
 
 def _with_fixed_signs(axes_WC: np.ndarray) -> np.ndarray:
-    """Each axis with its largest entry positive."""
+    """Return each axis with its largest entry positive."""
     largest = np.take_along_axis(axes_WC, np.abs(axes_WC).argmax(0)[None], 0)
     return axes_WC * np.where(largest < 0, -1, 1)

@@ -124,7 +124,7 @@ def rerank_greedily(
 
 
 def take_best(values_BC: Tensor, open_BC: Tensor) -> Tensor:
-    """(B,) column of the highest value among those still open, the first within ``TIE``; closes it.
+    """Return (B,) column of the highest value among those still open, the first within ``TIE``, and close it.
 
     ``ABSENT``, which as an index means a row's last column, where none is open.
 
@@ -149,7 +149,7 @@ class _Choice:
         self._space, self._start, self._k = space, start, k
 
     def final(self, ceiling: float) -> Tensor:
-        """(B, k) columns, ``ABSENT`` where a list ran out.
+        """Return (B, k) columns, ``ABSENT`` where a list ran out.
 
         Args:
             ceiling: what no gain ever exceeds.
@@ -167,7 +167,7 @@ class _Choice:
         return columns_BK
 
     def _decide(self, open_B: Tensor, width: int, behind_B: Tensor, columns_BK: Tensor) -> Tensor:
-        """Fills in lists by the front of the pool; the rows for which it does not suffice.
+        """Fill lists from the front of the pool, and return the rows for which it does not suffice.
 
         Args:
             open_B: rows to fill in.
@@ -185,7 +185,7 @@ class _Choice:
         return torch.cat(still_open)
 
     def _greedy(self, rows_B: Tensor, width: int) -> tuple[Tensor, Tensor]:
-        """(B, k) columns chosen from the first ``width``, and (B,) the lowest objective among them."""
+        """Return (B, k) columns chosen from the first ``width``, and (B,) the lowest objective among them."""
         worth_BC = self._worth_BC[rows_B, :width]
         gain = self._start(self._space.of(self._ids_BC[rows_B, :width]), worth_BC, self._k)
         columns, tops = [], []
@@ -202,6 +202,6 @@ class _Choice:
         return torch.where(top_BK > -torch.inf, column_BK, ABSENT), top_BK.amin(1)
 
     def _blocks(self, rows_B: Tensor, width: int) -> tuple[Tensor, ...]:
-        """Rows in blocks of users that go through together."""
+        """Return blocks of rows whose users are processed together."""
         size = users_at_once(self._space.cells(width), rows_B.device)
         return rows_B.split(size) if len(rows_B) else ()

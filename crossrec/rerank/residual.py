@@ -54,13 +54,13 @@ class Residuals:
         return len(self._columns) >= self._factor_BSC.shape[1]
 
     def give_back(self) -> None:
-        """Gives every candidate back its component along the oldest item's residual; the others stay."""
+        """Restore every candidate's component along the oldest item's residual; the others stay."""
         oldest_BC = self._oldest()
         self.squared_BC.addcmul_(oldest_BC, oldest_BC)
         oldest_BC.zero_()
 
     def forget(self) -> None:
-        """Takes the oldest item out as if it had never been in: what the others lost to it, they regain.
+        """Remove the oldest item as if it had never been added: the others regain what they lost to it.
 
         Givens rotations move what the later rows owe to the oldest one into them; what is left of it is new
         to the window.

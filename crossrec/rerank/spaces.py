@@ -21,7 +21,7 @@ class PoolSimilarity(Protocol):
     """Similarities among the candidates of one pool."""
 
     def to(self, columns_B: Tensor) -> Tensor:
-        """(B, C) similarity of every candidate with one of each row; 0 where nothing is known of either.
+        """Return (B, C) similarity of every candidate with one item per row; 0 where either has no vector.
 
         Args:
             columns_B: (B,) column of that one.
@@ -33,11 +33,11 @@ class Space(Protocol):
     """A way to compare items. Its similarities are at most 1 and form positive semidefinite matrices."""
 
     def cells(self, n_candidates: int) -> int:
-        """Numbers that are read again and again for a pool of so many candidates."""
+        """Return the count of numbers that are read repeatedly for a pool of this many candidates."""
         ...
 
     def of(self, ids_BC: Tensor) -> PoolSimilarity:
-        """Similarities among the candidates (B, C), ``ABSENT`` ones included as unknown."""
+        """Return similarities among the candidates (B, C), ``ABSENT`` ones included as unknown."""
         ...
 
 
@@ -52,11 +52,11 @@ class CosineSpace:
         self.vectors_ND = vectors_ND
 
     def cells(self, n_candidates: int) -> int:
-        """Numbers that are read again and again for a pool of so many candidates."""
+        """Return the count of numbers that are read repeatedly for a pool of this many candidates."""
         return n_candidates * (n_candidates if n_candidates <= SMALL_POOL else self.vectors_ND.shape[1])
 
     def of(self, ids_BC: Tensor) -> PoolSimilarity:
-        """Similarities among the candidates (B, C)."""
+        """Return similarities among the candidates (B, C)."""
         return _Dots(self.vectors_ND, ids_BC)
 
 
@@ -75,11 +75,11 @@ class JaccardSpace:
         self._size_N = categories_NG.sum(1)
 
     def cells(self, n_candidates: int) -> int:
-        """Numbers that are read again and again for a pool of so many candidates."""
+        """Return the count of numbers that are read repeatedly for a pool of this many candidates."""
         return n_candidates * (n_candidates if n_candidates <= SMALL_POOL else self.categories_NG.shape[1])
 
     def of(self, ids_BC: Tensor) -> PoolSimilarity:
-        """Similarities among the candidates (B, C)."""
+        """Return similarities among the candidates (B, C)."""
         size_BC = self._size_N[ids_BC.clamp(min=0)].masked_fill_(ids_BC == ABSENT, 0)
         return _Overlaps(_Dots(self.categories_NG, ids_BC), size_BC)
 
@@ -142,7 +142,7 @@ class _Overlaps:
 
 
 def _all_pairs(table_ND: Tensor, ids_BC: Tensor) -> Tensor:
-    """(B * C, C) dot products of all pairs, a few users at a time."""
+    """Return (B * C, C) dot products of all pairs, a few users at a time."""
     n_users, n_candidates = ids_BC.shape
     all_BCC = table_ND.new_empty(n_users, n_candidates, n_candidates)
     step = max(1, min(n_users, users_at_once(n_candidates * table_ND.shape[1], ids_BC.device)))
@@ -156,7 +156,7 @@ def _all_pairs(table_ND: Tensor, ids_BC: Tensor) -> Tensor:
 
 
 def _rows(table_ND: Tensor, ids_BC: Tensor, out: Tensor | None = None) -> Tensor:
-    """(B, C, D) rows of a table, zeros where absent.
+    """Return (B, C, D) rows of a table, zeros where absent.
 
     Args:
         table_ND: the table.

@@ -15,7 +15,7 @@ AUTO = "auto"
 
 
 def pick_device(name: str) -> torch.device:
-    """The device of a name; ``auto`` is the GPU where there is one.
+    """Return the device of a name; ``auto`` is the GPU where there is one.
 
     Raises:
         InputError: no such device here.
@@ -43,7 +43,7 @@ _GROUP_LIMITS = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limi
 
 
 def memory_of(device: torch.device) -> int:
-    """Bytes of memory that a device has; of the CPU what this container may use."""
+    """Return a device's memory in bytes; of the CPU, what this container may use."""
     if device.type == "cuda":
         return int(torch.cuda.get_device_properties(device).total_memory)
     there = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
@@ -55,7 +55,7 @@ def memory_of(device: torch.device) -> int:
 
 
 def keep_freed_memory() -> bool:
-    """Makes glibc reuse large freed blocks instead of returning them to the system.
+    """Make glibc reuse large freed blocks instead of returning them to the system.
 
     A training step allocates the same large tensors again and again; fresh pages cost more than the
     arithmetic done in them. Returns False where the C library is not glibc.

@@ -28,7 +28,7 @@ _peers: Peers | None = None
 
 
 def watch(seconds: float) -> None:
-    """Ends this process, with a message, once another one has given no sign of life for some seconds.
+    """End this process, with a message, once another one has sent no heartbeat for some seconds.
 
     Needs the store of a launcher (``MASTER_ADDR``); process groups made otherwise have their time-out alone.
     """
@@ -38,7 +38,7 @@ def watch(seconds: float) -> None:
 
 
 def unwatch() -> None:
-    """Tells the others that this process ends of itself."""
+    """Tell the other processes that this one ends normally."""
     global _peers
     if _peers is not None:
         _peers.leave()
@@ -71,17 +71,17 @@ def rank() -> int:
 
 
 def world_size() -> int:
-    """How many processes work together."""
+    """Return the number of processes that work together."""
     return _group().get_world_size() if _active() else 1
 
 
 def launched() -> int:
-    """How many processes the launcher started, told by its environment before they find each other."""
+    """Return the number of processes that the launcher started, from its environment."""
     return int(os.environ.get("WORLD_SIZE") or "1")
 
 
 def require_one_process(what: str) -> None:
-    """Refuses to run under a launcher that started several processes.
+    """Check that the launcher started only one process.
 
     Args:
         what: runs alone, such as ``a trade-off study``.
@@ -98,12 +98,12 @@ def require_one_process(what: str) -> None:
 
 
 def is_main() -> bool:
-    """Whether this process writes files and prints."""
+    """Return whether this process writes files and prints."""
     return rank() == 0
 
 
 def barrier() -> None:
-    """Waits until every process is here; one may have hours of work, as long as all give signs of life."""
+    """Wait for every process; one may have hours of work, as long as all send heartbeats."""
     if _peers is not None:
         _peers.barrier()
     elif _active():
@@ -111,12 +111,12 @@ def barrier() -> None:
 
 
 def gather_rows(rows: np.ndarray) -> np.ndarray:
-    """Concatenates every process's rows, in order of rank; the same result on every process."""
+    """Concatenate every process's rows, in order of rank; the same result on every process."""
     return np.concatenate(gather_objects(rows)) if _active() else rows
 
 
 def gather_objects(value: Any) -> list[Any]:
-    """Every process's value, in order of rank, on every process."""
+    """Return every process's value, in order of rank, on every process."""
     if not _active():
         return [value]
     gathered: list[Any] = [None] * world_size()
@@ -125,7 +125,7 @@ def gather_objects(value: Any) -> list[Any]:
 
 
 def share_buffers(module: nn.Module) -> None:
-    """Gives every process the main one's buffers, in place: tables computed on unlike machines may differ."""
+    """Copy the main process's buffers to all, in place: tables computed on unlike machines may differ."""
     if not _active():
         return
     import torch
@@ -208,7 +208,7 @@ class Peers:
         atexit.register(self.leave)
 
     def barrier(self) -> None:
-        """Waits until every process is here, for as long as all give signs of life.
+        """Wait for every process, as long as all send heartbeats.
 
         Raises:
             PeerGoneError: one has ended.
@@ -224,7 +224,7 @@ class Peers:
             pause = min(2 * pause, 0.2)
 
     def leave(self) -> None:
-        """Tells the others that this process ends of itself."""
+        """Tell the other processes that this one ends normally."""
         if not self._end.is_set():
             self._end.set()
             atexit.unregister(self.leave)
@@ -241,7 +241,7 @@ class Peers:
 
     @staticmethod
     def _quietly(work: Callable[[], object]) -> bool:
-        """Whether some work with the store could be done; it ends with the process that holds it."""
+        """Return whether some work with the store could be done; it ends with the process that holds it."""
         try:
             work()
         except Exception:  # torch raises many classes for a broken connection
@@ -278,7 +278,7 @@ class Peers:
 
 
 def gone(who: str, seconds: float) -> str:
-    """The message about a process that is silent."""
+    """Return the message about a process that is silent."""
     return (
         f"{who} has given no sign of life for {seconds:g} seconds: it was stopped or killed, or its machine "
         "is gone. This process ends, too. End the others and start the same command again: it resumes from "

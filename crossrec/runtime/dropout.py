@@ -17,7 +17,7 @@ class Dropout(nn.Dropout):
     """
 
     def forward(self, input: Tensor) -> Tensor:
-        """The input with entries set to zero at the rate and the others scaled up; itself in evaluation."""
+        """Set entries to zero at the rate and scale the others up; the input itself in evaluation mode."""
         if not self.training or self.p == 0 or input.device.type != "cpu":
             return super().forward(input)
         dropped = round(self.p * _LEVELS)

@@ -37,7 +37,7 @@ def atomic_path(path: Path) -> Iterator[Path]:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Writes UTF-8 text to a temporary name, then renames."""
+    """Write UTF-8 text under a temporary name, then rename."""
     with atomic_path(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
 
@@ -47,7 +47,7 @@ NO_LOCKS = {errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.EINVAL}
 
 
 def lock(file: int, *, wait: bool) -> bool | None:
-    """Takes the lock of an open file; the operating system releases it when the file or the process ends.
+    """Take the lock of an open file; the operating system releases it when the file or the process ends.
 
     Args:
         file: descriptor.
@@ -86,7 +86,7 @@ if hasattr(os, "register_at_fork"):
 
 
 def held_lock(path: Path) -> tuple[int, bool | None]:
-    """Opens a lock file, which is made where it does not exist, and tries to take its lock.
+    """Open a lock file, creating it if needed, and try to take its lock.
 
     Returns:
         The descriptor, for :func:`release_lock`; and what :func:`lock` gives.
@@ -107,7 +107,7 @@ def held_lock(path: Path) -> tuple[int, bool | None]:
 
 
 def release_lock(file: int, path: Path | None = None) -> None:
-    """Closes what :func:`held_lock` opened; removes the lock file where this process holds it."""
+    """Close what :func:`held_lock` opened; remove the lock file if this process holds it."""
     if path is not None:
         path.unlink(missing_ok=True)
     _held.discard(file)
@@ -141,12 +141,12 @@ def crc32_of(path: Path) -> str:
 
 
 def write_checksum(path: Path) -> None:
-    """Writes a file's checksum beside it."""
+    """Write a file's checksum beside it."""
     write_text(_beside(path), f"{crc32_of(path)}\n")
 
 
 def is_sound(path: Path) -> bool:
-    """Whether a file is there and is what :func:`write_checksum` saw; false without a checksum."""
+    """Return whether a file is there and is what :func:`write_checksum` saw; false without a checksum."""
     beside = _beside(path)
     if not (path.exists() and beside.exists()):
         return False
@@ -154,12 +154,12 @@ def is_sound(path: Path) -> bool:
 
 
 def has_checksum(path: Path) -> bool:
-    """Whether a checksum of a file was kept."""
+    """Return whether a file has a stored checksum."""
     return _beside(path).exists()
 
 
 def write_checksums(folder: Path, names: tuple[str, ...] | None = None) -> None:
-    """Writes the checksums of a folder's files.
+    """Write the checksums of a folder's files.
 
     Args:
         folder: of the files.
@@ -174,7 +174,7 @@ def write_checksums(folder: Path, names: tuple[str, ...] | None = None) -> None:
 
 
 def damage(folder: Path, names: tuple[str, ...] | None = None) -> str | None:
-    """The fault of a folder's files, as a clause; None where they are as when checksums were written.
+    """Return the fault of a folder's files, as a clause; None where they are as when checksums were written.
 
     Args:
         folder: of the files; one without checksums counts as sound, since nothing is known of it.

@@ -34,7 +34,7 @@ def open_apart(
     formats: Sequence[str] = FORMATS,
     seconds: float = SECONDS,
 ) -> Image:
-    """The same picture as :func:`~crossrec.runtime.pictures.open_picture` gives, made by another process.
+    """Return the same picture as :func:`~crossrec.runtime.pictures.open_picture`, opened by another process.
 
     Args:
         data: the encoded picture.
@@ -72,7 +72,7 @@ def open_apart(
 
 
 def main() -> None:
-    """Reads a request from standard input, and writes size and pixels, or an error."""
+    """Read a request from standard input, and write size and pixels, or an error."""
     wanted = json.loads(sys.stdin.buffer.readline())
     _limit(BASE_BYTES + BYTES_A_PIXEL * int(wanted["max_pixels"]), int(wanted["seconds"]) + 1)
     pixels = b""

@@ -65,7 +65,7 @@ class UnreadablePicture(InputError):
 def open_picture(
     source: bytes | str | Path, *, max_pixels: int = MAX_PIXELS, formats: Sequence[str] = FORMATS
 ) -> Image:
-    """Opens a picture: its first frame, turned upright, on white, in RGB.
+    """Open a picture: its first frame, turned upright, on white, in RGB.
 
     Transparent places become white, as on most shops' pages; 16 bits a pixel are scaled to 8; CMYK and
     palettes are converted; one that is longer than ``MAX_SIDE`` is shrunk. The result has no metadata.
@@ -103,7 +103,7 @@ def open_picture(
 
 
 def clean_picture(picture: Image) -> Image:
-    """A Pillow picture as :func:`open_picture` gives it; the very same object where nothing is to be done.
+    """Return a Pillow picture as :func:`open_picture` does; the same object if there is nothing to do.
 
     Args:
         picture: opened by somebody else, in any mode, with or without an EXIF orientation.
@@ -138,7 +138,7 @@ def clean_picture(picture: Image) -> Image:
 
 
 def read_picture(path: str | Path) -> bytes:
-    """The bytes of a picture's file.
+    """Return the bytes of a picture's file.
 
     Raises:
         UnreadablePicture: it is not there, not a regular file, or too large.
@@ -151,7 +151,7 @@ def read_picture(path: str | Path) -> bytes:
 
 
 def read_head(path: str | Path) -> bytes:
-    """The first ``HEAD`` bytes of a picture's file.
+    """Return the first ``HEAD`` bytes of a picture's file.
 
     Raises:
         UnreadablePicture: it is not there, or not a regular file.
@@ -161,7 +161,7 @@ def read_head(path: str | Path) -> bytes:
 
 
 def picture_fault(head: bytes) -> str | None:
-    """Why a file is no picture, by its first ``HEAD`` bytes; None where it begins like one.
+    """Return why a file is no picture, by its first ``HEAD`` bytes; None where it begins like one.
 
     Cheap enough for a whole catalogue; a file that breaks off later shows when it is decoded.
     """
@@ -177,7 +177,7 @@ def picture_fault(head: bytes) -> str | None:
 
 
 def jpeg(picture: Image, longest: int, quality: int) -> bytes:
-    """A small JPEG of an opened picture.
+    """Return a small JPEG of an opened picture.
 
     Args:
         picture: in RGB; not changed.
@@ -192,7 +192,7 @@ def jpeg(picture: Image, longest: int, quality: int) -> bytes:
 
 
 def png(picture: Image) -> bytes:
-    """An opened picture with all its pixels as they are."""
+    """Return an opened picture with all its pixels as they are."""
     buffer = io.BytesIO()
     picture.save(buffer, format="PNG", compress_level=3)
     return buffer.getvalue()
@@ -212,7 +212,7 @@ def _opened(path: str | Path) -> io.BufferedReader:
 
 @cache
 def _registered(formats: tuple[str, ...]) -> list[str]:
-    """Those formats that this Pillow was built with; it stumbles over others."""
+    """Return those formats that this Pillow was built with; it stumbles over others."""
     from PIL import Image
 
     Image.init()
@@ -232,7 +232,7 @@ def _check_cost(picture: Image, data: bytes, max_pixels: int) -> None:
 
 
 def _in_rgb_or_rgba(picture: Image) -> Image:
-    """A copy in RGB, or in RGBA where some of it is transparent."""
+    """Return a copy in RGB, or in RGBA where some of it is transparent."""
     if picture.mode.startswith("I;16") or picture.mode == "I":
         return _from_16_bits(picture)
     if picture.mode == "F":
@@ -257,7 +257,7 @@ def _from_16_bits(picture: Image) -> Image:
 
 
 def _turn(picture: Image) -> Image.Transpose | None:  # type: ignore[name-defined]
-    """The operation that turns the picture upright; unreadable metadata turns nothing, as in browsers."""
+    """Return the operation that turns the picture upright; none for unreadable metadata, as in browsers."""
     from PIL import Image
 
     try:

@@ -51,7 +51,7 @@ def progress_bar(
 
 @lru_cache(maxsize=2)
 def _console(force: bool) -> Console:
-    """One for all bars, so that a bar within another's work is drawn beneath it."""
+    """Return the console of all bars, so that a nested bar is drawn beneath its outer one."""
     from rich.console import Console
 
     return Console(stderr=True, force_terminal=True if force else None)

@@ -26,7 +26,7 @@ UPLOADS = "/api/items"
 
 
 def create_app(recommender: LoadedRecommender, config: ServerConfig) -> FastAPI:
-    """The server's application.
+    """Return the server's application.
 
     Args:
         recommender: what is served; nobody else may change it from now on.
@@ -61,7 +61,7 @@ def create_app(recommender: LoadedRecommender, config: ServerConfig) -> FastAPI:
 
 
 def build_server(recommender: LoadedRecommender, config: ServerConfig) -> uvicorn.Server:
-    """The application on HTTP connections within bounds; errors as in :func:`create_app`."""
+    """Return the application on HTTP connections within bounds; errors as in :func:`create_app`."""
     connections = Connections(
         most=affordable(config.connections),
         most_per_client=config.connections_per_client,

@@ -61,7 +61,7 @@ class MicroBatcher(Generic[Key, Job, Result]):
         return sum(len(jobs) for jobs in self._waiting.values())
 
     async def submit(self, key: Key, job: Job) -> Result:
-        """The job's result.
+        """Return the job's result.
 
         Raises:
             Busy: as many jobs wait as may.
@@ -75,7 +75,7 @@ class MicroBatcher(Generic[Key, Job, Result]):
         return await waiting.answer
 
     async def run(self) -> None:
-        """Answers batches until it is cancelled."""
+        """Answer batches until it is cancelled."""
         while True:
             await self._came.wait()
             key = self._oldest_key()
@@ -91,7 +91,7 @@ class MicroBatcher(Generic[Key, Job, Result]):
         return min(self._waiting, key=lambda key: self._waiting[key][0].since, default=None)
 
     async def _gather(self, key: Key) -> None:
-        """Waits until the key's oldest job has waited long enough or the batch is full."""
+        """Wait until the key's oldest job has waited long enough or the batch is full."""
         until = self._waiting[key][0].since + self._wait_s
         while len(self._waiting[key]) < self._size:
             left = until - asyncio.get_running_loop().time()
@@ -105,7 +105,7 @@ class MicroBatcher(Generic[Key, Job, Result]):
                 return
 
     def _take(self, key: Key) -> list[Waiting[Job, Result]]:
-        """The oldest jobs of the key that somebody still waits for."""
+        """Return the oldest jobs of the key that somebody still waits for."""
         alive = [waiting for waiting in self._waiting.pop(key) if not waiting.answer.done()]
         if alive[self._size :]:
             self._waiting[key] = alive[self._size :]
@@ -153,9 +153,9 @@ class ModelThread:
             self._free += 1
 
     async def run(self, work: Callable[[], Result]) -> Result:
-        """The same without a bound of its own."""
+        """Return the same without a bound of its own."""
         return await asyncio.get_running_loop().run_in_executor(self._executor, work)
 
     def close(self) -> None:
-        """Ends the thread after what it does now."""
+        """End the thread after what it does now."""
         self._executor.shutdown(wait=True, cancel_futures=True)

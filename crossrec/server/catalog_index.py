@@ -36,7 +36,7 @@ class CatalogIndex:
         return len(self.catalog)
 
     def row(self, item_id: str) -> int:
-        """Catalogue index of an id.
+        """Return the catalogue index of an id.
 
         Raises:
             UnknownName: there is no such item.
@@ -47,11 +47,11 @@ class CatalogIndex:
         return row
 
     def rows(self, item_ids: Sequence[str]) -> list[int]:
-        """Catalogue indices of ids; errors as in :meth:`row`."""
+        """Return the catalogue indices of ids; errors as in :meth:`row`."""
         return [self.row(item_id) for item_id in item_ids]
 
     def cards(self, rows: Sequence[int]) -> list[ItemCard]:
-        """Cards of some rows."""
+        """Return cards of some rows."""
         return [self.card(int(row)) for row in rows]
 
     def _make_card(self, row: int) -> ItemCard:
@@ -61,7 +61,7 @@ class CatalogIndex:
         return ItemCard(**values, image=url)
 
     def find(self, query: str, offset: int, limit: int) -> tuple[list[int], int]:
-        """Items whose title or text holds all words of a query; those that hold more in the title come first.
+        """Return items whose title or text contains all words of a query, those with more in the title first.
 
         Args:
             query: words, or parts of words, whatever their case; all items when blank.
@@ -111,7 +111,7 @@ class UserIndex:
         return name in self._known
 
     def find(self, part: str, offset: int, limit: int) -> tuple[list[str], int]:
-        """Ids that hold a text, those that begin with it first; all when it is blank.
+        """Return ids that contain a text, those that begin with it first; all when it is blank.
 
         Returns:
             Ids, and the number of all matches.
@@ -125,7 +125,7 @@ class UserIndex:
 
 
 def _picture_address(item_id: str) -> str:
-    """Where an item's picture is; browsers take "." and ".." in a path for folders, however encoded."""
+    """Return the address of an item's picture; browsers resolve "." and ".." in a path, however encoded."""
     quoted = quote(item_id, safe="")
     return f"/api/image?item_id={quoted}" if item_id in (".", "..") else f"/api/items/{quoted}/image"
 

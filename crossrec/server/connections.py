@@ -44,14 +44,14 @@ class Connections:
         self._looking: asyncio.TimerHandle | None = None
 
     def protocol(self) -> Callable[..., Connection]:
-        """The protocol class that ``uvicorn.Config`` takes as ``http``."""
+        """Return the protocol class that ``uvicorn.Config`` takes as ``http``."""
         return functools.partial(Connection, self)
 
     def __len__(self) -> int:
         return len(self._open)
 
     def admit(self, connection: Connection) -> bool:
-        """Takes a new connection in, in the place of another one if need be; False where there is none."""
+        """Take a new connection in, in the place of another one if need be; False where there is none."""
         client = _client(connection)
         own = [other for other, name in self._open.items() if name == client]
         if len(own) >= self.most_per_client:
@@ -65,7 +65,7 @@ class Connections:
         return room
 
     def release(self, connection: Connection) -> None:
-        """Forgets a connection that is closed."""
+        """Forget a connection that is closed."""
         self._open.pop(connection, None)
 
     def _make_room(self, among: list[Connection]) -> bool:
@@ -78,7 +78,7 @@ class Connections:
         return True
 
     def _look(self) -> None:
-        """Closes what took too long."""
+        """Close what took too long."""
         now = asyncio.get_running_loop().time()
         for connection in list(self._open):
             connection.look(now)
@@ -106,7 +106,7 @@ class Connection(H11Protocol):
         return not self._answering or self.cycle.more_body
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """Takes it in, or turns it away."""
+        """Admit or reject the connection."""
         super().connection_made(transport)
         self._began = True
         if not self._all.admit(self):
@@ -114,12 +114,12 @@ class Connection(H11Protocol):
             transport.close()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Gives its place to others."""
+        """Give the connection's place to others."""
         self._all.release(self)
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        """Notes when a request begins and when its head is whole."""
+        """Note when a request begins and when its head is whole."""
         if self.transport.is_closing():
             return
         answering, cycle = self._answering, self.cycle
@@ -130,12 +130,12 @@ class Connection(H11Protocol):
             self.since = self.loop.time()
 
     def on_response_complete(self) -> None:
-        """Waits for the next request."""
+        """Wait for the next request."""
         self._began, self.since = False, self.loop.time()
         super().on_response_complete()
 
     def look(self, now: float) -> None:
-        """Closes the connection where its client, or its request, took too long."""
+        """Close the connection where its client, or its request, took too long."""
         if self.transport.is_closing():
             self._closing_since = self._closing_since or now
             if now - self._closing_since > LINGER_S:
@@ -147,12 +147,12 @@ class Connection(H11Protocol):
             self.transport.close()
 
     def cut(self) -> None:
-        """Ends the connection at once, whatever has not been sent."""
+        """End the connection at once, whatever has not been sent."""
         self.transport.abort()
 
 
 def _client(connection: Connection) -> str:
-    """The address that connections are counted by."""
+    """Return the address that connections are counted by."""
     host = connection.client[0] if connection.client else ""
     try:
         address = ipaddress.ip_address(host.partition("%")[0])

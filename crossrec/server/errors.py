@@ -65,13 +65,13 @@ class ErrorBody(BaseModel):
 def error_response(
     status: int, detail: str, errors: Sequence[FieldError] = (), headers: dict[str, str] | None = None
 ) -> JSONResponse:
-    """The answer; characters that UTF-8 can't write are replaced."""
+    """Return the answer; characters that UTF-8 can't write are replaced."""
     body = ErrorBody(detail=_printable(detail), errors=list(errors))
     return JSONResponse(body.model_dump(), status_code=status, headers=headers)
 
 
 def add_error_handlers(app: FastAPI) -> None:
-    """Makes the application answer every error in the one shape."""
+    """Make the application answer every error in the one shape."""
     app.add_exception_handler(InputError, _input_error)
     app.add_exception_handler(RequestValidationError, _wrong_request)
     app.add_exception_handler(HTTPException, _http_error)
@@ -104,7 +104,7 @@ async def _http_error(request: Request, error: Exception) -> JSONResponse:
 
 
 def _methods(request: Request) -> list[str]:
-    """All methods of an address; the router names those of the first route that has it."""
+    """Return all methods of an address; the router names those of the first route that has it."""
     path = getattr(request.scope.get("route"), "path_format", request.scope["path"])
     operations = request.app.openapi()["paths"].get(path, {"get": {}})
     return sorted(method.upper() for method in operations)

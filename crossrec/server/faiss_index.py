@@ -57,11 +57,11 @@ class FaissIndex:
         return int(self._index.ntotal)
 
     def add(self, vectors_ND: np.ndarray) -> None:
-        """Puts further vectors behind those that are there."""
+        """Put further vectors behind those that are there."""
         self._index.add(np.ascontiguousarray(vectors_ND, np.float32))
 
     def search(self, queries_BD: np.ndarray, k: int) -> TopK:
-        """The best k items found, ties broken by the lower index.
+        """Return the best k items found, ties broken by the lower index.
 
         Args:
             queries_BD: (B, D) float32.
@@ -86,7 +86,7 @@ class FaissIndex:
 
 
 def exact_scores(vectors_ND: np.ndarray, queries_QD: np.ndarray, k: int) -> np.ndarray:
-    """(Q, k) the best k scores of each query, falling, from all items, some at a time."""
+    """Return (Q, k) the best k scores of each query, falling, from all items, some at a time."""
     best_QK = np.full((len(queries_QD), k), -np.inf, np.float32)
     for start in range(0, len(vectors_ND), CHUNK):
         scores_QC = queries_QD @ vectors_ND[start : start + CHUNK].T

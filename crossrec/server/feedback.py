@@ -43,7 +43,7 @@ class FeedbackLog:
             ) from error
 
     def append(self, entry: dict[str, Any]) -> None:
-        """Writes an entry with the time, in seconds since 1970, as ``timestamp``.
+        """Write an entry with the time, in seconds since 1970, as ``timestamp``.
 
         Raises:
             NotKept: the line could not be written, such as on a full disk; nothing of it stays.
@@ -74,7 +74,7 @@ class FeedbackLog:
 
 
 def _end_of_whole_lines(file: int) -> int:
-    """The file's size; a last line that was broken off is cut before, or ended where it is whole JSON."""
+    """Repair a truncated last line (remove it, or end it if it is whole JSON), and return the file's size."""
     size = os.fstat(file).st_size
     tail = os.pread(file, TAIL, max(size - TAIL, 0))
     broken = tail[tail.rfind(b"\n") + 1 :]
@@ -91,6 +91,6 @@ def _end_of_whole_lines(file: int) -> int:
 
 
 def _write_all(file: int, content: bytes) -> None:
-    """Writes everything, or raises: a disk that is nearly full takes a part."""
+    """Write everything or raise: a nearly full disk accepts only a part."""
     while content:
         content = content[os.write(file, content) :]

@@ -61,7 +61,7 @@ class Guard:
     async def _bounded(
         self, scope: Scope, receive: Receive, send: Send, limit: int, too_large: ASGIApp
     ) -> None:
-        """Passes the request on; a body that turns out longer than it said is cut off."""
+        """Pass the request on; a body that turns out longer than it said is cut off."""
         taken, started = 0, False
 
         async def counted() -> Message:
@@ -130,13 +130,13 @@ class TimeLimit:
 
 
 def _declared(headers: Headers) -> int:
-    """Bytes that the body is said to have; 0 where that is not said, or nonsense."""
+    """Return bytes that the body is said to have; 0 where that is not said, or nonsense."""
     text = headers.get("content-length", "0")
     return int(text) if text.isascii() and text.isdigit() and len(text) < 19 else 0
 
 
 def _name(host: str) -> str:
-    """A host without its port, in lower case."""
+    """Return a host without its port, in lower case."""
     return host.lower() if host.endswith("]") else host.lower().rpartition(":")[0] or host.lower()
 
 

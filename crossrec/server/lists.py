@@ -113,7 +113,7 @@ class Lists:
         )
 
     def find(self, options: BatchOptions, histories: Sequence[ClickHistory]) -> list[RankedList]:
-        """A list for each history; what others click most where a history is empty.
+        """Return a list for each history; what others click most where a history is empty.
 
         Args:
             options: of all.
@@ -146,7 +146,7 @@ class Lists:
         return _found(self._shop.popular(options.k, filters=options.filters), "popular")
 
     def take_new_items(self) -> None:
-        """Puts items that were added into the index."""
+        """Put items that were added into the index."""
         if self._index is not None:
             self._index.add(_vectors(self._shop)[self._index.n_items :])
 
@@ -179,7 +179,7 @@ class Lists:
 
 
 def sampled_histories(shop: LoadedRecommender, n: int, seed: int = 0) -> Sequences:
-    """Some users' latest clicks, or single items where no click is known."""
+    """Return some users' latest clicks, or single items where no click is known."""
     generator = np.random.default_rng(seed)
     users = shop.user_ids
     chosen = generator.permutation(len(users))[:n]

@@ -64,7 +64,7 @@ class ServerMetrics:
         self.index_recall.set(1)
 
     def text(self) -> bytes:
-        """All of it in Prometheus' text format."""
+        """Return all of it in Prometheus' text format."""
         return generate_latest(self.registry)
 
 
@@ -117,6 +117,6 @@ class Observed:
 
 
 def _method(scope: Scope) -> str:
-    """One of the known methods: what a client may invent must not become a label each."""
+    """Return one of the known methods: what a client may invent must not become a label each."""
     known = (*READING, "POST", "PUT", "PATCH", "DELETE")
     return scope["method"] if scope["method"] in known else "other"

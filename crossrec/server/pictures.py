@@ -50,7 +50,7 @@ class Thumbnails:
         self.get = lru_cache(maxsize=THUMBNAILS_KEPT)(self._make)
 
     def _make(self, row: int, side: int) -> Thumbnail | None:
-        """The picture within a square of ``side`` pixels; None where there is none that can be read."""
+        """Return the picture within a square of ``side`` pixels; None if it is missing or unreadable."""
         content = thumbnail(self._catalog, row, side)
         if content is None:
             return None
@@ -58,7 +58,7 @@ class Thumbnails:
 
 
 def checked_picture(content: bytes, max_pixels: int) -> bytes:
-    """A picture that was sent, as training would see it, without loss as PNG.
+    """Return a picture that was sent, as training would see it, without loss as PNG.
 
     It is opened in a process of its own, which is bounded in memory and time. Nothing but pixels goes
     through: no metadata, no second frame, nothing behind the picture.
@@ -89,7 +89,7 @@ class SentPictures:
         self._here = 0
 
     async def take(self, read: Callable[[], Awaitable[bytes]]) -> bytes | None:
-        """The picture as it is kept; None where nothing was sent.
+        """Return the picture as it is kept; None where nothing was sent.
 
         Args:
             read: gives what was sent; called when it is this picture's turn.

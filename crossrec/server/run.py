@@ -17,7 +17,7 @@ log = logging.getLogger(__name__)
 
 
 def serve(load: Callable[[], LoadedRecommender], config: ServerConfig) -> None:
-    """Answers requests until it is interrupted.
+    """Answer requests until it is interrupted.
 
     Args:
         load: gives what is served. That takes a while, so that libraries and address are tried before.
@@ -45,7 +45,7 @@ def serve(load: Callable[[], LoadedRecommender], config: ServerConfig) -> None:
 
 
 def bound_socket(config: ServerConfig) -> socket.socket:
-    """A socket with the server's address, on which nothing listens yet."""
+    """Return a socket with the server's address, on which nothing listens yet."""
     family = socket.AF_INET6 if ":" in config.host else socket.AF_INET
     # With the protocol named: only then asyncio sets TCP_NODELAY. Without, each answer on a kept connection
     # waits for the client's delayed acknowledgement of the one before, some 40 ms.

@@ -52,7 +52,7 @@ class FilterRequest(ApiRequest):
 
 
 def _strict(name: str, options: type[Config]) -> type[Config]:
-    """Options as requests contain them: the type is required, and no value is converted."""
+    """Return options as requests contain them: the type is required, and no value is converted."""
     config = ConfigDict(strict=True, json_schema_extra={"required": ["type"]})
     content = {"model_config": config, "_whole_numbers": model_validator(mode="before")(_whole)}
     content |= {"__annotations__": {"type": Literal[name]}, "type": name}

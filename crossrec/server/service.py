@@ -54,12 +54,12 @@ def model_response(service: Service) -> ModelResponse:
 
 
 def spaces_of(shop: LoadedRecommender) -> list[str]:
-    """Spaces in which this recommender can compare items."""
+    """Return spaces in which this recommender can compare items."""
     return [MODEL, *shop.items.spaces.names]
 
 
 def offered(shop: LoadedRecommender, spaces: Sequence[str]) -> list[RerankerInfo]:
-    """Rerankers that this catalogue has what they need for, with the spaces that they may go by."""
+    """Return rerankers that this catalogue has what they need for, with the spaces that they may go by."""
     found = []
     for name, kind in OFFERED.items():
         usable = _works(shop, kind)
@@ -77,7 +77,7 @@ def offered(shop: LoadedRecommender, spaces: Sequence[str]) -> list[RerankerInfo
 
 
 def _works(shop: LoadedRecommender, kind: type[Config]) -> bool:
-    """Whether a reranker can be made with its defaults: it says itself what a catalogue lacks."""
+    """Return whether a reranker can be made with its defaults: it says itself what a catalogue lacks."""
     try:
         shop.items.rerankers(RerankConfig.model_validate({"stages": [kind()]}))
     except InputError:
@@ -86,7 +86,7 @@ def _works(shop: LoadedRecommender, kind: type[Config]) -> bool:
 
 
 def measured(metrics: Mapping[str, Any]) -> dict[str, MetricValue]:
-    """The figures to show of a ``metrics.json``; empty where nothing was measured."""
+    """Return the figures to show of a ``metrics.json``; empty where nothing was measured."""
     found = {}
     for name in SHOWN:
         entry = metrics.get(name + SHOWN_K)
@@ -135,11 +135,11 @@ class Service:
         self.about = model_response(self)
 
     async def run(self) -> None:
-        """Answers batches until it is cancelled."""
+        """Answer batches until it is cancelled."""
         await self._batcher.run()
 
     async def recommend(self, history: ClickHistory, options: BatchOptions) -> RankedList:
-        """A list, made together with those of other requests.
+        """Return a list, made together with those of other requests.
 
         Raises:
             Busy: too many wait.
@@ -154,7 +154,7 @@ class Service:
         return found
 
     def history(self, user_id: str | None, clicks: Sequence[str]) -> ClickHistory:
-        """A user's latest clicks and those behind them, as they are recommended from.
+        """Return a user's latest clicks and those behind them, as they are recommended from.
 
         What comes behind a user's log counts as clicked at the time of the log's last click.
 
@@ -172,7 +172,7 @@ class Service:
         return ClickHistory(tuple(ids), tuple(times))
 
     def rows_of(self, user_id: str) -> list[int]:
-        """Catalogue indices of all clicks of a user, oldest first.
+        """Return the catalogue indices of all clicks of a user, oldest first.
 
         Raises:
             UnknownName: there is no such user.
@@ -186,7 +186,7 @@ class Service:
         return np.asarray(log.items), None if log.times is None else np.asarray(log.times)
 
     async def add_item(self, item: Mapping[str, Any]) -> int:
-        """Puts an item into the catalogue; it can be recommended from then on.
+        """Put an item into the catalogue; it can be recommended from then on.
 
         Args:
             item: values by column, as ``LoadedRecommender.add_items`` takes them.

@@ -71,7 +71,7 @@ def as_filters(given: Sequence[Filter | Mapping[str, Any]]) -> tuple[Filter, ...
 
 
 def passing(catalog: Catalog, test: Filter) -> np.ndarray:
-    """(N,) bool, which items pass.
+    """Return (N,) bool, which items pass.
 
     Raises:
         InputError: the catalogue lacks the column, or its values can't be compared with the filter's.
@@ -109,7 +109,7 @@ def _stands(column: pa.ChunkedArray, test: Filter) -> np.ndarray:
 
 
 def _comparable(column: pa.ChunkedArray, name: str) -> pa.ChunkedArray:
-    """The column as numbers, texts, truth values or times.
+    """Return the column as numbers, texts, truth values or times.
 
     Raises:
         InputError: it holds anything else.

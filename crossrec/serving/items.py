@@ -43,14 +43,14 @@ class SpaceTable:
 
     @classmethod
     def of(cls, features: Features, mean_D: np.ndarray | None = None) -> SpaceTable:
-        """A table from an encoder's output; the mean is that of the items themselves when None."""
+        """Return a table from an encoder's output; the mean is that of the items themselves when None."""
         raw_ND, present_N = np.asarray(features.vectors_ND, dtype=np.float32), features.present_N
         if mean_D is None:
             mean_D = raw_ND[present_N].mean(0)
         return cls(mean_D, unit_rows(centred_rows(raw_ND, present_N, mean_D)), present_N)
 
     def extended(self, features: Features) -> SpaceTable:
-        """The table with further items, about the same mean."""
+        """Return the table with further items, about the same mean."""
         more = SpaceTable.of(features, self.mean_D)
         return SpaceTable(
             self.mean_D,
@@ -80,7 +80,7 @@ class ItemSpaces:
 
     @classmethod
     def of_catalog(cls, config: SpacesConfig, contents: list[EncodedCatalog]) -> ItemSpaces:
-        """The spaces whose modality some item of the first content has."""
+        """Return the spaces whose modality some item of the first content has."""
         catalog = contents[0].catalog
         text = config.text is not None and bool(catalog.has_text.any())
         image = config.image is not None and bool(catalog.has_image.any())
@@ -97,7 +97,7 @@ class ItemSpaces:
         return [*self._single, CONTENT] if self._single else []
 
     def table(self, name: str) -> SpaceTable:
-        """The vectors of a space.
+        """Return the vectors of a space.
 
         Raises:
             InputError: there is no such space.
@@ -156,7 +156,7 @@ class ServedItems:
         return [str(item_id) for item_id in self.catalog.item_ids]
 
     def index(self, item_id: str) -> int:
-        """The catalogue index of an original id.
+        """Return the catalogue index of an original id.
 
         Raises:
             InputError: there is no such item; names near ones.
@@ -181,7 +181,7 @@ class ServedItems:
         return VectorSpace(found.vectors_ND, found.present_N)
 
     def rerankers(self, config: RerankConfig) -> tuple[Reranker, ...]:
-        """The stages of a chain of rerankers for this catalogue.
+        """Return the stages of a chain of rerankers for this catalogue.
 
         Raises:
             InputError: a stage needs categories, vectors or a column that there are not.
@@ -195,7 +195,7 @@ class ServedItems:
     def allowed(
         self, filters: Sequence[Filter], context: Mapping[str, str | float] | None
     ) -> np.ndarray | None:
-        """(N,) bool, items that pass all filters and suit the context; None where all may be listed.
+        """Return (N,) bool, items that pass all filters and suit the context; None where all may be listed.
 
         Raises:
             InputError: a column is not there, or no item has such a value.
@@ -214,7 +214,7 @@ class ServedItems:
         return self._allowed[key]
 
     def _suits(self, column: str, value: str) -> np.ndarray:
-        """(N,) bool, what the reranker ``context`` lets through where it allows one value of a column."""
+        """Return (N,) bool, items that the reranker ``context`` passes if it allows one value of a column."""
         n_items = len(self.catalog)
         stage = Constraints.Options(column=column, allow=(value,)).build(self.table)
         ids_1N = torch.arange(n_items, device=self.recommender.device)[None]
@@ -226,7 +226,7 @@ class ServedItems:
 
 
 def near_ids(word: str, known: Sequence[str]) -> str:
-    """The end of an error message that names ids like one that is not known; empty where none is."""
+    """Return the end of an error message that names ids like one that is not known; empty where none is."""
     close = difflib.get_close_matches(word, known[:LOOKED_THROUGH], n=3)
     return f"; near ids: {', '.join(close)}" if close else ""
 

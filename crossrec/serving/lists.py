@@ -51,14 +51,14 @@ class AllowedItems:
         raise RuntimeError("this recommender was loaded for use; train through crossrec.experiment")
 
     def score(self, histories: Sequences, candidates: np.ndarray | None = None) -> Tensor:
-        """(B, N) float32 scores, or (B, K) for candidates; -inf for items that are not allowed."""
+        """Return (B, N) float32 scores, or (B, K) for candidates; -inf for items that are not allowed."""
         scores_BN = self._tiles.score(histories)
         if self._barred_N is not None:
             scores_BN[:, self._barred_N] = -torch.inf
         return scores_BN if candidates is None else pick_candidates(scores_BN, candidates)
 
     def recommend(self, histories: Sequences, k: int, exclude: Sequences | None = None) -> TopK:
-        """The best k allowed items for each history, ties broken by the lower index."""
+        """Return the best k allowed items for each history, ties broken by the lower index."""
         return recommend_by_score(self, histories, k, exclude)
 
 
@@ -69,7 +69,7 @@ RUN_RERANK = "run"
 def as_rerank(
     given: RerankConfig | str | Mapping[str, Any] | None, of_run: RerankConfig | None
 ) -> RerankConfig | None:
-    """The chain of rerankers that is meant.
+    """Return the chain of rerankers that is meant.
 
     Args:
         given: a configuration; the name of one reranker, with its default strength; ``"run"`` for the run's
@@ -122,7 +122,7 @@ class ListOptions:
 
 
 def rank(model: ServedModel, items: ServedItems, histories: Sequences, options: ListOptions) -> TopK:
-    """(B, k) lists; items are filtered before the best are taken, so that lists are full where they can be.
+    """Return (B, k) lists; items are filtered before ranking, so that lists are full if enough items pass.
 
     Raises:
         InputError: a filter, the context, a reranker or the modalities don't fit catalogue and model.
@@ -145,7 +145,7 @@ def rank(model: ServedModel, items: ServedItems, histories: Sequences, options: 
 
 
 def most_clicked(items: ServedItems, k: int, filters: Sequence[Filter]) -> TopK:
-    """(1, k) the items with the most training clicks, ties broken by the lower index."""
+    """Return (1, k) the items with the most training clicks, ties broken by the lower index."""
     counts_1N = torch.from_numpy(np.asarray(items.train_counts, dtype=np.float32))[None].clone()
     allowed_N = items.allowed(filters, None)
     if allowed_N is not None:
@@ -154,7 +154,7 @@ def most_clicked(items: ServedItems, k: int, filters: Sequence[Filter]) -> TopK:
 
 
 def nearest(vectors_ND: np.ndarray, present_N: np.ndarray, row: int, k: int) -> TopK:
-    """(1, k) the items whose vectors have the highest cosine with that of one item, which is left out.
+    """Return (1, k) the items whose vectors have the highest cosine with that of one item, which is left out.
 
     Args:
         vectors_ND: of any length.
@@ -172,7 +172,7 @@ def nearest(vectors_ND: np.ndarray, present_N: np.ndarray, row: int, k: int) -> 
 def as_sequences(
     histories: Sequence[Sequence[int]], times: Sequence[Sequence[float]] | None = None
 ) -> Sequences:
-    """Histories of catalogue indices, with the times of the clicks where they are given.
+    """Return histories of catalogue indices, with the times of the clicks where they are given.
 
     Raises:
         InputError: a history has another number of times than of clicks.
@@ -197,7 +197,7 @@ def write_lists(
     ranked: Callable[[Sequence[str]], tuple[TopK, Sequence[str]]],
     batch_size: int,
 ) -> None:
-    """Writes ``user_id``, ``item_id``, ``rank`` (from 1) and ``score``; the file appears when it is complete.
+    """Write ``user_id``, ``item_id``, ``rank`` (from 1) and ``score``; the file appears when it is complete.
 
     Args:
         path: of the file.

@@ -46,7 +46,7 @@ class LoadedRecommender(LoadedItems):
         return self.users.ids
 
     def history_of(self, user_id: str) -> list[str]:
-        """Original ids of all items that a user of the log clicked, oldest first.
+        """Return the original ids of all items that a user of the log clicked, oldest first.
 
         Raises:
             InputError: there is no such user, or no log.
@@ -66,7 +66,7 @@ class LoadedRecommender(LoadedItems):
         exclude_seen: bool | None = None,
         modalities: Collection[str] | None = None,
     ) -> Recommendations:
-        """The best items for a history, or for a user of the log.
+        """Return the best items for a history, or for a user of the log.
 
         Args:
             history: original ids, oldest first; items that were added may be among them.
@@ -116,7 +116,7 @@ class LoadedRecommender(LoadedItems):
         exclude_seen: bool | None = None,
         modalities: Collection[str] | None = None,
     ) -> list[Recommendations]:
-        """Lists for several histories, or users, at once; see :meth:`recommend`."""
+        """Return lists for several histories or users at once; see :meth:`recommend`."""
         chain = as_rerank(rerank, self.config.rerank)
         rules, without_seen = as_filters(filters), self._excludes_seen(exclude_seen)
         with self._lock:
@@ -179,7 +179,7 @@ class LoadedRecommender(LoadedItems):
         times: Sequence[float] | None = None,
         methods: Collection[Method] | None = None,
     ) -> Explanation:
-        """Why an item gets its score after a history; see :func:`crossrec.explain.explainer.explain`.
+        """Return why an item gets its score after a history; see :func:`crossrec.explain.explainer.explain`.
 
         Args:
             history: original ids, oldest first.
@@ -208,7 +208,7 @@ class LoadedRecommender(LoadedItems):
         pictures: Pictures = "none",
         license: str | None = None,
     ) -> Path:
-        """Writes a folder that can be shared and loaded by :func:`crossrec.load`, with a model card.
+        """Write a folder that can be shared and loaded by :func:`crossrec.load`, with a model card.
 
         It holds weights, catalogue and what encoders made of it as safetensors, Parquet and JSON. Loading it
         needs neither the run nor its data; pretrained parts that were not trained come from where the run had
@@ -242,7 +242,7 @@ class LoadedRecommender(LoadedItems):
         pictures: Pictures = "none",
         license: str | None = None,
     ) -> str:
-        """Writes a folder as :meth:`save_pretrained` does and uploads it to the Hugging Face hub.
+        """Write a folder as :meth:`save_pretrained` does and upload it to the Hugging Face hub.
 
         Args:
             repo_id: ``user/name``; made where it does not exist.
@@ -273,7 +273,7 @@ class LoadedRecommender(LoadedItems):
     def from_pretrained(
         cls, source: str | Path, *, device: str = "auto", trust_code: bool = False
     ) -> LoadedRecommender:
-        """The recommender in a folder that :meth:`save_pretrained` wrote, or of a name on the hub."""
+        """Return the recommender in a folder that :meth:`save_pretrained` wrote, or of a name on the hub."""
 
         return cls(open_recommender(source, device=device, trust_code=trust_code))
 

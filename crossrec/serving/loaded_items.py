@@ -93,7 +93,7 @@ class LoadedItems:
         return self.items.item_ids
 
     def index(self, item_id: str) -> int:
-        """The catalogue index of an item.
+        """Return the catalogue index of an item.
 
         Raises:
             InputError: there is no such item; names near ids.
@@ -125,12 +125,12 @@ class LoadedItems:
             return self._named(nearest(vectors_ND, present_N, row, self._places(k)), 0)
 
     def embeddings(self, space: str = MODEL) -> ItemEmbeddings:
-        """Vectors of all items; spaces as in :meth:`similar`, zeros for an item without a vector."""
+        """Return vectors of all items; spaces as in :meth:`similar`, zeros for an item without a vector."""
         with self._lock:
             return ItemEmbeddings(self.item_ids, self._vectors(space)[0].copy())
 
     def add_items(self, items: Sequence[Mapping[str, Any]] | Frame) -> list[str]:
-        """Takes new items in, which may be recommended, filtered, reranked and clicked at once.
+        """Take new items in, which may be recommended, filtered, reranked and clicked at once.
 
         Nothing is retrained, and nothing that was fitted on the catalogue changes: scores of the other items
         stay as they are. New items are known by what the model reads of text and picture; they have no
@@ -163,7 +163,7 @@ class LoadedItems:
             return [str(item_id) for item_id in more.item_ids]
 
     def _places(self, k: int) -> int:
-        """A list's length: no more than there are items, of which a warning tells once.
+        """Return a list's length: no more than there are items, of which a warning tells once.
 
         Raises:
             InputError: k is no whole number, or not at least 1.
@@ -179,7 +179,7 @@ class LoadedItems:
         return ListOptions(min(k, self.n_items)).k
 
     def _vectors(self, space: str) -> tuple[np.ndarray, np.ndarray]:
-        """(N, D) float32 vectors of a space, and (N,) bool, which items have one."""
+        """Return (N, D) float32 vectors of a space, and (N,) bool, which items have one."""
         if space == MODEL:
             vectors_ND = self.recommender.item_vectors().cpu().numpy()
             return vectors_ND, np.ones(len(vectors_ND), dtype=bool)

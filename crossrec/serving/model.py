@@ -41,7 +41,7 @@ class ItemTiles:
 
     @torch.no_grad()
     def score(self, histories: Sequences) -> Tensor:
-        """(B, N) float32 scores, in memory of their own."""
+        """Return (B, N) float32 scores, in memory of their own."""
         queries_BD, padded_PD = self.recommender.queries(histories), self._padded()
         scores_BP = queries_BD.new_empty(len(queries_BD), len(padded_PD))
         for start in range(0, len(padded_PD), TILE):
@@ -50,7 +50,7 @@ class ItemTiles:
         return scores_BP[:, : self.n_items]
 
     def _padded(self) -> Tensor:
-        """(P, D) item vectors, P a multiple of ``TILE``."""
+        """Return (P, D) item vectors, P a multiple of ``TILE``."""
         vectors_ND = self.recommender.item_vectors()
         if self._padded_PD is None or self._items is not vectors_ND:
             rows = -(-len(vectors_ND) // TILE) * TILE
@@ -83,7 +83,7 @@ class ServedModel:
         return list(self.recommender.network.items.modalities)
 
     def view(self, modalities: Collection[str] | None) -> ItemTiles:
-        """Scores of the model that looks at some modalities only; item vectors are made once for each choice.
+        """Return scores by some modalities of the model; item vectors are computed once per choice.
 
         Args:
             modalities: of ``id``, ``text`` and ``image`` those that may be looked at; all when None.
@@ -116,7 +116,7 @@ class ServedModel:
     def append(
         self, encoded: Mapping[str, ContentVectors], content: EncodedCatalog, catalog: Catalog
     ) -> None:
-        """Takes new items in.
+        """Take new items in.
 
         Args:
             encoded: from :meth:`encode`.

@@ -35,11 +35,11 @@ class Frame(Protocol):
         """With values of another type."""
 
     def notna(self) -> Any:
-        """Which values are there."""
+        """Return which values are there."""
 
 
 def rows_of(items: Sequence[Mapping[str, Any]] | Frame) -> list[dict[str, Any]]:
-    """Rows from a list of mappings or a frame; NaN, pandas' sign of what is missing, becomes None.
+    """Return rows from a list of mappings or a frame; NaN, pandas' sign of what is missing, becomes None.
 
     Raises:
         InputError: it is neither.
@@ -56,7 +56,7 @@ def rows_of(items: Sequence[Mapping[str, Any]] | Frame) -> list[dict[str, Any]]:
 
 
 def new_catalog(items: Sequence[Mapping[str, Any]] | Frame, catalog: Catalog) -> Catalog:
-    """A catalogue of the new items alone, with the columns of the one that they will join.
+    """Return a catalogue of the new items alone, with the columns of the one that they will join.
 
     Args:
         items: rows; keys as in :meth:`LoadedRecommender.add_items`.
@@ -146,7 +146,7 @@ def _price(item_id: str, row: Mapping[str, Any]) -> float | None:
 
 
 def _picture(item_id: str, given: str | Path | bytes | Image | None) -> bytes | None:
-    """The encoded picture, tried once, so that no broken one gets further."""
+    """Return the encoded picture, tried once, so that no broken one gets further."""
     from PIL import Image as images
 
     if given is None or (isinstance(given, str) and not given.strip()):

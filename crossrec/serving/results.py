@@ -61,7 +61,7 @@ class Recommendations(Sequence[Recommendation]):
 
     @classmethod
     def of(cls, ids_K: np.ndarray, scores_K: np.ndarray, catalog: Catalog) -> Recommendations:
-        """A list from catalogue indices (K,), ``ABSENT`` at its end where it ran out, and scores (K,)."""
+        """Return a list from catalogue indices (K,), ``ABSENT`` after the last item, and scores (K,)."""
         item_ids = catalog.item_ids
         pairs = [(int(i), float(s)) for i, s in zip(ids_K, scores_K, strict=True) if i != ABSENT]
         return cls(
@@ -100,7 +100,7 @@ class Recommendations(Sequence[Recommendation]):
         return [place.score for place in self]
 
     def details(self) -> list[dict[str, Any]]:
-        """A mapping a place: ``rank``, ``item_id``, ``score``, title, text, categories, price, other columns.
+        """Return one mapping per rank: ``rank``, ``item_id``, ``score``, then the catalogue's columns.
 
         What is not known is None. Columns of the catalogue with the name of one of the list's own, such as
         ``rank``, stand there as ``item_rank``. Pictures are read by ``catalog.image(row)``.
@@ -121,19 +121,19 @@ class Recommendations(Sequence[Recommendation]):
         ]
 
     def to_frame(self) -> pl.DataFrame:
-        """The details as a polars frame, a row a place."""
+        """Return the details as a polars frame, one row per rank."""
         import polars as pl
 
         return pl.DataFrame(self.details(), infer_schema_length=None)
 
     def _repr_html_(self) -> str:
-        """Cards with small pictures, for notebooks."""
+        """Return cards with small pictures, for notebooks."""
 
         return cards_html(self, self._catalog)
 
 
 def _free_name(name: str, columns: Sequence[str]) -> str:
-    """The name of a catalogue's column beside the list's own ``rank``, ``item_id`` and ``score``."""
+    """Return the name of a catalogue's column beside the list's own ``rank``, ``item_id`` and ``score``."""
     free = name
     while free in OWN or (free != name and free in columns):
         free = f"item_{free}"
@@ -153,7 +153,7 @@ class ItemEmbeddings:
     vectors: np.ndarray
 
     def to_parquet(self, path: str | Path) -> Path:
-        """Writes ``item_id`` and ``vector``, a row an item.
+        """Write ``item_id`` and ``vector``, one row per item.
 
         Returns:
             The path.
@@ -177,7 +177,7 @@ PICTURE = "width:120px;height:120px;object-fit:contain;background:#8881;display:
 
 
 def thumbnail(catalog: Catalog, row: int, longest: int = LONGEST_SIDE) -> bytes | None:
-    """A small JPEG of an item's picture; None where it has none, or none that can be read.
+    """Return a small JPEG of an item's picture; None where it has none, or none that can be read.
 
     Args:
         catalog: of the item.
@@ -193,7 +193,7 @@ def thumbnail(catalog: Catalog, row: int, longest: int = LONGEST_SIDE) -> bytes 
 
 
 def cards_html(recommendations: Recommendations, catalog: Catalog) -> str:
-    """One line of cards, best first."""
+    """Return one line of cards, best first."""
     cards = "".join(
         _card(details, thumbnail(catalog, place.row))
         for details, place in zip(recommendations.details(), recommendations, strict=True)

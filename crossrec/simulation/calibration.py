@@ -41,7 +41,7 @@ class Calibration:
     worst: float
 
     def lines(self) -> list[str]:
-        """The table as text, one line a bin."""
+        """Return the table as text, one line per bin."""
         return [
             f"{b.n:>10,}  predicted {b.predicted:.4f}  observed {b.observed:.4f} "
             f"[{b.ci95[0]:.4f}, {b.ci95[1]:.4f}]"

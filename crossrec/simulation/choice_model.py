@@ -77,7 +77,7 @@ class ChoiceFeatures:
 
     @classmethod
     def of(cls, clicks: Sequences, categories_NG: np.ndarray, config: ChoiceModelConfig) -> ChoiceFeatures:
-        """The features of U users and N items.
+        """Return the features of U users and N items.
 
         The factors are those of a truncated singular value decomposition of the click matrix, each click
         divided by the root of its user's and its item's number of clicks.
@@ -106,19 +106,19 @@ class ChoiceFeatures:
         )
 
     def pairs(self, users_T: np.ndarray, items_TC: np.ndarray) -> np.ndarray:
-        """(T, C, 3) features of users with the items beside them, in the order of ``FEATURES``."""
+        """Return (T, C, 3) features of users with the items beside them, in the order of ``FEATURES``."""
         interest = np.einsum("tg,tcg->tc", self.interest_UG[users_T], self.categories_NG[items_TC])
         factors = np.einsum("tf,tcf->tc", self.users_UF[users_T], self.items_NF[items_TC])
         return np.stack([self.popularity_N[items_TC], interest, factors], axis=2)
 
 
 def users_T_of(matrix: csr_matrix) -> np.ndarray:
-    """(T,) row of each stored entry."""
+    """Return (T,) row of each stored entry."""
     return np.repeat(np.arange(matrix.shape[0]), np.diff(matrix.indptr))
 
 
 def _interest(counts_UG: np.ndarray, smoothing: float) -> np.ndarray:
-    """(U, G) log of a user's share of each category over everybody's, smoothed towards 0."""
+    """Return (U, G) log of a user's share of each category over everybody's, smoothed towards 0."""
     overall_G = (counts_UG.sum(0) + 1) / (counts_UG.sum() + counts_UG.shape[1])
     share_UG = counts_UG + smoothing * overall_G
     return np.log(share_UG / share_UG.sum(1, keepdims=True) / overall_G)
@@ -152,7 +152,7 @@ class ChoiceModel:
     likelihood: float
 
     def summary(self) -> dict[str, float]:
-        """Coefficients, calibration error and likelihoods, for a report."""
+        """Return the coefficients, calibration error and likelihoods, for a report."""
         named = {f"coefficient {name}": float(c) for name, c in zip(FEATURES, self.coefficients, strict=True)}
         return {
             **named,
@@ -163,7 +163,7 @@ class ChoiceModel:
 
 
 def fit_choice_model(clicks: Sequences, categories_NG: np.ndarray, config: ChoiceModelConfig) -> ChoiceModel:
-    """Fits a conditional logit, u_ui = b . (popularity, interest in the category, factors).
+    """Fit a conditional logit, u_ui = b . (popularity, interest in the category, factors).
 
     Features come from the first part of every user's clicks, coefficients from the second, by maximum
     likelihood among sampled alternatives. Then features are made anew from both, and the model's chances are
@@ -216,7 +216,7 @@ def _sets(
     n_items: int,
     part: int,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """(T,) users and (T, 1 + C) items, the clicked one first, of clicks begin to end of each row.
+    """Return (T,) users and (T, 1 + C) items, the clicked one first, of clicks begin to end of each row.
 
     Clicks on what the user had before are no choices: such items are not among the alternatives either.
     """
@@ -241,7 +241,7 @@ def _sets(
 def _alternatives(
     had: Sequences, own_T1: np.ndarray, index_T: np.ndarray, draws: CounterRng, wanted: int, n_items: int
 ) -> np.ndarray:
-    """(T, C) items drawn evenly, with repeats, from those that a user neither had nor clicked."""
+    """Return (T, C) items drawn evenly, with repeats, from those that a user neither had nor clicked."""
     stride = n_items * had.row_of_click
     most = int(np.bincount(np.unique(stride + had.items) // n_items, minlength=1).max()) + 1
     if n_items - most < wanted:

@@ -49,7 +49,7 @@ class Population:
         np.bitwise_or.at(self._owned_UB, (users_T, items_T >> 3), bits_T)
 
     def owns(self, users_B: np.ndarray, ids_BK: np.ndarray) -> np.ndarray:
-        """(B, K) bool, whether each user has clicked the items beside it."""
+        """Return (B, K) bool, whether each user has clicked the items beside it."""
         bytes_BK = self._owned_UB[users_B[:, None], ids_BK >> 3]
         return ((bytes_BK >> (ids_BK & 7).astype(np.uint8)) & 1).astype(bool)
 
@@ -64,7 +64,7 @@ class Population:
         self.tastes_UD = self._home_UD + self._away_UD
 
     def reinforce(self, users_B: np.ndarray, toward_BD: np.ndarray) -> None:
-        """Moves the tastes of distinct users for good."""
+        """Move the tastes of distinct users for good."""
         self._home_UD[users_B] += toward_BD.astype(np.float32)
         self.tastes_UD[users_B] += toward_BD.astype(np.float32)
 
@@ -99,7 +99,7 @@ class Responses:
         )
 
     def utility(self, day: float) -> np.ndarray:
-        """(B, K) utility of each item as it stands in its list today."""
+        """Return (B, K) utility of each item as it stands in its list today."""
         satiation, people = self._config.satiation, self._people
         after_BG = people.bought_UG[self._users_B] @ self._tastes.after_purchase_GG
         tired_BG = satiation.strength * people.had_UG[self._users_B]
@@ -111,14 +111,14 @@ class Responses:
         return self._affinity_BK + offset_BK + by_category_BK - repeated_BK - bored_B1
 
     def attraction(self, outside_B: np.ndarray, day: float) -> np.ndarray:
-        """(B, K) chance of a click on what is looked at; 0 for what the user has clicked before."""
+        """Return (B, K) probability of a click on an examined item; 0 for items clicked before."""
         worth_BK = self.utility(day) - outside_B[:, None]
         chance_BK = _logistic(self._config.click.sharpness * worth_BK)
         owned_BK = self._people.owns(self._users_B, self._ids_BK)
         return np.where(self._there_BK & ~owned_BK, chance_BK, 0.0)
 
     def purchase(self) -> np.ndarray:
-        """(B, K) chance that a click is a purchase."""
+        """Return (B, K) probability that a click is a purchase."""
         bias, slope = self._tastes.purchase
         config = self._config.purchase
         bias = bias if config.bias is None else config.bias
@@ -126,7 +126,7 @@ class Responses:
         return _logistic(bias + slope * self._affinity_BK)
 
     def apply(self, clicked_BK: np.ndarray, bought_BK: np.ndarray, seen_BK: np.ndarray) -> None:
-        """Changes the users by what they did."""
+        """Change the users by what they did."""
         people, users_B = self._people, self._users_B
         rows_T, places_T = np.nonzero(clicked_BK)
         people.own(users_B[rows_T], self._ids_BK[rows_T, places_T])
@@ -158,12 +158,12 @@ class Responses:
 
 
 def examination(config: ClickConfig, k: int) -> np.ndarray:
-    """(K,) chance that each place is looked at under the position-based model: place ** -position_bias."""
+    """Return (K,) probability that each rank is examined (position-based model): rank ** -position_bias."""
     return np.arange(1, k + 1) ** -config.position_bias
 
 
 def examined(config: ClickConfig, uniform_BK: np.ndarray, wants_BK: np.ndarray) -> np.ndarray:
-    """(B, K) bool, which places are looked at.
+    """Return (B, K) bool, which ranks are examined.
 
     Args:
         config: of clicks.
@@ -236,7 +236,7 @@ class Environment:
         return self.visitors()
 
     def visitors(self) -> np.ndarray:
-        """(B,) who comes in this round, ascending; those who were answered already included."""
+        """Return (B,) who comes in this round, ascending; those who were answered already included."""
         return self._visitors
 
     def answer(self, users_B: np.ndarray, ids_BK: np.ndarray) -> Feedback:
@@ -260,7 +260,7 @@ class Environment:
         return Feedback(*(np.concatenate([getattr(part, name) for part in parts]) for name in names))
 
     def advance(self) -> np.ndarray:
-        """The next round: satiation fades and tastes drift. Who comes in it."""
+        """Begin the next round (satiation fades, tastes drift) and return its visitors."""
         self.population.had_UG *= np.float32(self.config.satiation.memory)
         self._start_round(self.round_number + 1)
         self.population.drift(self.config.drift, self._draws)

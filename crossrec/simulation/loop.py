@@ -18,7 +18,7 @@ from crossrec.types import ABSENT, Recommender, Sequences, TopK
 
 
 def joined(first: Sequences, second: Sequences) -> Sequences:
-    """The rows of two logs, one below the other; with times where both have them."""
+    """Return the rows of two logs, one below the other; with times where both have them."""
     offsets = np.concatenate([first.offsets, first.offsets[-1] + second.offsets[1:]]).astype(np.int64)
     items = np.concatenate([first.items, second.items])
     if first.times is None or second.times is None:
@@ -27,7 +27,7 @@ def joined(first: Sequences, second: Sequences) -> Sequences:
 
 
 def extended(log: Sequences, users_T: np.ndarray, items_T: np.ndarray, time: int) -> Sequences:
-    """A log with T more clicks at the ends of their users' rows.
+    """Return a log with T more clicks at the ends of their users' rows.
 
     Args:
         log: U rows.
@@ -144,7 +144,7 @@ class Round:
 def run_loop(
     environment: Environment, policy: Policy, log: Sequences, rounds: int, k: int
 ) -> Iterator[Round]:
-    """Runs a loop from its start; the environment is reset first.
+    """Run a loop from its start; the environment is reset first.
 
     Nothing that was clicked before is shown again. A recommender that runs out of items is helped out with
     popular ones.
@@ -184,7 +184,7 @@ def run_loop(
 
 
 def reranking(stages: Sequence[Reranker]) -> Finish:
-    """A chain of rerankers as what finishes a pool; all but the last order the whole pool."""
+    """Turn a chain of rerankers into a function that finishes a pool; all but the last order all of it."""
 
     def finish(pool: Pool, k: int) -> Pool:
         for number, stage in enumerate(stages):

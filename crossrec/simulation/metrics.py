@@ -51,7 +51,7 @@ class RoundMetrics:
         self._shown_UG, self._clicked_UG = np.zeros((2, n_users, n_categories))
 
     def of(self, happened: Round) -> dict[str, float]:
-        """Figures of a round, NaN where there is nothing to measure.
+        """Return figures of a round, NaN where there is nothing to measure.
 
         Counts: ``visits shown clicks purchases buying_visits``. Rates: ``click_rate`` (clicks over items
         shown), ``conversion`` (visits with a purchase over visits), ``clicks_per_user`` (over all users,
@@ -147,7 +147,7 @@ SHAPES = (
 
 
 def entropies(counts_BG: np.ndarray) -> np.ndarray:
-    """(B,) Shannon entropy of each row in nats; NaN for a row of zeros."""
+    """Return (B,) Shannon entropy of each row in nats; NaN for a row of zeros."""
     total_B1 = counts_BG.sum(1, keepdims=True)
     shares_BG = np.divide(counts_BG, total_B1, out=np.zeros(counts_BG.shape), where=total_B1 > 0)
     logs_BG = np.log(shares_BG, out=np.zeros(shares_BG.shape), where=shares_BG > 0)
@@ -155,7 +155,7 @@ def entropies(counts_BG: np.ndarray) -> np.ndarray:
 
 
 def overlap(first_BK: np.ndarray, second_BK: np.ndarray) -> np.ndarray:
-    """(B,) Jaccard overlap |A & B| / |A | B| of lists side by side; 0 where both are empty.
+    """Return (B,) Jaccard overlap |A & B| / |A | B| of lists side by side; 0 where both are empty.
 
     Source:
         Chaney, Stewart, Engelhardt: How algorithmic confounding in recommendation systems increases

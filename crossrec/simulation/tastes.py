@@ -64,7 +64,7 @@ class TasteModel:
     drift_scale_D: np.ndarray = field(default_factory=lambda: np.zeros(0))
 
     def __post_init__(self) -> None:
-        """Checks shapes, and takes the spread of tastes where no scale of drift is given."""
+        """Check shapes, and use the spread of tastes as the scale of drift where none is given."""
         n_users, width = self.tastes_UD.shape
         n_items, n_categories = self.categories_NG.shape
         if self.features_ND.shape != (n_items, width) or self.offset_N.shape != (n_items,):
@@ -86,13 +86,13 @@ class TasteModel:
         return len(self.features_ND)
 
     def offsets(self, day: float) -> np.ndarray:
-        """(N,) what all users share on a day of the simulation."""
+        """Return (N,) what all users share on a day of the simulation."""
         if self.novelty is None:
             return self.offset_N
         return self.offset_N + self.novelty.boost * (day < self.novelty.until_N)
 
     def outside(self, appealing: float) -> np.ndarray:
-        """(U,) the utility that the best ``appealing`` share of the catalogue reaches at the start."""
+        """Return (U,) the utility that the best ``appealing`` share of the catalogue reaches at the start."""
         place = min(int(np.ceil(appealing * self.n_items)), self.n_items) - 1
         offset_N = self.offsets(0.0).astype(np.float32)
         found = np.empty(self.n_users)
@@ -103,7 +103,7 @@ class TasteModel:
         return found
 
     def take(self, users: np.ndarray) -> TasteModel:
-        """The same items and some of the users, with the scale of drift of all."""
+        """Return the same items and some of the users, with the scale of drift of all."""
         return TasteModel(
             self.tastes_UD[users],
             self.features_ND,
@@ -118,7 +118,7 @@ class TasteModel:
 
 
 def spread_evenly(member_NG: np.ndarray) -> np.ndarray:
-    """(N, G) float32 membership divided by the number of an item's categories."""
+    """Return (N, G) float32 membership divided by the number of an item's categories."""
     member_NG = np.asarray(member_NG, np.float32)
     size_N1 = member_NG.sum(1, keepdims=True)
     return np.divide(member_NG, size_N1, out=np.zeros_like(member_NG), where=size_N1 > 0)
@@ -128,7 +128,7 @@ NOTE = "simulated shoppers of a generated storefront, with its true tastes at th
 
 
 def demo_tastes(truth: DemoTruth, products: np.ndarray, shoppers: np.ndarray) -> TasteModel:
-    """The true click model on the last day of the log: exp(u) is ``truth.click_weights``.
+    """Return the true click model on the last day of the log: exp(u) is ``truth.click_weights``.
 
     What the truth adds after a purchase is kept; what it adds within an hour after a click is not, for visits
     are further apart. Drift goes on as configured, not as the generator would.
@@ -163,7 +163,7 @@ def demo_tastes(truth: DemoTruth, products: np.ndarray, shoppers: np.ndarray) ->
 def load_demo_tastes(
     config: DemoSource.Options, cache_dir: Path, item_ids: np.ndarray, user_ids: np.ndarray
 ) -> TasteModel:
-    """The tastes of a prepared demo, in the order of its catalogue and users.
+    """Return the tastes of a prepared demo, in the order of its catalogue and users.
 
     Args:
         config: of the storefront.

@@ -175,7 +175,7 @@ def _sorted_out(given: tuple[str, ...]) -> tuple[dict[str, Path], list[str]]:
 def _baseline(
     kind: str, folders: list[Path], setting: PreparedExperiment, config: EnsembleStudyConfig
 ) -> NamedRecommender:
-    """A fitted baseline, with the settings of the first run that has some."""
+    """Return a fitted baseline, with the settings of the first run that has some."""
     stored = next((s for s in (_stored(folder, kind) for folder in folders) if s is not None), None)
     with trusting(False):
         chosen: Any = BASELINES.parse(stored or {"type": kind})
@@ -187,7 +187,7 @@ def _baseline(
 
 
 def _chosen_from(setting: PreparedExperiment) -> str:
-    """A key of all that decides a baseline's settings, so that those of another study are not taken."""
+    """Return a key of all inputs of a baseline's tuning, so that another study's settings are not reused."""
     config = setting.config
     include = {"data", "spaces", "baselines", "tune_baselines", "tuning"}
     made_from = config.model_dump(mode="json", include=include, exclude={"data": {"cache_dir"}})
@@ -204,7 +204,7 @@ def _stored(folder: Path, kind: str) -> Mapping[str, Any] | None:
 
 
 def _validated(entry: Mapping[str, Any]) -> float:
-    """The best value of an entry's trials; what was never tried comes last."""
+    """Return the best value of an entry's trials; what was never tried comes last."""
     return max((trial["value"] for trial in entry["trials"]), default=-math.inf)
 
 
@@ -334,13 +334,13 @@ def run_ensemble(config: EnsembleStudyConfig, *, trust_code: bool = False) -> di
 
 
 def _compared(config: EnsembleStudyConfig) -> list[str]:
-    """The metric that weights are learned for, then the usual ones."""
+    """Return the metric that weights are learned for, then the usual ones."""
     k = config.learning.k
     return list(dict.fromkeys([config.metric_name, *(f"{base}@{k}" for base in USUAL)]))
 
 
 def _to_measure(config: EnsembleStudyConfig, opened: Opened, choice: Choice) -> list[NamedRecommender]:
-    """The ensemble, the same with equal weights, and the members."""
+    """Return the ensemble, the same with equal weights, and the members."""
     settings = EnsembleConfig(fusion=choice.fusion, candidates=config.candidates, missing=config.missing)
     weights = dict(zip(opened.members, choice.learned.weights_M.tolist(), strict=True))
     learned: NamedRecommender = Ensemble(opened.members, weights, settings, name=STUDY_NAME)
@@ -355,7 +355,7 @@ def summarise(
     measured: list[MeasuredRecommender],
     comparison: Comparison,
 ) -> dict[str, Any]:
-    """Everything that the study says, as plain values."""
+    """Return all results of the study as plain values."""
     names = list(opened.members)
     learned = choice.learned
     weights = dict(zip(names, learned.weights_M.tolist(), strict=True))
@@ -396,7 +396,7 @@ def _trial(fusion: Any, learned: Any, names: list[str]) -> dict[str, Any]:
 
 
 def _verdict(comparison: Comparison, metric: str, best: str, weights: dict[str, float]) -> str:
-    """One sentence on what the ensemble gains over its best member on test."""
+    """Return one sentence on what the ensemble gains over its best member on test."""
     used = [name for name, weight in weights.items() if weight > 0]
     if len(used) == 1:
         return f"Validation chose {used[0]} alone: no weighting of the members was better."

@@ -71,7 +71,7 @@ def check_same_data(first: ExperimentConfig, other: ExperimentConfig, *, spaces:
 
 
 def without_cache(config: ExperimentConfig) -> Config:
-    """The data section without the folder of generated data."""
+    """Return the data section without the folder of generated data."""
     return config.data.model_copy(update={"cache_dir": Path()})
 
 

@@ -94,7 +94,7 @@ class LargeModelConfig(Config):
 def group_queries(
     queries: Queries, histories: Sequences, items: ItemTable, tail_share: float
 ) -> dict[str, np.ndarray]:
-    """The queries of each group; a user's group follows from the user's first query.
+    """Return the queries of each group; a user's group follows from the user's first query.
 
     Groups halve the users, at the median of clicks in the history and at the median share of clicks on head
     items (which is highest for mainstream tastes). Users at the median belong to the lower half.
@@ -135,7 +135,7 @@ Model = tuple[Side, int]
 
 
 def as_grid(config: LargeModelConfig) -> AblationConfig:
-    """The pair as a grid of two variants, ``small`` and ``large``."""
+    """Return the pair as a grid of two variants, ``small`` and ``large``."""
     sides = {"small": config.small, "large": config.large}
     variants = {
         side: {**parse_overrides([*config.changes, *own]), "baselines": []} for side, own in sides.items()
@@ -151,20 +151,20 @@ def as_grid(config: LargeModelConfig) -> AblationConfig:
 
 
 def experiment_of(config: LargeModelConfig, side: Side, seed: int) -> ExperimentConfig:
-    """The run of one side with one seed."""
+    """Return the run of one side with one seed."""
     pair = as_grid(config)
     return plan.experiment_of(pair, next(v for v in plan.grid(pair) if v.name == side), seed)
 
 
 def differences(config: LargeModelConfig) -> dict[str, tuple[object, object]]:
-    """Dotted key -> values of the small and the large model, wherever their configurations differ."""
+    """Return the values of the small and the large model by dotted key, where their configurations differ."""
     first = experiment_of(config, "small", config.seeds[0]).model_dump(mode="json", exclude={"name"})
     second = experiment_of(config, "large", config.seeds[0]).model_dump(mode="json", exclude={"name"})
     return dict(plan.differing_keys(first, second))
 
 
 def confounders(config: LargeModelConfig) -> dict[str, tuple[object, object]]:
-    """Differences besides the sequence model: dotted key -> values of the small and the large model.
+    """Return differences besides the sequence model: dotted key -> values of the small and the large model.
 
     How much of a history a sequence model reads (``max_length``) is no part of the model.
     """
@@ -176,7 +176,7 @@ def confounders(config: LargeModelConfig) -> dict[str, tuple[object, object]]:
 
 
 def confounded(config: LargeModelConfig) -> str:
-    """One sentence that names what differs besides the sequence model; empty for a matched pair."""
+    """Return one sentence that names what differs besides the sequence model; empty for a matched pair."""
     found = confounders(config)
     if not found:
         return ""
@@ -345,7 +345,7 @@ def run_large_model(config: LargeModelConfig) -> None:
 
 
 def shown_length(config: LargeModelConfig) -> int:
-    """The list length that tables show: 10 where it is measured, else the shortest."""
+    """Return the list length that tables show: 10 where it is measured, else the shortest."""
     return SHOWN_LENGTH if SHOWN_LENGTH in config.ks else config.ks[0]
 
 

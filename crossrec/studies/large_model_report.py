@@ -134,7 +134,7 @@ def curve(effects: Sequence[Effect], metric: str) -> Plot:
 
 
 def by_group(effects: Sequence[Effect], metric: str, k: int) -> Plot:
-    """The large model's difference from the small one in each group of users, with 95 % intervals."""
+    """Return the large model's difference from the small one in each group of users, with 95 % intervals."""
     found = [e for e in effects if e.metric == metric and e.k == k]
     with canvas(f"groups-{metric}", height=0.9 + 0.42 * len(found)) as (axes, drawn):
         for place, effect in enumerate(found):

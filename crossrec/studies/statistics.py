@@ -24,7 +24,7 @@ logger = logging.getLogger(__name__)
 def measurable_metrics(
     metrics: Sequence[MetricName], items: ItemTable, needed: Collection[MetricName] = ()
 ) -> tuple[MetricName, ...]:
-    """The metrics that can be measured; each that can't be is logged with its reason.
+    """Return the metrics that can be measured; the others are logged with the reason.
 
     Args:
         metrics: names without ``@k``.

@@ -101,7 +101,7 @@ LEAST_CLICKS = 2
 
 
 def vectors(setting: PreparedExperiment, space: SpaceName, config: SynthesisConfig) -> LabeledSamples:
-    """The training items' features or the users' profiles.
+    """Return the training items' features or the users' profiles.
 
     Raises:
         InputError: the run's model has no such features.
@@ -116,7 +116,7 @@ def vectors(setting: PreparedExperiment, space: SpaceName, config: SynthesisConf
 
 
 def pictures(setting: PreparedExperiment, config: SynthesisConfig) -> LabeledSamples:
-    """The training items' pictures at 64 pixels; broken ones are logged and left out."""
+    """Return the training items' pictures at 64 pixels; broken ones are logged and left out."""
     catalog = setting.data.catalog
     rows = np.flatnonzero((setting.data.split.train_counts > 0) & catalog.has_image)
     found = fetch_each(catalog.image)(rows)
@@ -128,7 +128,7 @@ def pictures(setting: PreparedExperiment, config: SynthesisConfig) -> LabeledSam
 
 
 def picture_encoder(setting: PreparedExperiment) -> Callable[[np.ndarray], np.ndarray]:
-    """Maps (n, 3, 64, 64) samples to vectors of the run's image encoder, in which they are compared."""
+    """Map (n, 3, 64, 64) samples to vectors of the run's image encoder, in which they are compared."""
     wanted = setting.config.model.image
     if wanted is None:
         raise InputError("model.image: the run has no image encoder to compare pictures with; name one")
@@ -146,7 +146,7 @@ def _features(setting: PreparedExperiment, space: SpaceName) -> Features:
 
 
 def _transformed(features: Features, rows: np.ndarray, components: Whitening) -> np.ndarray:
-    """Features as a model takes them, whitened with statistics of these rows alone."""
+    """Return features as a model takes them, whitened with statistics of these rows alone."""
     own = np.asarray(features.vectors_ND[rows])
     module = FrozenFeatures(own, np.ones(len(rows), dtype=bool), components=components)
     return np.asarray(module(torch.arange(len(rows))).numpy(), np.float32)
@@ -171,7 +171,7 @@ def _profiles(setting: PreparedExperiment, config: SynthesisConfig) -> LabeledSa
 
 
 def _item_values(setting: PreparedExperiment, components: Whitening) -> np.ndarray:
-    """(N, D) all features that the run's model has, side by side; zeros for items without training clicks."""
+    """Return (N, D) concatenated features of the run's model; zeros for items without training clicks."""
     parts = []
     spaces: tuple[SpaceName, ...] = ("text", "image")
     for space in spaces:

@@ -32,7 +32,7 @@ REAL = "real, half against half"
 
 
 def quality_table(space: dict[str, Any]) -> Table:
-    """A space's generators by figures."""
+    """Return a space's generators by figures."""
     shape = " x ".join(str(size) for size in space["shape"])
     first = space["generators"][0]
     table = Table(
@@ -63,7 +63,7 @@ SHOWN_LOSSES = {"distance", "critic", "generator", "reconstruction", "kl"}
 
 
 def space_plots(space: Mapping[str, Any], logs: Mapping[str, Sequence[Line]]) -> list[Plot]:
-    """All plots of one space."""
+    """Return all plots of one space."""
     plots = []
     checked = {name: [line for line in log if line["kind"] == "check"] for name, log in logs.items()}
     checked = {name: lines for name, lines in checked.items() if len(lines) > 1}
@@ -146,7 +146,7 @@ def write_report(
 
 
 def learned(row: Mapping[str, Any]) -> bool:
-    """Whether a generator's samples cover the real ones at the density of real ones."""
+    """Return whether a generator's samples cover the real ones at the density of real ones."""
     return bool(row["coverage"] > ENOUGH and NEAR_ONE[0] <= row["density"] <= NEAR_ONE[1])
 
 

@@ -227,11 +227,11 @@ class VectorScaler(nn.Module):
         self.register_buffer("spread", spread)
 
     def forward(self, samples_BW: Tensor) -> Tensor:
-        """(B, W) as the networks take it."""
+        """Return (B, W) as the networks take it."""
         return (samples_BW - self.mean) / self.spread
 
     def back(self, scaled_BW: Tensor) -> Tensor:
-        """(B, W) on the scale of the training samples."""
+        """Return (B, W) on the scale of the training samples."""
         return scaled_BW * self.spread + self.mean
 
 

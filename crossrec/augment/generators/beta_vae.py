@@ -45,7 +45,7 @@ class VectorDecoder(Sampler):
         self.net = ConditionalMLP(options.latent, n_classes, options.width, options.depth, 2 * width)
 
     def decode(self, code_BZ: Tensor, classes_BG: Tensor) -> tuple[Tensor, Tensor]:
-        """(B, W) means and log standard deviations, on the networks' scale."""
+        """Return (B, W) means and log standard deviations, on the networks' scale."""
         mean_BW, log_sd_BW = self.net(code_BZ, classes_BG).chunk(2, 1)
         return mean_BW, log_sd_BW.clamp(LOWEST_LOG_SD, 2.0)
 
@@ -124,7 +124,7 @@ class BetaVae(GeneratorTrainer):
         }
 
     def encode(self, scaled_BW: Tensor, classes_BG: Tensor) -> tuple[Tensor, Tensor]:
-        """(B, Z) means and log standard deviations of the codes."""
+        """Return (B, Z) means and log standard deviations of the codes."""
         mean_BZ, log_sd_BZ = self.encoder(scaled_BW, classes_BG).chunk(2, 1)
         return mean_BZ, log_sd_BZ.clamp(-6.0, 2.0)
 
@@ -145,11 +145,11 @@ class BetaVae(GeneratorTrainer):
 
 
 def kl_terms(mean_BZ: Tensor, log_sd_BZ: Tensor) -> Tensor:
-    """(B, Z) KL divergence from the standard normal prior in nats (Kingma and Welling 2014, appendix B)."""
+    """Return (B, Z) KL divergence from the standard normal prior, nats (Kingma and Welling 2014, app. B)."""
     return 0.5 * (mean_BZ.square() + (2 * log_sd_BZ).exp() - 1) - log_sd_BZ
 
 
 def gaussian_nats(samples_BW: Tensor, mean_BW: Tensor, log_sd_BW: Tensor) -> Tensor:
-    """(B, W) negative log density in nats."""
+    """Return (B, W) negative log density in nats."""
     squares_BW = ((samples_BW - mean_BW) * (-log_sd_BW).exp()).square()
     return 0.5 * (squares_BW + math.log(2 * math.pi)) + log_sd_BW

@@ -159,7 +159,7 @@ class PictureGenerator(Sampler):
         self.apply(_initialise)
 
     def forward(self, noise_BZ: Tensor, classes_BG: Tensor) -> Tensor:
-        """(B, 3, 64, 64) from -1 to 1."""
+        """Return (B, 3, 64, 64) from -1 to 1."""
         seen = torch.cat([noise_BZ, classes_BG], 1) if self.conditional else noise_BZ
         return self.net(self.entry(seen).view(-1, self.first, FIRST_SIDE, FIRST_SIDE))
 
@@ -235,7 +235,7 @@ def _colour(pictures: Tensor, uniform: Uniform) -> Tensor:
 
 
 def _translation(pictures: Tensor, uniform: Uniform) -> Tensor:
-    """Moves by up to an eighth of the side; what comes in from outside is 0."""
+    """Move by up to an eighth of the side; what comes in from outside is 0."""
     n, _, size, _ = pictures.shape
     reach = int(size * SHIFT)
     padded = functional.pad(pictures, [reach] * 4)
@@ -267,7 +267,7 @@ WHITE = 255
 
 
 def to_samples(pictures: Iterable[Image]) -> np.ndarray:
-    """(n, 3, 64, 64) float32 from -1 to 1; a picture that is not square is squashed, as encoders see it."""
+    """Return (n, 3, 64, 64) float32 in [-1, 1]; a non-square picture is squashed, as encoders see it."""
     from PIL.Image import Resampling
 
     rows = [
@@ -280,7 +280,7 @@ def to_samples(pictures: Iterable[Image]) -> np.ndarray:
 
 
 def to_bytes(samples: np.ndarray) -> np.ndarray:
-    """(n, 64, 64, 3) uint8 of samples from -1 to 1."""
+    """Return (n, 64, 64, 3) uint8 of samples from -1 to 1."""
     return np.clip((samples.transpose(0, 2, 3, 1) + 1) * 127.5 + 0.5, 0, 255).astype(np.uint8)
 
 
@@ -292,7 +292,7 @@ def to_images(samples: np.ndarray) -> list[Image]:
 
 
 def grid(samples: np.ndarray, columns: int) -> np.ndarray:
-    """(H, W, 3) uint8: samples side by side, row by row.
+    """Return (H, W, 3) uint8: samples side by side, row by row.
 
     Raises:
         InputError: if there are no samples.
@@ -309,7 +309,7 @@ def grid(samples: np.ndarray, columns: int) -> np.ndarray:
 
 
 def png(pixels: np.ndarray) -> bytes:
-    """An encoded (H, W, 3) uint8 picture."""
+    """Return an encoded (H, W, 3) uint8 picture."""
     from PIL import Image
 
     buffer = io.BytesIO()

@@ -63,7 +63,7 @@ class Quality:
     n_held_back: int
 
     def row(self) -> dict[str, float | None]:
-        """All figures in one mapping; those against held-back vectors begin with ``held_back_``."""
+        """Return all figures in one mapping; those against held-back vectors begin with ``held_back_``."""
         flat: dict[str, float | None] = {**asdict(self.train)}
         if self.held_back is not None:
             flat |= {f"held_back_{name}": value for name, value in asdict(self.held_back).items()}
@@ -206,7 +206,7 @@ BLOCK = 1024
 
 
 def blocks(rows_nW: Tensor, others_mW: Tensor) -> Iterator[tuple[slice, Tensor]]:
-    """Yields slices of the rows with their (b, m) Euclidean distances to all others."""
+    """Yield slices of the rows with their (b, m) Euclidean distances to all others."""
     for start in range(0, len(rows_nW), BLOCK):
         part = slice(start, min(start + BLOCK, len(rows_nW)))
         # The matrix form loses digits where vectors nearly coincide, which is where copies show.
@@ -214,7 +214,7 @@ def blocks(rows_nW: Tensor, others_mW: Tensor) -> Iterator[tuple[slice, Tensor]]
 
 
 def neighbour_radii(vectors_nW: Tensor, k: int) -> Tensor:
-    """(n,) distance of each vector to its k-th nearest among the others."""
+    """Return (n,) distance of each vector to its k-th nearest among the others."""
     radii_n = vectors_nW.new_empty(len(vectors_nW))
     for part, distance_bn in blocks(vectors_nW, vectors_nW):
         rows = torch.arange(part.start, part.stop)
@@ -224,7 +224,7 @@ def neighbour_radii(vectors_nW: Tensor, k: int) -> Tensor:
 
 
 def nearest_distances(vectors_nW: Tensor, reference_mW: Tensor) -> Tensor:
-    """(n,) distance of each vector to the nearest of a reference."""
+    """Return (n,) distance of each vector to the nearest of a reference."""
     found_n = vectors_nW.new_empty(len(vectors_nW))
     for part, distance_bm in blocks(vectors_nW, reference_mW):
         found_n[part] = distance_bm.amin(1)

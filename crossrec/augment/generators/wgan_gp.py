@@ -40,7 +40,7 @@ class VectorGenerator(Sampler):
         nn.init.orthogonal_(self.start.weight)
 
     def scaled(self, noise_BZ: Tensor, classes_BG: Tensor) -> Tensor:
-        """(B, W) as the critic sees it."""
+        """Return (B, W) as the critic sees it."""
         out: Tensor = self.start(noise_BZ) + self.net(noise_BZ, classes_BG)
         return out
 

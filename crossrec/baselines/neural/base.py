@@ -94,17 +94,17 @@ def ranking_loss(clicked_B: Tensor, unclicked_B: Tensor) -> Tensor:
 
 
 def half_squares(*vectors_BD: Tensor) -> Tensor:
-    """Half the sum of the squared vectors, as a mean over the batch."""
+    """Return half the sum of the squared vectors, as a mean over the batch."""
     return sum((v.square().sum() for v in vectors_BD), torch.zeros(())) / (2 * len(vectors_BD[0]))
 
 
 def normal_embedding(rows: int, width: int, std: float, generator: torch.Generator) -> nn.Parameter:
-    """(rows, width) trained vectors, drawn from a normal distribution."""
+    """Return (rows, width) trained vectors, drawn from a normal distribution."""
     return nn.Parameter(torch.randn(rows, width, generator=generator) * std)
 
 
 def training_device() -> torch.device:
-    """The accelerator if there is one, otherwise the CPU."""
+    """Return the accelerator if there is one, otherwise the CPU."""
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
@@ -126,20 +126,20 @@ class ClickGraph:
         self._to_items = _as_torch(weights_UN.T.tocsr(), device)
 
     def to_users(self, items_ND: Tensor) -> Tensor:
-        """(U, D) weighted sums of each user's items."""
+        """Return (U, D) weighted sums of each user's items."""
         return _Propagate.apply(items_ND, self._to_users, self._to_items)
 
     def to_items(self, users_UD: Tensor) -> Tensor:
-        """(N, D) weighted sums of each item's users."""
+        """Return (N, D) weighted sums of each item's users."""
         return _Propagate.apply(users_UD, self._to_items, self._to_users)
 
     def of_histories(self, histories_BN: csr_matrix) -> csr_matrix:
-        """(B, N) float32 edges of new users: their own degrees, the items' degrees of training."""
+        """Return (B, N) float32 edges of new users: their own degrees, the items' degrees of training."""
         return normalised(histories_BN, self.item_scale_N)
 
 
 def normalised(clicks_BN: csr_matrix, item_scale_N: np.ndarray) -> csr_matrix:
-    """Distinct items of each row, each over the roots of the row's and the item's degrees."""
+    """Return distinct items of each row, each over the roots of the row's and the item's degrees."""
     binary_BN = csr_matrix(
         (np.ones(len(clicks_BN.data)), clicks_BN.indices, clicks_BN.indptr), shape=clicks_BN.shape
     )
@@ -229,7 +229,7 @@ class GraphModule(PairModule):
 
     @abstractmethod
     def layers(self) -> tuple[list[Tensor], list[Tensor]]:
-        """Users' (U, D) and items' (N, D) vectors in layers 0 to K."""
+        """Return users' (U, D) and items' (N, D) vectors in layers 0 to K."""
 
     @abstractmethod
     def join(self, layers: list[Tensor]) -> Tensor:

@@ -74,7 +74,7 @@ class LightGCNModule(GraphModule):
         super().__init__(graph, shape, options, torch.Generator().manual_seed(options.seed))
 
     def layers(self) -> tuple[list[Tensor], list[Tensor]]:
-        """Users' (U, D) and items' (N, D) vectors in layers 0 to K."""
+        """Return users' (U, D) and items' (N, D) vectors in layers 0 to K."""
         users: list[Tensor] = [self.users_UD]
         items: list[Tensor] = [self.items_ND]
         for _ in range(self.options.layers):
@@ -84,5 +84,5 @@ class LightGCNModule(GraphModule):
         return users, items
 
     def join(self, layers: list[Tensor]) -> Tensor:
-        """The mean of the layers."""
+        """Return the mean of the layers."""
         return torch.stack(layers).mean(0)

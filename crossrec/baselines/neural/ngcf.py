@@ -89,7 +89,7 @@ class Convolution(nn.Module):
         self.sum_DD, self.product_DD = (_xavier(width, generator) for _ in range(2))
 
     def forward(self, own_BD: Tensor, received_BD: Tensor) -> Tensor:
-        """(B, D) next layer of B nodes from their own vectors and what their neighbours send (B, D)."""
+        """Return (B, D), the next layer of B nodes, from their own and their neighbours' vectors (B, D)."""
         messages_BD = (own_BD + received_BD) @ self.sum_DD + (own_BD * received_BD) @ self.product_DD
         return nn.functional.leaky_relu(messages_BD, SLOPE)
 
@@ -113,7 +113,7 @@ class NGCFModule(GraphModule):
         )
 
     def layers(self) -> tuple[list[Tensor], list[Tensor]]:
-        """Users' (U, D) and items' (N, D) vectors in layers 0 to K."""
+        """Return users' (U, D) and items' (N, D) vectors in layers 0 to K."""
         users: list[Tensor] = [self.users_UD]
         items: list[Tensor] = [self.items_ND]
         for convolution in self.convolutions:
@@ -124,7 +124,7 @@ class NGCFModule(GraphModule):
         return users, items
 
     def join(self, layers: list[Tensor]) -> Tensor:
-        """The layers side by side."""
+        """Return the layers side by side."""
         return torch.cat(layers, 1)
 
 

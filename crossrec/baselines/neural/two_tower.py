@@ -140,7 +140,7 @@ class TwoTower(Baseline):
                 advance(1)
 
     def _pooled(self, histories: Sequences) -> tuple[np.ndarray, np.ndarray]:
-        """(B, W) decayed mean of the histories' content, and (B, 1) the weight of what had any."""
+        """Return (B, W) decayed mean of the histories' content, and (B, 1) the weight of what had any."""
         recent = histories.tail(self.options.history)
         weights_BN = history_matrix(recent, self.n_items, self.options.recency).astype(np.float32)
         totals_B1 = weights_BN @ self._known_N[:, None].astype(np.float32)

@@ -275,7 +275,7 @@ def _read_catalog(
 
 
 def _images_type(path: Path) -> pl.DataType:
-    """A list of pictures as the lab's JSON has it, or a list of each size as a copy from the hub has it."""
+    """Return the list of pictures of the lab's JSON, or the lists by size of a copy from the hub."""
     if path.suffix != ".parquet" and isinstance(first_object(path, (), KEY).get("images"), dict):
         return pl.Struct(_LISTED)
     return pl.List(pl.Struct(_ADDRESSES))
@@ -298,7 +298,7 @@ def _items(options: AmazonReviews2023Source.Options, frame: pl.DataFrame) -> pl.
 
 
 def _address(images: pl.Series) -> pl.Series:
-    """The address of each item's first picture."""
+    """Return the address of each item's first picture."""
     column = pl.col(images.name)
     if isinstance(images.dtype, pl.List):
         first = column.list.first()

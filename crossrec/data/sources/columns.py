@@ -139,7 +139,7 @@ class Columns:
         return use if use in self.names else None
 
     def log(self, names: InteractionColumns) -> dict[str, str]:
-        """The column of each part of the log."""
+        """Return the column of each part of the log."""
         found = {
             "user_id": self.required(names.user, "user"),
             "item_id": self.required(names.item, "item"),
@@ -150,7 +150,7 @@ class Columns:
         return {part: name for part, name in found.items() if name is not None}
 
     def items(self, names: ItemColumns) -> ItemUses:
-        """The columns of each part of the catalogue."""
+        """Return the columns of each part of the catalogue."""
         wanted = (names.text,) if isinstance(names.text, str | None) else names.text
         texts = [found for name in wanted if (found := self.optional(name, "text")) is not None]
         return ItemUses(
@@ -198,7 +198,7 @@ def refuse_nested(frame: pl.DataFrame, names: Sequence[str], where: str, key: st
 def read_log(
     frame: pl.DataFrame, columns: Mapping[str, str], unit: str, decimal: str | None, where: str, key: str
 ) -> tuple[pl.DataFrame, list[Step]]:
-    """The log, its item ids still as they are stored (:func:`data_set` reads them with the catalogue's).
+    """Return the log with item ids as stored (:func:`data_set` reads them with the catalogue's).
 
     Args:
         frame: the table.
@@ -240,7 +240,7 @@ def read_items(
     quotes: str = "",
     untyped: bool = False,
 ) -> tuple[dict[str, pl.Series], list[Step]]:
-    """The catalogue's columns without pictures, and the ids still as they are stored.
+    """Return the catalogue's columns without pictures, and the ids still as they are stored.
 
     Args:
         frame: the table; columns without a use are kept as they are.
@@ -277,7 +277,7 @@ def read_items(
 def with_identifiers(
     items: Mapping[str, Any], log: pl.DataFrame, where: str
 ) -> tuple[dict[str, Any], pl.DataFrame]:
-    """Catalogue columns and log with the ids of items as text, read by one rule for both.
+    """Return the catalogue columns and the log with the ids of items as text, read by one rule for both.
 
     Raises:
         SourceError: ids are floating-point numbers that lost digits.
@@ -287,7 +287,7 @@ def with_identifiers(
 
 
 def catalog(columns: Mapping[str, Any], image_roots: tuple[Path, ...]) -> Catalog:
-    """A catalogue of polars series and of what Arrow takes, whose pictures lie in some folders."""
+    """Return a catalogue of polars series and of what Arrow takes, whose pictures lie in some folders."""
     oldest = pl.CompatLevel.oldest()
     return Catalog.from_columns(
         {

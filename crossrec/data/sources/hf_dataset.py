@@ -164,7 +164,7 @@ def _pictures(
 
 
 def _image_roots(options: HFDatasetSource.Options, root: Path | None, cache_dir: Path) -> tuple[Path, ...]:
-    """Where pictures may lie: beside the data, in the image folder, or where fetched data sets are kept."""
+    """Return the folders that may hold pictures: data, image folder, cache of fetched data sets."""
     from datasets.config import HF_DATASETS_CACHE
     from huggingface_hub.constants import HF_HUB_CACHE
 
@@ -176,7 +176,7 @@ def _image_roots(options: HFDatasetSource.Options, root: Path | None, cache_dir:
 
 
 def _paths(stored: pa.ChunkedArray) -> pa.ChunkedArray:
-    """Where a picture has no bytes, the file that it is in; null beside bytes, whose path is a mere name."""
+    """Return the file of each picture without bytes; null beside bytes, whose path is only a name."""
     paths, data = pc.struct_field(stored, "path"), pc.struct_field(stored, "bytes")
     return pc.if_else(pc.is_null(data), paths, pa.scalar(None, paths.type))
 
@@ -274,7 +274,7 @@ def _load(options: HFDatasetSource.Options, table: HFTable, path: Path, cache_di
 
 
 def _reads_csv(builder: DatasetBuilder) -> bool:
-    """Whether the builder would guess types from CSV, of tables or of a folder of pictures."""
+    """Return whether the builder would guess types from CSV, of tables or of a folder of pictures."""
     from datasets.packaged_modules.csv.csv import Csv
     from datasets.packaged_modules.folder_based_builder.folder_based_builder import FolderBasedBuilder
 
@@ -311,12 +311,12 @@ def _read_as_text(builder: DatasetBuilder, options: HFDatasetSource.Options) -> 
 
 
 def arrow_columns(dataset: Dataset, names: list[str]) -> pa.Table:
-    """Some columns as stored (pictures as bytes and path, not decoded), backed by the data set's files."""
+    """Return columns as stored (pictures as bytes and path, not decoded), backed by the data set's files."""
     return dataset.select_columns(names).with_format("arrow")[:]
 
 
 def is_picture(dataset: Dataset, name: str) -> bool:
-    """Whether a column is a ``datasets.Image``."""
+    """Return whether a column is a ``datasets.Image``."""
     from datasets import Image
 
     return isinstance(dataset.features[name], Image)

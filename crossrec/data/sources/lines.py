@@ -70,7 +70,7 @@ class Lines:
         """The first of them, counted from 1."""
 
     def fields(self, separator: str, names: Sequence[str], key: str, whole: bool = False) -> pl.DataFrame:
-        """The fields of each line as text, null where empty or absent.
+        """Return the fields of each line as text, null where empty or absent.
 
         Args:
             separator: between fields.
@@ -108,7 +108,7 @@ BLOCK_BYTES = 32 << 20
 
 
 def read_jsonl(path: Path, schema: Mapping[str, pl.DataType], key: str) -> Iterator[pl.DataFrame]:
-    """Frames of some lines each, in file order; fields outside the schema are not read.
+    """Yield frames of some lines each, in file order; fields outside the schema are not read.
 
     Args:
         path: one JSON object a line; ``.gz`` is unpacked on the fly.
@@ -133,7 +133,7 @@ def read_jsonl(path: Path, schema: Mapping[str, pl.DataType], key: str) -> Itera
 
 
 def first_object(path: Path, required: Sequence[str], key: str) -> dict[str, Any]:
-    """The first object of a file, if it has the fields that must be there.
+    """Return the first object of a file, if it has the fields that must be there.
 
     Raises:
         SourceError: the file is empty, its first line is no object, or it lacks a field.
@@ -199,7 +199,7 @@ def _fault(
 
 
 def _why_no_json(path: Path, line: bytes) -> str:
-    """Why a line of a file is no JSON object; "" where it is one."""
+    """Return why a line of a file is no JSON object; "" where it is one."""
     try:
         found = json.loads(line.decode("utf-8"))
     except UnicodeDecodeError:

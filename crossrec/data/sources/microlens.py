@@ -105,7 +105,7 @@ class MicroLensSource(DataSource):
 
 
 def _file(root: Path, name: str | None, key: str, *patterns: str) -> Path | None:
-    """The configured file, else the first that a pattern finds."""
+    """Return the configured file, else the first that a pattern finds."""
     if name is None:
         found = [path for pattern in patterns for path in sorted(root.glob(pattern))]
         return found[0] if found else None
@@ -145,7 +145,7 @@ def _sequences(path: Path, encoding: str) -> pl.DataFrame:
 def _catalog(
     options: MicroLensSource.Options, root: Path, path: Path | None, folder: Path | None, clicked: pl.Series
 ) -> tuple[Catalog, int]:
-    """All videos with a title, then those that are only clicked; how many titles came twice."""
+    """Return all videos with a title, then those that are only clicked; how many titles came twice."""
     titles: dict[str, str] = {}
     twice = 0
     for item_id, title in [] if path is None else _entries(path, "data.source.encoding", options.encoding):
@@ -178,7 +178,7 @@ def _covers(options: MicroLensSource.Options, root: Path) -> Path | None:
 
 
 def _entries(path: Path, way_out: str, encoding: str) -> list[tuple[str, str]]:
-    """(item, text) of each entry; the first line may be a header, and a text may go on over lines."""
+    """Return (item, text) of each entry; the first line may be a header, and a text may go on over lines."""
     entries: list[list[str]] = []
     with text_lines(path, way_out, encoding) as lines:
         for number, line in enumerate(lines, start=1):

@@ -37,7 +37,7 @@ class SourceError(InputError):
 
 
 def require_root(root: Path | None, source: str) -> Path:
-    """The data root, if it is an existing folder.
+    """Return the data root, if it is an existing folder.
 
     Raises:
         SourceError: no root is configured, or it is not a folder.
@@ -85,7 +85,7 @@ class Faults:
 
 
 def codec(encoding: str) -> str:
-    """The codec to read a file with: UTF-8 with or without a byte order mark."""
+    """Return the codec to read a file with: UTF-8 with or without a byte order mark."""
     name = codecs.lookup(encoding).name
     return "utf-8-sig" if name == "utf-8" else name
 
@@ -169,7 +169,7 @@ def text_lines(path: Path, way_out: str, encoding: str = "utf-8") -> Iterator[Te
 
 
 def suggest(word: str, valid: Sequence[str]) -> str:
-    """A hint that names the closest valid word, and all of them (of many, the first)."""
+    """Return a hint that names the closest valid word, and all of them (of many, the first)."""
     found = closest(word, valid)
     shown = ", ".join(valid[:_SHOWN]) + (f" and {len(valid) - _SHOWN} more" if len(valid) > _SHOWN else "")
     return (f"did you mean '{found}'? " if found else "") + f"It has: {shown or 'nothing'}"
@@ -185,7 +185,7 @@ def closest(word: str, valid: Sequence[str]) -> str | None:
 
 
 def nearest_file(root: Path, name: str, suffixes: Sequence[str], likely: Sequence[str] = ()) -> str:
-    """A hint that names the likeliest file of a folder in place of one that is missing.
+    """Return a hint that names the likeliest file of a folder in place of one that is missing.
 
     Args:
         root: the folder.
@@ -202,7 +202,7 @@ def nearest_file(root: Path, name: str, suffixes: Sequence[str], likely: Sequenc
 
 
 def pictures_in(folder: Path) -> dict[str, str]:
-    """Path of the picture of each file stem in a folder; the folder is listed once.
+    """Return the path of the picture of each file stem in a folder; the folder is listed once.
 
     Returns:
         ``{"17": "folder/17.jpg"}``; of several files with one stem, the first of ``PICTURE_SUFFIXES``.
@@ -219,14 +219,14 @@ def pictures_in(folder: Path) -> dict[str, str]:
 
 
 def image_folder(root: Path, images: str | None) -> Path:
-    """The folder of the pictures: ``images``, relative to the folder of the data, or that folder itself."""
+    """Return the pictures' folder: ``images``, relative to the data folder, or the data folder itself."""
     return root if images is None else root / images
 
 
 def image_paths(
     root: Path, images: str | None, ids: Sequence[str], column: pl.Series | None, table: str
 ) -> list[str | None]:
-    """The picture file of each item, null where it has none.
+    """Return the picture file of each item, null where it has none.
 
     Args:
         root: the folder of the data.

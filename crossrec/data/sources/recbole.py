@@ -76,7 +76,7 @@ class AtomicFile:
         self._encoding = encoding
 
     def read(self, unit: Literal["clicks", "items"]) -> tuple[pl.DataFrame, list[Step]]:
-        """All fields as text, and how many lines have fewer fields than the header."""
+        """Return all fields as text, and how many lines have fewer fields than the header."""
         lines = Lines(self.path, self._encoding, skip=1)
         frame = lines.fields(self._separator, self.columns, "data.source.field_separator")
         if not lines.short:
@@ -202,7 +202,7 @@ class RecBoleSource(DataSource):
 
 
 def _known(ids: pl.Series) -> pl.Series:
-    """Each item of a log once, in the order of its first click."""
+    """Return each item of a log once, in the order of its first click."""
     frame = pl.DataFrame({"item_id": ids}).filter(~is_missing(pl.col("item_id")))
     return frame["item_id"].unique(maintain_order=True)
 

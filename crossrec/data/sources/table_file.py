@@ -112,7 +112,7 @@ class TableFile:
             raise self._no_parquet() from error
 
     def batches(self, columns: Sequence[str]) -> Iterator[pa.Table]:
-        """The columns of a CSV file as text, some megabytes at a time."""
+        """Yield the columns of a CSV file as text, some megabytes at a time."""
         if self._has_odd_quotes():
             self._require_whole_rows()
         try:
@@ -141,7 +141,7 @@ class TableFile:
         return SourceError(f"{self.path} can't be read: it is damaged, or no Parquet file. Write it again")
 
     def _has_odd_quotes(self) -> bool:
-        """Whether a quotation mark stands where CSV has none: not at the edge of a field, or not closed."""
+        """Return whether a quotation mark is invalid CSV: not at the edge of a field, or not closed."""
         if self._encoding.startswith(("utf-16", "utf_16", "utf-32")):
             return True
         data = np.memmap(self.path, np.uint8, "r")
@@ -199,7 +199,7 @@ class TableFile:
 
 
 def csv_header(path: Path, delimiter: str, encoding: str) -> list[str]:
-    """The names in the first line that is not blank; none in an empty file."""
+    """Return the names in the first line that is not blank; none in an empty file."""
     with path.open(encoding=encoding, errors="replace", newline="") as lines:
         try:
             return next((names for names in csv.reader(lines, delimiter=delimiter) if names), [])
@@ -208,7 +208,7 @@ def csv_header(path: Path, delimiter: str, encoding: str) -> list[str]:
 
 
 def other_delimiter(columns: Sequence[str], wanted: str) -> str | None:
-    """The delimiter that would divide a header of one column so that it holds what is wanted."""
+    """Return the delimiter that would divide a header of one column so that it holds what is wanted."""
     for mark in DELIMITERS if len(columns) == 1 else ():
         if wanted in [part.strip().strip('"') for part in columns[0].split(mark)] and mark in columns[0]:
             return mark

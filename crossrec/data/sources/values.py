@@ -76,7 +76,7 @@ def counted(
 
 
 def numbers(column: pl.Series, decimal: str | None = None) -> Reading:
-    """Numbers as files and spreadsheets have them: "$1,299.00", "1.299,00 €", "4,5", "1 299", "12,-".
+    """Read numbers as files and spreadsheets write them: "$1,299.00", "1.299,00 €", "4,5", "1 299", "12,-".
 
     A point or comma with exactly three digits behind it may be either; the other values of the column decide.
     Where both kinds of decimal separator occur, such a value can't be read; where neither does, the point
@@ -119,7 +119,7 @@ def _parts(text: pl.Expr) -> dict[str, pl.Expr]:
 
 
 def _kind(core: pl.Expr) -> pl.Expr:
-    """How a number is written, named by what its separators mean; null where it is no number."""
+    """Return how a number is written, named by what its separators mean; null where it is no number."""
     forms = {
         "whole": r"^\d+[.,]?$",
         "power": r"^\d+(?:\.\d+)?[eE][+-]?\d+$",
@@ -179,7 +179,7 @@ def _doubts(forms: pl.DataFrame, guessed: bool) -> tuple[str, ...]:
 
 
 def seconds(column: pl.Series, unit: str, where: str, key: str | None) -> Reading:
-    """Seconds since 1970 (UTC where no zone is given).
+    """Return seconds since 1970 (UTC where no zone is given).
 
     Args:
         column: numbers, text (numbers, ISO dates or datetimes, also mixed), dates or datetimes.
@@ -238,7 +238,7 @@ def _from_iso(text: pl.Expr) -> pl.Expr:
 
 
 def identifiers(*columns: pl.Series, where: str) -> tuple[pl.Series, ...]:
-    """Ids as text, null where there is none; "101.0" is "101" unless a column holds real fractions ("1.5").
+    """Return ids as text, null where missing; "101.0" is "101" unless a column holds real fractions ("1.5").
 
     Args:
         columns: ids of one kind, of which the same rule holds for all: those of the items, and of the log.
@@ -270,13 +270,13 @@ def _as_text(column: pl.Series, where: str) -> pl.Series:
 
 
 def _has(text: pl.Series, pattern: str, literal: str) -> bool:
-    """Whether a pattern occurs; the literal in it is looked for first, which is quicker."""
+    """Return whether a pattern occurs; the literal in it is looked for first, which is quicker."""
     found = text.str.contains(literal, literal=True).fill_null(False)
     return bool(found.any()) and bool(text.filter(found).str.contains(pattern).any())
 
 
 def joined(frame: pl.DataFrame, names: Sequence[str], separator: str) -> pl.Series:
-    """One text of several columns (text or lists of texts), missing parts left out; null where all are."""
+    """Join several columns (text or lists of texts) into one text without missing parts; null if all are."""
     parts = []
     for name in names:
         text = pl.col(name)
@@ -324,7 +324,7 @@ def categories(column: pl.Series, separator: str | None, quotes: str = "") -> tu
 
 
 def _literal_list(text: str) -> list[str] | None:
-    """The texts of a JSON or Python list such as ``["a", "b"]``; None where it is none."""
+    """Return the texts of a JSON or Python list such as ``["a", "b"]``; None where it is none."""
     if not (text.startswith("[") and text.endswith("]")):
         return None
     try:
@@ -340,7 +340,7 @@ def _literal_list(text: str) -> list[str] | None:
 
 
 def _separator(texts: pl.Series) -> tuple[str, str]:
-    """The separator within these distinct texts, and a note on it; "" where nothing does."""
+    """Return the separator within these distinct texts, and a note on it; "" where nothing does."""
     for mark in "|;":
         if texts.str.contains(mark, literal=True).any():
             return mark, f"divided at '{mark}'" if mark != "|" else ""
@@ -358,7 +358,7 @@ def _separator(texts: pl.Series) -> tuple[str, str]:
 
 
 def without_html(column: pl.Series) -> pl.Series:
-    """Text without tags and with entities as characters ("&amp;" becomes "&"), blanks made single."""
+    """Return text without tags and with entities as characters ("&amp;" becomes "&"), blanks made single."""
     text = column.cast(pl.String)
     marked = text.str.contains(r"[<&]").fill_null(False)
     if marked.any():
@@ -369,7 +369,7 @@ def without_html(column: pl.Series) -> pl.Series:
 
 
 def typed(column: pl.Series) -> pl.Series:
-    """A further column of a text file as whole numbers, numbers or truth values, where all its values are.
+    """Return a further column of a text file as integers, floats or booleans where all its values are such.
 
     A code keeps its zeros: one value such as "003" makes a column text. Missing values don't count.
     """

@@ -81,7 +81,7 @@ class Split:
         return self.train_counts == 0
 
     def histories(self, queries: Queries) -> Sequences:
-        """The histories of some queries, Q rows."""
+        """Return the histories of some queries, Q rows."""
         return self.clicks.take(queries.users, queries.ends)
 
     def queries(self, name: Literal["valid", "test"]) -> Queries:
@@ -114,7 +114,7 @@ class Splitter(Component, ABC):
 
 
 def first_clicks(clicks: Sequences, n_items: int) -> np.ndarray:
-    """(T,) position, within ``clicks``, of the user's first click on the item of each click."""
+    """Return (T,) position, within ``clicks``, of the user's first click on the item of each click."""
     found = np.empty(len(clicks.items), dtype=np.int64)
     # Some users at a time: sorting takes several times the memory of what it sorts.
     rows = np.searchsorted(clicks.offsets, np.arange(0, len(found) + BLOCK, BLOCK))
@@ -176,12 +176,12 @@ def build_eval_queries(
 
 
 def with_repeats(protocol: str, repeats: bool) -> str:
-    """The line that says how the log was divided, with whether repeat clicks are targets."""
+    """Return the line that says how the log was divided, with whether repeat clicks are targets."""
     return f"{protocol}, repeat clicks are targets too" if repeats else protocol
 
 
 def _repeated(query: np.ndarray, items: np.ndarray) -> np.ndarray:
-    """(T,) bool, whether an earlier target of the same query is the same item."""
+    """Return (T,) bool, whether an earlier target of the same query is the same item."""
     order = np.lexsort((items, query))  # stable: of equal targets the earliest stands first
     same = (np.diff(query[order]) == 0) & (np.diff(items[order]) == 0)
     repeated = np.zeros(len(query), dtype=bool)

@@ -130,6 +130,6 @@ def _sorted_times(clicks: Sequences) -> np.ndarray:
 
 
 def _count_before(clicks: Sequences, times: np.ndarray, point: float) -> np.ndarray:
-    """(U,) clicks of each user before a point in time."""
+    """Return (U,) clicks of each user before a point in time."""
     before = np.concatenate([[0], np.cumsum(times < point)])
     return before[clicks.offsets[1:]] - before[clicks.offsets[:-1]]

@@ -91,7 +91,7 @@ class Comparison:
     config: ComparisonConfig
 
     def entry(self, system: str, metric: str) -> ComparedMetric:
-        """One of the entries."""
+        """Return one of the entries."""
         return next(e for e in self.entries if e.system == system and e.metric == metric)
 
     def to_dict(self) -> dict[str, Any]:
@@ -108,7 +108,7 @@ class Comparison:
 
 
 def compare_systems(systems: Sequence[System], n_items: int, config: ComparisonConfig) -> Comparison:
-    """Compares every system with the first.
+    """Compare every system with the first.
 
     Per-user metrics: each user's values are averaged over a system's seeds, then paired over users.
     Exposure metrics: averaged over seeds, with the jackknife over users and the swap test. The trained
@@ -138,7 +138,7 @@ def compare_systems(systems: Sequence[System], n_items: int, config: ComparisonC
 
 
 def chosen_metrics(systems: Sequence[System], config: ComparisonConfig) -> list[str]:
-    """The metrics to compare; those to be drawn among them.
+    """Return the metrics to compare; those to be drawn among them.
 
     Raises:
         InputError: one that was asked for is missing, or there is none to choose.
@@ -193,7 +193,7 @@ def _compare_users(systems: Sequence[System], metric: str, config: ComparisonCon
 def _compare_exposures(
     systems: Sequence[System], metrics: Sequence[str], n_items: int, config: ComparisonConfig
 ) -> dict[str, list[ComparedMetric]]:
-    """The entries of those metrics that all lists have together, each the mean over a system's seeds."""
+    """Return the entries of the aggregate metrics, each the mean over a system's seeds."""
     by_length: dict[int, list[MetricName]] = {}
     for metric in metrics:
         base, k = split_name(metric)
@@ -248,7 +248,7 @@ def _exposure_entry(
 
 
 def _corrected(entries: Sequence[ComparedMetric]) -> list[ComparedMetric]:
-    """The same entries with Holm's correction over all of them."""
+    """Return the same entries with Holm's correction over all of them."""
     p_M = np.array([math.nan if e.difference is None else e.difference.p for e in entries])
     return [
         entry

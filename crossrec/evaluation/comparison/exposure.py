@@ -23,7 +23,7 @@ CHUNK_CELLS = 1 << 21
 
 
 def check_resamples(exposed: Sequence[str], n_comparisons: int, n_resamples: int) -> None:
-    """Refuses a comparison in which Holm's correction would hide any difference of an exposure metric.
+    """Reject a comparison in which Holm's correction would hide any difference of an exposure metric.
 
     Args:
         exposed: the compared metrics of all lists together.
@@ -44,7 +44,7 @@ def check_resamples(exposed: Sequence[str], n_comparisons: int, n_resamples: int
 
 
 def needed_resamples(n_comparisons: int) -> int:
-    """The fewest swaps with which the least p, corrected for M comparisons, is below the level."""
+    """Return the fewest swaps with which the least p, corrected for M comparisons, is below the level."""
     return math.floor(n_comparisons / SIGNIFICANT + 1e-9)
 
 
@@ -128,20 +128,20 @@ class _Pair:
         return _own(self.first_UI) - _own(self.second_UI)
 
     def counts(self, kept_UR: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """(I, R) exposure of both sides where each user's lists are kept (1) or swapped (0)."""
+        """Return (I, R) exposure of both sides where each user's lists are kept (1) or swapped (0)."""
         second_I1 = np.asarray(self.second_UI.sum(0)).reshape(-1, 1)
         both_I1 = second_I1 + np.asarray(self.first_UI.sum(0)).reshape(-1, 1)
         first_IR = self.gap_IU @ kept_UR + second_I1
         return first_IR, both_I1 - first_IR
 
     def own(self, kept_UR: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """(R,) overlaps of lists of one user, of both sides."""
+        """Return (R,) overlaps of lists of one user, of both sides."""
         second = _own(self.second_UI).sum()
         first_R = self.own_gap_U @ kept_UR + second
         return first_R, second + _own(self.first_UI).sum() - first_R
 
     def by_user(self, kept_UR: np.ndarray, first_IR: np.ndarray, second_IR: np.ndarray) -> np.ndarray:
-        """(U, R) sums over a user's places on the first side, less those on the second."""
+        """Return (U, R) sums over a user's places on the first side, less those on the second."""
         kept = self.first_UI @ first_IR - self.second_UI @ second_IR
         swapped = self.second_UI @ first_IR - self.first_UI @ second_IR
         return np.asarray(swapped + kept_UR * (kept - swapped))
@@ -168,7 +168,7 @@ def _own(shown_UI: csr_matrix) -> np.ndarray:
 def _statistics(
     pairs: Sequence[_Pair], kept_UR: np.ndarray, metrics: Sequence[MetricName], n_items: int, k: int
 ) -> dict[MetricName, np.ndarray]:
-    """(R,) differences, means over pairs of seeds, in standard errors; 0 where they are 0."""
+    """Return (R,) differences, means over pairs of seeds, in standard errors; 0 where they are 0."""
     n_users = len(kept_UR)
     lists_U = pairs[0].lists_U.astype(float)
     pairs_R = np.full(kept_UR.shape[1], lists_U.sum() ** 2 - (lists_U**2).sum())
@@ -206,7 +206,7 @@ def _coverage(exposure: Exposure, n_lists: float) -> Slope:
 
 
 def _gini(exposure: Exposure, n_lists: float) -> Slope:
-    """One exposure less of an item with count c takes it from the m_c items that have at least c."""
+    """Return the slope of Gini: an exposure less of an item with count c, where m_c items have at least c."""
     counts_RI, n = exposure.counts_RI.astype(np.int64), exposure.n_items
     width = int(counts_RI.max(initial=0)) + 1
     start_R1 = np.arange(len(counts_RI))[:, None] * width

@@ -63,7 +63,7 @@ class Block:
 
 
 def blocks_of(comparison: Comparison) -> list[Block]:
-    """A comparison as the tables show it, metric by metric."""
+    """Return a comparison as the tables show it, metric by metric."""
     return [
         Block(
             metric,
@@ -79,7 +79,7 @@ def blocks_of(comparison: Comparison) -> list[Block]:
 
 
 def write_comparison(comparison: Comparison, folder: Path) -> None:
-    """Writes both files.
+    """Write both files.
 
     Args:
         comparison: what was found.
@@ -131,7 +131,7 @@ def _range(name: str, ci95: tuple[float, float]) -> str:
 
 
 def _signed(name: str, value: float) -> str:
-    """A difference, with a decimal more than values have."""
+    """Return a difference, with a decimal more than values have."""
     return ("+" if value >= 0 else MINUS) + f"{abs(value):.{info(name).digits + 1}f}"
 
 
@@ -165,7 +165,7 @@ def _render(comparison: Comparison) -> str:
 
 
 def plane(comparison: Comparison, accuracy: str, diversity: str, number: int) -> Plot:
-    """Draws all systems by two metrics.
+    """Draw all systems by two metrics.
 
     Args:
         comparison: what was compared.
@@ -203,7 +203,7 @@ def plane(comparison: Comparison, accuracy: str, diversity: str, number: int) ->
 
 
 def _draw_front(axes: Axes, x: np.ndarray, y: np.ndarray, sign: float) -> None:
-    """Steps from edge to edge through the front's points: what is below and left of them is beaten."""
+    """Draw a step line through the front's points: points below and left of it are dominated."""
     (left, right), (bottom, top) = axes.get_xlim(), axes.get_ylim()
     axes.set(xlim=(left, right), ylim=(bottom, top))
     order = np.argsort(sign * x, kind="stable")

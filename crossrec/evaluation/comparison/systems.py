@@ -36,7 +36,7 @@ class Measurement:
 
     @classmethod
     def read(cls, folder: Path) -> Measurement:
-        """Reads an evaluation's folder.
+        """Read an evaluation's folder.
 
         Raises:
             InputError: it holds none, or one without original user ids.
@@ -56,7 +56,7 @@ class Measurement:
         return self.evaluation.per_user.sort("user_id")
 
     def values(self, metric: str) -> np.ndarray:
-        """(U,) one value a user, NaN where there is none."""
+        """Return (U,) one value per user, NaN where there is none."""
         return self.users[metric].to_numpy()
 
     @cached_property
@@ -96,19 +96,19 @@ class System:
     seeds: Sequence[Measurement]
 
     def values(self, metric: str) -> np.ndarray:
-        """(U,) each user's mean over the seeds that have a value; NaN where none has."""
+        """Return (U,) each user's mean over the seeds that have a value; NaN where none has."""
         values_SU = np.stack([seed.values(metric) for seed in self.seeds])
         known_U = (~np.isnan(values_SU)).sum(0)
         empty_U = np.full(len(known_U), np.nan)
         return np.divide(np.nansum(values_SU, axis=0), known_U, out=empty_U, where=known_U > 0)
 
     def seed_values(self, metric: str) -> list[float]:
-        """The metric's value for each seed."""
+        """Return the metric's value for each seed."""
         return [float(seed.evaluation.metrics[metric]["value"]) for seed in self.seeds]
 
 
 def check_comparable(systems: Sequence[System]) -> None:
-    """Refuses systems that were not measured alike.
+    """Reject systems that were not measured alike.
 
     Raises:
         InputError: fewer than two systems, a name twice, or the first difference in protocol, catalogue,
@@ -163,7 +163,7 @@ def _check_users(first: Measurement, other: Measurement) -> None:
 
 
 def check_metrics(systems: Sequence[System], metrics: Sequence[str]) -> None:
-    """Refuses a metric that a system lacks.
+    """Reject a metric that a system lacks.
 
     Raises:
         InputError: names the metric, the folder, and the nearest metric that it has.

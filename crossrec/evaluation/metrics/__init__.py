@@ -58,5 +58,5 @@ SPACES: dict[str, str] = {
 
 
 def missing_for(name: str, items: ItemTable) -> str | None:
-    """Why a metric can't be computed from these items, or None where it can."""
+    """Return why a metric can't be computed from these items, or None where it can."""
     return METRICS[name].missing(items)

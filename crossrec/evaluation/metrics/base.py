@@ -47,7 +47,7 @@ class Metric:
     space: str | None = None
 
     def missing(self, items: ItemTable) -> str | None:
-        """Why the metric can't be computed from these items, or None where it can."""
+        """Return why the metric can't be computed from these items, or None where it can."""
         if self.space == CATEGORY:
             return None if items.categories.shape[1] else "the catalogue has no categories"
         if self.space is not None and self.space not in items.spaces:

@@ -39,7 +39,7 @@ class Showcase:
 
 
 def hits_of(ids_QK: np.ndarray, targets: Sequences) -> np.ndarray:
-    """(Q, K) bool, whether a recommended item is one of its query's targets."""
+    """Return (Q, K) bool, whether a recommended item is one of its query's targets."""
     width = max(int(ids_QK.max(initial=0)), int(np.max(targets.items, initial=0))) + 1
     wanted = targets.row_of_click * width + targets.items
     offered = np.arange(len(ids_QK))[:, None] * width + ids_QK
@@ -47,7 +47,7 @@ def hits_of(ids_QK: np.ndarray, targets: Sequences) -> np.ndarray:
 
 
 def choose_users(lists: TopK, targets: Sequences, user_ids: Sequence[str], n: int, seed: int) -> Showcase:
-    """Draws queries of different users, half of them hits of the model where there are enough.
+    """Draw queries of different users, half of them hits of the model where there are enough.
 
     Args:
         lists: (Q, K) the model's lists.
@@ -143,7 +143,7 @@ class Pictures:
         return float(np.clip(np.median(self.ratios), 0.66, 1.5)) if self.ratios else 1.0
 
     def add(self, catalog: Catalog, row: int) -> str:
-        """The CSS class of an item's picture; empty where it has none that can be read."""
+        """Return the CSS class of an item's picture; empty where it has none that can be read."""
         try:
             picture = catalog.image(row)
         except UnreadablePicture as error:
@@ -168,7 +168,7 @@ def build_users(
     user_ids: Sequence[str],
     shown: Sequence[RecommenderResult],
 ) -> tuple[list[UserView], Pictures]:
-    """Everything that the section of users shows.
+    """Return everything that the section of users shows.
 
     Args:
         showcase: which queries.

@@ -103,13 +103,13 @@ def columns_of(names: Sequence[str]) -> list[Column]:
 
 
 def measured(maps: Sequence[Mapping[str, Any]], bases: Sequence[str]) -> list[str]:
-    """Those of the metrics, at the cutoff, that at least one recommender has."""
+    """Return those of the metrics, at the cutoff, that at least one recommender has."""
     names = [at_cutoff(base) for base in bases]
     return [name for name in names if any(estimate(metrics, name) for metrics in maps)]
 
 
 def cells_of(name: str, maps: Sequence[Mapping[str, Any]]) -> list[Cell]:
-    """One metric of every recommender, the best value marked."""
+    """Return one metric of every recommender, the best value marked."""
     found = [estimate(metrics, name) for metrics in maps]
     best = _best(name, found)
     return [
@@ -132,7 +132,7 @@ def _best(name: str, found: Sequence[ReportedEstimate | None]) -> float | None:
 def rows_by_recommender(
     names: Sequence[str], recommenders: Sequence[str], maps: Sequence[Mapping[str, Any]]
 ) -> list[MetricRow]:
-    """A table with recommenders as rows and metrics as columns."""
+    """Return a table with recommenders as rows and metrics as columns."""
     by_metric = [cells_of(name, maps) for name in names]
     return [
         MetricRow(recommender, [cells[i] for cells in by_metric])
@@ -141,7 +141,7 @@ def rows_by_recommender(
 
 
 def rows_by_metric(results: Sequence[RecommenderResult]) -> list[MetricRow]:
-    """A table of every metric that was measured, recommenders as columns."""
+    """Return a table of every metric that was measured, recommenders as columns."""
     names = list(dict.fromkeys(name for result in results for name in result.metrics))
     maps = [result.metrics for result in results]
     kept = [name for name in names if any(estimate(metrics, name) for metrics in maps)]
@@ -152,7 +152,7 @@ def rows_by_metric(results: Sequence[RecommenderResult]) -> list[MetricRow]:
 
 
 def slice_table(results: Sequence[RecommenderResult]) -> tuple[list[str], list[SliceRows]]:
-    """The metrics and groups of the table of slices; a recommender without a slice has empty cells."""
+    """Return the metrics and groups of the table of slices; a recommender without a slice has empty cells."""
     slices = list(dict.fromkeys(name for result in results for name in result.slices))
     every = [entry["metrics"] for result in results for entry in result.slices.values()]
     metrics = measured(every, SLICE_METRICS)
@@ -170,7 +170,7 @@ def slice_table(results: Sequence[RecommenderResult]) -> tuple[list[str], list[S
 
 
 def headline(results: Sequence[RecommenderResult]) -> tuple[str, list[Tile]]:
-    """A sentence that compares the model with the strongest baseline, and a few tiles."""
+    """Return a sentence that compares the model with the strongest baseline, and a few tiles."""
     model, names = results[0], measured([results[0].metrics], HEADLINE_METRICS)
     tiles = []
     for name in names:

@@ -111,22 +111,22 @@ def _svg(figure: Figure, name: str) -> str:
 
 
 def colour(index: int) -> str:
-    """The colour of a recommender, the same in every plot."""
+    """Return the colour of a recommender, the same in every plot."""
     return COLOURS[index % len(COLOURS)]
 
 
 def marker(index: int) -> str:
-    """The marker of a recommender, so that nothing depends on colour alone."""
+    """Return the marker of a recommender, so that nothing depends on colour alone."""
     return MARKERS[index % len(MARKERS)]
 
 
 def short(name: str) -> str:
-    """A name cut to what fits beside a point."""
+    """Return a name cut to what fits beside a point."""
     return name if len(name) <= LONGEST_NAME else name[: LONGEST_NAME - 1] + "…"
 
 
 def spread(positions: Sequence[float] | np.ndarray, gap: float, low: float, high: float) -> np.ndarray:
-    """Moves label positions apart to at least ``gap``, in their order, inside ``[low, high]`` if they fit."""
+    """Move label positions apart to at least ``gap``, in their order, inside ``[low, high]`` if they fit."""
     moved = np.asarray(positions, dtype=float)
     order = np.argsort(moved, kind="stable")
     placed = np.clip(moved[order], low, high)

@@ -29,14 +29,14 @@ class ReportedEstimate:
     interval: tuple[float, float] | None = None
 
     def overlaps(self, other: ReportedEstimate) -> bool | None:
-        """Whether two intervals share a value; None where one is missing."""
+        """Return whether two intervals share a value; None where one is missing."""
         if self.interval is None or other.interval is None:
             return None
         return self.interval[0] <= other.interval[1] and other.interval[0] <= self.interval[1]
 
 
 def at_cutoff(base: str) -> str:
-    """The name of a metric at the report's cutoff: ``ndcg`` gives ``ndcg@10``."""
+    """Return the name of a metric at the report's cutoff: ``ndcg`` gives ``ndcg@10``."""
     return f"{base}@{CUTOFF}"
 
 
@@ -46,12 +46,12 @@ def info(name: str) -> Metric:
 
 
 def arrow(name: str) -> str:
-    """Which way a metric gets better, as tables show it: up, down, or nothing where neither end is better."""
+    """Return the arrow that marks a metric's better direction in tables; empty where there is none."""
     return ARROWS[info(name).higher_is_better]
 
 
 def estimate(metrics: Mapping[str, Any], name: str) -> ReportedEstimate | None:
-    """Reads one entry of ``metrics.json``; None where it is absent, null or NaN."""
+    """Read one entry of ``metrics.json``; None where it is absent, null or NaN."""
     entry = metrics.get(name)
     if not isinstance(entry, Mapping) or not is_number(entry.get("value")):
         return None
@@ -69,7 +69,7 @@ def format_range(ends: Sequence[float | None], digits: int = 4, sign: str = "+")
 
 
 def note_on_distances(values: Mapping[str, float] | Iterable[tuple[str, float]]) -> str:
-    """One sentence where a mean cosine distance is above 1, which readers take for an error; else empty.
+    """Return a sentence if a mean cosine distance is above 1, which readers take for an error; else empty.
 
     Args:
         values: metrics such as ``ild@10`` with a value of any system.
@@ -85,12 +85,12 @@ def note_on_distances(values: Mapping[str, float] | Iterable[tuple[str, float]])
 
 
 def is_number(value: Any) -> TypeGuard[float]:
-    """Whether a value read from JSON is a finite number."""
+    """Return whether a value read from JSON is a finite number."""
     return isinstance(value, Real) and math.isfinite(value)
 
 
 def format_value(name: str, value: float) -> str:
-    """A metric's value with as many decimals as its glossary entry asks for."""
+    """Return a metric's value with as many decimals as its glossary entry asks for."""
     return f"{value:.{info(name).digits}f}"
 
 

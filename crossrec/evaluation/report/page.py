@@ -57,7 +57,7 @@ def write_report(
     n_shown_users: int = 6,
     seed: int = 0,
 ) -> None:
-    """Writes one self-contained HTML file that needs neither a network nor JavaScript.
+    """Write one self-contained HTML file that needs neither a network nor JavaScript.
 
     Args:
         path: of the file; its folder is made.

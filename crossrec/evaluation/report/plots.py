@@ -131,7 +131,7 @@ def trade_off(results: Sequence[RecommenderResult], accuracy: str, diversity: st
 
 
 def _named_points(axes: Axes, points: Sequence[Point]) -> None:
-    """Draws points, each named on the side where there is room, no name at another's height."""
+    """Draw points, each named on the side where there is room, no name at another's height."""
     (left, right), (bottom, top) = axes.get_xlim(), axes.get_ylim()
     high, aside = top - bottom, 0.05 * (right - left)
     heights = spread([p.y.value for p in points], 0.075 * high, bottom + 0.04 * high, top - 0.04 * high)
@@ -168,7 +168,7 @@ def _named_points(axes: Axes, points: Sequence[Point]) -> None:
 
 
 def _beside(points: Sequence[Point], point: Point, height: float, side: int, margin: float) -> float:
-    """Where a name may start: past those neighbours, drawn with their intervals, that stand in its way."""
+    """Return where a name may start: past the neighbours, drawn with their intervals, that block its way."""
     edge = point.x.value
     reach = 0.5 * max(abs(p.x.value - q.x.value) for p in points for q in points)
     for other in sorted(points, key=lambda p: side * p.x.value):
@@ -187,7 +187,7 @@ def _padded(values: Sequence[float], share: float) -> tuple[float, float]:
 
 
 def training_curves(log: Sequence[dict[str, Any]], metrics: Sequence[str]) -> list[Plot]:
-    """The loss by step and the validation metrics by step; only what the log holds."""
+    """Return the loss by step and the validation metrics by step; only what the log holds."""
     steps = [line for line in log if line.get("kind") == STEP and is_number(line.get("loss"))]
     evals = [line for line in log if line.get("kind") == EVAL]
     plots = [_loss(steps)] if steps else []
@@ -260,7 +260,7 @@ LORENZ_POINTS = 160
 
 
 def exposure_counts(ids_QK: np.ndarray, n_items: int) -> np.ndarray:
-    """(N,) how often each item stands in the first ``CUTOFF`` places."""
+    """Return (N,) how often each item stands in the first ``CUTOFF`` places."""
     ids = ids_QK[:, :CUTOFF].ravel()
     return np.bincount(ids[ids != ABSENT], minlength=n_items)
 
@@ -317,7 +317,7 @@ def lorenz_plot(results: Sequence[RecommenderResult], n_items: int) -> Plot:
 
 
 def decile_of(train_counts: np.ndarray) -> np.ndarray:
-    """(N,) group of each item, 0 for the tenth of the catalogue with most training clicks."""
+    """Return (N,) group of each item, 0 for the tenth of the catalogue with most training clicks."""
     n = len(train_counts)
     group = np.empty(n, dtype=np.int64)
     group[np.argsort(-np.asarray(train_counts), kind="stable")] = np.arange(n) * GROUPS // max(n, 1)
@@ -325,7 +325,7 @@ def decile_of(train_counts: np.ndarray) -> np.ndarray:
 
 
 def decile_shares(counts: np.ndarray, group: np.ndarray) -> np.ndarray:
-    """(GROUPS,) share of ``counts`` that falls on each popularity group; zeros where there are none."""
+    """Return (GROUPS,) share of ``counts`` in each popularity group; zeros where there are none."""
     sums = np.bincount(group, weights=counts, minlength=GROUPS)
     return np.asarray(sums / max(float(sums.sum()), 1.0))
 

@@ -8,7 +8,7 @@ from typing import Any
 
 
 def render(package: str, template: str, content: Mapping[str, Any]) -> str:
-    """A self-contained HTML page.
+    """Return a self-contained HTML page.
 
     Templates see ``style``, the style sheet, and ``drawing``, which lets a plot's SVG through unescaped; all
     other content is escaped. They may extend ``shell.html`` and import from ``parts.html``.

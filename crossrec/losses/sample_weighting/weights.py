@@ -32,7 +32,7 @@ class SampleWeighting(Component, nn.Module):
         raise NotImplementedError("a sample weighting implements forward()")
 
     def with_slopes(self, losses_T: Tensor, targets_T: Tensor) -> tuple[Tensor, Tensor]:
-        """Weight the losses and differentiate by them, for losses with a backward of their own.
+        """Weight the losses and their derivatives, for losses with their own backward.
 
         Returns:
             (T,) losses times their weights and (T,) derivatives, both without a graph.

@@ -28,7 +28,7 @@ class Fusion(Component, nn.Module):
         self.nothing = nn.Parameter(torch.zeros(width))
 
     def forward(self, features_BMD: Tensor, mask_BM: Tensor) -> Tensor:
-        """Fuses.
+        """Fuse.
 
         Args:
             features_BMD: (B, M, D) projected features; masked places may hold anything, NaN included.
@@ -43,7 +43,7 @@ class Fusion(Component, nn.Module):
         return torch.where(known_B1, fused_BD, self.nothing.to(fused_BD.dtype))
 
     def fuse(self, features_BMD: Tensor, mask_BM: Tensor) -> Tensor:
-        """(B, D) from zero-filled (B, M, D) features and a mask with at least one true a row."""
+        """Fuse zero-filled (B, M, D) features to (B, D); the mask has at least one true value per row."""
         raise NotImplementedError("a fusion implements fuse()")
 
     def masked_softmax(self, logits: Tensor, mask: Tensor) -> Tensor:
@@ -55,5 +55,5 @@ class SingleModality(Fusion):
     """Hands the vectors of the only modality on, so that a fusion's layers don't stand between them."""
 
     def fuse(self, features_BMD: Tensor, mask_BM: Tensor) -> Tensor:
-        """(B, D) from (B, 1, D)."""
+        """Return (B, D) from (B, 1, D)."""
         return features_BMD.squeeze(1)

@@ -35,12 +35,12 @@ class History:
     masked_BL: Tensor | None = None
 
     def real(self) -> Tensor:
-        """(B, L) bool, False in padded places."""
+        """Return (B, L) bool, False in padded places."""
         steps_L = torch.arange(self.vectors_BLD.shape[1], device=self.vectors_BLD.device)
         return steps_L < self.lengths_B[:, None]
 
     def append_mask(self) -> History:
-        """The history with one masked click after each row's last, at the last one's time."""
+        """Return the history with one masked click after each row's last, at the last one's time."""
         rows_B = torch.arange(len(self.lengths_B), device=self.lengths_B.device)
         masked_BL = torch.zeros(
             len(rows_B), self.vectors_BLD.shape[1] + 1, dtype=torch.bool, device=rows_B.device
@@ -98,7 +98,7 @@ class SequenceModel(Component, nn.Module):
     reads_times: bool = False
 
     def forward(self, history: History) -> Tensor:
-        """Hidden states.
+        """Return hidden states.
 
         Args:
             history: L <= max_length.
@@ -109,7 +109,7 @@ class SequenceModel(Component, nn.Module):
         raise NotImplementedError("a sequence model implements forward()")
 
     def last(self, history: History) -> Tensor:
-        """(B, D) hidden states at each row's last click, all that recommending needs.
+        """Return (B, D) hidden states at each row's last click, all that recommending needs.
 
         A model that can leave out work for the other positions overrides it.
         """
@@ -121,6 +121,6 @@ class SequenceModel(Component, nn.Module):
 
 
 def at_last(states_BLD: Tensor, lengths_B: Tensor) -> Tensor:
-    """(B, 1, D) states at each row's last click."""
+    """Return (B, 1, D) states at each row's last click."""
     rows_B = torch.arange(len(lengths_B), device=lengths_B.device)
     return states_BLD[rows_B, lengths_B - 1].unsqueeze(1)

@@ -61,7 +61,7 @@ class BERT4Rec(SequenceModel):
         self.norm = nn.LayerNorm(width)
 
     def forward(self, history: History) -> Tensor:
-        """Hidden states (B, L, D)."""
+        """Return hidden states (B, L, D)."""
         hidden = history.vectors_BLD
         if history.masked_BL is not None:
             hidden = torch.where(history.masked_BL.unsqueeze(2), self.mask_vector.to(hidden.dtype), hidden)
@@ -94,7 +94,7 @@ class PostNormBlock(nn.Module):
         self.dropout = Dropout(options.dropout)
 
     def forward(self, hidden_BLD: Tensor, real_BL: Tensor) -> Tensor:
-        """(B, L, D) to (B, L, D); places that are not real are not seen."""
+        """Map (B, L, D) to (B, L, D); padding is masked."""
         mixed = self.out(self.attention(self.qkv(hidden_BLD), real_BL))
         hidden = self.norm_attention(hidden_BLD + self.dropout(mixed))
         return self.norm_feedforward(hidden + self.dropout(self.feedforward(hidden)))

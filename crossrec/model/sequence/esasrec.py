@@ -32,7 +32,7 @@ class ESASRec(SASRec):
         activation: Activation = Field("swiglu", description="of the feed-forward part")
 
     def make_block(self, options: SASRec.Options, width: int, rotary: Rotary | None) -> nn.Module:
-        """One LiGR layer."""
+        """Return one LiGR layer."""
         return LiGRBlock(options, width, rotary)
 
 
@@ -54,7 +54,7 @@ class LiGRBlock(PreNormBlock):
         self.gate_feedforward = nn.Linear(width, width)
 
     def forward(self, hidden_BLD: Tensor, lengths_B: Tensor | None = None) -> Tensor:
-        """(B, L, D) to (B, L, D); with lengths to (B, 1, D), the states at each row's last click."""
+        """Map (B, L, D) to (B, L, D); with lengths to (B, 1, D), the states at each row's last click."""
         asked = hidden_BLD if lengths_B is None else at_last(hidden_BLD, lengths_B)
         hidden = asked + self.gate_attention(asked).sigmoid() * self.attended(hidden_BLD, lengths_B)
         return hidden + self.gate_feedforward(hidden).sigmoid() * self.fed(hidden)

@@ -55,7 +55,7 @@ class GRU4Rec(SequenceModel):
         self.out = nn.Linear(inner, width) if inner != width else None
 
     def forward(self, history: History) -> Tensor:
-        """Hidden states (B, L, D)."""
+        """Return hidden states (B, L, D)."""
         hidden, _ = self.gru(self.dropout(self.click_dropout(history.vectors_BLD)))
         hidden = self.dropout(hidden)
         return hidden if self.out is None else self.out(hidden)

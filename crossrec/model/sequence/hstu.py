@@ -56,7 +56,7 @@ class HSTU(SequenceModel):
         self.blocks = nn.ModuleList([HSTUBlock(options, width) for _ in range(options.layers)])
 
     def forward(self, history: History) -> Tensor:
-        """Hidden states (B, L, D)."""
+        """Return hidden states (B, L, D)."""
         hidden = self.click_dropout(history.vectors_BLD)
         hidden = self.dropout(hidden + self.positions[: hidden.shape[1]].to(hidden.dtype))
         buckets_BLL = None
@@ -98,7 +98,7 @@ class HSTUBlock(nn.Module):
             nn.init.zeros_(linear.bias)
 
     def forward(self, hidden_BLD: Tensor, buckets_BLL: Tensor | None) -> Tensor:
-        """(B, L, D) to (B, L, D).
+        """Map (B, L, D) to (B, L, D).
 
         Args:
             hidden_BLD: from the block below.
@@ -114,7 +114,7 @@ class HSTUBlock(nn.Module):
         return hidden_BLD + self.out(self.dropout(self.norm(mixed_BLD) * gate_BLD))
 
     def _bias(self, buckets_BLL: Tensor | None, length: int) -> Tensor:
-        """(1 or B, 1, L, L) relative attention bias; anything above the diagonal."""
+        """Return (1 or B, 1, L, L) relative attention bias; anything above the diagonal."""
         steps = torch.arange(length, device=self.position_bias.device)
         bias = self.position_bias[(steps[:, None] - steps).clamp(min=0)].unsqueeze(0)
         if self.time_bias is not None:

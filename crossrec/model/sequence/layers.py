@@ -22,7 +22,7 @@ Activation = Literal["relu", "gelu", "swiglu"]
 
 
 def learned_positions(max_length: int, width: int) -> nn.Parameter:
-    """(max_length, D) position vectors, to be added to item vectors.
+    """Return (max_length, D) position vectors, to be added to item vectors.
 
     They start small beside item vectors, whose entries are of about unit size.
     """
@@ -74,7 +74,7 @@ class Rotary(nn.Module):
 
 
 def head_width(width: int, heads: int) -> int:
-    """Width of one head.
+    """Return the width of one head.
 
     Raises:
         InputError: the heads don't divide the width.
@@ -187,13 +187,13 @@ class SwiGLU(nn.Module):
         self.out = nn.Linear(inner, width, bias=False)
 
     def forward(self, hidden: Tensor) -> Tensor:
-        """(..., D) to (..., D)."""
+        """Map (..., D) to (..., D)."""
         gate, value = self.into(hidden).chunk(2, dim=-1)
         return self.out(self.dropout(F.silu(gate) * value))
 
 
 def feed_forward(activation: Activation, width: int, inner: int, dropout: float) -> nn.Module:
-    """The part with this activation, from (..., D) to (..., D)."""
+    """Return the feed-forward part with this activation, from (..., D) to (..., D)."""
     if activation == "swiglu":
         return SwiGLU(width, inner, dropout)
     return MLP(width, inner, {"relu": nn.ReLU, "gelu": nn.GELU}[activation](), dropout)
@@ -230,7 +230,7 @@ BUCKETS = 80
 
 
 def required_times(history: History, option: str) -> Tensor:
-    """(B, L) int64 seconds.
+    """Return (B, L) int64 seconds.
 
     Args:
         history: what the model reads.
@@ -248,7 +248,7 @@ def required_times(history: History, option: str) -> Tensor:
 
 
 def log_buckets(seconds: Tensor) -> Tensor:
-    """Numbers of the logarithmic buckets of some time differences, int32 in [0, ``BUCKETS``).
+    """Return the logarithmic buckets of time differences, int32 in [0, ``BUCKETS``).
 
     Source: Zhai et al. 2024, Actions Speak Louder than Words: floor(ln(max(|t|, 1)) / 0.301).
     """
@@ -270,7 +270,7 @@ class TimeGaps(nn.Module):
         self.weight = nn.Parameter(torch.randn(BUCKETS + 1, width) * 0.02)
 
     def forward(self, times_BL: Tensor) -> Tensor:
-        """(B, L, D) from seconds; position l reads the times of l and l - 1 only."""
+        """Return (B, L, D) from seconds; position l reads the times of l and l - 1 only."""
         buckets_BL = F.pad(log_buckets(times_BL.diff(dim=1)), (1, 0), value=BUCKETS)
         return F.embedding(buckets_BL, self.weight)
 
@@ -283,5 +283,5 @@ class TimeBias(nn.Module):
         self.weight = nn.Parameter(torch.randn(BUCKETS, 1) * 0.02)
 
     def forward(self, buckets_BLL: Tensor) -> Tensor:
-        """(B, L, L) from the buckets of :func:`log_buckets`."""
+        """Return (B, L, L) from the buckets of :func:`log_buckets`."""
         return F.embedding(buckets_BLL, self.weight).squeeze(-1)

@@ -116,7 +116,7 @@ class LLMSequenceModel(SequenceModel):
         return attach_lora(decoder, options.lora, targets)
 
     def forward(self, history: History) -> Tensor:
-        """Hidden states (B, L, D); the prompt's own positions are cut off."""
+        """Return hidden states (B, L, D); the prompt's own positions are cut off."""
         vectors_BLD = history.vectors_BLD
         tokens = self.norm_in(self.into(vectors_BLD)) * (self.token_size / self.into.out_features**0.5)
         tokens = self.dropout(tokens)
@@ -158,7 +158,7 @@ def _target_pattern(modules: tuple[str, ...], stack: str, layers: int | None) ->
 
 
 def _embed_prompt(prompt: str | None, tokenizer: Any, embedding: Tensor) -> Tensor:
-    """(1, P, decoder width) embeddings of the prompt's tokens; P = 0 without a prompt."""
+    """Return (1, P, decoder width) embeddings of the prompt's tokens; P = 0 without a prompt."""
     if prompt is None:
         return embedding.new_zeros(1, 0, embedding.shape[1])
     ids = tokenizer(prompt, return_tensors="pt")["input_ids"]

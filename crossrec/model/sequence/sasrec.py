@@ -83,18 +83,18 @@ class SASRec(SequenceModel):
         self.time_gaps = TimeGaps(width) if options.time_gaps else None
 
     def make_block(self, options: SASRec.Options, width: int, rotary: Rotary | None) -> nn.Module:
-        """One layer, from (B, L, D) to (B, L, D)."""
+        """Return one layer, from (B, L, D) to (B, L, D)."""
         return PreNormBlock(options, width, rotary)
 
     def forward(self, history: History) -> Tensor:
-        """Hidden states (B, L, D)."""
+        """Return hidden states (B, L, D)."""
         hidden = self._embedded(history)
         for block in self.blocks:
             hidden = block(hidden)
         return self.norm(hidden)
 
     def last(self, history: History) -> Tensor:
-        """(B, D) hidden states at each row's last click; the last layer is computed there alone."""
+        """Return (B, D) hidden states at each row's last click; the last layer is computed there alone."""
         hidden = self._embedded(history)
         for block in self.blocks[:-1]:
             hidden = block(hidden)
@@ -147,7 +147,7 @@ class PreNormBlock(nn.Module):
         return self.dropout(self.feedforward(self.norm_feedforward(hidden_BLD)))
 
     def forward(self, hidden_BLD: Tensor, lengths_B: Tensor | None = None) -> Tensor:
-        """(B, L, D) to (B, L, D); with lengths to (B, 1, D), the states at each row's last click."""
+        """Map (B, L, D) to (B, L, D); with lengths to (B, 1, D), the states at each row's last click."""
         asked = hidden_BLD if lengths_B is None else at_last(hidden_BLD, lengths_B)
         hidden = asked + self.attended(hidden_BLD, lengths_B)
         return hidden + self.fed(hidden)

@@ -122,7 +122,7 @@ class Tiles:
         return cls(256, 1 << 22) if device.type == "cpu" else cls(1024, 1 << 26)
 
     def items(self, n_items: int) -> int:
-        """Columns of a tile: the catalogue in equal parts, each of whole blocks."""
+        """Return the columns per tile: equal parts of the catalogue, each of whole blocks."""
         most = max(self.scores // self.users, BLOCK)
         parts = max(-(-n_items // most), 1)
         return max(-(-n_items // (parts * BLOCK)), 1) * BLOCK
@@ -132,7 +132,7 @@ class Tiles:
 def rank_by_vectors(
     queries_BD: Tensor, vectors_ND: Tensor, k: int, exclude: Sequences | None, tiles: Tiles | None = None
 ) -> TopK:
-    """The k items with the largest dot products for each query, exactly, ties by the lower index.
+    """Return the k items with the largest dot products for each query, exactly, ties by the lower index.
 
     Scores exist one tile at a time, in memory that is kept: on a CPU, writing to fresh pages costs more
     than the matrix product. So memory beside arguments and lists is a few tiles', whatever B and N.
@@ -177,7 +177,7 @@ def rank_by_vectors(
 def recommend_by_score(
     recommender: Recommender, histories: Sequences, k: int, exclude: Sequences | None, batch: int = 256
 ) -> TopK:
-    """Scores the catalogue for some histories at a time and keeps the best k of each.
+    """Score the catalogue for some histories at a time and keep the best k of each.
 
     Args:
         recommender: whose ``score`` is asked.

@@ -21,7 +21,7 @@ _SIGN_FREE = (1 << 31) - 1
 
 
 def top_k(scores_BN: Tensor, k: int) -> TopK:
-    """The k best columns of each row, best first, ties broken by the lower index.
+    """Return the k best columns of each row, best first, ties broken by the lower index.
 
     Args:
         scores_BN: (B, N) float32 or narrower; -inf marks items that may not be recommended.
@@ -36,7 +36,7 @@ def top_k(scores_BN: Tensor, k: int) -> TopK:
 
 
 def best_keys(found_BK: Tensor | None, scores_BN: Tensor, first: int, k: int) -> Tensor:
-    """The keys of the k best items, of those found so far and N more.
+    """Return the keys of the k best items, of those found so far and N more.
 
     Only the blocks of neighbours with the k best peaks (ties to the lower block) are looked into. No
     other can hold one of the k best: each of the k blocks has an item, its peak, that comes before.
@@ -74,12 +74,12 @@ def best_keys(found_BK: Tensor | None, scores_BN: Tensor, first: int, k: int) ->
 
 
 def empty(rows: int, k: int) -> TopK:
-    """Lists without an item."""
+    """Return lists without items."""
     return TopK(np.full((rows, k), ABSENT, np.int64), np.full((rows, k), -np.inf, np.float32))
 
 
 def write(lists: TopK, rows: slice, keys_BK: Tensor) -> None:
-    """Turns keys, in any order, into rows of ``lists`` (made by :func:`empty`), best first."""
+    """Turn keys, in any order, into rows of ``lists`` (made by :func:`empty`), best first."""
     keys_BK = keys_BK.sort(1, descending=True).values
     scores_BK = _mirror((keys_BK >> 32).int()).view(torch.float32)
     ids_BK = (_LOW - (keys_BK & _LOW)).masked_fill_(torch.isneginf(scores_BK), ABSENT)
@@ -88,7 +88,7 @@ def write(lists: TopK, rows: slice, keys_BK: Tensor) -> None:
 
 
 def _best_blocks(peaks_BC: Tensor, found_BK: Tensor | None, firsts_C: Tensor, k: int) -> Tensor:
-    """(B, W) numbers of the blocks to look into: k, or fewer where few can better what was found."""
+    """Return (B, W) numbers of the blocks to look into: k, or fewer where few can better what was found."""
     keys_BC = _keys(peaks_BC, firsts_C)
     if found_BK is not None and found_BK.shape[1] == k and keys_BC.numel():
         k = min(k, int((keys_BC > found_BK.amin(1, keepdim=True)).sum(1).max()))
@@ -96,7 +96,7 @@ def _best_blocks(peaks_BC: Tensor, found_BK: Tensor | None, firsts_C: Tensor, k:
 
 
 def _keys(scores: Tensor, items: Tensor) -> Tensor:
-    """One int64 for a float32 score and an item index, larger for a higher score, then a lower index."""
+    """Return int64 keys of float32 scores and item indices, larger for a higher score, then a lower index."""
     # Adding 0 turns -0.0, whose bits differ, into 0.0.
     bits = _mirror((scores + 0.0).view(torch.int32))
     return bits.long().bitwise_left_shift_(32).add_(_LOW - items)
@@ -108,7 +108,7 @@ def _mirror(bits: Tensor) -> Tensor:
 
 
 def _largest(keys_BW: Tensor, k: int) -> Tensor:
-    """The k largest keys of each row, in no particular order; changes the order of ``keys_BW``."""
+    """Return the k largest keys of each row, in no particular order; changes the order of ``keys_BW``."""
     rest = keys_BW.shape[1] - k
     if rest <= 0:
         return keys_BW

@@ -79,7 +79,7 @@ def lora_targets(backbone: nn.Module, wanted: Sequence[str] | None) -> list[str]
 
 
 def default_lora_targets(backbone: nn.Module) -> list[str]:
-    """Names of the layers that get adapters where the configuration names none.
+    """Return the names of the layers that get adapters if the configuration names none.
 
     These are the Linear layers of attention blocks; without attention (CNNs), the convolutions that are
     neither grouped nor the first.

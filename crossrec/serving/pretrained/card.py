@@ -31,7 +31,7 @@ HUB_NAME = re.compile(r"(?:hub:)?([A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*)")
 
 
 def model_card(state: RecommenderState, *, with_users: bool, pictures: Pictures, license: str | None) -> str:
-    """The card: data, protocol, metrics with intervals, contents, and how to load.
+    """Return the card: data, protocol, metrics with intervals, contents, and how to load.
 
     Args:
         state: parts of the recommender.
@@ -81,7 +81,7 @@ def _base_models(state: RecommenderState) -> list[str]:
 
 
 def _shown(state: RecommenderState) -> dict[str, Mapping[str, Any]]:
-    """The card's metrics at the longest lists that were measured."""
+    """Return the card's metrics at the longest lists that were measured."""
     metrics = state.about.metrics
     cut = max((int(name.split("@")[1]) for name in metrics if "@" in name), default=0)
     names = [f"{name}@{cut}" for name in SHOWN]

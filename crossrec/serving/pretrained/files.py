@@ -108,13 +108,13 @@ class PretrainedConfig:
 
 
 def is_pretrained(folder: Path) -> bool:
-    """Whether a folder holds a shared recommender."""
+    """Return whether a folder holds a shared recommender."""
     path = folder / CONFIG_FILE
     return (folder / ITEMS_FILE).exists() and path.exists()
 
 
 def anonymous(config: ExperimentConfig) -> ExperimentConfig:
-    """The configuration without the folders of the machine that it ran on."""
+    """Return the configuration without the folders of the machine that it ran on."""
     content = config.model_dump(mode="json")
     default = ExperimentConfig()
     content["data"] |= {"root": None, "cache_dir": str(default.data.cache_dir)}
@@ -132,7 +132,7 @@ USER_ID, ITEMS, TIMES = "user_id", "items", "times"
 
 
 def write_items(catalog: Catalog, pictures: Pictures, path: Path) -> None:
-    """Writes the catalogue; of pictures only what is asked for, and never the path of a file.
+    """Write the catalogue; of pictures only what is asked for, and never the path of a file.
 
     Args:
         catalog: N items.
@@ -157,7 +157,7 @@ def write_items(catalog: Catalog, pictures: Pictures, path: Path) -> None:
 
 
 def read_items(path: Path) -> Catalog:
-    """The catalogue that :func:`write_items` wrote.
+    """Return the catalogue that :func:`write_items` wrote.
 
     Files that it names are not read: a folder from elsewhere must not have files of this machine shown.
     """
@@ -171,7 +171,7 @@ def read_items(path: Path) -> Catalog:
 
 
 def write_users(clicks: ClickLog, path: Path) -> None:
-    """Writes users and their clicks, by catalogue index."""
+    """Write users and their clicks, by catalogue index."""
     writer: pq.ParquetWriter | None = None
     try:
         for rows in _blocks(len(clicks.user_ids)):
@@ -192,7 +192,7 @@ def write_users(clicks: ClickLog, path: Path) -> None:
 
 
 def read_users(path: Path, n_items: int) -> ClickLog:
-    """The users that :func:`write_users` wrote.
+    """Return the users that :func:`write_users` wrote.
 
     Raises:
         InputError: a click is on an item that the catalogue doesn't have.
@@ -233,7 +233,7 @@ MODEL, SPACE = "model", "space"
 
 
 def gather_features(model: ServedModel, items: ServedItems) -> dict[str, np.ndarray]:
-    """Tensors of all items: training clicks, what the model reads, and what items are compared by.
+    """Return tensors of all items: training clicks, what the model reads, and what items are compared by.
 
     Args:
         model: the network in use.
@@ -258,7 +258,7 @@ def gather_features(model: ServedModel, items: ServedItems) -> dict[str, np.ndar
 def restore_features(
     tensors: Mapping[str, np.ndarray], config: ExperimentConfig, content: EncodedCatalog, rows: slice
 ) -> None:
-    """Tells a content what encoders made of its items.
+    """Tell a content what encoders made of its items.
 
     Args:
         tensors: from :func:`gather_features`.
@@ -284,14 +284,14 @@ def features_at(tensors: Mapping[str, np.ndarray], key: str, rows: slice) -> Fea
 
 
 def write_features(tensors: Mapping[str, np.ndarray], path: Path) -> None:
-    """Writes the tensors."""
+    """Write the tensors."""
     from safetensors.numpy import save_file
 
     save_file({name: np.ascontiguousarray(values) for name, values in tensors.items()}, path)
 
 
 def read_features(path: Path) -> dict[str, np.ndarray]:
-    """Reads them again."""
+    """Read them again."""
     from safetensors.numpy import load_file
 
     found: dict[str, np.ndarray] = load_file(path)
@@ -312,6 +312,6 @@ def _joined(name: str, config: ContentEncoders, contents: list[EncodedCatalog]) 
 
 
 def _model_reads(name: str, config: TextEncoder.Options | ImageEncoder.Options, model: ServedModel) -> bool:
-    """Whether the model reads the very features that a space's encoder gives."""
+    """Return whether the model reads the very features that a space's encoder gives."""
     modalities = dict(model.recommender.network.items.modalities.items())
     return isinstance(modalities.get(name), FrozenFeatures) and encoder_config(name, model.config) == config

@@ -41,7 +41,7 @@ ADAPTER = "adapter"
 def save_folder(
     state: RecommenderState, folder: Path, *, with_users: bool, pictures: Pictures, license: str | None
 ) -> None:
-    """Writes everything that :func:`~crossrec.serving.opening.open_pretrained` reads, and a card.
+    """Write everything that :func:`~crossrec.serving.opening.open_pretrained` reads, and a card.
 
     Raises:
         InputError: the folder holds something else than an earlier version of this, or users are asked for
@@ -76,7 +76,7 @@ def save_folder(
 
 
 def _check_place(folder: Path) -> None:
-    """Refuses a folder with anything in it that an earlier version of this has not written."""
+    """Reject a folder with anything in it that an earlier version of this has not written."""
     names = sorted(path.name for path in folder.iterdir()) if folder.exists() else []
     other = [name for name in names if name not in WRITTEN and not name.startswith(ADAPTER)]
     if names and (other or not is_pretrained(folder)):
@@ -96,7 +96,7 @@ def upload(
     pictures: Pictures,
     license: str | None,
 ) -> str:
-    """Writes a folder and uploads it; the repository is made where it does not exist.
+    """Write a folder and upload it; the repository is created if it does not exist.
 
     Returns:
         Address of the commit.

@@ -88,7 +88,7 @@ MEASURES: dict[str, Measure] = {
 
 
 def whole_run(values: Mapping[tuple[str, str], np.ndarray], policy: str, name: str) -> np.ndarray:
-    """(S,) value of a measure over a whole run, one for each seed."""
+    """Return (S,) value of a measure over a whole run, one per seed."""
     measure = MEASURES[name]
     if measure.kind == "ratio":
         above_S = np.nansum(values[policy, measure.above], axis=1)
@@ -112,7 +112,7 @@ def relative_gain(values: Mapping[tuple[str, str], np.ndarray], policy: str, oth
 def settled_rounds(
     values: Mapping[tuple[str, str], np.ndarray], policy: str, other: str, name: str
 ) -> tuple[list[int], list[int]]:
-    """Rounds in which a policy is above another, and below it: their own interval over seeds leaves out 0.
+    """Return the rounds in which a policy is above and below another: the interval over seeds excludes 0.
 
     Intervals are pointwise: of rounds without any difference, one in twenty is settled all the same.
     """
@@ -131,13 +131,13 @@ DIFFERENCES = ("click_rate", "entropy_list", "homogeneity")
 
 
 def curves(config: FeedbackLoopConfig, values: Values) -> list[Plot]:
-    """Each measure over rounds."""
+    """Return each measure over rounds."""
     known = [name for name in MEASURES if not all(np.isnan(values[p, name]).all() for p in config.policies)]
     return [_curve(config, values, name) for name in known]
 
 
 def differences(config: FeedbackLoopConfig, values: Values, other: str) -> list[Plot]:
-    """Differences of all other policies from one, over rounds."""
+    """Return differences of all other policies from one, over rounds."""
     return [_difference(config, values, name, other) for name in DIFFERENCES]
 
 
@@ -232,7 +232,7 @@ BUBBLE = ("entropy_list", "homogeneity", "click_rate")
 def page(
     config: FeedbackLoopConfig, values: Values, about: dict[str, Any], found: dict[str, Any], config_text: str
 ) -> str:
-    """A self-contained HTML page.
+    """Return a self-contained HTML page.
 
     Args:
         config: of the study.
@@ -261,7 +261,7 @@ def page(
 
 
 def results(config: FeedbackLoopConfig, values: Values) -> dict[str, Any]:
-    """Content of ``results.json``: whole runs, and relative gains over each policy of ``compare_with``."""
+    """Return the content of ``results.json``: whole runs, and gains relative to each of ``compare_with``."""
     names = [n for n in MEASURES if all(len(whole_run(values, p, n)) for p in config.policies)]
     return {
         "simulated": True,

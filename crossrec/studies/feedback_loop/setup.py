@@ -80,14 +80,14 @@ class SimulationSetup:
         return cls(config, setting, tastes, clicks, None, device)
 
     def users(self, seed: int) -> np.ndarray:
-        """(B,) who takes part, ascending."""
+        """Return (B,) who takes part, ascending."""
         n_users, wanted = self.tastes.n_users, self.config.users
         if wanted is None or wanted >= n_users:
             return np.arange(n_users)
         return np.sort(np.random.default_rng((seed, n_users)).choice(n_users, wanted, replace=False))
 
     def play(self, policy: PolicyConfig, seed: int) -> Iterator[dict[str, float]]:
-        """The figures of one round after the other; clicks of users who don't take part are known too."""
+        """Yield the figures round by round; clicks of users who don't take part are known too."""
         users = self.users(seed)
         log, tastes = self.log.take(users), self.tastes.take(users)
         others = self.log.take(np.setdiff1d(np.arange(len(self.log)), users))

@@ -234,7 +234,7 @@ class AblationConfig(Config):
 
 
 def nested(overrides: Mapping[str, Any]) -> dict[str, Any]:
-    """Dotted keys as nested mappings; where both say the same key, the nested one counts.
+    """Return dotted keys as nested mappings; a nested key wins over the same key in dotted form.
 
     ``{"trainer.lr": 0.1, "model": {"width": 32}}`` gives
     ``{"trainer": {"lr": 0.1}, "model": {"width": 32}}``.
@@ -250,7 +250,7 @@ def nested(overrides: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _laid(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
-    """Key by key, for all are said together: here a ``type`` throws no key beside it away."""
+    """Merge mappings key by key; unlike in overrides, a ``type`` does not discard the keys beside it."""
     result = dict(base)
     for key, value in over.items():
         old = result.get(key)
@@ -268,14 +268,14 @@ def lay(base: Mapping[str, Any], layers: Sequence[Mapping[str, Any]]) -> dict[st
 
 
 def named_choices(axis: str, values: Choices) -> dict[str, dict[str, Any]]:
-    """The values of an axis by name: name -> overrides."""
+    """Return the values of an axis by name: name -> overrides."""
     if isinstance(values, Mapping):
         return dict(values)
     return {label_of(value): {axis: value} for value in values}
 
 
 def label_of(value: Any) -> str:
-    """A value as names show it: text as it is, all else as YAML or Python would write it."""
+    """Return a value as it appears in names: text unchanged, all else as YAML or Python would write it."""
     if value is None:
         return "null"
     if isinstance(value, bool):

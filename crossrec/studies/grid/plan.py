@@ -55,7 +55,7 @@ class StudyTrial:
 
 
 def grid(config: AblationConfig) -> list[Variant]:
-    """All combinations of the axes, without those excluded, with those included.
+    """Return all combinations of the axes, without those excluded, with those included.
 
     Raises:
         ConfigError: two combinations would have the same name, an entry of ``exclude`` matches none, or one
@@ -106,7 +106,7 @@ def _variant(axes: Mapping[str, Mapping[str, Mapping[str, Any]]], labels: Mappin
 
 
 def variant_name(labels: Mapping[str, str]) -> str:
-    """Names of the values one after the other; that of a key's value begins with the key's last part."""
+    """Return the joined names of the values; that of a key's value begins with the key's last part."""
     parts = [f"{axis.rsplit('.', 1)[-1]}-{label}" if "." in axis else label for axis, label in labels.items()]
     return re.sub(r"[^\w.-]+", "-", "-".join(parts)).strip("-.") or "variant"
 
@@ -125,7 +125,7 @@ def _check_names(variants: Sequence[Variant]) -> None:
 
 
 def trials_of(config: AblationConfig, variants: Sequence[Variant]) -> list[StudyTrial]:
-    """Every variant with every seed, seed by seed, so that all are seen early.
+    """Return every variant with every seed, seed by seed, so that all are seen early.
 
     Raises:
         ConfigError: a key that an experiment doesn't know, or a value that it refuses, in any variant.
@@ -134,7 +134,7 @@ def trials_of(config: AblationConfig, variants: Sequence[Variant]) -> list[Study
 
 
 def experiment_of(config: AblationConfig, variant: Variant, seed: int) -> ExperimentConfig:
-    """The run of a variant with a seed."""
+    """Return the run of a variant with a seed."""
     own = {"seed": seed, "name": f"{variant.name}.{seed}", "runs_dir": str(config.out / RUNS_FOLDER)}
     for where, layer in (("changes", config.changes), *((variant.name, o) for o in variant.overrides)):
         taken = [key for key in own if key in nested(layer)]
@@ -189,13 +189,13 @@ def check_trials(config: AblationConfig, trials: Sequence[StudyTrial]) -> None:
 
 
 def wanted_metrics(config: AblationConfig) -> list[str]:
-    """All metrics that the configuration names."""
+    """Return all metrics that the configuration names."""
     objective = [] if config.search is None else [config.search.objective]
     return list(dict.fromkeys([*config.comparison.metrics, *config.comparison.diversity, *objective]))
 
 
 def reference_of(config: AblationConfig, variants: Sequence[Variant]) -> str:
-    """The name of the variant that all others are compared with.
+    """Return the name of the variant that all others are compared with.
 
     Raises:
         ConfigError: there is no such variant.
@@ -268,7 +268,7 @@ def _protocol(config: ExperimentConfig) -> dict[str, Any]:
 
 
 def differing_keys(first: Any, second: Any, key: str = "") -> Iterator[tuple[str, tuple[Any, Any]]]:
-    """Dotted keys at which two nested mappings differ, each with its two values."""
+    """Yield dotted keys at which two nested mappings differ, each with its two values."""
     if isinstance(first, Mapping) and isinstance(second, Mapping):
         for name in dict.fromkeys([*first, *second]):
             yield from differing_keys(first.get(name), second.get(name), f"{key}.{name}" if key else name)

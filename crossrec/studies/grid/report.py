@@ -29,7 +29,7 @@ HIGHER, LOWER, OPEN = "higher", "lower", "not settled"
 
 
 def finding(results: Results, variant: str, metric: str) -> str:
-    """Whether a variant's metric is ``higher`` or ``lower`` than the reference's, or ``not settled``.
+    """Return whether a variant's metric is ``higher`` or ``lower`` than the reference's, or ``not settled``.
 
     Settled: p below .05 after Holm's correction over the whole study, and the same sign with every seed.
     """
@@ -44,7 +44,7 @@ def finding(results: Results, variant: str, metric: str) -> str:
 
 
 def _agree(results: Results, own: ComparedMetric, reference: ComparedMetric) -> bool:
-    """Whether all seeds' differences have one sign; variants of which other seeds are done have no pairs."""
+    """Return whether all seeds' differences have one sign; False if the variants' seeds differ."""
     if results.seeds_of(own.system) != results.seeds_of(reference.system):
         return False
     signs = np.sign(np.array(own.seeds) - np.array(reference.seeds))
@@ -52,7 +52,7 @@ def _agree(results: Results, own: ComparedMetric, reference: ComparedMetric) -> 
 
 
 def sentence(results: Results, metric: str, variants: Sequence[str] = ()) -> str:
-    """One sentence on a metric: which variants lie above and below the reference, and which are open.
+    """Return one sentence on a metric: which variants lie above and below the reference, and which are open.
 
     Args:
         results: with a comparison.
@@ -112,7 +112,7 @@ def styled() -> Iterator[None]:
 
 
 def dot_plot(results: Results, metrics: Sequence[str], columns: int = 3) -> Figure:
-    """A panel a metric: each variant's mean with its 95 % interval over users, and its seeds as small dots.
+    """Return one panel per metric: each variant's mean, 95 % interval over users, and seeds as small dots.
 
     The dashed line is the reference.
 
@@ -215,7 +215,7 @@ def show_results(results: Results, note: str) -> None:
 
 
 def markdown(results: Results, note: str, search: Search | None = None) -> str:
-    """The same as a Markdown page, with one sentence a metric, or with the proposals of a search."""
+    """Return the same as a Markdown page, with one sentence per metric, or with the proposals of a search."""
     metrics = _metrics(results)
     lines = [f"# {results.config.out.name}", "", note, "", markdown_table(results)]
     if results.comparison is not None:
@@ -230,13 +230,13 @@ def markdown(results: Results, note: str, search: Search | None = None) -> str:
 
 
 def markdown_table(results: Results) -> str:
-    """The table of variants alone, as Markdown."""
+    """Return the table of variants alone, as Markdown."""
     metrics = _metrics(results)
     return "\n".join(_rows(["variant", *metrics], _cells(results, metrics)))
 
 
 def proposals_table(search: Search) -> list[str]:
-    """The proposals of a search, the best on validation first, as a Markdown table."""
+    """Return the proposals of a search, the best on validation first, as a Markdown table."""
     sign = -1.0 if search.search.direction == "maximize" else 1.0
     known = [(search.value(proposal), proposal) for proposal in search.assignments()]
     known.sort(key=lambda entry: (entry[0] is None, sign * (entry[0] or 0.0), entry[1].number))

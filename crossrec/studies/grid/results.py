@@ -52,7 +52,7 @@ def with_slices(
     part: Part,
     evaluation: EvaluationConfig,
 ) -> Measurement:
-    """A measurement with a column of each slice's metric beside the others, NaN for users without one.
+    """Return a measurement with one more column per slice metric, NaN for users without one.
 
     Args:
         measured: of one run; its lists are read from its folder.
@@ -141,11 +141,11 @@ class Results:
         ).config.run_folder
 
     def seeds_of(self, variant: str) -> list[int]:
-        """The seeds with which a variant is measured."""
+        """Return the seeds with which a variant is measured."""
         return [trial.config.seed for trial in self.done if trial.variant.name == variant]
 
     def against(self, reference: str) -> Results:
-        """The same trials, compared with another variant."""
+        """Return the same trials, compared with another variant."""
         config = self.config.model_copy(update={"reference": reference})
         return collect(config, self.trials, self.outcomes)
 

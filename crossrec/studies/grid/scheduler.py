@@ -111,14 +111,14 @@ class Scheduler:
         return {}
 
     def assignments(self) -> list[Assignment]:
-        """All that are known by now, in the order in which they are taken."""
+        """Return all assignments known by now, in the order of execution."""
         if self._planned is None:
             planned = trials_of(self.config, grid(self.config))
             self._planned = [Assignment(t.name, (t,), number=n) for n, t in enumerate(planned)]
         return self._planned
 
     def exhausted(self) -> bool:
-        """Whether there will be no further assignments."""
+        """Return whether there will be no further assignments."""
         return True
 
     def take(self) -> TakenAssignment | None:
@@ -170,7 +170,7 @@ class Scheduler:
         return None
 
     def results(self) -> dict[str, TrialResult]:
-        """Name of a run -> how it ended, for those that have."""
+        """Return the outcome of each finished run by its name."""
         found = {}
         for assignment in self.assignments():
             result = self.result(assignment)
@@ -182,15 +182,15 @@ class Scheduler:
         return found
 
     def over(self) -> bool:
-        """Whether all assignments have ended and there will be no further ones."""
+        """Return whether all assignments have ended and there will be no further ones."""
         return self.exhausted() and all(self.result(one) is not None for one in self.assignments())
 
     def measured(self, trial: StudyTrial) -> bool:
-        """Whether a run's folder holds its metrics on the study's part of the split."""
+        """Return whether a run's folder holds its metrics on the study's part of the split."""
         return (trial.config.run_folder / "eval" / self.config.measured_part / METRICS_FILE).exists()
 
     def value(self, assignment: Assignment) -> float | None:
-        """The value that Optuna is told: mean of the objective over the runs; None where there is none."""
+        """Return the value reported to Optuna: the objective's mean over the runs; None without one."""
         if not all(self.measured(trial) for trial in assignment.trials):
             return None
         part, metric = self.config.measured_part, self.objective
@@ -205,7 +205,7 @@ class Scheduler:
         return next(iter(wanted_metrics(self.config)), "")
 
     def log(self, trial: StudyTrial) -> Path:
-        """The file that takes a run's output."""
+        """Return the file of a run's output."""
         return self.config.out / LOGS_FOLDER / f"{trial.name}.log"
 
     def _propose(self) -> TakenAssignment | None:
@@ -223,7 +223,7 @@ class Scheduler:
             ) from error
 
     def _busy(self) -> set[str]:
-        """Names of assignments at which living processes work; trials of dead ones are told as failed."""
+        """Return the assignments on which live processes work; report trials of dead ones as failed."""
         from optuna.trial import TrialState
 
         busy = set()
@@ -319,7 +319,7 @@ def _open_study(config: AblationConfig) -> Study:
 
 
 def require_optuna() -> Any:
-    """The module.
+    """Return the module.
 
     Raises:
         InputError: it is not installed.
@@ -332,7 +332,7 @@ def require_optuna() -> Any:
 
 
 def objective_of(trial: StudyTrial, metric: str, part: str = "valid") -> float:
-    """A metric of a measured trial."""
+    """Return a metric of a measured trial."""
     evaluation = Evaluation.load(trial.config.run_folder / "eval" / part)
     of_slice, name = split_slice(metric)
     found: Mapping[str, Any] = evaluation.slices[of_slice] if of_slice else evaluation.metrics

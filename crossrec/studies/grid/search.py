@@ -65,7 +65,7 @@ class Search(Scheduler):
         return {name: _distribution(name, dimension) for name, dimension in self.search.space.items()}
 
     def assignments(self) -> list[Assignment]:
-        """All proposals, by whichever process they were made."""
+        """Return all proposals, by whichever process they were made."""
         for recorded in self._recorded():
             name = recorded.user_attrs.get(NAME)
             if name is not None and name not in self._known:
@@ -74,7 +74,7 @@ class Search(Scheduler):
         return list(self._known.values())
 
     def exhausted(self) -> bool:
-        """Whether the budget allows no further proposal."""
+        """Return whether the budget allows no further proposal."""
         if len(self.assignments()) >= self.search.trials:
             return True
         if self.search.minutes is None:
@@ -83,7 +83,7 @@ class Search(Scheduler):
         return bool(seconds >= 60 * self.search.minutes)
 
     def best(self) -> Assignment | None:
-        """The best proposal on validation, the earlier one of equals; None where none is measured."""
+        """Return the best proposal on validation, the earlier one of equals; None where none is measured."""
         sign = -1.0 if self.search.direction == "maximize" else 1.0
         known = [
             (sign * value, one.number) for one in self.assignments() if (value := self.value(one)) is not None
@@ -165,5 +165,5 @@ def _distribution(name: str, dimension: DimensionConfig) -> BaseDistribution:
 
 
 def open_scheduler(config: AblationConfig, since: int | None = None) -> Scheduler:
-    """The scheduler of a grid or of a search."""
+    """Return the scheduler of a grid or of a search."""
     return Scheduler(config, since) if config.search is None else Search(config, since)

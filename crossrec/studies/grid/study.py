@@ -43,7 +43,7 @@ def ablate(path: Path | str, overrides: Sequence[str] = ()) -> Results:
 
 
 def run_ablation(config: AblationConfig, *, shown: bool = True) -> Results:
-    """Trains, measures, compares and writes tables and plots into ``config.out``.
+    """Train, measure, compare, and write tables and plots to ``config.out``.
 
     Finished trials are read; a killed one goes on from its checkpoint. Any number of these may work on the
     same folder, on any machines that share it.
@@ -72,7 +72,7 @@ def run_ablation(config: AblationConfig, *, shown: bool = True) -> Results:
 
 
 def _opened(config: AblationConfig) -> Scheduler:
-    """The scheduler, after all checks; failed and unmeasured trials will be tried again."""
+    """Return the scheduler, after all checks; failed and unmeasured trials will be tried again."""
     require_optuna()
     if config.search is None:
         planned = trials_of(config, grid(config))
@@ -165,7 +165,7 @@ def _write(results: Results, search: Search | None) -> None:
 
 
 def _note(results: Results) -> str:
-    """The data, with its note: that of the demo says that it is generated."""
+    """Return the data with its note; the demo's note says that the data are generated."""
     name = SOURCES.name_of(results.done[0].config.data.source)
     return f"{name} (generated products and simulated shoppers)" if name == "demo" else name
 

@@ -63,14 +63,14 @@ class SharedDataCache:
         self._shared: PreparedExperiment | None = None
 
     def prepared(self, config: ExperimentConfig) -> PreparedExperiment:
-        """The trial's experiment on prepared data."""
+        """Return the trial's experiment on prepared data."""
         if self._shared is None or _data_keys(self._shared.config) != _data_keys(config):
             self._shared = PreparedExperiment.of(config)
         return PreparedExperiment(config, self._shared.data, self._shared.content)
 
 
 def _data_keys(config: ExperimentConfig) -> tuple[DataConfig, bool]:
-    """Keys that the data of an experiment depend on."""
+    """Return the keys that the data of an experiment depend on."""
     return config.data, config.evaluation.repeats
 
 
@@ -138,7 +138,7 @@ def run_jobs(config: AblationConfig, since: int, tick: Callable[[], None]) -> No
 
 
 def shares_of(number: int, jobs: int, n_cpus: int, gpus: list[str]) -> dict[str, str]:
-    """Environment of a job: its threads and, where there are several GPUs, its own.
+    """Return the environment of a job: its threads and, if there are several GPUs, its own GPU.
 
     Threads that the user set by ``OMP_NUM_THREADS`` stay as they are.
     """
@@ -185,14 +185,14 @@ def _cpus() -> int:
 
 
 def _gpus() -> list[str]:
-    """The GPUs that this process may use, by the names that ``CUDA_VISIBLE_DEVICES`` takes."""
+    """Return the GPUs that this process may use, by the names that ``CUDA_VISIBLE_DEVICES`` takes."""
     if os.environ.get(GPUS):
         return os.environ[GPUS].split(",")
     return [str(number) for number in range(torch.cuda.device_count())]
 
 
 def main() -> int:
-    """One job: reads configuration and ``since`` from a line of JSON on standard input.
+    """Run one job; configuration and ``since`` come as a line of JSON on standard input.
 
     Where the input ends, the command that started the job is gone or wants it to stop: the assignment is
     given back.

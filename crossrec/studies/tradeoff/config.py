@@ -228,7 +228,7 @@ class TradeoffPoint:
 
 
 def all_variants(config: TradeoffConfig) -> list[TradeoffPoint]:
-    """Every point that a method needs, once; the unreranked reference model first."""
+    """Return every point that a method needs, once; the unreranked reference model first."""
     methods = config.all_methods.values()
     models = dict.fromkeys([config.reference_label, *(m for method in methods for m in method.models)])
     pairs = dict.fromkeys(p for method in methods for p in itertools.product(method.models, method.rerankers))
@@ -273,7 +273,7 @@ def _swept(model: str, label: str, sweep: RerankerSweep, grid: tuple[float, ...]
 def _grids(
     label: str, sweep: RerankerSweep, strong: list[int], grid: tuple[float, ...]
 ) -> dict[int, tuple[float, ...]]:
-    """Stage -> the strengths to try in it."""
+    """Return stage -> the strengths to try in it."""
     if sweep.grids is None:
         return {strong[-1]: grid} if strong else {}
     if len(sweep.grids) != len(sweep.stages):
@@ -289,5 +289,5 @@ def _grids(
 
 
 def _changed(stage: Any, update: dict[str, Any]) -> Any:
-    """The stage's configuration with other values, validated."""
+    """Return the stage's configuration with other values, validated."""
     return type(stage).model_validate({**stage.model_dump(), **update})

@@ -33,13 +33,13 @@ class Chosen:
     best_method: dict[str, str | None]
 
     def needed(self) -> set[int]:
-        """The points to measure on test."""
+        """Return the points to measure on test."""
         picked = {p for p in self.picks.values() if p is not None}
         return {0, *picked, *(p for front in self.fronts.values() for p in front)}
 
 
 def choose(config: TradeoffConfig, valid: PointTable, methods: Mapping[str, list[int]]) -> Chosen:
-    """Fronts and picks on validation.
+    """Return fronts and picks on validation.
 
     Args:
         config: of the study.
@@ -91,7 +91,7 @@ def _check_reference(config: TradeoffConfig, valid: PointTable) -> None:
 
 
 def goal_score(goal: GoalConfig, gains: Mapping[str, np.ndarray]) -> np.ndarray:
-    """(V,) the smallest share of a wanted gain: 1 or more where all are reached."""
+    """Return (V,) the smallest share of a wanted gain: 1 or more where all are reached."""
     return np.min([gains[measure] / wanted for measure, wanted in goal.gains.items()], axis=0)
 
 
@@ -119,7 +119,7 @@ class Hypervolumes:
 
 
 def hypervolumes(config: TradeoffConfig, table: PointTable, measure: str, front: list[int]) -> Hypervolumes:
-    """The area under a front, of relative gain by relative loss, divided by the greatest loss that counts.
+    """Return the area under a front of relative gain over relative loss, divided by the largest loss.
 
     The reference is the unreranked reference model of the same seed, less ``hypervolume_loss`` of its
     accuracy. Where no point is more accurate than the model, the value is the gain of diversity that the

@@ -94,7 +94,7 @@ def _plot(
 
 
 def _picks(chosen: Chosen, measure: str, method: str, config: TradeoffConfig) -> list[int]:
-    """Points picked for a goal that wants this measure."""
+    """Return points picked for a goal that wants this measure."""
     titles = [title for title, goal in config.goals.items() if measure in goal.gains]
     found = [chosen.picks[title, method] for title in titles]
     return [point for point in dict.fromkeys(found) if point is not None]
@@ -134,7 +134,7 @@ def show_picks(found: dict[str, Any]) -> None:
 
 
 def _how_to_apply(found: dict[str, Any], point: dict[str, Any]) -> str:
-    """The command that measures a run with the picked rerankers."""
+    """Return the command that measures a run with the picked rerankers."""
     runs = " or ".join(found["runs"][point["model"]])
     overrides = " ".join(f"'{override}'" for override in point["overrides"])
     return f"To apply {point['label']}: evaluate.py RUN {overrides}".rstrip() + f"\n  where RUN is {runs}"
@@ -191,12 +191,12 @@ def number(value: float | None) -> str:
 
 
 def percent(value: float | None) -> str:
-    """A relative gain, signed."""
+    """Return a relative gain, signed."""
     return "none" if value is None else f"{value:+.1%}"
 
 
 def gain_text(entry: dict[str, Any]) -> str:
-    """A relative gain with its interval over users."""
+    """Return a relative gain with its interval over users."""
     low, high = entry["gain_ci95_users"]
     if low is None or entry["gain"] is None:
         return percent(entry["gain"])
@@ -204,12 +204,12 @@ def gain_text(entry: dict[str, Any]) -> str:
 
 
 def with_spread(entry: dict[str, Any]) -> str:
-    """A mean over seeds with its standard deviation, where there are several seeds."""
+    """Return a mean over seeds with its standard deviation, where there are several seeds."""
     return number(entry["value"]) if entry["sd"] is None else f"{number(entry['value'])} ± {entry['sd']:.4f}"
 
 
 def range_text(bounds: list[float | None]) -> str:
-    """An interval, empty where there is none."""
+    """Return an interval, empty where there is none."""
     low, high = bounds
     return "" if low is None or high is None else f"[{low:.4f}, {high:.4f}]"
 
@@ -293,7 +293,7 @@ def _percents(low: float | None, high: float | None) -> str:
 
 
 def _verdict(found: Mapping[str, Any], goal: Mapping[str, Any]) -> str:
-    """One sentence on what the point that validation chose comes to on test."""
+    """Return one sentence on what the point that validation chose comes to on test."""
     name = goal["best_method"]
     if name is None:
         return "No method has a point within the budget on validation."

@@ -57,7 +57,7 @@ class PointStore:
         self._rows: dict[str, dict[str, Any]] = {row[KEY]: row for row in rows}
 
     def get(self, key: str) -> dict[str, Any] | None:
-        """The row of a key, None where it is not there yet."""
+        """Return the row of a key, None where it is not there yet."""
         return self._rows.get(key)
 
     def add(self, key: str, row: Mapping[str, Any]) -> None:
@@ -128,7 +128,7 @@ class TrainedRun:
         return self.shared.items_of(self.recommender)
 
     def candidates(self, part: SplitQueries, width: int) -> TopK:
-        """(Q, width) the model's best items, ranked once and kept on disk."""
+        """Return (Q, width) the model's best items, ranked once and kept on disk."""
         if (part.name, width) not in self._held:
             self._held[part.name, width] = self._ranked(part, width)
         return self._held[part.name, width]
@@ -244,7 +244,7 @@ def open_study(config: TradeoffConfig, *, trust_code: bool = False) -> Study:
 
 
 def _check_twice(label: str, folders: Sequence[Path], marks: Sequence[object], what: str) -> None:
-    """Copies of one run are no seeds: they would make the spread over seeds too small."""
+    """Reject copies of one run as seeds: they would make the spread over seeds too small."""
     for number, mark in enumerate(marks):
         first = marks.index(mark)
         if first < number:
@@ -254,7 +254,7 @@ def _check_twice(label: str, folders: Sequence[Path], marks: Sequence[object], w
 
 
 def data_key(shared: PreparedExperiment) -> str:
-    """Digest of what queries and measures of a run depend on, besides its lists: settings and data alike."""
+    """Return a digest of the settings and data that a run's queries and measures depend on."""
     config = shared.config
     ground = {
         "data": without_cache(config).model_dump(mode="json"),

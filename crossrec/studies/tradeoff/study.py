@@ -34,7 +34,7 @@ def summarise(
     chosen: Chosen,
     methods: Mapping[str, list[int]],
 ) -> dict[str, Any]:
-    """Everything that the study says, as plain values; NaN becomes null."""
+    """Return all results of the study as plain values; NaN becomes null."""
     content = {
         "k": config.k,
         "accuracy": config.accuracy,
@@ -137,7 +137,7 @@ def _differences(
     methods: Mapping[str, list[int]],
     measure: str,
 ) -> list[dict[str, Any]]:
-    """The method that is best on validation against every other, on test."""
+    """Compare, on test, the method that is best on validation with every other."""
     on_valid = {
         n: float(hypervolumes(config, valid, measure, chosen.fronts[measure, n]).per_seed_S.mean())
         for n in methods

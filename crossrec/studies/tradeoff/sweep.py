@@ -43,15 +43,15 @@ class PointTable:
     upper: dict[str, float] = field(default_factory=dict)
 
     def gains(self, metric: str) -> np.ndarray:
-        """(V, S) relative gains on the reference of the same seed, 0.2 for 20 % better."""
+        """Return (V, S) gains relative to the reference of the same seed, 0.2 for 20 % better."""
         return relative_gain(metric, self.values[metric], self.values[metric][:1])
 
     def resampled_gains(self, metric: str, variant: int) -> np.ndarray:
-        """(R,) the same under resamples of the users, the mean over seeds."""
+        """Return (R,) the same under resamples of the users, the mean over seeds."""
         return np.asarray(np.mean([self.seed_gains(metric, variant, s) for s in self.seeds], axis=0))
 
     def seed_gains(self, metric: str, variant: int, seed: int) -> np.ndarray:
-        """(R,) the same for one seed."""
+        """Return (R,) the same for one seed."""
         return relative_gain(metric, self.resampled[variant, seed][metric], self.resampled[0, seed][metric])
 
     @property
@@ -152,7 +152,7 @@ class _Question:
         )
 
     def measure(self, variant: TradeoffPoint) -> tuple[Evaluation, TopK]:
-        """The point's lists and what they are worth."""
+        """Return the point's lists and their measures."""
         study, part, k = self.study, self.study.parts[self.part], self.study.config.k
         width = min(self.width, len(study.shared.data.catalog))
         lists = _cut(self.run.candidates(part, width), max(variant.candidates, k))

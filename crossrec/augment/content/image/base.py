@@ -200,7 +200,7 @@ class Partners:
         self._category = {key: name for name, found in self._members.items() for key in found}
 
     def __len__(self) -> int:
-        """Number of pictures that have a partner."""
+        """Return the number of pictures that have a partner."""
         return len(self._category)
 
     @property

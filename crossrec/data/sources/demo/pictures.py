@@ -54,7 +54,7 @@ class Painter:
         self.size = size
 
     def draw(self, category: int, colour: int, pattern: int, rng: np.random.Generator) -> bytes:
-        """One picture as JPEG; pose, background, shade of colour and noise come from ``rng``.
+        """Return one picture as JPEG; pose, background, shade of colour and noise come from ``rng``.
 
         Args:
             category: level of ``vocabulary.CATEGORIES``.
@@ -104,7 +104,7 @@ class Painter:
         return a, b, middle - a * x0 - b * y0, d, e, middle - d * x0 - e * y0
 
     def _background(self, rng: np.random.Generator) -> np.ndarray:
-        """(3, size, size) pale backdrop whose hue has nothing to do with the product."""
+        """Return (3, size, size) pale backdrop whose hue has nothing to do with the product."""
         hue, saturation = rng.random(), rng.uniform(0.02, 0.13)
         near, far = (_tone(hue, saturation * s, v) for s, v in ((0.6, 0.985), (1.4, rng.uniform(0.86, 0.94))))
         blend = self._blends[rng.integers(len(self._blends))]
@@ -136,7 +136,7 @@ class Painter:
 
 
 def _two_tones(colour: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-    """The product's colour, slightly varied, and the lighter or darker tone of its pattern."""
+    """Return the product's colour, slightly varied, and the lighter or darker tone of its pattern."""
     red, green, blue = list(COLOURS.values())[colour]
     hue, saturation, value = colorsys.rgb_to_hsv(red / 255, green / 255, blue / 255)
     hue = (hue + rng.uniform(-0.014, 0.014)) % 1
@@ -156,7 +156,7 @@ def _unit(band: Image.Image) -> np.ndarray:
 
 
 def _shifted(shadow: np.ndarray, pixels: int) -> np.ndarray:
-    """(size, size) shadow moved down and to the right."""
+    """Return (size, size) shadow moved down and to the right."""
     moved = np.zeros_like(shadow)
     moved[2 * pixels :, pixels:] = shadow[: -2 * pixels, :-pixels]
     return moved
@@ -176,7 +176,7 @@ CELL = 0.105
 
 
 def sheet(pattern: str, size: int) -> Image.Image:
-    """The mask of a pattern's second colour, twice as wide as the picture.
+    """Return the mask of a pattern's second colour, twice as wide as the picture.
 
     Args:
         pattern: one of ``vocabulary.PATTERNS``.

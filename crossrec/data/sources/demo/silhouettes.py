@@ -272,7 +272,7 @@ def cushion(s: Sketch, variant: int) -> None:
 
 
 def _pillow(x: float, y: float) -> list[Point]:
-    """A rectangle of half-widths x and y whose edges bend inwards."""
+    """Return a rectangle of half-widths x and y whose edges bend inwards."""
     bend = 0.92
     points: list[Point] = []
     for dx, dy in ((-1, -1), (1, -1), (1, 1), (-1, 1)):

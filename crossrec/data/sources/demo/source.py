@@ -171,12 +171,12 @@ def _click_table(options: DemoSource.Options, visits: Visits, clicks: SimulatedC
 
 
 def item_id(index: int) -> str:
-    """Original id of a product, whose number is its index in the truth."""
+    """Return the original id of a product from its index in the truth."""
     return f"P{index:05d}"
 
 
 def shopper_id(index: int) -> str:
-    """Original id of a shopper, whose number is its index in the truth."""
+    """Return the original id of a shopper from its index in the truth."""
     return f"S{index:05d}"
 
 
@@ -211,7 +211,7 @@ def draw_new_products(count: int, image_size: int, seed: int) -> tuple[Products,
 
 
 def truth_with_new_products(truth: DemoTruth, known: np.ndarray, products: Products) -> DemoTruth:
-    """The truth of a catalogue to which products were added after the end of its log.
+    """Return the truth of a catalogue to which products were added after the end of its log.
 
     Args:
         truth: of the storefront.

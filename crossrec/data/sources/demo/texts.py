@@ -12,7 +12,7 @@ from crossrec.data.sources.demo.vocabulary import CATEGORIES, MATERIALS, OCCASIO
 def write_title_and_text(
     category: int, material: int, occasion: int, rng: np.random.Generator
 ) -> tuple[str, str]:
-    """A title (which names the category only) and a description of three to six sentences.
+    """Return a title (which names the category only) and a description of three to six sentences.
 
     Args:
         category: level of ``vocabulary.CATEGORIES``.

@@ -82,7 +82,7 @@ class DemoTruth:
 
     @classmethod
     def from_products(cls, products: Products, tastes: np.ndarray, days: int) -> DemoTruth:
-        """The truth of products and tastes just drawn."""
+        """Return the truth of products and tastes just drawn."""
         return cls(products.levels, products.popularity, products.launch_day, tastes, days)
 
     @classmethod
@@ -112,14 +112,14 @@ class DemoTruth:
         return len(self.popularity)
 
     def without(self, *attributes: str) -> DemoTruth:
-        """The same shoppers with no taste for some attributes: what is known without seeing these."""
+        """Return the same shoppers with no taste for some attributes: what is known without seeing these."""
         tastes = self.tastes.copy()
         for name in attributes:
             tastes[:, :, self._columns[name]] = 0
         return DemoTruth(self.levels, self.popularity, self.launch_day, tastes, self.days)
 
     def affinity(self, shoppers: np.ndarray, times: np.ndarray, items: np.ndarray) -> np.ndarray:
-        """(B,) taste . attributes of one product for each moment, in units of utility."""
+        """Return (B,) taste . attributes of one product for each moment, in units of utility."""
         tastes_BD = self._tastes_at(shoppers, times)
         rows = np.arange(len(items))
         return sum(
@@ -130,12 +130,12 @@ class DemoTruth:
     def purchase_probabilities(
         self, shoppers: np.ndarray, times: np.ndarray, items: np.ndarray
     ) -> np.ndarray:
-        """(B,) probability that a click is a purchase: logistic in the affinity."""
+        """Return (B,) probability that a click is a purchase: logistic in the affinity."""
         logit = PURCHASE_BIAS + PURCHASE_SLOPE * self.affinity(shoppers, times, items)
         return 1 / (1 + np.exp(-logit))
 
     def click_weights(self, moments: Moments) -> np.ndarray:
-        """(B, N) float32 exp(utility), 0 before launch; products already clicked are NOT yet taken out."""
+        """Return (B, N) float32 exp(utility), 0 before launch; products already clicked are NOT removed."""
         day = (np.asarray(moments.times) - FIRST_SECOND) // DAY
         weights_BN = np.take(self._base_by_day, np.clip(day, 0, self.days - 1), axis=0)
         # In float64 before rounding: then the last bit does not depend on the processor's exp.
@@ -150,7 +150,7 @@ class DemoTruth:
     def click_probabilities(
         self, shopper: int, time: float, items: np.ndarray, times: np.ndarray, bought: np.ndarray
     ) -> np.ndarray:
-        """The generator's probability that a shopper who clicks now clicks each product.
+        """Return the generator's probability that a shopper who clicks now clicks each product.
 
         Args:
             shopper: shopper index.
@@ -196,7 +196,7 @@ class DemoTruth:
         return self.tastes[shoppers, np.clip(epoch, 0, self.tastes.shape[1] - 1)]
 
     def _category_boost(self, moments: Moments) -> np.ndarray:
-        """(B, C) exp(boost) of each category after the last click."""
+        """Return (B, C) exp(boost) of each category after the last click."""
         boost_BC = np.zeros((len(moments.shoppers), LEVELS["category"]))
         rows = np.arange(len(boost_BC))
         known = moments.last_item != NO_CLICK
