@@ -1,4 +1,4 @@
-"""The application: routes, limits, the page."""
+"""The server's application: routes, limits and the page."""
 
 from __future__ import annotations
 
@@ -29,11 +29,11 @@ def create_app(recommender: LoadedRecommender, config: ServerConfig) -> FastAPI:
     """Return the server's application.
 
     Args:
-        recommender: what is served; nobody else may change it from now on.
+        recommender: served recommender; nothing else may change it from now on.
         config: limits, index, feedback log.
 
     Raises:
-        InputError: the feedback log can't be written, or FAISS is asked for and not installed.
+        InputError: if the feedback log can't be written, or FAISS is needed and not installed.
     """
     service = Service(recommender, config)
     app = FastAPI(
@@ -53,7 +53,7 @@ def create_app(recommender: LoadedRecommender, config: ServerConfig) -> FastAPI:
     def max_bytes(path: str) -> int:
         return config.max_upload_bytes if path == UPLOADS else config.max_body_bytes
 
-    # The last one added sees a request first.
+    # The middleware added last is the outermost.
     app.add_middleware(Guard, hosts=config.allowed_hosts, max_bytes=max_bytes)
     app.add_middleware(TimeLimit, seconds=config.timeout_s)
     app.add_middleware(Observed, measures=service.measures)
@@ -61,7 +61,7 @@ def create_app(recommender: LoadedRecommender, config: ServerConfig) -> FastAPI:
 
 
 def build_server(recommender: LoadedRecommender, config: ServerConfig) -> uvicorn.Server:
-    """Return the application on HTTP connections within bounds; errors as in :func:`create_app`."""
+    """Return the application behind bounded HTTP connections; errors as in :func:`create_app`."""
     connections = Connections(
         most=affordable(config.connections),
         most_per_client=config.connections_per_client,
@@ -96,7 +96,7 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
 
 
 def _add_page(app: FastAPI) -> None:
-    """The page, and the one that shows the API; both need nothing from elsewhere."""
+    """Add the page and the API documentation; neither loads anything from other hosts."""
     app.mount("/static", StaticFiles(directory=STATIC), name="static")
 
     @app.get("/", include_in_schema=False)

@@ -1,4 +1,4 @@
-"""Micro-batches of requests, and the one thread in which the model works."""
+"""Micro-batches of requests, and the single thread in which the model works."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ class Waiting(Generic[Job, Result]):
     """A job that waits for its batch.
 
     Args:
-        job: what is to be done.
-        answer: where the result goes; cancelled when nobody waits for it any more.
-        since: when it came, in the loop's seconds.
+        job: input of the batch function.
+        answer: future of the result; cancelled when nobody waits for it any more.
+        since: time of arrival, in seconds of the event loop's clock.
     """
 
     job: Job
@@ -31,15 +31,15 @@ class Waiting(Generic[Job, Result]):
 
 
 class MicroBatcher(Generic[Key, Job, Result]):
-    """Gathers jobs with the same key for a moment and answers them together.
+    """Queue that gathers jobs with the same key for a moment and answers them together.
 
-    While one batch is being worked on, the next gathers; the oldest job's key goes first.
+    While one batch is processed, the next one gathers; the oldest job's key goes first.
 
     Args:
-        work: (key, jobs) -> as many results.
-        size: jobs in a batch at most.
+        work: function of (key, jobs) that returns one result per job.
+        size: maximum number of jobs in a batch.
         wait_s: seconds that the oldest job waits for others.
-        capacity: jobs that may wait, over all keys.
+        capacity: maximum number of waiting jobs, over all keys.
     """
 
     def __init__(
@@ -57,14 +57,14 @@ class MicroBatcher(Generic[Key, Job, Result]):
 
     @property
     def depth(self) -> int:
-        """Jobs that wait."""
+        """Number of waiting jobs."""
         return sum(len(jobs) for jobs in self._waiting.values())
 
     async def submit(self, key: Key, job: Job) -> Result:
-        """Return the job's result.
+        """Queue a job and return its result.
 
         Raises:
-            Busy: as many jobs wait as may.
+            Busy: if the queue is full.
         """
         if self.depth >= self._capacity:
             raise Busy("too many requests are waiting; try again in a moment")
@@ -75,7 +75,7 @@ class MicroBatcher(Generic[Key, Job, Result]):
         return await waiting.answer
 
     async def run(self) -> None:
-        """Answer batches until it is cancelled."""
+        """Process batches until cancelled."""
         while True:
             await self._came.wait()
             key = self._oldest_key()
@@ -91,7 +91,7 @@ class MicroBatcher(Generic[Key, Job, Result]):
         return min(self._waiting, key=lambda key: self._waiting[key][0].since, default=None)
 
     async def _gather(self, key: Key) -> None:
-        """Wait until the key's oldest job has waited long enough or the batch is full."""
+        """Wait until the key's oldest job has waited ``wait_s`` or the batch is full."""
         until = self._waiting[key][0].since + self._wait_s
         while len(self._waiting[key]) < self._size:
             left = until - asyncio.get_running_loop().time()
@@ -105,7 +105,7 @@ class MicroBatcher(Generic[Key, Job, Result]):
                 return
 
     def _take(self, key: Key) -> list[Waiting[Job, Result]]:
-        """Return the oldest jobs of the key that somebody still waits for."""
+        """Remove and return the oldest jobs of the key whose callers still wait."""
         alive = [waiting for waiting in self._waiting.pop(key) if not waiting.answer.done()]
         if alive[self._size :]:
             self._waiting[key] = alive[self._size :]
@@ -125,13 +125,13 @@ class MicroBatcher(Generic[Key, Job, Result]):
 
 
 class ModelThread:
-    """Runs the model's work, one piece after the other, outside the event loop.
+    """Single thread for the model's work, outside the event loop.
 
     Adding items, masking modalities and taking gradients all change the model for a moment; in one thread
     no request can see another's change. PyTorch uses all cores within a piece of work.
 
     Args:
-        waiting: pieces of :meth:`call` that may wait or run.
+        waiting: maximum number of :meth:`call` that wait or run.
     """
 
     def __init__(self, waiting: int) -> None:
@@ -139,10 +139,10 @@ class ModelThread:
         self._free = waiting
 
     async def call(self, work: Callable[[], Result]) -> Result:
-        """What the work gives; work whose caller has gone before it began is dropped.
+        """Run a function in the thread and return its result; dropped if the caller leaves before it begins.
 
         Raises:
-            Busy: too many pieces wait.
+            Busy: if too many calls wait.
         """
         if self._free == 0:
             raise Busy("too many slow requests are waiting; try again in a moment")
@@ -153,9 +153,9 @@ class ModelThread:
             self._free += 1
 
     async def run(self, work: Callable[[], Result]) -> Result:
-        """Return the same without a bound of its own."""
+        """Run a function as :meth:`call` does, without a limit on waiting calls."""
         return await asyncio.get_running_loop().run_in_executor(self._executor, work)
 
     def close(self) -> None:
-        """End the thread after what it does now."""
+        """End the thread after its current work."""
         self._executor.shutdown(wait=True, cancel_futures=True)

@@ -1,4 +1,4 @@
-"""Searchable indexes of items and users, and the cards that show items."""
+"""Searchable indexes of items and users, and item cards."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ MAX_SEARCH_WORDS = 8
 
 
 class CatalogIndex:
-    """A catalogue that doesn't change: what is added makes a new shelf.
+    """Immutable index of a catalogue; adding items makes a new index.
 
     Args:
         catalog: N items.
@@ -39,7 +39,7 @@ class CatalogIndex:
         """Return the catalogue index of an id.
 
         Raises:
-            UnknownName: there is no such item.
+            UnknownName: if there is no such item.
         """
         row = self.catalog.index.get(item_id)
         if row is None:
@@ -51,7 +51,7 @@ class CatalogIndex:
         return [self.row(item_id) for item_id in item_ids]
 
     def cards(self, rows: Sequence[int]) -> list[ItemCard]:
-        """Return cards of some rows."""
+        """Return the cards of some rows."""
         return [self.card(int(row)) for row in rows]
 
     def _make_card(self, row: int) -> ItemCard:
@@ -64,12 +64,12 @@ class CatalogIndex:
         """Return items whose title or text contains all words of a query, those with more in the title first.
 
         Args:
-            query: words, or parts of words, whatever their case; all items when blank.
-            offset: matches to leave out.
-            limit: matches to give.
+            query: words or parts of words, in any case; all items when blank.
+            offset: number of matches to skip.
+            limit: maximum number of matches to return.
 
         Returns:
-            Catalogue indices, and the number of all matches.
+            Catalogue indices, and the total number of matches.
         """
         words = query.lower().split()[:MAX_SEARCH_WORDS]
         if not words:
@@ -94,10 +94,10 @@ class CatalogIndex:
 
 
 class UserIndex:
-    """Ids of users, searchable.
+    """Searchable user ids.
 
     Args:
-        ids: in the order in which they are shown.
+        ids: user ids in display order.
     """
 
     def __init__(self, ids: Sequence[str]) -> None:
@@ -114,7 +114,7 @@ class UserIndex:
         """Return ids that contain a text, those that begin with it first; all when it is blank.
 
         Returns:
-            Ids, and the number of all matches.
+            Ids, and the total number of matches.
         """
         if not part:
             return self._ids.slice(offset, limit).to_pylist(), len(self)

@@ -1,4 +1,4 @@
-"""Configuration of the server, and the limits that its requests have."""
+"""Configuration of the server, and limits on its requests."""
 
 from __future__ import annotations
 
@@ -10,41 +10,41 @@ from pydantic import Field
 from crossrec.config import Config
 
 MAX_K = 200
-"""Longest list that may be asked for."""
+"""Maximum length of a list."""
 MAX_HISTORY = 500
-"""Clicks that a request may name, and that are taken of a user's log: the latest."""
+"""Maximum number of clicks in a request; of a user's log, the latest are used."""
 MAX_ID = 200
-"""Characters of an item's or user's id."""
+"""Maximum length of an item or user id, characters."""
 MAX_PAGE = 100
-"""Items or users in one page of a search."""
+"""Maximum number of items or users in one page of a search."""
 MAX_WORDS = 200
-"""Characters of a search."""
+"""Maximum length of a search, characters."""
 LOCAL_NAMES = ("localhost", "127.0.0.1", "[::1]")
 
 
 class ServerConfig(Config):
-    """How a recommender is served.
+    """Configuration of the server.
 
     Args:
-        host: address to listen on; the loopback by default, so that nobody else can reach it.
+        host: address to listen on; the loopback by default, which no other machine can reach.
         port: port to listen on.
-        hosts: names under which browsers may reach it; those of the loopback, and anything where ``host``
-            is another address, when empty.
-        feedback_log: JSONL file that thumbs are appended to; none are kept when None.
-        batch_size: requests scored in one call at most.
-        batch_wait_ms: longest that a request waits for others, in milliseconds.
-        queue: recommendation requests that may wait; further ones are told to come back.
-        slow_queue: explanations and new items that may wait.
-        timeout_s: seconds that a request may take.
-        head_s: seconds in which a request's head must arrive.
-        connections: open connections at most; one that waits for its client gives way to a new one.
-        connections_per_client: of one address at most; raise it where all clients come through a proxy.
-        max_body_bytes: size of a JSON body at most.
-        max_upload_bytes: size of a body with a picture at most.
-        max_pixels: width times height of a picture that is sent, before it is decoded.
-        max_new_items: items that may be added while the server runs.
+        hosts: allowed host names; when empty, those of the loopback, or any name if ``host`` is another
+            address.
+        feedback_log: JSONL file to which thumbs are appended; they are not stored when None.
+        batch_size: maximum number of requests scored in one call.
+        batch_wait_ms: maximum time that a request waits for others, in milliseconds.
+        queue: maximum number of waiting recommendation requests; further ones get status 503.
+        slow_queue: maximum number of waiting explanations and new items.
+        timeout_s: maximum time of a request, in seconds.
+        head_s: time within which a request's head must arrive, in seconds.
+        connections: maximum number of open connections; those waiting for clients give way to new ones.
+        connections_per_client: maximum per address; raise it where all clients come through a proxy.
+        max_body_bytes: maximum size of a JSON body.
+        max_upload_bytes: maximum size of a body with a picture.
+        max_pixels: maximum width times height of an uploaded picture, checked before decoding.
+        max_new_items: maximum number of items that may be added while the server runs.
         faiss_from: catalogue size from which plain lists come from a FAISS index; exact below.
-        faiss_recall: share of the exact lists that the index must find on sampled histories.
+        faiss_recall: recall of the exact lists that the index must reach on sampled histories.
     """
 
     host: str = "127.0.0.1"
@@ -78,5 +78,5 @@ class ServerConfig(Config):
 
     @property
     def allowed_hosts(self) -> tuple[str, ...]:
-        """Host names that requests may carry; empty for any."""
+        """Allowed host names of requests; empty for any."""
         return self.hosts or (LOCAL_NAMES if self.local else ())

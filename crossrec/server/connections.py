@@ -1,4 +1,4 @@
-"""Connections: how many there may be, how long a client may take, and which give way to others."""
+"""Limits on connections: their number, the time a client may take, and which give way to others."""
 
 from __future__ import annotations
 
@@ -14,27 +14,28 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 
 log = logging.getLogger(__name__)
 KEEP_ALIVE_S = 15
-"""Seconds that a connection may stay open between two requests."""
+"""Maximum time that a connection stays open between two requests, seconds."""
 LOOK_S = 0.5
-"""Seconds between two looks at all connections."""
+"""Interval of checks of all connections, seconds."""
 LINGER_S = 5.0
-"""Seconds that a client has to fetch the rest of an answer before the connection is cut."""
+"""Time for a client to fetch the rest of a response before the connection is closed, seconds."""
 RESERVED_FILES = 128
-"""File descriptors that the server keeps for other things than connections."""
+"""File descriptors reserved for other uses than connections."""
 
 
 class Connections:
-    """The connections of a server, within bounds.
+    """Bounded set of a server's connections.
 
-    At the limit, a new connection takes the place of the one that has kept the server waiting longest, having
-    sent nothing or a part of a request. Only where requests are being answered on all of them is the new one
-    turned away, with 503. So neither silent nor slow clients shut others out.
+    At the limit, a new connection replaces the one that has kept the server waiting longest, having sent
+    nothing or a part of a request. It is rejected with 503 only if all connections have requests in
+    progress. So neither silent nor slow clients shut others out.
 
     Args:
-        most: connections in all.
-        most_per_client: of one address (of one /64 network, for IPv6).
-        head_s: seconds in which a request's head must arrive, from the connection's or its own first byte on.
-        request_s: seconds from a request's head until its answer has left.
+        most: maximum number of connections.
+        most_per_client: maximum per address (per /64 network for IPv6).
+        head_s: time within which a request's head must arrive, in seconds from the connection's start or
+            the head's first byte.
+        request_s: maximum time from a request's head until its response is sent, seconds.
     """
 
     def __init__(self, *, most: int, most_per_client: int, head_s: float, request_s: float) -> None:
@@ -44,14 +45,14 @@ class Connections:
         self._looking: asyncio.TimerHandle | None = None
 
     def protocol(self) -> Callable[..., Connection]:
-        """Return the protocol class that ``uvicorn.Config`` takes as ``http``."""
+        """Return the protocol class for ``uvicorn.Config(http=...)``."""
         return functools.partial(Connection, self)
 
     def __len__(self) -> int:
         return len(self._open)
 
     def admit(self, connection: Connection) -> bool:
-        """Take a new connection in, in the place of another one if need be; False where there is none."""
+        """Admit a new connection, replacing another one if needed; False if none can be replaced."""
         client = _client(connection)
         own = [other for other, name in self._open.items() if name == client]
         if len(own) >= self.most_per_client:
@@ -65,7 +66,7 @@ class Connections:
         return room
 
     def release(self, connection: Connection) -> None:
-        """Forget a connection that is closed."""
+        """Remove a closed connection."""
         self._open.pop(connection, None)
 
     def _make_room(self, among: list[Connection]) -> bool:
@@ -78,7 +79,7 @@ class Connections:
         return True
 
     def _look(self) -> None:
-        """Close what took too long."""
+        """Close connections whose time is up."""
         now = asyncio.get_running_loop().time()
         for connection in list(self._open):
             connection.look(now)
@@ -87,7 +88,7 @@ class Connections:
 
 
 class Connection(H11Protocol):
-    """One connection, which knows since when it waits for its client."""
+    """Connection that records since when it waits for its client."""
 
     def __init__(self, connections: Connections, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
@@ -102,7 +103,7 @@ class Connection(H11Protocol):
 
     @property
     def waits_for_client(self) -> bool:
-        """Whether no request is whole yet."""
+        """Whether no request is complete yet."""
         return not self._answering or self.cycle.more_body
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
@@ -119,7 +120,7 @@ class Connection(H11Protocol):
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        """Note when a request begins and when its head is whole."""
+        """Record when a request begins and when its head is complete."""
         if self.transport.is_closing():
             return
         answering, cycle = self._answering, self.cycle
@@ -135,7 +136,7 @@ class Connection(H11Protocol):
         super().on_response_complete()
 
     def look(self, now: float) -> None:
-        """Close the connection where its client, or its request, took too long."""
+        """Close the connection if its client or its request took too long."""
         if self.transport.is_closing():
             self._closing_since = self._closing_since or now
             if now - self._closing_since > LINGER_S:
@@ -147,12 +148,12 @@ class Connection(H11Protocol):
             self.transport.close()
 
     def cut(self) -> None:
-        """End the connection at once, whatever has not been sent."""
+        """Close the connection at once, discarding unsent data."""
         self.transport.abort()
 
 
 def _client(connection: Connection) -> str:
-    """Return the address that connections are counted by."""
+    """Return the address by which connections are counted."""
     host = connection.client[0] if connection.client else ""
     try:
         address = ipaddress.ip_address(host.partition("%")[0])
@@ -173,7 +174,7 @@ def _turned_away() -> bytes:
 
 
 def affordable(most: int) -> int:
-    """Connections that the process may open files for, ``most`` at most; raises the soft limit if it can."""
+    """Return how many of ``most`` connections the file limit allows; raise the soft limit if possible."""
     try:
         import resource
     except ImportError:  # Windows has no such limit
@@ -184,5 +185,5 @@ def affordable(most: int) -> int:
         soft = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
         most = max(min(most, soft - RESERVED_FILES), 16)
-        log.info("at most %d connections, by the limit of open files", most)
+        log.info("at most %d connections: limited by the number of open files", most)
     return most

@@ -1,4 +1,4 @@
-"""What goes wrong, as HTTP answers: one JSON shape, and never a traceback for what a client sent."""
+"""Errors as HTTP responses: one JSON format, and never a traceback for a client's input."""
 
 from __future__ import annotations
 
@@ -18,23 +18,23 @@ MAX_MESSAGE = 500
 
 
 class UnknownName(InputError):
-    """An item, user or column that is not there."""
+    """Unknown item, user or column."""
 
 
 class WrongPicture(InputError):
-    """A file that is no picture, or none that is taken."""
+    """Uploaded file that is not a picture of a supported format."""
 
 
 class Conflict(InputError):
-    """Something that is there already."""
+    """Conflict with an existing item, or with a limit on new items."""
 
 
 class NotKept(InputError):
-    """Something that should have been written and could not be."""
+    """Data that could not be written."""
 
 
 class Busy(InputError):
-    """More waits than the server takes on; the client may come back in a moment."""
+    """Full queue; the client may try again in a moment."""
 
 
 STATUS: dict[type[InputError], int] = {
@@ -45,18 +45,18 @@ STATUS: dict[type[InputError], int] = {
     NotKept: 507,
     InputError: 422,
 }
-"""Status of an error's nearest class."""
+"""HTTP status by error class; the nearest base class counts."""
 
 
 class FieldError(BaseModel):
-    """What is wrong with one field."""
+    """Error of one field."""
 
     field: str
     message: str
 
 
 class ErrorBody(BaseModel):
-    """The body of every answer from 400 on."""
+    """Body of every response with a status from 400 on."""
 
     detail: str
     errors: list[FieldError] = []
@@ -65,13 +65,13 @@ class ErrorBody(BaseModel):
 def error_response(
     status: int, detail: str, errors: Sequence[FieldError] = (), headers: dict[str, str] | None = None
 ) -> JSONResponse:
-    """Return the answer; characters that UTF-8 can't write are replaced."""
+    """Return an error response; characters that UTF-8 can't encode are replaced."""
     body = ErrorBody(detail=_printable(detail), errors=list(errors))
     return JSONResponse(body.model_dump(), status_code=status, headers=headers)
 
 
 def add_error_handlers(app: FastAPI) -> None:
-    """Make the application answer every error in the one shape."""
+    """Make the application return all errors in one format."""
     app.add_exception_handler(InputError, _input_error)
     app.add_exception_handler(RequestValidationError, _wrong_request)
     app.add_exception_handler(HTTPException, _http_error)
@@ -104,7 +104,7 @@ async def _http_error(request: Request, error: Exception) -> JSONResponse:
 
 
 def _methods(request: Request) -> list[str]:
-    """Return all methods of an address; the router names those of the first route that has it."""
+    """Return all methods of a path; the router names only those of the first matching route."""
     path = getattr(request.scope.get("route"), "path_format", request.scope["path"])
     operations = request.app.openapi()["paths"].get(path, {"get": {}})
     return sorted(method.upper() for method in operations)

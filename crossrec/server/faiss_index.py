@@ -1,4 +1,4 @@
-"""FAISS over item vectors: nearly the exact lists, for catalogues where looking at every item is slow."""
+"""FAISS index of item vectors: approximate lists for catalogues where exact search is slow."""
 
 from __future__ import annotations
 
@@ -10,30 +10,30 @@ import numpy as np
 from crossrec.types import ABSENT, InputError, TopK
 
 PER_LIST = 64
-"""Vectors for each list that k-means looks at."""
+"""Training vectors of k-means per list."""
 RECALL_K = 10
 CHUNK = 65_536
 SAME = 1e-5
-"""Difference of scores, relative to their size, that summation in another order may bring."""
+"""Relative difference of scores that another order of summation may cause."""
 
 
 class FaissIndex:
-    """An inverted file over item vectors, compared by their dot product.
+    """Inverted file of item vectors, compared by their dot product.
 
-    Vectors are put into lists by k-means; a search looks at the lists nearest to the query. How many it looks
-    at is doubled until the index finds the share ``recall`` of the exact lists on the sampled queries, up
-    to all of them, where it is exact. Source: Jégou, Douze and Schmid, Product quantization for nearest
+    Vectors are assigned to lists by k-means; a search probes the lists nearest to the query. The number of
+    probed lists is doubled until the index reaches ``recall`` of the exact lists on the sampled queries;
+    probing all lists is exact. Source: Jégou, Douze and Schmid, Product quantization for nearest
     neighbor search (TPAMI 2011), section IV, without the quantisation; as in Johnson, Douze and Jégou,
     Billion-scale similarity search with GPUs (2017).
 
     Args:
         vectors_ND: (N, D) float32.
-        queries_QD: (Q, D) float32 of sampled histories, to measure on.
-        recall: share of the exact ten best to reach.
-        seed: of k-means.
+        queries_QD: (Q, D) float32 queries of sampled histories, on which recall is measured.
+        recall: share of the exact top 10 to reach.
+        seed: seed of k-means.
 
     Raises:
-        InputError: FAISS is not installed.
+        InputError: if FAISS is not installed.
     """
 
     def __init__(
@@ -53,11 +53,11 @@ class FaissIndex:
 
     @property
     def n_items(self) -> int:
-        """Vectors in the index."""
+        """Number of vectors in the index."""
         return int(self._index.ntotal)
 
     def add(self, vectors_ND: np.ndarray) -> None:
-        """Put further vectors behind those that are there."""
+        """Append vectors."""
         self._index.add(np.ascontiguousarray(vectors_ND, np.float32))
 
     def search(self, queries_BD: np.ndarray, k: int) -> TopK:
@@ -68,7 +68,7 @@ class FaissIndex:
             k: length of the lists.
 
         Returns:
-            (B, k); ``ABSENT`` where the lists looked at hold fewer.
+            (B, k); ``ABSENT`` where the probed lists contain fewer.
         """
         scores_BK, ids_BK = self._index.search(np.ascontiguousarray(queries_BD, np.float32), k)
         ids_BK = np.where(ids_BK < 0, ABSENT, ids_BK)
@@ -77,7 +77,7 @@ class FaissIndex:
         return TopK(np.take_along_axis(ids_BK, order_BK, 1), np.take_along_axis(scores_BK, order_BK, 1))
 
     def _recall(self, queries_QD: np.ndarray, exact_QK: np.ndarray) -> float:
-        """Share of found items as good as the exact list's; by scores, so that ties count as found."""
+        """Return the share of items found, compared by scores, so that ties count as found."""
         if not exact_QK.size:
             return 1.0
         found_QK = self.search(queries_QD, exact_QK.shape[1]).scores
@@ -86,7 +86,7 @@ class FaissIndex:
 
 
 def exact_scores(vectors_ND: np.ndarray, queries_QD: np.ndarray, k: int) -> np.ndarray:
-    """Return (Q, k) the best k scores of each query, falling, from all items, some at a time."""
+    """Return (Q, k), the best k scores of each query over all items, descending; computed in chunks."""
     best_QK = np.full((len(queries_QD), k), -np.inf, np.float32)
     for start in range(0, len(vectors_ND), CHUNK):
         scores_QC = queries_QD @ vectors_ND[start : start + CHUNK].T

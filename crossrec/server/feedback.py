@@ -1,4 +1,4 @@
-"""The feedback log: a line of JSON a thumb."""
+"""Feedback log: one line of JSON per thumb."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ from crossrec.server.errors import NotKept
 from crossrec.types import InputError
 
 TAIL = 1 << 20
-"""Bytes at the end of the file in which a line that was broken off is looked for."""
+"""Bytes at the end of the file that are searched for a truncated line."""
 
 
 class FeedbackLog:
-    """Appends to a JSONL file: an entry is there as a whole line, on the disk, or :meth:`append` fails.
+    """JSONL file of feedback: an entry is a whole line on the disk, or :meth:`append` fails.
 
     Several servers may share the file where the file system has locks.
 
     Args:
-        path: of the file; it is made with the first thumb, and what it holds already stays.
+        path: path of the file; it is created with the first thumb, and existing lines stay.
 
     Raises:
-        InputError: the folder can't be written to.
+        InputError: if the folder isn't writable.
     """
 
     def __init__(self, path: Path) -> None:
@@ -46,7 +46,7 @@ class FeedbackLog:
         """Write an entry with the time, in seconds since 1970, as ``timestamp``.
 
         Raises:
-            NotKept: the line could not be written, such as on a full disk; nothing of it stays.
+            NotKept: if the line could not be written, such as on a full disk; no part of it stays.
         """
         line = json.dumps({"timestamp": round(time.time(), 3), **entry}, ensure_ascii=False) + "\n"
         with self._lock:
@@ -57,11 +57,11 @@ class FeedbackLog:
                         _write_all(file, line.encode("utf-8"))
                         os.fsync(file)
                     except OSError:
-                        with suppress(OSError):  # the next one cuts off what stays
+                        with suppress(OSError):  # the next append removes the rest
                             os.ftruncate(file, start)
                         raise
             except OSError as error:
-                raise NotKept(f"the feedback could not be kept: {error.strerror or error}") from error
+                raise NotKept(f"the feedback could not be stored: {error.strerror or error}") from error
 
     @contextmanager
     def _opened(self) -> Iterator[int]:

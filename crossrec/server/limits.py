@@ -1,4 +1,4 @@
-"""What surrounds every request: size and time limits, who may ask, headers, counts."""
+"""Middleware of every request: allowed hosts and origins, limits on size and time."""
 
 from __future__ import annotations
 
@@ -18,19 +18,19 @@ READING = ("GET", "HEAD", "OPTIONS")
 
 
 class BodyTooLarge(Exception):
-    """The body is longer than it may be."""
+    """Body above the size limit."""
 
 
 class Guard:
-    """Refuses requests for names that are not ours, changes that another site's page asks for, long bodies.
+    """Middleware that rejects unknown host names, changes requested by other sites' pages, and long bodies.
 
-    A browser lets any page send forms to a server on the same machine, and a name that a stranger controls
-    may point to it: so the server checks ``Host``, and for changes ``Origin``.
+    A browser lets any page send forms to a server on the same machine, and a foreign host name may point to
+    it (DNS rebinding); hence the checks of ``Host`` and, for changes, of ``Origin``.
 
     Args:
-        app: what is guarded.
-        hosts: names that requests may carry, without port; any when empty.
-        max_bytes: path -> bytes of a request's body at most.
+        app: wrapped application.
+        hosts: allowed host names, without port; any when empty.
+        max_bytes: function from path to the maximum size of a request's body, bytes.
     """
 
     def __init__(self, app: ASGIApp, *, hosts: tuple[str, ...], max_bytes: Callable[[str], int]) -> None:
@@ -61,7 +61,7 @@ class Guard:
     async def _bounded(
         self, scope: Scope, receive: Receive, send: Send, limit: int, too_large: ASGIApp
     ) -> None:
-        """Pass the request on; a body that turns out longer than it said is cut off."""
+        """Pass the request on; a body longer than declared is cut off."""
         taken, started = 0, False
 
         async def counted() -> Message:
@@ -75,7 +75,7 @@ class Guard:
 
         async def noted(message: Message) -> None:
             nonlocal started
-            # An answer that the framework gives to the broken-off body gives way to our own.
+            # The framework's response to the truncated body is replaced by ours.
             if taken <= limit:
                 started = True
                 await send(message)
@@ -87,11 +87,11 @@ class Guard:
 
 
 class TimeLimit:
-    """Answers 504 where a request takes too long, and 408 where its body did not come in time.
+    """Middleware that responds with 504 to slow requests, and with 408 to bodies that don't arrive in time.
 
     Args:
-        app: what is bounded.
-        seconds: from the first byte of the request to the first byte of the answer.
+        app: wrapped application.
+        seconds: maximum time from the request's first byte to the response's first byte.
     """
 
     def __init__(self, app: ASGIApp, *, seconds: float) -> None:
@@ -130,7 +130,7 @@ class TimeLimit:
 
 
 def _declared(headers: Headers) -> int:
-    """Return bytes that the body is said to have; 0 where that is not said, or nonsense."""
+    """Return the declared size of the body in bytes; 0 if missing or invalid."""
     text = headers.get("content-length", "0")
     return int(text) if text.isascii() and text.isdigit() and len(text) < 19 else 0
 

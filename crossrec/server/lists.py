@@ -1,4 +1,4 @@
-"""Lists for many histories at once: exact, or from an index where the catalogue is large."""
+"""Lists for batches of histories: exact, or from an index for a large catalogue."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ from crossrec.types import ABSENT, Sequences
 
 log = logging.getLogger(__name__)
 SAMPLED = 200
-"""Histories on which the index is measured."""
+"""Number of histories on which the index's recall is measured."""
 
 
 class ClickHistory(NamedTuple):
-    """A history.
+    """History of clicks.
 
     Args:
-        item_ids: oldest first.
-        times: of the clicks, seconds; None where they are not known.
+        item_ids: item ids, oldest click first.
+        times: times of the clicks, seconds; None if unknown.
     """
 
     item_ids: tuple[str, ...]
@@ -37,7 +37,7 @@ class ClickHistory(NamedTuple):
 
 
 class ScoredRow(NamedTuple):
-    """A place of a list: catalogue index and score."""
+    """One item of a list: catalogue index and score."""
 
     row: int
     score: float
@@ -45,7 +45,7 @@ class ScoredRow(NamedTuple):
 
 @dataclass(frozen=True)
 class RankedList:
-    """A list, and how it was found."""
+    """A list and its retrieval method."""
 
     places: tuple[ScoredRow, ...]
     retrieval: FoundBy
@@ -53,16 +53,16 @@ class RankedList:
 
 @dataclass(frozen=True)
 class BatchOptions:
-    """What requests of one batch have in common.
+    """Options shared by the requests of one batch.
 
     Args:
         k: length of the lists.
-        timed: whether the clicks' times are known.
-        rerank: the reranking as JSON, ``RUN_RERANK``, or None.
+        timed: whether the times of the clicks are known.
+        rerank: reranking as JSON, ``RUN_RERANK``, or None.
         filters: rules on columns.
-        context: name and value of what is known of the moment.
-        exclude_seen: whether clicked items are left out; as the run was evaluated when None.
-        modalities: what may be looked at; everything when None.
+        context: required values of columns, by name.
+        exclude_seen: whether to omit clicked items; as in the run's evaluation when None.
+        modalities: modalities that the model may read; all when None.
     """
 
     k: int
@@ -75,7 +75,7 @@ class BatchOptions:
 
     @property
     def plain(self) -> bool:
-        """Whether the list is nothing but the items with the best scores."""
+        """Whether the list is just the items with the highest scores."""
         return not (self.rerank or self.filters or self.context or self.modalities)
 
     @property
@@ -87,11 +87,11 @@ class BatchOptions:
 
 
 class Lists:
-    """Answers batches of histories.
+    """Lists for batches of histories.
 
     Args:
-        shop: the recommender.
-        config: says from which size on an index is used.
+        shop: recommender.
+        config: configuration with the catalogue size from which an index is used.
     """
 
     def __init__(self, shop: LoadedRecommender, config: ServerConfig) -> None:
@@ -100,7 +100,7 @@ class Lists:
 
     @property
     def retrieval(self) -> RetrievalInfo:
-        """How plain lists are found, and how well."""
+        """Retrieval method of plain lists and its recall."""
         if self._index is None:
             return RetrievalInfo(kind="exact", recall=None, sampled=0, lists=0, probes=0)
         index = self._index
@@ -113,11 +113,11 @@ class Lists:
         )
 
     def find(self, options: BatchOptions, histories: Sequence[ClickHistory]) -> list[RankedList]:
-        """Return a list for each history; what others click most where a history is empty.
+        """Return one list per history; the most clicked items for an empty history.
 
         Args:
-            options: of all.
-            histories: of all, with times where the options say so.
+            options: options of the batch.
+            histories: histories, with times if ``options.timed``.
         """
         full = [clicks for clicks in histories if clicks.item_ids]
         lists = iter(self._for_clicks(options, full) if full else [])
@@ -146,7 +146,7 @@ class Lists:
         return _found(self._shop.popular(options.k, filters=options.filters), "popular")
 
     def take_new_items(self) -> None:
-        """Put items that were added into the index."""
+        """Add new items to the index."""
         if self._index is not None:
             self._index.add(_vectors(self._shop)[self._index.n_items :])
 
@@ -168,7 +168,7 @@ class Lists:
         sampled = _queries(shop, sampled_histories(shop, SAMPLED))
         index = FaissIndex(_vectors(shop), sampled, recall=config.faiss_recall)
         log.info(
-            "FAISS index of %d items: %d of %d lists looked at, recall %.4f on %d histories",
+            "FAISS index of %d items: %d of %d lists probed, recall %.4f on %d histories",
             index.n_items,
             index.probes,
             index.n_lists,
@@ -179,7 +179,7 @@ class Lists:
 
 
 def sampled_histories(shop: LoadedRecommender, n: int, seed: int = 0) -> Sequences:
-    """Return some users' latest clicks, or single items where no click is known."""
+    """Return some users' latest clicks, or single items if there is no log."""
     generator = np.random.default_rng(seed)
     users = shop.user_ids
     chosen = generator.permutation(len(users))[:n]

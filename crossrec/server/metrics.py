@@ -23,14 +23,14 @@ HEADERS = {
     "referrer-policy": "no-referrer",
     "cross-origin-resource-policy": "same-origin",
 }
-"""On every answer: nothing from elsewhere runs or loads, and no other page may show this one."""
+"""Headers of every response: no foreign content is loaded, and no other page may embed this one."""
 PROMETHEUS_UNMATCHED = "unmatched"
 SECONDS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 30)
 SIZES = (1, 2, 4, 8, 16, 32, 64, 128)
 
 
 class ServerMetrics:
-    """Counters of one server; a registry of their own, so that several servers fit into one process."""
+    """Counters of one server, in their own registry, so that several servers fit into one process."""
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
@@ -51,7 +51,7 @@ class ServerMetrics:
             "crossrec_batch_seconds", "Seconds of one call", buckets=SECONDS, registry=self.registry
         )
         self.waiting = Gauge(
-            "crossrec_waiting", "Recommendation requests that wait for a batch", registry=self.registry
+            "crossrec_waiting", "Recommendation requests waiting for a batch", registry=self.registry
         )
         self.items = Gauge("crossrec_items", "Items in the catalogue", registry=self.registry)
         self.new_items = Counter("crossrec_new_items", "Items added since the start", registry=self.registry)
@@ -64,19 +64,19 @@ class ServerMetrics:
         self.index_recall.set(1)
 
     def text(self) -> bytes:
-        """Return all of it in Prometheus' text format."""
+        """Return all metrics in Prometheus' text format."""
         return generate_latest(self.registry)
 
 
 class Observed:
-    """Adds the headers of every answer and counts it.
+    """Middleware that sets headers and counts responses.
 
-    A bug becomes a 500 that the log explains; a request that takes longer than a server that ends waits for
-    becomes a 503.
+    A bug becomes a 500, with the traceback in the log; a request that is cancelled because the server shuts
+    down becomes a 503.
 
     Args:
-        app: what is observed.
-        measures: where it is counted.
+        app: wrapped application.
+        measures: metrics of the server.
     """
 
     def __init__(self, app: ASGIApp, *, measures: ServerMetrics) -> None:
@@ -100,7 +100,7 @@ class Observed:
         try:
             await self._app(scope, receive, dressed)
         except asyncio.CancelledError:
-            # Only a server that ends cancels whole requests; what was begun to be sent is cut off.
+            # Whole requests are cancelled only at shutdown; a response that has begun is cut off.
             if not status:
                 answer = error_response(503, "the server is shutting down", headers={"Connection": "close"})
                 await answer(scope, receive, dressed)
@@ -117,6 +117,6 @@ class Observed:
 
 
 def _method(scope: Scope) -> str:
-    """Return one of the known methods: what a client may invent must not become a label each."""
+    """Return a known method, or one label for all others: clients must not create labels."""
     known = (*READING, "POST", "PUT", "PATCH", "DELETE")
     return scope["method"] if scope["method"] in known else "other"

@@ -1,4 +1,4 @@
-"""Pictures: thumbnails of the catalogue's, and those that are sent, of which nothing but pixels is kept."""
+"""Thumbnails of the catalogue's pictures, and uploads, of which only pixels are kept."""
 
 from __future__ import annotations
 
@@ -17,21 +17,21 @@ from crossrec.server.errors import Busy, WrongPicture
 from crossrec.serving.results import thumbnail
 
 SENT_FORMATS = ("AVIF", "GIF", "JPEG", "MPO", "PNG", "WEBP")
-"""Formats that are taken: those that phones give and browsers show."""
+"""Supported formats of uploads: those that phones write and browsers show."""
 AT_ONCE = 2
-"""Pictures that are opened at the same time; each has a process of its own."""
+"""Number of pictures opened at the same time, each in its own process."""
 WAITING = 8
-"""Pictures that may wait to be opened."""
+"""Maximum number of pictures waiting to be opened."""
 THUMBNAILS_KEPT = 4_096
 
 
 @dataclass(frozen=True)
 class Thumbnail:
-    """An encoded picture.
+    """Encoded thumbnail.
 
     Args:
-        content: JPEG.
-        tag: of the content, for the browser's cache.
+        content: JPEG bytes.
+        tag: entity tag of the content, for the browser's cache.
     """
 
     content: bytes
@@ -39,10 +39,10 @@ class Thumbnail:
 
 
 class Thumbnails:
-    """Small versions of a catalogue's pictures, the latest of which are kept.
+    """Thumbnails of a catalogue's pictures, with a cache of the latest.
 
     Args:
-        catalog: whose pictures these are.
+        catalog: catalogue with the pictures.
     """
 
     def __init__(self, catalog: Catalog) -> None:
@@ -58,17 +58,17 @@ class Thumbnails:
 
 
 def checked_picture(content: bytes, max_pixels: int) -> bytes:
-    """Return a picture that was sent, as training would see it, without loss as PNG.
+    """Return an uploaded picture as training would see it, as lossless PNG.
 
-    It is opened in a process of its own, which is bounded in memory and time. Nothing but pixels goes
-    through: no metadata, no second frame, nothing behind the picture.
+    It is opened in its own process with bounded memory and time. Only pixels pass: no metadata, no second
+    frame, no data after the picture.
 
     Args:
-        content: as sent.
-        max_pixels: width times height at most, looked at before decoding.
+        content: uploaded bytes.
+        max_pixels: maximum width times height, checked before decoding.
 
     Raises:
-        WrongPicture: it is no picture of ``SENT_FORMATS``, is broken, too large, or takes too long.
+        WrongPicture: if it is not a picture of ``SENT_FORMATS``, is broken or too large, or takes too long.
     """
     try:
         return png(open_apart(content, max_pixels=max_pixels, formats=SENT_FORMATS))
@@ -77,7 +77,7 @@ def checked_picture(content: bytes, max_pixels: int) -> bytes:
 
 
 class SentPictures:
-    """Opens pictures that are sent, few at a time, so that other requests find threads and cores.
+    """Opens uploaded pictures, few at a time, so that threads and cores stay free for other requests.
 
     Args:
         max_pixels: as for :func:`checked_picture`.
@@ -89,13 +89,13 @@ class SentPictures:
         self._here = 0
 
     async def take(self, read: Callable[[], Awaitable[bytes]]) -> bytes | None:
-        """Return the picture as it is kept; None where nothing was sent.
+        """Return the picture as it is stored; None if nothing was uploaded.
 
         Args:
-            read: gives what was sent; called when it is this picture's turn.
+            read: returns the uploaded bytes; called when it is this picture's turn.
 
         Raises:
-            Busy: too many wait.
+            Busy: if too many pictures wait.
             WrongPicture: see :func:`checked_picture`.
         """
         if self._here >= AT_ONCE + WAITING:

@@ -1,4 +1,4 @@
-"""Starts the server on a recommender."""
+"""Start of the server."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ log = logging.getLogger(__name__)
 
 
 def serve(load: Callable[[], LoadedRecommender], config: ServerConfig) -> None:
-    """Answer requests until it is interrupted.
+    """Serve requests until interrupted.
 
     Args:
-        load: gives what is served. That takes a while, so that libraries and address are tried before.
-        config: of the server.
+        load: returns the recommender. Loading is slow, so libraries and address are checked before.
+        config: configuration of the server.
 
     Raises:
-        InputError: the server's libraries are not installed, or the address can't be used.
+        InputError: if the server's libraries are not installed, or the address can't be used.
     """
     try:
         import uvicorn  # noqa: F401  # named in the message where it lacks
@@ -37,7 +37,7 @@ def serve(load: Callable[[], LoadedRecommender], config: ServerConfig) -> None:
         recommender = load()
         _announce(recommender, config, address.getsockname()[1])
         server = build_server(recommender, config)
-        # Going through a million objects of libraries stops all requests for half a second; they stay anyway.
+        # Collecting garbage among a million library objects, which stay anyway, stops requests for 0.5 s.
         gc.collect()
         gc.freeze()
         with suppress(KeyboardInterrupt):
@@ -45,10 +45,10 @@ def serve(load: Callable[[], LoadedRecommender], config: ServerConfig) -> None:
 
 
 def bound_socket(config: ServerConfig) -> socket.socket:
-    """Return a socket with the server's address, on which nothing listens yet."""
+    """Return a socket bound to the server's address, not listening yet."""
     family = socket.AF_INET6 if ":" in config.host else socket.AF_INET
-    # With the protocol named: only then asyncio sets TCP_NODELAY. Without, each answer on a kept connection
-    # waits for the client's delayed acknowledgement of the one before, some 40 ms.
+    # asyncio sets TCP_NODELAY only if the protocol is named. Without it, each response on a kept-alive
+    # connection waits some 40 ms for the client's delayed acknowledgement of the previous one.
     address = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     try:
         address.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -65,13 +65,13 @@ def bound_socket(config: ServerConfig) -> socket.socket:
 def _announce(recommender: LoadedRecommender, config: ServerConfig, port: int) -> None:
     if not config.local:
         log.warning(
-            "listening on %s: whoever can reach it sees all users' clicks and can add items (no login)",
+            "listening on %s: anyone who can reach it sees all users' clicks and can add items (no login)",
             config.host,
         )
     note = recommender.about.data_note
     show(f"Serving {recommender.name}" + (f" ({note})" if note else ""))
     address = _shown(config, port)
-    show(f"Page: http://{address}/   API: http://{address}/docs   Ctrl+C ends it")
+    show(f"Page: http://{address}/   API: http://{address}/docs   Ctrl+C to stop")
 
 
 def _shown(config: ServerConfig, port: int) -> str:

@@ -1,4 +1,4 @@
-"""Requests and answers of the API; what they allow is what the OpenAPI page says."""
+"""Requests and responses of the API; the OpenAPI page is generated from them."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ Space = Literal["model", "text", "image", "content"]
 FoundBy = Literal["exact", "faiss", "popular"]
 Number = Annotated[float, Field(allow_inf_nan=False)]
 RUN_RERANK = "run"
-"""Name of the run's own chain of rerankers."""
+"""Name of the reranking configured in the run."""
 
 
 def _whole(value: Any) -> Any:
-    """Whole numbers as such: JSON does not tell 10.0 from 10."""
+    """Return whole floats as int: JSON does not distinguish 10.0 from 10."""
     if not isinstance(value, dict):
         return value
     return {key: int(v) if isinstance(v, float) and v.is_integer() else v for key, v in value.items()}
@@ -29,12 +29,12 @@ def _whole(value: Any) -> Any:
 OFFERED: dict[str, type[Config]] = {
     name: options for name in RERANKERS if "diversity" in (options := RERANKERS.options(name)).model_fields
 }
-"""Rerankers that a request may name. Rules on columns are ``filters``, and classes from outside the project
-are for the run's configuration: no client may have a module imported."""
+"""Rerankers that a request may name. Rules on columns are ``filters``; classes outside the project are
+allowed in the run's configuration only: no client may have a module imported."""
 
 
 class ApiRequest(BaseModel):
-    """What requests share: no unknown key, and a type is what it says."""
+    """Base of requests: no unknown keys, and no conversion of types."""
 
     model_config = ConfigDict(extra="forbid", strict=True)
 
@@ -42,7 +42,7 @@ class ApiRequest(BaseModel):
 
 
 class FilterRequest(ApiRequest):
-    """A rule on a column of the catalogue, with exactly one test."""
+    """Filter on a column of the catalogue, with exactly one test."""
 
     column: Annotated[str, StringConstraints(min_length=1, max_length=100)]
     equals: str | Number | bool | None = None
@@ -71,31 +71,31 @@ else:
 
 
 class RecommendRequest(ApiRequest):
-    """Whom to recommend to, and how."""
+    """Request of recommendations for a user or a history."""
 
     history: list[Identifier] = Field(
         default=[], max_length=MAX_HISTORY, description="item ids, oldest click first"
     )
     user_id: Identifier | None = Field(
-        default=None, description="a known user, whose clicks come before those of the history"
+        default=None, description="a known user, whose clicks precede those of the history"
     )
     k: int = Field(default=10, ge=1, le=MAX_K)
     rerank: RerankRequest | Literal["run"] | None = Field(
-        default=None, description="how the list is made diverse; 'run' for the run's own way"
+        default=None, description="reranker; 'run' for the run's own reranking"
     )
     filters: list[FilterRequest] = Field(default=[], max_length=20)
     context: dict[str, str | Number] | None = Field(default=None, max_length=20)
     exclude_seen: bool | None = Field(
-        default=None, description="leave out the history's items; as the run was evaluated when null"
+        default=None, description="omit the history's items; as in the run's evaluation when null"
     )
     exclude: list[Identifier] = Field(default=[], max_length=MAX_K, description="items not to show")
     modalities: list[Modality] | None = Field(
-        default=None, min_length=1, max_length=3, description="what may be looked at; everything when null"
+        default=None, min_length=1, max_length=3, description="modalities that the model reads; all when null"
     )
 
 
 class ExplainRequest(ApiRequest):
-    """Which recommendation to explain."""
+    """Request to explain a recommendation."""
 
     item_id: Identifier
     history: list[Identifier] = Field(default=[], max_length=MAX_HISTORY)
@@ -103,22 +103,22 @@ class ExplainRequest(ApiRequest):
 
 
 class FeedbackRequest(ApiRequest):
-    """A thumb up or down for an item that was shown."""
+    """Thumb up or down for a shown item."""
 
     item_id: Identifier
     vote: Literal["up", "down"]
     user_id: Identifier | None = None
     history: list[Identifier] = Field(
-        default=[], max_length=MAX_HISTORY, description="what the list was made for"
+        default=[], max_length=MAX_HISTORY, description="history that the list was made for"
     )
-    shown: list[Identifier] = Field(default=[], max_length=MAX_K, description="the list that it was in")
+    shown: list[Identifier] = Field(default=[], max_length=MAX_K, description="list that contained the item")
     rank: Annotated[int, Field(ge=1, le=MAX_K)] | None = Field(
-        default=None, description="place in that list, from 1"
+        default=None, description="rank in that list, from 1"
     )
 
 
 class ItemCard(BaseModel):
-    """An item as it is shown."""
+    """Displayed properties of an item."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -127,11 +127,11 @@ class ItemCard(BaseModel):
     text: str | None
     categories: list[str]
     price: float | None
-    image: str | None = Field(description="address of its picture; null where it has none")
+    image: str | None = Field(description="address of its picture; null without one")
 
 
 class RankedItem(BaseModel):
-    """A place in a list."""
+    """An item in a list."""
 
     rank: int
     score: float | None
@@ -142,11 +142,11 @@ class RecommendResponse(BaseModel):
     """A list, best first."""
 
     items: list[RankedItem]
-    retrieval: FoundBy = Field(description="'popular' where there is no click to go by")
+    retrieval: FoundBy = Field(description="'popular' without any click")
 
 
 class SimilarResponse(BaseModel):
-    """Items like another one, most alike first."""
+    """Similar items, most similar first."""
 
     items: list[RankedItem]
 
@@ -174,7 +174,7 @@ class UserResponse(BaseModel):
 
 
 class AddItemResponse(BaseModel):
-    """A new item, which can be recommended from now on, until the server stops."""
+    """A new item, which can be recommended until the server stops."""
 
     item: ItemCard
 
@@ -186,7 +186,7 @@ class FeedbackResponse(BaseModel):
 
 
 class ExplainResponse(BaseModel):
-    """Why an item got its score; the content of ``crossrec.explain.Explanation.to_dict``."""
+    """Explanation of a score; the content of ``crossrec.explain.Explanation.to_dict``."""
 
     item: ItemCard
     history: list[ItemCard]
@@ -194,26 +194,26 @@ class ExplainResponse(BaseModel):
 
 
 class HealthResponse(BaseModel):
-    """The server is there."""
+    """Status of the server."""
 
     status: Literal["ok"] = "ok"
 
 
 class RerankerInfo(BaseModel):
-    """A reranker on offer."""
+    """An available reranker."""
 
     type: str
     summary: str
     diversity: float
-    spaces: list[str] = Field(description="what similarity may go by; empty where it goes by something else")
+    spaces: list[str] = Field(description="vector spaces of its similarity; empty if it uses none")
 
 
 class RetrievalInfo(BaseModel):
-    """How plain lists are found."""
+    """Retrieval method of plain lists."""
 
     kind: FoundBy
-    recall: float | None = Field(description="share of exact lists that the index found at start-up")
-    sampled: int = Field(description="histories on which it was measured")
+    recall: float | None = Field(description="share of the exact lists that the index found at start-up")
+    sampled: int = Field(description="number of histories on which recall was measured")
     lists: int
     probes: int
 
@@ -226,26 +226,26 @@ class Interval(BaseModel):
 
 
 class MetricValue(BaseModel):
-    """A figure on the test part, with its 95 % interval where it has one."""
+    """Value of a metric on the test split, with its 95 % interval if it has one."""
 
     value: float
     ci95: Interval | None
 
 
 class ModelResponse(BaseModel):
-    """What is served."""
+    """Description of the served model."""
 
     name: str
-    model: str = Field(description="what reads the history, and what items are known by")
+    model: str = Field(description="sequence model and modalities")
     items: int
     users: int
     modalities: list[str]
-    spaces: list[str] = Field(description="in which items can be compared")
+    spaces: list[str] = Field(description="spaces in which items can be compared")
     rerankers: list[RerankerInfo]
-    run_rerank: str | None = Field(description="the run's own reranking; null where it has none")
+    run_rerank: str | None = Field(description="the run's own reranking; null without one")
     data: str
-    note: str = Field(description="about the data, such as that it is generated; empty when none")
-    metrics: dict[str, MetricValue] = Field(description="measured on the test part; empty when not measured")
+    note: str = Field(description="note on the data, such as that it is generated; may be empty")
+    metrics: dict[str, MetricValue] = Field(description="metrics on the test split; empty when not measured")
     retrieval: RetrievalInfo
-    feedback: bool = Field(description="whether thumbs are kept")
-    max_upload_bytes: int = Field(description="size of a new item with its picture at most")
+    feedback: bool = Field(description="whether thumbs are stored")
+    max_upload_bytes: int = Field(description="maximum size of a new item with its picture")

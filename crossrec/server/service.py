@@ -27,12 +27,12 @@ from crossrec.types import InputError
 
 SHOWN_K = "@10"
 SHOWN = ("ndcg", "recall", "hit", "coverage", "gini", "ild", "ild_category", "novelty")
-"""Measured figures that are shown, of lists of ten."""
+"""Displayed metrics, of lists of ten."""
 CATEGORY = "category"
 
 
 def model_response(service: Service) -> ModelResponse:
-    """What is served, as it is now."""
+    """Return the current description of the served model."""
     shop, config = service.shop, service.shop.config
     spaces = spaces_of(shop)
     return ModelResponse(
@@ -54,12 +54,12 @@ def model_response(service: Service) -> ModelResponse:
 
 
 def spaces_of(shop: LoadedRecommender) -> list[str]:
-    """Return spaces in which this recommender can compare items."""
+    """Return the spaces in which this recommender can compare items."""
     return [MODEL, *shop.items.spaces.names]
 
 
 def offered(shop: LoadedRecommender, spaces: Sequence[str]) -> list[RerankerInfo]:
-    """Return rerankers that this catalogue has what they need for, with the spaces that they may go by."""
+    """Return the rerankers whose inputs this catalogue has, with their possible similarity spaces."""
     found = []
     for name, kind in OFFERED.items():
         usable = _works(shop, kind)
@@ -77,7 +77,7 @@ def offered(shop: LoadedRecommender, spaces: Sequence[str]) -> list[RerankerInfo
 
 
 def _works(shop: LoadedRecommender, kind: type[Config]) -> bool:
-    """Return whether a reranker can be made with its defaults: it says itself what a catalogue lacks."""
+    """Return whether a reranker can be built with its defaults; it raises if the catalogue lacks an input."""
     try:
         shop.items.rerankers(RerankConfig.model_validate({"stages": [kind()]}))
     except InputError:
@@ -86,7 +86,7 @@ def _works(shop: LoadedRecommender, kind: type[Config]) -> bool:
 
 
 def measured(metrics: Mapping[str, Any]) -> dict[str, MetricValue]:
-    """Return the figures to show of a ``metrics.json``; empty where nothing was measured."""
+    """Return the displayed metrics of a ``metrics.json``; empty where nothing was measured."""
     found = {}
     for name in SHOWN:
         entry = metrics.get(name + SHOWN_K)
@@ -98,18 +98,18 @@ def measured(metrics: Mapping[str, Any]) -> dict[str, MetricValue]:
 
 
 MAX_PICTURE_BYTES = 1_000_000_000
-"""Of all new items' pictures together, which stay in memory."""
+"""Maximum total size of new items' pictures, which stay in memory."""
 
 
 class Service:
-    """One recommender, served.
+    """The served recommender.
 
-    The model works in one thread only (:class:`ModelThread`). Adding items replaces the :class:`CatalogIndex`
-    as a whole: a request that began before keeps the old one.
+    The model runs in one thread only (:class:`ModelThread`). Adding items replaces the
+    :class:`CatalogIndex` as a whole: a request that began before keeps the old one.
 
     Args:
-        shop: the recommender.
-        config: of the server.
+        shop: recommender.
+        config: configuration of the server.
     """
 
     def __init__(self, shop: LoadedRecommender, config: ServerConfig) -> None:
@@ -135,14 +135,14 @@ class Service:
         self.about = model_response(self)
 
     async def run(self) -> None:
-        """Answer batches until it is cancelled."""
+        """Process batches until cancelled."""
         await self._batcher.run()
 
     async def recommend(self, history: ClickHistory, options: BatchOptions) -> RankedList:
-        """Return a list, made together with those of other requests.
+        """Return a list, computed in a batch with those of other requests.
 
         Raises:
-            Busy: too many wait.
+            Busy: if too many requests wait.
         """
         return await self._batcher.submit(options, history)
 
@@ -154,12 +154,12 @@ class Service:
         return found
 
     def history(self, user_id: str | None, clicks: Sequence[str]) -> ClickHistory:
-        """Return a user's latest clicks and those behind them, as they are recommended from.
+        """Return the history to recommend from: a user's latest clicks, followed by the request's.
 
-        What comes behind a user's log counts as clicked at the time of the log's last click.
+        Clicks after a user's log get the time of the log's last click.
 
         Raises:
-            UnknownName: the user or an item is not there.
+            UnknownName: if there is no such user or item.
         """
         self.shelf.rows(clicks)
         if user_id is None:
@@ -175,7 +175,7 @@ class Service:
         """Return the catalogue indices of all clicks of a user, oldest first.
 
         Raises:
-            UnknownName: there is no such user.
+            UnknownName: if there is no such user.
         """
         return self._log_of(user_id)[0].tolist()
 
@@ -186,34 +186,34 @@ class Service:
         return np.asarray(log.items), None if log.times is None else np.asarray(log.times)
 
     async def add_item(self, item: Mapping[str, Any]) -> int:
-        """Put an item into the catalogue; it can be recommended from then on.
+        """Add an item to the catalogue; it can be recommended from then on.
 
         Args:
-            item: values by column, as ``LoadedRecommender.add_items`` takes them.
+            item: values by column, as for ``LoadedRecommender.add_items``.
 
         Returns:
-            Its catalogue index.
+            Catalogue index of the item.
 
         Raises:
-            Conflict: its id is taken, or no further items are.
-            Busy: too many slow requests wait.
+            Conflict: if its id exists, or the limit of new items is reached.
+            Busy: if too many slow requests wait.
         """
-        # Once begun, it is finished and shown, also where the client does not wait for it.
+        # Once begun, the addition is completed even if the client does not wait for it.
         return await asyncio.shield(self.thread.call(lambda: self._add(item)))
 
     def _add(self, item: Mapping[str, Any]) -> int:
         if item["item_id"] in self.shop.catalog.index:
             raise Conflict(f"there is an item '{item['item_id']}' already; choose another item_id")
         if self.added >= self.config.max_new_items:
-            raise Conflict(f"{self.added} items were added already, as many as this server takes")
+            raise Conflict(f"{self.added} items were added already: the limit of this server")
         picture_bytes = len(item.get("image") or b"")
         if self._picture_bytes + picture_bytes > MAX_PICTURE_BYTES:
-            raise Conflict(f"new items' pictures fill {MAX_PICTURE_BYTES:,} bytes, as many as are taken")
+            raise Conflict(f"new items' pictures fill {MAX_PICTURE_BYTES:,} bytes: the limit of this server")
         self.shop.add_items([item])
         self.lists.take_new_items()
         self.added += 1
         self._picture_bytes += picture_bytes
-        # Pictures of the items before are made anew; a request that runs keeps what it began with.
+        # Earlier thumbnails are made again; a running request keeps the old index.
         self.shelf, self.thumbnails = CatalogIndex(self.shop.catalog), Thumbnails(self.shop.catalog)
         self.measures.items.set(len(self.shelf))
         self.measures.new_items.inc()

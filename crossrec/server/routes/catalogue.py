@@ -1,4 +1,4 @@
-"""Items and users: search, details, pictures, new items."""
+"""Routes of items and users: search, details, pictures, new items."""
 
 from __future__ import annotations
 
@@ -34,22 +34,22 @@ NewId = Annotated[
 ]
 NewTitle = Annotated[str, Form(pattern=r"\S", max_length=500)]
 NewPrice = Annotated[
-    str, Form(pattern=r"^([0-9]{1,12}([.][0-9]{1,6})?)?$", description="a number; not known when empty")
+    str, Form(pattern=r"^([0-9]{1,12}([.][0-9]{1,6})?)?$", description="a number; unknown when empty")
 ]
 NewCategories = Annotated[
-    str, Form(pattern=r"^([^,]{0,100},){0,19}[^,]{0,100}$", description="at most 20, divided by commas")
+    str, Form(pattern=r"^([^,]{0,100},){0,19}[^,]{0,100}$", description="at most 20, separated by commas")
 ]
 Size = Annotated[Literal["128", "256", "512"], Query(description="longest side, pixels")]
 PICTURE: dict[int | str, dict[str, Any]] = {
     **NOT_FOUND,
     200: {"content": {"image/jpeg": {}}, "description": "the picture within a square of size pixels"},
-    304: {"description": "the browser has it already"},
+    304: {"description": "the browser's copy is current"},
 }
 
 
 @router.get("/items")
 async def find_items(service: ServiceOf, q: Words = "", offset: Offset = 0, limit: Limit = 20) -> ItemPage:
-    """Return items whose title or text holds all words; all items without words."""
+    """Return items whose title or text contains all words; all items without words."""
     shelf = service.shelf
     rows, total = await run_in_threadpool(shelf.find, q, offset, limit)
     return ItemPage(items=shelf.cards(rows), total=total)
@@ -63,7 +63,7 @@ async def picture_at(item_id: ItemPath, service: ServiceOf, request: Request, si
 
 @router.get("/image", responses=PICTURE, response_class=Response)
 async def picture(item_id: ItemQuery, service: ServiceOf, request: Request, size: Size = "256") -> Response:
-    """Return the same, of any id."""
+    """Return the same for any id, passed as a query parameter."""
     row, thumbnails = service.shelf.row(item_id), service.thumbnails
     found = await run_in_threadpool(thumbnails.get, row, int(size))
     if found is None:
@@ -82,7 +82,7 @@ async def item_at(item_id: ItemPath, service: ServiceOf) -> ItemCard:
 
 @router.get("/item", responses=NOT_FOUND)
 async def item(item_id: ItemQuery, service: ServiceOf) -> ItemCard:
-    """Return the same, of any id."""
+    """Return the same for any id, passed as a query parameter."""
     return service.shelf.card(service.shelf.row(item_id))
 
 
@@ -91,8 +91,8 @@ async def item(item_id: ItemQuery, service: ServiceOf) -> ItemCard:
     status_code=201,
     responses={
         **BODY_ERRORS,
-        409: {"model": ErrorBody, "description": "the id is taken, or too many items were added"},
-        415: {"model": ErrorBody, "description": "the picture is none that is taken"},
+        409: {"model": ErrorBody, "description": "the id exists, or too many items were added"},
+        415: {"model": ErrorBody, "description": "the picture is unsupported or broken"},
     },
 )
 async def add_item(
@@ -106,11 +106,11 @@ async def add_item(
         UploadFile | SkipJsonSchema[None], File(description="JPEG, PNG, WebP, GIF or AVIF")
     ] = None,
 ) -> AddItemResponse:
-    """Add an item, which can be recommended at once, until the server stops."""
+    """Add an item, which can be recommended at once and until the server stops."""
     row: dict[str, Any] = {
         "item_id": item_id.strip(),
         "title": title.strip(),
-        # Models read texts; a title alone is all the text that there is.
+        # Models read texts; without one, the title is the text.
         "text": text.strip() or title.strip(),
         "price": float(price) if price else None,
         "categories": list(dict.fromkeys(name.strip() for name in categories.split(",") if name.strip())),
@@ -118,13 +118,13 @@ async def add_item(
     if image is not None:
         row["image"] = await service.sent_pictures.take(image.read)
     place = await service.add_item(row)
-    # Not in one line: the shelf is another one after the item came.
+    # Not in one line: adding the item replaces the index.
     return AddItemResponse(item=service.shelf.card(place))
 
 
 @router.get("/users", tags=["users"])
 async def find_users(service: ServiceOf, q: Words = "", offset: Offset = 0, limit: Limit = 20) -> UserPage:
-    """Return users whose id holds a text; all without one."""
+    """Return users whose id contains a text; all users without one."""
     users, total = await run_in_threadpool(service.users.find, q, offset, limit)
     return UserPage(users=users, total=total)
 
@@ -137,7 +137,7 @@ async def user_at(user_id: UserPath, service: ServiceOf) -> UserResponse:
 
 @router.get("/user", tags=["users"], responses=NOT_FOUND)
 async def user(user_id: UserQuery, service: ServiceOf) -> UserResponse:
-    """Return the same, of any id."""
+    """Return the same for any id, passed as a query parameter."""
     rows = service.rows_of(user_id)
     cards = service.shelf.cards(rows[-MAX_HISTORY:])
     return UserResponse(user_id=user_id, history=cards, total=len(rows))

@@ -1,4 +1,4 @@
-"""Recommendations, items like others, explanations, thumbs."""
+"""Routes of recommendations, similar items, explanations and thumbs."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ from crossrec.types import InputError
 
 router = APIRouter(prefix="/api", tags=["recommending"], responses=ERRORS | NOT_FOUND)
 Places = Annotated[int, Query(ge=1, le=MAX_K)]
-AskedSpace = Annotated[Space, Query(description="what likeness goes by")]
+AskedSpace = Annotated[Space, Query(description="vector space of the similarity")]
 
 
 @router.post("/recommend", responses=BODY_ERRORS)
@@ -61,7 +61,7 @@ async def recommend(request: RecommendRequest, service: ServiceOf) -> RecommendR
 async def similar_at(
     item_id: ItemPath, service: ServiceOf, k: Places = 10, space: AskedSpace = "model"
 ) -> SimilarResponse:
-    """Return items like this one."""
+    """Return similar items."""
     return await similar(item_id, service, k, space)
 
 
@@ -69,7 +69,7 @@ async def similar_at(
 async def similar(
     item_id: ItemQuery, service: ServiceOf, k: Places = 10, space: AskedSpace = "model"
 ) -> SimilarResponse:
-    """Return the same, of any id."""
+    """Return the same for any id, passed as a query parameter."""
     service.shelf.row(item_id)
     k = min(k, len(service.shelf))
     _known("space", [space], service.about.spaces)
@@ -84,11 +84,11 @@ async def similar(
 
 @router.post("/explain", responses=BODY_ERRORS)
 async def explain(request: ExplainRequest, service: ServiceOf) -> ExplainResponse:
-    """Return why an item gets its score: modalities, clicks, picture, words."""
+    """Explain an item's score: modalities, clicks, picture, words."""
     history = service.history(request.user_id, request.history)
     row = service.shelf.row(request.item_id)
     if not history.item_ids:
-        raise UnknownName("no clicks: without a history there is nothing to explain")
+        raise UnknownName("no clicks: an explanation needs a history")
     explanation = await service.thread.call(
         lambda: service.shop.explain(history.item_ids, request.item_id, times=history.times).to_dict()
     )
@@ -100,7 +100,7 @@ async def explain(request: ExplainRequest, service: ServiceOf) -> ExplainRespons
 
 @router.post("/feedback", responses=BODY_ERRORS | NOT_KEPT)
 async def feedback(request: FeedbackRequest, service: ServiceOf) -> FeedbackResponse:
-    """Take a thumb up or down; it is kept only where the server was started with a feedback log."""
+    """Record a thumb up or down; it is stored only if the server was started with a feedback log."""
     service.shelf.rows([request.item_id, *request.history, *request.shown])
     if request.user_id is not None and request.user_id not in service.users:
         raise UnknownName(f"no user '{request.user_id}'")
@@ -111,7 +111,7 @@ async def feedback(request: FeedbackRequest, service: ServiceOf) -> FeedbackResp
 
 
 def _options(request: RecommendRequest, service: Service, *, timed: bool) -> BatchOptions:
-    # A hidden item takes a place from one behind it, so that the list stays full.
+    # Hidden items are replaced by those after them, so that the list stays full.
     hidden = len(set(request.exclude))
     modalities = None if request.modalities is None else frozenset(request.modalities)
     _known("modality", modalities or (), service.about.modalities)
@@ -132,7 +132,7 @@ def _options(request: RecommendRequest, service: Service, *, timed: bool) -> Bat
 
 
 def _rerank(request: Config | str | None, about: ModelResponse) -> str | None:
-    """Return the reranking as a key that requests of one batch share."""
+    """Return the reranking as a key shared by the requests of one batch."""
     if request is None:
         return None
     if isinstance(request, str):
@@ -161,7 +161,7 @@ def _ranked(service: Service, places: Sequence[tuple[int, float]]) -> list[Ranke
 
 
 def finite(value: Any) -> Any:
-    """JSON without NaN or infinity, which become null."""
+    """Return a value for JSON, with null in place of NaN and infinity."""
     if isinstance(value, dict):
         return {key: finite(inner) for key, inner in value.items()}
     if isinstance(value, list | tuple):
