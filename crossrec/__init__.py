@@ -28,7 +28,7 @@ def load(
             may run any code; refused by default. Code that comes with pretrained weights is never run.
 
     Raises:
-        InputError: there is no such recommender, or what it needs can't be had.
+        InputError: if there is no such recommender, or what it needs can't be had.
     """
     from crossrec.serving.loaded import LoadedRecommender
     from crossrec.serving.opening import open_recommender

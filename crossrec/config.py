@@ -116,8 +116,8 @@ def _check_value(value: Any, place: tuple[str, ...], largest: int | None) -> Non
     """Reject values that no field can use, at any depth.
 
     Raises:
-        _UnusableValue: a whole number that is too large, text that can't be written to a file, a path that
-            no file system has.
+        _UnusableValue: for an integer that is too large, text that can't be written to a file, or a path
+            that no file system has.
     """
     if isinstance(value, int) and not isinstance(value, bool):
         if largest is not None and abs(value) > largest:
@@ -168,7 +168,7 @@ class Family:
         """Return the component of a name.
 
         Raises:
-            KeyError: there is no such member.
+            KeyError: if there is no such member.
         """
         return _resolve(self.members[name])
 
@@ -176,7 +176,7 @@ class Family:
         """Return the class of a member's options.
 
         Raises:
-            ValueError: there is no such member, or it is outside the project and not to be trusted.
+            ValueError: if there is no such member, or it is outside the project and not to be trusted.
         """
         if ":" in name:
             return _options_of(_outside_class(name), name)
@@ -193,7 +193,7 @@ class Family:
         """Return a member's options from a mapping with a ``type``; options are returned as they are.
 
         Raises:
-            ValueError: not a mapping with a known ``type``.
+            ValueError: if it is not a mapping with a known ``type``.
         """
         if isinstance(value, Config):
             return value
@@ -304,7 +304,7 @@ def read_yaml(path: Path, *, extends: bool = True) -> dict[str, Any]:
     """Read a YAML mapping, following at most one level of ``extends: other.yaml``.
 
     Args:
-        path: of the file.
+        path: path of the file.
         extends: whether it may name another file; not where the file may come from somebody else.
     """
     content = read_mapping(path)
@@ -337,7 +337,7 @@ def validate(
     """Validate a mapping as ``cls``; errors name ``origin`` and the dotted key.
 
     Args:
-        cls: of the result.
+        cls: class of the configuration.
         content: as read.
         origin: what errors call it, such as a file's path.
         trust_code: classes outside the project that may be imported; True for the user's own files.

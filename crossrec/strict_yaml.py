@@ -137,7 +137,7 @@ def _expanded_size(node: yaml.Node, sizes: dict[int, int]) -> int:
     """Return values in a node once every alias is replaced by what it stands for.
 
     Raises:
-        ValueError: an alias stands within what it stands for.
+        ValueError: if an alias stands within what it stands for.
     """
     if id(node) not in sizes:
         sizes[id(node)] = 0  # while its parts are counted

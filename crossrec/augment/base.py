@@ -96,7 +96,7 @@ class RandomApply(Generic[Sample]):
 
     Args:
         name: for counts.
-        augmenter: of lists of samples.
+        augmenter: augmenter of lists of samples.
         probability: chance that a sample goes through it.
     """
 

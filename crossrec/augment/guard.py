@@ -22,7 +22,7 @@ class LeakageChecker:
     """Check of the inputs of augmenters, resampling, generators and networks against the training split.
 
     Args:
-        split: of the log.
+        split: split of the log.
         item_ids: (N,) original ids, for messages.
         user_ids: (U,) original ids, for messages.
     """

@@ -59,7 +59,7 @@ class Resampler:
     Args:
         weights_U: (U,) relative chances of the rows, 0 for a row that has nothing to predict.
         lengths_U: (U,) clicks of each row.
-        seed: of the draws.
+        seed: seed of the draws.
         max_repeats: how often a row comes in an epoch at most, in expectation.
     """
 
@@ -118,7 +118,7 @@ def build_resampler(
         config: what to even out.
         train: U rows of training clicks.
         categories: (N, G) membership.
-        seed: of the draws.
+        seed: seed of the draws.
         segments_U: (U,) segment of each user, ``ABSENT`` for none.
 
     Raises:

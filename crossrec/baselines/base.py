@@ -54,7 +54,7 @@ class Baseline(Component, ABC):
         """Fit on the training clicks, one row per user; a second call starts from scratch.
 
         Raises:
-            ValueError: there is no click, or an item outside the catalogue.
+            ValueError: if there is no click, or an item outside the catalogue.
         """
         if len(train.items) == 0:
             raise ValueError(f"{self.name} can't be fitted: the training part has no click")
@@ -73,8 +73,8 @@ class Baseline(Component, ABC):
             (B, N) float32, or (B, K) for candidates.
 
         Raises:
-            RuntimeError: not fitted.
-            ValueError: an item or candidate is outside the catalogue, or candidates have another B.
+            RuntimeError: if not fitted.
+            ValueError: if an item or candidate is outside the catalogue, or candidates have another B.
         """
         self._require_fitted()
         scores_BN = self._score(histories)
@@ -147,7 +147,7 @@ def history_matrix(histories: Sequences, n_items: int, recency: float = 1.0) -> 
         (B, N) float64, sorted indices, repeated items summed.
 
     Raises:
-        ValueError: an item is outside the catalogue.
+        ValueError: if an item is outside the catalogue.
     """
     items = np.asarray(histories.items, dtype=np.int64)
     if len(items) and (items.min() < 0 or items.max() >= n_items):

@@ -37,7 +37,7 @@ class BPRMF(Baseline):
 
         Args:
             factors: width of user and item vectors; items have a bias beside them.
-            learning_rate: of stochastic gradient descent.
+            learning_rate: learning rate of stochastic gradient descent.
             regularization: weight of the squared norms.
             iterations: passes over the clicks.
             ridge: weight of the squared map from histories to user vectors, relative to the data's.

@@ -45,7 +45,7 @@ class ContentBased(Baseline):
         context: the catalogue, with what the space needs.
 
     Raises:
-        InputError: the catalogue has no such content.
+        InputError: if the catalogue has no such content.
 
     Source:
         Rocchio's profile without negative examples; Pazzani and Billsus 2007, "Content-based

@@ -28,7 +28,7 @@ class EASE(Baseline):
         context: the catalogue.
 
     Raises:
-        InputError: the (N, N) tables would take more than ``options.memory_gb``.
+        InputError: if the (N, N) tables would take more than ``options.memory_gb``.
 
     Source:
         Steck 2019, "Embarrassingly shallow autoencoders for sparse data", equation 8.

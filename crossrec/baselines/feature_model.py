@@ -52,9 +52,9 @@ class FeatureModel(Baseline):
             loss: ``logistic`` for logistic regression, ``squared`` for linear regression on 0 and 1.
             negatives: unclicked items for each click that the weights are learned from.
             regularization: weight of the squared weights, relative to the mean loss.
-            neighbours: of the item-kNN features.
+            neighbours: number of neighbours of the item-kNN features.
             recency: weight of a history click relative to the next younger one.
-            half_life_days: of the recent-popularity feature, which exists only where clicks have times.
+            half_life_days: half-life of the recent-popularity feature, which needs click times.
             max_users: users whose last training click teaches the weights.
             seed: seed of negatives and users.
         """

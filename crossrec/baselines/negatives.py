@@ -16,7 +16,7 @@ class UnclickedSampler:
     Args:
         clicks: U rows.
         n_items: N, items in the catalogue.
-        seed: of the draws.
+        seed: seed of the draws.
         chances_N: chance of each item to be drawn; all alike when None.
     """
 

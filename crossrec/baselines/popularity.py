@@ -91,7 +91,7 @@ def decayed_counts(train: Sequences, n_items: int, half_life_days: float, asker:
     """Return (N,) float64 sum over an item's clicks of 2 ** (-age / half-life), ages from the last click.
 
     Raises:
-        InputError: the clicks have no times, or an order in their place.
+        InputError: if the clicks have no times, or an order in their place.
     """
     if train.times is None or not has_times(train):
         raise InputError(

@@ -40,7 +40,7 @@ class TuningBudget(Config):
         trials: settings tried at most; a larger grid is sampled. None tries all.
         seconds: no setting is begun after so much time, the first excepted; the setting that is under
             way is finished. None sets no limit.
-        seed: of the sample.
+        seed: seed of the sample.
     """
 
     trials: int | None = Field(default=None, ge=1, le=1_000_000)
@@ -80,8 +80,8 @@ def tune(
         The best setting (the first of equals) and all trials in the order tried.
 
     Raises:
-        ValueError: the grid is empty, or a value is not a finite number.
-        InputError: the baseline needs what the catalogue lacks.
+        ValueError: if the grid is empty, or a value is not finite.
+        InputError: if the baseline needs what the catalogue lacks.
     """
     if not grid:
         raise ValueError("the grid is empty: give tune() at least one configuration")

@@ -41,7 +41,7 @@ class UserKNN(SparseBaseline):
         """Training users whose clicks resemble the history.
 
         Args:
-            similarity: of the history's and the training user's clicks.
+            similarity: similarity of the history's and the training user's clicks.
             neighbours: most similar training users that vote.
             recency: weight of a history click relative to the next younger one, 1 for no decay.
             power: to which a neighbour's similarity is raised before it weighs its vote; large powers

@@ -55,7 +55,7 @@ class Catalog:
             None.
 
     Raises:
-        CatalogError: a column is missing, or an id is missing or duplicate.
+        CatalogError: if a column is missing, or an id is missing or duplicate.
     """
 
     def __init__(self, dataset: Dataset, image_roots: tuple[Path, ...] | None = None) -> None:
@@ -187,7 +187,7 @@ class Catalog:
         """Return the picture of one item, upright, on white, in RGB, or None where it has none.
 
         Raises:
-            UnreadablePicture: there is a picture, but it can't be read or decoded.
+            UnreadablePicture: if there is a picture, but it can't be read or decoded.
         """
         data = self.image_bytes(row)
         if data is None:
@@ -210,7 +210,7 @@ class Catalog:
         """Return the encoded picture as stored, or None where the item has none.
 
         Raises:
-            UnreadablePicture: its file can't be read, or lies outside the pictures' folder.
+            UnreadablePicture: if its file can't be read, or lies outside the pictures' folder.
         """
         item = self._pictures[int(row)]
         if item.get("image_bytes") is not None:
@@ -247,7 +247,7 @@ class Catalog:
             more: items with other ids; what one of the two has no column for is null there.
 
         Raises:
-            CatalogError: an id is in both.
+            CatalogError: if an id is in both.
         """
         from datasets import Dataset, concatenate_datasets
 

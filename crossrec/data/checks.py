@@ -32,10 +32,10 @@ def time_warnings(times: pl.Series, name: str) -> list[str]:
 
     Args:
         times: seconds since 1970, finite.
-        name: of the data set, for the message.
+        name: name of the data set, for the message.
 
     Raises:
-        InteractionDataError: times are in several units, such as seconds and milliseconds.
+        InteractionDataError: if times have several units, such as seconds and milliseconds.
     """
     if not len(times):
         return []

@@ -94,7 +94,7 @@ class DataIdentity:
         Args:
             item_ids: (N,) original ids, in the order of the catalogue.
             user_ids: (U,) original ids of the rows of ``split.clicks``.
-            split: of the log.
+            split: split of the log.
         """
         train = _digest_rows(split.train, user_ids, item_ids)
         valid, test = (_digest_queries(split, part, user_ids, item_ids) for part in (split.valid, split.test))
@@ -137,7 +137,7 @@ class DataIdentity:
 
         Args:
             other: the data of now.
-            parts: of the split that are compared; a part that either does not know is passed over.
+            parts: parts of the split that are compared; a part that either does not know is passed over.
         """
         found = [self.align(other.item_ids).describe()]
         names = {TRAIN: "training clicks", VALID: "validation queries", TEST: "test queries"}

@@ -90,7 +90,7 @@ def to_seconds(value: Any) -> Any:
     Text, dates and datetimes without a zone are taken as UTC.
 
     Raises:
-        ValueError: text that is neither a number nor ISO 8601.
+        ValueError: for text that is neither a number nor ISO 8601.
     """
     if isinstance(value, str):
         try:

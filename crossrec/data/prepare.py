@@ -117,15 +117,15 @@ def prepare(config: DataConfig, *, repeats: bool = False) -> PreparedData:
     generates; so all hold the same data without sending it.
 
     Args:
-        config: of the data.
+        config: configuration of the data.
         repeats: whether an item that a user clicked before can be a target: what an evaluation needs
             whose lists may hold seen items.
 
     Raises:
-        SourceError: a root, file or column is missing or can't be read.
-        CatalogError: the items can't be used.
+        SourceError: if a root, file or column is missing or can't be read.
+        CatalogError: if the items can't be used.
         InteractionDataError: no click is left after cleaning.
-        SplitError: a part of the split stays empty.
+        SplitError: if a part of the split stays empty.
     """
     raw = _load(config)
     name, note = raw.name, raw.note

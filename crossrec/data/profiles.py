@@ -86,7 +86,7 @@ def user_words(train: Sequences, words: ItemWords) -> csr_matrix:
 
     Args:
         train: U rows of training clicks.
-        words: of the catalogue's texts.
+        words: words of the catalogue's texts.
     """
     mean = diags(1.0 / np.maximum(train.lengths, 1).astype(np.float32))
     return csr_matrix(mean @ click_matrix(train, words.weights_NV.shape[0]) @ words.weights_NV)

@@ -33,7 +33,7 @@ class SegmentsConfig(Config):
         item_views: what items are grouped by: TF-IDF of their text, their categories.
         max_words: size of the vocabulary at most.
         components: dimensions to which TF-IDF is reduced before grouping.
-        seed: of the centres.
+        seed: seed of the centres.
     """
 
     users: int = Field(5, ge=1, le=1_000_000)
@@ -80,7 +80,7 @@ def cluster_users(data: PreparedData, config: SegmentsConfig, tail_share: float)
         tail_share: share of the training clicks that the tail holds.
 
     Raises:
-        InputError: users are grouped by words alone, and there are none.
+        InputError: if users are grouped by words alone, and there are none.
 
     Source:
         Lloyd 1982 with the centres of Arthur and Vassilvitskii 2007, "k-means++", as in scikit-learn.

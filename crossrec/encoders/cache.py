@@ -96,7 +96,7 @@ class FeatureCache(Generic[Raw]):
         folder: holds a folder an encoder.
         identity: names weights and preprocessing, such as ``encoder.identity``.
         width: D.
-        dtype: of the stored vectors.
+        dtype: type of the stored vectors.
         block_size: items computed between two writes.
     """
 
@@ -208,7 +208,7 @@ class BlockStore:
     Args:
         folder: holds one ``.npz`` a block, named by the keys in it.
         width: D.
-        dtype: of the stored vectors.
+        dtype: type of the stored vectors.
     """
 
     def __init__(self, folder: Path, width: int, dtype: np.dtype) -> None:
@@ -226,7 +226,7 @@ class BlockStore:
         """Store a block; survives a power cut once this returns.
 
         Raises:
-            ValueError: the vectors have another shape, or don't fit the dtype.
+            ValueError: if the vectors have another shape, or don't fit the dtype.
         """
         if vectors_BD.shape != (len(keys), self.width):
             raise ValueError(f"expected ({len(keys)}, {self.width}) vectors, got {vectors_BD.shape}")
@@ -250,7 +250,7 @@ class BlockStore:
         """Copy vectors block by block, so that no more than one block is in memory.
 
         Raises:
-            InputError: a block is damaged; it is removed.
+            InputError: if a block is damaged; it is removed.
         """
         by_file: dict[Path, list[tuple[int, int]]] = {}
         for row, (path, place) in zip(rows, places, strict=True):

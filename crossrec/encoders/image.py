@@ -46,7 +46,7 @@ class ImageEncoder(Encoder):
         backbone: a timm model built with ``num_classes=0``, in place of the one that the options name.
 
     Raises:
-        WeightsError: the weights can't be loaded or don't fit; the message says how to get them.
+        WeightsError: if the weights can't be loaded or don't fit; the message says how to get them.
         InputError: no layer has a name of ``lora.target_modules``.
     """
 
@@ -74,7 +74,7 @@ class ImageEncoder(Encoder):
             """Reject options that can't be used, from names and the model's settings alone.
 
             Raises:
-                InputError: timm has no such model, weights can't be loaded or are another model's, or the
+                InputError: if timm has no such model, weights can't be loaded or are another model's, or the
                     model takes another size.
             """
             import timm

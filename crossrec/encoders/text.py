@@ -41,8 +41,8 @@ class TextEncoder(Encoder):
         cache_dir: folder of converted weights.
 
     Raises:
-        WeightsError: the weights can't be loaded; the message lists the ways to get them.
-        InputError: ``max_tokens`` is more than the model takes, or no layer has a name of
+        WeightsError: if the weights can't be loaded; the message lists the ways to get them.
+        InputError: if ``max_tokens`` is more than the model takes, or no layer has a name of
             ``lora.target_modules``.
     """
 
@@ -69,7 +69,7 @@ class TextEncoder(Encoder):
             """Reject options that can't be used, from the tokenizer and the model's settings alone.
 
             Raises:
-                InputError: weights can't be loaded, or ``max_tokens`` is more than the model takes.
+                InputError: if weights can't be loaded, or ``max_tokens`` is more than the model takes.
             """
             settings, tokenizer = load_settings(self.weights, cache_dir, self.architecture)
             _check_length(self.max_tokens, tokenizer, settings)

@@ -77,7 +77,7 @@ class Cascade:
         name: what tables call it.
 
     Raises:
-        InputError: the two have other catalogues, or C is below 1.
+        InputError: if the two have other catalogues, or C is below 1.
     """
 
     def __init__(

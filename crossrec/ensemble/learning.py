@@ -250,7 +250,7 @@ def weightings(n_members: int, budget: int, seed: int) -> np.ndarray:
     Args:
         n_members: M.
         budget: points at most, if that leaves one a member.
-        seed: of the random ones.
+        seed: seed of the random weightings.
 
     Returns:
         (W, M) rows summing to 1, no two alike, members alone first, then by the number of members in use.

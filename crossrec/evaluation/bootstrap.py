@@ -96,7 +96,7 @@ def estimate_means(values_U: Mapping[str, np.ndarray], n_resamples: int, seed: i
     Args:
         values_U: metric -> (U,) one value a user; users with NaN are left out of that metric.
         n_resamples: 0 leaves the intervals out.
-        seed: of the resampling; all metrics share the same resamples.
+        seed: seed of the resampling; all metrics share the same resamples.
 
     Source:
         Efron, Tibshirani: An introduction to the bootstrap (1993), chapter 14; resampling whole users
@@ -169,7 +169,7 @@ def resample_means(values_U: Mapping[str, np.ndarray], n_resamples: int, seed: i
     Args:
         values_U: metric -> (U,) one value a user; users with NaN are left out of that metric.
         n_resamples: R.
-        seed: of the resampling; all metrics share the same resamples.
+        seed: seed of the resampling; all metrics share the same resamples.
     """
     names = list(values_U)
     if not names:
@@ -193,7 +193,7 @@ def estimate_exposure(
     """Return metrics of all lists together, with jackknife intervals cut to each metric's range.
 
     Args:
-        lists: of U users.
+        lists: lists of U users.
         metrics: names of aggregate metrics.
         n_items: N.
         k: places of a list.
@@ -236,12 +236,12 @@ def resample_exposure(
     For functions of several metrics, such as a relative gain. Draws are not cut to the metrics' ranges.
 
     Args:
-        lists: of U users.
+        lists: lists of U users.
         metrics: names of aggregate metrics.
         n_items: N.
         k: places of a list.
         n_resamples: R.
-        seed: of the resampling; the same seed draws the same users as for means.
+        seed: seed of the resampling; the same seed draws the same users as for means.
     """
     if not metrics:
         return {}

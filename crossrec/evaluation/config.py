@@ -34,7 +34,7 @@ class EvaluationConfig(Config):
         metrics: names without ``@k``; all by default. One whose data is missing is listed as left out.
         n_bootstrap: resamples of the users behind each interval of a per-user metric; 0 leaves all
             intervals out.
-        seed: of the resampling.
+        seed: seed of the resampling.
         exclude_seen: items of a query's history are never recommended (and are refused in lists), so that
             they are no targets. Where false, a repeat click is a target that can be hit.
         tail_share: share of the training clicks that the tail holds. The head is the smallest set of
@@ -81,11 +81,11 @@ class ComparisonConfig(Config):
     Args:
         metrics: with the lengths, such as ``ndcg@10``; those that exist of a usual choice when empty.
         diversity: metrics that are drawn against accuracy; all compared ones but accuracy's when empty.
-        test: of per-user metrics; exposure metrics have no value a user and take the swap test.
+        test: test of per-user metrics; exposure metrics have no per-user values and use the swap test.
         n_bootstrap: resamples of the users behind each interval of a per-user metric, and swaps behind each
             p of an exposure metric.
-        n_permutations: of the randomisation test.
-        seed: of resamples and permutations.
+        n_permutations: number of permutations of the randomisation test.
+        seed: seed of resamples and permutations.
     """
 
     metrics: tuple[str, ...] = ()

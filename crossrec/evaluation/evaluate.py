@@ -50,7 +50,7 @@ def rank_queries(
         (Q, k) lists in the order of the queries, the same on every process.
 
     Raises:
-        ValueError: the recommender's lists don't have the shape asked for.
+        ValueError: if the recommender's lists don't have the required shape.
     """
     share = distributed.shard(len(queries))
     ids, scores = [np.zeros((0, k), np.int64)], [np.zeros((0, k), np.float32)]
@@ -101,7 +101,7 @@ def evaluate_lists(
         protocol: one line that says how the log was divided (``split.protocol``).
 
     Raises:
-        ValueError: lists that don't fit the queries, name unknown items or one item twice, or hold seen
+        ValueError: if lists don't fit the queries, name unknown items or one item twice, or hold seen
             items although the configuration excludes them.
     """
     _check(lists.ids, queries, histories, items.n_items, config)

@@ -36,7 +36,7 @@ def influences(
     that of the difference or of the mean.
 
     Args:
-        lists: of U users.
+        lists: lists of U users.
         metrics: names of aggregate metrics.
         n_items: N.
         k: places of a list.
@@ -56,7 +56,7 @@ def leave_one_out(
     """Return each metric without one user, for every user: exact, in time linear in what is shown.
 
     Args:
-        lists: of U users.
+        lists: lists of U users.
         metrics: names of aggregate metrics.
         n_items: N.
         k: places of a list.
@@ -75,7 +75,7 @@ def interval(
     """Student's 95 % interval with the jackknife's standard error, cut to a range.
 
     Args:
-        value: of the metric, or of a difference.
+        value: value of the metric, or of a difference.
         influence_U: (U,) its influences.
         low, high: the range.
 

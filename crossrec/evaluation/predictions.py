@@ -41,7 +41,7 @@ def save_recommendations(
     """Write lists as Parquet: ``user_id``, ``query``, ``rank`` (from 1), ``item_id``, ``score``.
 
     Args:
-        path: of the file.
+        path: path of the file.
         lists: (Q, K); absent places are not written.
         queries: Q queries.
         user_ids: (U,) original ids of the split's clicks, indexed by ``queries.users``.
@@ -87,7 +87,7 @@ def load_predictions(
         has an empty list; how many is logged (and counted by ``evaluate_lists``).
 
     Raises:
-        PredictionsError: a column is missing or holds what it should not, a user or item is unknown, a
+        PredictionsError: if a column is missing or holds what it should not, a user or item is unknown, a
             rank or an item stands twice in a list.
     """
     frame = _typed(path, _read(path))

@@ -84,7 +84,7 @@ class Evaluation:
         """Read what :meth:`save` wrote.
 
         Raises:
-            FileNotFoundError: the folder holds no evaluation.
+            FileNotFoundError: if the folder holds no evaluation.
         """
         path = folder / METRICS_FILE
         if not path.exists():

@@ -41,8 +41,8 @@ def p_values(test: TestName, difference_UM: np.ndarray, n_permutations: int, see
     Args:
         test: which one; what it assumes stands at its function.
         difference_UM: (U, M); users with NaN are left out of that comparison.
-        n_permutations: of the randomisation test; the others take no notice of it.
-        seed: of the randomisation test.
+        n_permutations: number of permutations of the randomisation test; ignored by the other tests.
+        seed: seed of the randomisation test.
 
     Returns:
         (M,); 1 where all differences are zero, NaN with fewer than two users.
@@ -78,7 +78,7 @@ def randomisation(difference_UM: np.ndarray, n_permutations: int, seed: int) -> 
     Args:
         difference_UM: (U, M); NaN where a user has no value.
         n_permutations: R; the least p is 1 / (1 + R).
-        seed: of the coins.
+        seed: seed of the random signs.
 
     Returns:
         (M,); 1 where all differences are zero, NaN with fewer than two users.

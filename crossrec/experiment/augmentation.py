@@ -191,10 +191,10 @@ class WithSyntheticUsers:
     """Source of rows with synthetic users appended, marked as augmented.
 
     Args:
-        source: of the other rows.
+        source: source of the other rows.
         users: the same in every epoch.
         schedule: how many of them an epoch has.
-        epochs: of the training.
+        epochs: epochs of the training.
         n_rows: rows of the training log; synthetic users are numbered from there on.
     """
 
@@ -231,8 +231,8 @@ class CheckedRows:
     """Source of rows that checks each epoch for leakage.
 
     Args:
-        source: of the rows.
-        guard: of the split.
+        source: source of the rows.
+        guard: guard of the split.
         checked: the training log, checked already; an epoch that is the log itself is not checked again.
     """
 

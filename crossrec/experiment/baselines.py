@@ -38,7 +38,7 @@ def fitted_baselines(setting: PreparedExperiment, folder: Path) -> list[Baseline
     evaluation uses the same ones without searching again.
 
     Raises:
-        InputError: the file was made for other baselines, or other tuning, than are asked for now.
+        InputError: if the file was written for other baselines or other tuning.
     """
     path = folder / BASELINES_FILE
     # What the main process finds decides for all, and nobody writes before everybody has looked.
@@ -113,7 +113,7 @@ def check_metric(config: ExperimentConfig) -> None:
     """Reject a ``trainer.metric`` that validation does not measure.
 
     Raises:
-        InputError: names the metrics that there are.
+        InputError: if it doesn't exist; the message lists the metrics.
     """
     metric = config.trainer.metric
     there = [f"{name}@{k}" for k in config.evaluation.ks for name in VALIDATED]

@@ -33,7 +33,7 @@ def check_config(config: ExperimentConfig) -> None:
     """Check what can be checked without the data; call it before anything is loaded.
 
     Raises:
-        InputError: a name is not known, weights can't be had, a folder can't be written, a tracker can't log.
+        InputError: for an unknown name, missing weights, a read-only folder, or a tracker that can't log.
     """
     check_metric(config)
     check_folder("runs_dir and name", config.run_folder)
@@ -48,10 +48,10 @@ def check_setting(setting: PreparedExperiment, device: torch.device) -> None:
 
     Args:
         setting: with its data loaded.
-        device: of the training.
+        device: device of the training.
 
     Raises:
-        InputError: the model doesn't fit in memory; a reranker, a diversity term or a baseline needs a
+        InputError: if the model doesn't fit in memory; a reranker, a diversity term or a baseline needs a
             column, a space or a modality that there isn't.
     """
     config, data = setting.config, setting.data
@@ -76,7 +76,7 @@ def check_folder(key: str, folder: Path) -> None:
     """Reject a folder that can't be made or written.
 
     Raises:
-        InputError: something on the way is a file, or may not be written.
+        InputError: if something on the way is a file, or may not be written.
     """
     for place in (folder, *folder.parents):
         if not os.path.lexists(place):

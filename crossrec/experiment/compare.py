@@ -41,7 +41,7 @@ class ComparisonRequest:
     Args:
         runs: run folders, folders that hold an evaluation themselves, or ``name=folder,folder`` for the
             seeds of one system; the first is the reference.
-        part: of the split.
+        part: part of the split.
         group: runs whose names differ only in a number at the end are seeds of one system.
         baselines: adds the baselines that were measured beside the reference.
         out: where files go; ``compare-<names>`` beside the first run when None.
@@ -142,7 +142,7 @@ def _check_ground(systems: Sequence[System], metrics: Sequence[str], trust_code:
     """Check that metrics mean the same in all runs, beyond what the protocol's line says.
 
     Raises:
-        InputError: the runs differ in the spaces or in the tail that a metric hangs on.
+        InputError: if the runs differ in the spaces or the tail on which a metric depends.
     """
     folders = [seed.folder for system in systems for seed in system.seeds]
     grounds = [(folder, found) for folder in folders if (found := _ground(folder, trust_code))]

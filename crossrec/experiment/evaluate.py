@@ -34,12 +34,12 @@ def load_recommender(setting: PreparedExperiment, *, measured: bool = True) -> N
     """Return the best weights of a run, ready to recommend.
 
     Args:
-        setting: of the run, with the data of now.
+        setting: prepared experiment of the run, with the current data.
         measured: warn where the training clicks of now are not those that the run was trained on, so that
             it may have been trained on what it is measured by.
 
     Raises:
-        InputError: the run has no weights yet.
+        InputError: if the run has no weights yet.
     """
     path = setting.config.run_folder / "checkpoints" / "best" / WEIGHTS
     if not path.exists():
@@ -66,7 +66,7 @@ def evaluate_run(
     Where the lists are reranked, the reranked ones come first and the model's own stand beside them.
 
     Args:
-        setting: of the run.
+        setting: prepared experiment of the run.
         recommender: trained.
         part: that is measured; nothing is ranked on the other.
         report: whether the run gets its page with plots and pictures.
@@ -94,8 +94,8 @@ def results_folder(setting: PreparedExperiment, part: SplitPart) -> tuple[Path, 
     """Return the folder for results on a split: results on other data never replace the run's own.
 
     Args:
-        setting: of the run, with the data of now.
-        part: of the split.
+        setting: prepared experiment of the run, with the current data.
+        part: split to evaluate.
 
     Returns:
         ``eval/<part>`` and no clause where the data are those that the run was trained on, otherwise
@@ -123,7 +123,7 @@ def run_evaluation(
     """What ``evaluate.py`` does: a run's model, or the lists in a file, under the run's protocol.
 
     Args:
-        config: of the run.
+        config: configuration of the run.
         part: that is measured.
         predictions: a file of lists in the model's place.
         report: whether the run gets its page with plots and pictures.

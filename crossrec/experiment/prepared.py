@@ -45,7 +45,7 @@ class PreparedExperiment:
     """An experiment's configuration and everything that depends on it but is not trained.
 
     Args:
-        config: of the experiment.
+        config: configuration of the experiment.
         data: cleaned and divided.
         content: the catalogue as encoders see it.
     """
@@ -114,10 +114,10 @@ class PreparedExperiment:
         Its rows follow item ids: known items keep what was learned of them, new ones are cold items.
 
         Args:
-            weights: of the network.
+            weights: weights of the network.
 
         Raises:
-            InputError: the weights are of another model, or of a catalogue whose items they don't name and
+            InputError: if the weights are of another model, or of a catalogue whose items they don't name and
                 of which there is another number.
         """
         tensors = self._aligned(read_state(weights), weights)

@@ -45,7 +45,7 @@ class MeasuredRecommender:
     Args:
         name: for tables.
         lists: (Q, K) ranked lists.
-        evaluation: of these lists.
+        evaluation: evaluation of these lists.
     """
 
     name: str
@@ -139,11 +139,11 @@ def save_results(
     The first recommender's files stand in ``folder`` itself, the others' in ``folder/baselines/``.
 
     Args:
-        setting: of the run.
+        setting: prepared experiment of the run.
         found: what was measured.
         folder: where it goes.
         part: that was measured.
-        log: of the training, for the report's curves.
+        log: log of the training, for the report's curves.
         report: whether the page with plots and pictures is written too.
     """
     if not distributed.is_main():

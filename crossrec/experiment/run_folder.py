@@ -71,7 +71,7 @@ def check_run(config: ExperimentConfig) -> None:
     """Check that the folder is not another run's; keys that did not exist then have their defaults.
 
     Raises:
-        ConfigError: the folder holds a run with another configuration, or one that can't be read any more.
+        ConfigError: if the folder holds a run with another configuration, or one that can't be read any more.
     """
     path = config.run_folder / CONFIG_FILE
     if not path.exists():
@@ -102,7 +102,7 @@ def hold_run(folder: Path) -> Iterator[None]:
     folder, as ``evaluate.py`` does, needs none.
 
     Raises:
-        InputError: another training works there.
+        InputError: if another training uses the folder.
     """
     file, problem = (-1, "")
     if distributed.is_main():
@@ -168,8 +168,8 @@ def changed_counts(config: ExperimentConfig, summary: Mapping[str, Any]) -> list
     For runs whose weights don't say which data they are of.
 
     Args:
-        config: of the run.
-        summary: of the data of now, as :meth:`crossrec.data.prepare.PreparedData.summary` gives it.
+        config: configuration of the run.
+        summary: summary of the current data, from :meth:`crossrec.data.prepare.PreparedData.summary`.
     """
     path = config.run_folder / DATA_FILE
     there = json.loads(path.read_text(encoding="utf-8")).get("counts", {}) if path.exists() else {}
@@ -185,12 +185,12 @@ def read_run(folder: Path, overrides: list[str], *, trust_code: bool = False) ->
     """Return the configuration of a run, with overrides laid on it.
 
     Args:
-        folder: of the run, which may come from somebody else.
+        folder: folder of the run, which may come from somebody else.
         overrides: the caller's own.
         trust_code: import the classes outside the project that the run's file names.
 
     Raises:
-        ConfigError: the folder holds no run, or an override doesn't fit.
+        ConfigError: if the folder holds no run, or an override doesn't fit.
     """
     path = folder / CONFIG_FILE
     if not path.exists():

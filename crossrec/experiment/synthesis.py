@@ -66,7 +66,7 @@ def item_classes(
     """Return the items' classes.
 
     Args:
-        setting: of the experiment.
+        setting: prepared experiment.
         source: ``categories``, or ``segments`` for the item groups.
         max_classes: categories of most training items that are kept; groups are kept all.
 
@@ -116,10 +116,10 @@ class Synthesis:
     in something else share it.
 
     Args:
-        setting: of the experiment.
+        setting: prepared experiment.
         train: training clicks, checked.
         guard: looks at what generators are fitted on.
-        accelerator: of this process.
+        accelerator: accelerator of this process.
         wanted: what is generated, of what.
 
     Attributes:
@@ -281,7 +281,7 @@ class SyntheticLookups(nn.Module):
         share: probability that an oversampled item is synthetic in a step: in all its modalities that have
             synthetic items, or in none.
         schedule: multiplies the share as training goes on.
-        seed: of the experiment.
+        seed: seed of the experiment.
     """
 
     counts: Tensor

@@ -53,13 +53,13 @@ def run_training(
     """Train, evaluate beside the baselines, and write the run folder; a killed run is resumed.
 
     Args:
-        config: of the experiment.
+        config: configuration of the experiment.
         part: that is measured in the end.
         shared: the experiment with its data loaded; it is loaded when None.
         report: whether the run gets its page with plots and pictures.
 
     Raises:
-        InputError: another training works in the run folder, or a process of this one is gone.
+        InputError: if another training works in the run folder, or a process of this one is gone.
     """
     check_config(config)
     accelerator = build_accelerator(config.trainer, config.run_folder)
@@ -184,7 +184,7 @@ def _check_same_data(setting: PreparedExperiment) -> None:
     """Check that a resumed training has the data that it began with.
 
     Raises:
-        InputError: items, training clicks or validation queries differ.
+        InputError: if items, training clicks or validation queries differ.
     """
     if setting.trained_on is None:
         there = (setting.config.run_folder / "checkpoints").exists()

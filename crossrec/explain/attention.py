@@ -146,7 +146,7 @@ def gradient_rollout(layers: list[Tensor], gradients: list[Tensor]) -> Tensor:
 
     Args:
         layers: (heads, L, L) attention weights a layer.
-        gradients: of the score with respect to them.
+        gradients: gradients of the score with respect to them.
 
     Returns:
         (L, L).
@@ -172,7 +172,7 @@ def history_attention(pair: Pair) -> HistoryAttention:
         pair: a history; the scored item does not matter.
 
     Raises:
-        Unavailable: the model has no attention over the history, or computes it in a way that hides it.
+        Unavailable: if the model has no attention over the history, or computes it in a way that hides it.
     """
     layers, softmax = attention_maps(pair)
     length = len(pair.clicks_L)

@@ -35,7 +35,7 @@ class ItemContent:
 
     Args:
         catalog: N items.
-        config: of the model.
+        config: configuration of the model.
         cache_dir: where converted weights are kept.
     """
 
@@ -57,7 +57,7 @@ def text_encoder(pair: Pair, content: ItemContent) -> TextEncoder:
     """Return the encoder that made the text's feature.
 
     Raises:
-        Unavailable: the model reads no text, or the scored item has none.
+        Unavailable: if the model reads no text, or the scored item has none.
     """
     modality = used_modality(pair, TEXT, content)
     found = modality.encoder if isinstance(modality, TrainableEncoder) else content.text_encoder
@@ -70,7 +70,7 @@ def image_encoder(pair: Pair, content: ItemContent) -> ImageEncoder:
     """Return the encoder that made the picture's feature.
 
     Raises:
-        Unavailable: the model reads no pictures, or the scored item has none.
+        Unavailable: if the model reads no pictures, or the scored item has none.
     """
     modality = used_modality(pair, IMAGE, content)
     found = modality.encoder if isinstance(modality, TrainableEncoder) else content.image_encoder
@@ -84,11 +84,11 @@ def used_modality(pair: Pair, name: str, content: ItemContent | None = None) -> 
 
     Args:
         pair: history and item.
-        name: of the modality.
+        name: name of the modality.
         content: names the item in the message.
 
     Raises:
-        Unavailable: the model does not read it, or the item lacks it.
+        Unavailable: if the model does not read it, or the item lacks it.
     """
     if name not in pair.names:
         raise Unavailable(f"the model does not read the {name} of items")
@@ -107,7 +107,7 @@ def scores_of_raw(pair: Pair, name: str) -> Callable[[Tensor], Tensor]:
 
     Args:
         pair: history and item.
-        name: of the modality.
+        name: name of the modality.
     """
     modality = used_modality(pair, name)
     changed_M1 = torch.tensor([[own == name] for own in pair.names], device=pair.features_KMD.device)
@@ -128,11 +128,11 @@ def check_feature(pair: Pair, content: ItemContent, name: str, raw_W: Tensor) ->
     Args:
         pair: history and item.
         content: names the item.
-        name: of the modality.
+        name: name of the modality.
         raw_W: (W,) encoder output.
 
     Raises:
-        InputError: they differ by more than rounding explains, so that an explanation would be of something
+        InputError: if they differ by more than rounding, so that an explanation would be of something
             else.
     """
     modality = used_modality(pair, name, content)

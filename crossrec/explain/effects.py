@@ -46,7 +46,7 @@ def modality_gradients(pair: Pair, mean_MD: Tensor, steps: int = STEPS) -> Modal
 
     Args:
         pair: history and item.
-        mean_MD: of :func:`crossrec.explain.score.mean_features`.
+        mean_MD: mean features, from :func:`crossrec.explain.score.mean_features`.
         steps: points of the quadrature.
 
     Source:
@@ -99,7 +99,7 @@ def click_leave_one_out(recommender: Recommender, histories: Sequences, item: in
         item: catalogue index.
 
     Raises:
-        InputError: there is not one history, it is empty, or the recommender gives the item no score.
+        InputError: if there is not one history, it is empty, or the recommender gives the item no score.
 
     Source:
         Removing a user's actions to see what they caused: Tran, Ghazimatin, Saha Roy: Counterfactual

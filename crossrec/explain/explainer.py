@@ -60,7 +60,7 @@ def explain(
         content: catalogue and encoders, for pictures and words.
 
     Raises:
-        InputError: the question makes no sense, or a method that was asked for is not possible here.
+        InputError: if the arguments are invalid, or a requested method is not possible here.
     """
     return Explainer(recommender, content).explain(histories, item, methods)
 
@@ -116,7 +116,7 @@ class Explainer:
         """The recommender, where it is a network.
 
         Raises:
-            Unavailable: it is not.
+            Unavailable: if it is another recommender.
         """
         if not isinstance(self.recommender, NeuralRecommender):
             raise Unavailable(
@@ -129,7 +129,7 @@ class Explainer:
         """Return the catalogue and the encoders.
 
         Raises:
-            Unavailable: none were given.
+            Unavailable: if none were given.
         """
         if self.content is None:
             raise Unavailable("no catalogue was given, so pictures and texts can't be looked at")
@@ -175,7 +175,7 @@ class Question:
         """What one method says.
 
         Raises:
-            Unavailable: this recommender or item does not have it.
+            Unavailable: if this recommender or item does not support it.
         """
         answers: dict[Method, Callable[[], Found]] = {
             "modality_leave_one_out": lambda: modality_leave_one_out(self.pair),
@@ -222,7 +222,7 @@ def check_methods(methods: Collection[str] | None) -> None:
     """Check that all methods exist.
 
     Raises:
-        InputError: it does not; the message names those that do.
+        InputError: if one does not exist; the message lists the valid ones.
     """
     unknown = [method for method in methods or () if method not in METHODS]
     if unknown:

@@ -78,7 +78,7 @@ class HeatMap:
         """Return the picture with the map on it, from transparent to red and yellow.
 
         Args:
-            picture: of (H, W) pixels.
+            picture: picture with (H, W) pixels.
             strength: how much of the picture the map covers where it is 1.
         """
         from PIL import Image
@@ -128,11 +128,11 @@ class ModalityEffects:
 
     Args:
         method: how it was found.
-        names: of M modalities.
+        names: names of M modalities.
         item_M: (M,) effect of the scored item's modality, in units of the score.
         history_M: (M,) of all clicks' modality.
         both_M: (M,) of the modality in item and clicks.
-        completeness: of integrated gradients; None for others.
+        completeness: completeness of integrated gradients; None for others.
     """
 
     method: Method
@@ -168,7 +168,7 @@ class ClickEffects:
     Args:
         method: how it was found.
         values_L: (L,) in units of the score, in the order of the clicks.
-        completeness: of integrated gradients; None for others.
+        completeness: completeness of integrated gradients; None for others.
     """
 
     method: Method
@@ -245,7 +245,7 @@ class WordWeights:
         words: those that the encoder reads, in their order.
         rest: what all tokens outside of words add, such as punctuation.
         cut: whether the encoder leaves out the end of the text.
-        completeness: of the integrated gradients.
+        completeness: completeness of the integrated gradients.
     """
 
     text: str

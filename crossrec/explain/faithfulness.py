@@ -78,10 +78,10 @@ class Faithfulness:
         n_pairs: P.
         curve_S: (S,) mean curve of the explanation.
         random_curve_S: (S,) mean curve of random orders.
-        aopc: of the explanation.
-        random_aopc: of random orders.
-        difference: of the two, paired.
-        p: of Fisher's randomisation test that the difference is zero.
+        aopc: area over the perturbation curve (AOPC) of the explanation.
+        random_aopc: AOPC of random orders.
+        difference: paired difference of the two.
+        p: p-value of Fisher's randomisation test of a zero difference.
     """
 
     n_pairs: int
@@ -104,7 +104,7 @@ def deletion_curves(deletion: Deletion, n_random: int, seed: int) -> Curves:
     Args:
         deletion: score, weights and way of deleting.
         n_random: R, random orders.
-        seed: of the orders.
+        seed: seed of the orders.
 
     Source:
         Samek et al. 2017, section III.
@@ -142,9 +142,9 @@ def faithfulness(
     Args:
         deletions: one a pair; those of fewer than two parts have nothing to choose and are left out.
         n_random: random orders a pair.
-        n_resamples: of the bootstrap.
-        n_permutations: of the randomisation test.
-        seed: of orders, bootstrap and test.
+        n_resamples: number of resamples of the bootstrap.
+        n_permutations: number of permutations of the randomisation test.
+        seed: seed of orders, bootstrap and test.
 
     Source:
         Samek et al. 2017; Hooker et al. 2019 (NeurIPS) on what unseen inputs do to such checks.
@@ -178,7 +178,7 @@ def deletion_of(question: Question, method: Method) -> Deletion:
         method: how to explain it.
 
     Raises:
-        Unavailable: this recommender or item does not have it.
+        Unavailable: if this recommender or item does not support it.
     """
     return deletion_of_found(question, question.answer(method))
 

@@ -51,8 +51,8 @@ class PictureInput:
         """Read the scored item's picture, and check that it is the one that the model encoded.
 
         Raises:
-            Unavailable: the model reads no pictures, or the item has none.
-            InputError: the picture gives another feature than the model knows.
+            Unavailable: if the model reads no pictures, or the item has none.
+            InputError: if the picture's feature differs from the model's.
         """
         encoder = image_encoder(pair, content).eval()
         picture = content.catalog.image(pair.item)
@@ -147,7 +147,7 @@ def patch_relevance(shown: PictureInput, *, by_gradient: bool = True) -> np.ndar
         (h, w) float32, at least 0.
 
     Raises:
-        Unavailable: the backbone is no such transformer.
+        Unavailable: if the backbone is another kind of model.
     """
     with torch.enable_grad():
         pixels = shown.pixels_3SS[None].clone().requires_grad_()
@@ -202,8 +202,8 @@ def on_picture(input_SS: np.ndarray, encoder: ImageEncoder, width: int, height: 
     Args:
         input_SS: map on the encoder's input.
         encoder: whose preprocessing cut and scaled the picture.
-        width: of the picture.
-        height: of the picture.
+        width: width of the picture.
+        height: height of the picture.
     """
     covered_w, covered_h = covered(encoder, width, height)
     # grid_sample counts from -1 to 1 across the input; the covered part has the picture's centre.
@@ -257,7 +257,7 @@ def heat_map(shown: PictureInput, method: MapMethod | None = None) -> HeatMap:
             transformers).
 
     Raises:
-        Unavailable: the backbone has neither, or not what the method needs.
+        Unavailable: if the backbone has neither, or lacks what the method needs.
     """
     has_map = _has_feature_map(shown.backbone, shown.pixels_3SS)
     chosen = method or ("layer_cam" if has_map else "attention")

@@ -55,7 +55,7 @@ class Pair:
             item: catalogue index.
 
         Raises:
-            InputError: there is not one history, it is empty, or the item is not in the catalogue.
+            InputError: if there is not one history, it is empty, or the item is not in the catalogue.
         """
         check_question(recommender.n_items, histories, item)
         network = recommender.network.eval()
@@ -133,7 +133,7 @@ def check_question(n_items: int, histories: Sequences, item: int) -> None:
         item: should be a catalogue index.
 
     Raises:
-        InputError: it can't.
+        InputError: if it can't.
     """
     if len(histories) != 1:
         raise InputError(f"an explanation takes one history, and {len(histories)} were given")
@@ -168,7 +168,7 @@ class Attribution:
     """Integrated gradients of one input.
 
     Args:
-        values: of the input's shape, in units of the score.
+        values: values of the input's shape, in units of the score.
         completeness: what they add up to.
     """
 
@@ -191,7 +191,7 @@ def integrated_gradients(
         steps: points of the quadrature.
 
     Raises:
-        Unavailable: captum is not installed.
+        Unavailable: if captum is not installed.
 
     Source:
         Sundararajan, Taly, Yan: Axiomatic attribution for deep networks (ICML 2017), equation 1; computed

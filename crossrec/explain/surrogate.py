@@ -24,7 +24,7 @@ class ItemFeatures:
     """Readable features of items, and one of an item for a user.
 
     Args:
-        names: of F features, the last of which depends on the user.
+        names: names of F features, the last of which depends on the user.
         table_NF: (N, F - 1) float32, NaN where not known.
         categories_NC: membership of items in categories.
         popularity: name of the feature that is popularity.
@@ -99,9 +99,9 @@ class Surrogate:
 
     Args:
         tree_text: the rules.
-        fidelity: of the tree.
-        popularity_fidelity: of the baseline, a tree that knows the items' popularity alone.
-        difference: of the two, paired by user.
+        fidelity: fidelity of the tree.
+        popularity_fidelity: fidelity of the baseline, a tree that reads the items' popularity alone.
+        difference: difference of the two, paired by user.
         importances: feature -> its share in what the tree's splits gain; those above 0, largest first.
         n_fit: users that the tree was made from.
         n_held_out: users that it was judged by.
@@ -149,16 +149,16 @@ def surrogate(
 
     Args:
         recommender: to be mimicked.
-        histories: of the users of a group, one row each; clicked items are not recommended.
-        features: of the items.
+        histories: histories of the users of a group, one row each; clicked items are not recommended.
+        features: features of the items.
         k: length of the lists.
-        max_depth: of the tree.
+        max_depth: maximum depth of the tree.
         held_out: share of the users that judge it.
-        n_resamples: of the bootstrap.
-        seed: of the division of users and of the items drawn.
+        n_resamples: number of resamples of the bootstrap.
+        seed: seed of the division of users and of the items drawn.
 
     Raises:
-        InputError: too few users, or too few items to draw from.
+        InputError: for too few users, or too few items to draw from.
 
     Source:
         Craven, Shavlik: Extracting tree-structured representations of trained networks (NIPS 1996), who call

@@ -43,8 +43,8 @@ class TextInput:
         """Read the scored item's text, and check that it is the one that the model encoded.
 
         Raises:
-            Unavailable: the model reads no texts, or the item has none.
-            InputError: the text gives another feature than the model knows.
+            Unavailable: if the model reads no texts, or the item has none.
+            InputError: if the text's feature differs from the model's.
         """
         encoder = text_encoder(pair, content).eval()
         encoder.to(pair.features_KMD.device)
@@ -74,7 +74,7 @@ def word_weights(read: TextInput, steps: int = STEPS) -> WordWeights:
         steps: points of the quadrature.
 
     Raises:
-        Unavailable: the tokenizer does not tell where its tokens stand.
+        Unavailable: if the tokenizer does not report token offsets.
 
     Source:
         Sundararajan et al. 2017, section 6 (there texts have embeddings of zeros as the baseline).
@@ -128,7 +128,7 @@ def token_spans(encoder: TextEncoder, text: str) -> list[tuple[int, int]]:
     """First character and the one after the last of each token; equal for tokens that stand for none.
 
     Raises:
-        Unavailable: the tokenizer does not tell.
+        Unavailable: if the tokenizer does not report them.
     """
     tokenizer = encoder.tokenizer
     if not tokenizer.is_fast:
@@ -142,7 +142,7 @@ def merged(text: str, spans: list[tuple[int, int]], weights_L: np.ndarray) -> tu
 
     Args:
         text: that was read.
-        spans: of L tokens.
+        spans: spans of L tokens.
         weights_L: (L,).
 
     Returns:

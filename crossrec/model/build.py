@@ -59,8 +59,8 @@ def build_network(
             items are now.
 
     Raises:
-        InputError: variants of content that the model does not read.
-        ValueError: the model uses groups or neighbours, and they are not given.
+        InputError: if there are variants of content that the model does not read.
+        ValueError: if the model uses groups or neighbours, and they are not given.
     """
     variants = None if augment is None else TrainingVariants(augment, train_counts > 0, seed)
     _check_variants(config, augment)

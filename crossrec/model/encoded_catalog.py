@@ -150,7 +150,7 @@ class EncodedCatalog:
         """Check that some item has a picture that can be read.
 
         Raises:
-            InputError: none has; names the first that can't be read, and why.
+            InputError: if none has; the message names the first unreadable one and the reason.
         """
         if not len(readable_N) or readable_N.any():
             return

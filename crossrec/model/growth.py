@@ -53,7 +53,7 @@ def encoder_config(name: str, config: ContentEncoders) -> TextEncoder.Options | 
     """Return the encoder of ``text`` or ``image``.
 
     Raises:
-        ValueError: the configuration has none.
+        ValueError: if the configuration has none.
     """
     found = config.text if name == TEXT else config.image
     if found is None:
@@ -65,9 +65,9 @@ def content_features(name: str, config: ContentEncoders, content: EncodedCatalog
     """What the frozen encoder of ``text`` or ``image`` makes of a catalogue.
 
     Args:
-        name: of the modality.
+        name: name of the modality.
         config: names the encoder.
-        content: of the items.
+        content: content of the items.
     """
     found = encoder_config(name, config)
     if name == TEXT:
@@ -91,11 +91,11 @@ def encode_items(
 
     Args:
         network: trained.
-        config: of the network.
-        content: of K items.
+        config: configuration of the network.
+        content: content of K items.
 
     Raises:
-        InputError: the network knows items by their ids alone, or an item has nothing that it reads.
+        InputError: if the network reads ids alone, or an item has no modality that it reads.
     """
     names = content_names(network)
     if not names:

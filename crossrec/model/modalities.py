@@ -187,7 +187,7 @@ class TrainableEncoder(Modality):
         """K more items.
 
         Raises:
-            RuntimeError: the items that there are have not been encoded and kept by :meth:`remember`.
+            RuntimeError: if the existing items have not been cached by :meth:`remember`.
         """
         if not self._remembers:
             raise RuntimeError("remember() what the encoder makes of the items before more are added")
@@ -227,7 +227,7 @@ class ItemIdEmbedding(Modality):
         present: (N,) bool.
         width: D.
         std: standard deviation of the entries at the start; None for vectors of about unit length.
-        rows: of the table; N when None.
+        rows: number of rows of the table; N when None.
     """
 
     trained: Tensor
@@ -255,7 +255,7 @@ class SmoothedIdEmbedding(ItemIdEmbedding):
     Args:
         present, width, std: as of :class:`ItemIdEmbedding`.
         neighbours: K of each item, weighing as they are similar.
-        share: of the neighbours in the sum, 0 to 1.
+        share: share of the neighbours in the sum, 0 to 1.
     """
 
     mixed: Tensor

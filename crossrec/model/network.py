@@ -28,9 +28,9 @@ class SequentialNetwork(nn.Module):
         sequence: reads histories.
         n_items: N.
         similarity: ``cosine`` divides by the temperature, ``dot`` takes the dot product times ``dot_scale``.
-        temperature: of the cosine.
-        dot_scale: of the dot product; one over the square root of D when None, which suits vectors whose
-            entries are of unit size.
+        temperature: temperature of the cosine.
+        dot_scale: factor of the dot product; one over the square root of D when None, which suits vectors
+            with entries of unit size.
         history_scale: brings item vectors that are compared by dot products to entries of about unit size
             where they are read as clicks, which is what sequence models expect.
     """

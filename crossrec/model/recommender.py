@@ -66,7 +66,7 @@ class NeuralRecommender:
         """Train the network.
 
         Raises:
-            RuntimeError: the recommender was made without a fitter.
+            RuntimeError: if the recommender was made without a fitter.
         """
         if self._fitter is None:
             raise RuntimeError("this recommender was loaded for use; train through crossrec.experiment")

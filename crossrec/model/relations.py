@@ -41,11 +41,11 @@ class ItemRelations:
 
         Args:
             tensors: name -> weight of the network.
-            config: of the network.
+            config: configuration of the network.
             weights: file that the tensors are from, for the message.
 
         Raises:
-            InputError: the weights are of another model.
+            InputError: if the weights are of another model.
         """
         groups = neighbours = None
         if config.item_group:

@@ -107,7 +107,7 @@ class VariantFeatures(FrozenFeatures):
     Args:
         vectors: (N, W) of the originals.
         present: (N,) bool.
-        variants: of some items.
+        variants: variants of some items.
         choice: draws original or variant.
         components: as of :class:`FrozenFeatures`.
         met: what the augmenters counted, where all variants were made for this network.

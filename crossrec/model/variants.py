@@ -207,7 +207,7 @@ def image_with_variants(
         wanted: options of the variants.
 
     Raises:
-        InputError: an augmenter mixes pictures, and no category has two.
+        InputError: if an augmenter mixes pictures, and no category has two.
     """
     choice = VariantChoice(wanted.share, wanted.schedule, variants.seed, "image")
     encoder = config.build(content.cache_dir)

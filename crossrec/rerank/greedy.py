@@ -171,9 +171,9 @@ class _Choice:
 
         Args:
             open_B: rows to fill in.
-            width: of the front.
-            behind_B: of all rows, what no objective behind the front ever exceeds.
-            columns_BK: of all rows, filled in.
+            width: width of the front.
+            behind_B: upper bound of all objectives behind the front.
+            columns_BK: columns of all rows, filled in place.
         """
         parts = (*self._blocks(open_B[:TRIAL], width), *self._blocks(open_B[TRIAL:], width))
         still_open = [open_B[:0]]

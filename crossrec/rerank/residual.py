@@ -19,7 +19,7 @@ class Residuals:
     residual is 1 less the sum of squared components. An item without a residual of its own has none.
 
     Args:
-        similarity: of the candidates, positive semidefinite.
+        similarity: similarity of the candidates, positive semidefinite.
         like_BC: for shape, type and device.
         window: items that a window holds.
     """

@@ -53,7 +53,7 @@ def explained(seconds: float) -> Iterator[None]:
         seconds: after which collectives give up.
 
     Raises:
-        PeerGoneError: it failed.
+        PeerGoneError: if it failed.
     """
     try:
         yield
@@ -87,7 +87,7 @@ def require_one_process(what: str) -> None:
         what: runs alone, such as ``a trade-off study``.
 
     Raises:
-        InputError: several processes were started.
+        InputError: if several processes were started.
     """
     found = max(launched(), world_size())
     if found > 1:
@@ -177,7 +177,7 @@ class Peers:
 
     Args:
         rank, world: of this process, and how many there are.
-        seconds: of silence after which a process counts as gone.
+        seconds: seconds of silence after which a process counts as gone.
     """
 
     _made = 0
@@ -211,7 +211,7 @@ class Peers:
         """Wait for every process, as long as all send heartbeats.
 
         Raises:
-            PeerGoneError: one has ended.
+            PeerGoneError: if one has ended.
         """
         self._barriers += 1
         key, pause = f"barrier/{self._barriers}", 0.001

@@ -162,8 +162,8 @@ def write_checksums(folder: Path, names: tuple[str, ...] | None = None) -> None:
     """Write the checksums of a folder's files.
 
     Args:
-        folder: of the files.
-        names: of those that are there; all, in folders below too, when None.
+        folder: folder of the files.
+        names: file names, of which missing ones are skipped; all files, including subfolders, when None.
     """
     if names is None:
         files = sorted(path for path in folder.rglob("*") if path.is_file() and path.name != CHECKSUMS)
@@ -177,7 +177,7 @@ def damage(folder: Path, names: tuple[str, ...] | None = None) -> str | None:
     """Return the fault of a folder's files, as a clause; None where they are as when checksums were written.
 
     Args:
-        folder: of the files; one without checksums counts as sound, since nothing is known of it.
+        folder: folder of the files; one without checksums counts as sound.
         names: only these; all when None.
     """
     path = folder / CHECKSUMS

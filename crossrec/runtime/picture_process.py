@@ -43,7 +43,7 @@ def open_apart(
         seconds: after which the process is killed.
 
     Raises:
-        UnreadablePicture: it can't be opened, or takes too much time or memory.
+        UnreadablePicture: if it can't be opened, or needs too much time or memory.
     """
     from PIL import Image
 

@@ -73,10 +73,10 @@ def open_picture(
     Args:
         source: the encoded picture, or the path of its file.
         max_pixels: width times height at most, looked at before decoding.
-        formats: of ``FORMATS`` those that are taken.
+        formats: supported formats, a subset of ``FORMATS``.
 
     Raises:
-        UnreadablePicture: the file is not there, broken, no picture of ``formats``, or too large.
+        UnreadablePicture: if the file is not there, broken, no picture of ``formats``, or too large.
     """
     from PIL import Image, UnidentifiedImageError
 
@@ -109,7 +109,7 @@ def clean_picture(picture: Image) -> Image:
         picture: opened by somebody else, in any mode, with or without an EXIF orientation.
 
     Raises:
-        UnreadablePicture: its file is broken, or its mode has no defined white.
+        UnreadablePicture: if its file is broken, or its mode has no defined white.
     """
     from PIL import Image
 
@@ -141,7 +141,7 @@ def read_picture(path: str | Path) -> bytes:
     """Return the bytes of a picture's file.
 
     Raises:
-        UnreadablePicture: it is not there, not a regular file, or too large.
+        UnreadablePicture: if it is not there, not a regular file, or too large.
     """
     with _opened(path) as handle:
         data = handle.read(MAX_BYTES + 1)
@@ -154,7 +154,7 @@ def read_head(path: str | Path) -> bytes:
     """Return the first ``HEAD`` bytes of a picture's file.
 
     Raises:
-        UnreadablePicture: it is not there, or not a regular file.
+        UnreadablePicture: if it is not there, or not a regular file.
     """
     with _opened(path) as handle:
         return handle.read(HEAD)
@@ -182,7 +182,7 @@ def jpeg(picture: Image, longest: int, quality: int) -> bytes:
     Args:
         picture: in RGB; not changed.
         longest: side, pixels.
-        quality: of the JPEG, 1 to 95.
+        quality: quality of the JPEG, 1 to 95.
     """
     small = picture.copy()
     small.thumbnail((longest, longest))

@@ -23,7 +23,7 @@ def progress_bar(
     Args:
         description: what is counted.
         total: items of this process; nothing is drawn for none.
-        done: of them, finished before.
+        done: number finished before.
         force: draw even where stderr is no terminal.
     """
     if total == 0 or not distributed.is_main() or not (force or sys.stderr.isatty()):

@@ -27,7 +27,7 @@ class Filter(Config):
     ISO text.
 
     Args:
-        column: of the catalogue.
+        column: column of the catalogue.
         equals: the value.
         one_of: any of these values.
         minimum: at least this, by number, by date or in the order of texts; may stand beside ``maximum``.
@@ -62,7 +62,7 @@ def as_filters(given: Sequence[Filter | Mapping[str, Any]]) -> tuple[Filter, ...
     """Filters, also from mappings such as ``{"column": "price", "maximum": 50}``.
 
     Raises:
-        InputError: a mapping is no filter.
+        InputError: if a mapping is no filter.
     """
     return tuple(
         one if isinstance(one, Filter) else validate(Filter, one, f"filters.{number}")
@@ -74,7 +74,7 @@ def passing(catalog: Catalog, test: Filter) -> np.ndarray:
     """Return (N,) bool, which items pass.
 
     Raises:
-        InputError: the catalogue lacks the column, or its values can't be compared with the filter's.
+        InputError: if the catalogue lacks the column, or its values can't be compared with the filter's.
     """
     if test.column == CATEGORIES:
         return _in_category(catalog, [str(value) for value in test.values])
@@ -112,7 +112,7 @@ def _comparable(column: pa.ChunkedArray, name: str) -> pa.ChunkedArray:
     """Return the column as numbers, texts, truth values or times.
 
     Raises:
-        InputError: it holds anything else.
+        InputError: if it holds anything else.
     """
     types = pa.types
     if types.is_dictionary(column.type):

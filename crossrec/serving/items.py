@@ -100,7 +100,7 @@ class ItemSpaces:
         """Return the vectors of a space.
 
         Raises:
-            InputError: there is no such space.
+            InputError: if there is no such space.
         """
         if name == CONTENT and self._single:
             return self._side_by_side()
@@ -159,7 +159,7 @@ class ServedItems:
         """Return the catalogue index of an original id.
 
         Raises:
-            InputError: there is no such item; names near ones.
+            InputError: if there is no such item; the message suggests similar ids.
         """
         row = self.catalog.index.get(str(item_id))
         if row is None:
@@ -184,7 +184,7 @@ class ServedItems:
         """Return the stages of a chain of rerankers for this catalogue.
 
         Raises:
-            InputError: a stage needs categories, vectors or a column that there are not.
+            InputError: if a stage needs missing categories, vectors or columns.
         """
         key = config.model_dump_json()
         if key not in self._rerankers:
@@ -198,7 +198,7 @@ class ServedItems:
         """Return (N,) bool, items that pass all filters and suit the context; None where all may be listed.
 
         Raises:
-            InputError: a column is not there, or no item has such a value.
+            InputError: if a column is missing, or no item has such a value.
         """
         tests = [
             self._kept((test.model_dump_json(),), partial(passing, self.catalog, test)) for test in filters

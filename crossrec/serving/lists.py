@@ -74,11 +74,11 @@ def as_rerank(
     Args:
         given: a configuration; the name of one reranker, with its default strength; ``"run"`` for the run's
             own; a mapping as in YAML, of the whole chain or of one stage; None for no reranking.
-        of_run: of the run's configuration.
+        of_run: reranking of the run's configuration.
 
     Raises:
-        InputError: the run has no reranking.
-        ConfigError: there is no such reranker, or it has no such option.
+        InputError: if the run has no reranking.
+        ConfigError: if there is no such reranker, or it has no such option.
     """
     if given is None or isinstance(given, RerankConfig):
         return given
@@ -106,7 +106,7 @@ class ListOptions:
         modalities: what the model may look at; all when None.
 
     Raises:
-        InputError: k is not at least 1.
+        InputError: if k is not at least 1.
     """
 
     k: int
@@ -125,7 +125,7 @@ def rank(model: ServedModel, items: ServedItems, histories: Sequences, options: 
     """Return (B, k) lists; items are filtered before ranking, so that lists are full if enough items pass.
 
     Raises:
-        InputError: a filter, the context, a reranker or the modalities don't fit catalogue and model.
+        InputError: if a filter, the context, a reranker or the modalities don't fit catalogue and model.
     """
     tiles = model.view(options.modalities)
     allowed_N = items.allowed(options.filters, options.context)
@@ -157,7 +157,7 @@ def nearest(vectors_ND: np.ndarray, present_N: np.ndarray, row: int, k: int) -> 
     """Return (1, k) the items whose vectors have the highest cosine with that of one item, which is left out.
 
     Args:
-        vectors_ND: of any length.
+        vectors_ND: vectors of any length.
         present_N: (N,) bool, which items have a vector.
         row: the item.
         k: places.
@@ -175,7 +175,7 @@ def as_sequences(
     """Return histories of catalogue indices, with the times of the clicks where they are given.
 
     Raises:
-        InputError: a history has another number of times than of clicks.
+        InputError: if a history has another number of times than of clicks.
     """
     found = Sequences.from_lists(histories)
     if times is None:
@@ -200,7 +200,7 @@ def write_lists(
     """Write ``user_id``, ``item_id``, ``rank`` (from 1) and ``score``; the file appears when it is complete.
 
     Args:
-        path: of the file.
+        path: path of the file.
         user_ids: in the order of the file.
         ranked: lists of some users, and the original ids of the catalogue that they are from.
         batch_size: users at a time, each a row group; bounds memory.

@@ -49,7 +49,7 @@ class LoadedRecommender(LoadedItems):
         """Return the original ids of all items that a user of the log clicked, oldest first.
 
         Raises:
-            InputError: there is no such user, or no log.
+            InputError: if there is no such user, or no log.
         """
         return [self.item_ids[row] for row in self.users.histories([user_id]).items]
 
@@ -71,7 +71,7 @@ class LoadedRecommender(LoadedItems):
         Args:
             history: original ids, oldest first; items that were added may be among them.
             user_id: in place of a history.
-            times: of the history's clicks, seconds; only for models and rerankers that read them.
+            times: times of the history's clicks, seconds; only for models and rerankers that read them.
             k: places; as many as there are items where it is more.
             rerank: None for the model's own order; the name of a reranker, such as ``"mmr"``, with its
                 default strength; ``"run"`` for the run's own; a mapping as in YAML or a configuration.
@@ -81,11 +81,11 @@ class LoadedRecommender(LoadedItems):
                 ``context`` does with ``allow``, but for the whole catalogue rather than a pool of candidates.
             exclude_seen: leave out the history's items; as the run was evaluated
                 (``evaluation.exclude_seen``) when None.
-            modalities: of ``id``, ``text`` and ``image`` those that the model may look at, for the history's
+            modalities: subset of ``id``, ``text`` and ``image`` that the model reads, for the history's
                 items as for the others; what is left out counts as missing. All when None.
 
         Raises:
-            InputError: neither history nor user or both, an empty history, an unknown item, user, column,
+            InputError: for neither history nor user or both, an empty history, an unknown item, user, column,
                 reranker or modality.
         """
         if (history is None) == (user_id is None):
@@ -144,7 +144,7 @@ class LoadedRecommender(LoadedItems):
         Columns are ``user_id``, ``item_id``, ``rank`` (from 1) and ``score``.
 
         Args:
-            path: of the Parquet file, which appears when it is complete.
+            path: path of the Parquet file, which appears when it is complete.
             user_ids: all users of the log when None.
             k: places; the rest as in :meth:`recommend`.
             rerank: as in :meth:`recommend`.
@@ -183,12 +183,12 @@ class LoadedRecommender(LoadedItems):
 
         Args:
             history: original ids, oldest first.
-            item_id: of the scored item.
-            times: of the history's clicks, seconds; only for models that read them.
+            item_id: original id of the scored item.
+            times: times of the history's clicks, seconds; only for models that read them.
             methods: ways to explain, each of which must be possible; all that are possible when None.
 
         Raises:
-            InputError: an item or method is not known, or not possible for this model and item.
+            InputError: if an item or method is not known, or not possible for this model and item.
         """
 
         with self._lock:
@@ -224,7 +224,7 @@ class LoadedRecommender(LoadedItems):
             The folder.
 
         Raises:
-            InputError: the folder holds something else, or there are no users to write.
+            InputError: if the folder holds something else, or there are no users to write.
         """
 
         with self._lock:
@@ -247,8 +247,8 @@ class LoadedRecommender(LoadedItems):
         Args:
             repo_id: ``user/name``; made where it does not exist.
             private: only for whom you let in, if the repository is made now.
-            token: of the hub; that of ``hf auth login`` when None.
-            message: of the commit.
+            token: access token of the hub; that of ``hf auth login`` when None.
+            message: commit message.
             with_users: as in :meth:`save_pretrained`.
             pictures: as in :meth:`save_pretrained`.
             license: as in :meth:`save_pretrained`.

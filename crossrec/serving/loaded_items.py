@@ -96,7 +96,7 @@ class LoadedItems:
         """Return the catalogue index of an item.
 
         Raises:
-            InputError: there is no such item; names near ids.
+            InputError: if there is no such item; the message suggests similar ids.
         """
         return self.items.index(item_id)
 
@@ -115,7 +115,7 @@ class LoadedItems:
                 ``text``, ``image``, ``content`` for both side by side.
 
         Raises:
-            InputError: there is no such item or space, or the item has no vector there.
+            InputError: if there is no such item or space, or the item has no vector there.
         """
         with self._lock:
             row = self.index(item_id)
@@ -145,7 +145,7 @@ class LoadedItems:
             Their original ids.
 
         Raises:
-            InputError: an id is taken or missing, a picture can't be read, an item has neither text nor
+            InputError: if an id is taken or missing, a picture can't be read, an item has neither text nor
                 picture, or the model knows items by their ids alone.
         """
         with self._lock:
@@ -166,7 +166,7 @@ class LoadedItems:
         """Return a list's length: no more than there are items, of which a warning tells once.
 
         Raises:
-            InputError: k is no whole number, or not at least 1.
+            InputError: if k is no whole number, or not at least 1.
         """
         try:
             k = operator.index(k)

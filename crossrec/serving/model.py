@@ -65,7 +65,7 @@ class ServedModel:
 
     Args:
         recommender: the model's own.
-        config: of the network.
+        config: configuration of the network.
         base: the catalogue that the network was trained on, as encoders see it. The contents of items that
             were added stand behind it in ``contents``.
     """
@@ -86,10 +86,10 @@ class ServedModel:
         """Return scores by some modalities of the model; item vectors are computed once per choice.
 
         Args:
-            modalities: of ``id``, ``text`` and ``image`` those that may be looked at; all when None.
+            modalities: subset of ``id``, ``text`` and ``image`` that the model reads; all when None.
 
         Raises:
-            InputError: none is named, or one that the model doesn't have.
+            InputError: if none is named, or one that the model doesn't have.
         """
         chosen = frozenset(self.modalities if modalities is None else modalities)
         if not chosen or not chosen <= set(self.modalities):
@@ -109,7 +109,7 @@ class ServedModel:
         """What the encoders make of new items; changes nothing.
 
         Raises:
-            InputError: the model can't know new items, or nothing of one.
+            InputError: if the model reads ids alone, or reads no modality of an item.
         """
         return encode_items(self.recommender.network, self.config, content)
 
@@ -120,8 +120,8 @@ class ServedModel:
 
         Args:
             encoded: from :meth:`encode`.
-            content: of the new items.
-            catalog: of all items, the new ones last.
+            content: content of the new items.
+            catalog: catalogue of all items, the new ones last.
         """
         append_items(self.recommender.network, encoded, len(content.catalog))
         self.contents[0].grow(catalog)

@@ -42,7 +42,7 @@ def rows_of(items: Sequence[Mapping[str, Any]] | Frame) -> list[dict[str, Any]]:
     """Return rows from a list of mappings or a frame; NaN, pandas' sign of what is missing, becomes None.
 
     Raises:
-        InputError: it is neither.
+        InputError: if it is neither.
     """
     if hasattr(items, "to_dicts"):
         found = items.to_dicts()
@@ -63,7 +63,7 @@ def new_catalog(items: Sequence[Mapping[str, Any]] | Frame, catalog: Catalog) ->
         catalog: that they will join.
 
     Raises:
-        InputError: an id is missing, stands twice or is known already; a key is unknown; a picture can't be
+        InputError: if an id is missing, duplicate or known already; a key is unknown; a picture can't be
             read; an item has neither text nor picture; a value is of the wrong kind. Names the item.
     """
     rows = rows_of(items)

@@ -109,7 +109,7 @@ def open_pretrained(folder: Path, device: torch.device, *, trust_code: bool = Fa
         trust_code: import classes outside the project that the folder names.
 
     Raises:
-        InputError: a file is missing or doesn't fit the others, or weights of a pretrained part can't be had.
+        InputError: if a file is missing or inconsistent, or weights of a pretrained part are unavailable.
     """
     for name in (WEIGHTS, FEATURES_FILE, ITEMS_FILE):
         if not (folder / name).exists():
@@ -187,7 +187,7 @@ def download(name: str, revision: str | None = None) -> Path:
         revision: branch, tag or commit; the newest when None.
 
     Raises:
-        InputError: it is not there, or the hub can't be reached and nothing was fetched earlier.
+        InputError: if it is not there, or the hub can't be reached and nothing was fetched earlier.
     """
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import HFValidationError, LocalEntryNotFoundError, RepositoryNotFoundError

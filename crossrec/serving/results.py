@@ -52,7 +52,7 @@ class Recommendations(Sequence[Recommendation]):
 
     Args:
         places: the list.
-        catalog: of the items.
+        catalog: catalogue of the items.
     """
 
     def __init__(self, places: Sequence[Recommendation], catalog: Catalog) -> None:
@@ -180,7 +180,7 @@ def thumbnail(catalog: Catalog, row: int, longest: int = LONGEST_SIDE) -> bytes 
     """Return a small JPEG of an item's picture; None where it has none, or none that can be read.
 
     Args:
-        catalog: of the item.
+        catalog: catalogue of the item.
         row: catalogue index.
         longest: side, pixels.
     """

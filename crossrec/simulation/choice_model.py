@@ -31,8 +31,8 @@ class ChoiceModelConfig(Config):
         smoothing: clicks that are added, spread evenly over categories, before a user's shares are taken.
         alternatives: items that each click is compared with, drawn evenly from those not clicked.
         ridge: weight of the squared coefficients.
-        bins: of the reliability table.
-        seed: of the alternatives.
+        bins: number of bins of the reliability table.
+        seed: seed of the alternatives.
     """
 
     learn: float = Field(0.6, gt=0, lt=1)
@@ -136,10 +136,10 @@ class ChoiceModel:
     """A fitted choice model.
 
     Args:
-        coefficients: of ``FEATURES``.
-        tastes: of the users, from all clicks but those that checked the calibration.
+        coefficients: coefficients of ``FEATURES``.
+        tastes: tastes of the users, from all clicks but those that checked the calibration.
         start: U rows, the clicks that a simulated recommender may know at the start.
-        check: of the model on the clicks held back for it.
+        check: check of the model on the clicks held back for it.
         uniform: log-likelihood of a click among its alternatives when all are as likely, on the same clicks.
         likelihood: the model's mean log-likelihood there.
     """
@@ -172,10 +172,10 @@ def fit_choice_model(clicks: Sequences, categories_NG: np.ndarray, config: Choic
     Args:
         clicks: U rows, oldest first.
         categories_NG: (N, G) shares, rows that sum to 1 or 0.
-        config: of the model.
+        config: configuration of the model.
 
     Raises:
-        InputError: a part has no clicks on items that are new to their user, or a user has too few items left
+        InputError: if a part has no clicks on items new to their user, or a user has too few items left
             for ``alternatives``.
 
     Source:

@@ -25,8 +25,8 @@ class ClickConfig(Config):
             ``cascade``: from the top on, and after each item on to the next with the probability of ``go_on``
             or, after a click, ``go_on_clicked``.
         position_bias: exponent; 0 looks at everything, 1 is the curve of web search.
-        go_on: of the cascade.
-        go_on_clicked: of the cascade.
+        go_on: probability of continuing the cascade.
+        go_on_clicked: probability of continuing the cascade after a click.
         appealing: share of the catalogue that a user would click more often than not.
         sharpness: scale of utilities; high ones make clicks certain, 0 random.
 
@@ -75,7 +75,7 @@ class DriftConfig(Config):
     """How tastes move.
 
     Args:
-        share: of the variance of tastes over users, what a user's own wandering reaches in the long run.
+        share: stationary variance of a user's drift, as a share of the variance of tastes over users.
         memory: autocorrelation of the wandering from one round to the next.
         reinforcement: utility that a click adds for good to each attribute of what was clicked.
 
@@ -119,9 +119,9 @@ class VisitConfig(Config):
     leaves for good after a visit with probability ``leave + leave_bored * boredom``, 1 at most.
 
     Args:
-        rate: of a user who is not bored.
+        rate: rate of a user without boredom.
         bored_stay_away: share of the visits that full boredom takes.
-        leave: of a user who is not bored.
+        leave: probability of leaving of a user without boredom.
         leave_bored: what full boredom adds.
         days: between two rounds, for what changes with time in the data.
 

@@ -16,7 +16,7 @@ class Population:
     """The state of U users as arrays.
 
     Args:
-        tastes: of the users at the start.
+        tastes: tastes of the users at the start.
         owned: U rows of items that were clicked before, which nobody clicks again.
 
     Attributes:
@@ -73,7 +73,7 @@ class Responses:
     """B users before their lists.
 
     Args:
-        tastes: of all users, at the start.
+        tastes: tastes of all users, at the start.
         config: how users behave.
         people: as they are now.
         users_B: who is here, each once.
@@ -166,7 +166,7 @@ def examined(config: ClickConfig, uniform_BK: np.ndarray, wants_BK: np.ndarray) 
     """Return (B, K) bool, which ranks are examined.
 
     Args:
-        config: of clicks.
+        config: configuration of clicks.
         uniform_BK: uniform numbers.
         wants_BK: whether the user would click each item if it were looked at.
     """
@@ -215,7 +215,7 @@ class Environment:
     Args:
         tastes: hidden tastes of the users.
         config: how users behave.
-        seed: of everything that is drawn.
+        seed: seed of everything that is drawn.
         owned: U rows of items that the users clicked before; nobody clicks an item twice. None for none.
     """
 
@@ -247,8 +247,8 @@ class Environment:
             ids_BK: items best first, ``ABSENT`` at the end of a short list.
 
         Raises:
-            ValueError: a user does not come in this round or was answered already, or an item twice in a
-                list.
+            ValueError: if a user does not come in this round or was answered already, or a list contains
+                an item twice.
         """
         self._check(users_B, ids_BK)
         self._answered_U[users_B] = True

@@ -41,7 +41,7 @@ class RoundMetrics:
         items: what is known of them.
         n_users: U.
         k: length of the lists.
-        seed: of the pairs of users that are compared.
+        seed: seed of the pairs of users that are compared.
     """
 
     def __init__(self, items: ItemView, n_users: int, k: int, seed: int) -> None:

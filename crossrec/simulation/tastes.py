@@ -49,7 +49,7 @@ class TasteModel:
         after_purchase_GG: (G, G) utility that a purchase in a category gives to others at the next visit.
         purchase: bias and slope of the chance that a click is a purchase.
         note: one line on where the tastes come from; ends up in every output.
-        novelty: of new items; None for none.
+        novelty: attraction of new items; None for none.
         drift_scale_D: (D,) standard deviation of tastes over users, which drift goes by.
     """
 
@@ -134,7 +134,7 @@ def demo_tastes(truth: DemoTruth, products: np.ndarray, shoppers: np.ndarray) ->
     are further apart. Drift goes on as configured, not as the generator would.
 
     Args:
-        truth: of the storefront.
+        truth: truth of the storefront.
         products: (N,) numbers of the products, in the order of the catalogue.
         shoppers: (U,) numbers of the shoppers.
     """
@@ -166,13 +166,13 @@ def load_demo_tastes(
     """Return the tastes of a prepared demo, in the order of its catalogue and users.
 
     Args:
-        config: of the storefront.
+        config: configuration of the storefront.
         cache_dir: where it is kept.
         item_ids: (N,) original ids.
         user_ids: (U,) original ids.
 
     Raises:
-        InputError: an id that the storefront has not.
+        InputError: if the storefront lacks an id.
     """
     truth = DemoTruth.load(ensure(config, config.folder(cache_dir)))
     products = _numbers(item_ids, {item_id(i): i for i in range(truth.n_products)})

@@ -63,7 +63,7 @@ class EnsembleStudyConfig(Config):
         members: run folders, ``name=folder``, or types of baselines such as ``item_knn``; a baseline takes
             the settings that stand in a run's ``baselines.json``, else its defaults.
         out: folder of the results.
-        metric: of accuracy, that weights are learned for.
+        metric: accuracy metric to optimize.
         learning: budget, length of the lists, halves, seed.
         fusions: ways of fusing that are tried; the one with the best cross-fitted value is taken.
         candidates: best items of each member that are looked at.
@@ -105,7 +105,7 @@ class Opened:
     """Members on their common data.
 
     Args:
-        setting: of the first run, with the study's lengths of lists; its protocol measures all.
+        setting: experiment of the first run, with the study's list lengths; its protocol measures all.
         members: name -> fitted recommender, named alike.
     """
 
@@ -117,11 +117,11 @@ def open_members(config: EnsembleStudyConfig, *, trust_code: bool = False) -> Op
     """Load runs and fits baselines.
 
     Args:
-        config: of the study.
+        config: configuration of the study.
         trust_code: import classes outside the project that the runs name.
 
     Raises:
-        InputError: a member is neither a run nor a type of baseline, none is a run, two have one name, or
+        InputError: if a member is neither a run nor a type of baseline, none is a run, two have one name, or
             runs differ in data or in whether seen items are left out.
     """
     runs, kinds = _sorted_out(config.members)
@@ -297,14 +297,14 @@ def run_ensemble(config: EnsembleStudyConfig, *, trust_code: bool = False) -> di
     ensemble's files in the folder itself and its members' under ``baselines/``.
 
     Args:
-        config: of the study.
+        config: configuration of the study.
         trust_code: import classes outside the project that the runs name.
 
     Returns:
         What ``ensemble.json`` holds.
 
     Raises:
-        InputError: members that can't be loaded or don't share data; several processes.
+        InputError: if members can't be loaded or don't share data, or there are several processes.
     """
     distributed.require_one_process("a study of an ensemble")
     opened = open_members(config, trust_code=trust_code)

@@ -34,10 +34,10 @@ def write_report(
     """Write the study's page.
 
     Args:
-        path: of the file.
+        path: path of the file.
         found: content of ``ensemble.json``.
         measured: the ensemble first.
-        comparison: of the ensemble with its best member.
+        comparison: comparison of the ensemble with its best member.
         config_text: the resolved configuration.
     """
     metrics = comparison.metrics

@@ -39,7 +39,7 @@ def write_page(path: Path, template: str, content: Mapping[str, Any]) -> None:
     """Write a self-contained HTML page, which needs neither a network nor JavaScript.
 
     Args:
-        path: of the file.
+        path: path of the file.
         template: name of a file in ``templates/``, without its ending.
         content: values that the template names.
     """
@@ -50,12 +50,12 @@ def check_same_data(first: ExperimentConfig, other: ExperimentConfig, *, spaces:
     """Check that two runs are on the same data and evaluated alike; folders of generated data may differ.
 
     Args:
-        first: of the study's first run.
-        other: of another run.
+        first: configuration of the study's first run.
+        other: configuration of another run.
         spaces: whether the spaces of distances have to be the same, too.
 
     Raises:
-        InputError: names the first key that differs.
+        InputError: if they differ; the message names the first key.
     """
     differing = {
         "data": without_cache(first) != without_cache(other),

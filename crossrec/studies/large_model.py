@@ -47,7 +47,7 @@ class LargeModelConfig(Config):
         changes: overrides of it for both models.
         small: overrides of it for the small model.
         large: overrides of it for the large one.
-        seeds: of both.
+        seeds: seeds of both models.
         ks: lengths of the lists.
         metrics: names without ``@k``.
         n_bootstrap: resamples of the users behind each interval.
@@ -215,8 +215,8 @@ def measure_pair(config: LargeModelConfig, setting: PreparedExperiment) -> list[
     """Rank the test part with every model and compare them, group by group.
 
     Args:
-        config: of the study, whose models are trained.
-        setting: of one of its runs; its data and facts serve all.
+        config: configuration of the study, with trained models.
+        setting: prepared experiment of one of its runs; its data and item table are shared by all.
     """
     split, evaluation = setting.data.split, setting.config.evaluation
     metrics = measurable_metrics(config.metrics, setting.items)
@@ -324,7 +324,7 @@ def run_large_model(config: LargeModelConfig) -> None:
     What is trained already is not trained again.
 
     Raises:
-        InputError: the two models are no matched pair, or an override doesn't fit; several processes.
+        InputError: if the models are not a matched pair, an override doesn't fit, or several processes run.
     """
     distributed.require_one_process("the study of a large model")
     pick_device(config.device)

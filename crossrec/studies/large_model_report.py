@@ -43,12 +43,12 @@ class Effect:
     """One measure of both models in one group of users at one list length, means over seeds.
 
     Args:
-        group: of users.
+        group: group of users.
         n_users: in the group.
         metric: name without ``@k``.
         k: length of the lists.
         small, large: values.
-        ci95: of the difference, over users; the same resamples for both models and all seeds.
+        ci95: 95 % interval of the difference over users; the same resamples for both models and all seeds.
         seeds: the difference, large less small, of each seed.
     """
 

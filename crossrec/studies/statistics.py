@@ -32,7 +32,7 @@ def measurable_metrics(
         needed: those without which there is no study.
 
     Raises:
-        InputError: one of ``needed`` can't be measured.
+        InputError: if one of ``needed`` can't be measured.
     """
     found: list[MetricName] = []
     for name in metrics:
@@ -68,14 +68,14 @@ def resampled_metrics(
     differences stay unbiased: cut the interval of a value itself.
 
     Args:
-        evaluation: of the lists.
+        evaluation: evaluation of the lists.
         ids_QK: (Q, K) the lists.
         users_Q: (Q,) users of the queries.
         metrics: names without ``@k``.
         n_items: N.
         k: length at which lists are cut.
         n_resamples: R.
-        seed: of the draws.
+        seed: seed of the draws.
 
     Returns:
         Name without ``@k`` -> (R,) values.

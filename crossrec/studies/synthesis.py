@@ -77,7 +77,7 @@ class SynthesisConfig(Config):
             K-means groups of items and users that the base's section ``segments`` makes.
         max_classes: most frequent categories that generators are told of.
         grid: columns and rows of the pictures shown.
-        seed: of everything that is drawn.
+        seed: seed of everything that is drawn.
         device: where generators learn.
     """
 
@@ -104,7 +104,7 @@ def vectors(setting: PreparedExperiment, space: SpaceName, config: SynthesisConf
     """Return the training items' features or the users' profiles.
 
     Raises:
-        InputError: the run's model has no such features.
+        InputError: if the run's model has no such features.
     """
     if space == "profile":
         return _profiles(setting, config)

@@ -127,7 +127,7 @@ def write_report(
     """Write the study's page.
 
     Args:
-        path: of the file.
+        path: path of the file.
         found: content of ``quality.json``.
         logs: space -> generator -> its log.
         grids: heading -> PNG.

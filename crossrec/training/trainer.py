@@ -187,7 +187,7 @@ class Trainer:
         With fp16 a step that overflows is skipped and the scale of the gradients lowered.
 
         Raises:
-            InputError: names the loss, the step and what can be done.
+            InputError: if the loss is not finite; the message names the loss, the step and remedies.
         """
         bad = [name for name, value in losses.items() if not math.isfinite(value)]
         if bad and self.config.precision != "fp16":

@@ -59,7 +59,7 @@ def variant_key(content: str, recipe: str, seed: int, variant: int) -> str:
     Args:
         content: digest of the item's own content.
         recipe: digest of the augmenters and of everything else they read.
-        seed: of the experiment.
+        seed: seed of the experiment.
         variant: its number.
     """
     return digest("view", content, recipe, seed, variant)
@@ -115,7 +115,7 @@ class TextVariants:
         Args:
             texts: n texts of training items.
             keys: n digests of their content.
-            seed: of the experiment.
+            seed: seed of the experiment.
             variant: its number, from 0.
 
         Returns:
@@ -184,7 +184,7 @@ class ImageVariants:
         Args:
             pictures: n, each of its own size and mode, which it keeps.
             keys: n digests of their content.
-            seed: of the experiment.
+            seed: seed of the experiment.
             variant: its number, from 0.
 
         Returns:

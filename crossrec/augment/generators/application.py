@@ -60,8 +60,8 @@ class SyntheticUsersConfig(Config):
             more, given how their clicks fall on categories.
         max_clicks: users of at least two and at most so many training clicks are oversampled.
         ratio: synthetic users for each of them.
-        temperature: of the softmax over cosines of profile and item from which items are drawn.
-        schedule: of the number of synthetic users.
+        temperature: temperature of the softmax over cosines of profile and item.
+        schedule: schedule of the number of synthetic users.
     """
 
     generator: VectorGeneratorOptions = Field(
@@ -77,7 +77,7 @@ class SynthesisUseConfig(Config):
     """Use of generators in training; evaluation never sees synthetic data.
 
     Args:
-        items: of tail categories; None for none.
+        items: options for items of tail categories; None for none.
         users: with few clicks; None for none.
         components: dimensions to which features are reduced by PCA for the generators.
         classes: condition of a sample: categories (of an item; of a user, how the clicks fall
@@ -154,7 +154,7 @@ def tail_categories(categories: csr_matrix, train_counts: np.ndarray, share: flo
     Args:
         categories: (N, G) membership; a click on an item of several categories counts in each.
         train_counts: (N,) training clicks.
-        share: of all counted clicks that the tail holds at most.
+        share: maximum share of all counted clicks in the tail.
     """
     clicks_G = np.asarray((categories > 0).T @ train_counts, dtype=np.float64).ravel()
     return tail_items(clicks_G, share)
@@ -198,10 +198,10 @@ def synthesise_items(
         features: (N, W) of the catalogue, in the generator's space.
         items: (I,) oversampled items.
         classes: (N, G) classes of all items.
-        sample: of a generator fitted on training items alone.
+        sample: sample of a generator fitted on training items alone.
         config: how many are drawn and kept.
         n_training: training items that the number relates to.
-        seed: of the samples; those of the items from place ``start`` on have ``seed + start``.
+        seed: seed of the samples; those of the items from place ``start`` on have ``seed + start``.
     """
     drawn, parts = config.ratio * config.pool, []
     for start in range(0, len(items), ITEMS_AT_ONCE):
@@ -256,9 +256,9 @@ def synthesise_users(
         train: U rows of training clicks.
         vectors: (N, W) item vectors in the space of the profiles; rows of zeros where missing.
         classes: (U, G) classes of all users.
-        sample: of a generator fitted on training profiles alone.
+        sample: sample of a generator fitted on training profiles alone.
         config: for whom, how many.
-        seed: of profiles and items.
+        seed: seed of profiles and items.
 
     Source:
         Drawing without repeats by the largest perturbed scores: Kool et al. 2019, "Stochastic beams and where

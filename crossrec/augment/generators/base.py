@@ -186,7 +186,7 @@ class ConditionalMLP(nn.Module):
     Args:
         inputs: width of the input.
         n_classes: G, width of the class vectors.
-        width: of the hidden layers.
+        width: width of the hidden layers.
         depth: residual blocks.
         outputs: width of the output.
     """

@@ -33,8 +33,8 @@ class VectorDecoder(Sampler):
     The noise is the code followed by the scatter's draws, so that equal noise gives equal samples.
 
     Args:
-        options: of the VAE.
-        scale: of the training vectors.
+        options: options of the VAE.
+        scale: mean and spread of the training vectors.
         n_classes: G, width of the class vectors.
     """
 
@@ -66,7 +66,7 @@ class BetaVae(GeneratorTrainer):
         options: sizes and rates.
         samples_NW: (n, W) training vectors, from which width and scale are taken.
         classes_NG: (n, G) their classes.
-        seed: of the initial weights.
+        seed: seed of the initial weights.
     """
 
     class Options(ComponentOptions):
@@ -74,7 +74,7 @@ class BetaVae(GeneratorTrainer):
 
         Args:
             latent: width of the code.
-            width: of the hidden layers.
+            width: width of the hidden layers.
             depth: residual blocks in encoder and decoder.
             lr: Adam's rate; it falls linearly to a tenth.
             beta: weight of the KL term once it has warmed up.

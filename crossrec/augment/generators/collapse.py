@@ -46,7 +46,7 @@ class SynthesisWarning:
     Args:
         failure: which.
         figure: the figure that shows it.
-        value: of that figure.
+        value: value of the figure.
         limit: that it is beyond.
     """
 
@@ -66,9 +66,9 @@ def find_failures(
     """Return all known failures of a generator.
 
     Args:
-        quality: of the samples.
-        log: of the training.
-        report: of the learner.
+        quality: quality of the samples.
+        log: log of the training.
+        report: report of the learner.
     """
     recall = quality.train.recall if quality.train.precision >= LEAST_PRECISION else None
     below = [

@@ -72,7 +72,7 @@ class TrainingSamples:
             samples: (n, …).
             classes: (n, G).
             held_back: share; nothing is held back where that is too few to compare with.
-            seed: of the choice.
+            seed: seed of the choice.
 
         Raises:
             InputError: if samples and classes don't match, there are none, or some are not finite.
@@ -104,10 +104,10 @@ class Fitted:
 
     Args:
         generator: trained.
-        quality: of its samples for the training samples' classes.
+        quality: quality of its samples for the training samples' classes.
         warnings: failures that were found; empty where all is well.
         report: what only this kind of generator tells, such as KL terms.
-        outcome: of the training; None for a Gaussian fit.
+        outcome: outcome of the training; None for a Gaussian fit.
     """
 
     generator: Generator
@@ -130,11 +130,11 @@ def fit_generator(
     """Train a generator, resuming an interrupted training, and measure its samples.
 
     Args:
-        options: of a member of :data:`GENERATORS`.
+        options: options of a member of :data:`GENERATORS`.
         data: samples of the training split alone.
-        seed: of weights, batches and noise.
+        seed: seed of weights, batches and noise.
         folder: gets the generator, its state and its log.
-        accelerator: of this process.
+        accelerator: accelerator of this process.
         class_names: G names.
         encode: maps samples to the vectors in which they are compared; pictures need it.
     """

@@ -67,7 +67,7 @@ class Gaussian(Component):
         """A Gaussian with full covariance for each class that has enough samples; the baseline of the others.
 
         Args:
-            min_samples: of a class to have a mean and a covariance of its own; the rest share one.
+            min_samples: minimum size of a class with its own mean and covariance; the others share one.
             shrinkage: share of the covariance that is replaced by its mean variance times the identity.
         """
 

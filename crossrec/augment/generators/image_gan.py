@@ -38,7 +38,7 @@ class ImageGan(GeneratorTrainer):
         options: sizes and rates.
         samples_NW: (n, 3, 64, 64) training pictures from -1 to 1.
         classes_NG: (n, G) their classes.
-        seed: of the initial weights.
+        seed: seed of the initial weights.
 
     Raises:
         InputError: if pictures have another size.
@@ -49,10 +49,10 @@ class ImageGan(GeneratorTrainer):
 
         Args:
             latent: width of the noise.
-            channels: of the layers at 32 pixels; deeper layers have up to eight times as many.
+            channels: channels of the layers at 32 pixels; deeper layers have up to eight times as many.
             lr: Adam's rate of the generator.
             critic_lr: Adam's rate of the critic.
-            loss: of both networks.
+            loss: loss of both networks.
             conditional: whether classes are given to generator and critic.
             augmentations: differentiable ones that the critic sees real and generated pictures through;
                 needed where there are only thousands of pictures.

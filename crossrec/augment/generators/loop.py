@@ -42,7 +42,7 @@ class LoopOutcome:
     Args:
         steps: done.
         best_step: whose averaged generator the learner's sampler now is.
-        best_score: of it; None where nothing was measured.
+        best_score: score of the best weights; None where nothing was measured.
         log: lines of the log.
     """
 
@@ -74,9 +74,9 @@ def train_generator(
         samples: (n, …) training samples.
         classes: (n, G) their classes.
         config: how long and how.
-        seed: of batches and noise.
-        folder: of the state and the log; a training found there goes on.
-        accelerator: of this process.
+        seed: seed of batches and noise.
+        folder: folder of the state and the log; a training found there goes on.
+        accelerator: accelerator of this process.
         check: measures a sampler every ``check_every`` steps; without it the last average stays.
         description: what the progress bar says.
 
@@ -245,7 +245,7 @@ class LoopState:
         """Write everything atomically.
 
         Args:
-            path: of the file.
+            path: path of the file.
             key: digest of what the training depends on.
         """
         tensors = {
@@ -315,7 +315,7 @@ class LoopLog:
     """Log of a training; on resuming, lines after the saved state are dropped.
 
     Args:
-        path: of the file.
+        path: path of the file.
         step: from which the training goes on.
     """
 

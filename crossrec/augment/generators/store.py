@@ -41,7 +41,7 @@ class Generator:
 
         Args:
             classes_nG: (n, G) one-hot or multi-hot.
-            seed: of the noise.
+            seed: seed of the noise.
 
         Raises:
             InputError: if the class vectors have another width.

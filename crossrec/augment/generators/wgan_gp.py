@@ -26,8 +26,8 @@ class VectorGenerator(Sampler):
     """Map of noise and classes to vectors.
 
     Args:
-        options: of the GAN.
-        scale: of the training vectors.
+        options: options of the GAN.
+        scale: mean and spread of the training vectors.
         n_classes: G, width of the class vectors.
     """
 
@@ -60,7 +60,7 @@ class WganGp(GeneratorTrainer):
         options: sizes and rates.
         samples_NW: (n, W) training vectors, from which width and scale are taken.
         classes_NG: (n, G) their classes.
-        seed: of the initial weights.
+        seed: seed of the initial weights.
     """
 
     class Options(ComponentOptions):
@@ -68,7 +68,7 @@ class WganGp(GeneratorTrainer):
 
         Args:
             latent: width of the noise.
-            width: of the hidden layers.
+            width: width of the hidden layers.
             depth: residual blocks in generator and critic.
             lr: Adam's rate for both; it falls linearly to a tenth.
             critic_steps: batches on which the critic learns for each step of the generator.

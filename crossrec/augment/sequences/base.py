@@ -80,7 +80,7 @@ class RowRng:
     A row gets the same numbers in any batch of rows, and no generator is made for it.
 
     Args:
-        draws: of the samples; only seed and stream are read.
+        draws: draws of the samples; only seed and stream are read.
         keys: (B,) int64, one per row.
 
     Source:

@@ -185,11 +185,11 @@ class GraphOptions(TunableOptions):
     """Options of all graph convolution models.
 
     Args:
-        width: of the vectors, in every layer.
+        width: width of the vectors, in every layer.
         layers: propagation steps.
         epochs: passes over the training clicks.
         batch_size: clicks in a step.
-        learning_rate: of Adam.
+        learning_rate: learning rate of Adam.
         regularization: weight of a step's squared vectors, as a mean over its clicks.
         ridge: weight of the squared map from histories to user vectors, relative to the data's.
         seed: seed of initial weights, order and negatives.
@@ -213,10 +213,10 @@ class GraphModule(PairModule):
     """Learned vectors of users and items, and their propagation.
 
     Args:
-        graph: of the training clicks.
+        graph: graph of the training clicks.
         shape: U, N.
         options: width, layers, regularisation, seed.
-        generator: of the initial vectors, and of a subclass's weights after them.
+        generator: generator of the initial vectors, and of a subclass's weights after them.
     """
 
     def __init__(

@@ -63,7 +63,7 @@ class LightGCNModule(GraphModule):
     """Learned vectors of users and items, and their propagation.
 
     Args:
-        graph: of the training clicks.
+        graph: graph of the training clicks.
         shape: U, N.
         options: width, layers, regularisation, seed.
     """

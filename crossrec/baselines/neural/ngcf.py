@@ -77,7 +77,7 @@ class Convolution(nn.Module):
 
     Args:
         width: D.
-        generator: of the initial weights.
+        generator: generator of the initial weights.
 
     Source:
         Wang et al. 2019, equations 3 to 7. The edges' weights don't depend on the vectors, so that the
@@ -98,7 +98,7 @@ class NGCFModule(GraphModule):
     """Learned vectors and weights, and their propagation.
 
     Args:
-        graph: of the training clicks.
+        graph: graph of the training clicks.
         shape: U, N.
         options: width, layers, dropout, regularisation, seed.
     """

@@ -32,7 +32,7 @@ class TwoTower(Baseline):
         context: the catalogue, with vectors of the configured modalities.
 
     Raises:
-        InputError: the catalogue has no vectors of a modality; when fitting, no user has two clicks.
+        InputError: if the catalogue has no vectors of a modality or, in ``fit``, no user has two clicks.
 
     Source:
         Covington et al. 2016, "Deep neural networks for YouTube recommendations", for pooling; Yi et
@@ -45,7 +45,7 @@ class TwoTower(Baseline):
 
         Args:
             modalities: whose frozen vectors are content; several are concatenated.
-            width: of the towers' outputs.
+            width: width of the towers' outputs.
             hidden: width of the towers' one hidden layer.
             recency: weight of a history click relative to the next younger one.
             history: youngest clicks of a history that are pooled.
@@ -55,7 +55,7 @@ class TwoTower(Baseline):
                 that popular items, drawn more often, are not held down for it.
             epochs: passes over the training clicks.
             batch_size: clicks in a step.
-            learning_rate: of Adam.
+            learning_rate: learning rate of Adam.
             regularization: Adam's decoupled weight decay.
             seed: seed of initial weights, order and negatives.
         """

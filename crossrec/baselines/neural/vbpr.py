@@ -39,7 +39,7 @@ class VBPR(Baseline):
         context: the catalogue, with vectors of the configured modality.
 
     Raises:
-        InputError: the catalogue has no vectors of that modality.
+        InputError: if the catalogue has no vectors of that modality.
 
     Source:
         He and McAuley 2016, "VBPR: visual Bayesian personalized ranking from implicit feedback",
@@ -52,11 +52,11 @@ class VBPR(Baseline):
 
         Args:
             modality: whose frozen vectors are seen; the paper's is ``image``.
-            width: of the latent vectors.
-            visual_width: of the vectors that pictures are projected to.
+            width: width of the latent vectors.
+            visual_width: width of the projected picture vectors.
             epochs: passes over the training clicks.
             batch_size: clicks in a step.
-            learning_rate: of Adam.
+            learning_rate: learning rate of Adam.
             regularization: weight of a step's squared vectors, as a mean over its clicks.
             ridge: weight of the squared map from histories to user vectors, relative to the data's.
             seed: seed of initial weights, order and negatives.

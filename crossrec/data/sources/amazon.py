@@ -123,7 +123,7 @@ class AmazonReviews2023Source(DataSource):
         """Read both files, some megabytes at a time.
 
         Raises:
-            SourceError: the root, a file or a field is missing, or a line can't be read.
+            SourceError: if the root, a file or a field is missing, or a line can't be read.
         """
         options = self.options
         root = require_root(self.root, "amazon_reviews_2023")

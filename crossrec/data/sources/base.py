@@ -51,5 +51,5 @@ class DataSource(Component, ABC):
         """Return the catalogue and the log.
 
         Raises:
-            SourceError: the root, a file or a column is missing or can't be read.
+            SourceError: if the root, a file or a column is missing or can't be read.
         """

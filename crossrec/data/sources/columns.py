@@ -106,7 +106,7 @@ class Columns:
 
     Args:
         where: the file, for messages.
-        names: of all columns.
+        names: names of all columns.
         key: the config key that maps uses to columns.
         faults: where missing columns go.
         noun: what the format calls a column.
@@ -185,7 +185,7 @@ def refuse_nested(frame: pl.DataFrame, names: Sequence[str], where: str, key: st
     """Reject columns that hold lists or structures where one value per row is needed.
 
     Raises:
-        SourceError: one does.
+        SourceError: if a column holds lists.
     """
     nested = next((name for name in names if frame.schema[name].is_nested()), None)
     if nested is not None:
@@ -203,13 +203,13 @@ def read_log(
     Args:
         frame: the table.
         columns: the column of each part of the log.
-        unit: of numeric times.
+        unit: unit of numeric times.
         decimal: what separates decimals; found in the columns when None.
         where: the file, for messages.
         key: the config key of the columns, for messages.
 
     Raises:
-        SourceError: a column holds lists, or no time at all can be read.
+        SourceError: if a column holds lists, or no time at all can be read.
     """
     refuse_nested(frame, list(columns.values()), where, key)
     times = seconds(frame[columns["timestamp"]], unit, where, f"{key}.timestamp")
@@ -254,7 +254,7 @@ def read_items(
         untyped: whether the file knows text alone, so that numbers in further columns must be found.
 
     Raises:
-        SourceError: the column of ids or prices holds lists.
+        SourceError: if the column of ids or prices holds lists.
     """
     refuse_nested(frame, [name for name in (uses.identifier, uses.price) if name is not None], where, key)
     series, steps = {"item_id": frame[uses.identifier]}, []
@@ -280,7 +280,7 @@ def with_identifiers(
     """Return the catalogue columns and the log with the ids of items as text, read by one rule for both.
 
     Raises:
-        SourceError: ids are floating-point numbers that lost digits.
+        SourceError: if ids are floating-point numbers that lost digits.
     """
     known, clicked = identifiers(items["item_id"], log["item_id"], where=where)
     return {**items, "item_id": known}, log.with_columns(clicked.alias("item_id"))

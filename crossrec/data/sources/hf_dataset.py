@@ -47,7 +47,7 @@ class HFTable(Config):
             taken for a name on the hub, ``user/name``, and fetched.
         subset: the configuration of a data set on the hub, where it has several.
         split: which split; the only one when not set.
-        revision: of a data set on the hub.
+        revision: revision of a data set on the hub.
     """
 
     path: str
@@ -83,7 +83,7 @@ class HFDatasetSource(DataSource):
         """Read both tables.
 
         Raises:
-            SourceError: a table, split or column is missing or can't be read.
+            SourceError: if a table, split or column is missing or can't be read.
         """
         options, root, cache_dir = self.options, self.root, self.cache_dir
         if root is not None:
@@ -213,7 +213,7 @@ def open_table(
         cache_dir: where ``datasets`` keeps what it fetched or converted.
 
     Raises:
-        SourceError: it can't be found or read, or there is no such split.
+        SourceError: if it can't be found or read, or there is no such split.
     """
     from datasets import Dataset
     from datasets.exceptions import DatasetsError

@@ -31,12 +31,12 @@ class Lines:
 
     Args:
         path: the file.
-        encoding: of the file.
+        encoding: encoding of the file.
         skip: lines before the first record.
         encoding_key: the config key that names the encoding, for messages.
 
     Raises:
-        SourceError: the file is in another encoding.
+        SourceError: if the file is in another encoding.
     """
 
     def __init__(
@@ -74,12 +74,12 @@ class Lines:
 
         Args:
             separator: between fields.
-            names: of the fields.
+            names: names of the fields.
             key: what to set or to do where a line doesn't fit, for the message.
             whole: whether a line with too few fields is a fault, too.
 
         Raises:
-            SourceError: a line has too many fields; the message names it.
+            SourceError: if a line has too many fields; the message names it.
         """
         count = pl.col("line").str.count_matches(separator, literal=True) + 1
         wrong = self._lines.select("number", count=count).filter(pl.col("count") != len(names))
@@ -116,7 +116,7 @@ def read_jsonl(path: Path, schema: Mapping[str, pl.DataType], key: str) -> Itera
         key: what to set to read another file, such as ``data.root=FOLDER``, for messages.
 
     Raises:
-        SourceError: a line is no JSON object, or a field is of another kind; the message names the line.
+        SourceError: if a line is no JSON object, or a field is of another kind; the message names the line.
     """
     number = 1
     try:
@@ -136,7 +136,7 @@ def first_object(path: Path, required: Sequence[str], key: str) -> dict[str, Any
     """Return the first object of a file, if it has the fields that must be there.
 
     Raises:
-        SourceError: the file is empty, its first line is no object, or it lacks a field.
+        SourceError: if the file is empty, its first line is no object, or it lacks a field.
     """
     try:
         with _open(path) as handle:

@@ -52,7 +52,7 @@ class MicroLensSource(DataSource):
             pairs: the click file; found by its name when not set.
             titles: the title file; found by its name when not set.
             covers: folder of the covers; the folder whose name ends in ``covers`` when not set.
-            encoding: of the files.
+            encoding: encoding of the files.
             likes_and_views: also keep ``*_likes_and_views.txt`` as the columns ``likes`` and ``views``. They
                 were counted after the last click, so nothing that learns may see them; off by default.
         """
@@ -69,7 +69,7 @@ class MicroLensSource(DataSource):
         """Read the files.
 
         Raises:
-            SourceError: the root or the clicks are missing, or a file has another layout.
+            SourceError: if the root or the clicks are missing, or a file has another layout.
         """
         options = self.options
         root = require_root(self.root, "microlens")

@@ -50,7 +50,7 @@ class MovieLensSource(DataSource):
 
         Args:
             min_rating: ratings below it are no clicks; what is left out is counted in the data's note.
-            encoding: of the files; not set, UTF-8, or Latin-1 for a ``.dat`` file that is not in UTF-8 (1m).
+            encoding: encoding of the files; by default UTF-8, or Latin-1 for other ``.dat`` files (1m).
         """
 
         min_rating: float | None = None
@@ -62,7 +62,7 @@ class MovieLensSource(DataSource):
         """Read the files.
 
         Raises:
-            SourceError: the root or a file in it is missing or has other columns.
+            SourceError: if the root or a file in it is missing or has other columns.
         """
         options = self.options
         root = require_root(self.root, "movielens")

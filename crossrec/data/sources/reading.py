@@ -75,7 +75,7 @@ class Faults:
         """Raise the collected faults, if any.
 
         Raises:
-            SourceError: one fault per line.
+            SourceError: if there are faults, one per line of the message.
         """
         found = list(dict.fromkeys(self._found))
         if len(found) > 1:
@@ -99,7 +99,7 @@ def require_encoding(path: Path, encoding: str, way_out: str) -> None:
         way_out: the config key that names the encoding, or what else to do, for the message.
 
     Raises:
-        SourceError: it is not; the message names the line and guesses the encoding.
+        SourceError: if it is not; the message names the line and guesses the encoding.
     """
     decoder = codecs.getincrementaldecoder(codec(encoding))()
     lines = 0
@@ -158,10 +158,10 @@ def text_lines(path: Path, way_out: str, encoding: str = "utf-8") -> Iterator[Te
     Args:
         path: the file.
         way_out: what to set to read another, for the message.
-        encoding: of the file.
+        encoding: encoding of the file.
 
     Raises:
-        SourceError: the file is in another encoding.
+        SourceError: if the file is in another encoding.
     """
     require_encoding(path, encoding, way_out)
     with path.open(encoding=codec(encoding)) as handle:
@@ -190,7 +190,7 @@ def nearest_file(root: Path, name: str, suffixes: Sequence[str], likely: Sequenc
     Args:
         root: the folder.
         name: what is missing, relative to ``root``.
-        suffixes: of files that could be meant.
+        suffixes: suffixes of files that could be meant.
         likely: files that hold what is looked for, the likeliest first; they go before files of a like name.
     """
     there = sorted(path.name for path in root.iterdir())
@@ -231,12 +231,12 @@ def image_paths(
     Args:
         root: the folder of the data.
         images: the folder of the pictures, relative to ``root``; ``root`` itself when None.
-        ids: of the items.
+        ids: ids of the items.
         column: file names; None to look for ``<item id>.jpg`` and the like in ``images``, if that is set.
         table: what holds the column, for messages.
 
     Raises:
-        SourceError: the folder does not exist, a picture is named by its address, or lies outside the folder.
+        SourceError: if the folder does not exist, or a picture is a URL or lies outside the folder.
     """
     folder = image_folder(root, images)
     if not folder.is_dir():

@@ -48,10 +48,10 @@ class AtomicFile:
     Args:
         path: the file.
         separator: between fields.
-        encoding: of the file.
+        encoding: encoding of the file.
 
     Raises:
-        SourceError: the file is missing or empty, a type is unknown, or a line has too many fields.
+        SourceError: if the file is missing or empty, a type is unknown, or a line has too many fields.
     """
 
     def __init__(self, path: Path, separator: str, encoding: str) -> None:
@@ -105,9 +105,9 @@ class RecBoleSource(DataSource):
                 ``<item id>.jpg``.
             field_separator: between fields.
             seq_separator: between the parts of a ``token_seq`` (RecBole's own default is a blank).
-            encoding: of the files.
+            encoding: encoding of the files.
             decimal: what separates decimals in prices and ratings; not set, it is found in each column.
-            time_unit: of timestamps; ``order`` for mere positions.
+            time_unit: unit of timestamps; ``order`` for mere positions.
         """
 
         dataset: str | None = None
@@ -126,7 +126,7 @@ class RecBoleSource(DataSource):
         """Read the files.
 
         Raises:
-            SourceError: the root, the log or a field is missing, or a line has too many fields.
+            SourceError: if the root, the log or a field is missing, or a line has too many fields.
         """
         options = self.options
         root = require_root(self.root, "recbole")

@@ -40,7 +40,7 @@ class TableSource(DataSource):
         """Read the tables.
 
         Raises:
-            SourceError: a folder, file or column is missing or can't be read.
+            SourceError: if a folder, file or column is missing or can't be read.
         """
         options = self.options
         root = require_root(self.root, "table")

@@ -52,13 +52,13 @@ class TableFile:
         root: folder that ``name`` is relative to.
         name: file name.
         key: the config key that names the file, for messages.
-        delimiter: of CSV files.
-        encoding: of CSV files.
+        delimiter: delimiter of CSV files.
+        encoding: encoding of CSV files.
         encoding_key: the config key that names the encoding, for messages.
         expected: columns that will be read: of other files, one that has them is the likeliest.
 
     Raises:
-        SourceError: the file is missing, of another kind, or broken, or two of its columns have one name.
+        SourceError: if the file is missing, of another kind, or broken, or two of its columns have one name.
     """
 
     def __init__(
@@ -101,7 +101,7 @@ class TableFile:
         """Read columns in file order; those of CSV files as text, null where nothing is written.
 
         Raises:
-            SourceError: a line has too few or too many fields, or a quotation mark is not closed.
+            SourceError: if a line has too few or too many fields, or a quotation mark is not closed.
         """
         if self.is_text:
             parts = [pl.DataFrame(table) for table in self.batches(columns)]

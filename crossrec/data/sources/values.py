@@ -183,7 +183,7 @@ def seconds(column: pl.Series, unit: str, where: str, key: str | None) -> Readin
 
     Args:
         column: numbers, text (numbers, ISO dates or datetimes, also mixed), dates or datetimes.
-        unit: of numbers; one of ``UNITS_PER_SECOND``.
+        unit: unit of numbers; one of ``UNITS_PER_SECOND``.
         where: the file, for the message.
         key: the config key that names the column, for the message; None for a part of a column.
 
@@ -245,7 +245,7 @@ def identifiers(*columns: pl.Series, where: str) -> tuple[pl.Series, ...]:
         where: the file or files, for the message.
 
     Raises:
-        SourceError: ids were kept as floating-point numbers too large to tell one from the next.
+        SourceError: if ids were kept as floating-point numbers too large to tell one from the next.
     """
     texts = [_as_text(column, where) for column in columns]
     if any(_has(text, r"^-?\d+\.\d*[1-9]\d*$", ".") for text in texts):

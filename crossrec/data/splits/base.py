@@ -109,7 +109,7 @@ class Splitter(Component, ABC):
             repeats: whether an item of the history can be a target.
 
         Raises:
-            SplitError: the log can't be divided so, or a part stays empty.
+            SplitError: if the log can't be divided so, or a part stays empty.
         """
 
 

@@ -73,7 +73,7 @@ class TemporalSplitter(Splitter):
             repeats: whether an item of the history can be a target.
 
         Raises:
-            SplitError: there are no times, they fall within a row, or a part stays empty.
+            SplitError: if there are no times, they fall within a row, or a part stays empty.
         """
         times = _sorted_times(clicks)
         valid_from, test_from = (

@@ -39,7 +39,7 @@ class Difference:
     Args:
         value: mean over the users who have a value with both; for exposure metrics of all lists together.
         ci95: Student's over users; with the jackknife's standard error for exposure metrics.
-        p: of the comparison's test; for exposure metrics of the swap test.
+        p: p-value of the comparison's test; of the swap test for exposure metrics.
         p_holm: corrected for all comparisons made together.
         n_users: behind it.
         effect: None for exposure metrics.
@@ -120,8 +120,8 @@ def compare_systems(systems: Sequence[System], n_items: int, config: ComparisonC
         config: what to compare and how.
 
     Raises:
-        InputError: systems that were not measured alike, or lack a metric; too few resamples for so many
-            comparisons.
+        InputError: if systems were not measured alike or lack a metric, or there are too few resamples for
+            so many comparisons.
     """
     check_comparable(systems)
     metrics = chosen_metrics(systems, config)
@@ -141,7 +141,7 @@ def chosen_metrics(systems: Sequence[System], config: ComparisonConfig) -> list[
     """Return the metrics to compare; those to be drawn among them.
 
     Raises:
-        InputError: one that was asked for is missing, or there is none to choose.
+        InputError: if a requested metric is missing, or there is none to choose.
     """
     check_metrics(systems, [*config.metrics, *config.diversity])
     if config.metrics:

@@ -31,7 +31,7 @@ def check_resamples(exposed: Sequence[str], n_comparisons: int, n_resamples: int
         n_resamples: R; the swap test's p is at least 1 / (1 + R).
 
     Raises:
-        InputError: M / (1 + R) is not below the level.
+        InputError: if M / (1 + R) is not below the level.
     """
     least = 1 / (1 + n_resamples)
     corrected = min(1.0, n_comparisons * least)
@@ -67,14 +67,14 @@ def swap_test(
 
     Args:
         reference: lists of the first system, one for each seed of training.
-        other: of the second, the same U users in the same order. Seeds are paired in their order, and
-            repeated up to a common multiple where the numbers of seeds differ; a user's coin is the same
-            for all, so the test speaks of users and holds the trained models fixed.
+        other: lists of the second system, the same U users in the same order. Seeds are paired in their
+            order, and repeated up to a common multiple where their numbers differ. A user is swapped in
+            all pairs or in none, so the test is over users, with the trained models fixed.
         metrics: names of aggregate metrics.
         n_items: N.
         k: places of a list.
         n_swaps: R.
-        seed: of the coins.
+        seed: seed of the random swaps.
 
     Returns:
         metric -> p; 1 where all differences are zero, NaN with fewer than two users or without a value.

@@ -171,7 +171,7 @@ def plane(comparison: Comparison, accuracy: str, diversity: str, number: int) ->
         comparison: what was compared.
         accuracy: the metric upwards.
         diversity: the metric to the right; turned round where less of it is more diverse.
-        number: of the drawing on its page.
+        number: number of the drawing on its page.
     """
     ups = [comparison.entry(system, accuracy) for system in comparison.systems]
     rights = [comparison.entry(system, diversity) for system in comparison.systems]

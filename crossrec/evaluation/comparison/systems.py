@@ -39,7 +39,7 @@ class Measurement:
         """Read an evaluation's folder.
 
         Raises:
-            InputError: it holds none, or one without original user ids.
+            InputError: if it contains no evaluation, or one without original user ids.
         """
         for name in (METRICS_FILE, PER_USER_FILE, LISTS_FILE):
             if not (folder / name).exists():
@@ -111,8 +111,8 @@ def check_comparable(systems: Sequence[System]) -> None:
     """Reject systems that were not measured alike.
 
     Raises:
-        InputError: fewer than two systems, a name twice, or the first difference in protocol, catalogue,
-            users or queries, with the folders that show it.
+        InputError: for fewer than two systems, a repeated name, or a difference in protocol, catalogue,
+            users or queries; the message names the folders.
     """
     if len(systems) < 2:
         raise InputError("a comparison needs at least two systems; name more runs, or add --baselines")
@@ -166,7 +166,7 @@ def check_metrics(systems: Sequence[System], metrics: Sequence[str]) -> None:
     """Reject a metric that a system lacks.
 
     Raises:
-        InputError: names the metric, the folder, and the nearest metric that it has.
+        InputError: if a system lacks the metric; the message names the folder and the nearest metric.
     """
     for seed in (seed for system in systems for seed in system.seeds):
         known = list(seed.evaluation.metrics)

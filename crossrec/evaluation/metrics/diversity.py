@@ -36,7 +36,7 @@ def intra_list_distance(
         a list with fewer than two usable items.
 
     Raises:
-        ValueError: a recommended item's vector is not finite.
+        ValueError: if a recommended item's vector is not finite.
 
     Source:
         Smyth, McClave: Similarity vs. diversity (ICCBR 2001); Ziegler et al.: Improving recommendation
@@ -71,7 +71,7 @@ def unit_rows(
         (I, D) float32 and (I,) bool.
 
     Raises:
-        ValueError: the vector of one of these items is not finite.
+        ValueError: if the vector of one of these items is not finite.
     """
     usable_I = (items != ABSENT) & present_N[items]
     unit_ID = np.zeros((len(items), vectors_ND.shape[1]), dtype=np.float32)

@@ -42,7 +42,7 @@ def expected_distance(
         (Q,) from 0 (all alike) to 2; NaN for a list with fewer than two usable items.
 
     Raises:
-        ValueError: a recommended item's vector is not finite.
+        ValueError: if a recommended item's vector is not finite.
 
     Source:
         Vargas, Castells: Rank and relevance in novelty and diversity metrics for recommender systems

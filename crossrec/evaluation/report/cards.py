@@ -54,7 +54,7 @@ def choose_users(lists: TopK, targets: Sequences, user_ids: Sequence[str], n: in
         targets: Q rows, what was clicked next.
         user_ids: (Q,) original ids; a user with several queries is shown once.
         n: how many to show at most.
-        seed: of the draw.
+        seed: seed of the draw.
     """
     order = np.random.default_rng(seed).permutation(len(lists))[:MAX_INSPECTED]
     _, first = np.unique(

@@ -60,7 +60,7 @@ def write_report(
     """Write one self-contained HTML file that needs neither a network nor JavaScript.
 
     Args:
-        path: of the file; its folder is made.
+        path: path of the file; its folder is created.
         title: the heading.
         data_note: what the data are, shown prominently; may be empty.
         protocol: one line that says how the log was divided.
@@ -74,7 +74,7 @@ def write_report(
         log: lines of ``log.jsonl``; may be empty.
         config_text: the resolved configuration.
         n_shown_users: how many users' lists are drawn as pictures.
-        seed: of the draw of those users.
+        seed: seed of the draw of those users.
 
     Raises:
         ReportError: no results, or arrays whose lengths don't fit.

@@ -75,7 +75,7 @@ class SequenceModelOptions(ComponentOptions):
             cache_dir: folder of converted weights.
 
         Raises:
-            InputError: weights can't be loaded, or the model is too small for the options.
+            InputError: if weights can't be loaded, or the model is too small for the options.
         """
 
 

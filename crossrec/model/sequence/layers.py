@@ -38,9 +38,9 @@ class Rotary(nn.Module):
     its neighbour, which is the same up to the order of entries.
 
     Args:
-        width: of one attention head, an even number.
+        width: width of one attention head, an even number.
         max_length: positions.
-        base: of the angles' geometric series.
+        base: base of the angles' geometric series.
     """
 
     cos: Tensor
@@ -77,7 +77,7 @@ def head_width(width: int, heads: int) -> int:
     """Return the width of one head.
 
     Raises:
-        InputError: the heads don't divide the width.
+        InputError: if the heads don't divide the width.
     """
     if width % heads:
         raise InputError(f"model.sequence.heads={heads} does not divide the item width {width}")
@@ -237,7 +237,7 @@ def required_times(history: History, option: str) -> Tensor:
         option: configuration key that asks for times.
 
     Raises:
-        InputError: the history has none.
+        InputError: if the history has none.
     """
     if history.times_BL is None:
         raise InputError(

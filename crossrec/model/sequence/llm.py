@@ -70,7 +70,7 @@ class LLMSequenceModel(SequenceModel):
             """Reject options that can't be used, from the decoder's configuration alone.
 
             Raises:
-                InputError: weights can't be loaded, or there are fewer layers than ``layers``, or fewer
+                InputError: if weights can't be loaded, or there are fewer layers than ``layers``, or fewer
                     positions than ``max_length``.
             """
             settings, tokenizer = load_settings(self.weights, cache_dir, "package:smollm2-135m")

@@ -145,7 +145,7 @@ def rank_by_vectors(
         tiles: their size; what suits the device when None.
 
     Raises:
-        ValueError: the shapes don't fit, an excluded item is outside the catalogue, or a score is NaN.
+        ValueError: if the shapes don't fit, an excluded item is outside the catalogue, or a score is NaN.
     """
     if queries_BD.shape[1:] != vectors_ND.shape[1:]:
         raise ValueError(f"queries {tuple(queries_BD.shape)} don't fit items {tuple(vectors_ND.shape)}")

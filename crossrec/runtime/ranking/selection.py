@@ -28,7 +28,7 @@ def top_k(scores_BN: Tensor, k: int) -> TopK:
         k: length of the lists; rows with fewer allowed items end in ``ABSENT``.
 
     Raises:
-        ValueError: a score is NaN.
+        ValueError: if a score is NaN.
     """
     lists = empty(len(scores_BN), k)
     write(lists, slice(None), best_keys(None, scores_BN.float(), 0, k))
@@ -51,7 +51,7 @@ def best_keys(found_BK: Tensor | None, scores_BN: Tensor, first: int, k: int) ->
         (B, K) int64 in no particular order; K is k, or less where fewer items were seen.
 
     Raises:
-        ValueError: a score is NaN.
+        ValueError: if a score is NaN.
     """
     n_blocks = scores_BN.shape[1] // BLOCK
     items_N = torch.arange(first, first + scores_BN.shape[1], device=scores_BN.device)

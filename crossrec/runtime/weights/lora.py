@@ -85,7 +85,7 @@ def default_lora_targets(backbone: nn.Module) -> list[str]:
     neither grouped nor the first.
 
     Raises:
-        InputError: the model has neither.
+        InputError: if the model has neither.
     """
     layers = dict(backbone.named_modules())
     attention = [n for n, m in layers.items() if isinstance(m, nn.Linear) and "attn" in _attention_name(n)]

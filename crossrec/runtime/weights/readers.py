@@ -39,7 +39,7 @@ def read_state_dict(weights: ResolvedWeights) -> dict[str, torch.Tensor]:
     """Read the tensors of a file, or of a folder's only weight file, with timm's names.
 
     Raises:
-        WeightsError: the file can't be read as a state dict.
+        WeightsError: if the file can't be read as a state dict.
     """
     tensors = _read_file(_only_file(weights.local()))
     if weights.package is not None and weights.package.layout is Layout.LUKEMELAS_EFFICIENTNET:

@@ -136,7 +136,7 @@ class ResolvedWeights:
         """Return the file or folder.
 
         Raises:
-            WeightsError: this source has none.
+            WeightsError: if this source has none.
         """
         if self.path is None:
             raise WeightsError(f"weights '{self.identity}' don't fit here. {ways()}")
@@ -150,7 +150,7 @@ def resolve(name: str) -> ResolvedWeights:
         name: a path; ``package:<name>``; ``hub:<org>/<name>`` or just ``<org>/<name>``; ``timm``; ``random``.
 
     Raises:
-        WeightsError: they can't be had; the message lists the ways.
+        WeightsError: if they can't be had; the message lists the ways.
     """
     if name in (WeightsSource.RANDOM, WeightsSource.TIMM):
         return ResolvedWeights(WeightsSource(name), name)

@@ -40,10 +40,10 @@ def causal_lm(
         weights: as in :func:`resolve`.
         cache_dir: folder for converted weights; a GGUF file is dequantised into it once.
         architecture: with ``random`` weights, where settings and tokenizer come from.
-        seed: of the initialisation with ``random`` weights.
+        seed: seed of the initialisation with ``random`` weights.
 
     Raises:
-        WeightsError: the weights can't be had or are not a causal language model's.
+        WeightsError: if the weights can't be had or are not a causal language model's.
     """
     from transformers import AutoModelForCausalLM
 
@@ -56,7 +56,7 @@ def load_settings(
     """Return a model's settings and its tokenizer, without the weights; arguments as of :func:`load_model`.
 
     Raises:
-        WeightsError: they can't be had or don't fit.
+        WeightsError: if they can't be had or don't fit.
     """
     from transformers import AutoConfig, AutoTokenizer
 
@@ -80,10 +80,10 @@ def load_model(
         weights: as in :func:`resolve`.
         cache_dir: folder for converted weights.
         architecture: with ``random`` weights, where settings and tokenizer come from.
-        seed: of the initialisation with ``random`` weights.
+        seed: seed of the initialisation with ``random`` weights.
 
     Raises:
-        WeightsError: the weights can't be had or don't fit.
+        WeightsError: if the weights can't be had or don't fit.
     """
     import torch
     from transformers import AutoConfig, AutoTokenizer
@@ -133,7 +133,7 @@ def transformers_folder(weights: ResolvedWeights, cache_dir: Path) -> Path:
     """Return a folder that transformers loads from; a packaged GGUF file is converted on first use.
 
     Raises:
-        WeightsError: the weights are of another kind.
+        WeightsError: if the weights are of another kind.
     """
     package = weights.package
     if package is not None and package.fits not in _TRANSFORMERS:

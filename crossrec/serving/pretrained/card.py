@@ -37,7 +37,7 @@ def model_card(state: RecommenderState, *, with_users: bool, pictures: Pictures,
         state: parts of the recommender.
         with_users: whether the users' log goes along.
         pictures: which pictures go along.
-        license: of the model, as the hub names it; None where it is not known.
+        license: license of the model by the hub's identifier; None if unknown.
     """
     header = yaml.safe_dump(_header(state, license), sort_keys=False, allow_unicode=True)
     parts = [

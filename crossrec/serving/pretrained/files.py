@@ -48,11 +48,11 @@ class PretrainedConfig:
     """The content of ``config.json``.
 
     Args:
-        experiment: of the run, without the folders of the machine that it ran on.
+        experiment: configuration of the run, without the folders of its machine.
         about: where it comes from and what was measured.
         n_trained: items of the catalogue that the model was trained on; those behind were added later.
-        spaces: of ``text`` and ``image`` those in which items can be compared.
-        version: of the package that wrote it.
+        spaces: subset of ``text`` and ``image`` in which items can be compared.
+        version: version of the package that wrote it.
     """
 
     experiment: ExperimentConfig
@@ -79,11 +79,11 @@ class PretrainedConfig:
         """From a folder, which may come from somebody else.
 
         Args:
-            folder: of the recommender.
+            folder: folder of the recommender.
             trust_code: import classes outside the project that it names.
 
         Raises:
-            InputError: the file is no description, or one of a newer format.
+            InputError: if the file is invalid or has a newer format.
         """
         path = folder / CONFIG_FILE
         try:
@@ -137,7 +137,7 @@ def write_items(catalog: Catalog, pictures: Pictures, path: Path) -> None:
     Args:
         catalog: N items.
         pictures: none, small ones, or the encoded pictures as they are.
-        path: of the file.
+        path: path of the file.
     """
     names = [name for name in catalog.dataset.column_names if name not in PICTURES]
     writer: pq.ParquetWriter | None = None
@@ -195,7 +195,7 @@ def read_users(path: Path, n_items: int) -> ClickLog:
     """Return the users that :func:`write_users` wrote.
 
     Raises:
-        InputError: a click is on an item that the catalogue doesn't have.
+        InputError: if a click is on an item that the catalogue doesn't have.
     """
     table = pq.read_table(path).combine_chunks()
     lengths = table[ITEMS].combine_chunks().value_lengths().to_numpy()
@@ -262,8 +262,8 @@ def restore_features(
 
     Args:
         tensors: from :func:`gather_features`.
-        config: of the experiment.
-        content: of some items.
+        config: configuration of the experiment.
+        content: content of some items.
         rows: which of all items these are.
     """
     for name, own, of_space in (

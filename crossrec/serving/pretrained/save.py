@@ -44,7 +44,7 @@ def save_folder(
     """Write everything that :func:`~crossrec.serving.opening.open_pretrained` reads, and a card.
 
     Raises:
-        InputError: the folder holds something else than an earlier version of this, or users are asked for
+        InputError: if the folder holds something else than an earlier version of this, or users are asked for
             that there are not.
     """
     _check_place(folder)
@@ -102,7 +102,7 @@ def upload(
         Address of the commit.
 
     Raises:
-        InputError: the name is none, or the hub refuses.
+        InputError: if the name is invalid, or the hub rejects the upload.
     """
     from huggingface_hub import HfApi
     from huggingface_hub.errors import HfHubHTTPError

@@ -54,7 +54,7 @@ class NeuralLearnerConfig(Config):
     Args:
         first_epochs: over the log at the start; those of the base experiment when None.
         epochs: over the histories of users who clicked since, each time.
-        lr_share: of the base experiment's learning rates, in the later trainings.
+        lr_share: factor of the base experiment's learning rates in the later trainings.
     """
 
     first_epochs: int | None = Field(None, ge=0)
@@ -115,8 +115,8 @@ class FeedbackLoopConfig(Config):
         policies: name -> how lists are made.
         compare_with: policies that all others are compared with; the first one by default.
         users: how many of the data's users take part, drawn by the seed; all when None.
-        rounds: of recommending and learning.
-        seeds: of users, luck and first weights.
+        rounds: number of rounds of recommending and learning.
+        seeds: seeds of users, random numbers and initial weights.
         k: length of the lists.
         tail_share: share of the clicks at the start that the tail holds.
         out: folder of the results; a study that is started again goes on where it was.

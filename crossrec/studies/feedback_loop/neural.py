@@ -32,14 +32,14 @@ class NeuralLearner:
     represents them by text and picture.
 
     Args:
-        setting: of the base experiment; model, objective and trainer are taken from its configuration.
+        setting: base experiment, whose configuration has model, objective and trainer.
         config: epochs and rates.
-        seed: of the first weights and of everything that training draws.
+        seed: seed of the first weights and of everything that training draws.
         device: where it runs.
         first_run: run folder of the first training, which other policies of the seed share.
 
     Raises:
-        InputError: the base experiment has a part that training inside the loop leaves out.
+        InputError: if the base experiment has a part that training inside the loop leaves out.
     """
 
     def __init__(
@@ -106,13 +106,13 @@ class NeuralLearner:
         """Train the network in place, or load what a training of this folder ended with.
 
         Args:
-            network: of the base experiment.
+            network: network of the base experiment.
             clicks: to learn from.
             log: all clicks so far; items in it are targets and negatives.
-            config: of batches, rates and clipping.
+            config: configuration of batches, rates and clipping.
             epochs: number of epochs; one checkpoint is written after the last.
-            seed: of batches, dropout and negatives.
-            run_folder: of this training.
+            seed: seed of batches, dropout and negatives.
+            run_folder: run folder of this training.
         """
         from accelerate import Accelerator
 

@@ -235,7 +235,7 @@ def page(
     """Return a self-contained HTML page.
 
     Args:
-        config: of the study.
+        config: configuration of the study.
         values: (policy, measure) -> (S, R).
         about: what was simulated.
         found: content of ``results.json``.

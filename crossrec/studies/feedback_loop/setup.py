@@ -40,9 +40,9 @@ class SimulationSetup:
     """Data, hidden tastes and the log at the start, of all users.
 
     Args:
-        config: of the study.
-        setting: of the base experiment.
-        tastes: of all U users.
+        config: configuration of the study.
+        setting: prepared base experiment.
+        tastes: tastes of all U users.
         log: U rows.
         choice: the fitted model, where the tastes come from one.
         device: where models run.
@@ -62,7 +62,7 @@ class SimulationSetup:
         """Load or fits the tastes.
 
         Raises:
-            InputError: true tastes are asked for, and the data are not the demo.
+            InputError: if true tastes are configured, and the data are not the demo.
         """
         data, clicks = setting.data, setting.data.clicks.sequences
         if isinstance(config.tastes, FittedTastesConfig):

@@ -48,9 +48,9 @@ def play_all(
     """Play what is not on disk yet, seed by seed, and read the rest.
 
     Args:
-        config: of the study.
+        config: configuration of the study.
         arena: loaded only if something has to be played.
-        content: of the base experiment, as :func:`crossrec.studies.feedback_loop.setup.base_content`.
+        content: base experiment's content, from :func:`crossrec.studies.feedback_loop.setup.base_content`.
         done: told of every policy and seed that is finished.
     """
     frames = []
@@ -102,7 +102,7 @@ def run_feedback_loop(config: FeedbackLoopConfig) -> None:
     A killed study that is started again plays only the policies and seeds that are missing.
 
     Raises:
-        InputError: the base experiment, its data and the tastes don't fit; several processes.
+        InputError: if the base experiment, its data and the tastes don't fit, or there are several processes.
     """
     distributed.require_one_process("a simulation")
     device = pick_device(config.device)

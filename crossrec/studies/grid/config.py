@@ -121,11 +121,11 @@ class SearchConfig(Config):
     Args:
         space: key of the experiment (or a name, where it is a choice of overrides) -> what is drawn.
         objective: a metric on validation, such as ``ndcg@10``; its mean over the seeds counts.
-        direction: of the objective.
+        direction: direction of the objective.
         trials: proposals in all, each trained with every seed.
         minutes: no proposal is made once all trials together took so long; None for no limit.
         sampler: makes proposals.
-        seed: of the sampler.
+        seed: seed of the sampler.
     """
 
     space: dict[str, DimensionConfig] = Field(min_length=1)

@@ -42,7 +42,7 @@ class StudyTrial:
 
     Args:
         variant: that it belongs to.
-        config: of the run.
+        config: configuration of the run.
     """
 
     variant: Variant
@@ -58,7 +58,7 @@ def grid(config: AblationConfig) -> list[Variant]:
     """Return all combinations of the axes, without those excluded, with those included.
 
     Raises:
-        ConfigError: two combinations would have the same name, an entry of ``exclude`` matches none, or one
+        ConfigError: if two combinations have the same name, an entry of ``exclude`` matches none, or one
             of ``include`` lacks an axis or names an unknown value.
     """
     axes = {axis: named_choices(axis, values) for axis, values in config.axes.items()}
@@ -128,7 +128,7 @@ def trials_of(config: AblationConfig, variants: Sequence[Variant]) -> list[Study
     """Return every variant with every seed, seed by seed, so that all are seen early.
 
     Raises:
-        ConfigError: a key that an experiment doesn't know, or a value that it refuses, in any variant.
+        ConfigError: if any variant has an unknown key or an invalid value.
     """
     return [StudyTrial(v, experiment_of(config, v, seed)) for seed in config.seeds for v in variants]
 
@@ -175,7 +175,7 @@ def check_trials(config: AblationConfig, trials: Sequence[StudyTrial]) -> None:
     """Reject a study whose end would be an error.
 
     Raises:
-        ConfigError: the reference, or a metric, doesn't exist; variants that are to be compared have other
+        ConfigError: if the reference, or a metric, doesn't exist; variants that are to be compared have other
             data, spaces or protocols; precisions differ; a run's folder holds another run; too few
             resamples for so many comparisons.
     """
@@ -198,7 +198,7 @@ def reference_of(config: AblationConfig, variants: Sequence[Variant]) -> str:
     """Return the name of the variant that all others are compared with.
 
     Raises:
-        ConfigError: there is no such variant.
+        ConfigError: if there is no such variant.
     """
     names = [variant.name for variant in variants]
     if config.reference and config.reference not in names:

@@ -117,9 +117,9 @@ def dot_plot(results: Results, metrics: Sequence[str], columns: int = 3) -> Figu
     The dashed line is the reference.
 
     Args:
-        results: of a study whose variants were compared.
+        results: results of a study whose variants were compared.
         metrics: some of those compared.
-        columns: of panels.
+        columns: number of columns of panels.
     """
     from matplotlib.figure import Figure
 
@@ -169,7 +169,7 @@ def plane_plot(results: Results, diversity: Sequence[str], accuracy: str) -> Fig
     """Accuracy against measures of diversity, a panel each; lines are 95 % intervals over users.
 
     Args:
-        results: of a study whose variants were compared.
+        results: results of a study whose variants were compared.
         diversity: measures along the horizontal axes.
         accuracy: along the vertical one.
     """

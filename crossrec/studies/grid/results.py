@@ -55,9 +55,9 @@ def with_slices(
     """Return a measurement with one more column per slice metric, NaN for users without one.
 
     Args:
-        measured: of one run; its lists are read from its folder.
+        measured: measurement of one run; its lists are read from its folder.
         metrics: such as ``cold_items:recall@10``; others are passed over.
-        data: of the run.
+        data: data of the run.
         part: that was measured.
         evaluation: how.
     """
@@ -103,10 +103,10 @@ class Results:
     """Results of a study.
 
     Args:
-        config: of the study.
+        config: configuration of the study.
         trials: all of them.
         outcomes: name of a trial -> how it ended.
-        comparison: of the finished variants with the reference; None where nothing is compared.
+        comparison: comparison of the finished variants with the reference; None where nothing is compared.
     """
 
     config: AblationConfig
@@ -194,7 +194,7 @@ def _check_same_data(part: Part, trials: Sequence[StudyTrial]) -> None:
     """Reject tables of trials that were measured before and after their files changed.
 
     Raises:
-        InputError: trials with the same configuration of data were measured on other data.
+        InputError: if trials with the same configuration of data were measured on other data.
     """
     first: dict[str, tuple[StudyTrial, str]] = {}
     for trial in trials:

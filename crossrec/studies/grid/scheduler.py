@@ -68,7 +68,7 @@ class Assignment:
     Args:
         name: unique in the study.
         trials: one run of a grid, or a run for each seed of a search's proposal.
-        values: of a proposal: key -> a number, or the name of a choice.
+        values: values of a proposal: key -> a number, or the name of a choice.
         number: position in the plan, or of the proposal.
     """
 
@@ -91,12 +91,12 @@ class Scheduler:
     """Assignments of a grid, shared by all processes that open its study; a subclass has a search's.
 
     Args:
-        config: of the study.
+        config: configuration of the study.
         since: number of Optuna trials that were there when the command began: what failed or died before
             is tried again. By default all that are there now.
 
     Raises:
-        InputError: Optuna is not installed, or the journal can't be read.
+        InputError: if Optuna is not installed, or the journal can't be read.
     """
 
     def __init__(self, config: AblationConfig, since: int | None = None) -> None:
@@ -322,7 +322,7 @@ def require_optuna() -> Any:
     """Return the module.
 
     Raises:
-        InputError: it is not installed.
+        InputError: if it is not installed.
     """
     try:
         import optuna

@@ -43,11 +43,11 @@ class Search(Scheduler):
     """Proposals of a search; each is an assignment with a run for each seed.
 
     Args:
-        config: of the study.
+        config: configuration of the study.
         since: see :class:`crossrec.studies.grid.scheduler.Scheduler`.
 
     Raises:
-        InputError: the folder holds a search of another space, or of an earlier version.
+        InputError: if the folder holds a search of another space, or of an earlier version.
     """
 
     def __init__(self, config: AblationConfig, since: int | None = None) -> None:

@@ -33,11 +33,11 @@ def ablate(path: Path | str, overrides: Sequence[str] = ()) -> Results:
     """Train what is missing of a study, and read the rest: the entry point of notebooks.
 
     Args:
-        path: of the study's configuration.
-        overrides: of it, as on the command line.
+        path: path of the study's configuration.
+        overrides: overrides of the configuration, as on the command line.
 
     Raises:
-        InputError: the configuration can't be used, or trials failed.
+        InputError: if the configuration can't be used, or trials failed.
     """
     return run_ablation(load_config(AblationConfig, Path(path), overrides), shown=False)
 
@@ -49,11 +49,11 @@ def run_ablation(config: AblationConfig, *, shown: bool = True) -> Results:
     same folder, on any machines that share it.
 
     Args:
-        config: of the study.
+        config: configuration of the study.
         shown: whether the tables are printed.
 
     Raises:
-        InputError: the configuration can't be used; or, once all is written, trials failed.
+        InputError: if the configuration can't be used; or, once all is written, trials failed.
     """
     distributed.require_one_process("crossrec ablate")
     scheduler = _opened(config)
@@ -102,7 +102,7 @@ class Watch:
     """Tells of each assignment that ended since it began to look, whichever process trained it.
 
     Args:
-        scheduler: of the study.
+        scheduler: scheduler of the study.
         told: takes a line.
     """
 

@@ -41,7 +41,7 @@ def work(scheduler: Scheduler, ended: Callable[[], None]) -> None:
     """Train assignments until all have ended, here or in other processes; those of dead ones are taken over.
 
     Args:
-        scheduler: of the study.
+        scheduler: scheduler of the study.
         ended: called after each assignment that ended here.
     """
     cache = SharedDataCache()
@@ -110,12 +110,12 @@ def run_jobs(config: AblationConfig, since: int, tick: Callable[[], None]) -> No
     """Run ``config.jobs`` processes until all assignments have ended.
 
     Args:
-        config: of the study.
+        config: configuration of the study.
         since: number of Optuna trials when the command began.
         tick: called again and again meanwhile.
 
     Raises:
-        InputError: all processes ended before their work did.
+        InputError: if all processes ended before their work was done.
     """
     n_cpus, gpus = _cpus(), _gpus()
     jobs: list[subprocess.Popen[str]] = []

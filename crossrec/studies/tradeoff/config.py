@@ -89,7 +89,7 @@ class TradeoffConfig(Config):
         metrics: what else is measured at every point.
         hypervolume_loss: relative loss of accuracy from which on a point adds nothing to a hypervolume.
         n_bootstrap: resamples of the users.
-        seed: of the resampling.
+        seed: seed of the resampling.
         device: where models and rerankers run.
     """
 

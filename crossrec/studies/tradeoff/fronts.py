@@ -42,12 +42,12 @@ def choose(config: TradeoffConfig, valid: PointTable, methods: Mapping[str, list
     """Return fronts and picks on validation.
 
     Args:
-        config: of the study.
+        config: configuration of the study.
         valid: all points on validation.
         methods: name -> its points.
 
     Raises:
-        InputError: a measure of a front or a goal is 0 for the reference, so there is no relative gain; or
+        InputError: if a measure of a front or a goal is 0 for the reference, so there is no relative gain; or
             no point of a method has a value.
     """
     _check_reference(config, valid)

@@ -227,8 +227,8 @@ def write_report(
     """Write the study's page.
 
     Args:
-        path: of the file.
-        config: of the study.
+        path: path of the file.
+        config: configuration of the study.
         found: content of ``picked.json``.
         valid: all points on validation.
         test: the chosen points on test.

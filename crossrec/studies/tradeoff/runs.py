@@ -45,7 +45,7 @@ class PointStore:
     :meth:`keep_only`.
 
     Args:
-        folder: of the study.
+        folder: folder of the study.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -82,7 +82,7 @@ class SplitQueries:
     """A part of the split, as all runs are measured on it.
 
     Args:
-        name: of the part.
+        name: name of the part.
         queries: Q queries.
         histories: Q rows.
     """
@@ -96,9 +96,9 @@ class TrainedRun:
     """One trained run; its model is loaded only when something of it is not kept yet.
 
     Args:
-        config: of the run.
+        config: configuration of the run.
         shared: the setting of the study's first run, whose data and facts serve all.
-        digest: of the run's weights.
+        digest: digest of the run's weights.
         keep: folder where ranked candidates are kept.
         device: where the model runs.
     """
@@ -163,7 +163,7 @@ class Study:
     """All runs of a study on their common data.
 
     Args:
-        config: of the study.
+        config: configuration of the study.
         shared: setting of the reference model's first run; its protocol measures all runs.
         runs: label -> one run a seed.
         device: where rerankers run.
@@ -184,7 +184,7 @@ class Study:
         """Evaluation options of every point: the reference's protocol, the study's metrics.
 
         Raises:
-            InputError: a metric of a front or a goal can't be measured.
+            InputError: if a metric of a front or a goal can't be measured.
         """
         config = self.config
         needed = {config.accuracy, *config.diversity, *(m for g in config.goals.values() for m in g.gains)}
@@ -204,11 +204,11 @@ def open_study(config: TradeoffConfig, *, trust_code: bool = False) -> Study:
     """Read all runs' configurations, prepare their common data once.
 
     Args:
-        config: of the study.
+        config: configuration of the study.
         trust_code: import classes outside the project that the runs name.
 
     Raises:
-        InputError: a folder holds no trained run, or runs differ in data, in the spaces of measures, in
+        InputError: if a folder holds no trained run, or runs differ in data, in the spaces of measures, in
             whether seen items are left out, or in the order of their seeds; a model's run is given twice.
     """
     for label, folders in config.runs.items():

@@ -171,11 +171,11 @@ def run_tradeoff(config: TradeoffConfig, *, trust_code: bool = False) -> None:
     killed study that is started again measures only the points that are missing.
 
     Args:
-        config: of the study.
+        config: configuration of the study.
         trust_code: import classes outside the project that the runs name.
 
     Raises:
-        InputError: runs that can't be compared, a reranker that lacks what it needs, several processes.
+        InputError: if runs can't be compared, a reranker lacks an input, or there are several processes.
     """
     distributed.require_one_process("a trade-off study")
     variants = all_variants(config)

@@ -87,7 +87,7 @@ def sweep(
         study: opened.
         variants: V points.
         wanted: which of them to measure.
-        part: of the split.
+        part: part of the split.
         store: takes every point as soon as it is measured; without intervals, points that it holds are
             not measured again.
         tick: called after each point.

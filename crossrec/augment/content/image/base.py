@@ -105,7 +105,7 @@ class ImageAugmenter(Augmenter[list["Image"]]):
         """Return a changed picture of the same size and mode.
 
         Args:
-            picture: of mode L, RGB or RGBA.
+            picture: picture of mode L, RGB or RGBA.
             key: names the sample.
             generator: belongs to the sample.
 

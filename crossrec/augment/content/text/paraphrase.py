@@ -177,8 +177,8 @@ class Drafts:
     """Candidate paraphrases, drawn in blocks; process ``i % world_size`` draws block i.
 
     Args:
-        options: of the model and its sampling.
-        identity: of the weights, part of every key.
+        options: options of the model and its sampling.
+        identity: identity of the weights, part of every key.
         store: holds finished drafts.
         load: gives the generator when the first sentence is not in the store.
     """

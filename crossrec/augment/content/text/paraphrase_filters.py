@@ -95,7 +95,7 @@ def reason_to_drop(source: str, candidate: str | None, bounds: ParaphraseFilters
     Args:
         source: the sentence.
         candidate: what the model made of it; None where it found no end.
-        bounds: of length and likeness.
+        bounds: bounds on length and similarity.
     """
     if candidate is None:
         return Drop.UNFINISHED

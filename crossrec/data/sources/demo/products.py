@@ -17,7 +17,7 @@ class StorefrontOptions(ComponentOptions):
     Args:
         n_products: N, size of the catalogue.
         n_shoppers: U, shoppers.
-        seed: of everything that is drawn.
+        seed: seed of everything that is drawn.
         days: length of the log.
         clicks_per_shopper: mean clicks of a shopper.
         image_size: width and height of the pictures in pixels.

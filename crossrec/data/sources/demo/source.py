@@ -191,7 +191,7 @@ def draw_new_products(count: int, image_size: int, seed: int) -> tuple[Products,
     Args:
         count: number of products, at least 60 as in ``StorefrontOptions.n_products``.
         image_size: width and height of the pictures in pixels.
-        seed: of everything that is drawn.
+        seed: seed of everything that is drawn.
 
     Returns:
         The products, and the row that describes each: ``item_id`` (``NEW000`` and on), ``title``, ``text``,
@@ -214,7 +214,7 @@ def truth_with_new_products(truth: DemoTruth, known: np.ndarray, products: Produ
     """Return the truth of a catalogue to which products were added after the end of its log.
 
     Args:
-        truth: of the storefront.
+        truth: truth of the storefront.
         known: (N,) numbers of the catalogue's own products, in its order.
         products: the added ones; they come last.
     """
