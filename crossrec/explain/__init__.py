@@ -1,4 +1,4 @@
-"""Explains scores: modalities, clicks, attention, pictures, words; and checks that explanations are true."""
+"""Explanations of scores by modalities, clicks, attention, pictures and words, and checks of faithfulness."""
 
 from crossrec.explain.content import ItemContent
 from crossrec.explain.explainer import Explainer, explain

@@ -18,15 +18,15 @@ from crossrec.model.sequence.hstu import HSTU, HSTUBlock
 
 
 class AttentionRecorder(TorchFunctionMode):
-    """Inside ``with``, attention is computed step by step on this thread, and its weights are kept.
+    """Context that computes attention explicitly on this thread and records its weights.
 
-    The model itself is left alone: outside, and on other threads, it runs at its own speed. Works for every
-    model that calls ``scaled_dot_product_attention``: those of this package, transformers with its default
-    attention, timm with fused attention. The weights hang in the graph, so that a score's gradient with
-    respect to them can be had.
+    The model is not modified: outside, and on other threads, it runs at full speed. It works for every model
+    that calls ``scaled_dot_product_attention``: those of this package, transformers with its default
+    attention, timm with fused attention. The weights are part of the graph, so a score can be differentiated
+    with respect to them.
 
     Attributes:
-        weights: one (B, heads, queries, keys) float32 a call, in the order of the calls.
+        weights: one (B, heads, queries, keys) float32 tensor per call, in the order of the calls.
     """
 
     def __init__(self) -> None:
@@ -57,7 +57,7 @@ class AttentionRecorder(TorchFunctionMode):
         scale: float | None = None,
         enable_gqa: bool = False,
     ) -> Tensor:
-        """As PyTorch defines the function, without dropout: what is explained is a model in evaluation."""
+        """Compute attention as PyTorch defines it, without dropout: models are in evaluation mode."""
         if enable_gqa:
             key, value = (
                 states.repeat_interleave(query.shape[1] // key.shape[1], 1) for states in (key, value)
@@ -80,10 +80,10 @@ class AttentionRecorder(TorchFunctionMode):
 def recorded_hstu(model: HSTU) -> tuple[HSTU, list[Tensor]]:
     """Return a copy of a model with shared weights, and the list that its runs fill with attention.
 
-    The hooks that fill it are the copy's: the model itself may be in use elsewhere.
+    Only the copy has the hooks that fill it: the model itself may be in use elsewhere.
 
     Returns:
-        The copy, and (B, heads, L, L) weights a layer, once it has run.
+        The copy, and a list with (B, heads, L, L) weights per layer once it has run.
     """
     twin = sharing_copy(model)
     found: list[Tensor] = []
@@ -98,11 +98,11 @@ def recorded_hstu(model: HSTU) -> tuple[HSTU, list[Tensor]]:
 
 
 def hstu_weights(block: HSTUBlock, hidden_BLD: Tensor, buckets_BLL: Tensor | None) -> Tensor:
-    """Return (B, heads, L, L) weights that a block mixes values with; they may be negative.
+    """Return (B, heads, L, L) weights with which a block mixes values; they may be negative.
 
     Args:
         block: one layer.
-        hidden_BLD: what it reads.
+        hidden_BLD: input of the block.
         buckets_BLL: buckets of the times between clicks; None where times are not read.
     """
     batch, length, _ = hidden_BLD.shape
@@ -122,7 +122,7 @@ def rollout(layers: list[Tensor]) -> Tensor:
     layers' maps are multiplied: R = A_S ... A_1 with A = (mean over heads + I) / 2. Rows sum to 1.
 
     Args:
-        layers: (heads, L, L) attention weights a layer, first layer first; rows sum to 1.
+        layers: (heads, L, L) attention weights per layer, first layer first; rows sum to 1.
 
     Returns:
         (L, L).
@@ -145,7 +145,7 @@ def gradient_rollout(layers: list[Tensor], gradients: list[Tensor]) -> Tensor:
     attention times the score's gradient with respect to it.
 
     Args:
-        layers: (heads, L, L) attention weights a layer.
+        layers: (heads, L, L) attention weights per layer.
         gradients: gradients of the score with respect to them.
 
     Returns:
@@ -163,10 +163,10 @@ def gradient_rollout(layers: list[Tensor], gradients: list[Tensor]) -> Tensor:
 
 
 def history_attention(pair: Pair) -> HistoryAttention:
-    """Attention of the asking position to each click, by layer and head, and rolled out.
+    """Return the query position's attention to each click, by layer and head, and its rollout.
 
-    The asking position is the last click, or the masked place of a bidirectional model. Attention says where
-    a layer looked and not what came of it; see how :mod:`crossrec.explain.faithfulness` judges it.
+    The query position is the last click, or the masked position of a bidirectional model. Attention shows
+    where a layer looked, not its effect; :mod:`crossrec.explain.faithfulness` tests it.
 
     Args:
         pair: a history; the scored item does not matter.
@@ -176,7 +176,7 @@ def history_attention(pair: Pair) -> HistoryAttention:
     """
     layers, softmax = attention_maps(pair)
     length = len(pair.clicks_L)
-    # A prompt stands before the clicks, the place of a guess behind them.
+    # A prompt precedes the clicks, and the masked position follows them.
     after = int(pair.network.sequence.mask_share is not None)
     before = layers[0].shape[-1] - length - after
     asked_SHL = torch.stack([weights_HLL[:, -1] for weights_HLL in layers]).double().cpu()
@@ -195,11 +195,12 @@ def history_attention(pair: Pair) -> HistoryAttention:
 def attention_maps(pair: Pair) -> tuple[list[Tensor], bool]:
     """Return (heads, L', L') weights of every layer, and whether a softmax made them.
 
-    L' counts all positions that the model reads: clicks, a prompt's tokens, the place of a guess. HSTU's
-    weights, which no softmax makes, are divided by the sum of their sizes, so that here too rows sum to 1.
+    L' counts all positions that the model reads: clicks, a prompt's tokens, a masked position. HSTU's
+    weights, which come from no softmax, are divided by the sum of their sizes, so that their rows sum to 1
+    too.
 
     Raises:
-        Unavailable: as of :func:`history_attention`.
+        Unavailable: as in :func:`history_attention`.
     """
     network = pair.network
     history = pair.history(pair.vectors_KD[None, :-1])

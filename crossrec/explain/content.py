@@ -1,4 +1,4 @@
-"""From the scored item's raw text or picture to its score, with gradients all the way."""
+"""Differentiable path from the scored item's raw text or picture to its score."""
 
 from __future__ import annotations
 
@@ -23,20 +23,20 @@ from crossrec.types import InputError
 TEXT, IMAGE = "text", "image"
 BF16_ERROR = {TEXT: 0.03, IMAGE: 0.18}
 """Distance of encoder output in bf16 arithmetic from that in float32, as a share of its length. Measured: at
-most .0075 with MiniLM, .115 with EfficientNet-Lite0; the nearest other product was at .15 and .25."""
+most 0.0075 with MiniLM, 0.115 with EfficientNet-Lite0; the nearest other product was at 0.15 and 0.25."""
 FP32_ERROR = 2.0**-7
 """The same between two ways to float32 output: alone or in a batch, on one device or another (TF32)."""
 
 
 class ItemContent:
-    """What explanations may look at besides the network: texts, pictures, and the encoders that read them.
+    """Inputs of explanations besides the network: texts, pictures, and the encoders that read them.
 
     Encoders of frozen features are loaded on first use and kept.
 
     Args:
-        catalog: N items.
+        catalog: catalogue of N items.
         config: configuration of the model.
-        cache_dir: where converted weights are kept.
+        cache_dir: folder of converted weights.
     """
 
     def __init__(self, catalog: Catalog, config: ModelConfig, cache_dir: Path) -> None:
@@ -44,12 +44,12 @@ class ItemContent:
 
     @cached_property
     def text_encoder(self) -> TextEncoder | None:
-        """Of frozen text features; None where the model reads no text."""
+        """Encoder of frozen text features; None if the model reads no text."""
         return None if self.config.text is None else self.config.text.build(self.cache_dir)
 
     @cached_property
     def image_encoder(self) -> ImageEncoder | None:
-        """Of frozen picture features; None where the model reads no pictures."""
+        """Encoder of frozen picture features; None if the model reads no pictures."""
         return None if self.config.image is None else self.config.image.build(self.cache_dir)
 
 
@@ -62,7 +62,7 @@ def text_encoder(pair: Pair, content: ItemContent) -> TextEncoder:
     modality = used_modality(pair, TEXT, content)
     found = modality.encoder if isinstance(modality, TrainableEncoder) else content.text_encoder
     if not isinstance(found, TextEncoder):
-        raise Unavailable(f"the text's encoder is a {type(found).__name__}, whose tokens are not known")
+        raise Unavailable(f"the text's encoder is a {type(found).__name__}, whose tokens are unknown")
     return found
 
 
@@ -75,7 +75,7 @@ def image_encoder(pair: Pair, content: ItemContent) -> ImageEncoder:
     modality = used_modality(pair, IMAGE, content)
     found = modality.encoder if isinstance(modality, TrainableEncoder) else content.image_encoder
     if not isinstance(found, ImageEncoder):
-        raise Unavailable(f"the picture's encoder is a {type(found).__name__}, whose parts are not known")
+        raise Unavailable(f"the picture's encoder is a {type(found).__name__}, whose parts are unknown")
     return found
 
 
@@ -85,7 +85,7 @@ def used_modality(pair: Pair, name: str, content: ItemContent | None = None) -> 
     Args:
         pair: history and item.
         name: name of the modality.
-        content: names the item in the message.
+        content: catalogue, for the item's id in the message.
 
     Raises:
         Unavailable: if the model does not read it, or the item lacks it.
@@ -93,7 +93,7 @@ def used_modality(pair: Pair, name: str, content: ItemContent | None = None) -> 
     if name not in pair.names:
         raise Unavailable(f"the model does not read the {name} of items")
     if not bool(pair.present_KM[-1, pair.names.index(name)]):
-        raise Unavailable(f"item {item_name(pair, content)} has no {name} that the model knows")
+        raise Unavailable(f"item {item_name(pair, content)} has no {name} that the model read")
     modality = pair.network.items.modalities[name]
     assert isinstance(modality, Modality)
     return modality
@@ -103,7 +103,7 @@ def scores_of_raw(pair: Pair, name: str) -> Callable[[Tensor], Tensor]:
     """Return a function from encoder output (B, W) for the scored item to scores (B,).
 
     Whitening, projection, fusion with the item's other modalities and similarity are the model's. The history
-    stays as it is, even where the item stands in it.
+    stays unchanged, even if it contains the item.
 
     Args:
         pair: history and item.
@@ -127,7 +127,7 @@ def check_feature(pair: Pair, content: ItemContent, name: str, raw_W: Tensor) ->
 
     Args:
         pair: history and item.
-        content: names the item.
+        content: catalogue, for the item's id in the message.
         name: name of the modality.
         raw_W: (W,) encoder output.
 

@@ -14,9 +14,9 @@ from crossrec.types import InputError, Recommender, Sequences
 def modality_leave_one_out(pair: Pair) -> ModalityEffects:
     """Return the drop of the score when a modality is hidden: in the scored item, in all clicks, and in both.
 
-    Hidden is what the fusion's mask hides: the model is shown items that lack the modality. An item that has
-    nothing else is then an item of which nothing is known. A model that never saw an item without the
-    modality (``model.modality_dropout=0`` and a complete catalogue) answers a question that it never learned.
+    The fusion's mask hides the modality, as if the items lacked it. An item with no other modality is then
+    an item without features. A model that never saw an item without the modality
+    (``model.modality_dropout=0`` and a complete catalogue) extrapolates.
 
     Args:
         pair: history and item.
@@ -38,16 +38,16 @@ def modality_leave_one_out(pair: Pair) -> ModalityEffects:
 
 
 def modality_gradients(pair: Pair, mean_MD: Tensor, steps: int = STEPS) -> ModalityEffects:
-    """Integrated gradients over the projected features, summed by modality.
+    """Return integrated gradients over the projected features, summed by modality.
 
-    The baseline is an average item in place of the scored item and of each click. A baseline of zeros is no
-    item: fused and normalised, it has no direction, and a weighted fusion's score does not even change on
-    the way from there. Masks stay as they are, and missing modalities get exactly 0.
+    The baseline is an average item in place of the scored item and of each click. Zeros are not a valid
+    baseline: fused and normalised, they have no direction, and a weighted fusion's score does not even change
+    along the path from there. Masks stay unchanged, and missing modalities get exactly 0.
 
     Args:
         pair: history and item.
         mean_MD: mean features, from :func:`crossrec.explain.score.mean_features`.
-        steps: points of the quadrature.
+        steps: number of points of the quadrature.
 
     Source:
         Sundararajan et al. 2017; on the choice of baselines Sturmfels, Lundberg, Lee: Visualizing the impact
@@ -89,21 +89,21 @@ def _scores(pair: Pair, kept_V2M: np.ndarray) -> np.ndarray:
 def click_leave_one_out(recommender: Recommender, histories: Sequences, item: int) -> ClickEffects:
     """Return the drop of the score when a click is removed; works with any recommender.
 
-    All variants are scored in one call. Two clicks on the same item stand in for each other, and each alone
-    may then seem to matter little.
+    All variants are scored in one call. Two clicks on the same item can substitute for each other, so that
+    each alone may seem to matter little.
 
     Args:
-        recommender: anything that scores.
-        histories: one row of L clicks. Of a model that reads only the latest clicks, give these: else an
-            older click moves up into the place of the one that is left out.
+        recommender: any recommender.
+        histories: one row of L clicks. For a model that reads only the latest clicks, pass only these: else
+            an older click takes the place of the removed one.
         item: catalogue index.
 
     Raises:
         InputError: if there is not one history, it is empty, or the recommender gives the item no score.
 
     Source:
-        Removing a user's actions to see what they caused: Tran, Ghazimatin, Saha Roy: Counterfactual
-        explanations for neural recommenders (SIGIR 2021), who look for the fewest; here one at a time.
+        Counterfactual removal of a user's actions: Tran, Ghazimatin, Saha Roy: Counterfactual
+        explanations for neural recommenders (SIGIR 2021), who search for a minimal set; here one at a time.
     """
     check_question(recommender.n_items, histories, item)
     length = int(histories.lengths[0])
@@ -112,18 +112,18 @@ def click_leave_one_out(recommender: Recommender, histories: Sequences, item: in
     if not np.isfinite(scores_V).all():
         raise InputError(
             f"the recommender gives item {item} no finite score, with all clicks or without one of them: "
-            "it knows nothing of the item, or must not recommend it"
+            "it has no features of the item, or must not recommend it"
         )
     return ClickEffects("click_leave_one_out", scores_V[0] - scores_V[1:])
 
 
 def click_gradients(pair: Pair, mean_D: Tensor, steps: int = STEPS) -> ClickEffects:
-    """Integrated gradients over the clicks' item vectors, summed by click.
+    """Return integrated gradients over the clicks' item vectors, summed by click.
 
     Args:
         pair: history and item.
         mean_D: baseline of each click, the catalogue's mean item vector.
-        steps: points of the quadrature.
+        steps: number of points of the quadrature.
 
     Source:
         Sundararajan et al. 2017.
@@ -139,7 +139,7 @@ def scores_with_clicks(
     """Return (V,) float64 scores of an item after parts of a history.
 
     Args:
-        recommender: anything that scores.
+        recommender: any recommender.
         histories: one row of L clicks.
         item: catalogue index.
         kept_VL: (V, L) bool, which clicks each variant keeps.

@@ -1,4 +1,4 @@
-"""Explains scores: one call for everything that can be said of one."""
+"""Explainer: all explanations of a score in one call."""
 
 from __future__ import annotations
 
@@ -50,13 +50,13 @@ def explain(
 ) -> Explanation:
     """Explain the score that a recommender gives an item after a history.
 
-    Whoever explains more than once keeps an :class:`Explainer`, which loads encoders once.
+    For several explanations, use an :class:`Explainer`, which loads encoders once.
 
     Args:
-        recommender: a network, or any other recommender, of which only clicks can be left out.
+        recommender: a network, or any other recommender, for which only leave-one-out of clicks is possible.
         histories: one row, oldest click first.
         item: catalogue index of the scored item.
-        methods: some of ``METHODS``, each of which must be possible; None for all that are.
+        methods: a subset of ``METHODS``, each of which must be possible; None for all possible ones.
         content: catalogue and encoders, for pictures and words.
 
     Raises:
@@ -66,13 +66,13 @@ def explain(
 
 
 class Explainer:
-    """Explains scores of one recommender.
+    """Explainer of one recommender's scores.
 
-    Make a new one when the catalogue or the network has changed.
+    Create a new one when the catalogue or the network has changed.
 
     Args:
         recommender: a network, or any other recommender.
-        content: catalogue and encoders, for pictures, words and original ids; None leaves these out.
+        content: catalogue and encoders, for pictures, words and original ids, which None omits.
     """
 
     def __init__(self, recommender: Recommender, content: ItemContent | None = None) -> None:
@@ -82,7 +82,7 @@ class Explainer:
     def explain(
         self, histories: Sequences, item: int, methods: Collection[Method] | None = None
     ) -> Explanation:
-        """As the function :func:`explain`; without ``methods``, what fails leaves a note in ``left_out``."""
+        """Like the function :func:`explain`; without ``methods``, failures are noted in ``left_out``."""
         check_question(self.recommender.n_items, histories, item)
         check_methods(methods)
         question = Question(self, histories, item)
@@ -113,7 +113,7 @@ class Explainer:
 
     @property
     def network(self) -> NeuralRecommender:
-        """The recommender, where it is a network.
+        """The recommender, if it is a network.
 
         Raises:
             Unavailable: if it is another recommender.
@@ -132,16 +132,16 @@ class Explainer:
             Unavailable: if none were given.
         """
         if self.content is None:
-            raise Unavailable("no catalogue was given, so pictures and texts can't be looked at")
+            raise Unavailable("no catalogue was given, so pictures and texts can't be explained")
         return self.content
 
 
 class Question:
-    """One score that is asked about; what several methods need is made once.
+    """A score to explain; inputs shared by several methods are computed once.
 
     Args:
-        explainer: whose recommender is asked.
-        histories: one row.
+        explainer: explainer of the recommender.
+        histories: history of one row.
         item: catalogue index.
     """
 
@@ -158,21 +158,21 @@ class Question:
 
     @cached_property
     def pair(self) -> Pair:
-        """The score opened up."""
+        """The score's intermediate values."""
         return Pair.of(self.explainer.network, self.histories, self.item)
 
     @cached_property
     def shown(self) -> PictureInput:
-        """The item's picture on its way to the score."""
+        """The item's picture and its path to the score."""
         return PictureInput.of(self.pair, self.explainer.known_content())
 
     @cached_property
     def read_text(self) -> TextInput:
-        """The item's text on its way to the score."""
+        """The item's text and its path to the score."""
         return TextInput.of(self.pair, self.explainer.known_content())
 
     def answer(self, method: Method) -> Found:
-        """What one method says.
+        """Return the result of one method.
 
         Raises:
             Unavailable: if this recommender or item does not support it.
@@ -226,4 +226,4 @@ def check_methods(methods: Collection[str] | None) -> None:
     """
     unknown = [method for method in methods or () if method not in METHODS]
     if unknown:
-        raise InputError(f"there is no way to explain called '{unknown[0]}'; there are {', '.join(METHODS)}")
+        raise InputError(f"there is no explanation method '{unknown[0]}'; there are {', '.join(METHODS)}")

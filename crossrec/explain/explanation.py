@@ -1,4 +1,4 @@
-"""Explanations as plain arrays with names: effects, attention, heat maps, words."""
+"""Results of explanations as named arrays: effects, attention, heat maps, words."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ DIGITS = 6
 
 
 def plain(value: Any) -> Any:
-    """Nested lists, dictionaries and numbers.
+    """Convert a value to nested lists, dictionaries and numbers.
 
     Args:
         value: an array, a record, a number, a text or None.
@@ -35,19 +35,19 @@ def plain(value: Any) -> Any:
 
 MapMethod = Literal["layer_cam", "grad_cam", "attention"]
 JSON_SIDE = 64
-"""Longer side of the map in JSON: it has no detail that this would lose."""
+"""Longer side of the map in JSON, enough for its detail."""
 
 
 @dataclass(frozen=True)
 class HeatMap:
-    """Where on a picture there is what raises a score.
+    """Regions of a picture that raise a score.
 
     Args:
-        map_HW: (H, W) float32 in [0, 1] on the picture's pixels, 1 where most of it is and 0 where least;
-            all 0 where nothing on the picture raises the score.
+        map_HW: (H, W) float32 in [0, 1] on the picture's pixels, 1 for the largest and 0 for the smallest
+            relevance; all 0 if nothing on the picture raises the score.
         input_SS: the same on the encoder's square input.
-        grid: rows and columns that the encoder tells apart.
-        method: how it was found.
+        grid: rows and columns of the encoder's map.
+        method: name of the method.
     """
 
     map_HW: np.ndarray
@@ -56,7 +56,7 @@ class HeatMap:
     method: MapMethod
 
     def to_dict(self) -> dict[str, Any]:
-        """Ready for JSON: rows of the map, shrunk where it is large, and the picture's size."""
+        """Return a mapping for JSON: rows of the map, shrunk if large, and the picture's size."""
         height, width = self.map_HW.shape
         return {
             "method": self.method,
@@ -79,7 +79,7 @@ class HeatMap:
 
         Args:
             picture: picture with (H, W) pixels.
-            strength: how much of the picture the map covers where it is 1.
+            strength: opacity of the map where it is 1.
         """
         from PIL import Image
 
@@ -106,16 +106,16 @@ METHODS: tuple[Method, ...] = get_args(Method)
 
 
 class Unavailable(InputError):
-    """An explanation that this model or this item does not have; the message says why."""
+    """Explanation that is not possible for this model or item; the message says why."""
 
 
 @dataclass(frozen=True)
 class Completeness:
-    """How far integrated gradients are from adding up to what they explain.
+    """Completeness of integrated gradients.
 
     Args:
-        difference: score minus score of the baseline input, which the attributions should add up to.
-        gap: their sum minus that difference, the error of the numerical integration.
+        difference: score minus score of the baseline input, which the attributions should sum to.
+        gap: sum of the attributions minus that difference, the error of the numerical integration.
     """
 
     difference: float
@@ -124,14 +124,14 @@ class Completeness:
 
 @dataclass(frozen=True)
 class ModalityEffects:
-    """What each modality adds to a score.
+    """Effect of each modality on a score.
 
     Args:
-        method: how it was found.
+        method: name of the method.
         names: names of M modalities.
         item_M: (M,) effect of the scored item's modality, in units of the score.
-        history_M: (M,) of all clicks' modality.
-        both_M: (M,) of the modality in item and clicks.
+        history_M: (M,) effect of the modality in all clicks.
+        both_M: (M,) effect of the modality in item and clicks.
         completeness: completeness of integrated gradients; None for others.
     """
 
@@ -144,12 +144,12 @@ class ModalityEffects:
 
     @property
     def shares_M(self) -> np.ndarray:
-        """(M,) size of each effect as a share of all sizes, whatever its sign; zeros where none is seen."""
+        """(M,) absolute effects as shares of their sum; zeros if all effects are zero."""
         sizes_M = np.abs(self.both_M)
         return sizes_M / total if (total := sizes_M.sum()) > 0 else sizes_M
 
     def to_dict(self) -> dict[str, Any]:
-        """Ready for JSON."""
+        """Return a mapping for JSON."""
         return {
             "method": self.method,
             "names": list(self.names),
@@ -163,11 +163,11 @@ class ModalityEffects:
 
 @dataclass(frozen=True)
 class ClickEffects:
-    """What each click of a history adds to a score.
+    """Effect of each click of a history on a score.
 
     Args:
-        method: how it was found.
-        values_L: (L,) in units of the score, in the order of the clicks.
+        method: name of the method.
+        values_L: (L,) effects in units of the score, in the order of the clicks.
         completeness: completeness of integrated gradients; None for others.
     """
 
@@ -176,7 +176,7 @@ class ClickEffects:
     completeness: Completeness | None = None
 
     def to_dict(self) -> dict[str, Any]:
-        """Ready for JSON."""
+        """Return a mapping for JSON."""
         return {
             "method": self.method,
             "values": plain(self.values_L),
@@ -186,13 +186,13 @@ class ClickEffects:
 
 @dataclass(frozen=True)
 class HistoryAttention:
-    """Where a sequence model's attention goes when it asks for the next item.
+    """Attention of a sequence model when it predicts the next item.
 
     Args:
-        by_head: (layers, heads, L) weights from the asking position to each click.
-        elsewhere: (layers, heads) weight on what is no click: a prompt's tokens, the place of the guess.
-        rollout_L: (L,) attention rollout from the asking position to each click.
-        rollout_elsewhere: its weight on what is no click.
+        by_head: (layers, heads, L) weights from the query position to each click.
+        elsewhere: (layers, heads) weight on other positions: a prompt's tokens, the masked position.
+        rollout_L: (L,) attention rollout from the query position to each click.
+        rollout_elsewhere: weight of the rollout on other positions.
         softmax: whether the model's own weights add up to one; else they were divided by the sum of their
             sizes.
     """
@@ -205,11 +205,11 @@ class HistoryAttention:
 
     @property
     def last_layer_L(self) -> np.ndarray:
-        """(L,) of the last layer, mean over the heads."""
+        """(L,) weights of the last layer, mean over the heads."""
         return self.by_head[-1].mean(axis=0)
 
     def to_dict(self) -> dict[str, Any]:
-        """Ready for JSON."""
+        """Return a mapping for JSON."""
         return {
             "by_head": plain(self.by_head),
             "elsewhere": plain(self.elsewhere),
@@ -221,13 +221,13 @@ class HistoryAttention:
 
 @dataclass(frozen=True)
 class Word:
-    """A word of a text and what it adds to a score.
+    """Word of a text and its effect on a score.
 
     Args:
-        text: as it stands there.
-        start: first character.
-        end: character after the last.
-        weight: in units of the score.
+        text: the word as written.
+        start: index of the first character.
+        end: index after the last character.
+        weight: effect in units of the score.
     """
 
     text: str
@@ -238,13 +238,13 @@ class Word:
 
 @dataclass(frozen=True)
 class WordWeights:
-    """What the words of the scored item's text add to its score.
+    """Effects of the words in the scored item's text on its score.
 
     Args:
         text: the whole text.
-        words: those that the encoder reads, in their order.
-        rest: what all tokens outside of words add, such as punctuation.
-        cut: whether the encoder leaves out the end of the text.
+        words: words that the encoder reads, in order.
+        rest: effect of all tokens outside of words, such as punctuation.
+        cut: whether the encoder truncates the text.
         completeness: completeness of the integrated gradients.
     """
 
@@ -255,7 +255,7 @@ class WordWeights:
     completeness: Completeness
 
     def to_dict(self) -> dict[str, Any]:
-        """Ready for JSON."""
+        """Return a mapping for JSON."""
         return {
             "text": self.text,
             "words": [plain(word) for word in self.words],
@@ -267,18 +267,18 @@ class WordWeights:
 
 @dataclass(frozen=True)
 class Explanation:
-    """Why a recommender gives an item its score after a history.
+    """Explanation of the score of an item after a history.
 
     Args:
         item: catalogue index of the scored item.
-        score: that is explained.
+        score: explained score.
         clicks_L: catalogue indices of the clicks that were read, oldest first.
-        modalities: effects of modalities, one entry a method.
-        clicks: effects of clicks, one entry a method.
-        attention: over the history.
+        modalities: effects of modalities, one entry per method.
+        clicks: effects of clicks, one entry per method.
+        attention: attention over the history.
         picture: heat map on the scored item's picture.
-        words: weights in the scored item's text.
-        left_out: method -> why the model or the item does not have it.
+        words: effects of words in the scored item's text.
+        left_out: method -> reason why it is not possible.
         item_ids: catalogue index -> original id of the items above; empty where no catalogue was given.
     """
 
@@ -294,7 +294,7 @@ class Explanation:
     item_ids: Mapping[int, str] = field(default_factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
-        """Ready for JSON: lists, numbers, texts and None."""
+        """Return a mapping for JSON of lists, numbers, texts and None."""
         return {
             "item": self.item,
             "item_id": self.item_ids.get(self.item),

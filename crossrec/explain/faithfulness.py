@@ -1,4 +1,4 @@
-"""Deletion check of explanations: delete what an explanation names, and as many parts at random."""
+"""Deletion check of explanations: delete the parts that an explanation names, and as many random parts."""
 
 from __future__ import annotations
 
@@ -23,18 +23,18 @@ from crossrec.explain.picture import patch_weights, scores_with_patches
 from crossrec.explain.words import scores_with_words
 
 SHARES = (0.1, 0.2, 0.3, 0.4, 0.5)
-"""Of the parts, deleted one after the other; at least one part at each step."""
+"""Shares of the parts deleted at each step; at least one part at each step."""
 
 
 @dataclass(frozen=True)
 class Deletion:
-    """One score, what an explanation says of its parts, and a way of deleting them.
+    """A score, the explanation's weights of its parts, and a way to delete them.
 
     Args:
         weights_P: (P,) the explanation's weight of each part; the highest is deleted first.
-        scores: from (V, P) bool, the parts that are kept, to (V,) scores.
-        signed: whether a high weight claims to raise the score, so that its fall is what counts; else any
-            change counts, as for attention, which has no sign.
+        scores: function from (V, P) bool, the parts that are kept, to (V,) scores.
+        signed: whether a high weight claims to raise the score, so that its drop counts; else any change
+            counts, as for attention, which has no sign.
     """
 
     weights_P: np.ndarray
@@ -44,10 +44,10 @@ class Deletion:
 
 @dataclass(frozen=True)
 class Curves:
-    """How much a score falls (or changes) as parts are deleted.
+    """Drop (or change) of a score as parts are deleted.
 
     Args:
-        explained_S: (S,) in the explanation's order, a value a step of ``SHARES``.
+        explained_S: (S,) in the explanation's order, one value per step of ``SHARES``.
         random_RS: (R, S) in random orders.
     """
 
@@ -56,7 +56,7 @@ class Curves:
 
     @property
     def aopc(self) -> float:
-        """Area over the perturbation curve of the explanation: mean fall over all steps.
+        """Area over the perturbation curve of the explanation: mean drop over all steps.
 
         Source:
             Samek et al.: Evaluating the visualization of what a deep neural network has learned (TNNLS
@@ -66,13 +66,13 @@ class Curves:
 
     @property
     def random_aopc(self) -> float:
-        """The same, mean over the random orders."""
+        """Mean AOPC of the random orders."""
         return float(self.random_RS.mean())
 
 
 @dataclass(frozen=True)
 class Faithfulness:
-    """What the deletion check found over P pairs of user and item.
+    """Result of the deletion check over P pairs of user and item.
 
     Args:
         n_pairs: P.
@@ -94,7 +94,7 @@ class Faithfulness:
 
     @property
     def passes(self) -> bool:
-        """Whether deleting what is named changes the score more than chance, at 5 %."""
+        """Whether deleting the named parts changes the score more than random deletion, at 5 %."""
         return self.difference["ci95"][0] > 0 and self.p < SIGNIFICANT
 
 
@@ -103,7 +103,7 @@ def deletion_curves(deletion: Deletion, n_random: int, seed: int) -> Curves:
 
     Args:
         deletion: score, weights and way of deleting.
-        n_random: R, random orders.
+        n_random: R, number of random orders.
         seed: seed of the orders.
 
     Source:
@@ -135,19 +135,19 @@ def faithfulness(
     """Run the deletion check over many pairs of user and item, one per user.
 
     The statistic is the difference of the areas over the perturbation curves, the explanation's minus the
-    mean of the random orders', paired within each pair, with Student's interval over pairs. Deleting makes
-    inputs that the model never saw, so that it is no proof; but an explanation that does no better than
-    chance is refuted.
+    mean of the random orders', paired within each pair, with Student's interval over pairs. Deletion makes
+    inputs that the model never saw, so passing is no proof; but an explanation that is no better than random
+    is refuted.
 
     Args:
-        deletions: one a pair; those of fewer than two parts have nothing to choose and are left out.
-        n_random: random orders a pair.
+        deletions: one deletion per pair; those of fewer than two parts are skipped.
+        n_random: number of random orders per pair.
         n_resamples: number of resamples of the bootstrap.
         n_permutations: number of permutations of the randomisation test.
         seed: seed of orders, bootstrap and test.
 
     Source:
-        Samek et al. 2017; Hooker et al. 2019 (NeurIPS) on what unseen inputs do to such checks.
+        Samek et al. 2017; Hooker et al. 2019 (NeurIPS) on the effect of unseen inputs on such checks.
     """
     usable = (deletion for deletion in deletions if len(deletion.weights_P) > 1)
     curves = [deletion_curves(deletion, n_random, seed + row) for row, deletion in enumerate(usable)]
@@ -170,12 +170,12 @@ def faithfulness(
 def deletion_of(question: Question, method: Method) -> Deletion:
     """Explain a score by one method, and return how to delete the parts that it names.
 
-    Clicks are taken out of the history, modalities hidden in item and clicks, patches of the picture painted
-    over in its mean colour, words taken out of the text.
+    Clicks are removed from the history, modalities hidden in item and clicks, patches of the picture
+    replaced by its mean colour, words removed from the text.
 
     Args:
-        question: a score.
-        method: how to explain it.
+        question: score to explain.
+        method: explanation method.
 
     Raises:
         Unavailable: if this recommender or item does not support it.

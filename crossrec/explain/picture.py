@@ -27,18 +27,18 @@ from crossrec.explain.explanation import HeatMap, MapMethod, Unavailable
 from crossrec.explain.score import Pair
 
 BATCH = 32
-"""Pictures that the encoder sees at once."""
+"""Number of pictures encoded at once."""
 
 
 @dataclass(frozen=True)
 class PictureInput:
-    """A picture on its way to a score.
+    """A picture and its path to a score.
 
     Args:
-        encoder: reads the picture.
-        picture: as the catalogue has it.
-        pixels_3SS: as the encoder takes it.
-        raw_scores: from encoder output (B, W) to scores (B,).
+        encoder: image encoder.
+        picture: picture of the catalogue.
+        pixels_3SS: preprocessed picture.
+        raw_scores: function from encoder output (B, W) to scores (B,).
     """
 
     encoder: ImageEncoder
@@ -62,13 +62,13 @@ class PictureInput:
         encoder.to(device)
         pixels_3SS = encoder.preprocess(picture).to(device)
         shown = cls(encoder, picture, pixels_3SS, scores_of_raw(pair, IMAGE))
-        # In the arithmetic that features are made with, which gradients don't go through.
+        # In the arithmetic of the stored features, through which gradients don't pass.
         check_feature(pair, content, IMAGE, torch.from_numpy(encoder.encode([picture])[0]))
         return shown
 
     @property
     def backbone(self) -> Any:
-        """The timm model; LoRA's layers are in it."""
+        """The timm model, including LoRA layers."""
         adapter = self.encoder.adapter()
         return self.encoder.backbone if adapter is None else adapter.get_base_model()
 
@@ -80,14 +80,14 @@ class PictureInput:
 
 
 def layer_cam(shown: PictureInput) -> np.ndarray:
-    """ReLU(sum over channels c of ReLU(dScore / dA_c) A_c), place by place.
+    """Return the LayerCAM map: ReLU(sum over channels c of ReLU(dScore / dA_c) A_c) at each position.
 
-    Only channels that raise the score count. What the encoder pools is A, on the last map; features are
-    centred afterwards, so that a channel which lowers the score is at work all over the picture and
-    hides the others in :func:`grad_cam`.
+    Only channels that raise the score count. A is the last feature map, which the encoder pools; features
+    are centred afterwards, so that a channel that lowers the score is active all over the picture and hides
+    the others in :func:`grad_cam`.
 
     Args:
-        shown: a picture read by a network with a map of features.
+        shown: picture read by a network with a feature map.
 
     Returns:
         (h, w) float32, at least 0.
@@ -101,10 +101,10 @@ def layer_cam(shown: PictureInput) -> np.ndarray:
 
 
 def grad_cam(shown: PictureInput) -> np.ndarray:
-    """ReLU(sum over channels c of alpha_c A_c), where alpha_c is the mean over places of dScore / dA_c.
+    """Return the Grad-CAM map: ReLU(sum over c of alpha_c A_c), alpha_c the mean of dScore / dA_c.
 
     Args:
-        shown: a picture read by a network with a map of features.
+        shown: picture read by a network with a feature map.
 
     Returns:
         (h, w) float32, at least 0.
@@ -119,7 +119,7 @@ def grad_cam(shown: PictureInput) -> np.ndarray:
 
 
 def _map_and_gradient(shown: PictureInput) -> tuple[Tensor, Tensor]:
-    """Return (C, h, w) last map of features, and the score's gradient with respect to it."""
+    """Return the (C, h, w) last feature map, and the score's gradient with respect to it."""
     backbone = shown.backbone
     with torch.enable_grad():
         pixels = shown.pixels_3SS[None].contiguous(memory_format=torch.channels_last).requires_grad_()
@@ -133,15 +133,15 @@ def _map_and_gradient(shown: PictureInput) -> tuple[Tensor, Tensor]:
 
 
 def patch_relevance(shown: PictureInput, *, by_gradient: bool = True) -> np.ndarray:
-    """Relevance of each patch, on the grid of patches.
+    """Return the relevance of each patch, on the grid of patches.
 
-    By gradient, attention counts where it raises the score (Chefer et al. 2021). Without, it is attention
-    rollout (Abnar and Zuidema 2020), which knows nothing of the score. Both are read at the class token where
+    With gradients, attention counts where it raises the score (Chefer et al. 2021). Without, it is attention
+    rollout (Abnar and Zuidema 2020), which is independent of the score. Both are read at the class token if
     the encoder pools by it, else as the mean over all patches.
 
     Args:
         shown: a picture read by a vision transformer with global attention.
-        by_gradient: weigh attention by the score's gradient.
+        by_gradient: whether to weight attention by the score's gradient.
 
     Returns:
         (h, w) float32, at least 0.
@@ -151,7 +151,7 @@ def patch_relevance(shown: PictureInput, *, by_gradient: bool = True) -> np.ndar
     """
     with torch.enable_grad():
         pixels = shown.pixels_3SS[None].clone().requires_grad_()
-        # The encoder alone: what makes the score of its output may have attention too.
+        # The encoder alone: the rest of the model may have attention too.
         with AttentionRecorder() as recorder:
             raw_1W = shown.encoder(pixels)
         score_1 = shown.raw_scores(raw_1W.float())
@@ -201,7 +201,7 @@ def on_picture(input_SS: np.ndarray, encoder: ImageEncoder, width: int, height: 
 
     Args:
         input_SS: map on the encoder's input.
-        encoder: whose preprocessing cut and scaled the picture.
+        encoder: encoder whose preprocessing cropped and scaled the picture.
         width: width of the picture.
         height: height of the picture.
     """
@@ -222,9 +222,9 @@ def on_picture(input_SS: np.ndarray, encoder: ImageEncoder, width: int, height: 
 
 
 def covered(encoder: ImageEncoder, width: int, height: int) -> tuple[float, float]:
-    """Return width and height of what the encoder sees, in pixels of the picture around its centre.
+    """Return width and height of the encoder's centred crop, in pixels of the picture.
 
-    More than the picture's own where the encoder pads.
+    They exceed the picture's where the encoder pads.
     """
     settings = encoder.settings
     side = int(settings["input_size"][-1])
@@ -239,7 +239,7 @@ def covered(encoder: ImageEncoder, width: int, height: int) -> tuple[float, floa
 
 
 PATCHES = 8
-"""Patches a side that deletion takes away."""
+"""Number of patches per side for the deletion check."""
 MAPS: dict[MapMethod, Callable[[PictureInput], np.ndarray]] = {
     "layer_cam": layer_cam,
     "grad_cam": grad_cam,
@@ -251,7 +251,7 @@ def heat_map(shown: PictureInput, method: MapMethod | None = None) -> HeatMap:
     """Return a map of the regions of the picture that raise the item's score.
 
     Args:
-        shown: a picture on its way to a score.
+        shown: picture and its path to a score.
         method: None for LayerCAM where the backbone has a map of features (convolutional networks,
             hierarchical transformers), and gradient-weighted attention where it has tokens (vision
             transformers).

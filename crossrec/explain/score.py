@@ -1,4 +1,4 @@
-"""A score opened up for explanations: features, integrated gradients, copies that share weights."""
+"""Intermediate values of a score for explanations, integrated gradients, copies that share weights."""
 
 from __future__ import annotations
 
@@ -21,20 +21,20 @@ from crossrec.model.sequence.base import History
 from crossrec.types import InputError, Sequences
 
 MEAN_ITEMS = 256
-"""Items whose features make the mean: a trained encoder reads them all."""
+"""Number of items in the mean features: a trained encoder has to read them all."""
 
 
 @dataclass(frozen=True)
 class Pair:
-    """A history and an item, as the network sees them: K = L + 1 items, the clicks and then the scored item.
+    """A history and an item as network input: K = L + 1 items, the clicks followed by the scored item.
 
     Args:
-        network: in evaluation mode.
+        network: network in evaluation mode.
         clicks_L: catalogue indices of the clicks that the network reads, oldest first.
         item: catalogue index of the scored item.
-        times_1L: seconds of the clicks; None where the network does not read them.
+        times_1L: times of the clicks, seconds; None if the network does not read them.
         features_KMD: projected features of each modality, before fusion; 0 where missing.
-        present_KM: bool, which modalities an item has that may be looked at.
+        present_KM: bool, available modalities of each item.
     """
 
     network: SequentialNetwork
@@ -73,7 +73,7 @@ class Pair:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """Of the M modalities."""
+        """Names of the M modalities."""
         return tuple(self.network.items.modalities)
 
     @cached_property
@@ -84,13 +84,13 @@ class Pair:
 
     @cached_property
     def query_D(self) -> Tensor:
-        """(D,) what the history asks for: its dot product with an item vector is the score."""
+        """(D,) query of the history: its dot product with an item vector is the score."""
         with torch.no_grad():
             return self.network(self.history(self.vectors_KD[None, :-1]))[0].float()
 
     @cached_property
     def score(self) -> float:
-        """Of the item after the history."""
+        """Score of the item after the history."""
         return float(self.query_D @ self.vectors_KD[-1])
 
     def item_vectors(self, features_KMD: Tensor, mask_KM: Tensor) -> Tensor:
@@ -99,7 +99,7 @@ class Pair:
         return F.normalize(vectors_KD, dim=-1) if self.network.normalise else vectors_KD
 
     def history(self, vectors_BLD: Tensor) -> History:
-        """B variants of the history, each click with a vector of its own."""
+        """Replace the clicks' vectors in B variants of the history."""
         batch, length, _ = vectors_BLD.shape
         lengths_B = torch.full((batch,), length, device=vectors_BLD.device)
         times_BL = None if self.times_1L is None else self.times_1L.expand(batch, -1)
@@ -129,25 +129,25 @@ def check_question(n_items: int, histories: Sequences, item: int) -> None:
 
     Args:
         n_items: N.
-        histories: should be one row with clicks.
-        item: should be a catalogue index.
+        histories: must be one row with clicks.
+        item: must be a catalogue index.
 
     Raises:
-        InputError: if it can't.
+        InputError: if it can't be explained.
     """
     if len(histories) != 1:
-        raise InputError(f"an explanation takes one history, and {len(histories)} were given")
+        raise InputError(f"an explanation needs one history, and {len(histories)} were given")
     if not histories.lengths[0]:
-        raise InputError("the history is empty: without clicks there is nothing to explain a score by")
+        raise InputError("the history is empty: an explanation needs clicks")
     if not 0 <= item < n_items:
         raise InputError(f"item {item} is not in the catalogue, whose rows go from 0 to {n_items - 1}")
 
 
 @torch.no_grad()
 def mean_features(network: SequentialNetwork) -> Tensor:
-    """Return (M, D) mean projected feature of each modality over items that have it; the average item.
+    """Return the average item: (M, D) mean projected feature of each modality over items that have it.
 
-    Of a large catalogue, ``MEAN_ITEMS`` rows at equal distances are looked at.
+    Of a large catalogue, ``MEAN_ITEMS`` equally spaced rows are read.
     """
     network.eval()
     count = min(network.n_items, MEAN_ITEMS)
@@ -160,7 +160,7 @@ def mean_features(network: SequentialNetwork) -> Tensor:
 
 STEPS = 64
 BATCH = 32
-"""Points of the path that the model sees at once."""
+"""Number of points of the path computed at once."""
 
 
 @dataclass(frozen=True)
@@ -169,7 +169,7 @@ class Attribution:
 
     Args:
         values: values of the input's shape, in units of the score.
-        completeness: what they add up to.
+        completeness: sum of the values and its error.
     """
 
     values: Tensor
@@ -179,13 +179,13 @@ class Attribution:
 def integrated_gradients(
     scores: Callable[[Tensor], Tensor], given: Tensor, baseline: Tensor, steps: int = STEPS
 ) -> Attribution:
-    """Integrated gradients: the contribution of each entry of an input to a score, relative to a baseline.
+    """Return integrated gradients: contributions of an input's entries to a score, relative to a baseline.
 
-    (x_i - x'_i) times the integral over a from 0 to 1 of dF / dx_i at x' + a (x - x'), by Gauss-Legendre
-    quadrature. The sum over i is F(x) - F(x'): completeness; its error is reported.
+    They are (x_i - x'_i) times the integral over a from 0 to 1 of dF / dx_i at x' + a (x - x'), by
+    Gauss-Legendre quadrature. Their sum is F(x) - F(x') (completeness); its error is reported.
 
     Args:
-        scores: F, from (B, ...) inputs to (B,) scores.
+        scores: function F from (B, ...) inputs to (B,) scores.
         given: x.
         baseline: x', of the same shape.
         steps: points of the quadrature.
@@ -202,7 +202,7 @@ def integrated_gradients(
     except ImportError as error:
         raise Unavailable("integrated gradients need captum: pip install 'crossrec[explain]'") from error
     with torch.enable_grad(), warnings.catch_warnings():
-        # captum asks autograd for gradients in a way that newer PyTorch announces to change.
+        # captum uses a call of autograd that newer PyTorch deprecates.
         warnings.filterwarnings("ignore", category=UserWarning, module="captum")
         values, _ = IntegratedGradients(scores).attribute(
             given.detach()[None].float(),
@@ -224,7 +224,7 @@ def sharing_copy(module: AnyModule, *also: object) -> AnyModule:
     """Return a copy whose parameters and buffers are those of the original, not copies of them.
 
     Args:
-        module: with the weights.
+        module: module with the weights.
         also: other objects referenced by the module that are shared with the copy.
     """
     shared = [*module.parameters(), *module.buffers(), *also]

@@ -1,4 +1,4 @@
-"""A decision tree that mimics what a recommender shows to a group of users, and its item features."""
+"""Surrogate decision tree of a recommender for a group of users, and its item features."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ AFFINITY = "share of the user's clicks in its categories"
 
 @dataclass(frozen=True)
 class ItemFeatures:
-    """Readable features of items, and one of an item for a user.
+    """Readable features of items, the last of which depends on the user.
 
     Args:
-        names: names of F features, the last of which depends on the user.
-        table_NF: (N, F - 1) float32, NaN where not known.
+        names: names of F features.
+        table_NF: (N, F - 1) float32, NaN where unknown.
         categories_NC: membership of items in categories.
         popularity: name of the feature that is popularity.
     """
@@ -37,12 +37,12 @@ class ItemFeatures:
 
     @classmethod
     def of(cls, catalog: Catalog, train_counts: np.ndarray, *, n_words: int = 100) -> ItemFeatures:
-        """Popularity, price, categories and the weights of frequent words.
+        """Return popularity, price, categories and TF-IDF weights of frequent words.
 
         Args:
-            catalog: N items.
+            catalog: catalogue of N items.
             train_counts: (N,) training clicks.
-            n_words: words with the highest counts; their TF-IDF weights are features.
+            n_words: number of most frequent words whose TF-IDF weights are features.
         """
         prices_N = np.asarray(catalog.column(PRICE).to_pylist(), dtype=np.float32)
         categories_NC = catalog.category_matrix
@@ -56,7 +56,7 @@ class ItemFeatures:
         """Return (T, F) features of items for users.
 
         Args:
-            histories: one row a user.
+            histories: one row per user.
             users_T: rows of ``histories``.
             items_T: catalogue indices.
         """
@@ -70,7 +70,7 @@ class ItemFeatures:
 
 
 def _tf_idf(catalog: Catalog, n_words: int) -> tuple[list[str], np.ndarray]:
-    """Up to W frequent words, English stop words left out, and (N, W) weights."""
+    """Return up to W frequent words without English stop words, and (N, W) weights."""
     from sklearn.feature_extraction.text import TfidfVectorizer
 
     texts = catalog.texts(np.arange(len(catalog)))
@@ -85,26 +85,26 @@ def _tf_idf(catalog: Catalog, n_words: int) -> tuple[list[str], np.ndarray]:
 SHOWN, NOT_SHOWN = "recommended", "not recommended"
 LEAST_USERS = 4
 LEAST_GAIN = 0.002
-"""Of Gini impurity, that a split must bring; others make rules longer and hardly better."""
+"""Minimum decrease of Gini impurity by a split; smaller ones make rules longer and hardly better."""
 LEAST_LEAF = 20
-"""Questions that a rule of the tree must speak of."""
+"""Minimum number of questions per leaf."""
 
 
 @dataclass(frozen=True)
 class Surrogate:
-    """A tree and how well it mimics.
+    """Surrogate tree and its fidelity.
 
-    Fidelity is the share of (user, item) questions that are answered as the recommender does, over users whom
-    the tree never saw; half of each user's questions are recommended items, so guessing gives 0.5.
+    Fidelity is the share of (user, item) questions on which tree and recommender agree, over held-out users;
+    half of each user's questions are recommended items, so guessing gives 0.5.
 
     Args:
-        tree_text: the rules.
+        tree_text: rules of the tree.
         fidelity: fidelity of the tree.
         popularity_fidelity: fidelity of the baseline, a tree that reads the items' popularity alone.
         difference: difference of the two, paired by user.
-        importances: feature -> its share in what the tree's splits gain; those above 0, largest first.
-        n_fit: users that the tree was made from.
-        n_held_out: users that it was judged by.
+        importances: feature -> its share of the splits' gain; those above 0, largest first.
+        n_fit: number of users in fitting.
+        n_held_out: number of held-out users.
     """
 
     tree_text: str
@@ -116,7 +116,7 @@ class Surrogate:
     n_held_out: int
 
     def __str__(self) -> str:
-        """Return the rules, and what they are worth."""
+        """Return the rules and their fidelity."""
         return (
             f"{self.tree_text.rstrip()}\n"
             f"agrees with the model on {_shown(self.fidelity)} of the held-out questions "
@@ -143,19 +143,19 @@ def surrogate(
 ) -> Surrogate:
     """Fit a tree that predicts whether an item is in a user's top k.
 
-    Each user asks about the k items recommended and as many drawn from the others that were not clicked. So
-    shallow a tree says what the recommender does for the group on the whole, not why it scored one item; its
-    fidelity says how much of it that is.
+    Each user's questions are the k recommended items and as many random other items that were not clicked. So
+    shallow a tree describes the recommender's behaviour for the group as a whole, not the reason for one
+    score; its fidelity says how completely.
 
     Args:
-        recommender: to be mimicked.
-        histories: histories of the users of a group, one row each; clicked items are not recommended.
+        recommender: recommender to explain.
+        histories: one row per user of a group; clicked items are not recommended.
         features: features of the items.
         k: length of the lists.
         max_depth: maximum depth of the tree.
-        held_out: share of the users that judge it.
+        held_out: share of held-out users.
         n_resamples: number of resamples of the bootstrap.
-        seed: seed of the division of users and of the items drawn.
+        seed: seed of the division of users and of the random items.
 
     Raises:
         InputError: for too few users, or too few items to draw from.
@@ -198,7 +198,7 @@ class _Questions:
 
 
 def _ask(recommender: Recommender, histories: Sequences, k: int, rng: np.random.Generator) -> _Questions:
-    """As many recommended items of each user as others, which were not clicked either."""
+    """Return each user's recommended items, and as many others that were not clicked either."""
     lists = recommender.recommend(histories, k, exclude=histories)
     users, items, shown = [], [], []
     for user, ids_K in enumerate(lists.ids):

@@ -1,4 +1,4 @@
-"""What the words of the scored item's text add to its score."""
+"""Effects of the words in the scored item's text on its score."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from crossrec.explain.explanation import Unavailable, Word, WordWeights
 from crossrec.explain.score import Pair, integrated_gradients, sharing_copy
 
 STEPS = 16
-"""Points of the quadrature: a whole encoder runs at each."""
+"""Number of points of the quadrature; the whole encoder runs at each."""
 CJK = "\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff"
 LETTERS = rf"(?:(?![{CJK}])[^\W_])+"
 WORD = re.compile(rf"[{CJK}]|{LETTERS}(?:['\u2019-]{LETTERS})*")
@@ -26,12 +26,12 @@ WORD = re.compile(rf"[{CJK}]|{LETTERS}(?:['\u2019-]{LETTERS})*")
 
 @dataclass(frozen=True)
 class TextInput:
-    """A text on its way to a score.
+    """A text and its path to a score.
 
     Args:
-        encoder: reads the text.
-        text: as the catalogue has it.
-        raw_scores: from encoder output (B, W) to scores (B,).
+        encoder: text encoder.
+        text: text of the catalogue.
+        raw_scores: function from encoder output (B, W) to scores (B,).
     """
 
     encoder: TextEncoder
@@ -64,14 +64,13 @@ class TextInput:
 
 
 def word_weights(read: TextInput, steps: int = STEPS) -> WordWeights:
-    """Integrated gradients over the token embeddings, summed by word.
+    """Return integrated gradients over the token embeddings, summed by word.
 
-    In the baseline each token is the padding token; tokens that the tokenizer itself puts in, such as [CLS],
-    stay.
+    In the baseline each token is the padding token; tokens added by the tokenizer, such as [CLS], stay.
 
     Args:
-        read: a text on its way to a score.
-        steps: points of the quadrature.
+        read: text and its path to a score.
+        steps: number of points of the quadrature.
 
     Raises:
         Unavailable: if the tokenizer does not report token offsets.
@@ -111,7 +110,7 @@ def word_weights(read: TextInput, steps: int = STEPS) -> WordWeights:
 
 
 class _Given(nn.Module):
-    """Stands in an embedding table's place and gives the vectors that it was handed."""
+    """Replacement of an embedding table that returns given vectors."""
 
     vectors_BLE: Tensor
 
@@ -125,28 +124,28 @@ def _base_model(encoder: TextEncoder) -> Any:
 
 
 def token_spans(encoder: TextEncoder, text: str) -> list[tuple[int, int]]:
-    """First character and the one after the last of each token; equal for tokens that stand for none.
+    """Return each token's first character and the one after its last; equal for tokens without text.
 
     Raises:
         Unavailable: if the tokenizer does not report them.
     """
     tokenizer = encoder.tokenizer
     if not tokenizer.is_fast:
-        raise Unavailable(f"{type(tokenizer).__name__} does not tell where in the text its tokens stand")
+        raise Unavailable(f"{type(tokenizer).__name__} does not report the positions of its tokens")
     found = tokenizer(text, truncation=True, max_length=encoder.max_tokens, return_offsets_mapping=True)
     return [(int(start), int(end)) for start, end in found["offset_mapping"]]
 
 
 def merged(text: str, spans: list[tuple[int, int]], weights_L: np.ndarray) -> tuple[Word, ...]:
-    """Words with the sum of their tokens' weights; a token belongs to the word that it overlaps most.
+    """Return words with the sum of their tokens' weights; a token belongs to the word that it overlaps most.
 
     Args:
-        text: that was read.
+        text: text that was read.
         spans: spans of L tokens.
-        weights_L: (L,).
+        weights_L: (L,) weights of the tokens.
 
     Returns:
-        The words of which a token was read, in their order.
+        The words with at least one token, in order.
     """
     places = [match.span() for match in WORD.finditer(text)]
     sums: dict[int, float] = {}
@@ -162,9 +161,9 @@ def scores_with_words(read: TextInput, words: tuple[Word, ...], kept_VW: np.ndar
     """Return (V,) float64 scores with some words removed from the text.
 
     Args:
-        read: a text on its way to a score.
+        read: text and its path to a score.
         words: W of its words.
-        kept_VW: (V, W) bool.
+        kept_VW: (V, W) bool, words kept in each variant.
     """
     return read.scores([_without(read.text, words, kept_W) for kept_W in kept_VW])
 

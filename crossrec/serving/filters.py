@@ -1,4 +1,4 @@
-"""Which items may be listed: tests on the catalogue's columns."""
+"""Filters: tests on the catalogue's columns that select the items to list."""
 
 from __future__ import annotations
 
@@ -21,17 +21,16 @@ CATEGORIES = "categories"
 
 
 class Filter(Config):
-    """A test on one column; an item passes where its value is known and stands the test.
+    """Test on one column; an item passes if its value is known and meets the test.
 
-    Of ``categories`` an item has several, and passes with any of those that are named. Dates are given as
-    ISO text.
+    For ``categories``, an item passes if any of its categories is named. Dates are given as ISO text.
 
     Args:
         column: column of the catalogue.
         equals: the value.
-        one_of: any of these values.
-        minimum: at least this, by number, by date or in the order of texts; may stand beside ``maximum``.
-        maximum: at most this.
+        one_of: allowed values.
+        minimum: lower bound, for numbers, dates or texts; may be combined with ``maximum``.
+        maximum: upper bound.
     """
 
     largest_integer: ClassVar[int | None] = None
@@ -54,12 +53,12 @@ class Filter(Config):
 
     @property
     def values(self) -> tuple[Value, ...]:
-        """What ``equals`` or ``one_of`` name."""
+        """Values of ``equals`` or ``one_of``."""
         return (self.equals,) if self.equals is not None else self.one_of or ()
 
 
 def as_filters(given: Sequence[Filter | Mapping[str, Any]]) -> tuple[Filter, ...]:
-    """Filters, also from mappings such as ``{"column": "price", "maximum": 50}``.
+    """Return filters, also from mappings such as ``{"column": "price", "maximum": 50}``.
 
     Raises:
         InputError: if a mapping is no filter.
@@ -78,7 +77,7 @@ def passing(catalog: Catalog, test: Filter) -> np.ndarray:
     """
     if test.column == CATEGORIES:
         return _in_category(catalog, [str(value) for value in test.values])
-    # Where a picture lies on this machine is nobody's business who asks for lists.
+    # A picture's path on this machine must not be revealed.
     names = [name for name in catalog.dataset.column_names if name not in PICTURES]
     if test.column not in names:
         close = difflib.get_close_matches(test.column, names, n=1)
@@ -112,14 +111,14 @@ def _comparable(column: pa.ChunkedArray, name: str) -> pa.ChunkedArray:
     """Return the column as numbers, texts, truth values or times.
 
     Raises:
-        InputError: if it holds anything else.
+        InputError: if it has any other type.
     """
     types = pa.types
     if types.is_dictionary(column.type):
         column = column.cast(column.type.value_type)
     kind = column.type
     if types.is_integer(kind) or types.is_floating(kind) or types.is_decimal(kind):
-        # Rounded beyond 2^53, as the filter's own number is.
+        # Rounded beyond 2^53, like the filter's number.
         return column.cast(pa.float64(), safe=False)
     if types.is_string(kind) or types.is_large_string(kind) or types.is_string_view(kind):
         return column.cast(pa.string())

@@ -29,12 +29,12 @@ from crossrec.vectors import centred_rows, unit_rows
 
 @dataclass(frozen=True)
 class SpaceTable:
-    """Unit vectors of N items about the mean of those that the catalogue began with.
+    """Unit vectors of N items, centred on the mean of the initial catalogue.
 
     Args:
-        mean_D: what is taken off before a vector is brought to unit length.
+        mean_D: mean subtracted before normalisation.
         vectors_ND: float32; zeros where not present.
-        present_N: (N,) bool.
+        present_N: (N,) bool, which items have a vector.
     """
 
     mean_D: np.ndarray
@@ -43,14 +43,14 @@ class SpaceTable:
 
     @classmethod
     def of(cls, features: Features, mean_D: np.ndarray | None = None) -> SpaceTable:
-        """Return a table from an encoder's output; the mean is that of the items themselves when None."""
+        """Return a table from an encoder's output; the mean is the items' own when None."""
         raw_ND, present_N = np.asarray(features.vectors_ND, dtype=np.float32), features.present_N
         if mean_D is None:
             mean_D = raw_ND[present_N].mean(0)
         return cls(mean_D, unit_rows(centred_rows(raw_ND, present_N, mean_D)), present_N)
 
     def extended(self, features: Features) -> SpaceTable:
-        """Return the table with further items, about the same mean."""
+        """Return the table with further items, centred on the same mean."""
         more = SpaceTable.of(features, self.mean_D)
         return SpaceTable(
             self.mean_D,
@@ -88,12 +88,12 @@ class ItemSpaces:
 
     @property
     def single(self) -> tuple[str, ...]:
-        """Those of one modality."""
+        """Spaces of one modality."""
         return self._single
 
     @property
     def names(self) -> list[str]:
-        """Of all spaces."""
+        """Names of all spaces."""
         return [*self._single, CONTENT] if self._single else []
 
     def table(self, name: str) -> SpaceTable:
@@ -123,21 +123,21 @@ class ItemSpaces:
 
 
 LOOKED_THROUGH = 20_000
-"""Ids among which an error looks for near ones: all of a large catalogue would take seconds."""
+"""Number of ids searched for similar ones in errors: all of a large catalogue would take seconds."""
 KEPT = 64
-"""Filters, contexts and rerankers whose tables are kept."""
+"""Size of the caches of filters, contexts and rerankers."""
 
 
 class ServedItems:
-    """The items of a catalogue, with what filters and rerankers go by.
+    """Items of a catalogue, with the inputs of filters and rerankers.
 
-    Whatever is made here belongs to this catalogue: one with more items is another object.
+    Caches belong to this catalogue: a catalogue with more items is another object.
 
     Args:
         catalog: N items.
         train_counts: (N,) training clicks of each; 0 for items that were added.
         spaces: item vectors of all N.
-        recommender: the model's own, which knows all N.
+        recommender: the model's recommender over all N items.
     """
 
     def __init__(
@@ -195,7 +195,7 @@ class ServedItems:
     def allowed(
         self, filters: Sequence[Filter], context: Mapping[str, str | float] | None
     ) -> np.ndarray | None:
-        """Return (N,) bool, items that pass all filters and suit the context; None where all may be listed.
+        """Return (N,) bool, items that pass all filters and match the context; None if all may be listed.
 
         Raises:
             InputError: if a column is missing, or no item has such a value.
@@ -226,7 +226,7 @@ class ServedItems:
 
 
 def near_ids(word: str, known: Sequence[str]) -> str:
-    """Return the end of an error message that names ids like one that is not known; empty where none is."""
+    """Return the end of an error message with ids similar to an unknown one; empty if there are none."""
     close = difflib.get_close_matches(word, known[:LOOKED_THROUGH], n=3)
     return f"; near ids: {', '.join(close)}" if close else ""
 

@@ -26,7 +26,7 @@ from crossrec.types import ABSENT, InputError, Sequences, TopK
 
 
 class AllowedItems:
-    """A recommender that lists allowed items only, so that its lists are full where there are enough.
+    """Recommender restricted to allowed items; its lists are full if there are enough of them.
 
     Args:
         tiles: scores all items.
@@ -43,7 +43,7 @@ class AllowedItems:
         return self._tiles.n_items
 
     def fit(self, train: Sequences) -> Self:
-        """Is trained already.
+        """Raise: the recommender is trained already.
 
         Raises:
             RuntimeError: always.
@@ -63,17 +63,17 @@ class AllowedItems:
 
 
 RUN_RERANK = "run"
-"""Asks for the run's own reranking."""
+"""Name of the run's own reranking."""
 
 
 def as_rerank(
     given: RerankConfig | str | Mapping[str, Any] | None, of_run: RerankConfig | None
 ) -> RerankConfig | None:
-    """Return the chain of rerankers that is meant.
+    """Return the chain of rerankers for an argument.
 
     Args:
-        given: a configuration; the name of one reranker, with its default strength; ``"run"`` for the run's
-            own; a mapping as in YAML, of the whole chain or of one stage; None for no reranking.
+        given: configuration; name of one reranker, with its default strength; ``"run"`` for the run's own;
+            mapping as in YAML, of the whole chain or of one stage; None for no reranking.
         of_run: reranking of the run's configuration.
 
     Raises:
@@ -95,15 +95,15 @@ def as_rerank(
 
 @dataclass(frozen=True)
 class ListOptions:
-    """What lists should be like.
+    """Options of lists.
 
     Args:
-        k: places.
+        k: length of the lists.
         rerank: rerankers over the best candidates; None for the model's own order.
         filters: tests that every listed item passes.
         context: column -> value that every listed item has.
-        exclude_seen: leave out the history's items.
-        modalities: what the model may look at; all when None.
+        exclude_seen: whether to omit the history's items.
+        modalities: modalities that the model reads; all when None.
 
     Raises:
         InputError: if k is not at least 1.
@@ -145,7 +145,7 @@ def rank(model: ServedModel, items: ServedItems, histories: Sequences, options: 
 
 
 def most_clicked(items: ServedItems, k: int, filters: Sequence[Filter]) -> TopK:
-    """Return (1, k) the items with the most training clicks, ties broken by the lower index."""
+    """Return (1, k), the items with the most training clicks, ties broken by the lower index."""
     counts_1N = torch.from_numpy(np.asarray(items.train_counts, dtype=np.float32))[None].clone()
     allowed_N = items.allowed(filters, None)
     if allowed_N is not None:
@@ -154,13 +154,13 @@ def most_clicked(items: ServedItems, k: int, filters: Sequence[Filter]) -> TopK:
 
 
 def nearest(vectors_ND: np.ndarray, present_N: np.ndarray, row: int, k: int) -> TopK:
-    """Return (1, k) the items whose vectors have the highest cosine with that of one item, which is left out.
+    """Return (1, k), the other items whose vectors have the highest cosine with that of one item.
 
     Args:
         vectors_ND: vectors of any length.
         present_N: (N,) bool, which items have a vector.
-        row: the item.
-        k: places.
+        row: catalogue index of the item.
+        k: length of the list.
     """
     length_N = np.maximum(np.linalg.norm(vectors_ND, axis=1), np.finfo(np.float32).tiny)
     cosine_N = (vectors_ND @ vectors_ND[row]) / (length_N * length_N[row])
@@ -175,7 +175,7 @@ def as_sequences(
     """Return histories of catalogue indices, with the times of the clicks where they are given.
 
     Raises:
-        InputError: if a history has another number of times than of clicks.
+        InputError: if a history has different numbers of times and clicks.
     """
     found = Sequences.from_lists(histories)
     if times is None:
@@ -201,9 +201,9 @@ def write_lists(
 
     Args:
         path: path of the file.
-        user_ids: in the order of the file.
-        ranked: lists of some users, and the original ids of the catalogue that they are from.
-        batch_size: users at a time, each a row group; bounds memory.
+        user_ids: users in the order of the file.
+        ranked: function of some users that returns their lists and the catalogue's original ids.
+        batch_size: users ranked at a time, each batch a row group; bounds memory.
     """
     columns: list[tuple[str, pa.DataType]] = [
         ("user_id", pa.string()),

@@ -22,10 +22,10 @@ from crossrec.types import InputError, Sequences, TopK
 
 
 class LoadedRecommender(LoadedItems):
-    """A trained recommender, ready to recommend; :func:`crossrec.load` makes one.
+    """Trained recommender, ready to recommend; returned by :func:`crossrec.load`.
 
-    A user is a history. That of a user of the log holds all of the user's clicks, those of the validation and
-    test parts included. Calls from several threads wait for each other.
+    A user is represented by a history. The history of a user in the log contains all of the user's clicks,
+    including those of the validation and test splits. Calls from several threads wait for each other.
 
     Args:
         state: all parts of the recommender.
@@ -42,7 +42,7 @@ class LoadedRecommender(LoadedItems):
 
     @property
     def user_ids(self) -> Sequence[str]:
-        """Original ids of the log's users; empty where the recommender came without it."""
+        """Original ids of the log's users; empty without a log."""
         return self.users.ids
 
     def history_of(self, user_id: str) -> list[str]:
@@ -69,17 +69,17 @@ class LoadedRecommender(LoadedItems):
         """Return the best items for a history, or for a user of the log.
 
         Args:
-            history: original ids, oldest first; items that were added may be among them.
-            user_id: in place of a history.
+            history: original ids, oldest first; may include added items.
+            user_id: user of the log, in place of a history.
             times: times of the history's clicks, seconds; only for models and rerankers that read them.
-            k: places; as many as there are items where it is more.
+            k: length of the list; at most the number of items.
             rerank: None for the model's own order; the name of a reranker, such as ``"mmr"``, with its
                 default strength; ``"run"`` for the run's own; a mapping as in YAML or a configuration.
-            filters: tests that every listed item passes. They come before the ranking, so that lists are full
-                wherever enough items pass.
-            context: column of the catalogue -> value that every listed item has: what the reranker
-                ``context`` does with ``allow``, but for the whole catalogue rather than a pool of candidates.
-            exclude_seen: leave out the history's items; as the run was evaluated
+            filters: tests that every listed item passes. They apply before ranking, so that lists are full
+                if enough items pass.
+            context: column of the catalogue -> value that every listed item has, like ``allow`` of the
+                reranker ``context``, but for the whole catalogue rather than a pool of candidates.
+            exclude_seen: whether to omit the history's items; as in the run's evaluation
                 (``evaluation.exclude_seen``) when None.
             modalities: subset of ``id``, ``text`` and ``image`` that the model reads, for the history's
                 items as for the others; what is left out counts as missing. All when None.
@@ -146,14 +146,14 @@ class LoadedRecommender(LoadedItems):
         Args:
             path: path of the Parquet file, which appears when it is complete.
             user_ids: all users of the log when None.
-            k: places; the rest as in :meth:`recommend`.
+            k: length of the lists.
             rerank: as in :meth:`recommend`.
             filters: as in :meth:`recommend`.
             exclude_seen: as in :meth:`recommend`.
-            batch_size: users at a time, each a row group of the file; bounds memory.
+            batch_size: users ranked at a time, each batch a row group of the file; bounds memory.
 
         Returns:
-            The path.
+            The path of the file.
         """
         chain = as_rerank(rerank, self.config.rerank)
         places, without_seen = self._places(k), self._excludes_seen(exclude_seen)
@@ -163,7 +163,7 @@ class LoadedRecommender(LoadedItems):
             raise InputError("there are no users to write lists of: this recommender came without a log")
 
         def ranked(some: Sequence[str]) -> tuple[TopK, list[str]]:
-            # Items may be added between two parts of the users.
+            # Items may be added between two batches of users.
             with self._lock:
                 lists = rank(self.model, self.items, self.users.histories(some), options)
                 return lists, self.item_ids
@@ -179,16 +179,16 @@ class LoadedRecommender(LoadedItems):
         times: Sequence[float] | None = None,
         methods: Collection[Method] | None = None,
     ) -> Explanation:
-        """Return why an item gets its score after a history; see :func:`crossrec.explain.explainer.explain`.
+        """Explain an item's score after a history; see :func:`crossrec.explain.explainer.explain`.
 
         Args:
             history: original ids, oldest first.
             item_id: original id of the scored item.
             times: times of the history's clicks, seconds; only for models that read them.
-            methods: ways to explain, each of which must be possible; all that are possible when None.
+            methods: explanation methods, each of which must be possible; all possible ones when None.
 
         Raises:
-            InputError: if an item or method is not known, or not possible for this model and item.
+            InputError: if an item or method is unknown, or a method is not possible for this model and item.
         """
 
         with self._lock:
@@ -210,21 +210,21 @@ class LoadedRecommender(LoadedItems):
     ) -> Path:
         """Write a folder that can be shared and loaded by :func:`crossrec.load`, with a model card.
 
-        It holds weights, catalogue and what encoders made of it as safetensors, Parquet and JSON. Loading it
-        needs neither the run nor its data; pretrained parts that were not trained come from where the run had
-        them. Items that were added go along.
+        It contains weights, catalogue and encoder output as safetensors, Parquet and JSON. Loading it needs
+        neither the run nor its data; frozen pretrained parts come from the same source as in the run. Added
+        items are included.
 
         Args:
-            folder: new, or of an earlier version, which is replaced.
-            with_users: write the users' log too. It tells what every user clicked: mind who may read it.
+            folder: new folder, or one with an earlier version, which is replaced.
+            with_users: whether to include the users' log, which reveals every user's clicks.
             pictures: ``none``, ``thumbnails`` or ``full``.
-            license: for the card, as the hub names it, such as ``apache-2.0``.
+            license: license in the card, by the hub's identifier, such as ``apache-2.0``.
 
         Returns:
             The folder.
 
         Raises:
-            InputError: if the folder holds something else, or there are no users to write.
+            InputError: if the folder contains something else, or there are no users to write.
         """
 
         with self._lock:
@@ -245,8 +245,8 @@ class LoadedRecommender(LoadedItems):
         """Write a folder as :meth:`save_pretrained` does and upload it to the Hugging Face hub.
 
         Args:
-            repo_id: ``user/name``; made where it does not exist.
-            private: only for whom you let in, if the repository is made now.
+            repo_id: repository ``user/name``; created if it does not exist.
+            private: whether a new repository is private.
             token: access token of the hub; that of ``hf auth login`` when None.
             message: commit message.
             with_users: as in :meth:`save_pretrained`.
@@ -254,7 +254,7 @@ class LoadedRecommender(LoadedItems):
             license: as in :meth:`save_pretrained`.
 
         Returns:
-            Address of the commit.
+            URL of the commit.
         """
 
         with self._lock:
@@ -273,7 +273,7 @@ class LoadedRecommender(LoadedItems):
     def from_pretrained(
         cls, source: str | Path, *, device: str = "auto", trust_code: bool = False
     ) -> LoadedRecommender:
-        """Return the recommender in a folder that :meth:`save_pretrained` wrote, or of a name on the hub."""
+        """Load a recommender from a folder that :meth:`save_pretrained` wrote, or from the hub by name."""
 
         return cls(open_recommender(source, device=device, trust_code=trust_code))
 

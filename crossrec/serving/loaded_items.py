@@ -1,4 +1,4 @@
-"""The items' side of a loaded recommender: look-up, likeness, vectors, and new ones."""
+"""Item methods of a loaded recommender: look-up, similarity, vectors, and new items."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from crossrec.types import InputError, TopK
 
 
 class LoadedItems:
-    """The part of a loaded recommender that needs no history.
+    """Methods of a loaded recommender that need no history.
 
     Args:
         state: all parts of the recommender.
@@ -54,7 +54,7 @@ class LoadedItems:
 
     @property
     def items(self) -> ServedItems:
-        """Catalogue with vectors, filters and rerankers, as it is now."""
+        """Current catalogue with vectors, filters and rerankers."""
         return self.state.items
 
     @property
@@ -64,12 +64,12 @@ class LoadedItems:
 
     @property
     def catalog(self) -> Catalog:
-        """All items, those that were added included."""
+        """All items, including added ones."""
         return self.items.catalog
 
     @property
     def recommender(self) -> NeuralRecommender:
-        """The model itself, by catalogue indices and without filters or reranking."""
+        """Model over catalogue indices, without filters or reranking."""
         return self.model.recommender
 
     @property
@@ -84,7 +84,7 @@ class LoadedItems:
 
     @property
     def n_items(self) -> int:
-        """N, those that were added included."""
+        """N, including added items."""
         return len(self.items.catalog)
 
     @property
@@ -110,9 +110,9 @@ class LoadedItems:
 
         Args:
             item_id: original id.
-            k: places.
-            space: ``model`` for the model's own item vectors, or one that doesn't depend on the model:
-                ``text``, ``image``, ``content`` for both side by side.
+            k: length of the list.
+            space: ``model`` for the model's own item vectors, or a space that doesn't depend on the model:
+                ``text``, ``image``, or ``content`` for the concatenation of both.
 
         Raises:
             InputError: if there is no such item or space, or the item has no vector there.
@@ -125,28 +125,28 @@ class LoadedItems:
             return self._named(nearest(vectors_ND, present_N, row, self._places(k)), 0)
 
     def embeddings(self, space: str = MODEL) -> ItemEmbeddings:
-        """Return vectors of all items; spaces as in :meth:`similar`, zeros for an item without a vector."""
+        """Return the vectors of all items, zeros where missing; spaces as in :meth:`similar`."""
         with self._lock:
             return ItemEmbeddings(self.item_ids, self._vectors(space)[0].copy())
 
     def add_items(self, items: Sequence[Mapping[str, Any]] | Frame) -> list[str]:
-        """Take new items in, which may be recommended, filtered, reranked and clicked at once.
+        """Add new items, which can be recommended, filtered, reranked and clicked at once.
 
-        Nothing is retrained, and nothing that was fitted on the catalogue changes: scores of the other items
-        stay as they are. New items are known by what the model reads of text and picture; they have no
-        training clicks and no embedding by id. All rows are taken in, or none.
+        Nothing is retrained or refitted, so scores of the other items do not change. New items are
+        represented by their text and picture, as far as the model reads them; they have no training clicks
+        and no id embedding. Either all rows are added, or none.
 
         Args:
             items: rows with ``item_id``, and any of ``title``, ``text``, ``image`` (path, bytes or Pillow
-                picture), ``categories`` (a list, or a text divided by "|"), ``price`` and the catalogue's
+                image), ``categories`` (a list, or a text separated by "|"), ``price`` and the catalogue's
                 other columns; or a polars or pandas frame of them.
 
         Returns:
-            Their original ids.
+            Original ids of the new items.
 
         Raises:
-            InputError: if an id is taken or missing, a picture can't be read, an item has neither text nor
-                picture, or the model knows items by their ids alone.
+            InputError: if an id exists or is missing, a picture can't be read, an item has neither text nor
+                picture, or the model reads ids alone.
         """
         with self._lock:
             more = new_catalog(items, self.catalog)
@@ -155,7 +155,7 @@ class LoadedItems:
             content = self.model.content_of(more)
             encoded = self.model.encode(content)
             catalog = self.catalog.extended(more)
-            # From here on nothing reads what the caller gave.
+            # From here on, the caller's objects are not read.
             self.model.append(encoded, content, catalog)
             counts = np.concatenate([self.items.train_counts, np.zeros(len(more), np.int64)])
             grown = ServedItems(catalog, counts, self.items.spaces, self.recommender)
@@ -163,10 +163,10 @@ class LoadedItems:
             return [str(item_id) for item_id in more.item_ids]
 
     def _places(self, k: int) -> int:
-        """Return a list's length: no more than there are items, of which a warning tells once.
+        """Return a list's length, at most the number of items; a larger k is warned of once.
 
         Raises:
-            InputError: if k is no whole number, or not at least 1.
+            InputError: if k is not an integer, or less than 1.
         """
         try:
             k = operator.index(k)

@@ -1,4 +1,4 @@
-"""The trained network in use: exact scores, one view per choice of modalities, and new items."""
+"""Trained network for serving: exact scores, one view per choice of modalities, and new items."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ from crossrec.model.recommender import NeuralRecommender
 from crossrec.types import InputError, Sequences
 
 TILE = 4096
-"""Items whose scores are one matrix product."""
+"""Number of items per matrix product of scores."""
 
 
 class ItemTiles:
-    """Scores by matrix products of a fixed size, the last one filled up with zeros.
+    """Scores by matrix products of a fixed size, the last one padded with zeros.
 
-    How a product is rounded hangs on its size. With a fixed one, an item's scores are the same bit for bit
-    before and after others are added.
+    Rounding of a product depends on its size. With a fixed size, an item's scores are bit-identical before
+    and after others are added.
 
     Args:
-        recommender: gives queries and item vectors.
+        recommender: source of queries and item vectors.
     """
 
     def __init__(self, recommender: NeuralRecommender) -> None:
@@ -41,7 +41,7 @@ class ItemTiles:
 
     @torch.no_grad()
     def score(self, histories: Sequences) -> Tensor:
-        """Return (B, N) float32 scores, in memory of their own."""
+        """Return (B, N) float32 scores in new memory."""
         queries_BD, padded_PD = self.recommender.queries(histories), self._padded()
         scores_BP = queries_BD.new_empty(len(queries_BD), len(padded_PD))
         for start in range(0, len(padded_PD), TILE):
@@ -61,13 +61,12 @@ class ItemTiles:
 
 
 class ServedModel:
-    """A network that is trained no further.
+    """Network whose training is finished.
 
     Args:
-        recommender: the model's own.
+        recommender: the model's recommender.
         config: configuration of the network.
-        base: the catalogue that the network was trained on, as encoders see it. The contents of items that
-            were added stand behind it in ``contents``.
+        base: encoded catalogue of the training; ``contents`` continues it with the added items.
     """
 
     def __init__(self, recommender: NeuralRecommender, config: ModelConfig, base: EncodedCatalog) -> None:
@@ -79,7 +78,7 @@ class ServedModel:
 
     @property
     def modalities(self) -> list[str]:
-        """Names of what items are known by."""
+        """Names of the modalities."""
         return list(self.recommender.network.items.modalities)
 
     def view(self, modalities: Collection[str] | None) -> ItemTiles:
@@ -102,11 +101,11 @@ class ServedModel:
         return self._views[chosen]
 
     def content_of(self, catalog: Catalog) -> EncodedCatalog:
-        """New items as encoders see them; encoders are loaded once and kept."""
+        """Return the encoders' inputs of new items; encoders are loaded once and kept."""
         return EncodedCatalog(catalog, self.contents[0].cache_dir, self._encoders)
 
     def encode(self, content: EncodedCatalog) -> dict[str, ContentVectors]:
-        """What the encoders make of new items; changes nothing.
+        """Encode new items, without changing the model.
 
         Raises:
             InputError: if the model reads ids alone, or reads no modality of an item.
@@ -116,10 +115,10 @@ class ServedModel:
     def append(
         self, encoded: Mapping[str, ContentVectors], content: EncodedCatalog, catalog: Catalog
     ) -> None:
-        """Take new items in.
+        """Append new items.
 
         Args:
-            encoded: from :meth:`encode`.
+            encoded: output of :meth:`encode`.
             content: content of the new items.
             catalog: catalogue of all items, the new ones last.
         """

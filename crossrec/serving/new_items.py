@@ -1,4 +1,4 @@
-"""Rows of new items as a caller gives them, checked as a whole before anything is changed."""
+"""Rows of new items, checked as a whole before anything is changed."""
 
 from __future__ import annotations
 
@@ -18,28 +18,28 @@ from crossrec.types import InputError
 
 ID, IMAGE_KEY = "item_id", "image"
 FIXED = ("item_id", "title", "text", "image", "categories", "price")
-"""Keys with a meaning; the catalogue's other columns are keys too."""
+"""Standard keys; the catalogue's other columns are keys too."""
 CATEGORY_SEPARATOR = "|"
-"""Divides categories that are given as one text, as the table source has it by default."""
+"""Separator of categories in one text, the default of the table source."""
 
 
 @runtime_checkable
 class Frame(Protocol):
-    """A data frame of pandas; one of polars is known by its ``to_dicts``."""
+    """Data frame of pandas; that of polars is recognised by its ``to_dicts``."""
 
     @property
     def columns(self) -> Any:
-        """Names."""
+        """Column names."""
 
     def astype(self, kind: type) -> Any:
-        """With values of another type."""
+        """Return the frame with values of another type."""
 
     def notna(self) -> Any:
-        """Return which values are there."""
+        """Return which values are present."""
 
 
 def rows_of(items: Sequence[Mapping[str, Any]] | Frame) -> list[dict[str, Any]]:
-    """Return rows from a list of mappings or a frame; NaN, pandas' sign of what is missing, becomes None.
+    """Return rows from a list of mappings or a frame; NaN, pandas' missing value, becomes None.
 
     Raises:
         InputError: if it is neither.
@@ -56,11 +56,11 @@ def rows_of(items: Sequence[Mapping[str, Any]] | Frame) -> list[dict[str, Any]]:
 
 
 def new_catalog(items: Sequence[Mapping[str, Any]] | Frame, catalog: Catalog) -> Catalog:
-    """Return a catalogue of the new items alone, with the columns of the one that they will join.
+    """Return a catalogue of the new items alone, with the columns of the existing catalogue.
 
     Args:
-        items: rows; keys as in :meth:`LoadedRecommender.add_items`.
-        catalog: that they will join.
+        items: rows with keys as in :meth:`LoadedRecommender.add_items`.
+        catalog: existing catalogue.
 
     Raises:
         InputError: if an id is missing, duplicate or known already; a key is unknown; a picture can't be
@@ -103,7 +103,7 @@ def _check_ids(ids: Sequence[str], catalog: Catalog) -> None:
         if item_id in catalog.index:
             raise InputError(f"item '{item_id}' is in the catalogue already: give new items ids of their own")
         if item_id in seen:
-            raise InputError(f"item '{item_id}' stands more than once among the new items")
+            raise InputError(f"item '{item_id}' is repeated among the new items")
         seen.add(item_id)
 
 
@@ -120,7 +120,7 @@ def _text(item_id: str, row: Mapping[str, Any], key: str) -> str | None:
     if value is not None and not isinstance(value, str):
         raise InputError(f"item '{item_id}': {key} must be a text, not {value!r}")
     if value is not None and value.encode("utf-8", "replace").decode() != value:
-        raise InputError(f"item '{item_id}': {key} holds half a character, which can't be kept")
+        raise InputError(f"item '{item_id}': {key} contains a lone surrogate, which can't be stored")
     return value
 
 
@@ -146,7 +146,7 @@ def _price(item_id: str, row: Mapping[str, Any]) -> float | None:
 
 
 def _picture(item_id: str, given: str | Path | bytes | Image | None) -> bytes | None:
-    """Return the encoded picture, tried once, so that no broken one gets further."""
+    """Return the encoded picture after decoding it once as a check."""
     from PIL import Image as images
 
     if given is None or (isinstance(given, str) and not given.strip()):

@@ -1,4 +1,4 @@
-"""From a run folder, a shared folder or a hub name to a recommender that is ready to recommend."""
+"""Open a run folder, a shared folder or a hub name as a recommender."""
 
 from __future__ import annotations
 
@@ -114,7 +114,7 @@ def open_pretrained(folder: Path, device: torch.device, *, trust_code: bool = Fa
     for name in (WEIGHTS, FEATURES_FILE, ITEMS_FILE):
         if not (folder / name).exists():
             raise InputError(
-                f"{folder / name} does not exist: the folder is not whole; save or fetch it again"
+                f"{folder / name} does not exist: the folder is incomplete; save or fetch it again"
             )
     fault = damage(folder, CHECKED)
     if fault is not None:

@@ -24,20 +24,20 @@ if TYPE_CHECKING:
 
 
 DETAILS = ("title", "text", "categories", "price")
-"""Columns of the catalogue that details show first; its other columns follow, without the pictures."""
+"""Columns of the catalogue shown first in details; its other columns follow, without the pictures."""
 OWN = ("rank", "item_id", "score")
-"""Columns of a list; no column of the catalogue takes their names."""
+"""Columns of a list; catalogue columns with these names are renamed."""
 PICTURES = ("image_path", "image_bytes")
 
 
 @dataclass(frozen=True)
 class Recommendation:
-    """One place of a list.
+    """One item of a list.
 
     Args:
         item_id: original id.
-        score: the model's, or what the last reranker left; comparable within a list.
-        rank: from 1.
+        score: score of the model, or of the last reranker; comparable within a list.
+        rank: rank, from 1.
         row: catalogue index.
     """
 
@@ -51,7 +51,7 @@ class Recommendations(Sequence[Recommendation]):
     """A ranked list, best first.
 
     Args:
-        places: the list.
+        places: items of the list.
         catalog: catalogue of the items.
     """
 
@@ -102,8 +102,8 @@ class Recommendations(Sequence[Recommendation]):
     def details(self) -> list[dict[str, Any]]:
         """Return one mapping per rank: ``rank``, ``item_id``, ``score``, then the catalogue's columns.
 
-        What is not known is None. Columns of the catalogue with the name of one of the list's own, such as
-        ``rank``, stand there as ``item_rank``. Pictures are read by ``catalog.image(row)``.
+        Missing values are None. A catalogue column with the name of a list column, such as ``rank``, becomes
+        ``item_rank``. Pictures are read by ``catalog.image(row)``.
         """
         columns = self._catalog.dataset.column_names
         names = [name for name in columns if name not in PICTURES]
@@ -133,7 +133,7 @@ class Recommendations(Sequence[Recommendation]):
 
 
 def _free_name(name: str, columns: Sequence[str]) -> str:
-    """Return the name of a catalogue's column beside the list's own ``rank``, ``item_id`` and ``score``."""
+    """Return a name for a catalogue column other than the list's ``rank``, ``item_id`` and ``score``."""
     free = name
     while free in OWN or (free != name and free in columns):
         free = f"item_{free}"
@@ -146,7 +146,7 @@ class ItemEmbeddings:
 
     Args:
         item_ids: N original ids, in the catalogue's order.
-        vectors: (N, D) float32; zeros for an item that has none in this space.
+        vectors: (N, D) float32; zeros for an item without a vector in this space.
     """
 
     item_ids: list[str]
@@ -156,7 +156,7 @@ class ItemEmbeddings:
         """Write ``item_id`` and ``vector``, one row per item.
 
         Returns:
-            The path.
+            The path of the file.
         """
         flat = pa.array(self.vectors.reshape(-1), pa.float32())
         columns = {
@@ -170,30 +170,30 @@ class ItemEmbeddings:
 
 logger = logging.getLogger(__name__)
 LONGEST_SIDE = 120
-"""Of a thumbnail, pixels."""
+"""Longest side of a thumbnail, pixels."""
 JPEG_QUALITY = 80
 CARD = "width:132px;padding:6px;border:1px solid #8884;border-radius:6px;font:12px sans-serif"
 PICTURE = "width:120px;height:120px;object-fit:contain;background:#8881;display:block"
 
 
 def thumbnail(catalog: Catalog, row: int, longest: int = LONGEST_SIDE) -> bytes | None:
-    """Return a small JPEG of an item's picture; None where it has none, or none that can be read.
+    """Return a small JPEG of an item's picture; None if it is missing or unreadable.
 
     Args:
         catalog: catalogue of the item.
         row: catalogue index.
-        longest: side, pixels.
+        longest: longest side, pixels.
     """
     try:
         picture = catalog.image(row)
     except UnreadablePicture as error:
-        logger.warning("item %s: its picture can't be read (%s)", catalog.item_ids[row], error)
+        logger.warning("item %s: the picture can't be read (%s)", catalog.item_ids[row], error)
         return None
     return None if picture is None else jpeg(picture, longest, JPEG_QUALITY)
 
 
 def cards_html(recommendations: Recommendations, catalog: Catalog) -> str:
-    """Return one line of cards, best first."""
+    """Return the HTML of one row of cards, best first."""
     cards = "".join(
         _card(details, thumbnail(catalog, place.row))
         for details, place in zip(recommendations.details(), recommendations, strict=True)

@@ -1,4 +1,4 @@
-"""Everything that a loaded recommender consists of."""
+"""State of a loaded recommender."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whether a model's chances are what happens: reliability table and expected calibration error."""
+"""Calibration of predicted probabilities: reliability table and expected calibration error."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ import numpy as np
 
 @dataclass(frozen=True)
 class Bin:
-    """Alternatives whose predicted chances are alike.
+    """Alternatives with similar predicted probabilities.
 
     Args:
-        n: alternatives.
-        predicted: mean chance.
+        n: number of alternatives.
+        predicted: mean predicted probability.
         observed: share that was chosen.
-        ci95: Wilson interval of that share; alternatives of one choice hang together slightly, which it
-            ignores.
+        ci95: Wilson interval of that share; it ignores the slight dependence among alternatives of one
+            choice.
     """
 
     n: int
@@ -27,13 +27,13 @@ class Bin:
 
 @dataclass(frozen=True)
 class Calibration:
-    """A reliability table.
+    """Reliability table.
 
     Args:
-        bins: by rising chance.
+        bins: bins by ascending probability.
         error: expected calibration error, the plain mean over bins of |observed - predicted|; each bin has
             as many expected choices, whatever its number of alternatives.
-        worst: greatest |observed - predicted| of a bin.
+        worst: largest |observed - predicted| of a bin.
     """
 
     bins: tuple[Bin, ...]
@@ -50,18 +50,18 @@ class Calibration:
 
 
 def calibration(chances_TC: np.ndarray, n_bins: int) -> Calibration:
-    """Reliability of the chances of T choices among C alternatives, the first of which was chosen.
+    """Measure the calibration of T choices among C alternatives, the first of which was chosen.
 
-    Most alternatives have next to no chance, so that bins of equal width or equal numbers would hold nothing
-    but those. Bins here are cut so that each has the same sum of chances.
+    Most alternatives are very unlikely, so bins of equal width or equal size would contain almost only
+    those. Bins here have equal sums of probabilities.
 
     Args:
-        chances_TC: rows that sum to 1.
-        n_bins: at most.
+        chances_TC: probabilities; rows sum to 1.
+        n_bins: maximum number of bins.
 
     Source:
         Guo et al.: On calibration of modern neural networks (ICML 2017), equation 3; there bins have equal
-        width and weigh by what they hold, here they have equal sums of chances and weigh alike.
+        width and are weighted by size, here they have equal sums of probabilities and equal weights.
     """
     chosen_TC = np.zeros(chances_TC.shape)
     chosen_TC[:, 0] = 1
@@ -84,7 +84,7 @@ def _bin(chance: np.ndarray, chosen: np.ndarray) -> Bin:
 
 
 def wilson(successes: int, n: int) -> tuple[float, float]:
-    """95 % interval of a share.
+    """Return the 95 % interval of a share.
 
     Source:
         Wilson: Probable inference, the law of succession, and statistical inference (1927).

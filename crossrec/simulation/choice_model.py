@@ -20,16 +20,16 @@ from crossrec.types import InputError, Sequences
 class ChoiceModelConfig(Config):
     """A conditional logit over items, fitted to a log.
 
-    Each user's clicks are divided by order: the first ``learn`` of them make the features, the next ``fit``
-    the coefficients, the rest check the calibration. A simulated recommender starts from the first part
-    alone.
+    Each user's clicks are divided in order: the first share ``learn`` gives the features, the next share
+    ``fit`` the coefficients, the rest checks the calibration. A simulated recommender starts from the first
+    part alone.
 
     Args:
-        learn: share of each user's clicks.
-        fit: share of each user's clicks.
+        learn: share of each user's clicks for the features.
+        fit: share of each user's clicks for the coefficients.
         factors: width of item and user factors.
-        smoothing: clicks that are added, spread evenly over categories, before a user's shares are taken.
-        alternatives: items that each click is compared with, drawn evenly from those not clicked.
+        smoothing: pseudo-clicks, spread evenly over categories, added before a user's shares are computed.
+        alternatives: number of items compared with each click, drawn uniformly from those not clicked.
         ridge: weight of the squared coefficients.
         bins: number of bins of the reliability table.
         seed: seed of the alternatives.
@@ -48,13 +48,13 @@ class ChoiceModelConfig(Config):
     def _something_to_check(self) -> Self:
         if self.learn + self.fit >= 1:
             raise ValueError(
-                f"learn {self.learn:g} and fit {self.fit:g} leave nothing to check calibration with"
+                f"learn {self.learn:g} and fit {self.fit:g} leave no clicks to check the calibration"
             )
         return self
 
 
 FEATURES = ("popularity", "category", "factors")
-"""What the coefficients belong to."""
+"""Features of the coefficients."""
 
 
 @dataclass(frozen=True)
@@ -64,8 +64,8 @@ class ChoiceFeatures:
     Args:
         popularity_N: (N,) logarithm of clicks plus one, centred.
         interest_UG: (U, G) logarithm of a user's share of each category over that of all users.
-        categories_NG: (N, G) an item's categories, in shares.
-        users_UF: (U, F) factors of the users: mean of the factors of what they clicked.
+        categories_NG: (N, G) shares of an item's categories.
+        users_UF: (U, F) factors of the users: the mean factors of their clicked items.
         items_NF: (N, F) factors of the items, scaled so that a pair's dot product has unit variance.
     """
 
@@ -106,7 +106,7 @@ class ChoiceFeatures:
         )
 
     def pairs(self, users_T: np.ndarray, items_TC: np.ndarray) -> np.ndarray:
-        """Return (T, C, 3) features of users with the items beside them, in the order of ``FEATURES``."""
+        """Return (T, C, 3) features of pairs of users and items, in the order of ``FEATURES``."""
         interest = np.einsum("tg,tcg->tc", self.interest_UG[users_T], self.categories_NG[items_TC])
         factors = np.einsum("tf,tcf->tc", self.users_UF[users_T], self.items_NF[items_TC])
         return np.stack([self.popularity_N[items_TC], interest, factors], axis=2)
@@ -124,9 +124,9 @@ def _interest(counts_UG: np.ndarray, smoothing: float) -> np.ndarray:
     return np.log(share_UG / share_UG.sum(1, keepdims=True) / overall_G)
 
 
-NOTE = "simulated users: a choice model fitted to the log, not the people behind it"
+NOTE = "simulated users: a choice model fitted to the log, not real people"
 PURCHASE = (-2.0, 0.3)
-"""Bias and slope of purchases, which a log of clicks says nothing about: simulated, not fitted."""
+"""Bias and slope of purchases: assumed, since a log of clicks can't identify them."""
 STEPS, CLOSE = 100, 1e-10
 CHUNK = 4096
 
@@ -138,10 +138,10 @@ class ChoiceModel:
     Args:
         coefficients: coefficients of ``FEATURES``.
         tastes: tastes of the users, from all clicks but those that checked the calibration.
-        start: U rows, the clicks that a simulated recommender may know at the start.
-        check: check of the model on the clicks held back for it.
-        uniform: log-likelihood of a click among its alternatives when all are as likely, on the same clicks.
-        likelihood: the model's mean log-likelihood there.
+        start: U rows of the clicks from which a simulated recommender starts.
+        check: calibration on the held-out clicks.
+        uniform: mean log-likelihood of a held-out click under a uniform choice among its alternatives.
+        likelihood: the model's mean log-likelihood of a held-out click.
     """
 
     coefficients: np.ndarray
@@ -166,8 +166,8 @@ def fit_choice_model(clicks: Sequences, categories_NG: np.ndarray, config: Choic
     """Fit a conditional logit, u_ui = b . (popularity, interest in the category, factors).
 
     Features come from the first part of every user's clicks, coefficients from the second, by maximum
-    likelihood among sampled alternatives. Then features are made anew from both, and the model's chances are
-    checked on the third, which nothing has seen.
+    likelihood among sampled alternatives. Then features are computed again from both, and the model's
+    probabilities are checked on the third, which is held out.
 
     Args:
         clicks: U rows, oldest first.
@@ -179,7 +179,7 @@ def fit_choice_model(clicks: Sequences, categories_NG: np.ndarray, config: Choic
             for ``alternatives``.
 
     Source:
-        McFadden: Conditional logit analysis of qualitative choice behavior (1974); even sampling of
+        McFadden: Conditional logit analysis of qualitative choice behavior (1974); uniform sampling of
         alternatives leaves the estimate consistent: McFadden: Modelling the choice of residential location
         (1978).
     """
@@ -218,7 +218,7 @@ def _sets(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return (T,) users and (T, 1 + C) items, the clicked one first, of clicks begin to end of each row.
 
-    Clicks on what the user had before are no choices: such items are not among the alternatives either.
+    Repeat clicks are not choices, and the user's earlier items are not alternatives either.
     """
     users_T = clicks.row_of_click
     place_T = np.arange(len(users_T)) - clicks.offsets[users_T]
@@ -241,7 +241,7 @@ def _sets(
 def _alternatives(
     had: Sequences, own_T1: np.ndarray, index_T: np.ndarray, draws: CounterRng, wanted: int, n_items: int
 ) -> np.ndarray:
-    """Return (T, C) items drawn evenly, with repeats, from those that a user neither had nor clicked."""
+    """Return (T, C) items drawn uniformly with replacement from those that a user neither had nor clicked."""
     stride = n_items * had.row_of_click
     most = int(np.bincount(np.unique(stride + had.items) // n_items, minlength=1).max()) + 1
     if n_items - most < wanted:
@@ -249,8 +249,8 @@ def _alternatives(
             f"a user of the choice model has clicked {most} of {n_items} items, which leaves too few for "
             f"tastes.alternatives={wanted}; say at most {n_items - most}, or leave such users out of the data"
         )
-    # Wide enough for the user with the fewest items left; a draw hangs on its place alone, so that a wider
-    # table begins with the same ones.
+    # Wide enough for the user with the fewest items left; a draw depends on its column alone, so a wider
+    # table begins with the same draws.
     width = int(np.ceil(wanted * n_items / (n_items - most))) + 20
     while True:
         uniform_TW = draws.uniform(Stream.NEGATIVES, index_T, np.arange(width))
@@ -263,7 +263,7 @@ def _alternatives(
 
 
 def _maximise(features: ChoiceFeatures, sets: tuple[np.ndarray, np.ndarray], ridge: float) -> np.ndarray:
-    """Newton's method on the concave log-likelihood."""
+    """Maximise the concave log-likelihood by Newton's method."""
     coefficients = np.zeros(len(FEATURES))
     for _ in range(STEPS):
         gradient, curvature = -ridge * coefficients, ridge * np.eye(len(coefficients))
@@ -275,7 +275,7 @@ def _maximise(features: ChoiceFeatures, sets: tuple[np.ndarray, np.ndarray], rid
             squares = np.einsum("tc,tcf,tcg->fg", p_TC, x_TCF, x_TCF, optimize=True)
             curvature += (squares - mean_TF.T @ mean_TF) / len(sets[0])
         step = np.linalg.solve(curvature, gradient)
-        # Never further than one unit: far from the optimum, the quadratic may overshoot.
+        # Steps of at most one unit: far from the optimum, the quadratic may overshoot.
         coefficients = coefficients + step / max(1.0, float(np.abs(step).max()))
         if np.abs(step).max() < CLOSE:
             break

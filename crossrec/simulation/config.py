@@ -1,7 +1,7 @@
-"""What simulated users are like; importing this loads no heavy library.
+"""Options of simulated users; importing this loads no heavy library.
 
-The defaults are choices, not measurements: none of them was fitted to real users, and conclusions should be
-tried under others.
+The defaults are assumptions: none of them was fitted to real users, and conclusions should be checked
+under others.
 """
 
 from __future__ import annotations
@@ -14,25 +14,25 @@ from crossrec.config import Config
 
 
 class ClickConfig(Config):
-    """Which places are looked at, and what is clicked there.
+    """Examination of ranks and clicks.
 
-    A user clicks an item that is looked at with probability 1 / (1 + exp(-sharpness * (u - outside))): a
-    binary logit against an outside option, which has the utility that the ``appealing`` best share of the
-    catalogue reaches for that user at the start.
+    A user clicks an examined item with probability 1 / (1 + exp(-sharpness * (u - outside))): a binary logit
+    against an outside option, whose utility is the threshold of the best share ``appealing`` of the catalogue
+    for that user at the start.
 
     Args:
-        model: ``position``: place r is looked at with probability r ** -position_bias, each by itself;
-            ``cascade``: from the top on, and after each item on to the next with the probability of ``go_on``
-            or, after a click, ``go_on_clicked``.
-        position_bias: exponent; 0 looks at everything, 1 is the curve of web search.
+        model: ``position``: rank r is examined with probability r ** -position_bias, independently;
+            ``cascade``: from the top, and after each item the next one with probability ``go_on`` or, after a
+            click, ``go_on_clicked``.
+        position_bias: exponent; 0 examines everything, 1 is the curve of web search.
         go_on: probability of continuing the cascade.
         go_on_clicked: probability of continuing the cascade after a click.
         appealing: share of the catalogue that a user would click more often than not.
-        sharpness: scale of utilities; high ones make clicks certain, 0 random.
+        sharpness: scale of utilities; high values make clicks deterministic, 0 random.
 
     Source:
         Chuklin, Markov, de Rijke: Click models for web search (2015), sections 3.3 (position-based) and 3.5
-        (dependent click model, here with the same chances at all places); the power curve: Joachims,
+        (dependent click model, here with the same probabilities at all ranks); the power curve: Joachims,
         Swaminathan,
         Schnabel: Unbiased learning-to-rank with biased feedback (WSDM 2017), section 6.1.
     """
@@ -46,18 +46,18 @@ class ClickConfig(Config):
 
 
 class SatiationConfig(Config):
-    """Categories that a user has had enough of for a while.
+    """Satiation: categories that a user has had enough of for a while.
 
-    Each click adds 1, spread over the item's categories, to what the user has had of them; each look adds
-    ``per_look``. An item's utility falls by ``strength`` times the mean of its categories. Within a list it
-    falls by ``within_list`` for each item above of the same category (for several categories, by the mean of
-    the shares).
+    Each click adds 1, spread over the item's categories, to the user's satiation; each examination adds
+    ``per_look``. An item's utility falls by ``strength`` times the mean satiation of its categories. Within a
+    list it falls by ``within_list`` for each item above of the same category (for several categories, by the
+    mean of the shares).
 
     Args:
-        strength: utility that one click on the category costs the next, while fresh; 0 for none.
-        memory: share that is left after one round.
-        per_look: what a look without a click counts.
-        within_list: utility that each item of the same category above costs.
+        strength: loss of utility by a recent click on the category; 0 for none.
+        memory: share that remains after one round.
+        per_look: satiation by an examination without a click.
+        within_list: loss of utility by each item of the same category above.
 
     Source:
         Leqi, Kilinc-Karzan, Lipton, Montgomery: Rebounding bandits for modeling satiation effects (NeurIPS
@@ -72,12 +72,12 @@ class SatiationConfig(Config):
 
 
 class DriftConfig(Config):
-    """How tastes move.
+    """Drift of tastes.
 
     Args:
         share: stationary variance of a user's drift, as a share of the variance of tastes over users.
-        memory: autocorrelation of the wandering from one round to the next.
-        reinforcement: utility that a click adds for good to each attribute of what was clicked.
+        memory: autocorrelation of the drift from one round to the next.
+        reinforcement: utility that a click permanently adds to each attribute of the clicked item.
 
     Source:
         The demo storefront's own AR(1) drift; reinforcement: Jiang et al.: Degenerate feedback loops in
@@ -90,20 +90,20 @@ class DriftConfig(Config):
 
 
 class BoredomConfig(Config):
-    """A user who sees the same again, or finds nothing, gets bored.
+    """Boredom of users who see the same again or find nothing.
 
-    After each visit boredom moves, by 1 - memory, towards ``sameness`` times how much the list overlaps with
-    the categories shown before, plus 1 - ``sameness`` if nothing was clicked. It is between 0 and 1.
+    After each visit boredom moves, by 1 - memory, towards ``sameness`` times the list's overlap with the
+    categories shown before, plus 1 - ``sameness`` if nothing was clicked. It is between 0 and 1.
 
     Args:
-        memory: share that a visit leaves of it.
-        sameness: what is due to seeing the same categories again; the rest is due to finding nothing.
-        list_memory: share of what was shown before that a visit leaves.
-        weight: utility that full boredom takes from every item.
+        memory: share of boredom that remains after a visit.
+        sameness: share caused by repeated categories; the rest is caused by finding nothing.
+        list_memory: share of the categories shown before that remains after a visit.
+        weight: loss of utility of every item at full boredom.
 
     Source:
         Kapoor et al.: Just in time recommendations: modeling the dynamics of boredom in activity streams
-        (WSDM 2015), for the notion; the formula is ours.
+        (WSDM 2015), for the concept; the formula is ours.
     """
 
     memory: float = Field(0.7, ge=0, lt=1)
@@ -113,17 +113,17 @@ class BoredomConfig(Config):
 
 
 class VisitConfig(Config):
-    """Coming back, and leaving for good.
+    """Visits and permanent leaving.
 
     A user who has not left comes in a round with probability ``rate * (1 - bored_stay_away * boredom)``, and
     leaves for good after a visit with probability ``leave + leave_bored * boredom``, 1 at most.
 
     Args:
         rate: rate of a user without boredom.
-        bored_stay_away: share of the visits that full boredom takes.
+        bored_stay_away: share of the visits lost at full boredom.
         leave: probability of leaving of a user without boredom.
-        leave_bored: what full boredom adds.
-        days: between two rounds, for what changes with time in the data.
+        leave_bored: probability added at full boredom.
+        days: days between two rounds, for changes over time in the data.
 
     Source:
         Ours; linear hazards. Users who leave when dissatisfied: Ie et al.: RecSim (2019), section 5.
@@ -142,8 +142,8 @@ class PurchaseConfig(Config):
     Affinity is the part of an item's utility that comes from the user's taste.
 
     Args:
-        bias: None for that of the tastes: the demo's true one.
-        slope: None likewise.
+        bias: intercept; None for that of the tastes, which is the demo's true one.
+        slope: slope; None likewise.
     """
 
     bias: float | None = None
@@ -151,9 +151,11 @@ class PurchaseConfig(Config):
 
 
 class EnvironmentConfig(Config):
-    """Simulated users. Chaney et al. 2018 and Mansoury et al. 2020 simulate loops with users who don't
-    change;
-    here they are satiated, drift, get bored and leave, and each of these can be set to 0."""
+    """Simulated users.
+
+    Chaney et al. 2018 and Mansoury et al. 2020 simulate loops with users who don't change; here users are
+    satiated, drift, get bored and leave, and each of these can be set to 0.
+    """
 
     click: ClickConfig = ClickConfig()
     satiation: SatiationConfig = SatiationConfig()

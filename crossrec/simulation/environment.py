@@ -1,4 +1,4 @@
-"""The environment: simulated users come, see lists, click, buy, get bored, come back or leave."""
+"""Environment of simulated users, who see lists, click, buy, get bored, return or leave."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ from crossrec.types import ABSENT, Sequences
 
 
 class Population:
-    """The state of U users as arrays.
+    """State of U users as arrays.
 
     Args:
         tastes: tastes of the users at the start.
-        owned: U rows of items that were clicked before, which nobody clicks again.
+        owned: U rows of items clicked before, which are not clicked again.
 
     Attributes:
-        tastes_UD: float32, tastes as they are now.
-        had_UG: float32, what each user has had of each category lately.
-        shown_UG: float32, share of each category among what was shown lately; a row sums to 1 at most.
+        tastes_UD: float32, current tastes.
+        had_UG: float32, each user's current satiation by category.
+        shown_UG: float32, share of each category in recently shown items; a row sums to at most 1.
         bought_UG: float32, categories of the last click if it was a purchase, else 0.
         boredom_U: float64, from 0 to 1.
-        left_U: bool.
+        left_U: bool, whether the user has left for good.
     """
 
     def __init__(self, tastes: TasteModel, owned: Sequences) -> None:
@@ -39,12 +39,12 @@ class Population:
         self.bought_UG = np.zeros((n_users, n_categories), np.float32)
         self.boredom_U = np.zeros(n_users)
         self.left_U = np.zeros(n_users, dtype=bool)
-        # One bit a user and item: 22,000 users of 12,000 items take 33 MB.
+        # One bit per user and item: 22,000 users of 12,000 items take 33 MB.
         self._owned_UB = np.zeros((n_users, -(-tastes.n_items // 8)), np.uint8)
         self.own(np.repeat(np.arange(n_users), owned.lengths), owned.items)
 
     def own(self, users_T: np.ndarray, items_T: np.ndarray) -> None:
-        """Users (T,) have clicked items (T,)."""
+        """Record that users (T,) have clicked items (T,)."""
         bits_T = np.left_shift(1, items_T & 7).astype(np.uint8)
         np.bitwise_or.at(self._owned_UB, (users_T, items_T >> 3), bits_T)
 
@@ -54,7 +54,7 @@ class Population:
         return ((bytes_BK >> (ids_BK & 7).astype(np.uint8)) & 1).astype(bool)
 
     def drift(self, config: DriftConfig, draws: CounterRng) -> None:
-        """Tastes wander by one round: AR(1) around where each user is at home."""
+        """Let tastes drift by one round: AR(1) around each user's initial tastes."""
         if config.share == 0:
             return
         users, width = np.arange(len(self.left_U)), np.arange(len(self._scale_D))
@@ -64,20 +64,20 @@ class Population:
         self.tastes_UD = self._home_UD + self._away_UD
 
     def reinforce(self, users_B: np.ndarray, toward_BD: np.ndarray) -> None:
-        """Move the tastes of distinct users for good."""
+        """Move the tastes of distinct users permanently."""
         self._home_UD[users_B] += toward_BD.astype(np.float32)
         self.tastes_UD[users_B] += toward_BD.astype(np.float32)
 
 
 class Responses:
-    """B users before their lists.
+    """Responses of B users to their lists.
 
     Args:
-        tastes: tastes of all users, at the start.
-        config: how users behave.
-        people: as they are now.
-        users_B: who is here, each once.
-        ids_BK: what they see.
+        tastes: tastes of all users at the start.
+        config: behaviour of the users.
+        people: current state of all users.
+        users_B: indices of distinct users.
+        ids_BK: items of their lists.
     """
 
     def __init__(
@@ -99,7 +99,7 @@ class Responses:
         )
 
     def utility(self, day: float) -> np.ndarray:
-        """Return (B, K) utility of each item as it stands in its list today."""
+        """Return (B, K) utility of each item at its rank on a day."""
         satiation, people = self._config.satiation, self._people
         after_BG = people.bought_UG[self._users_B] @ self._tastes.after_purchase_GG
         tired_BG = satiation.strength * people.had_UG[self._users_B]
@@ -126,7 +126,7 @@ class Responses:
         return _logistic(bias + slope * self._affinity_BK)
 
     def apply(self, clicked_BK: np.ndarray, bought_BK: np.ndarray, seen_BK: np.ndarray) -> None:
-        """Change the users by what they did."""
+        """Update the users' state by their clicks, purchases and examinations."""
         people, users_B = self._people, self._users_B
         rows_T, places_T = np.nonzero(clicked_BK)
         people.own(users_B[rows_T], self._ids_BK[rows_T, places_T])
@@ -139,7 +139,7 @@ class Responses:
             people.reinforce(users_B, self._config.drift.reinforcement * liked_BD)
 
     def _remember_purchase(self, clicked_BK: np.ndarray, bought_BK: np.ndarray) -> None:
-        """What counts is the last click; without any, that of an earlier visit."""
+        """Remember the last click's purchase; without a click, that of an earlier visit stays."""
         last_B = clicked_BK.shape[1] - 1 - clicked_BK[:, ::-1].argmax(1)
         rows_B = np.arange(len(last_B))
         category_BG = self._categories_BKG[rows_B, last_B] * bought_BK[rows_B, last_B][:, None]
@@ -168,7 +168,7 @@ def examined(config: ClickConfig, uniform_BK: np.ndarray, wants_BK: np.ndarray) 
     Args:
         config: configuration of clicks.
         uniform_BK: uniform numbers.
-        wants_BK: whether the user would click each item if it were looked at.
+        wants_BK: whether the user would click each item if it were examined.
     """
     if config.model == "position":
         return uniform_BK < examination(config, uniform_BK.shape[1])
@@ -188,14 +188,14 @@ USERS_AT_ONCE = 4096
 
 @dataclass(frozen=True)
 class Feedback:
-    """What users did with their lists. Everything is simulated.
+    """Simulated responses of users to their lists.
 
     Args:
-        clicked_BK: bool.
+        clicked_BK: bool, clicks.
         bought_BK: bool, clicks that were purchases.
-        examined_BK: bool, places that were looked at; a real shop would not know.
-        attraction_BK: float64, the true chance of a click if looked at; a real shop would not know.
-        left_B: bool, who will not come back.
+        examined_BK: bool, examined ranks; unobserved in a real shop.
+        attraction_BK: float64, true probability of a click on an examined item; unobserved in a real shop.
+        left_B: bool, users who have left for good.
     """
 
     clicked_BK: np.ndarray
@@ -208,15 +208,15 @@ class Feedback:
 class Environment:
     """Simulated users in rounds: ``visitors()``, ``answer(...)`` them in any batches, ``advance()``.
 
-    What happens to a user is a function of the seed, the round, the user and what that user was shown: not of
-    the batch, nor of other users. Chances of clicks go with the item and of looks with the place, so that two
-    policies that show a user the same item in the same round meet the same luck.
+    A user's responses depend only on the seed, the round, the user and the lists shown to that user: not on
+    the batch or other users. Random numbers of clicks belong to items and those of examination to ranks, so
+    that two policies that show a user the same item in the same round have common random numbers.
 
     Args:
         tastes: hidden tastes of the users.
-        config: how users behave.
+        config: behaviour of the users.
         seed: seed of everything that is drawn.
-        owned: U rows of items that the users clicked before; nobody clicks an item twice. None for none.
+        owned: U rows of items that the users clicked before; no item is clicked twice. None for none.
     """
 
     def __init__(
@@ -225,25 +225,25 @@ class Environment:
         self.tastes, self.config, self.seed = tastes, config, seed
         self._owned = owned if owned is not None else Sequences.from_lists([()] * tastes.n_users)
         if len(self._owned) != tastes.n_users:
-            raise ValueError(f"{tastes.n_users} users, but rows of {len(self._owned)} for what they own")
+            raise ValueError(f"{tastes.n_users} users, but {len(self._owned)} rows of owned items")
         self._outside_U = tastes.outside(config.click.appealing)
         self.reset()
 
     def reset(self) -> np.ndarray:
-        """Back to the first round; who comes in it."""
+        """Return to the first round and return its visitors."""
         self.population = Population(self.tastes, self._owned)
         self._start_round(0)
         return self.visitors()
 
     def visitors(self) -> np.ndarray:
-        """Return (B,) who comes in this round, ascending; those who were answered already included."""
+        """Return (B,) visitors of this round, ascending, including those already answered."""
         return self._visitors
 
     def answer(self, users_B: np.ndarray, ids_BK: np.ndarray) -> Feedback:
-        """What users do with their lists.
+        """Return the users' responses to their lists.
 
         Args:
-            users_B: visitors of this round, each once in a round.
+            users_B: visitors of this round; each may be answered once per round.
             ids_BK: items best first, ``ABSENT`` at the end of a short list.
 
         Raises:
@@ -288,7 +288,7 @@ class Environment:
             )
         ordered_BK = np.sort(ids_BK, axis=1)
         if ((ordered_BK[:, 1:] == ordered_BK[:, :-1]) & (ordered_BK[:, 1:] != ABSENT)).any():
-            raise ValueError("an item stands twice in a list")
+            raise ValueError("a list contains an item twice")
 
     def _answer(self, users_B: np.ndarray, ids_BK: np.ndarray) -> Feedback:
         responses = Responses(self.tastes, self.config, self.population, users_B, ids_BK)

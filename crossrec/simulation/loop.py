@@ -18,7 +18,7 @@ from crossrec.types import ABSENT, Recommender, Sequences, TopK
 
 
 def joined(first: Sequences, second: Sequences) -> Sequences:
-    """Return the rows of two logs, one below the other; with times where both have them."""
+    """Concatenate the rows of two logs, with times if both have them."""
     offsets = np.concatenate([first.offsets, first.offsets[-1] + second.offsets[1:]]).astype(np.int64)
     items = np.concatenate([first.items, second.items])
     if first.times is None or second.times is None:
@@ -30,10 +30,10 @@ def extended(log: Sequences, users_T: np.ndarray, items_T: np.ndarray, time: int
     """Return a log with T more clicks at the ends of their users' rows.
 
     Args:
-        log: U rows.
-        users_T: rows of the clicks; several clicks of a user in the order in which they happened.
-        items_T: what was clicked.
-        time: seconds, of all of them, where the log has times.
+        log: log of U rows.
+        users_T: rows of the clicks; several clicks of a user are in chronological order.
+        items_T: clicked items.
+        time: time of all these clicks, seconds, if the log has times.
     """
     counts_U = np.bincount(users_T, minlength=len(log))
     offsets = np.concatenate([[0], np.cumsum(log.lengths + counts_U)]).astype(np.int64)
@@ -51,17 +51,17 @@ def extended(log: Sequences, users_T: np.ndarray, items_T: np.ndarray, time: int
 
 
 def filled(lists: TopK, log: Sequences, histories: Sequences, n_items: int, k: int) -> TopK:
-    """Lists that have k items at least, as far as there are items that a user has not clicked.
+    """Fill lists to at least k items, as far as there are items that a user has not clicked.
 
     Args:
-        lists: (B, C), some of which run out.
+        lists: (B, C) lists, some of which are short.
         log: all clicks, for popularity.
-        histories: B rows, what must not appear.
+        histories: B rows of items that must not appear.
         n_items: N.
-        k: items wanted in each list.
+        k: required length of each list.
 
     Returns:
-        (B, C) with popular items, by falling scores below all others, where fewer than k were there.
+        (B, C) lists, with popular items at lower scores than all others added to short ones.
     """
     ids, scores = lists.ids.copy(), lists.scores.copy()
     short_B = np.flatnonzero((ids[:, :k] == ABSENT).any(1))
@@ -91,19 +91,19 @@ def filled(lists: TopK, log: Sequences, histories: Sequences, n_items: int, k: i
 
 
 Refit = Callable[[Sequences], Recommender]
-"""All clicks so far, one row a user -> a recommender that has learned from them, anew or further."""
+"""Function from all clicks so far, one row per user, to a recommender refitted or updated on them."""
 LAST_SECOND = 86_400
-"""A round's clicks come this many seconds after the log's last one, a round apart from each other."""
+"""Seconds from the log's last click to the first round's clicks, and from each round's to the next's."""
 
 
 @dataclass(frozen=True)
 class Policy:
-    """How lists are made.
+    """Policy that makes lists.
 
     Args:
-        refit: retrains.
-        finish: reranks; None for the recommender's own order.
-        explorer: draws lists; None to show the best.
+        refit: function that retrains the recommender.
+        finish: reranking; None for the recommender's own order.
+        explorer: explorer that draws lists; None to show the best.
         every: rounds from one retraining to the next; the first is before the first round.
         candidates: C, size of the pools.
     """
@@ -117,13 +117,13 @@ class Policy:
 
 @dataclass(frozen=True)
 class Round:
-    """What happened in one round.
+    """Record of one round.
 
     Args:
-        number: from 0.
-        users_B: who came.
-        shown: what they saw, with its chances.
-        feedback: what they did.
+        number: number of the round, from 0.
+        users_B: visitors.
+        shown: their lists, with probabilities.
+        feedback: their responses.
         left: share of all users who have left for good by the end of the round.
         log: all clicks at the end of the round.
     """
@@ -137,7 +137,7 @@ class Round:
 
     @property
     def ids_BK(self) -> np.ndarray:
-        """(B, K) what was shown."""
+        """(B, K) shown items."""
         return np.asarray(self.shown.pool.ids_BC.cpu().numpy())
 
 
@@ -146,18 +146,17 @@ def run_loop(
 ) -> Iterator[Round]:
     """Run a loop from its start; the environment is reset first.
 
-    Nothing that was clicked before is shown again. A recommender that runs out of items is helped out with
-    popular ones.
+    Clicked items are not shown again. Short lists are filled with popular items.
 
     Args:
-        environment: the users.
-        policy: makes the lists.
-        log: U rows, the clicks that the recommender may know at the start, one row a user of the environment.
-        rounds: how many.
+        environment: simulated users.
+        policy: policy that makes the lists.
+        log: clicks from which the recommender starts, one row per user of the environment.
+        rounds: number of rounds.
         k: length of the lists.
 
     Yields:
-        One round after the other.
+        The rounds in order.
     """
     if len(log) != environment.tastes.n_users:
         raise ValueError(f"a log of {len(log)} users for an environment of {environment.tastes.n_users}")

@@ -14,7 +14,7 @@ from crossrec.simulation.loop import Round
 from crossrec.types import ABSENT
 
 PAIRS = 8
-"""Other users that each user's list is compared with."""
+"""Number of other users with whose lists each user's list is compared."""
 
 
 @dataclass(frozen=True)
@@ -22,7 +22,7 @@ class ItemView:
     """Item features for simulation metrics.
 
     Args:
-        categories_NG: (N, G) float32 shares, as of :class:`crossrec.simulation.tastes.TasteModel`.
+        categories_NG: (N, G) float32 shares, as in :class:`crossrec.simulation.tastes.TasteModel`.
         tail_N: (N,) bool, items of the tail at the start.
         vectors_ND: (N, D) content vectors for the distance within lists; None where there are none.
         present_N: (N,) bool, which items have a vector.
@@ -35,10 +35,10 @@ class ItemView:
 
 
 class RoundMetrics:
-    """Measures rounds one after the other; categories shown and clicked add up over rounds.
+    """Metrics of consecutive rounds; categories shown and clicked add up over rounds.
 
     Args:
-        items: what is known of them.
+        items: features of the items.
         n_users: U.
         k: length of the lists.
         seed: seed of the pairs of users that are compared.
@@ -51,7 +51,7 @@ class RoundMetrics:
         self._shown_UG, self._clicked_UG = np.zeros((2, n_users, n_categories))
 
     def of(self, happened: Round) -> dict[str, float]:
-        """Return figures of a round, NaN where there is nothing to measure.
+        """Return the metrics of a round, NaN where there is nothing to measure.
 
         Counts: ``visits shown clicks purchases buying_visits``. Rates: ``click_rate`` (clicks over items
         shown), ``conversion`` (visits with a purchase over visits), ``clicks_per_user`` (over all users,
@@ -143,7 +143,7 @@ SHAPES = (
     "coverage",
     "gini",
 )
-"""What needs somebody to look at."""
+"""Metrics that need a visitor."""
 
 
 def entropies(counts_BG: np.ndarray) -> np.ndarray:

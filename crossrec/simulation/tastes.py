@@ -21,15 +21,15 @@ from crossrec.data.sources.demo.vocabulary import LEVELS, complements
 from crossrec.types import InputError
 
 ROWS = 512
-"""Users whose utilities of all items exist at once."""
+"""Number of users whose utilities of all items are in memory at once."""
 
 
 @dataclass(frozen=True)
 class Novelty:
-    """What new items have on top, while they are new.
+    """Additional utility of new items.
 
     Args:
-        boost: utility.
+        boost: additional utility.
         until_N: (N,) days, counted from the start of the simulation, until which each item is new.
     """
 
@@ -42,15 +42,15 @@ class TasteModel:
     """Utilities u_ui = taste_u . features_i + offset_i of U users and N items.
 
     Args:
-        tastes_UD: (U, D) float32 at the start.
-        features_ND: (N, D) float32.
-        offset_N: (N,) float64, what all users share.
+        tastes_UD: (U, D) float32 tastes at the start.
+        features_ND: (N, D) float32 item features.
+        offset_N: (N,) float64 utility common to all users.
         categories_NG: (N, G) float32, each row sums to 1, or to 0 for an item without a category.
-        after_purchase_GG: (G, G) utility that a purchase in a category gives to others at the next visit.
-        purchase: bias and slope of the chance that a click is a purchase.
-        note: one line on where the tastes come from; ends up in every output.
+        after_purchase_GG: (G, G) utility that a purchase in a category adds to others at the next visit.
+        purchase: bias and slope of the probability that a click is a purchase.
+        note: one line on the origin of the tastes, included in every output.
         novelty: attraction of new items; None for none.
-        drift_scale_D: (D,) standard deviation of tastes over users, which drift goes by.
+        drift_scale_D: (D,) standard deviation of tastes over users, the scale of drift.
     """
 
     tastes_UD: np.ndarray
@@ -86,13 +86,13 @@ class TasteModel:
         return len(self.features_ND)
 
     def offsets(self, day: float) -> np.ndarray:
-        """Return (N,) what all users share on a day of the simulation."""
+        """Return (N,) utility common to all users on a day of the simulation."""
         if self.novelty is None:
             return self.offset_N
         return self.offset_N + self.novelty.boost * (day < self.novelty.until_N)
 
     def outside(self, appealing: float) -> np.ndarray:
-        """Return (U,) the utility that the best ``appealing`` share of the catalogue reaches at the start."""
+        """Return (U,) utility threshold of the best share ``appealing`` of the catalogue at the start."""
         place = min(int(np.ceil(appealing * self.n_items)), self.n_items) - 1
         offset_N = self.offsets(0.0).astype(np.float32)
         found = np.empty(self.n_users)
@@ -130,8 +130,8 @@ NOTE = "simulated shoppers of a generated storefront, with its true tastes at th
 def demo_tastes(truth: DemoTruth, products: np.ndarray, shoppers: np.ndarray) -> TasteModel:
     """Return the true click model on the last day of the log: exp(u) is ``truth.click_weights``.
 
-    What the truth adds after a purchase is kept; what it adds within an hour after a click is not, for visits
-    are further apart. Drift goes on as configured, not as the generator would.
+    The truth's effect of purchases is kept; its effect within an hour after a click is not, since visits are
+    further apart. Drift is that of the configuration, not the generator's.
 
     Args:
         truth: truth of the storefront.
@@ -167,7 +167,7 @@ def load_demo_tastes(
 
     Args:
         config: configuration of the storefront.
-        cache_dir: where it is kept.
+        cache_dir: folder of generated data.
         item_ids: (N,) original ids.
         user_ids: (U,) original ids.
 

@@ -1,1 +1,1 @@
-"""Folders that hold a recommender and are shared the Hugging Face way."""
+"""Shareable folders of recommenders, in Hugging Face's layout."""

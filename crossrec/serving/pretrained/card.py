@@ -35,8 +35,8 @@ def model_card(state: RecommenderState, *, with_users: bool, pictures: Pictures,
 
     Args:
         state: parts of the recommender.
-        with_users: whether the users' log goes along.
-        pictures: which pictures go along.
+        with_users: whether the users' log is included.
+        pictures: which pictures are included.
         license: license of the model by the hub's identifier; None if unknown.
     """
     header = yaml.safe_dump(_header(state, license), sort_keys=False, allow_unicode=True)
@@ -73,7 +73,7 @@ def _header(state: RecommenderState, license: str | None) -> dict[str, Any]:
 
 
 def _base_models(state: RecommenderState) -> list[str]:
-    """Hub names of the pretrained parts."""
+    """Return the hub names of the pretrained parts."""
     model = state.config.model
     weights = [getattr(part, "weights", None) for part in (model.text, model.image, model.sequence)]
     found = [HUB_NAME.fullmatch(name) for name in weights if isinstance(name, str)]

@@ -40,17 +40,17 @@ ITEMS_FILE = "items.parquet"
 USERS_FILE = "users.parquet"
 CARD_FILE = "README.md"
 CHECKED = (WEIGHTS, FEATURES_FILE, ITEMS_FILE, USERS_FILE)
-"""Files with checksums: those that nobody edits."""
+"""Files with checksums: those not edited by hand."""
 
 
 @dataclass(frozen=True)
 class PretrainedConfig:
-    """The content of ``config.json``.
+    """Content of ``config.json``.
 
     Args:
         experiment: configuration of the run, without the folders of its machine.
-        about: where it comes from and what was measured.
-        n_trained: items of the catalogue that the model was trained on; those behind were added later.
+        about: origin and test metrics.
+        n_trained: number of items in training; the following ones were added later.
         spaces: subset of ``text`` and ``image`` in which items can be compared.
         version: version of the package that wrote it.
     """
@@ -62,7 +62,7 @@ class PretrainedConfig:
     version: str
 
     def to_json(self) -> str:
-        """As text."""
+        """Return the JSON text."""
         content = {
             "library_name": LIBRARY,
             "format": FORMAT,
@@ -76,11 +76,11 @@ class PretrainedConfig:
 
     @classmethod
     def read(cls, folder: Path, *, trust_code: bool = False) -> PretrainedConfig:
-        """From a folder, which may come from somebody else.
+        """Read a folder, which may be untrusted.
 
         Args:
             folder: folder of the recommender.
-            trust_code: import classes outside the project that it names.
+            trust_code: whether to import classes outside the project that it names.
 
         Raises:
             InputError: if the file is invalid or has a newer format.
@@ -94,7 +94,7 @@ class PretrainedConfig:
                     f"{path}: format {found}, this version of crossrec reads {FORMAT}: update it"
                 )
             return cls(
-                # Nor may it say where on this machine files are read and written.
+                # Nor may it choose where files are read and written on this machine.
                 anonymous(
                     validate(ExperimentConfig, content["experiment"], str(path), trust_code=trust_code)
                 ),
@@ -123,20 +123,20 @@ def anonymous(config: ExperimentConfig) -> ExperimentConfig:
 
 
 Pictures = Literal["none", "thumbnails", "full"]
-"""What becomes of the catalogue's pictures in a shared folder."""
+"""Form of the catalogue's pictures in a shared folder."""
 ROWS_AT_A_TIME = 4096
-"""Written at a time."""
+"""Number of rows written at a time."""
 THUMBNAIL_SIDE = 224
-"""Pixels; enough for the usual encoders."""
+"""Side in pixels; enough for the usual encoders."""
 USER_ID, ITEMS, TIMES = "user_id", "items", "times"
 
 
 def write_items(catalog: Catalog, pictures: Pictures, path: Path) -> None:
-    """Write the catalogue; of pictures only what is asked for, and never the path of a file.
+    """Write the catalogue, with pictures in the given form and never their paths.
 
     Args:
-        catalog: N items.
-        pictures: none, small ones, or the encoded pictures as they are.
+        catalog: catalogue of N items.
+        pictures: no pictures, thumbnails, or the encoded pictures unchanged.
         path: path of the file.
     """
     names = [name for name in catalog.dataset.column_names if name not in PICTURES]
@@ -159,7 +159,7 @@ def write_items(catalog: Catalog, pictures: Pictures, path: Path) -> None:
 def read_items(path: Path) -> Catalog:
     """Return the catalogue that :func:`write_items` wrote.
 
-    Files that it names are not read: a folder from elsewhere must not have files of this machine shown.
+    Files that it names are not read: a foreign folder must not make files of this machine visible.
     """
     from datasets import Dataset
 
@@ -195,7 +195,7 @@ def read_users(path: Path, n_items: int) -> ClickLog:
     """Return the users that :func:`write_users` wrote.
 
     Raises:
-        InputError: if a click is on an item that the catalogue doesn't have.
+        InputError: if a click is on an item outside the catalogue.
     """
     table = pq.read_table(path).combine_chunks()
     lengths = table[ITEMS].combine_chunks().value_lengths().to_numpy()
@@ -233,11 +233,11 @@ MODEL, SPACE = "model", "space"
 
 
 def gather_features(model: ServedModel, items: ServedItems) -> dict[str, np.ndarray]:
-    """Return tensors of all items: training clicks, what the model reads, and what items are compared by.
+    """Return tensors of all items: training clicks, the model's inputs, and vectors of the spaces.
 
     Args:
-        model: the network in use.
-        items: what is known of the items.
+        model: served network.
+        items: served items.
     """
     tensors = {COUNTS: np.asarray(items.train_counts, dtype=np.int64)}
     for name, modality in model.recommender.network.items.modalities.items():
@@ -258,19 +258,19 @@ def gather_features(model: ServedModel, items: ServedItems) -> dict[str, np.ndar
 def restore_features(
     tensors: Mapping[str, np.ndarray], config: ExperimentConfig, content: EncodedCatalog, rows: slice
 ) -> None:
-    """Tell a content what encoders made of its items.
+    """Set the encoders' outputs in an encoded catalogue.
 
     Args:
-        tensors: from :func:`gather_features`.
+        tensors: tensors from :func:`gather_features`.
         config: configuration of the experiment.
         content: content of some items.
-        rows: which of all items these are.
+        rows: their indices among all items.
     """
     for name, own, of_space in (
         (TEXT, config.model.text, config.spaces.text),
         (IMAGE, config.model.image, config.spaces.image),
     ):
-        # The space last: where only it has features of its own, an equal configuration means them.
+        # The space last: if only it has its own features, an equal configuration refers to them.
         for part, encoder in ((MODEL, own), (SPACE, of_space)):
             if encoder is not None and f"{part}.{name}.vectors" in tensors:
                 content.set_features(encoder, features_at(tensors, f"{part}.{name}", rows))
@@ -279,7 +279,7 @@ def restore_features(
 
 
 def features_at(tensors: Mapping[str, np.ndarray], key: str, rows: slice) -> Features:
-    """What stands under a key for some items."""
+    """Return the features under a key for some items."""
     return Features(tensors[f"{key}.vectors"][rows], tensors[f"{key}.present"][rows], [])
 
 
@@ -291,7 +291,7 @@ def write_features(tensors: Mapping[str, np.ndarray], path: Path) -> None:
 
 
 def read_features(path: Path) -> dict[str, np.ndarray]:
-    """Read them again."""
+    """Read tensors that :func:`write_features` wrote."""
     from safetensors.numpy import load_file
 
     found: dict[str, np.ndarray] = load_file(path)
@@ -312,6 +312,6 @@ def _joined(name: str, config: ContentEncoders, contents: list[EncodedCatalog]) 
 
 
 def _model_reads(name: str, config: TextEncoder.Options | ImageEncoder.Options, model: ServedModel) -> bool:
-    """Return whether the model reads the very features that a space's encoder gives."""
+    """Return whether the model reads the same features as a space's encoder outputs."""
     modalities = dict(model.recommender.network.items.modalities.items())
     return isinstance(modalities.get(name), FrozenFeatures) and encoder_config(name, model.config) == config

@@ -35,17 +35,17 @@ from crossrec.version import __version__
 
 WRITTEN = {CARD_FILE, CHECKSUMS, CONFIG_FILE, METRICS_FILE, *CHECKED}
 ADAPTER = "adapter"
-"""Begins the names of folders that :func:`save_weights` gives LoRA adapters."""
+"""Prefix of the folders of LoRA adapters that :func:`save_weights` writes."""
 
 
 def save_folder(
     state: RecommenderState, folder: Path, *, with_users: bool, pictures: Pictures, license: str | None
 ) -> None:
-    """Write everything that :func:`~crossrec.serving.opening.open_pretrained` reads, and a card.
+    """Write all files that :func:`~crossrec.serving.opening.open_pretrained` reads, and a card.
 
     Raises:
-        InputError: if the folder holds something else than an earlier version of this, or users are asked for
-            that there are not.
+        InputError: if the folder contains anything but an earlier version, or ``with_users`` is set without
+            a log.
     """
     _check_place(folder)
     if with_users and state.users.clicks is None:
@@ -76,12 +76,12 @@ def save_folder(
 
 
 def _check_place(folder: Path) -> None:
-    """Reject a folder with anything in it that an earlier version of this has not written."""
+    """Check that all files of a folder were written by an earlier version of the recommender."""
     names = sorted(path.name for path in folder.iterdir()) if folder.exists() else []
     other = [name for name in names if name not in WRITTEN and not name.startswith(ADAPTER)]
     if names and (other or not is_pretrained(folder)):
         raise InputError(
-            f"{folder} holds something else ({(other or names)[0]}), which would be lost: choose a new folder"
+            f"{folder} has another file ({(other or names)[0]}), which would be lost: choose a new folder"
         )
 
 
@@ -99,7 +99,7 @@ def upload(
     """Write a folder and upload it; the repository is created if it does not exist.
 
     Returns:
-        Address of the commit.
+        URL of the commit.
 
     Raises:
         InputError: if the name is invalid, or the hub rejects the upload.
@@ -108,7 +108,7 @@ def upload(
     from huggingface_hub.errors import HfHubHTTPError
 
     if REPO_ID.fullmatch(repo_id) is None:
-        raise InputError(f"'{repo_id}' is no name on the hub: it is of the form user/name")
+        raise InputError(f"'{repo_id}' is not a valid name on the hub: use the form user/name")
     api = HfApi(token=token)
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch) / repo_id.partition("/")[2]
@@ -119,6 +119,6 @@ def upload(
         except HfHubHTTPError as error:
             reason = str(error).strip().splitlines()[0]
             raise InputError(
-                f"the hub did not take '{repo_id}': {reason}; log in with `hf auth login`"
+                f"the hub rejected '{repo_id}': {reason}; log in with `hf auth login`"
             ) from error
     return str(commit.commit_url)
