@@ -1,4 +1,4 @@
-"""A study of an ensemble: weights learned on validation, one evaluation on test."""
+"""Study of an ensemble: weights learned on validation, one evaluation on test."""
 
 from __future__ import annotations
 
@@ -57,20 +57,20 @@ from crossrec.types import InputError, Recommender
 
 
 class EnsembleStudyConfig(Config):
-    """An ensemble of finished runs and baselines.
+    """Ensemble of finished runs and baselines.
 
     Args:
-        members: run folders, ``name=folder``, or types of baselines such as ``item_knn``; a baseline takes
-            the settings that stand in a run's ``baselines.json``, else its defaults.
+        members: run folders, ``name=folder``, or types of baselines such as ``item_knn``; a baseline uses
+            the settings in a run's ``baselines.json``, else its defaults.
         out: folder of the results.
         metric: accuracy metric to optimize.
         learning: budget, length of the lists, halves, seed.
-        fusions: ways of fusing that are tried; the one with the best cross-fitted value is taken.
-        candidates: best items of each member that are looked at.
-        missing: what a member's -inf means.
-        tune: choose settings of baselines that no run has settings for on validation.
+        fusions: fusion rules to try; the one with the best cross-fitted value is chosen.
+        candidates: number of best items of each member that are fused.
+        missing: meaning of a member's -inf.
+        tune: whether to tune, on validation, baselines for which no run has settings.
         comparison: test and intervals of the ensemble against its best member.
-        device: where models run.
+        device: device of the models.
     """
 
     members: tuple[str, ...] = Field(min_length=1)
@@ -88,12 +88,12 @@ class EnsembleStudyConfig(Config):
     @classmethod
     def _of_accuracy(cls, metric: MetricName) -> MetricName:
         if metric not in ACCURACY:
-            raise ValueError(f"weights are learned for a metric of accuracy, one of {', '.join(ACCURACY)}")
+            raise ValueError(f"weights are learned for an accuracy metric, one of {', '.join(ACCURACY)}")
         return metric
 
     @property
     def metric_name(self) -> str:
-        """Such as ``ndcg@10``."""
+        """Metric with cutoff, such as ``ndcg@10``."""
         return f"{self.metric}@{self.learning.k}"
 
 
@@ -114,11 +114,11 @@ class Opened:
 
 
 def open_members(config: EnsembleStudyConfig, *, trust_code: bool = False) -> Opened:
-    """Load runs and fits baselines.
+    """Load runs and fit baselines.
 
     Args:
         config: configuration of the study.
-        trust_code: import classes outside the project that the runs name.
+        trust_code: whether to import classes outside the project that the runs name.
 
     Raises:
         InputError: if a member is neither a run nor a type of baseline, none is a run, two have one name, or
@@ -150,7 +150,7 @@ def open_members(config: EnsembleStudyConfig, *, trust_code: bool = False) -> Op
 
 
 def _sorted_out(given: tuple[str, ...]) -> tuple[dict[str, Path], list[str]]:
-    """Run folders by name, and types of baselines."""
+    """Return run folders by name, and types of baselines."""
     known = [*BASELINES]
     runs: dict[str, Path] = {}
     kinds: list[str] = []
@@ -165,7 +165,7 @@ def _sorted_out(given: tuple[str, ...]) -> tuple[dict[str, Path], list[str]]:
         elif text in known and text not in kinds:
             kinds.append(text)
         else:
-            why = "it stands twice" if text in kinds else f"{path} holds no {CONFIG_FILE}"
+            why = "it is repeated" if text in kinds else f"{path} holds no {CONFIG_FILE}"
             raise InputError(f"'{text}': {why}; give run folders and types of baselines, {', '.join(known)}")
     if not runs:
         raise InputError("an ensemble study needs at least one run folder: its data are the study's")
@@ -175,7 +175,7 @@ def _sorted_out(given: tuple[str, ...]) -> tuple[dict[str, Path], list[str]]:
 def _baseline(
     kind: str, folders: list[Path], setting: PreparedExperiment, config: EnsembleStudyConfig
 ) -> NamedRecommender:
-    """Return a fitted baseline, with the settings of the first run that has some."""
+    """Return a fitted baseline with the settings of the first run that has settings for it."""
     stored = next((s for s in (_stored(folder, kind) for folder in folders) if s is not None), None)
     with trusting(False):
         chosen: Any = BASELINES.parse(stored or {"type": kind})
@@ -210,7 +210,7 @@ def _validated(entry: Mapping[str, Any]) -> float:
 
 SCORES_AT_ONCE = 1 << 24
 MOST_ROWS = 1024
-"""Scores of a member, and queries, that are gathered at a time."""
+"""Maximum number of queries whose scores are gathered at a time."""
 
 
 @dataclass(frozen=True)
@@ -218,9 +218,9 @@ class Choice:
     """Choice made on validation.
 
     Args:
-        fusion: the way of fusing whose weights are worth most on users that had no part in learning them.
-        learned: under this way.
-        trials: (way, what was learned) for all.
+        fusion: fusion rule with the best cross-fitted value.
+        learned: weights learned for this rule.
+        trials: (rule, learned weights) of all rules.
     """
 
     fusion: Any
@@ -231,7 +231,7 @@ class Choice:
 def choose(
     members: Mapping[str, Recommender], split: Split, config: EnsembleStudyConfig, *, exclude_seen: bool
 ) -> Choice:
-    """Learn weights on validation under every way of fusing, and takes the best cross-fitted way."""
+    """Learn weights on validation for every fusion rule, and choose the best cross-fitted one."""
     queries = split.valid
     n_targets_Q = distinct(queries.targets, split.n_items).lengths
     gathered: dict[bool, list[Answered]] = {}
@@ -265,15 +265,15 @@ def gather(
     exclude_seen: bool,
     ask_beyond: bool,
 ) -> list[Answered]:
-    """Members' candidates of the queries that have a target among them.
+    """Gather members' candidates of the queries that have a target among them.
 
     Args:
-        members: fitted.
-        split: whose clicks the queries speak of.
+        members: fitted members.
+        split: split of the queries' clicks.
         queries: Q queries.
         places: C, length of each member's list.
-        exclude_seen: whether items of a query's history are left out.
-        ask_beyond: whether members score candidates of others.
+        exclude_seen: whether to omit items of a query's history.
+        ask_beyond: whether members score the others' candidates.
     """
     step = max(min(SCORES_AT_ONCE // split.n_items, MOST_ROWS), 1)
     parts = []
@@ -293,15 +293,15 @@ EQUAL = "equal weights"
 def run_ensemble(config: EnsembleStudyConfig, *, trust_code: bool = False) -> dict[str, Any]:
     """Learn an ensemble on validation and measure it, with its members, once on test.
 
-    Writes ``config.yaml``, ``ensemble.json``, ``ensemble.html``, and ``eval/test/`` as a run has it, the
-    ensemble's files in the folder itself and its members' under ``baselines/``.
+    Writes ``config.yaml``, ``ensemble.json``, ``ensemble.html``, and ``eval/test/`` as in a run folder, with
+    the ensemble's files in the folder itself and its members' under ``baselines/``.
 
     Args:
         config: configuration of the study.
-        trust_code: import classes outside the project that the runs name.
+        trust_code: whether to import classes outside the project that the runs name.
 
     Returns:
-        What ``ensemble.json`` holds.
+        The content of ``ensemble.json``.
 
     Raises:
         InputError: if members can't be loaded or don't share data, or there are several processes.
@@ -334,13 +334,13 @@ def run_ensemble(config: EnsembleStudyConfig, *, trust_code: bool = False) -> di
 
 
 def _compared(config: EnsembleStudyConfig) -> list[str]:
-    """Return the metric that weights are learned for, then the usual ones."""
+    """Return the metric that the weights optimize, followed by the usual ones."""
     k = config.learning.k
     return list(dict.fromkeys([config.metric_name, *(f"{base}@{k}" for base in USUAL)]))
 
 
 def _to_measure(config: EnsembleStudyConfig, opened: Opened, choice: Choice) -> list[NamedRecommender]:
-    """Return the ensemble, the same with equal weights, and the members."""
+    """Return the ensemble, the ensemble with equal weights, and the members."""
     settings = EnsembleConfig(fusion=choice.fusion, candidates=config.candidates, missing=config.missing)
     weights = dict(zip(opened.members, choice.learned.weights_M.tolist(), strict=True))
     learned: NamedRecommender = Ensemble(opened.members, weights, settings, name=STUDY_NAME)
@@ -367,7 +367,7 @@ def summarise(
         "protocol": measured[0].evaluation.protocol,
         "n_users": measured[0].evaluation.n_users,
         "metric": config.metric_name,
-        "chosen_on": "validation alone: members' weights, the way of fusing, and the best member",
+        "chosen_on": "validation alone: members' weights, the fusion rule, and the best member",
         "fusion": LIST_FUSIONS.dump(choice.fusion),
         "fusion_label": choice.fusion.label,
         "candidates": config.candidates,
@@ -405,7 +405,7 @@ def _verdict(comparison: Comparison, metric: str, best: str, weights: dict[str, 
     if difference is None:
         raise ValueError("the ensemble was not compared with its best member")
     relative = f" ({difference.value / base.value:+.1%})" if base.value > 0 else ""
-    settled = "more than chance" if difference.p < 0.05 else "no more than chance may bring"
+    settled = "a significant difference" if difference.p < 0.05 else "not significant"
     return (
         f"On test the ensemble has {metric} {entry.value:.4f}, its best member on validation, {best}, "
         f"{base.value:.4f}: {difference.value:+.4f}{relative}, 95 % interval "

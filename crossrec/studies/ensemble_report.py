@@ -1,4 +1,4 @@
-"""The page of a study: weights, the table of members and ensemble, differences, plots."""
+"""Page of an ensemble study: weights, table of members and ensemble, differences, plots."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def write_report(
     Args:
         path: path of the file.
         found: content of ``ensemble.json``.
-        measured: the ensemble first.
+        measured: evaluations, the ensemble's first.
         comparison: comparison of the ensemble with its best member.
         config_text: the resolved configuration.
     """

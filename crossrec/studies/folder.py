@@ -1,4 +1,4 @@
-"""The folder of a study: its configuration, findings and page, and digests that name kept results."""
+"""Folder of a study: configuration, results, page, and digests that name cached results."""
 
 from __future__ import annotations
 
@@ -27,10 +27,10 @@ def write_config(folder: Path, config: Config) -> str:
 
 
 def write_json(path: Path, content: Mapping[str, Any]) -> None:
-    """Write findings as JSON.
+    """Write results as JSON.
 
     Raises:
-        ValueError: if a number is not finite, which JSON can't hold.
+        ValueError: if a number is not finite, which JSON can't represent.
     """
     write_text(path, json.dumps(content, indent=2, allow_nan=False) + "\n")
 
@@ -40,19 +40,19 @@ def write_page(path: Path, template: str, content: Mapping[str, Any]) -> None:
 
     Args:
         path: path of the file.
-        template: name of a file in ``templates/``, without its ending.
-        content: values that the template names.
+        template: name of a file in ``templates/``, without extension.
+        content: variables of the template.
     """
     write_text(path, render(__package__, f"templates/{template}.html", content))
 
 
 def check_same_data(first: ExperimentConfig, other: ExperimentConfig, *, spaces: bool = True) -> None:
-    """Check that two runs are on the same data and evaluated alike; folders of generated data may differ.
+    """Check that two runs have the same data and evaluation; folders of generated data may differ.
 
     Args:
         first: configuration of the study's first run.
         other: configuration of another run.
-        spaces: whether the spaces of distances have to be the same, too.
+        spaces: whether the spaces of distances must be the same too.
 
     Raises:
         InputError: if they differ; the message names the first key.
@@ -76,12 +76,12 @@ def without_cache(config: ExperimentConfig) -> Config:
 
 
 def key_of(content: Mapping[str, Any]) -> str:
-    """Short name of everything that a result was made from; the same content always has the same name."""
+    """Return a short digest of all inputs of a result; equal content has an equal digest."""
     text = json.dumps(content, sort_keys=True, default=str)
     return hashlib.sha256(text.encode()).hexdigest()[:24]
 
 
 def file_digest(path: Path) -> str:
-    """SHA-256 of a file's bytes."""
+    """Return the SHA-256 of a file's bytes."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,4 +1,4 @@
-"""A study of a large model beside a small one: train the pair, measure it, report."""
+"""Study of a large and a small model: train the pair, measure it, report."""
 
 from __future__ import annotations
 
@@ -36,23 +36,23 @@ from crossrec.types import InputError, Sequences, TopK
 
 
 class LargeModelConfig(Config):
-    """A matched pair: the same items read by a small sequence model, and by a language model.
+    """Matched pair: the same items read by a small sequence model and by a language model.
 
-    Both train on the same data with the same loss and seeds; what differs is said by ``small`` and ``large``,
-    and is listed in the results. Modalities, history, epochs and rates should be the same for both: if the
-    pair differs in more than the sequence model, that is printed beside every table.
+    Both train on the same data with the same loss and seeds; their differences are set by ``small`` and
+    ``large`` and listed in the results. Modalities, history, epochs and rates should be the same for both: a
+    difference beyond the sequence model is printed beside every table.
 
     Args:
-        base: the experiment's configuration file.
-        changes: overrides of it for both models.
-        small: overrides of it for the small model.
-        large: overrides of it for the large one.
+        base: configuration file of the experiment.
+        changes: overrides for both models.
+        small: overrides for the small model.
+        large: overrides for the large model.
         seeds: seeds of both models.
         ks: lengths of the lists.
-        metrics: names without ``@k``.
-        n_bootstrap: resamples of the users behind each interval.
+        metrics: names of metrics without ``@k``.
+        n_bootstrap: number of resamples of the users for each interval.
         out: folder of the results and of the runs.
-        device: where the trained models rank; training asks the launcher's environment.
+        device: device on which trained models rank; training follows the launcher's environment.
     """
 
     base: Path
@@ -101,9 +101,9 @@ def group_queries(
 
     Args:
         queries: Q queries.
-        histories: Q rows.
+        histories: histories, Q rows.
         items: features of the items.
-        tail_share: share of the training clicks that the tail holds.
+        tail_share: share of the training clicks on tail items.
 
     Returns:
         Name -> query numbers: all users, few clicks, many clicks, niche taste, mainstream taste. An empty
@@ -166,7 +166,7 @@ def differences(config: LargeModelConfig) -> dict[str, tuple[object, object]]:
 def confounders(config: LargeModelConfig) -> dict[str, tuple[object, object]]:
     """Return differences besides the sequence model: dotted key -> values of the small and the large model.
 
-    How much of a history a sequence model reads (``max_length``) is no part of the model.
+    The length of the history that a sequence model reads (``max_length``) is not part of the model.
     """
     return {
         key: values
@@ -196,15 +196,15 @@ def check_matched(config: LargeModelConfig) -> None:
     for key in differences(config):
         if key.split(".")[0] in ("data", "objective", "evaluation", "spaces"):
             raise InputError(
-                f"the two models differ in {key}, so they are no matched pair; say it in 'changes'"
+                f"the two models differ in {key}, so they are no matched pair; set it in 'changes'"
             )
 
 
 def train_pair(config: LargeModelConfig) -> None:
-    """Train what is not trained yet; a killed study is resumed.
+    """Train the missing models; a killed study is resumed.
 
     Raises:
-        InputError: if the two models are no matched pair, or a training failed.
+        InputError: if the models are not a matched pair, or a training failed.
         ConfigError: if a run's folder holds a run with another configuration, or precisions differ.
     """
     check_matched(config)
@@ -212,7 +212,7 @@ def train_pair(config: LargeModelConfig) -> None:
 
 
 def measure_pair(config: LargeModelConfig, setting: PreparedExperiment) -> list[Effect]:
-    """Rank the test part with every model and compare them, group by group.
+    """Rank the test split with every model and compare them, group by group.
 
     Args:
         config: configuration of the study, with trained models.
@@ -247,7 +247,7 @@ def measure_pair(config: LargeModelConfig, setting: PreparedExperiment) -> list[
 
 @dataclass(frozen=True)
 class _Measured:
-    """Metric -> the value of one model's lists, and (R,) values under resamples of the users."""
+    """Metrics of one model's lists: value, and (R,) values under resamples of the users."""
 
     values: dict[MetricName, float]
     resampled: dict[str, np.ndarray]
@@ -321,7 +321,7 @@ SHOWN_LENGTH = 10
 def run_large_model(config: LargeModelConfig) -> None:
     """Train the pair, measure it and write ``effects.parquet``, ``about.json`` and ``large_model.html``.
 
-    What is trained already is not trained again.
+    Trained models are not trained again.
 
     Raises:
         InputError: if the models are not a matched pair, an override doesn't fit, or several processes run.

@@ -35,19 +35,19 @@ DIVERSITY: tuple[MetricName, ...] = (
     "jaccard",
     "personalization",
 )
-"""Measures of how different recommended items or lists are; popularity, hits and calibration are not."""
+"""Measures of diversity among items or lists, unlike popularity, hits and calibration."""
 
 
 @dataclass(frozen=True)
 class Effect:
-    """One measure of both models in one group of users at one list length, means over seeds.
+    """Values of both models for one measure, group of users and list length, means over seeds.
 
     Args:
         group: group of users.
-        n_users: in the group.
+        n_users: number of users in the group.
         metric: name without ``@k``.
         k: length of the lists.
-        small, large: values.
+        small, large: values of the models.
         ci95: 95 % interval of the difference over users; the same resamples for both models and all seeds.
         seeds: the difference, large less small, of each seed.
     """
@@ -84,7 +84,7 @@ class Effect:
         return (self.difference > 0) == (info(self.metric).higher_is_better is not False)
 
     def row(self) -> dict[str, object]:
-        """As one row of a table."""
+        """Return one row of a table."""
         low, high = self.ci95
         fields = {name: value for name, value in asdict(self).items() if name != "ci95"}
         return {**fields, "difference": self.difference, "low": low, "high": high, "spread": self.spread}
@@ -109,7 +109,7 @@ def verdict(effects: Sequence[Effect], k: int) -> str:
 
 
 def curve(effects: Sequence[Effect], metric: str) -> Plot:
-    """Both models' values of all users over the length of the lists."""
+    """Plot both models' values over the length of the lists, for all users."""
     found = sorted(
         (e for e in effects if e.metric == metric and e.group == EVERYBODY), key=lambda effect: effect.k
     )

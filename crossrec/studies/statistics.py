@@ -1,4 +1,4 @@
-"""Statistics that studies share: metrics that the data allow, resamples of the users, means over seeds."""
+"""Shared statistics of studies: measurable metrics, resamples of the users, means over seeds."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ def measurable_metrics(
     """Return the metrics that can be measured; the others are logged with the reason.
 
     Args:
-        metrics: names without ``@k``.
+        metrics: names of metrics without ``@k``.
         items: features of the items.
-        needed: those without which there is no study.
+        needed: metrics required by the study.
 
     Raises:
         InputError: if one of ``needed`` can't be measured.
@@ -69,11 +69,11 @@ def resampled_metrics(
 
     Args:
         evaluation: evaluation of the lists.
-        ids_QK: (Q, K) the lists.
+        ids_QK: (Q, K) lists.
         users_Q: (Q,) users of the queries.
         metrics: names without ``@k``.
         n_items: N.
-        k: length at which lists are cut.
+        k: length to which lists are cut.
         n_resamples: R.
         seed: seed of the draws.
 
@@ -96,7 +96,7 @@ def resampled_metrics(
 
 @dataclass(frozen=True)
 class Spread:
-    """A mean over seeds.
+    """Mean over seeds.
 
     Args:
         value: the mean.
@@ -116,7 +116,7 @@ class Spread:
 
 
 def over_seeds(values_S: np.ndarray) -> Spread:
-    """Mean and t-interval over seeds; NaN values are left out.
+    """Return mean and t-interval over seeds; NaN values are omitted.
 
     Source:
         Student: The probable error of a mean (1908).
@@ -133,12 +133,12 @@ def over_seeds(values_S: np.ndarray) -> Spread:
 
 
 def seed_spread(values_S: np.ndarray) -> float:
-    """Standard deviation over seeds; NaN for one seed."""
+    """Return the standard deviation over seeds; NaN for one seed."""
     return float(np.std(values_S, ddof=1)) if len(values_S) > 1 else float("nan")
 
 
 def seed_interval(values_S: np.ndarray) -> list[float]:
-    """Student's 95 % interval of the mean over seeds; NaN for one seed, or where a seed has no value."""
+    """Return Student's 95 % interval of the mean over seeds; NaN for one seed or a missing value."""
     if np.isnan(values_S).any():
         return [float("nan"), float("nan")]
     mean = over_seeds(values_S)

@@ -1,4 +1,4 @@
-"""A study of generators: train, sample, measure, show."""
+"""Study of generators: train, sample, measure, show."""
 
 from __future__ import annotations
 
@@ -60,25 +60,25 @@ _DUMPED = PlainSerializer(GENERATORS.dump)
 
 
 class SynthesisConfig(Config):
-    """A study of generators: data, spaces and generators.
+    """Configuration of a study of generators: data, spaces and generators.
 
     Args:
-        base: a run's configuration file, which names data and encoders.
-        changes: overrides of it.
-        out: folder of the results; a killed study goes on there.
-        spaces: what is generated: items' text features, their image features, or users' profiles (means of
+        base: configuration file of a run, with data and encoders.
+        changes: overrides of the run.
+        out: folder of the results; a killed study is resumed.
+        spaces: spaces to generate: items' text features, their image features, or users' profiles (means of
             the features of their training clicks).
-        components: dimensions that frozen features are whitened to, or auto, as ``model.whiten``; null only
-            centres and scales them.
-        generators: over vectors.
-        gaussian: the baseline.
-        image_gan: over the catalogue's pictures; null for none.
-        classes: what generators are told of samples: categories (a user's is the one clicked most), or the
-            K-means groups of items and users that the base's section ``segments`` makes.
-        max_classes: most frequent categories that generators are told of.
+        components: number of whitened dimensions of frozen features, or auto, as in ``model.whiten``; null
+            only centres and scales them.
+        generators: generators of vectors.
+        gaussian: options of the Gaussian baseline.
+        image_gan: generator of pictures; null for none.
+        classes: conditioning labels: categories (a user's is the one clicked most), or the k-means groups of
+            items and users of the base's section ``segments``.
+        max_classes: maximum number of categories, the most frequent ones.
         grid: columns and rows of the pictures shown.
-        seed: seed of everything that is drawn.
-        device: where generators learn.
+        seed: seed of all random numbers.
+        device: device of the generators.
     """
 
     base: Path
@@ -97,7 +97,7 @@ class SynthesisConfig(Config):
 
 
 LEAST_CLICKS = 2
-"""Training clicks from which on a user has a profile."""
+"""Minimum number of training clicks of a user with a profile."""
 
 
 def vectors(setting: PreparedExperiment, space: SpaceName, config: SynthesisConfig) -> LabeledSamples:
@@ -128,7 +128,7 @@ def pictures(setting: PreparedExperiment, config: SynthesisConfig) -> LabeledSam
 
 
 def picture_encoder(setting: PreparedExperiment) -> Callable[[np.ndarray], np.ndarray]:
-    """Map (n, 3, 64, 64) samples to vectors of the run's image encoder, in which they are compared."""
+    """Return a function from (n, 3, 64, 64) samples to vectors of the run's image encoder."""
     wanted = setting.config.model.image
     if wanted is None:
         raise InputError("model.image: the run has no image encoder to compare pictures with; name one")
@@ -153,7 +153,7 @@ def _transformed(features: Features, rows: np.ndarray, components: Whitening) ->
 
 
 def _profiles(setting: PreparedExperiment, config: SynthesisConfig) -> LabeledSamples:
-    """Mean features of users' training clicks, with the category that they click most or their segment."""
+    """Return mean features of users' training clicks, with their most clicked category or their segment."""
     train = setting.data.split.train
     users = np.flatnonzero(train.lengths >= LEAST_CLICKS)
     _need(users, f"user with {LEAST_CLICKS} training clicks")
@@ -190,7 +190,7 @@ def _item_values(setting: PreparedExperiment, components: Whitening) -> np.ndarr
 
 def _need(found: object, what: str) -> None:
     if not len(found):  # type: ignore[arg-type]
-        raise InputError(f"no {what}; there is nothing to learn from")
+        raise InputError(f"no {what} to learn from")
 
 
 RESULTS_FILE, PAGE_FILE = "quality.json", "synthesis.html"
@@ -202,12 +202,12 @@ GRID_SEED = 7
 
 
 def run_synthesis(config: SynthesisConfig) -> None:
-    """Train every generator on every space, measure all, write folder, page and table.
+    """Train every generator on every space, measure them, and write folder, page and table.
 
-    What is trained already is not trained again; a killed training goes on.
+    Trained generators are not trained again; a killed training is resumed.
 
     Raises:
-        InputError: no such features or pictures, or several processes.
+        InputError: for missing features or pictures, or several processes.
     """
     distributed.require_one_process("a study of generators")
     accelerator = _accelerator(config)
@@ -226,7 +226,7 @@ def run_synthesis(config: SynthesisConfig) -> None:
         spaces.append(_space(PICTURES, material, (config.image_gan,), config, accelerator, logs, encode))
     found = {"data": setting.data.name, "note": setting.data.note, "seed": config.seed, "spaces": spaces}
     text = write_config(config.out, config)
-    # Figures of a tiny space may be undefined, which this file says as NaN.
+    # Figures of a tiny space may be undefined, which is NaN in this file.
     write_text(config.out / RESULTS_FILE, json.dumps(found, indent=2) + "\n")
     write_report(config.out / PAGE_FILE, found, logs, _grids(config), text)
     for entry in spaces:
@@ -301,7 +301,7 @@ def _real_halves(
 
 
 def _save_grids(config: SynthesisConfig, data: TrainingSamples, fitted: Fitted) -> None:
-    """Real pictures, and generated ones of the same classes in the same places."""
+    """Save grids of real pictures and generated ones of the same classes."""
     columns, lines = config.grid
     rows = np.flatnonzero(data.learned)
     order = np.random.default_rng([config.seed, GRID_SEED]).permutation(len(rows))
@@ -314,7 +314,7 @@ def _save_grids(config: SynthesisConfig, data: TrainingSamples, fitted: Fitted) 
 
 
 def _grids(config: SynthesisConfig) -> dict[str, bytes]:
-    """Heading -> PNG."""
+    """Return PNG grids by heading."""
     if config.image_gan is None:
         return {}
     titles = {"Synthetic pictures": SYNTHETIC_GRID, "Real training pictures": REAL_GRID}

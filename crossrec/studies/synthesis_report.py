@@ -1,4 +1,4 @@
-"""Plots, table and page of a study of generators."""
+"""Plots, tables and page of a study of generators."""
 
 from __future__ import annotations
 
@@ -32,13 +32,13 @@ REAL = "real, half against half"
 
 
 def quality_table(space: dict[str, Any]) -> Table:
-    """Return a space's generators by figures."""
+    """Return a table of a space's generators and their figures."""
     shape = " x ".join(str(size) for size in space["shape"])
     first = space["generators"][0]
     table = Table(
         title=f"{space['name']} ({shape}): synthetic samples against {first['n_train']:,} training samples, "
         f"{first['n_held_back']:,} held back, {space['classes']} classes",
-        caption="k = 5 neighbours; density and coverage of real samples are about 1 and .97. Copy ratio: "
+        caption="k = 5 neighbours; density and coverage of real samples are about 1 and 0.97. Copy ratio: "
         "about 1 or more is new, far below 1 is copied.",
     )
     table.add_column("generator")
@@ -54,7 +54,7 @@ def quality_table(space: dict[str, Any]) -> Table:
 
 
 def figure(value: float | None) -> str:
-    """Three decimals, or nothing where there is no value."""
+    """Return a value with three decimals; empty if missing."""
     return "" if value is None else f"{value:.3f}"
 
 
@@ -110,7 +110,7 @@ def _terms(space: str, generator: str, values: Sequence[float]) -> Plot:
         axes.bar(range(len(values)), values, color=colour(0))
         axes.set(xlabel="dimension of the code, by size", ylabel="KL term, nats")
     alt = f"Bar chart: {len(values)} terms from {max(values):.3f} down to {min(values):.3f} nats."
-    return Plot(f"{space}: KL terms of {generator}", "Terms near 0 say nothing of the sample.", alt, drawn[0])
+    return Plot(f"{space}: KL terms of {generator}", "Terms near 0 carry no information.", alt, drawn[0])
 
 
 NEAR_ONE, ENOUGH = (0.8, 1.25), 0.8

@@ -129,7 +129,7 @@ GOOD = {"item_id": "good", "text": "a red shoe"}
     [
         ({"text": "red"}, "new item 1: item_id is missing"),
         ({"item_id": "i3", "text": "red"}, "'i3' is in the catalogue already"),
-        ({"item_id": "good", "text": "red"}, "'good' stands more than once"),
+        ({"item_id": "good", "text": "red"}, "'good' is repeated among the new items"),
         ({"item_id": "x", "title": "red"}, "'x' has neither text nor image"),
         ({"item_id": "x", "text": "  "}, "'x' has neither text nor image"),
         ({"item_id": "x", "image": b"no picture"}, "'x': its image can't be read"),

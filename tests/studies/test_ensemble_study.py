@@ -122,11 +122,11 @@ def test_members_must_share_data_and_names(runs: Path, tmp_path: Path) -> None:
     (other / "config.yaml").write_text(yaml.safe_dump(content))
     with pytest.raises(InputError, match=r"differ in evaluation\.exclude_seen"):
         open_members(study(runs, tmp_path, members=[str(runs / "small.0"), str(other)]))
-    with pytest.raises(InputError, match="it stands twice"):
+    with pytest.raises(InputError, match="it is repeated"):
         open_members(study(runs, tmp_path, members=[str(runs / "small.0"), "popularity", "popularity"]))
     with pytest.raises(InputError, match="different names"):
         open_members(study(runs, tmp_path, members=[f"ensemble={runs / 'small.0'}"]))
-    with pytest.raises(ConfigError, match="a metric of accuracy"):
+    with pytest.raises(ConfigError, match="an accuracy metric"):
         study(runs, tmp_path, metric="gini")
 
 

@@ -213,7 +213,7 @@ def test_true_tastes_need_the_demo(content: dict[str, Any]) -> None:
             },
             "model",
         ),
-        ({"tastes": {"type": "fitted", "learn": 0.7, "fit": 0.3}}, "nothing to check"),
+        ({"tastes": {"type": "fitted", "learn": 0.7, "fit": 0.3}}, "no clicks to check"),
     ],
 )
 def test_a_wrong_configuration_says_what_is_wrong(

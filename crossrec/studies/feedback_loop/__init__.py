@@ -1,1 +1,1 @@
-"""Policies in a simulated feedback loop: what becomes of clicks and diversity over rounds."""
+"""Policies in a simulated feedback loop: clicks and diversity over rounds."""

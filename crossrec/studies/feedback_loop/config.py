@@ -1,4 +1,4 @@
-"""The configuration of a study of policies in a simulated feedback loop."""
+"""Configuration of a study of policies in a simulated feedback loop."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from crossrec.simulation.config import EnvironmentConfig
 
 
 class DemoTastesConfig(Config):
-    """The true tastes of the demo's shoppers; every recommender knows the demo's whole log at the start."""
+    """True tastes of the demo's shoppers; every recommender starts from the demo's whole log."""
 
 
 class FittedTastesConfig(ChoiceModelConfig):
-    """A choice model fitted to the log; recommenders know the part that its features were first made from."""
+    """Choice model fitted to the log; recommenders start from the part that gave its first features."""
 
 
 TASTES = Family(
@@ -37,23 +37,23 @@ TastesConfig = Annotated[Config, TASTES]
 
 
 class BaselineLearnerConfig(Config):
-    """A baseline, fitted anew to the whole log each time.
+    """Baseline, refitted on the full log each time.
 
     Args:
-        baseline: which one.
+        baseline: options of the baseline.
     """
 
     baseline: BaselineOptions
 
 
 class NeuralLearnerConfig(Config):
-    """The model of the base experiment, trained once and then on top of itself.
+    """Model of the base experiment, trained once and then fine-tuned.
 
     Its first training is shared by all policies of a seed.
 
     Args:
-        first_epochs: over the log at the start; those of the base experiment when None.
-        epochs: over the histories of users who clicked since, each time.
+        first_epochs: epochs over the log at the start; those of the base experiment when None.
+        epochs: epochs of each later training, over the histories of users who clicked since.
         lr_share: factor of the base experiment's learning rates in the later trainings.
     """
 
@@ -78,11 +78,11 @@ class PolicyConfig(Config):
     """Recommendation policy of the simulation.
 
     Args:
-        learner: what scores items.
-        rerank: rerankers over its candidates, one after the other.
-        explore: how lists are drawn; null shows the best.
+        learner: model that scores items.
+        rerank: chain of rerankers over its candidates.
+        explore: explorer that draws lists; null shows the best.
         every: rounds from one retraining to the next.
-        candidates: best items of the learner that rerankers and exploration choose from.
+        candidates: number of the learner's best items from which rerankers and explorers choose.
     """
 
     learner: LearnerConfig
@@ -98,29 +98,28 @@ class PolicyConfig(Config):
         for part in (*self.rerank, *([self.explore] if self.explore else [])):
             if getattr(part, "space", None) == "model":
                 raise ValueError(
-                    "space 'model' changes with every retraining; say category, text, image or content"
+                    "space 'model' changes with every retraining; use category, text, image or content"
                 )
         return self
 
 
 class FeedbackLoopConfig(Config):
-    """Policies under the same simulated users and the same luck.
+    """Policies with the same simulated users and common random numbers.
 
     Args:
-        base: the experiment's configuration file: data, model, training, spaces in which distances are
-            measured.
-        changes: overrides of it.
-        tastes: where users' hidden tastes come from.
-        environment: how users behave.
-        policies: name -> how lists are made.
-        compare_with: policies that all others are compared with; the first one by default.
-        users: how many of the data's users take part, drawn by the seed; all when None.
+        base: configuration file of the experiment: data, model, training, spaces of distances.
+        changes: overrides of the experiment.
+        tastes: source of the users' hidden tastes.
+        environment: behaviour of the users.
+        policies: name -> policy.
+        compare_with: policies with which all others are compared; the first one by default.
+        users: number of users, drawn by the seed, who take part; all when None.
         rounds: number of rounds of recommending and learning.
         seeds: seeds of users, random numbers and initial weights.
         k: length of the lists.
-        tail_share: share of the clicks at the start that the tail holds.
-        out: folder of the results; a study that is started again goes on where it was.
-        device: where models run.
+        tail_share: share of the clicks at the start on tail items.
+        out: folder of the results; a restarted study is resumed.
+        device: device of the models.
     """
 
     base: Path
@@ -153,5 +152,5 @@ class FeedbackLoopConfig(Config):
 
     @property
     def references(self) -> tuple[str, ...]:
-        """Policies that all others are compared with."""
+        """Policies with which all others are compared."""
         return self.compare_with or (next(iter(self.policies)),)

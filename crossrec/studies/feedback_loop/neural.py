@@ -1,4 +1,4 @@
-"""The base experiment's model inside the loop: trained once, then fine-tuned on the clicks since."""
+"""The base experiment's model in the loop: trained once, then fine-tuned on new clicks."""
 
 from __future__ import annotations
 
@@ -25,18 +25,18 @@ NOT_TRAINED_WITH = ("augment", "diversity", "contrastive", "rerank")
 
 
 class NeuralLearner:
-    """Trains on the log at the start, later on the histories of users who clicked since the last time.
+    """Learner that trains on the initial log, and later on the histories of users with new clicks.
 
-    Each later training starts a new optimizer and schedule at lower rates, and ends with its last epoch: no
-    clicks are held back to validate on. Items without a click at the start have no id embedding; the model
+    Each later training has a new optimizer and schedule at lower rates, and ends with its last epoch: there
+    is no validation. Items without a click at the start have no id embedding; the model
     represents them by text and picture.
 
     Args:
         setting: base experiment, whose configuration has model, objective and trainer.
         config: epochs and rates.
-        seed: seed of the first weights and of everything that training draws.
-        device: where it runs.
-        first_run: run folder of the first training, which other policies of the seed share.
+        seed: seed of the initial weights and of training.
+        device: device of the model.
+        first_run: run folder of the first training, shared by the seed's policies.
 
     Raises:
         InputError: if the base experiment has a part that training inside the loop leaves out.
@@ -61,13 +61,13 @@ class NeuralLearner:
         """Return the recommender after it has learned from the log.
 
         Args:
-            log: U rows, those of the last time with new clicks at their ends.
+            log: U rows of the previous call, with new clicks appended.
         """
         if self._recommender is None:
             self._recommender = NeuralRecommender(self._first(log))
         else:
             rows = np.flatnonzero(log.lengths > self._lengths_U)
-            # The rows end in what is new; a window before it gives context.
+            # The rows end in the new clicks; a window before them gives context.
             recent = log.take(rows).tail(self._recommender.network.sequence.max_length + 1)
             self._later(self._recommender.network, recent, log)
             self._recommender.refresh()
@@ -103,11 +103,11 @@ class NeuralLearner:
         seed: int,
         run_folder: Path,
     ) -> None:
-        """Train the network in place, or load what a training of this folder ended with.
+        """Train the network in place, or load the final weights of this folder's training.
 
         Args:
             network: network of the base experiment.
-            clicks: to learn from.
+            clicks: training clicks.
             log: all clicks so far; items in it are targets and negatives.
             config: configuration of batches, rates and clipping.
             epochs: number of epochs; one checkpoint is written after the last.

@@ -22,11 +22,11 @@ class Measure:
     """A measure over rounds and its aggregation over a whole run.
 
     Args:
-        title: heading.
-        meaning: one line.
+        title: title of the measure.
+        meaning: one-line description.
         kind: the ratio of two sums over rounds, their sum, mean or last value.
         above, below: columns of a ratio.
-        higher_is_better: None where it is a matter of taste.
+        higher_is_better: None if neither direction is better.
     """
 
     title: str
@@ -51,7 +51,7 @@ MEASURES: dict[str, Measure] = {
     ),
     "clicks_per_user": Measure(
         "clicks per user",
-        "Simulated clicks over all users, those who left included.",
+        "Simulated clicks over all users, including those who left.",
         "sum",
         higher_is_better=True,
     ),
@@ -114,7 +114,7 @@ def settled_rounds(
 ) -> tuple[list[int], list[int]]:
     """Return the rounds in which a policy is above and below another: the interval over seeds excludes 0.
 
-    Intervals are pointwise: of rounds without any difference, one in twenty is settled all the same.
+    Intervals are pointwise: of rounds without any difference, one in twenty is settled by chance.
     """
     difference_SR = values[policy, name] - values[other, name]
     spreads = [over_seeds(column) for column in difference_SR.T]
@@ -237,7 +237,7 @@ def page(
     Args:
         config: configuration of the study.
         values: (policy, measure) -> (S, R).
-        about: what was simulated.
+        about: description of the simulation.
         found: content of ``results.json``.
         config_text: the resolved configuration.
     """
@@ -329,7 +329,7 @@ def _comparison(
 
 
 def _sentence(config: FeedbackLoopConfig, values: Values, policy: str, other: str) -> str:
-    """In which rounds a policy is settled above or below another."""
+    """Return a sentence on the rounds in which a policy is settled above or below another."""
     parts = []
     for name in BUBBLE:
         above, below = settled_rounds(values, policy, other, name)

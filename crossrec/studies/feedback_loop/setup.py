@@ -32,7 +32,7 @@ from crossrec.types import InputError, Recommender, Sequences
 
 FIRST_RUNS = "first_runs"
 SIMULATION_VERSION = 3
-"""Raised when the simulation changes, so that files of an earlier one are not taken for its own."""
+"""Version of the simulation, increased by changes, so that files of an earlier one are not reused."""
 
 
 @dataclass(frozen=True)
@@ -43,9 +43,9 @@ class SimulationSetup:
         config: configuration of the study.
         setting: prepared base experiment.
         tastes: tastes of all U users.
-        log: U rows.
-        choice: the fitted model, where the tastes come from one.
-        device: where models run.
+        log: initial log of U rows.
+        choice: fitted choice model, if the tastes come from one.
+        device: device of the models.
     """
 
     config: FeedbackLoopConfig
@@ -59,7 +59,7 @@ class SimulationSetup:
     def of(
         cls, config: FeedbackLoopConfig, setting: PreparedExperiment, device: torch.device
     ) -> SimulationSetup:
-        """Load or fits the tastes.
+        """Load or fit the tastes.
 
         Raises:
             InputError: if true tastes are configured, and the data are not the demo.
@@ -72,7 +72,7 @@ class SimulationSetup:
         source = setting.config.data.source
         if not isinstance(source, DemoSource.Options):
             raise InputError(
-                f"tastes: type '{TASTES.name_of(config.tastes)}' needs the demo as data; for {data.name} say "
+                f"tastes: type '{TASTES.name_of(config.tastes)}' needs the demo as data; for {data.name} set "
                 f"tastes.type={TASTES.name_of(FittedTastesConfig())}"
             )
         cache_dir = setting.config.data.cache_dir
@@ -80,7 +80,7 @@ class SimulationSetup:
         return cls(config, setting, tastes, clicks, None, device)
 
     def users(self, seed: int) -> np.ndarray:
-        """Return (B,) who takes part, ascending."""
+        """Return (B,) participants, ascending."""
         n_users, wanted = self.tastes.n_users, self.config.users
         if wanted is None or wanted >= n_users:
             return np.arange(n_users)
@@ -102,7 +102,7 @@ class SimulationSetup:
         stages = [stage.build(items) for stage in policy.rerank]
         learn = self._learn(policy.learner, seed)
         return Policy(
-            # Rows at the end never grow, so that learners see who has clicked since.
+            # The last rows never grow, so that learners see who has clicked since.
             refit=lambda log: learn(joined(log, others)),
             finish=reranking(stages) if stages else None,
             explorer=None if policy.explore is None else policy.explore.build(items),
@@ -148,5 +148,5 @@ def base_content(setting: PreparedExperiment) -> dict[str, object]:
     parts = {"data", "model", "objective", "trainer", "spaces", "segments"}
     made_from = setting.config.model_dump(mode="json", include=parts, exclude={"data": {"cache_dir"}})
     dumped = {name: part for name, part in made_from.items() if part is not None}
-    # Weights that are kept have a row per item: other items in the same files are another simulation.
+    # Stored weights have a row per item: other items in the same files are another simulation.
     return {**dumped, "simulation": SIMULATION_VERSION, "identity": setting.data.identity.key}

@@ -1,4 +1,4 @@
-"""A whole study of policies in a simulated feedback loop: play, summarize, write, show."""
+"""Study of policies in a simulated feedback loop: play, summarize, write, show."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Rounds:
     """Measures of all policies, seeds and rounds.
 
     Args:
-        table: a row a policy, seed and round.
+        table: one row per policy, seed and round.
         values: (policy, measure) -> (S, R) over seeds and rounds, in the order of the configuration.
     """
 
@@ -49,9 +49,9 @@ def play_all(
 
     Args:
         config: configuration of the study.
-        arena: loaded only if something has to be played.
+        arena: function that loads the setup, called only if something has to be played.
         content: base experiment's content, from :func:`crossrec.studies.feedback_loop.setup.base_content`.
-        done: told of every policy and seed that is finished.
+        done: function called with a message for every finished policy and seed.
     """
     frames = []
     for seed in config.seeds:
@@ -99,7 +99,7 @@ def run_feedback_loop(config: FeedbackLoopConfig) -> None:
     """Play every policy with every seed, and write ``rounds.parquet``, ``results.json`` and
     ``simulation.html``.
 
-    A killed study that is started again plays only the policies and seeds that are missing.
+    A restarted study plays only the missing policies and seeds.
 
     Raises:
         InputError: if the base experiment, its data and the tastes don't fit, or there are several processes.
@@ -128,7 +128,8 @@ def _about(config: FeedbackLoopConfig, arena: SimulationSetup) -> dict[str, Any]
     n_users = len(arena.users(config.seeds[0]))
     protocol = (
         f"{n_users:,} simulated users of {len(data.catalog):,} items, lists of {config.k}, "
-        f"{config.rounds} rounds, {len(config.seeds)} seeds; policies of a seed share users, tastes and luck"
+        f"{config.rounds} rounds, {len(config.seeds)} seeds; "
+        "policies of a seed share users, tastes and random numbers"
     )
     choice = arena.choice
     return {

@@ -1,4 +1,4 @@
-"""The configuration of an ablation: a grid of named axes, or a search, over any keys and seeds."""
+"""Configuration of an ablation: a grid of named axes, or a search, over any keys and seeds."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from crossrec.evaluation.config import ComparisonConfig
 logger = logging.getLogger(__name__)
 
 Choices = tuple[Any, ...] | dict[str, dict[str, Any]]
-"""Values of the key that an axis is named after, or names with the overrides that each stands for."""
+"""Values of the key that an axis is named after, or overrides by name."""
 
 
 Direction = Literal["maximize", "minimize"]
@@ -25,15 +25,15 @@ Number = TypeVar("Number", int, float)
 
 
 class DimensionBase(Config):
-    """One key that a search draws."""
+    """Dimension of a search's space: one key."""
 
 
 class RangeConfig(DimensionBase, Generic[Number]):
-    """A number between two others.
+    """Number in a range.
 
     Args:
         low, high: bounds, both included.
-        log: drawn evenly in the logarithm.
+        log: whether to draw uniformly in the logarithm.
     """
 
     low: Number
@@ -50,18 +50,18 @@ class RangeConfig(DimensionBase, Generic[Number]):
 
 
 class FloatRangeConfig(RangeConfig[float]):
-    """A real number."""
+    """Real number in a range."""
 
 
 class IntRangeConfig(RangeConfig[int]):
-    """A whole number."""
+    """Integer in a range."""
 
 
 class ChoiceConfig(DimensionBase):
     """One of some values, or one of some named sets of overrides.
 
     Args:
-        values: a list of the key's values, or name -> overrides.
+        values: list of the key's values, or name -> overrides.
     """
 
     values: Choices
@@ -90,7 +90,7 @@ class TPEConfig(Config):
     """Tree-structured Parzen estimator over all keys together.
 
     Args:
-        startup: proposals drawn at random before the estimator begins.
+        startup: number of random proposals before the estimator begins.
 
     Source:
         Bergstra et al.: Algorithms for hyper-parameter optimization (NeurIPS 2011).
@@ -116,15 +116,15 @@ SamplerConfig = Annotated[Config, SAMPLERS]
 
 
 class SearchConfig(Config):
-    """A search on validation.
+    """Hyperparameter search on validation.
 
     Args:
-        space: key of the experiment (or a name, where it is a choice of overrides) -> what is drawn.
-        objective: a metric on validation, such as ``ndcg@10``; its mean over the seeds counts.
+        space: key of the experiment (or a name for a choice of overrides) -> dimension.
+        objective: metric on validation, such as ``ndcg@10``, averaged over the seeds.
         direction: direction of the objective.
-        trials: proposals in all, each trained with every seed.
-        minutes: no proposal is made once all trials together took so long; None for no limit.
-        sampler: makes proposals.
+        trials: number of proposals, each trained with every seed.
+        minutes: total time of all trials after which no proposal is made; None for no limit.
+        sampler: sampler of proposals.
         seed: seed of the sampler.
     """
 
@@ -141,7 +141,7 @@ Part = Literal["valid", "test"]
 
 
 COLUMNS = ("trial", "variant", "seed", "part", "slice", "metric", "value", "low", "high", "n_users", "sd")
-"""Names of columns that results have beside those of the axes."""
+"""Columns of results besides those of the axes."""
 
 
 REMOVED_KEYS = {"stale_after": "a process that died is noticed by its file lock"}
@@ -154,27 +154,27 @@ Labels = dict[str, Any]
 class AblationConfig(Config):
     """An ablation: variants, seeds and comparison.
 
-    Overrides are mappings as in an experiment's file; ``trainer.lr: 0.01`` is short for nested mappings.
-    Where both say the same key the nested one counts, and so what the command line says.
+    Overrides are mappings as in an experiment's file; ``trainer.lr: 0.01`` is short for nested mappings. A
+    nested key wins over the same key in dotted form, and so do overrides on the command line.
 
     Args:
-        base: the experiment's configuration file.
-        changes: overrides of it for all trials.
+        base: configuration file of the experiment.
+        changes: overrides for all trials.
         axes: name -> (name of a value -> overrides), or a key of the experiment -> list of its values; all
             combinations are tried.
-        exclude: combinations that are left out; an axis that is not named may have any value.
-        include: combinations that are added, even with values that a key's list lacks; all axes are named.
-        search: in the place of axes.
-        seeds: every variant is trained with each.
-        measure: the part of the split that variants are measured on. In a search all are measured on
-            validation, and with ``test`` the best there, and no other, on test too.
+        exclude: combinations to omit; an axis that is not named may have any value.
+        include: combinations to add, even with values missing in a key's list; all axes are named.
+        search: search, in place of axes.
+        seeds: seeds with which every variant is trained.
+        measure: split on which variants are measured. In a search all are measured on validation; with
+            ``test``, the best one there is measured on test too.
         compare: whether variants are compared with the reference by paired tests; it needs the same queries.
-        reference: the variant that all others are compared with; the first by default.
+        reference: variant with which all others are compared; the first by default.
         comparison: metrics and tests. A metric of a slice is written ``cold_items:recall@10``.
-        report: whether every run gets its page with plots and pictures, which takes seconds each; without it,
-            ``evaluate.py RUN`` makes it for one.
+        report: whether to write every run's page with plots and pictures, which takes seconds each;
+            ``evaluate.py RUN`` writes it for one run later.
         jobs: number of trials that run in parallel on this machine.
-        out: folder of the study; trials that are finished there are read.
+        out: folder of the study; trials finished there are read.
     """
 
     base: Path
@@ -229,7 +229,7 @@ class AblationConfig(Config):
 
     @property
     def measured_part(self) -> Part:
-        """The part that every trial is measured on."""
+        """Split on which every trial is measured."""
         return self.measure if self.search is None else "valid"
 
 
@@ -260,7 +260,7 @@ def _laid(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def lay(base: Mapping[str, Any], layers: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """Lay overrides on a configuration, one after the other; a changed ``type`` starts from its defaults."""
+    """Apply overrides to a configuration in order; a changed ``type`` starts from its defaults."""
     result = dict(base)
     for layer in layers:
         result = merge(result, nested(layer))

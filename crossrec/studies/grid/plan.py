@@ -1,4 +1,4 @@
-"""The plan of an ablation: its variants, their trials, and all checks before the first training."""
+"""Plan of an ablation: variants, trials, and all checks before the first training."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ class Variant:
     """One combination of values.
 
     Args:
-        name: unique in the study; its runs are called ``name.seed``.
+        name: unique name in the study; its runs are called ``name.seed``.
         labels: axis -> name of the value.
-        overrides: laid on the base after the study's changes, one after the other.
+        overrides: overrides applied in order after the study's changes.
     """
 
     name: str
@@ -41,7 +41,7 @@ class StudyTrial:
     """A variant with a seed: one run.
 
     Args:
-        variant: that it belongs to.
+        variant: variant of the trial.
         config: configuration of the run.
     """
 
@@ -64,7 +64,7 @@ def grid(config: AblationConfig) -> list[Variant]:
     axes = {axis: named_choices(axis, values) for axis, values in config.axes.items()}
     for axis, values in config.axes.items():
         if len(axes[axis]) < len(values):
-            raise ConfigError(f"axes.{axis}: a value stands there twice; give values by name")
+            raise ConfigError(f"axes.{axis}: a value is repeated; give values by name")
     found = [dict(zip(axes, labels, strict=True)) for labels in itertools.product(*axes.values())]
     for entry in config.exclude:
         kept = [combination for combination in found if not _matches(combination, entry)]
@@ -88,7 +88,7 @@ def _included(
 ) -> dict[str, str]:
     missing = [axis for axis in axes if axis not in entry]
     if missing:
-        raise ConfigError(f"include: {entry} says nothing of the axis '{missing[0]}'")
+        raise ConfigError(f"include: {entry} lacks the axis '{missing[0]}'")
     combination = {}
     for axis in axes:
         label = label_of(entry[axis])
@@ -118,14 +118,14 @@ def _check_names(variants: Sequence[Variant]) -> None:
         if other is not variant:
             raise ConfigError(
                 f"{dict(other.labels)} and {dict(variant.labels)} would both be called '{variant.name}'; "
-                "give their values by other names"
+                "rename their values"
             )
     if not variants:
         raise ConfigError("axes: exclude leaves no combination")
 
 
 def trials_of(config: AblationConfig, variants: Sequence[Variant]) -> list[StudyTrial]:
-    """Return every variant with every seed, seed by seed, so that all are seen early.
+    """Return every variant with every seed, seed by seed, so that all variants are measured early.
 
     Raises:
         ConfigError: if any variant has an unknown key or an invalid value.
@@ -145,7 +145,7 @@ def experiment_of(config: AblationConfig, variant: Variant, seed: int) -> Experi
 
 
 def search_corners(config: AblationConfig) -> Iterator[Variant]:
-    """Settings that together hold every key, bound and choice of a search's space, to be validated."""
+    """Return settings that together contain every key, bound and choice of a search's space, to validate."""
     if config.search is None:
         return
     ends: dict[str, dict[str, dict[str, Any]]] = {}
@@ -168,16 +168,16 @@ SLICE_METRICS: tuple[MetricName, ...] = ("recall", "ndcg", "mrr", "hit", "map")
 
 
 PLACE_OF_DATA = ("root", "cache_dir")
-"""Keys that say where data lies, not which it is."""
+"""Keys of the location of data, not of their content."""
 
 
 def check_trials(config: AblationConfig, trials: Sequence[StudyTrial]) -> None:
-    """Reject a study whose end would be an error.
+    """Check for errors that would otherwise occur at the end of the study.
 
     Raises:
-        ConfigError: if the reference, or a metric, doesn't exist; variants that are to be compared have other
-            data, spaces or protocols; precisions differ; a run's folder holds another run; too few
-            resamples for so many comparisons.
+        ConfigError: if the reference or a metric doesn't exist, compared variants differ in data, spaces or
+            protocols, precisions differ, a run's folder contains another run, or resamples are too few for
+            so many comparisons.
     """
     for trial in trials:
         check_run(trial.config)
@@ -195,7 +195,7 @@ def wanted_metrics(config: AblationConfig) -> list[str]:
 
 
 def reference_of(config: AblationConfig, variants: Sequence[Variant]) -> str:
-    """Return the name of the variant that all others are compared with.
+    """Return the name of the variant with which all others are compared.
 
     Raises:
         ConfigError: if there is no such variant.
@@ -207,7 +207,7 @@ def reference_of(config: AblationConfig, variants: Sequence[Variant]) -> str:
 
 
 def split_slice(metric: str) -> tuple[str, str]:
-    """``cold_items:recall@10`` as slice and metric; the slice of a plain metric is empty."""
+    """Split ``cold_items:recall@10`` into slice and metric; the slice of a plain metric is empty."""
     part, mark, name = metric.rpartition(SLICE_MARK)
     return (part, name) if mark else ("", metric)
 
@@ -217,7 +217,7 @@ def _check_metric(metric: str, trials: Sequence[StudyTrial]) -> None:
     base, at, k = name.partition("@")
     known = SLICE_METRICS if part else tuple(METRICS)
     if base not in known or not at or not k.isdecimal():
-        raise ConfigError(f"metric '{metric}': say NAME@LENGTH such as ndcg@10; names are {', '.join(known)}")
+        raise ConfigError(f"metric '{metric}': use NAME@LENGTH such as ndcg@10; names are {', '.join(known)}")
     if part and part not in SLICES:
         raise ConfigError(f"metric '{metric}': '{part}' is not among the slices {', '.join(SLICES)}")
     for trial in trials:

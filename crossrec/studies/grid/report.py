@@ -1,4 +1,4 @@
-"""Reports of an ablation: sentences, plots and tables made of a comparison's numbers."""
+"""Reports of an ablation: sentences, plots and tables of a comparison."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ HIGHER, LOWER, OPEN = "higher", "lower", "not settled"
 def finding(results: Results, variant: str, metric: str) -> str:
     """Return whether a variant's metric is ``higher`` or ``lower`` than the reference's, or ``not settled``.
 
-    Settled: p below .05 after Holm's correction over the whole study, and the same sign with every seed.
+    Settled: p below 0.05 after Holm's correction over the whole study, and the same sign with every seed.
     """
     if results.comparison is None:
         return OPEN
@@ -55,9 +55,9 @@ def sentence(results: Results, metric: str, variants: Sequence[str] = ()) -> str
     """Return one sentence on a metric: which variants lie above and below the reference, and which are open.
 
     Args:
-        results: with a comparison.
-        metric: one of those compared.
-        variants: to speak of; all but the reference by default.
+        results: results with a comparison.
+        metric: a compared metric.
+        variants: variants in the sentence; all but the reference by default.
     """
     comparison = results.comparison
     if comparison is None:
@@ -104,7 +104,7 @@ WIDTH, ROW = 3.6, 0.42
 
 @contextmanager
 def styled() -> Iterator[None]:
-    """The look of the project's plots while the block runs."""
+    """Apply the project's plot style within the block."""
     import matplotlib
 
     with matplotlib.rc_context(STYLE):
@@ -118,7 +118,7 @@ def dot_plot(results: Results, metrics: Sequence[str], columns: int = 3) -> Figu
 
     Args:
         results: results of a study whose variants were compared.
-        metrics: some of those compared.
+        metrics: compared metrics to plot.
         columns: number of columns of panels.
     """
     from matplotlib.figure import Figure
@@ -166,12 +166,12 @@ def _arrow(metric: str) -> str:
 
 
 def plane_plot(results: Results, diversity: Sequence[str], accuracy: str) -> Figure:
-    """Accuracy against measures of diversity, a panel each; lines are 95 % intervals over users.
+    """Plot accuracy against measures of diversity, one panel each; lines are 95 % intervals over users.
 
     Args:
         results: results of a study whose variants were compared.
-        diversity: measures along the horizontal axes.
-        accuracy: along the vertical one.
+        diversity: measures on the horizontal axes.
+        accuracy: metric on the vertical axis.
     """
     from matplotlib.figure import Figure
 
@@ -266,7 +266,7 @@ def _cells(results: Results, metrics: Sequence[str]) -> list[list[str]]:
 
 
 def _cell(results: Results, variant: str, metric: str) -> list[str]:
-    """Value ± standard deviation, interval, and the difference from the reference with its p."""
+    """Return value ± standard deviation, interval, and difference from the reference with its p."""
     found = results.summary.filter((pl.col("variant") == variant) & (pl.col("metric") == metric))
     if found.is_empty():
         return ["none"]

@@ -1,4 +1,4 @@
-"""Results of an ablation: every number in one long table, variants compared with the reference."""
+"""Results of an ablation: all metrics in one long table, and comparisons with the reference."""
 
 from __future__ import annotations
 
@@ -56,10 +56,10 @@ def with_slices(
 
     Args:
         measured: measurement of one run; its lists are read from its folder.
-        metrics: such as ``cold_items:recall@10``; others are passed over.
+        metrics: metrics such as ``cold_items:recall@10``; those without a slice are ignored.
         data: data of the run.
-        part: that was measured.
-        evaluation: how.
+        part: measured split.
+        evaluation: options of the evaluation.
     """
     wanted = [metric for metric in metrics if split_slice(metric)[0]]
     if not wanted:
@@ -95,7 +95,7 @@ PARTS: tuple[Part, ...] = ("valid", "test")
 
 
 EVERYBODY = "all"
-"""The slice that leaves nobody out."""
+"""The slice of all users."""
 
 
 @dataclass(frozen=True)
@@ -104,8 +104,8 @@ class Results:
 
     Args:
         config: configuration of the study.
-        trials: all of them.
-        outcomes: name of a trial -> how it ended.
+        trials: all trials.
+        outcomes: name of a trial -> its result.
         comparison: comparison of the finished variants with the reference; None where nothing is compared.
     """
 
@@ -116,22 +116,22 @@ class Results:
 
     @property
     def done(self) -> list[StudyTrial]:
-        """The trials that are measured."""
+        """Measured trials."""
         return [t for t in self.trials if t.name in self.outcomes and self.outcomes[t.name].status == "done"]
 
     @property
     def failed(self) -> list[StudyTrial]:
-        """The trials that ended with an error."""
+        """Trials that ended with an error."""
         return [t for t in self.trials if t.name in self.outcomes and self.outcomes[t.name].status != "done"]
 
     @property
     def variants(self) -> list[Variant]:
-        """Those with a measured trial, in the order of the plan."""
+        """Variants with a measured trial, in the order of the plan."""
         return list({trial.variant.name: trial.variant for trial in self.done}.values())
 
     @property
     def reference(self) -> str:
-        """The variant that all others are compared with."""
+        """Variant with which all others are compared."""
         return reference_of(self.config, list({t.variant.name: t.variant for t in self.trials}.values()))
 
     def run_folder(self, variant: str, seed: int) -> Path:
@@ -151,9 +151,9 @@ class Results:
 
     @cached_property
     def long(self) -> pl.DataFrame:
-        """A row a trial, part, slice and metric, with ``value``, ``low`` and ``high`` (95 % over users).
+        """Return one row per trial, split, slice and metric: ``value``, ``low``, ``high`` (95 % over users).
 
-        Its other columns: ``trial``, ``variant``, one an axis, ``seed``, ``n_users``.
+        Other columns: ``trial``, ``variant``, one per axis, ``seed``, ``n_users``.
         """
         rows = [row for trial in self.done for row in _rows(trial)]
         return pl.DataFrame(rows, infer_schema_length=None)
@@ -173,7 +173,7 @@ class Results:
 def collect(
     config: AblationConfig, trials: Sequence[StudyTrial], outcomes: Mapping[str, TrialResult]
 ) -> Results:
-    """Read what the finished trials measured, and compare variants where the study says so."""
+    """Read the finished trials' metrics, and compare variants if configured."""
     results = Results(config, trials, outcomes, None)
     _check_same_data(config.measured_part, results.done)
     if not config.compare or config.search is not None or not results.done:
@@ -191,7 +191,7 @@ def collect(
 
 
 def _check_same_data(part: Part, trials: Sequence[StudyTrial]) -> None:
-    """Reject tables of trials that were measured before and after their files changed.
+    """Check that no data files changed between the measurements of trials.
 
     Raises:
         InputError: if trials with the same configuration of data were measured on other data.
@@ -213,7 +213,7 @@ def _check_same_data(part: Part, trials: Sequence[StudyTrial]) -> None:
 
 
 class _Reader:
-    """Reads trials' measurements; their common data is prepared only where slices are asked for."""
+    """Reader of trials' measurements; their common data are prepared only for slices."""
 
     def __init__(self, config: AblationConfig, trial: StudyTrial) -> None:
         self.config = config

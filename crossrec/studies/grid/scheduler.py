@@ -1,11 +1,11 @@
-"""The scheduler of ablations: an Optuna study in a journal file that any number of processes share.
+"""Scheduler of ablations: an Optuna study in a journal file shared by any number of processes.
 
-An assignment is what one process does in one go: a run of a grid, or a search's proposal with a run for each
-seed. Whether an assignment is done is read from its run folders; the journal holds who works at what, errors
-and proposals.
+An assignment is a unit of work of one process: a run of a grid, or a search's proposal with a run for each
+seed. Whether an assignment is done is read from its run folders; the journal records workers, errors and
+proposals.
 
-Journal storage has no heartbeats. A process holds a file lock for as long as it works at an assignment, and
-the operating system releases the lock when the process ends, however it ends: an Optuna trial that is RUNNING
+Journal storage has no heartbeats. A process holds a file lock while it works on an assignment, and the
+operating system releases the lock when the process ends for any reason: an Optuna trial that is RUNNING
 while its lock is free was left by a dead process, and its assignment is taken again.
 """
 
@@ -40,7 +40,7 @@ logger = logging.getLogger(__name__)
 JOURNAL_FILE, LOCK_FILE, LOCKS_FOLDER, LOGS_FOLDER = "study.journal", ".study.lock", "locks", "logs"
 STUDY_NAME = "ablation"
 MOST_DEATHS = 3
-"""Number of processes that may die at an assignment before it counts as failed."""
+"""Number of processes that may die during an assignment before it counts as failed."""
 
 NAME, SECONDS, WORKER, ERROR, RELEASED = "name", "seconds", "worker", "error", "released"
 """User attributes of an Optuna trial."""
@@ -48,12 +48,12 @@ NAME, SECONDS, WORKER, ERROR, RELEASED = "name", "seconds", "worker", "error", "
 
 @dataclass(frozen=True)
 class TrialResult:
-    """End of a trial.
+    """Result of a trial.
 
     Args:
         status: whether it is measured.
         seconds: duration of its assignment; 0 where the journal has none.
-        error: in one line; empty if it is done.
+        error: error in one line; empty if it is done.
     """
 
     status: Literal["done", "failed"]
@@ -63,10 +63,10 @@ class TrialResult:
 
 @dataclass(frozen=True)
 class Assignment:
-    """Runs that one process trains one after the other.
+    """Runs that one process trains in sequence.
 
     Args:
-        name: unique in the study.
+        name: unique name in the study.
         trials: one run of a grid, or a run for each seed of a search's proposal.
         values: values of a proposal: key -> a number, or the name of a choice.
         number: position in the plan, or of the proposal.
@@ -80,7 +80,7 @@ class Assignment:
 
 @dataclass(frozen=True)
 class TakenAssignment:
-    """An assignment that this process works at, with its Optuna trial and its lock's descriptor."""
+    """Assignment in progress in this process, with its Optuna trial and its lock's descriptor."""
 
     assignment: Assignment
     trial: Trial
@@ -92,8 +92,8 @@ class Scheduler:
 
     Args:
         config: configuration of the study.
-        since: number of Optuna trials that were there when the command began: what failed or died before
-            is tried again. By default all that are there now.
+        since: number of Optuna trials when the command began: those that failed or died before are tried
+            again. By default the current number.
 
     Raises:
         InputError: if Optuna is not installed, or the journal can't be read.
@@ -122,7 +122,7 @@ class Scheduler:
         return True
 
     def take(self) -> TakenAssignment | None:
-        """Take the first assignment that is neither done, failed nor worked at; None where there is none."""
+        """Take the first assignment that is not done, failed or in progress; None if there is none."""
         with self._exclusive():
             busy = self._busy()
             for assignment in self.assignments():
@@ -136,9 +136,9 @@ class Scheduler:
         """Record the end of an assignment and release it.
 
         Args:
-            taken: by this process.
-            seconds: since it was taken.
-            error: in one line; empty if all its runs are measured.
+            taken: assignment of this process.
+            seconds: seconds since it was taken.
+            error: error in one line; empty if all its runs are measured.
         """
         from optuna.trial import TrialState
 
@@ -154,7 +154,7 @@ class Scheduler:
         self._tell(taken, {RELEASED: True}, TrialState.FAIL, None)
 
     def result(self, assignment: Assignment) -> TrialResult | None:
-        """Return the end of an assignment; None while it has not ended."""
+        """Return the result of an assignment; None while it has not ended."""
         recorded = [t for t in self._recorded() if t.user_attrs.get(NAME) == assignment.name]
         if all(self.measured(trial) for trial in assignment.trials):
             seconds = [t.user_attrs[SECONDS] for t in recorded if SECONDS in t.user_attrs]
@@ -165,7 +165,7 @@ class Scheduler:
             return TrialResult("failed", last[SECONDS], last[ERROR])
         deaths = sum(RELEASED not in t.user_attrs and ERROR not in t.user_attrs for t in failures)
         if deaths >= MOST_DEATHS:
-            error = f"{deaths} processes died at it, perhaps for lack of memory (fewer jobs need less)"
+            error = f"{deaths} processes died, perhaps for lack of memory (fewer jobs need less)"
             return TrialResult("failed", 0.0, error)
         return None
 
@@ -201,7 +201,7 @@ class Scheduler:
 
     @property
     def objective(self) -> str:
-        """The metric that Optuna is told: of a grid the first one named, or "" for none."""
+        """Metric reported to Optuna: for a grid the first one named, or "" for none."""
         return next(iter(wanted_metrics(self.config)), "")
 
     def log(self, trial: StudyTrial) -> Path:
@@ -239,7 +239,7 @@ class Scheduler:
         path = self._lock_file(name)
         file, free = held_lock(path)
         release_lock(file, path if free else None)
-        # Without locks nobody can tell: what began before this command is taken for dead.
+        # Without locks, trials that began before this command count as dead.
         return number >= self.since if free is None else not free
 
     def _start(self, assignment: Assignment) -> TakenAssignment | None:
@@ -252,7 +252,7 @@ class Scheduler:
             return None
         self.study.enqueue_trial(dict(assignment.values), user_attrs={NAME: assignment.name})
         trial = self.study.ask(self.space)
-        while trial.user_attrs.get(NAME) != assignment.name:  # left by a process that died between the two
+        while trial.user_attrs.get(NAME) != assignment.name:  # left by a process that died in between
             self.study.tell(trial, state=TrialState.FAIL)
             trial = self.study.ask(self.space)
         return self._taken(assignment, trial, file, free)
@@ -272,14 +272,14 @@ class Scheduler:
                     taken.trial.set_user_attr(key, content)
                 self.study.tell(taken.trial, value, state)
             except (ValueError, RuntimeError) as error:
-                # Told as dead by a machine that does not see this one's locks; results are in the run folder.
+                # Reported as dead by a machine that does not see this one's locks; the results are kept.
                 logger.warning("%s: its end could not be recorded: %s", taken.assignment.name, error)
             finally:
                 release_lock(taken.lock, self._lock_file(taken.assignment.name))
 
     @contextmanager
     def _exclusive(self) -> Iterator[None]:
-        """Keeps all other processes from taking assignments while the block runs."""
+        """Keep other processes from taking assignments within the block."""
         file = os.open(self.config.out / LOCK_FILE, os.O_RDWR | os.O_CREAT, 0o644)
         try:
             lock(file, wait=True)
@@ -319,7 +319,7 @@ def _open_study(config: AblationConfig) -> Study:
 
 
 def require_optuna() -> Any:
-    """Return the module.
+    """Import and return Optuna.
 
     Raises:
         InputError: if it is not installed.

@@ -1,4 +1,4 @@
-"""A search: proposals drawn by Optuna, one at a time, from everything that is measured by then."""
+"""Search: proposals drawn by Optuna, one at a time, from all measurements so far."""
 
 from __future__ import annotations
 
@@ -61,11 +61,11 @@ class Search(Scheduler):
 
     @cached_property
     def space(self) -> dict[str, BaseDistribution]:
-        """Distributions that proposals are drawn from."""
+        """Distributions of the proposals."""
         return {name: _distribution(name, dimension) for name, dimension in self.search.space.items()}
 
     def assignments(self) -> list[Assignment]:
-        """Return all proposals, by whichever process they were made."""
+        """Return all proposals, of all processes."""
         for recorded in self._recorded():
             name = recorded.user_attrs.get(NAME)
             if name is not None and name not in self._known:
@@ -83,7 +83,7 @@ class Search(Scheduler):
         return bool(seconds >= 60 * self.search.minutes)
 
     def best(self) -> Assignment | None:
-        """Return the best proposal on validation, the earlier one of equals; None where none is measured."""
+        """Return the best proposal on validation, the earlier one in a tie; None if none is measured."""
         sign = -1.0 if self.search.direction == "maximize" else 1.0
         known = [
             (sign * value, one.number) for one in self.assignments() if (value := self.value(one)) is not None
@@ -105,13 +105,13 @@ class Search(Scheduler):
             self.study.sampler = self._sampler(number)
             drawn = self.study.ask(self.space)
         assignment = self._assignment(number, drawn.params)
-        # Only what has a name is a proposal: a process that dies before leaves none.
+        # Only trials with a name are proposals: a process that dies before leaves none.
         drawn.set_user_attr(NAME, assignment.name)
         return self._taken(assignment, drawn, *held_lock(self._lock_file(assignment.name)))
 
     def _sampler(self, number: int) -> BaseSampler:
         optuna = require_optuna()
-        # Each sampler begins at its seed: the number keeps proposals apart, whichever process makes them.
+        # Each sampler begins at its seed: the number makes proposals of all processes distinct.
         seed = int(np.random.default_rng([self.search.seed, number]).integers(2**31))
         sampler: BaseSampler = optuna.samplers.RandomSampler(seed=seed)
         if isinstance(self.search.sampler, TPEConfig):

@@ -1,4 +1,4 @@
-"""A whole ablation: plan, check, train what is missing, compare, write, show."""
+"""Ablation study: plan, check, train missing runs, compare, write, show."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ MARKDOWN_FILE, PLOT_FILE, BEST_FILE = "results.md", "results.png", "best.json"
 
 
 def ablate(path: Path | str, overrides: Sequence[str] = ()) -> Results:
-    """Train what is missing of a study, and read the rest: the entry point of notebooks.
+    """Train the missing runs of a study, and read the rest: the entry point for notebooks.
 
     Args:
         path: path of the study's configuration.
@@ -45,15 +45,15 @@ def ablate(path: Path | str, overrides: Sequence[str] = ()) -> Results:
 def run_ablation(config: AblationConfig, *, shown: bool = True) -> Results:
     """Train, measure, compare, and write tables and plots to ``config.out``.
 
-    Finished trials are read; a killed one goes on from its checkpoint. Any number of these may work on the
-    same folder, on any machines that share it.
+    Finished trials are read; killed ones are resumed from their checkpoints. Any number of commands may work
+    on the same folder, on any machines that share it.
 
     Args:
         config: configuration of the study.
-        shown: whether the tables are printed.
+        shown: whether to print the tables.
 
     Raises:
-        InputError: if the configuration can't be used; or, once all is written, trials failed.
+        InputError: if the configuration can't be used or, once all is written, if trials failed.
     """
     distributed.require_one_process("crossrec ablate")
     scheduler = _opened(config)
@@ -99,11 +99,11 @@ def _run(scheduler: Scheduler) -> None:
 
 @dataclass
 class Watch:
-    """Tells of each assignment that ended since it began to look, whichever process trained it.
+    """Reports assignments of all processes as they end.
 
     Args:
         scheduler: scheduler of the study.
-        told: takes a line.
+        told: function called with each line.
     """
 
     scheduler: Scheduler
@@ -113,7 +113,7 @@ class Watch:
         self.seen = set(self._ended())
 
     def look(self) -> None:
-        """Tell what is new."""
+        """Report newly ended assignments."""
         n_known = len(self.scheduler.assignments())
         for name, result in self._ended().items():
             if name not in self.seen:
@@ -127,7 +127,7 @@ class Watch:
 
 
 def _measure_best(search: Search) -> None:
-    """Measure the best proposal on test where the study says so; write which it is."""
+    """Record the best proposal, and measure it on test if configured."""
     best = search.best()
     if best is None:
         return

@@ -1,4 +1,4 @@
-"""Processes that work at an ablation: each trains one assignment after the other until all have ended."""
+"""Worker processes of an ablation: each trains one assignment after the other until all have ended."""
 
 from __future__ import annotations
 
@@ -32,17 +32,17 @@ logger = logging.getLogger(__name__)
 MODULE = "crossrec.studies.grid.workers"
 THREADS, GPUS = "OMP_NUM_THREADS", "CUDA_VISIBLE_DEVICES"
 POLL = 0.5
-"""Seconds between looks at other processes."""
+"""Seconds between checks of other processes."""
 PATIENCE = 30.0
-"""Seconds that a process has to give its assignment back."""
+"""Time for a process to give its assignment back, seconds."""
 
 
 def work(scheduler: Scheduler, ended: Callable[[], None]) -> None:
-    """Train assignments until all have ended, here or in other processes; those of dead ones are taken over.
+    """Train assignments until all have ended in any process; take over those of dead processes.
 
     Args:
         scheduler: scheduler of the study.
-        ended: called after each assignment that ended here.
+        ended: function called after each assignment of this process.
     """
     cache = SharedDataCache()
     while True:
@@ -57,7 +57,7 @@ def work(scheduler: Scheduler, ended: Callable[[], None]) -> None:
 
 
 class SharedDataCache:
-    """Prepared data of the last trial, for the next one if its configuration has the same data."""
+    """Cache of the last trial's prepared data, for the next trial with the same data."""
 
     def __init__(self) -> None:
         self._shared: PreparedExperiment | None = None
@@ -90,7 +90,7 @@ def perform(taken: TakenAssignment, scheduler: Scheduler, cache: SharedDataCache
 
 
 def _train(trial: StudyTrial, scheduler: Scheduler, cache: SharedDataCache) -> str:
-    """Train and measure one run, its output in its log; the error in one line, "" if all went well."""
+    """Train and measure one run, logging its output; return the error in one line, "" for success."""
     path, config = scheduler.log(trial), scheduler.config
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("a", encoding="utf-8") as log, redirect_stdout(log):
@@ -100,7 +100,7 @@ def _train(trial: StudyTrial, scheduler: Scheduler, cache: SharedDataCache) -> s
             )
         except InputError as error:
             return str(error)
-        except Exception as error:  # whatever went wrong in this trial, the others may be well
+        except Exception as error:  # whatever failed in this trial, the others may succeed
             log.write(traceback.format_exc())
             return f"{type(error).__name__}: {error}"
     return ""
@@ -112,7 +112,7 @@ def run_jobs(config: AblationConfig, since: int, tick: Callable[[], None]) -> No
     Args:
         config: configuration of the study.
         since: number of Optuna trials when the command began.
-        tick: called again and again meanwhile.
+        tick: function called repeatedly meanwhile.
 
     Raises:
         InputError: if all processes ended before their work was done.
@@ -140,7 +140,7 @@ def run_jobs(config: AblationConfig, since: int, tick: Callable[[], None]) -> No
 def shares_of(number: int, jobs: int, n_cpus: int, gpus: list[str]) -> dict[str, str]:
     """Return the environment of a job: its threads and, if there are several GPUs, its own GPU.
 
-    Threads that the user set by ``OMP_NUM_THREADS`` stay as they are.
+    A user's setting of ``OMP_NUM_THREADS`` is kept.
     """
     shares = {} if THREADS in os.environ else {THREADS: str(max(1, n_cpus // jobs))}
     if len(gpus) > 1:
@@ -161,7 +161,7 @@ def _start(
             stderr=log,
             text=True,
             env={**os.environ, **shares},
-            # An interrupt from the keyboard is for this process alone; jobs stop when their input ends.
+            # An interrupt from the keyboard reaches this process alone; jobs stop when their input ends.
             start_new_session=True,
         )
     assert job.stdin is not None
@@ -194,8 +194,8 @@ def _gpus() -> list[str]:
 def main() -> int:
     """Run one job; configuration and ``since`` come as a line of JSON on standard input.
 
-    Where the input ends, the command that started the job is gone or wants it to stop: the assignment is
-    given back.
+    When the input ends, the parent command is gone or wants the job to stop, and the assignment is given
+    back.
     """
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
     # A shell's background job ignores interrupts from birth, and so would its children.

@@ -1,1 +1,1 @@
-"""Accuracy against diversity: sweep strengths on validation, pick there, report on test."""
+"""Accuracy-diversity trade-off: sweep strengths and pick on validation, report on test."""

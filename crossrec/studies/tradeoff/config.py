@@ -1,4 +1,4 @@
-"""The configuration of a trade-off study, and the points that it stands for."""
+"""Configuration of a trade-off study, and its points."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ from crossrec.types import InputError
 
 GRID = (0.0, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95)
 ONE_MODEL = "model"
-"""Name of the model where ``runs`` is a list."""
+"""Name of the model if ``runs`` is a list."""
 
 
 class RerankerSweep(RerankConfig):
-    """Rerankers, one after the other, and the strengths at which they are tried.
+    """Chain of rerankers and the strengths to try.
 
     Args:
         grids: for each stage the values of ``diversity`` to try, or null to keep the stage's own; all
-            combinations are tried. By default the last stage that has a ``diversity`` takes the study's
-            grid and the others keep theirs.
+            combinations are tried. By default the last stage with a ``diversity`` uses the study's grid and
+            the others keep theirs.
         spaces: values of ``space`` to try in the last stage that has one; its own by default.
     """
 
@@ -37,13 +37,13 @@ class RerankerSweep(RerankConfig):
 
 
 class MethodConfig(Config):
-    """A method: all points of some models under some rerankers.
+    """Method: all points of some models with some rerankers.
 
-    The points of these models without any reranker always belong to it, so it may also leave a model alone.
+    It always includes the points of these models without a reranker.
 
     Args:
-        models: labels in ``runs``.
-        rerankers: labels in ``rerankers``; none means training alone.
+        models: labels of models in ``runs``.
+        rerankers: labels of rerankers in ``rerankers``; none means training alone.
     """
 
     models: tuple[str, ...] = Field(min_length=1)
@@ -54,9 +54,9 @@ class GoalConfig(Config):
     """Requirements on a picked point.
 
     Args:
-        budget: greatest relative loss of accuracy on validation, 0.01 for 1 %.
-        gains: measure -> the relative gain that is wanted. Where there are several, the point is picked
-            whose smallest share of a wanted gain is greatest.
+        budget: largest relative loss of accuracy on validation, 0.01 for 1 %.
+        gains: measure -> required relative gain. With several, the point is picked whose smallest share of
+            a required gain is largest.
     """
 
     budget: float = Field(0.01, ge=0, lt=1)
@@ -66,31 +66,31 @@ class GoalConfig(Config):
     @classmethod
     def _positive(cls, gains: dict[MetricName, float]) -> dict[MetricName, float]:
         if min(gains.values()) <= 0:
-            raise ValueError(f"a wanted gain is above 0, such as 0.2 for 20 %; got {gains}")
+            raise ValueError(f"a required gain is above 0, such as 0.2 for 20 %; got {gains}")
         return gains
 
 
 class TradeoffConfig(Config):
-    """A study of accuracy against diversity over trained runs.
+    """Configuration of a trade-off study of accuracy against diversity over trained runs.
 
     Args:
-        out: folder of the results; the study resumes where it finds finished points.
+        out: folder of the results; finished points are not measured again.
         runs: run folders of one model that differ in their seed, or label -> such folders for several
-            models (say one for each weight of a training loss), seeds in the same order for all.
-        reference: label of the model that everything is compared with, unreranked; the first by default.
+            models (such as one for each weight of a training loss), seeds in the same order for all.
+            reference: label of the model with which, unreranked, all is compared; the first by default.
         rerankers: label -> rerankers and strengths.
         methods: name -> models and rerankers. By default each reranker on the reference model and, where
             there are several models, training alone and each reranker on all models.
         grid: values of ``diversity``.
         k: length of the lists.
-        accuracy: the measure that the budget protects.
-        diversity: measures with a front each.
-        goals: name -> what is wanted.
-        metrics: what else is measured at every point.
-        hypervolume_loss: relative loss of accuracy from which on a point adds nothing to a hypervolume.
-        n_bootstrap: resamples of the users.
+        accuracy: accuracy metric limited by the budget.
+        diversity: measures, each with its front.
+        goals: name -> goal.
+        metrics: further metrics measured at every point.
+        hypervolume_loss: relative loss of accuracy from which a point adds nothing to a hypervolume.
+        n_bootstrap: number of resamples of the users.
         seed: seed of the resampling.
-        device: where models and rerankers run.
+        device: device of models and rerankers.
     """
 
     out: Path
@@ -149,7 +149,7 @@ class TradeoffConfig(Config):
 
     @property
     def reference_label(self) -> str:
-        """The model that everything is compared with."""
+        """Label of the reference model."""
         return self.reference or next(iter(self.runs))
 
     @property
@@ -160,7 +160,7 @@ class TradeoffConfig(Config):
 
     @property
     def all_methods(self) -> dict[str, MethodConfig]:
-        """The methods asked for, or the default ones."""
+        """Configured methods, or the default ones."""
         if self.methods:
             return self.methods
         labels, base = tuple(self.runs), self.reference_label
@@ -187,15 +187,15 @@ UNRERANKED = ""
 
 @dataclass(frozen=True)
 class TradeoffPoint:
-    """One point.
+    """Point of a study.
 
     Args:
         model: label of its runs.
-        reranker: label, ``UNRERANKED`` where the model's own order stays.
-        space: in which items are compared; "" where there is none.
+        reranker: label of the reranker; ``UNRERANKED`` for the model's own order.
+        space: space in which items are compared; "" without one.
         strengths: ``diversity`` of each stage that has one.
-        stages: the rerankers' configurations.
-        candidates: C, how many of the model's items are reranked.
+        stages: configurations of the rerankers.
+        candidates: C, number of reranked items.
     """
 
     model: str

@@ -18,14 +18,14 @@ from crossrec.types import InputError
 
 @dataclass(frozen=True)
 class Chosen:
-    """Fronts and picks chosen on validation, before any look at test.
+    """Fronts and picks chosen on validation, before any use of test.
 
     Settings are chosen once for all seeds, on the mean over seeds of the relative gains.
 
     Args:
-        fronts: (measure, method) -> points of the front, accuracy falling.
-        picks: (goal, method) -> the point, None where no point keeps the budget.
-        best_method: goal -> the method whose pick scores highest, None where none has one.
+        fronts: (measure, method) -> points of the front by descending accuracy.
+        picks: (goal, method) -> picked point, None if no point keeps the budget.
+        best_method: goal -> method whose pick scores highest, None if no method has one.
     """
 
     fronts: dict[tuple[str, str], list[int]]
@@ -75,7 +75,7 @@ def choose(config: TradeoffConfig, valid: PointTable, methods: Mapping[str, list
 
 
 def _check_reference(config: TradeoffConfig, valid: PointTable) -> None:
-    """Relative gains need a reference that is not 0."""
+    """Check that the reference is not 0, as relative gains require."""
     goals = [m for goal in config.goals.values() for m in goal.gains]
     for metric in dict.fromkeys([config.accuracy, *config.diversity, *goals]):
         reference_S = valid.values[metric][0]
@@ -91,7 +91,7 @@ def _check_reference(config: TradeoffConfig, valid: PointTable) -> None:
 
 
 def goal_score(goal: GoalConfig, gains: Mapping[str, np.ndarray]) -> np.ndarray:
-    """Return (V,) the smallest share of a wanted gain: 1 or more where all are reached."""
+    """Return (V,), the smallest share of a required gain: 1 or more if all are reached."""
     return np.min([gains[measure] / wanted for measure, wanted in goal.gains.items()], axis=0)
 
 
@@ -100,7 +100,7 @@ class Hypervolumes:
     """Hypervolumes of one method's front in one measure.
 
     Args:
-        per_seed_S: (S,) of the seeds.
+        per_seed_S: (S,) value of each seed.
         resampled_R: (R,) mean over seeds under resamples of the users, recentred on the mean of
             ``per_seed_S``; empty without resamples.
     """
@@ -109,7 +109,7 @@ class Hypervolumes:
     resampled_R: np.ndarray
 
     def summary(self) -> dict[str, Any]:
-        """As it stands in the file."""
+        """Return the entry in the file of results."""
         return {
             "value": float(self.per_seed_S.mean()),
             "sd": seed_spread(self.per_seed_S),

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 WIDTH, HEIGHT = 5.2, 4.3
 VIEW = 1.6
-"""Lower end of the plots, as a multiple of the hypervolume's greatest loss."""
+"""Lower end of the plots, as a multiple of the hypervolume's largest loss."""
 
 
 def front_plots(
@@ -33,7 +33,7 @@ def front_plots(
     chosen: Chosen,
     methods: Mapping[str, Sequence[int]],
 ) -> list[Plot]:
-    """For each measure two plots: the fronts where they were chosen, and the same points on test."""
+    """Return two plots per measure: the fronts on validation, and the same points on test."""
     plots = []
     for measure in config.diversity:
         plots.append(_plot(config, valid, chosen, methods, measure, "validation"))
@@ -113,7 +113,7 @@ def _limits(
     x_V: np.ndarray,
     y_V: np.ndarray,
 ) -> None:
-    """Show the fronts down to somewhat beyond the losses that count; the ruin beyond would hide them."""
+    """Set axis limits so that the fronts are shown to somewhat beyond the largest loss considered."""
     floor = y_V[0] * (1 - VIEW * config.hypervolume_loss)
     shown = [0, *(p for name in methods for p in chosen.fronts[measure, name] if y_V[p] >= floor)]
     xs, ys = x_V[shown], y_V[shown]
@@ -186,7 +186,7 @@ def _hypervolume_table(found: dict[str, Any]) -> Table:
 
 
 def number(value: float | None) -> str:
-    """Four decimals, or a word where there is no value."""
+    """Return a value with four decimals, or a word if it is missing."""
     return "none" if value is None else f"{value:.4f}"
 
 
@@ -293,14 +293,14 @@ def _percents(low: float | None, high: float | None) -> str:
 
 
 def _verdict(found: Mapping[str, Any], goal: Mapping[str, Any]) -> str:
-    """Return one sentence on what the point that validation chose comes to on test."""
+    """Return one sentence on the test values of the point picked on validation."""
     name = goal["best_method"]
     if name is None:
         return "No method has a point within the budget on validation."
     test = goal["picks"][name]["test"]
     changes = [f"{percent(test[m]['gain'])} {m}@{found['k']}" for m in [found["accuracy"], *goal["wanted"]]]
     missed = [m for m, kept in goal["picks"][name]["kept_on_test"].items() if not kept]
-    ending = f"; on test it misses what was wanted of {', '.join(missed)}" if missed else ", as wanted"
+    ending = f"; on test it misses the required gain of {', '.join(missed)}" if missed else ", as required"
     return f"{goal['picks'][name]['label']} was picked on validation. On test: {', '.join(changes)}{ending}."
 
 

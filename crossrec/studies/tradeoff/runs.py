@@ -1,4 +1,4 @@
-"""Trained runs of a trade-off study on shared data; their candidates and measured points are kept on disk."""
+"""Trained runs of a trade-off study on shared data, with their candidates and points cached on disk."""
 
 from __future__ import annotations
 
@@ -39,9 +39,9 @@ KEY = "key"
 
 
 class PointStore:
-    """Rows of measured points, each under a key that says all it was made from.
+    """Rows of measured points, each under a digest of its inputs.
 
-    The file is written anew, at once, after every point. Rows of an older configuration stay until
+    The file is rewritten atomically after every point. Rows of an older configuration stay until
     :meth:`keep_only`.
 
     Args:
@@ -57,7 +57,7 @@ class PointStore:
         self._rows: dict[str, dict[str, Any]] = {row[KEY]: row for row in rows}
 
     def get(self, key: str) -> dict[str, Any] | None:
-        """Return the row of a key, None where it is not there yet."""
+        """Return the row of a key; None if it is missing."""
         return self._rows.get(key)
 
     def add(self, key: str, row: Mapping[str, Any]) -> None:
@@ -66,7 +66,7 @@ class PointStore:
         self._write()
 
     def keep_only(self, keys: set[str]) -> None:
-        """Drop every other row."""
+        """Drop all other rows."""
         self._rows = {key: row for key, row in self._rows.items() if key in keys}
         self._write()
 
@@ -79,12 +79,12 @@ class PointStore:
 
 @dataclass(frozen=True)
 class SplitQueries:
-    """A part of the split, as all runs are measured on it.
+    """Queries of a split, shared by all runs.
 
     Args:
-        name: name of the part.
+        name: name of the split.
         queries: Q queries.
-        histories: Q rows.
+        histories: histories, Q rows.
     """
 
     name: SplitPart
@@ -93,14 +93,14 @@ class SplitQueries:
 
 
 class TrainedRun:
-    """One trained run; its model is loaded only when something of it is not kept yet.
+    """Trained run; its model is loaded only if results are not cached.
 
     Args:
         config: configuration of the run.
-        shared: the setting of the study's first run, whose data and facts serve all.
+        shared: prepared experiment of the study's first run, whose data and item table serve all.
         digest: digest of the run's weights.
-        keep: folder where ranked candidates are kept.
-        device: where the model runs.
+        keep: folder of cached candidates.
+        device: device of the model.
     """
 
     def __init__(
@@ -128,7 +128,7 @@ class TrainedRun:
         return self.shared.items_of(self.recommender)
 
     def candidates(self, part: SplitQueries, width: int) -> TopK:
-        """Return (Q, width) the model's best items, ranked once and kept on disk."""
+        """Return (Q, width), the model's best items, ranked once and cached on disk."""
         if (part.name, width) not in self._held:
             self._held[part.name, width] = self._ranked(part, width)
         return self._held[part.name, width]
@@ -139,7 +139,7 @@ class TrainedRun:
         path = self._keep / f"{key_of({'of': content})}.npz"
         if path.exists():
             try:
-                with np.load(path) as kept:  # which checks the checksums that the file holds
+                with np.load(path) as kept:  # which checks the file's checksums
                     return TopK(kept["ids"], kept["scores"])
             except Exception as error:  # zipfile, numpy and the system raise many classes for a damaged file
                 logger.warning("%s is damaged (%s): its candidates are ranked again", path, error)
@@ -152,7 +152,7 @@ class TrainedRun:
         return lists
 
     def release(self) -> None:
-        """Forget the model and its lists, so that only one run's are held."""
+        """Free the model and its lists, so that only one run's are in memory."""
         self._held.clear()
         for name in ("recommender", "items"):
             self.__dict__.pop(name, None)
@@ -164,9 +164,9 @@ class Study:
 
     Args:
         config: configuration of the study.
-        shared: setting of the reference model's first run; its protocol measures all runs.
-        runs: label -> one run a seed.
-        device: where rerankers run.
+        shared: prepared experiment of the reference model's first run; its protocol measures all runs.
+        runs: label -> one run per seed.
+        device: device of the rerankers.
     """
 
     config: TradeoffConfig
@@ -176,7 +176,7 @@ class Study:
 
     @property
     def n_seeds(self) -> int:
-        """S, runs of each model."""
+        """S, the number of runs of each model."""
         return len(next(iter(self.runs.values())))
 
     @cached_property
@@ -201,15 +201,15 @@ class Study:
 
 
 def open_study(config: TradeoffConfig, *, trust_code: bool = False) -> Study:
-    """Read all runs' configurations, prepare their common data once.
+    """Read all runs' configurations, and prepare their common data once.
 
     Args:
         config: configuration of the study.
         trust_code: import classes outside the project that the runs name.
 
     Raises:
-        InputError: if a folder holds no trained run, or runs differ in data, in the spaces of measures, in
-            whether seen items are left out, or in the order of their seeds; a model's run is given twice.
+        InputError: if a folder has no trained run, a model's run is given twice, or runs differ in data, in
+            the spaces of measures, in the exclusion of seen items, or in the order of their seeds.
     """
     for label, folders in config.runs.items():
         _check_twice(label, folders, [folder.resolve() for folder in folders], "the same folder")
@@ -260,7 +260,7 @@ def data_key(shared: PreparedExperiment) -> str:
         "data": without_cache(config).model_dump(mode="json"),
         "spaces": config.spaces.model_dump(mode="json"),
     }
-    # Kept lists are catalogue indices: other files under the same names have other items there.
+    # Cached lists are catalogue indices: other files under the same names have other items there.
     identity = {"identity": shared.data.identity.key}
     # Lists of earlier versions answer fewer queries: repeats were no targets then.
     repeats = {"repeats": True} if config.evaluation.repeats else {}

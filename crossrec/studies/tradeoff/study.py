@@ -1,4 +1,4 @@
-"""A whole study of accuracy against diversity: sweep, choose on validation, report on test."""
+"""Trade-off study of accuracy against diversity: sweep, choose on validation, report on test."""
 
 from __future__ import annotations
 
@@ -168,7 +168,7 @@ def run_tradeoff(config: TradeoffConfig, *, trust_code: bool = False) -> None:
     """Measure every point on validation, pick there, and report fronts and picks on test.
 
     Writes ``config.yaml``, ``points.parquet``, ``picked.json`` and ``tradeoff.html`` into ``config.out``. A
-    killed study that is started again measures only the points that are missing.
+    restarted study measures only the missing points.
 
     Args:
         config: configuration of the study.
@@ -212,7 +212,7 @@ def _about(study: Study) -> dict[str, Any]:
 
 @contextmanager
 def _progress(what: str, total: int) -> Iterator[Tick]:
-    """A bar that shows the point measured last."""
+    """Show a progress bar with the point measured last."""
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
     columns = (TextColumn("{task.fields[what]}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())

@@ -1,4 +1,4 @@
-"""Measures every point of a study on a part of the split."""
+"""Measurement of a study's points on a split."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class PointTable:
         variants: V points, the unreranked reference first.
         values: metric without ``@k`` -> (V, S).
         resampled: (variant, seed) -> metric -> (R,) values under resamples of the users; may be empty.
-        upper: metric of all lists together -> its greatest value.
+        upper: aggregate metric -> its largest possible value.
     """
 
     variants: list[TradeoffPoint]
@@ -56,12 +56,12 @@ class PointTable:
 
     @property
     def seeds(self) -> range:
-        """Places of the S seeds."""
+        """Indices of the S seeds."""
         return range(next(iter(self.values.values())).shape[1])
 
 
 def relative_gain(metric: str, values: np.ndarray, reference: np.ndarray) -> np.ndarray:
-    """``(value - reference) / |reference|``, its negative where low values are good.
+    """Return ``(value - reference) / |reference|``, negated if low values are better.
 
     NaN where the reference is 0.
     """
@@ -84,14 +84,13 @@ def sweep(
     """Measure points on one part of the split.
 
     Args:
-        study: opened.
+        study: opened study.
         variants: V points.
-        wanted: which of them to measure.
-        part: part of the split.
-        store: takes every point as soon as it is measured; without intervals, points that it holds are
-            not measured again.
-        tick: called after each point.
-        intervals: whether to resample the users, too.
+        wanted: indices of the points to measure.
+        part: split to measure on.
+        store: store of measured points; without intervals, points in it are not measured again.
+        tick: function called after each point.
+        intervals: whether to resample the users too.
 
     Returns:
         The table, and the keys of its points in the store.
@@ -165,7 +164,7 @@ class _Question:
         return evaluate_lists(lists, part.queries, part.histories, items, self.settings, protocol), lists
 
     def resample(self, evaluation: Evaluation, lists: TopK) -> dict[str, np.ndarray]:
-        """Metric without ``@k`` -> (R,) values."""
+        """Return (R,) values by metric without ``@k``."""
         study = self.study
         return resampled_metrics(
             evaluation,
