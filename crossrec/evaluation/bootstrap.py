@@ -1,6 +1,6 @@
 """Intervals over users: bootstrap of means, jackknife of exposure metrics.
 
-All queries of a user are drawn, or left out, together. A statistic maps (R, U) weights of the users to named
+All queries of a user are drawn or omitted together. A statistic maps (R, U) weights of the users to named
 (R,) values: weights of one give the estimate, multinomial weights give the resamples.
 """
 
@@ -20,10 +20,10 @@ from crossrec.evaluation.metrics.exposure import UserLists
 Statistic = Callable[[np.ndarray], dict[str, np.ndarray]]
 
 TAIL_PERCENT = 2.5
-"""Share of the resamples left out at each end of an interval, in percent."""
+"""Share of the resamples outside each end of an interval, in percent."""
 
 LEAST_VARIED = 15
-"""Users that must differ from the most common value before a mean has an interval."""
+"""Minimum number of users who differ from the most common value for a mean to have an interval."""
 Z = 1.959964
 """Half the length of a normal's 95 % interval in standard deviations."""
 
@@ -31,7 +31,7 @@ CHUNK_CELLS = 1 << 22
 
 
 class Estimate(TypedDict):
-    """A metric's value, its 95 % interval (NaN where there is none) and the users behind it."""
+    """A metric's value, its 95 % interval (NaN where there is none) and the number of users."""
 
     value: float
     ci95: list[float]
@@ -40,11 +40,11 @@ class Estimate(TypedDict):
 
 @dataclass(frozen=True)
 class Resampled:
-    """A number and what it comes to under R resamples of the users; the same seed draws the same users.
+    """A statistic and its values under R resamples of the users; the same seed draws the same users.
 
     Args:
-        value: for all users.
-        resampled_R: (R,), NaN where a resample has no value; empty without resamples.
+        value: value for all users.
+        resampled_R: (R,) values of the resamples, NaN where undefined; empty without resamples.
     """
 
     value: float
@@ -61,9 +61,9 @@ class Resampled:
     def recentred(cls, value: float, resampled_R: np.ndarray) -> Resampled:
         """Move resamples so that their mean is the value.
 
-        A maximum over resampled points lies too high, because noise can only raise it: the resamples'
-        spread is used, not their place. That removes the bias of resampling only, not one that the value
-        itself has.
+        A maximum over resampled points is too high, because noise can only raise it: the resamples'
+        spread is used, not their location. That removes the bias of resampling only, not that of the value
+        itself.
 
         Source:
             Efron, Tibshirani: An introduction to the bootstrap (1993), chapter 10 (bias) and section 16.4
@@ -73,13 +73,13 @@ class Resampled:
         return cls(value, resampled_R + (value - known.mean()) if len(known) else resampled_R)
 
     def interval(self, low: float = -np.inf, high: float = np.inf) -> tuple[float, float]:
-        """Return the 95 % interval, cut to a range; NaN without resamples."""
+        """Return the 95 % interval, clipped to a range; NaN without resamples."""
         below, above = interval(self.resampled_R, low, high)
         return below, above
 
 
 def interval(resampled_R: np.ndarray, low: float = -np.inf, high: float = np.inf) -> list[float]:
-    """Return the middle 95 % of resampled values, cut to a range; NaN where none is known."""
+    """Return the middle 95 % of resampled values, clipped to a range; NaN if all are unknown."""
     known = resampled_R[~np.isnan(resampled_R)]
     if not len(known):
         return [float("nan"), float("nan")]
@@ -88,14 +88,14 @@ def interval(resampled_R: np.ndarray, low: float = -np.inf, high: float = np.inf
 
 
 def estimate_means(values_U: Mapping[str, np.ndarray], n_resamples: int, seed: int) -> dict[str, Estimate]:
-    """Means over users with bootstrap intervals, see :func:`mean_interval`.
+    """Return means over users with bootstrap intervals, see :func:`mean_interval`.
 
-    Where almost all users have the same value (say no hit among few), too little is known of the spread and
-    there is no interval: then look at ``n_users``, 3 / n_users bounds a rate without any hit from above.
+    If almost all users have the same value (such as no hit among few), the spread is unknown and there is no
+    interval: then 3 / n_users is an upper bound of a rate without any hit.
 
     Args:
-        values_U: metric -> (U,) one value a user; users with NaN are left out of that metric.
-        n_resamples: 0 leaves the intervals out.
+        values_U: metric -> (U,) one value per user; users with NaN are omitted for that metric.
+        n_resamples: number of resamples; 0 omits the intervals.
         seed: seed of the resampling; all metrics share the same resamples.
 
     Source:
@@ -116,11 +116,11 @@ def estimate_means(values_U: Mapping[str, np.ndarray], n_resamples: int, seed: i
 def estimate_difference(difference_U: np.ndarray) -> Estimate:
     """Return the mean of paired differences with Student's 95 % interval.
 
-    It holds with sparse differences, too, where most users have the same value with both systems and the
-    bootstrap's intervals are too short.
+    It also holds for sparse differences, where most users have the same value with both systems and
+    bootstrap intervals are too short.
 
     Args:
-        difference_U: (U,); users with NaN are left out.
+        difference_U: (U,) differences; users with NaN are omitted.
     """
     known_U = difference_U[~np.isnan(difference_U)]
     mean = float(known_U.mean()) if len(known_U) else np.nan
@@ -130,9 +130,9 @@ def estimate_difference(difference_U: np.ndarray) -> Estimate:
 def mean_interval(value_U: np.ndarray, resampled_R: np.ndarray) -> list[float]:
     """Return the bias-corrected and accelerated bootstrap interval of a mean, its tails widened to Student's.
 
-    The percentile interval alone is too short with few users, and lies too low where few users have high
-    values, as hits do: with 60 users it held the truth in 82 to 90 of 100 samples where it says 95. No
-    method that was tried holds where a handful of users has a hit at all, so there is no interval then.
+    The percentile interval alone is too short with few users, and too low where few users have high values,
+    as with hits: with 60 users its coverage was 82 to 90 % instead of 95 %. No method that we tried holds
+    where only a handful of users has a hit, so there is no interval then.
 
     Args:
         value_U: (U,) values of the users, NaN where there is none.
@@ -164,10 +164,10 @@ def mean_interval(value_U: np.ndarray, resampled_R: np.ndarray) -> list[float]:
 
 
 def resample_means(values_U: Mapping[str, np.ndarray], n_resamples: int, seed: int) -> dict[str, Resampled]:
-    """Means over users, for everybody and under resamples.
+    """Return means over all users and under resamples.
 
     Args:
-        values_U: metric -> (U,) one value a user; users with NaN are left out of that metric.
+        values_U: metric -> (U,) one value per user; users with NaN are omitted for that metric.
         n_resamples: R.
         seed: seed of the resampling; all metrics share the same resamples.
     """
@@ -190,14 +190,14 @@ def resample_means(values_U: Mapping[str, np.ndarray], n_resamples: int, seed: i
 def estimate_exposure(
     lists: UserLists, metrics: Sequence[MetricName], n_items: int, k: int, *, intervals: bool
 ) -> dict[str, Estimate]:
-    """Return metrics of all lists together, with jackknife intervals cut to each metric's range.
+    """Return aggregate metrics with jackknife intervals, clipped to each metric's range.
 
     Args:
         lists: lists of U users.
         metrics: names of aggregate metrics.
         n_items: N.
-        k: places of a list.
-        intervals: False leaves the intervals out.
+        k: length of the lists.
+        intervals: whether to compute intervals.
 
     Returns:
         Name with ``@k`` -> estimate.
@@ -221,7 +221,7 @@ def estimate_exposure(
 def exposure_values(
     lists: UserLists, metrics: Sequence[MetricName], n_items: int, k: int
 ) -> dict[MetricName, float]:
-    """Return metrics of all lists together."""
+    """Return aggregate metrics."""
     exposure = lists.exposure(np.ones((1, len(lists.lists_U))), n_items, k)
     return {name: float(AGGREGATE[name].compute(exposure)[0]) for name in metrics}
 
@@ -229,7 +229,7 @@ def exposure_values(
 def resample_exposure(
     lists: UserLists, metrics: Sequence[MetricName], n_items: int, k: int, n_resamples: int, seed: int
 ) -> dict[str, Resampled]:
-    """Return metrics of all lists together, and draws around them that have the jackknife's spread.
+    """Return aggregate metrics, and draws around them that have the jackknife's spread.
 
     A draw is the value plus the influences of the drawn users, so that draws pair with those of means and
     of other systems; their middle 95 % are the interval of :func:`crossrec.evaluation.jackknife.interval`.
@@ -239,7 +239,7 @@ def resample_exposure(
         lists: lists of U users.
         metrics: names of aggregate metrics.
         n_items: N.
-        k: places of a list.
+        k: length of the lists.
         n_resamples: R.
         seed: seed of the resampling; the same seed draws the same users as for means.
     """
@@ -267,8 +267,8 @@ def resample_weights(n_users: int, n_resamples: int, width: int, seed: int) -> I
     Args:
         n_users: U, users drawn with replacement from as many.
         n_resamples: R in all.
-        width: numbers a resample needs besides its U weights; only bounds the chunks.
-        seed: the same seed gives the same resamples, however they are chunked.
+        width: numbers per resample besides its U weights; only bounds the chunks.
+        seed: seed of the resampling; the resamples do not depend on the chunks.
 
     Yields:
         (R', U) float64, rows summing to U.
@@ -284,7 +284,7 @@ def resample_weights(n_users: int, n_resamples: int, width: int, seed: int) -> I
 
 
 def _run(statistic: Statistic, n_users: int, width: int, n_resamples: int, seed: int) -> dict[str, Resampled]:
-    """Return the statistic for everybody counted once, and for every resample."""
+    """Return the statistic for all users once, and for every resample."""
     values = {name: float(value_R[0]) for name, value_R in statistic(np.ones((1, n_users))).items()}
     if not n_users:
         return {name: Resampled(value, np.zeros(0)) for name, value in values.items()}

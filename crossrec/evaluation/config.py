@@ -1,4 +1,4 @@
-"""Settings of an evaluation."""
+"""Options of evaluations and comparisons."""
 
 from __future__ import annotations
 
@@ -21,27 +21,27 @@ MetricName = Annotated[str, AfterValidator(_known_metric)]
 
 
 LONGEST_LIST = 10_000
-"""Places; every list of an evaluation is held in memory."""
+"""Maximum length of a list; all lists of an evaluation are held in memory."""
 
 TestName = Literal["randomisation", "t"]
 
 
 class EvaluationConfig(Config):
-    """What is measured, and how.
+    """Configuration of an evaluation.
 
     Args:
-        ks: lengths at which the lists are cut; kept sorted.
-        metrics: names without ``@k``; all by default. One whose data is missing is listed as left out.
-        n_bootstrap: resamples of the users behind each interval of a per-user metric; 0 leaves all
-            intervals out.
+        ks: list lengths; sorted.
+        metrics: names without ``@k``; all by default. Those with missing data are listed as left out.
+        n_bootstrap: number of resamples of the users for intervals of per-user metrics; 0 omits all
+            intervals.
         seed: seed of the resampling.
-        exclude_seen: items of a query's history are never recommended (and are refused in lists), so that
-            they are no targets. Where false, a repeat click is a target that can be hit.
-        tail_share: share of the training clicks that the tail holds. The head is the smallest set of
+        exclude_seen: whether to exclude items of a query's history from lists (where they are rejected)
+            and targets. If false, a repeat click is a target that can be hit.
+        tail_share: share of the training clicks on tail items. The head is the smallest set of
             most clicked items with ``1 - tail_share`` of all training clicks; all others are the tail
             (Abdollahpouri et al. 2019).
-        short_history: a history of at most so many clicks is short.
-        batch: most queries handed to a recommender at a time; it bounds its own memory.
+        short_history: maximum length of a short history, clicks.
+        batch: maximum number of queries passed to a recommender at a time; it bounds its own memory.
     """
 
     ks: tuple[int, ...] = (10,)
@@ -76,14 +76,14 @@ class EvaluationConfig(Config):
 
 
 class ComparisonConfig(Config):
-    """How measured systems are compared.
+    """Configuration of a comparison of systems.
 
     Args:
-        metrics: with the lengths, such as ``ndcg@10``; those that exist of a usual choice when empty.
-        diversity: metrics that are drawn against accuracy; all compared ones but accuracy's when empty.
+        metrics: names with lengths, such as ``ndcg@10``; when empty, the available ones of a default choice.
+        diversity: metrics plotted against accuracy; all compared ones but accuracy's when empty.
         test: test of per-user metrics; exposure metrics have no per-user values and use the swap test.
-        n_bootstrap: resamples of the users behind each interval of a per-user metric, and swaps behind each
-            p of an exposure metric.
+        n_bootstrap: number of resamples of the users for intervals of per-user metrics, and of swaps for
+            each p of an exposure metric.
         n_permutations: number of permutations of the randomisation test.
         seed: seed of resamples and permutations.
     """

@@ -1,4 +1,4 @@
-"""Evaluation: lists for all queries, then their metrics from ranked ids and truth alone."""
+"""Evaluation: lists for all queries, and their metrics from ranked ids and targets."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from crossrec.types import ABSENT, Recommender, Sequences, TopK
 from crossrec.vectors import pad_rows
 
 CLICKS = 4_000_000
-"""Clicks of histories that are held at a time: 64 MB with their times."""
+"""Maximum number of clicks of histories in memory at a time: 64 MB with their times."""
 
 
 def rank_queries(
@@ -35,16 +35,16 @@ def rank_queries(
 ) -> TopK:
     """Rank the full catalogue for every query; each process ranks its share, all receive all lists.
 
-    A recommender is handed many histories at once, so that it can read those of one length together;
-    they hold at most ``CLICKS`` clicks (or are a single history).
+    A recommender gets many histories at once, so that it can batch those of similar length; they contain at
+    most ``CLICKS`` clicks (or are a single history).
 
     Args:
-        recommender: fitted; the same on every process.
-        split: whose clicks the queries speak of.
-        queries: Q queries; the same on every process.
+        recommender: fitted recommender, the same on every process.
+        split: split of the queries' clicks.
+        queries: Q queries, the same on every process.
         k: length of the lists.
-        exclude_seen: whether items of a query's history may not appear.
-        batch: most queries handed over at a time.
+        exclude_seen: whether to exclude items of a query's history.
+        batch: maximum number of queries passed at a time.
 
     Returns:
         (Q, k) lists in the order of the queries, the same on every process.
@@ -89,19 +89,19 @@ def evaluate_lists(
 ) -> Evaluation:
     """Measure ranked lists.
 
-    A per-query metric is the mean over users of each user's mean over queries, so that every user weighs
-    the same; its interval resamples users. Exposure metrics are computed once from all lists.
+    A per-query metric is the mean over users of each user's mean over queries, so that all users have the
+    same weight; its interval resamples users. Exposure metrics are computed once from all lists.
 
     Args:
-        lists: (Q, K) lists of the full catalogue, K at least the greatest of ``config.ks``.
+        lists: (Q, K) lists of the full catalogue, K at least the maximum of ``config.ks``.
         queries: Q queries.
         histories: Q rows, ``split.histories(queries)``.
         items: features of the N items.
-        config: what to measure.
-        protocol: one line that says how the log was divided (``split.protocol``).
+        config: options of the evaluation.
+        protocol: one-line description of the split (``split.protocol``).
 
     Raises:
-        ValueError: if lists don't fit the queries, name unknown items or one item twice, or hold seen
+        ValueError: if lists don't fit the queries, name unknown items or one item twice, or contain seen
             items although the configuration excludes them.
     """
     _check(lists.ids, queries, histories, items.n_items, config)
@@ -142,7 +142,7 @@ def _check(
     ids_QK: np.ndarray, queries: Queries, histories: Sequences, n_items: int, config: EvaluationConfig
 ) -> None:
     if not len(queries):
-        raise ValueError("there are no queries to evaluate; does this part of the split hold any user?")
+        raise ValueError("there are no queries to evaluate; does this part of the split have any users?")
     if ids_QK.ndim != 2 or not len(ids_QK) == len(histories) == len(queries):
         raise ValueError(
             f"lists of shape {ids_QK.shape} and {len(histories)} histories for {len(queries)} queries"
@@ -169,14 +169,14 @@ def _check(
         if seen.any():
             query, place = np.argwhere(seen)[0]
             raise ValueError(
-                f"{int(seen.any(1).sum())} lists hold items of their own history (first: query {query}, "
+                f"{int(seen.any(1).sum())} lists contain items of their own history (first: query {query}, "
                 f"item {ids_QK[query, place]}, rank {place + 1}), but evaluation.exclude_seen is true; "
                 "leave seen items out when ranking, or set evaluation.exclude_seen=false"
             )
 
 
 def _counts(ranked: MatchedLists, queries: Queries, config: EvaluationConfig) -> dict[str, int]:
-    """What a reader should know of before trusting a value."""
+    """Return counts that qualify the metrics' values."""
     targets_QT = pad_rows(queries.targets.items, queries.targets.lengths, ABSENT)
     seen = ranked.histories.contains(targets_QT)
     return {

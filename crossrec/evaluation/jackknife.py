@@ -1,10 +1,10 @@
 """Intervals of exposure metrics: the jackknife over users.
 
-A metric of all lists together has no value for a single user. Its estimand is the metric's expectation over
-fresh samples of as many users from the same population, for the same trained models; the measured value is
-an unbiased estimate of it. A bootstrap fails here: a resample holds about 63 % of the users, so coverage and
-entropy fall, and the number of distinct users drawn, which is no part of sampling, dominates the spread.
-Leaving out one user at a time has neither fault, and its variance is never too small in expectation.
+An aggregate metric has no per-user values. Its estimand is the metric's expectation over new samples of as
+many users from the same population, for the same trained models; the measured value is an unbiased estimate
+of it. A bootstrap fails here: a resample contains about 63 % of the users, so coverage and entropy fall, and
+the number of distinct users drawn, an artefact of resampling, dominates the spread. Leaving out one user at
+a time has neither fault, and its variance is never too small in expectation.
 
 Source:
     Efron, Stein: The jackknife estimate of variance (Annals of Statistics 1981).
@@ -23,13 +23,13 @@ from crossrec.evaluation.metrics.exposure import UserLists
 
 LEVEL = 0.95
 ROUNDING = 1e-9
-"""Influences below this share of the value are none."""
+"""Influences below this share of the value count as zero."""
 
 
 def influences(
     lists: UserLists, metrics: Sequence[MetricName], n_items: int, k: int
 ) -> dict[MetricName, np.ndarray]:
-    """Return how far each user moves each metric, ``(U - 1) (mean of the leave-one-out values - own one)``.
+    """Return users' influences on each metric, ``(U - 1) (mean of the leave-one-out values - own one)``.
 
     Their mean is 0, and ``sum of squares / (U (U - 1))`` is the jackknife's variance of the metric.
     Influences of two systems on the same users subtract, those of several seeds average: the result is
@@ -39,11 +39,11 @@ def influences(
         lists: lists of U users.
         metrics: names of aggregate metrics.
         n_items: N.
-        k: places of a list.
+        k: length of the lists.
 
     Returns:
         metric -> (U,); all NaN where a leave-one-out value does not exist (fewer than three users for
-        personalization, one user with all that is shown for Gini and entropy).
+        personalization, one user with all exposure for Gini and entropy).
     """
     found = leave_one_out(lists, metrics, n_items, k)
     n_users = len(lists.lists_U)
@@ -53,13 +53,13 @@ def influences(
 def leave_one_out(
     lists: UserLists, metrics: Sequence[MetricName], n_items: int, k: int
 ) -> dict[MetricName, np.ndarray]:
-    """Return each metric without one user, for every user: exact, in time linear in what is shown.
+    """Return each metric without one user, for every user: exact, in time linear in the shown items.
 
     Args:
         lists: lists of U users.
         metrics: names of aggregate metrics.
         n_items: N.
-        k: places of a list.
+        k: length of the lists.
 
     Returns:
         metric -> (U,), NaN where the other users have no value.
@@ -72,17 +72,17 @@ def leave_one_out(
 def interval(
     value: float, influence_U: np.ndarray, low: float = -np.inf, high: float = np.inf
 ) -> tuple[float, float]:
-    """Student's 95 % interval with the jackknife's standard error, cut to a range.
+    """Return Student's 95 % interval with the jackknife's standard error, clipped to a range.
 
     Args:
         value: value of the metric, or of a difference.
-        influence_U: (U,) its influences.
-        low, high: the range.
+        influence_U: (U,) influences of the users.
+        low, high: range of the metric.
 
     Returns:
-        Both ends; NaN with fewer than two users, unknown influences, or where no user has any: then
-        nothing is known of the spread. Influences on a mean are the users' deviations from it, which
-        makes this the interval of Student's t test.
+        Both ends; NaN with fewer than two users, or unknown or zero influences, for which the spread is
+        unknown. Influences on a mean are the users' deviations from it, which makes this the interval of
+        Student's t test.
     """
     if not np.any(np.abs(influence_U) > ROUNDING * max(abs(value), ROUNDING)):
         return float("nan"), float("nan")
@@ -136,7 +136,7 @@ class _Entries:
 
     @cached_property
     def others_U(self) -> np.ndarray:
-        """(U,) places that all other users' lists fill."""
+        """(U,) exposures in all other users' lists."""
         return self.counts_I.sum() - self.by_user(self.times_E)
 
 
@@ -146,7 +146,9 @@ def _coverage(entries: _Entries) -> np.ndarray:
 
 
 def _gini(entries: _Entries) -> np.ndarray:
-    """From m_t, the items with at least t exposures: sum_i (2i - N - 1) x_(i) = sum_t m_t (N - m_t).
+    """Compute Gini from m_t, the number of items with at least t exposures.
+
+    The numerator is sum_i (2i - N - 1) x_(i) = sum_t m_t (N - m_t).
 
     A user's item with count c that is shown x times leaves the levels c, c - 1, ..., c - x + 1.
     """

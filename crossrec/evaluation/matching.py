@@ -11,10 +11,10 @@ from crossrec.types import Sequences
 
 @dataclass(frozen=True)
 class MatchedLists:
-    """Ranked lists laid against the truth.
+    """Ranked lists matched with targets.
 
     Args:
-        ids_QK: (Q, K) catalogue indices, best first; ``ABSENT`` where a list ran out.
+        ids_QK: (Q, K) catalogue indices, best first; ``ABSENT`` after the end of a list.
         hits_QK: (Q, K) bool, whether the item is a target of the query.
         n_targets_Q: (Q,) distinct targets of each query.
         histories: Q rows, the clicks before each query.
@@ -29,7 +29,7 @@ class MatchedLists:
 
 
 def distinct(rows: Sequences, n_items: int) -> Sequences:
-    """Return each row's items once, sorted by index, without times."""
+    """Return each row's distinct items, sorted by index, without times."""
     row_T = rows.row_of_click
     keys = np.unique(row_T * n_items + rows.items)
     counts = np.bincount(keys // n_items, minlength=len(rows)) if len(keys) else np.zeros(len(rows), np.int64)

@@ -1,15 +1,15 @@
-"""Points of accuracy and diversity, both to be as great as may be: front, area under it, choice on it."""
+"""Pareto front of accuracy and diversity (higher is better), hypervolume, and choice on the front."""
 
 from __future__ import annotations
 
 import numpy as np
 
 ROUNDING = 1e-12
-"""A loss that exceeds the budget by no more than this keeps it."""
+"""Tolerance of the budget."""
 
 
 def on_front(points_PM: np.ndarray) -> np.ndarray:
-    """Return which points no other point beats: at least as great in everything and greater in something.
+    """Return which points are not dominated: no other is at least as high in all values and higher in one.
 
     Args:
         points_PM: (P, M) values, higher is better; a point with NaN is never on the front.
@@ -24,13 +24,13 @@ def on_front(points_PM: np.ndarray) -> np.ndarray:
 
 
 def pareto_front(points_P2: np.ndarray) -> np.ndarray:
-    """Return the points of :func:`on_front` in order, of points equal in both coordinates the first alone.
+    """Return the points of :func:`on_front` in order; of equal points only the first.
 
     Args:
         points_P2: (P, 2) accuracy and diversity.
 
     Returns:
-        (F,) indices, accuracy falling and diversity rising along them.
+        (F,) indices by descending accuracy and ascending diversity.
     """
     points_P2 = np.asarray(points_P2, dtype=float).reshape(-1, 2)
     kept_F = np.flatnonzero(on_front(points_P2))
@@ -39,14 +39,15 @@ def pareto_front(points_P2: np.ndarray) -> np.ndarray:
 
 
 def hypervolume(points_RP2: np.ndarray, reference_2: tuple[float, float]) -> np.ndarray:
-    """Return the area that points dominate above a reference point, exactly, for R sets of points at once.
+    """Return the exact area dominated by points above a reference point, for R sets of points at once.
 
-    The union of the rectangles between the reference and each point, by one sweep in falling accuracy. A
+    It is the union of the rectangles between the reference and each point, by one sweep in descending
+    accuracy. A
     point at or below the reference in either coordinate, or with a NaN, adds nothing.
 
     Args:
         points_RP2: (R, P, 2), or (P, 2) for one set; they need not be a front.
-        reference_2: the corner from which the area counts.
+        reference_2: lower corner of the area.
 
     Returns:
         (R,) areas, 0 for no points.
@@ -69,17 +70,17 @@ def hypervolume(points_RP2: np.ndarray, reference_2: tuple[float, float]) -> np.
 
 
 def pick(accuracy_P: np.ndarray, score_P: np.ndarray, budget: float) -> int | None:
-    """Return the point with the greatest score among those whose accuracy loses at most the budget.
+    """Return the point with the highest score among those whose loss of accuracy is within the budget.
 
     Ties go to the more accurate point, then to the first.
 
     Args:
         accuracy_P: (P,) relative change of accuracy against the reference, -0.01 for 1 % lost.
-        score_P: (P,) what should be great, NaN where it is not known.
-        budget: the greatest relative loss that may be, 0.01 for 1 %.
+        score_P: (P,) scores, higher is better, NaN where unknown.
+        budget: maximum relative loss, 0.01 for 1 %.
 
     Returns:
-        Its index; None where no point keeps the budget.
+        Index of the point; None if no point keeps the budget.
     """
     accuracy_P, score_P = np.asarray(accuracy_P, dtype=float), np.asarray(score_P, dtype=float)
     kept = np.flatnonzero((accuracy_P >= -budget - ROUNDING) & ~np.isnan(score_P))

@@ -1,4 +1,4 @@
-"""Ranked lists as files with original ids: written after ranking, read to score anybody's lists."""
+"""Files of ranked lists with original ids: written after ranking, read to evaluate lists of other tools."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ TYPES: dict[str, type[pl.DataType]] = {
     "item_id": pl.String,
     "score": pl.Float64,
 }
-"""Columns of a predictions file, in the order in which they are written."""
+"""Columns of a predictions file, in order."""
 
 
 class PredictionsError(InputError):
@@ -72,34 +72,34 @@ def load_predictions(
 ) -> TopK:
     """Read lists that any tool wrote, as Parquet or CSV, one row per recommendation.
 
-    Columns: ``user_id``, ``item_id``, and ``rank`` (from 1; decides where given) or ``score`` (higher is
-    better, ties by catalogue order). ``query`` (0 to Q-1) says which query of a user is meant and is
-    needed where a user has several. Other columns are ignored.
+    Columns: ``user_id``, ``item_id``, and ``rank`` (from 1; takes precedence) or ``score`` (higher is
+    better, ties by catalogue order). ``query`` (0 to Q-1) is the query of a user and is required if a user
+    has several. Other columns are ignored.
 
     Args:
-        path: ends in ``.parquet`` or ``.csv``.
+        path: path that ends in ``.parquet`` or ``.csv``.
         user_ids: (Q,) original id of each query's user, in the order of the queries.
         item_ids: (N,) original ids of the catalogue.
-        k: length of the lists; the longest list of the file when None. Longer lists are cut.
+        k: length of the lists; that of the file's longest list when None. Longer lists are cut.
 
     Returns:
-        (Q, k) lists; scores are the file's, or minus the rank where it has none. A query without a row
-        has an empty list; how many is logged (and counted by ``evaluate_lists``).
+        (Q, k) lists; scores are the file's, or minus the rank where it has none. A query without a row has
+        an empty list; their number is logged (and counted by ``evaluate_lists``).
 
     Raises:
-        PredictionsError: if a column is missing or holds what it should not, a user or item is unknown, a
-            rank or an item stands twice in a list.
+        PredictionsError: if a column is missing or has invalid values, a user or item is unknown, or a rank
+            or an item is repeated in a list.
     """
     frame = _typed(path, _read(path))
     if not frame.height:
-        raise PredictionsError(f"{path}: holds no row: nothing is recommended to anybody")
+        raise PredictionsError(f"{path}: the file has no rows")
     frame = _with_queries(path, frame, [str(user) for user in user_ids])
     frame = _with_items(path, frame, [str(item) for item in item_ids])
     frame = _with_ranks(path, frame, len(item_ids))
     longest = int(frame["rank"].max() or 0)  # type: ignore[arg-type]
     width = longest if k is None else k
     if longest < width:
-        logger.warning("%s: the longest list has %d places of the %d asked for", path, longest, width)
+        logger.warning("%s: the longest list has %d of the %d requested places", path, longest, width)
     ids = np.full((len(user_ids), width), ABSENT, dtype=np.int64)
     scores = np.full(ids.shape, -np.inf, dtype=np.float32)
     kept = frame.filter(pl.col("rank") <= width)
@@ -179,9 +179,9 @@ def _with_queries(path: Path, frame: pl.DataFrame, user_ids: list[str]) -> pl.Da
 def _with_items(path: Path, frame: pl.DataFrame, item_ids: list[str]) -> pl.DataFrame:
     catalog = pl.DataFrame({"item_id": item_ids}, schema={"item_id": pl.String}).with_row_index("item")
     joined = frame.join(catalog, on="item_id", how="left", maintain_order="left")
-    _refuse(path, joined, joined["item"].is_null(), "item_id", "the catalogue does not hold it")
+    _refuse(path, joined, joined["item"].is_null(), "item_id", "it is not in the catalogue")
     twice = joined.select(pl.struct("query", "item").is_duplicated()).to_series()
-    _refuse(path, joined, twice, "item_id", "it stands more than once in this user's list")
+    _refuse(path, joined, twice, "item_id", "it is repeated in this user's list")
     return joined
 
 
@@ -192,7 +192,7 @@ def _with_ranks(path: Path, frame: pl.DataFrame, n_items: int) -> pl.DataFrame:
     outside = ~frame["rank"].is_between(1, n_items)
     _refuse(path, frame, outside, "rank", f"ranks go from 1 to {n_items}, the size of the catalogue")
     twice = frame.select(pl.struct("query", "rank").is_duplicated()).to_series()
-    _refuse(path, frame, twice, "rank", "it stands more than once in this user's list")
+    _refuse(path, frame, twice, "rank", "it is repeated in this user's list")
     return frame if "score" in frame.columns else frame.with_columns((-pl.col("rank")).alias("score"))
 
 

@@ -20,24 +20,24 @@ DATA_FILE = "measured_on.json"
 """Number of items, and digests of the catalogue, the training clicks and the queries."""
 CI = "ci95"
 INTERVALS_PART = "95 % "
-"""How the part of a protocol line begins that speaks of intervals."""
+"""Beginning of the part of a protocol line that describes intervals."""
 
 
 @dataclass(frozen=True)
 class Evaluation:
-    """What an evaluation found.
+    """Result of an evaluation.
 
     Args:
-        metrics: ``"ndcg@10"`` -> value, 95 % interval (NaN where there is none), users behind it (those
-            with a value).
+        metrics: ``"ndcg@10"`` -> value, 95 % interval (NaN where there is none), number of users with a
+            value.
         slices: slice name -> metric -> the same, with ``n_users``, ``n_queries`` and ``note``.
-        per_user: one row a user in order of first query: ``user`` (row of the split's clicks),
-            ``n_queries``, a column a metric (NaN without a value); ``user_id`` once saved with ids.
-        n_users: users with a query.
-        n_queries: queries.
-        protocol: one line that says how it was measured.
-        counts: empty and short lists, queries without target, targets that are excluded as seen.
-        left_out: metrics that were asked for -> why they could not be computed.
+        per_user: one row per user in order of first query: ``user`` (row of the split's clicks),
+            ``n_queries``, one column per metric (NaN without a value); ``user_id`` once saved with ids.
+        n_users: number of users with a query.
+        n_queries: number of queries.
+        protocol: one-line description of the measurement.
+        counts: numbers of empty and short lists, queries without target, targets excluded as seen.
+        left_out: configured metrics that could not be computed -> reason.
     """
 
     metrics: dict[str, Estimate]
@@ -51,14 +51,14 @@ class Evaluation:
 
     @property
     def how_measured(self) -> list[str]:
-        """The parts of the protocol line that values depend on: all but how intervals were made."""
+        """Parts of the protocol line on which values depend: all but those on intervals."""
         return [part for part in self.protocol.split("; ") if not part.startswith(INTERVALS_PART)]
 
     def save(self, folder: Path, user_ids: np.ndarray | None = None) -> None:
-        """Write both files, each at once; NaN becomes null in JSON, as does ``ci95`` without an interval.
+        """Write both files, each atomically; NaN becomes null in JSON, as does ``ci95`` without an interval.
 
         Args:
-            folder: made where it does not exist.
+            folder: folder of the files; created if it does not exist.
             user_ids: original ids of all rows of the split's clicks; adds the column ``user_id``.
         """
         per_user = self.per_user
@@ -84,7 +84,7 @@ class Evaluation:
         """Read what :meth:`save` wrote.
 
         Raises:
-            FileNotFoundError: if the folder holds no evaluation.
+            FileNotFoundError: if the folder contains no evaluation.
         """
         path = folder / METRICS_FILE
         if not path.exists():
@@ -99,7 +99,7 @@ class Evaluation:
 
 
 def to_plain(value: Any) -> Any:
-    """Return the same for JSON: NaN becomes None, and so does an interval (``ci95``) without ends."""
+    """Return a value for JSON: NaN becomes None, and so does an interval (``ci95``) without ends."""
     if isinstance(value, dict):
         return {key: None if key == CI and no_interval(v) else to_plain(v) for key, v in value.items()}
     if isinstance(value, (list, tuple)):

@@ -1,6 +1,6 @@
-"""Is a difference between two systems more than chance? Paired tests over users, and how large it is.
+"""Significance and effect size of differences between two systems: paired tests over users.
 
-A difference is one number a user, NaN where the user has no value. U users, M comparisons side by side.
+A difference is one number per user, NaN where the user has no value; U users, M comparisons at once.
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ CHUNK_CELLS = 1 << 22
 ROUNDING = 1e-12
 """Sums that differ by less, relative to the sum of all magnitudes, count as equal."""
 SIGNIFICANT = 0.05
-"""A corrected p below this counts as more than chance."""
+"""Significance level of corrected p values."""
 
 
 @dataclass(frozen=True)
 class EffectSize:
-    """How large a paired difference is, whatever the number of users.
+    """Effect size of a paired difference, independent of the number of users.
 
     Args:
         cohen_dz: mean of the differences over their standard deviation; NaN where they don't vary.
@@ -36,11 +36,11 @@ class EffectSize:
 
 
 def p_values(test: TestName, difference_UM: np.ndarray, n_permutations: int, seed: int) -> np.ndarray:
-    """Two-sided p of no difference, for M comparisons.
+    """Return two-sided p of no difference, for M comparisons.
 
     Args:
-        test: which one; what it assumes stands at its function.
-        difference_UM: (U, M); users with NaN are left out of that comparison.
+        test: name of the test; its function documents its assumptions.
+        difference_UM: (U, M) differences; users with NaN are omitted from that comparison.
         n_permutations: number of permutations of the randomisation test; ignored by the other tests.
         seed: seed of the randomisation test.
 
@@ -53,31 +53,31 @@ def p_values(test: TestName, difference_UM: np.ndarray, n_permutations: int, see
 
 
 def paired_t(difference_U: np.ndarray) -> float:
-    """p of Student's t test that the mean difference is zero.
+    """Return p of Student's t test of a zero mean difference.
 
-    It takes the mean of the differences to be normal, which many users make true.
+    It assumes a normal mean of the differences, which holds for many users.
 
     Source:
         Student: The probable error of a mean (Biometrika 1908).
     """
     from scipy.stats import ttest_1samp
 
-    # Equal differences have no spread: scipy warns of it and answers with t = inf, so p = 0.
+    # Equal differences have no spread: scipy warns of it and returns t = inf, so p = 0.
     with np.errstate(divide="ignore", invalid="ignore"):
         return 0.0 if np.ptp(difference_U) == 0 else float(ttest_1samp(difference_U, 0.0).pvalue)
 
 
 def randomisation(difference_UM: np.ndarray, n_permutations: int, seed: int) -> np.ndarray:
-    """p of Fisher's randomisation test on the mean: were the two systems' labels exchangeable?
+    """Return p of Fisher's randomisation test on the mean, whether the systems' labels are exchangeable.
 
-    Each user's difference keeps or changes its sign by a coin; p = (1 + #{|sum*| >= |sum|}) / (1 + R).
-    Exact where every difference is symmetric about zero, as exchangeable labels make it; it needs no
-    normality. For skewed differences whose mean alone is zero it holds approximately, the better the more
-    users there are (Romano 1990). All M comparisons share the coins.
+    Each user's difference changes its sign with probability 1/2; p = (1 + #{|sum*| >= |sum|}) / (1 + R). It
+    is exact if every difference is symmetric about zero, which exchangeable labels imply, and needs no
+    normality. For skewed differences with zero mean it holds approximately, and better with more users
+    (Romano 1990). All M comparisons share the signs.
 
     Args:
         difference_UM: (U, M); NaN where a user has no value.
-        n_permutations: R; the least p is 1 / (1 + R).
+        n_permutations: R; the smallest p is 1 / (1 + R).
         seed: seed of the random signs.
 
     Returns:
@@ -89,7 +89,7 @@ def randomisation(difference_UM: np.ndarray, n_permutations: int, seed: int) -> 
         behavior of randomization tests without a group invariance assumption (JASA 1990).
     """
     known_M = (~np.isnan(difference_UM)).sum(0)
-    # A zero has no sign to change, and a missing value counts like one.
+    # A zero has no sign to change, and missing values are treated as zero.
     filled_UM = np.nan_to_num(difference_UM)
     filled_UM = filled_UM[(filled_UM != 0).any(1)]
     observed_M = filled_UM.sum(0)
@@ -106,12 +106,12 @@ def randomisation(difference_UM: np.ndarray, n_permutations: int, seed: int) -> 
 
 
 def holm(p_M: np.ndarray) -> np.ndarray:
-    """p values corrected so that the chance of any false finding among all M stays what each p says.
+    """Return p values corrected by Holm's method, which controls the family-wise error rate of M tests.
 
     The r-th smallest p becomes max over s <= r of min(1, (M - s + 1) p_(s)).
 
     Args:
-        p_M: (M,); NaN is no comparison and stays.
+        p_M: (M,) p values; NaN is not a comparison and stays.
 
     Returns:
         (M,), each at least its p.
@@ -129,7 +129,7 @@ def holm(p_M: np.ndarray) -> np.ndarray:
 
 
 def effect_size(difference_U: np.ndarray) -> EffectSize:
-    """Return how large the differences of one comparison are.
+    """Return the effect size of one comparison.
 
     Args:
         difference_U: (U,); users with NaN are left out.

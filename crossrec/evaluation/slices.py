@@ -1,4 +1,4 @@
-"""Groups of queries by user, and slices: accuracy on a part of the targets or of the queries."""
+"""Groups of queries by user, and slices: accuracy on a subset of the targets or queries."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class UserGroups:
-    """Which queries belong to which user.
+    """Grouping of queries by user.
 
     Args:
         users: (U,) rows of the split's clicks, in order of first appearance among the queries.
@@ -33,7 +33,7 @@ class UserGroups:
 
     @classmethod
     def of(cls, users_Q: np.ndarray) -> UserGroups:
-        """Groups queries by user."""
+        """Group queries by user."""
         users, first, inverse = np.unique(users_Q, return_index=True, return_inverse=True)
         order = np.argsort(first)
         place = np.empty(len(users), dtype=np.int64)
@@ -42,7 +42,7 @@ class UserGroups:
 
     @property
     def counts(self) -> np.ndarray:
-        """(U,) queries of each user."""
+        """(U,) number of queries of each user."""
         return np.bincount(self.group_Q, minlength=len(self.users))
 
     def mean(self, value_Q: np.ndarray) -> np.ndarray:
@@ -64,12 +64,12 @@ class UserGroups:
 
 @dataclass(frozen=True)
 class Slice:
-    """A part of an evaluation.
+    """Slice of an evaluation.
 
     Args:
-        rows: (Q',) queries that belong to it.
-        targets: Q' rows, the targets that count.
-        note: one sentence that says what the part is.
+        rows: (Q',) queries of the slice.
+        targets: Q' rows of the targets that count.
+        note: one-sentence description of the slice.
     """
 
     rows: np.ndarray
@@ -86,7 +86,7 @@ def make_slices(
         queries: Q queries.
         histories: Q rows.
         items: features of the catalogue.
-        config: where the tail begins, and what a short history is.
+        config: options with the tail's share and the length of short histories.
 
     Returns:
         ``cold_items`` (targets without a training click), ``tail_items``, ``short_histories``.
@@ -100,7 +100,7 @@ def make_slices(
         "tail_items": of_targets(
             queries,
             items.tail(config.tail_share),
-            f"targets outside the most clicked items that hold {1 - config.tail_share:.0%} of the "
+            f"targets outside the most clicked items, which have {1 - config.tail_share:.0%} of the "
             f"training clicks; {among}",
         ),
         "short_histories": Slice(
@@ -110,12 +110,12 @@ def make_slices(
 
 
 def of_targets(queries: Queries, wanted_N: np.ndarray, note: str) -> Slice:
-    """Return the queries with a wanted target, and of their targets only the wanted ones.
+    """Return the queries with a selected target, with their selected targets only.
 
     Args:
         queries: Q queries.
-        wanted_N: (N,) bool.
-        note: one sentence that says what the part is.
+        wanted_N: (N,) bool, selected items.
+        note: one-sentence description of the slice.
     """
     targets = queries.targets
     wanted_T = wanted_N[targets.items]
@@ -134,7 +134,7 @@ def evaluate_slice(
     n_items: int,
     config: EvaluationConfig,
 ) -> dict[str, Any]:
-    """Accuracy of a slice: metric -> estimate, with ``n_users``, ``n_queries`` and ``note``.
+    """Return the accuracy of a slice: metric -> estimate, with ``n_users``, ``n_queries`` and ``note``.
 
     An empty slice has NaN values and counts of 0.
     """

@@ -58,7 +58,7 @@ def test_methods_can_be_chosen(shop: Any) -> None:
     assert [effects.method for effects in found.clicks] == ["click_leave_one_out"]
     assert not found.modalities
     assert found.attention is None
-    with pytest.raises(InputError, match="called 'clicks'; there are modality_leave_one_out"):
+    with pytest.raises(InputError, match="no explanation method 'clicks'; there are modality_leave_one_out"):
         explain(shop.recommender, Sequences.from_lists([CLICKS]), 13, methods=["clicks"])  # type: ignore[list-item]
 
 

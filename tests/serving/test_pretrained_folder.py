@@ -161,7 +161,7 @@ def test_trained_encoders_and_adapters(trained_encoders: Path, tmp_path: Path) -
 
 def test_other_folders_are_left_alone(shop: LoadedRecommender, tmp_path: Path) -> None:
     (tmp_path / "mine.txt").write_text("not yours")
-    with pytest.raises(InputError, match="something else"):
+    with pytest.raises(InputError, match="has another file"):
         shop.save_pretrained(tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["mine.txt"]
 

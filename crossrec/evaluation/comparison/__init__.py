@@ -1,5 +1,5 @@
-"""Measured systems beside each other: differences with intervals, tests, and the accuracy-diversity plane.
+"""Comparison of systems: differences with intervals, tests, and the accuracy-diversity plane.
 
-``systems`` reads evaluations (several seeds make one system) and refuses what can't be compared,
-``compare`` finds the differences, ``exposure`` those of all lists together, ``page`` writes them down.
+``systems`` reads evaluations (several seeds make one system) and rejects those that can't be compared,
+``compare`` computes the differences, ``exposure`` those of aggregate metrics, ``page`` writes them.
 """

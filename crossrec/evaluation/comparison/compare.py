@@ -1,4 +1,4 @@
-"""From measured systems to a comparison: values, differences from the first system, tests."""
+"""Comparison of systems: values, differences from the first system, tests."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ USUAL: tuple[MetricName, ...] = (
     "gini",
     "personalization",
 )
-"""Compared where nothing is asked for, as far as all systems have them."""
+"""Metrics compared by default, as far as all systems have them."""
 
 
 @dataclass(frozen=True)
@@ -37,12 +37,12 @@ class Difference:
     """A system's metric minus the reference's.
 
     Args:
-        value: mean over the users who have a value with both; for exposure metrics of all lists together.
-        ci95: Student's over users; with the jackknife's standard error for exposure metrics.
+        value: mean over the users who have a value with both; for exposure metrics that of all lists.
+        ci95: Student's interval over users; with the jackknife's standard error for exposure metrics.
         p: p-value of the comparison's test; of the swap test for exposure metrics.
-        p_holm: corrected for all comparisons made together.
-        n_users: behind it.
-        effect: None for exposure metrics.
+        p_holm: p corrected for all comparisons of the study.
+        n_users: number of users.
+        effect: effect size; None for exposure metrics.
     """
 
     value: float
@@ -58,12 +58,12 @@ class ComparedMetric:
     """One metric of one system; ``difference`` is None for the reference.
 
     Args:
-        system: its name.
-        metric: such as ``ndcg@10``.
+        system: name of the system.
+        metric: name such as ``ndcg@10``.
         value: mean over the system's seeds.
-        ci95: over users; it holds no chance of training, which ``seeds`` shows.
-        seeds: the value of each seed.
-        difference: from the reference.
+        ci95: interval over users, without the variation of training, which ``seeds`` shows.
+        seeds: value of each seed.
+        difference: difference from the reference.
     """
 
     system: str
@@ -81,7 +81,7 @@ class ComparedMetric:
 
 @dataclass(frozen=True)
 class Comparison:
-    """Everything that was compared; ``systems[0]`` is the reference, entries are metric by metric."""
+    """Result of a comparison; ``systems[0]`` is the reference, entries are ordered by metric."""
 
     systems: list[str]
     metrics: list[str]
@@ -95,7 +95,7 @@ class Comparison:
         return next(e for e in self.entries if e.system == system and e.metric == metric)
 
     def to_dict(self) -> dict[str, Any]:
-        """As plain values, NaN as None: what ``comparison.json`` holds."""
+        """Return plain values, NaN as None: the content of ``comparison.json``."""
         content = {
             "reference": self.systems[0],
             "systems": self.systems,
@@ -112,12 +112,12 @@ def compare_systems(systems: Sequence[System], n_items: int, config: ComparisonC
 
     Per-user metrics: each user's values are averaged over a system's seeds, then paired over users.
     Exposure metrics: averaged over seeds, with the jackknife over users and the swap test. The trained
-    models are held fixed: intervals and p speak of other users. All p are corrected together.
+    models are fixed: intervals and p are over users. All p are corrected together.
 
     Args:
-        systems: the reference first.
+        systems: systems, the reference first.
         n_items: N, size of the catalogue.
-        config: what to compare and how.
+        config: options of the comparison.
 
     Raises:
         InputError: if systems were not measured alike or lack a metric, or there are too few resamples for
@@ -138,7 +138,7 @@ def compare_systems(systems: Sequence[System], n_items: int, config: ComparisonC
 
 
 def chosen_metrics(systems: Sequence[System], config: ComparisonConfig) -> list[str]:
-    """Return the metrics to compare; those to be drawn among them.
+    """Return the metrics to compare, including those to plot.
 
     Raises:
         InputError: if a requested metric is missing, or there is none to choose.
@@ -156,7 +156,7 @@ def chosen_metrics(systems: Sequence[System], config: ComparisonConfig) -> list[
 
 
 def split_name(metric: str) -> tuple[MetricName, int]:
-    """``ndcg@10`` as its name and its length."""
+    """Split ``ndcg@10`` into name and length."""
     base, _, k = metric.partition("@")
     return base, int(k)
 
@@ -164,7 +164,7 @@ def split_name(metric: str) -> tuple[MetricName, int]:
 def _compare_users(systems: Sequence[System], metric: str, config: ComparisonConfig) -> list[ComparedMetric]:
     values = [system.values(metric) for system in systems]
     difference_US = np.stack([value_U - values[0] for value_U in values], axis=1)
-    # Means over seeds in another order differ by rounding: that is no user for whom anything changed.
+    # Means over seeds in another order differ by rounding, which must not count as a changed user.
     scale_US = np.stack([np.abs(value_U) + np.abs(values[0]) for value_U in values], axis=1)
     difference_US[np.abs(difference_US) <= ROUNDING * scale_US] = 0.0
     names = [str(place) for place in range(len(systems))]
@@ -235,7 +235,7 @@ class _Exposed:
 def _exposure_entry(
     system: System, metric: str, reference: _Exposed, own: _Exposed, p: float | None, n_items: int
 ) -> ComparedMetric:
-    """``p`` is None for the reference itself."""
+    """Return an entry; ``p`` is None for the reference itself."""
     name = split_name(metric)[0]
     value, influence_U = own.values[name], own.influences[name]
     difference = None

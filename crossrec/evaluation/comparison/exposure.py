@@ -1,4 +1,4 @@
-"""Comparison of two systems by metrics of all lists together, which have no value for a single user."""
+"""Comparison of two systems by aggregate metrics, which have no per-user values."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ def check_resamples(exposed: Sequence[str], n_comparisons: int, n_resamples: int
     """Reject a comparison in which Holm's correction would hide any difference of an exposure metric.
 
     Args:
-        exposed: the compared metrics of all lists together.
-        n_comparisons: M that are corrected together.
+        exposed: compared aggregate metrics.
+        n_comparisons: M, number of comparisons corrected together.
         n_resamples: R; the swap test's p is at least 1 / (1 + R).
 
     Raises:
@@ -39,12 +39,12 @@ def check_resamples(exposed: Sequence[str], n_comparisons: int, n_resamples: int
         raise InputError(
             f"{n_resamples} resamples are too few for {n_comparisons} comparisons: {exposed[0]} can't have a "
             f"p below {least:.2g}, which Holm's correction may raise to {corrected:.2g}; "
-            f"ask for --resamples {needed_resamples(n_comparisons)} or more, or fewer --metrics"
+            f"use --resamples {needed_resamples(n_comparisons)} or more, or fewer --metrics"
         )
 
 
 def needed_resamples(n_comparisons: int) -> int:
-    """Return the fewest swaps with which the least p, corrected for M comparisons, is below the level."""
+    """Return the minimum number of swaps for a significant p after correction for M comparisons."""
     return math.floor(n_comparisons / SIGNIFICANT + 1e-9)
 
 
@@ -57,10 +57,10 @@ def swap_test(
     n_swaps: int,
     seed: int,
 ) -> dict[MetricName, float]:
-    """Two-sided p of no difference between two systems, by swapping their lists user by user.
+    """Return two-sided p of no difference between two systems, by swapping their lists user by user.
 
-    A coin for each user says whether both systems' lists change sides; the metric of both sides is
-    computed anew, and p = (1 + #{|t*| >= |t|}) / (1 + R), where t is the difference divided by its
+    For each user, both systems' lists are swapped with probability 1/2; the metric of both sides is
+    recomputed, and p = (1 + #{|t*| >= |t|}) / (1 + R), where t is the difference divided by its
     jackknife standard error over users. Exact if the two systems' lists are exchangeable within each user.
     Dividing by the standard error makes it hold approximately, with many users, for systems that differ
     but whose expected metric is the same; the bare difference would not do so (Chung and Romano 2013).
@@ -98,7 +98,7 @@ def swap_test(
         kept_UR = np.ascontiguousarray(coins_RU.T, dtype=float)
         swapped = _statistics(pairs, kept_UR, metrics, n_items, k)
         for name in metrics:
-            # A swap without a value counts against a finding.
+            # A swap without a value counts against significance.
             exceeded[name] += int((~(np.abs(swapped[name]) < reached[name])).sum())
     return {
         name: math.nan if np.isnan(observed[name][0]) else (1 + exceeded[name]) / (1 + n_swaps)
@@ -198,7 +198,7 @@ def _statistics(
 
 
 Slope = tuple[np.ndarray, np.ndarray]
-"""(R, I) what one place that shows the item adds to a metric, (R,) what one list adds whatever it shows."""
+"""(R, I) change of a metric per exposure of an item, (R,) change per list, whatever it shows."""
 
 
 def _coverage(exposure: Exposure, n_lists: float) -> Slope:

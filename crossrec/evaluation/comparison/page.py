@@ -32,10 +32,10 @@ MINUS = "\u2212"
 
 @dataclass(frozen=True)
 class Line:
-    """One system's line under a metric, ready to be shown; empty text where there is nothing to say.
+    """One system's row under a metric; empty text where there is no value.
 
-    ``verdict`` is True where it is better than the reference beyond chance, False where it is worse, None
-    where the corrected p is not below .05 or neither end of the metric is better.
+    ``verdict`` is True if it is significantly better than the reference, False if it is worse, None if the
+    corrected p is not below 0.05 or neither direction of the metric is better.
     """
 
     system: str
@@ -82,8 +82,8 @@ def write_comparison(comparison: Comparison, folder: Path) -> None:
     """Write both files.
 
     Args:
-        comparison: what was found.
-        folder: made where it does not exist.
+        comparison: comparison to write.
+        folder: folder of the files; created if it does not exist.
     """
     write_text(folder / JSON_FILE, json.dumps(comparison.to_dict(), indent=2, allow_nan=False) + "\n")
     write_text(folder / HTML_FILE, _render(comparison))
@@ -131,7 +131,7 @@ def _range(name: str, ci95: tuple[float, float]) -> str:
 
 
 def _signed(name: str, value: float) -> str:
-    """Return a difference, with a decimal more than values have."""
+    """Return a signed difference, with one decimal more than values."""
     return ("+" if value >= 0 else MINUS) + f"{abs(value):.{info(name).digits + 1}f}"
 
 
@@ -142,7 +142,7 @@ def _p(p: float) -> str:
 
 
 def planes_of(comparison: Comparison) -> list[Plot]:
-    """Accuracy (the first such metric that was compared) against each chosen diversity metric."""
+    """Plot accuracy (the first compared accuracy metric) against each chosen diversity metric."""
     by_kind = {metric: split_name(metric)[0] in ACCURACY for metric in comparison.metrics}
     accuracy = next((metric for metric, accurate in by_kind.items() if accurate), None)
     if accuracy is None:
@@ -168,9 +168,9 @@ def plane(comparison: Comparison, accuracy: str, diversity: str, number: int) ->
     """Draw all systems by two metrics.
 
     Args:
-        comparison: what was compared.
-        accuracy: the metric upwards.
-        diversity: the metric to the right; turned round where less of it is more diverse.
+        comparison: comparison to plot.
+        accuracy: metric of the vertical axis.
+        diversity: metric of the horizontal axis, which is inverted if lower values are more diverse.
         number: number of the drawing on its page.
     """
     ups = [comparison.entry(system, accuracy) for system in comparison.systems]
@@ -196,7 +196,7 @@ def plane(comparison: Comparison, accuracy: str, diversity: str, number: int) ->
     return Plot(
         f"{accuracy} against {diversity}",
         f"Up is more accurate, right more diverse. Lines: 95 % intervals. Dashed: the Pareto front ({kept}), "
-        "the systems that no other one beats in both by value; hollow ones are beaten.",
+        "the systems that no other one dominates; hollow ones are dominated.",
         f"Scatter plot of {diversity} and {accuracy}: {listed}. On the front: {kept}.",
         drawn[0],
     )
@@ -231,7 +231,7 @@ def _draw_system(
 
 
 def _draw_names(axes: Axes, rights: list[ComparedMetric], ups: list[ComparedMetric]) -> None:
-    """Names beside the points, on the side where there is room, none at another's height."""
+    """Draw names beside the points, on the free side, at distinct heights."""
     (left, right_end), (bottom, top) = axes.get_xlim(), axes.get_ylim()
     high = top - bottom
     heights = spread(

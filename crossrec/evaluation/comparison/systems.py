@@ -1,4 +1,4 @@
-"""What is compared: systems, each measured once or with several seeds, on the same queries."""
+"""Systems to compare, each measured with one or more seeds on the same queries."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ LISTS_FILE = "recommendations.parquet"
 
 @dataclass(frozen=True)
 class Measurement:
-    """One evaluation of one run.
+    """Evaluation of one run.
 
     Args:
-        folder: that holds it.
-        evaluation: what was found.
+        folder: folder of the evaluation.
+        evaluation: result of the evaluation.
         measured_on: number of items and digests of the data; empty in folders of earlier versions.
     """
 
@@ -52,7 +52,7 @@ class Measurement:
 
     @cached_property
     def users(self) -> pl.DataFrame:
-        """One row a user, sorted by original id."""
+        """One row per user, sorted by original id."""
         return self.evaluation.per_user.sort("user_id")
 
     def values(self, metric: str) -> np.ndarray:
@@ -61,20 +61,20 @@ class Measurement:
 
     @cached_property
     def lists(self) -> pl.DataFrame:
-        """One row a recommendation, with ``row``, the place of its user in ``users``."""
+        """One row per recommendation, with ``row``, the index of its user in ``users``."""
         rows = self.users.select("user_id").with_row_index("row")
         frame = pl.read_parquet(self.folder / LISTS_FILE, columns=["user_id", "query", "rank", "item_id"])
         joined = frame.join(rows, on="user_id", how="left")
         if joined["row"].null_count():
             stranger = joined.filter(pl.col("row").is_null())["user_id"][0]
             raise InputError(
-                f"{self.folder / LISTS_FILE}: user '{stranger}' does not stand in {PER_USER_FILE}; "
+                f"{self.folder / LISTS_FILE}: user '{stranger}' is missing in {PER_USER_FILE}; "
                 "run evaluate.py again"
             )
         return joined
 
     def shown(self, k: int) -> UserLists:
-        """What the first k places of all lists show."""
+        """Return the items in the first k ranks of all lists."""
         from scipy.sparse import csr_matrix
 
         kept, lists_U = self.lists.filter(pl.col("rank") <= k), self.users["n_queries"].to_numpy()
@@ -85,11 +85,11 @@ class Measurement:
 
 @dataclass(frozen=True)
 class System:
-    """A recommender as compared.
+    """A recommender in a comparison.
 
     Args:
-        name: for tables.
-        seeds: its measurements, one for each seed of training.
+        name: name in tables.
+        seeds: measurements, one per seed of training.
     """
 
     name: str
@@ -108,7 +108,7 @@ class System:
 
 
 def check_comparable(systems: Sequence[System]) -> None:
-    """Reject systems that were not measured alike.
+    """Check that systems share protocol, users and queries.
 
     Raises:
         InputError: for fewer than two systems, a repeated name, or a difference in protocol, catalogue,
@@ -163,7 +163,7 @@ def _check_users(first: Measurement, other: Measurement) -> None:
 
 
 def check_metrics(systems: Sequence[System], metrics: Sequence[str]) -> None:
-    """Reject a metric that a system lacks.
+    """Check that all systems have the metrics.
 
     Raises:
         InputError: if a system lacks the metric; the message names the folder and the nearest metric.

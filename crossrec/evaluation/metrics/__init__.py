@@ -1,4 +1,4 @@
-"""The table of metrics: of single lists, averaged over users, and of all lists together."""
+"""Table of metrics: of single lists, averaged over users, and aggregate ones."""
 
 from __future__ import annotations
 
@@ -44,12 +44,12 @@ PER_QUERY: dict[str, Callable[[MetricInputs], np.ndarray]] = {
 ACCURACY: dict[str, Callable[[np.ndarray, np.ndarray, int], np.ndarray]] = {
     name: metric.of_hits for name, metric in METRICS.items() if isinstance(metric, HitMetric)
 }
-"""Those of accuracy among them: (hits_QK, n_targets_Q, k) -> (Q,)."""
+"""Accuracy metrics among them: (hits_QK, n_targets_Q, k) -> (Q,)."""
 
 AGGREGATE: dict[str, ExposureMetric] = {
     name: metric for name, metric in METRICS.items() if isinstance(metric, ExposureMetric)
 }
-"""Metrics of all lists together."""
+"""Aggregate metrics of all lists."""
 
 SPACES: dict[str, str] = {
     name: metric.space for name, metric in METRICS.items() if metric.space not in (None, CATEGORY)
@@ -58,5 +58,5 @@ SPACES: dict[str, str] = {
 
 
 def missing_for(name: str, items: ItemTable) -> str | None:
-    """Return why a metric can't be computed from these items, or None where it can."""
+    """Return the reason why a metric can't be computed from these items, or None."""
     return METRICS[name].missing(items)

@@ -1,8 +1,8 @@
-"""Accuracy of ranked lists. Every function maps hits to one value a query.
+"""Accuracy of ranked lists. Every function maps hits to one value per query.
 
-Shared conventions: ranks start at 1; a place where the list ran out is a miss; a query without targets
-gives NaN and is left out of means. T is the set of a query's distinct targets, rel_i is 1 where the item
-at rank i is in T.
+Shared conventions: ranks start at 1; ranks after the end of a list are misses; a query without targets
+gives NaN and is omitted from means. T is the set of a query's distinct targets, rel_i is 1 if the item at
+rank i is in T.
 """
 
 from __future__ import annotations
@@ -13,14 +13,14 @@ from crossrec.evaluation.metrics.base import HitMetric
 
 
 def recall(hits_QK: np.ndarray, n_targets_Q: np.ndarray, k: int) -> np.ndarray:
-    """Share of the targets that the list holds: sum_{i<=k} rel_i / |T|.
+    """Share of the targets in the list: sum_{i<=k} rel_i / |T|.
 
-    Divided by |T| also where |T| > k, so that 1 may be out of reach. With one target it equals ``hit``.
+    The divisor is |T| even if |T| > k, so that 1 may be unreachable. With one target it equals ``hit``.
 
     Args:
         hits_QK: (Q, K) bool.
         n_targets_Q: (Q,) distinct targets.
-        k: places that count, at most K.
+        k: cutoff, at most K.
 
     Returns:
         (Q,) from 0 to 1; NaN without targets.
@@ -37,7 +37,7 @@ def hit(hits_QK: np.ndarray, n_targets_Q: np.ndarray, k: int) -> np.ndarray:
     Args:
         hits_QK: (Q, K) bool.
         n_targets_Q: (Q,) distinct targets.
-        k: places that count, at most K.
+        k: cutoff, at most K.
 
     Returns:
         (Q,) 0 or 1; NaN without targets.
@@ -54,7 +54,7 @@ def mrr(hits_QK: np.ndarray, n_targets_Q: np.ndarray, k: int) -> np.ndarray:
     Args:
         hits_QK: (Q, K) bool.
         n_targets_Q: (Q,) distinct targets.
-        k: places that count, at most K.
+        k: cutoff, at most K.
 
     Returns:
         (Q,) from 0 to 1; NaN without targets.
@@ -75,7 +75,7 @@ def ndcg(hits_QK: np.ndarray, n_targets_Q: np.ndarray, k: int) -> np.ndarray:
     Args:
         hits_QK: (Q, K) bool.
         n_targets_Q: (Q,) distinct targets.
-        k: places that count, at most K.
+        k: cutoff, at most K.
 
     Returns:
         (Q,) from 0 to 1; NaN without targets.
@@ -93,13 +93,13 @@ def ndcg(hits_QK: np.ndarray, n_targets_Q: np.ndarray, k: int) -> np.ndarray:
 def average_precision(hits_QK: np.ndarray, n_targets_Q: np.ndarray, k: int) -> np.ndarray:
     """Mean precision at the ranks of the hits: sum_{i<=k} rel_i * precision_i / min(k, |T|).
 
-    precision_i is the share of hits among the first i places. Some tools divide by |T| instead, which
-    puts 1 out of reach where |T| > k. Its mean is ``map``.
+    precision_i is the share of hits among the first i ranks. Some tools divide by |T| instead, which makes 1
+    unreachable if |T| > k. Its mean is ``map``.
 
     Args:
         hits_QK: (Q, K) bool.
         n_targets_Q: (Q,) distinct targets.
-        k: places that count, at most K.
+        k: cutoff, at most K.
 
     Returns:
         (Q,) from 0 to 1; NaN without targets.

@@ -1,4 +1,4 @@
-"""Base of metrics: what a metric sees, what it needs, and how a reader takes its value."""
+"""Base of metrics: inputs, required data, and display."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from crossrec.evaluation.matching import MatchedLists
 
 @dataclass(frozen=True)
 class MetricInputs:
-    """Ranked lists with their truth, and everything else that metrics of single lists look at.
+    """Inputs of metrics of single lists: ranked lists with targets, item features, options.
 
     Args:
         lists: Q lists, matched with their targets.
         items: features of the N items.
-        k: places that count.
-        tail_share: share of the training clicks that the tail holds.
+        k: cutoff.
+        tail_share: share of the training clicks on tail items.
         exclude_seen: whether items of a query's history are never recommended.
     """
 
@@ -32,13 +32,13 @@ class MetricInputs:
 
 @dataclass(frozen=True, kw_only=True)
 class Metric:
-    """Base of metrics: how to read one, and what it needs.
+    """Base of metrics: display and required data.
 
     Args:
-        meaning: one line for the reader.
-        higher_is_better: None where neither end is better in itself.
-        digits: decimals shown.
-        space: space of the items that it needs; ``"category"`` for categories, None for nothing.
+        meaning: one-line description.
+        higher_is_better: None if neither direction is better.
+        digits: number of decimals.
+        space: required space of the items; ``"category"`` for categories, None for none.
     """
 
     meaning: str
@@ -47,7 +47,7 @@ class Metric:
     space: str | None = None
 
     def missing(self, items: ItemTable) -> str | None:
-        """Return why the metric can't be computed from these items, or None where it can."""
+        """Return the reason why the metric can't be computed from these items, or None."""
         if self.space == CATEGORY:
             return None if items.categories.shape[1] else "the catalogue has no categories"
         if self.space is not None and self.space not in items.spaces:
@@ -60,7 +60,7 @@ class ListMetric(Metric):
     """A metric of single lists, averaged over users.
 
     Args:
-        compute: (Q,) values from the inputs, NaN where a query has none.
+        compute: function from the inputs to (Q,) values, NaN where a query has none.
     """
 
     compute: Callable[[MetricInputs], np.ndarray]
@@ -68,7 +68,7 @@ class ListMetric(Metric):
 
 @dataclass(frozen=True, kw_only=True)
 class HitMetric(Metric):
-    """A metric of accuracy: of single lists, by their hits alone.
+    """Accuracy metric of single lists, by hits alone.
 
     Args:
         of_hits: (hits_QK, n_targets_Q, k) -> (Q,), NaN where a query has no target.
@@ -77,5 +77,5 @@ class HitMetric(Metric):
     of_hits: Callable[[np.ndarray, np.ndarray, int], np.ndarray]
 
     def compute(self, inputs: MetricInputs) -> np.ndarray:
-        """(Q,) values from the inputs."""
+        """Return (Q,) values from the inputs."""
         return self.of_hits(inputs.lists.hits_QK, inputs.lists.n_targets_Q, inputs.k)

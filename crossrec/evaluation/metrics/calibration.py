@@ -1,4 +1,4 @@
-"""Whether a list keeps the proportions of categories that its user's history shows."""
+"""Calibration: agreement of a list's category proportions with those of the user's history."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from scipy.sparse import csr_matrix
 
 SMOOTHING = 0.01
-"""alpha of the source: how much of the history's distribution is mixed into the list's."""
+"""alpha of the source: weight of the history's distribution mixed into the list's."""
 
 CHUNK_CELLS = 1 << 22
 
@@ -24,13 +24,13 @@ def calibration(ids_QK: np.ndarray, histories: Sequences, categories: csr_matrix
 
     KL(p || q') = sum_c p_c ln(p_c / q'_c) with q' = (1 - alpha) q + alpha p and alpha = 0.01. p averages
     p(c|i) over the history's clicks (a repeated click counts each time), q over the list; p(c|i) is
-    spread evenly over the item's categories. All clicks and ranks weigh the same.
+    spread evenly over the item's categories. All clicks and ranks have the same weight.
 
     Args:
-        ids_QK: (Q, K) catalogue indices or ``ABSENT``; absent places are left out.
+        ids_QK: (Q, K) catalogue indices or ``ABSENT``; absent places are ignored.
         histories: Q rows.
-        categories: (N, C) membership; items without a category are left out.
-        k: places that count.
+        categories: (N, C) membership; items without a category are ignored.
+        k: cutoff.
 
     Returns:
         (Q,) from 0 (same proportions) to -ln(alpha) = 4.605 (no category in common); NaN where the
@@ -70,7 +70,7 @@ def _divergence(histories: Sequences, ids_BK: np.ndarray, share: csr_matrix) -> 
 
 
 def _distribution(offsets: np.ndarray, items: np.ndarray, share: csr_matrix) -> np.ndarray:
-    """(B, C) category shares of each row's items, each row summing to 1, or to 0 without categories."""
+    """Return (B, C) category shares of each row's items; rows sum to 1, or to 0 without categories."""
     from scipy.sparse import csr_matrix
 
     # Entries of one row may repeat an item: the product adds them up.

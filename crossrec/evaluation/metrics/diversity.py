@@ -1,4 +1,4 @@
-"""Diversity inside a list. Every function gives one value a query; absent places are left out."""
+"""Diversity within lists. Every function returns one value per query; absent places are ignored."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from scipy.sparse import csr_matrix
 
 CHUNK_CELLS = 1 << 24
-"""Numbers that one chunk's largest array may hold (64 MiB in float32)."""
+"""Maximum size of a chunk's largest array, numbers (64 MiB in float32)."""
 
 
 def intra_list_distance(
@@ -28,8 +28,8 @@ def intra_list_distance(
     Args:
         ids_QK: (Q, K) catalogue indices or ``ABSENT``.
         vectors_ND: (N, D) item vectors.
-        present_N: (N,) bool, which items have a vector; others are left out, as is a vector of zeros.
-        k: places that count.
+        present_N: (N,) bool, which items have a vector; others and zero vectors are ignored.
+        k: cutoff.
 
     Returns:
         (Q,) from 0 (all alike) to 2, for m items at most m / (m - 1) (vectors that sum to zero); NaN for
@@ -60,7 +60,7 @@ def intra_list_distance(
 def unit_rows(
     items: np.ndarray, vectors_ND: np.ndarray, present_N: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Unit vectors of some items, zero where unusable, and which are usable.
+    """Return unit vectors of some items, zero where unusable, and which are usable.
 
     Args:
         items: (I,) catalogue indices or ``ABSENT``.
@@ -79,7 +79,7 @@ def unit_rows(
     finite_I = np.isfinite(unit_ID).all(1)
     if not finite_I.all():
         raise ValueError(f"the vector of item {items[~finite_I][0]} is not finite; mark it as not present")
-    # Scaled by the largest entry first, so that squares neither overflow nor vanish.
+    # Scaled by the largest entry first, so that squares neither overflow nor underflow.
     unit_ID /= np.maximum(np.abs(unit_ID).max(1, initial=0.0, keepdims=True), np.finfo(np.float32).tiny)
     norm_I = np.linalg.norm(unit_ID, axis=1)
     usable_I &= norm_I > 0
@@ -93,11 +93,11 @@ def category_overlap(ids_QK: np.ndarray, categories: csr_matrix, k: int) -> np.n
     Args:
         ids_QK: (Q, K) catalogue indices or ``ABSENT``.
         categories: (N, C) membership.
-        k: places that count.
+        k: cutoff.
 
     Returns:
         (Q,) from 0 (no pair shares a category) to 1 (all the same categories); items without a category
-        are left out; NaN for a list with fewer than two usable items.
+        are ignored; NaN for a list with fewer than two usable items.
 
     Source:
         Jaccard: The distribution of the flora in the alpine zone (1912), averaged over a list's pairs.
@@ -128,7 +128,7 @@ def category_distance(ids_QK: np.ndarray, categories: csr_matrix, k: int) -> np.
     Args:
         ids_QK: (Q, K) catalogue indices or ``ABSENT``.
         categories: (N, C) membership.
-        k: places that count.
+        k: cutoff.
 
     Returns:
         (Q,) from 0 (all the same categories) to 1; NaN as for :func:`category_overlap`.
@@ -144,7 +144,7 @@ Distance = Callable[[np.ndarray, np.ndarray, np.ndarray, int], np.ndarray]
 
 
 def vector_distance(space: str, meaning: str, distance: Distance = intra_list_distance) -> ListMetric:
-    """A metric of the distances between a list's items in a space of vectors."""
+    """Return a metric of the distances between a list's items in a vector space."""
 
     def compute(inputs: MetricInputs) -> np.ndarray:
         items = inputs.items

@@ -1,7 +1,7 @@
-"""Exposure: how evenly all lists together spread over the catalogue, and how they differ by user.
+"""Exposure: evenness of all lists over the catalogue, and differences between users' lists.
 
 Every function takes an :class:`Exposure` of R weightings of the users (one for the estimate, many in
-bootstrap resampling) and gives R values. x_i is how many lists (of at most k places) show item i.
+resampling) and returns R values. x_i is the number of lists (of at most k items) that show item i.
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ class Exposure:
     """Exposure counts under R weightings of the users.
 
     Args:
-        counts_RI: (R, I) weighted lists that show each item; items that no list shows may be left out.
+        counts_RI: (R, I) weighted number of lists that show each item; items in no list may be omitted.
         n_items: N, size of the catalogue.
-        k: places of a list.
+        k: length of the lists.
         own_R: (R,) sum over users of w_u^2 * sum_i x_ui^2: overlaps of a user's lists with themselves.
         pairs_R: (R,) ordered pairs of lists of two different users.
     """
@@ -40,11 +40,11 @@ class Exposure:
 
 @dataclass(frozen=True)
 class UserLists:
-    """What one set of lists shows to each user; the same U users may be weighted in many ways.
+    """Items shown to each of U users by a set of lists; the users may be weighted in many ways.
 
     Args:
-        shown_UI: (U, I) how many of a user's lists show each item that any list shows.
-        lists_U: (U,) lists of each user.
+        shown_UI: (U, I) number of a user's lists that show each of the I items in any list.
+        lists_U: (U,) number of lists of each user.
         items_I: (I,) sorted ids of the items, by which the lists of two systems are matched.
     """
 
@@ -61,12 +61,12 @@ class UserLists:
         return np.asarray(self.shown_UI.multiply(self.shown_UI).sum(1), dtype=float).ravel()
 
     def exposure(self, weights_RU: np.ndarray, n_items: int, k: int) -> Exposure:
-        """Exposure under R weightings of the users.
+        """Return the exposure under R weightings of the users.
 
         Args:
-            weights_RU: (R, U) how often each user counts.
+            weights_RU: (R, U) weights of the users.
             n_items: N, size of the catalogue.
-            k: places of a list.
+            k: length of the lists.
         """
         counts_RI = np.ascontiguousarray((self._shown_IU @ np.ascontiguousarray(weights_RU.T)).T)
         squared_RU = weights_RU**2
@@ -75,7 +75,7 @@ class UserLists:
 
 
 def coverage(exposure: Exposure) -> np.ndarray:
-    """Share of the catalogue that any list shows: |{i: x_i > 0}| / N.
+    """Share of the catalogue in any list: |{i: x_i > 0}| / N.
 
     Returns:
         (R,) from 0 (all lists empty) to 1.
@@ -89,7 +89,7 @@ def coverage(exposure: Exposure) -> np.ndarray:
 def gini(exposure: Exposure) -> np.ndarray:
     """Gini index of exposure over the whole catalogue: sum_i (2i - N - 1) x_(i) / (N sum_i x_i).
 
-    x_(i) ascends, items that no list shows included. Some tools report 1 minus this.
+    x_(i) ascends and includes items in no list. Some tools report 1 minus this.
 
     Returns:
         (R,) from 0 (even) to 1 - 1/N (one item gets all); NaN where all lists are empty.
@@ -100,7 +100,7 @@ def gini(exposure: Exposure) -> np.ndarray:
     """
     counts_RI = np.sort(exposure.counts_RI, axis=1)
     n = exposure.n_items
-    # The items left out have no exposure: they take the first ranks and add nothing.
+    # The omitted items have no exposure: they have the first ranks and add nothing.
     rank_I = np.arange(n - counts_RI.shape[1] + 1, n + 1)
     return _ratio(counts_RI @ (2.0 * rank_I - n - 1), n * counts_RI.sum(1))
 
@@ -123,7 +123,7 @@ def entropy(exposure: Exposure) -> np.ndarray:
 
 
 def entropy_norm(exposure: Exposure) -> np.ndarray:
-    """:func:`entropy` divided by ln N, its greatest value.
+    """:func:`entropy` divided by ln N, its maximum.
 
     Returns:
         (R,) from 0 to 1; NaN where all lists are empty or the catalogue has one item.
@@ -138,8 +138,8 @@ def personalization(exposure: Exposure) -> np.ndarray:
     """1 minus the mean overlap |A & B| / k of two lists of different users.
 
     Exact without any user-by-user matrix: an item in x_i lists gives x_i (x_i - 1) ordered pairs; pairs
-    of one user's own lists (several queries a user, or a user drawn twice) are taken out of both sums. A
-    short list overlaps in what it has; k stays the divisor.
+    of one user's own lists (several queries per user, or a user drawn twice) are excluded from both sums.
+    For short lists, k stays the divisor.
 
     Returns:
         (R,) from 0 (everybody gets the same) to 1 (no item in common); NaN with fewer than two users.
@@ -158,11 +158,11 @@ def _ratio(above_R: np.ndarray, below_R: np.ndarray) -> np.ndarray:
 
 @dataclass(frozen=True, kw_only=True)
 class ExposureMetric(Metric):
-    """A metric of all lists together.
+    """Aggregate metric of all lists.
 
     Args:
-        compute: (R,) values from exposure counts.
-        upper: the greatest value that it can take for N items.
+        compute: function from exposure counts to (R,) values.
+        upper: function from N to the largest possible value.
     """
 
     compute: Callable[[Exposure], np.ndarray]

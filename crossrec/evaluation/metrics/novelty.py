@@ -1,4 +1,4 @@
-"""How far lists stray from what everybody clicks. Every function gives one value a query."""
+"""Novelty: distance of lists from popular items. Every function returns one value per query."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from crossrec.types import ABSENT, Sequences
 def novelty(ids_QK: np.ndarray, train_counts_N: np.ndarray, k: int) -> np.ndarray:
     """Mean self-information of a list's items in bits: mean_i -log2 p(i).
 
-    p(i) = (c_i + 1) / (sum_j c_j + N) over the training clicks c: one click is added to each item, so
-    that an item without any stays finite (the source divides by users and has no such items).
+    p(i) = (c_i + 1) / (sum_j c_j + N) over the training clicks c: one click is added to each item, so that
+    items without clicks have finite values (the source divides by users and has no such items).
 
     Args:
-        ids_QK: (Q, K) catalogue indices or ``ABSENT``; absent places are left out.
+        ids_QK: (Q, K) catalogue indices or ``ABSENT``; absent places are ignored.
         train_counts_N: (N,) training clicks.
-        k: places that count.
+        k: cutoff.
 
     Returns:
         (Q,) from 0 to log2(sum_j c_j + N); NaN for an empty list.
@@ -34,9 +34,9 @@ def tail_share(ids_QK: np.ndarray, tail_N: np.ndarray, k: int) -> np.ndarray:
     """Share of a list's items that are in the tail (``ItemTable.tail``): |list & tail| / |list|.
 
     Args:
-        ids_QK: (Q, K) catalogue indices or ``ABSENT``; absent places are left out.
+        ids_QK: (Q, K) catalogue indices or ``ABSENT``; absent places are ignored.
         tail_N: (N,) bool.
-        k: places that count.
+        k: cutoff.
 
     Returns:
         (Q,) from 0 to 1; NaN for an empty list.
@@ -57,7 +57,7 @@ def serendipity(
     exclude_seen: bool,
     k: int,
 ) -> np.ndarray:
-    """Share of places with a hit that the most clicked items would not have found: |hits - popular| / k.
+    """Share of ranks with a hit that the most clicked items would not have found: |hits - popular| / k.
 
     ``popular`` is the primitive recommender of the source: the k items with most training clicks, ties
     by index, without the query's history where seen items are excluded.
@@ -68,8 +68,8 @@ def serendipity(
         n_targets_Q: (Q,) distinct targets.
         histories: Q rows.
         train_counts_N: (N,) training clicks.
-        exclude_seen: whether the popular list leaves out the history.
-        k: places that count.
+        exclude_seen: whether the popular list excludes the history.
+        k: cutoff.
 
     Returns:
         (Q,) from 0 to min(k, targets) / k; NaN without targets.
@@ -85,7 +85,7 @@ def serendipity(
     rank_H = position_N[item_H]
     if exclude_seen:
         rank_H = rank_H - _more_popular_seen(query_H, rank_H, histories, position_N)
-        # A hit that was itself seen (repeat clicks) can't stand in the popular list.
+        # A hit that was itself seen (repeat clicks) can't be in the popular list.
         seen_H = histories.take(query_H).contains(item_H[:, None])[:, 0]
         rank_H = np.where(seen_H, n_items, rank_H)
     found_Q = np.bincount(query_H, weights=rank_H >= k, minlength=len(ids_QK))
@@ -95,7 +95,7 @@ def serendipity(
 def _more_popular_seen(
     query_H: np.ndarray, rank_H: np.ndarray, histories: Sequences, position_N: np.ndarray
 ) -> np.ndarray:
-    """(H,) distinct items of each hit's history that stand before the hit in the popularity order."""
+    """Return (H,) number of distinct items in each hit's history that are more popular than the hit."""
     seen = distinct(histories.take(query_H), len(position_N))
     hit_T = np.repeat(np.arange(len(query_H)), seen.lengths)
     before_T = position_N[seen.items] < rank_H[hit_T]

@@ -1,4 +1,4 @@
-"""Diversity that weighs ranks. Every function gives one value a query; absent places are left out."""
+"""Rank-aware diversity. Every function returns one value per query; absent places are ignored."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from scipy.sparse import csr_matrix
 
 ALPHA = 0.5
-"""alpha of alpha-nDCG: the share of its worth that a category loses with every hit that covers it."""
+"""alpha of alpha-nDCG: share of a category's gain lost with every hit that covers it."""
 
 CHUNK_CELLS = 1 << 22
 
@@ -23,20 +23,20 @@ CHUNK_CELLS = 1 << 22
 def expected_distance(
     ids_QK: np.ndarray, vectors_ND: np.ndarray, present_N: np.ndarray, k: int
 ) -> np.ndarray:
-    """Expected cosine distance of what a user sees at one rank and then at another; ``eild``.
+    """Expected cosine distance between the items that a user sees at two ranks; ``eild``.
 
     sum_r C d(r) sum_{s != r} C_r d(max(1, s - r)) (1 - cos(v_r, v_s)) with d(x) = 1 / log2(x + 1),
     C = 1 / sum_r d(r) and C_r = 1 / sum_{s != r} d(max(1, s - r)): a user reaches rank r with weight d(r),
-    has seen all that stands above, and goes on below with a fresh discount. Without discounts it is
-    ``ild``. The source's log discount with relevance-unaware weights (p(rel) = 1): where a query has one
-    target, no pair of a list is relevant and the relevance-aware form is always 0.
+    has seen all ranks above, and continues below with a new discount. Without discounts it is ``ild``. It
+    has the source's log discount with relevance-unaware weights (p(rel) = 1): if a query has one target, no
+    pair of a list is relevant and the relevance-aware form is always 0.
 
     Args:
         ids_QK: (Q, K) catalogue indices or ``ABSENT``.
         vectors_ND: (N, D) item vectors.
-        present_N: (N,) bool, which items have a vector; others are left out (their rank stays taken), as
-            is a vector of zeros.
-        k: places that count.
+        present_N: (N,) bool, which items have a vector; others and zero vectors are ignored, but keep
+            their ranks.
+        k: cutoff.
 
     Returns:
         (Q,) from 0 (all alike) to 2; NaN for a list with fewer than two usable items.
@@ -75,7 +75,7 @@ def expected_distance(
 def alpha_ndcg(
     ids_QK: np.ndarray, hits_QK: np.ndarray, targets: Sequences, categories: csr_matrix, k: int
 ) -> np.ndarray:
-    """Gain of hits, where a category is worth less each time that it comes again, over the ideal one.
+    """Gain of hits, discounted for repeated categories, over the ideal gain.
 
     DCG / IDCG with DCG = sum_{r<=k} G_r / log2(r + 1) and G_r = rel_r sum_{c in C_r} (1 - alpha)^n_c,
     alpha = 0.5; n_c counts the hits above r in category c. The source's subtopics are categories, its
@@ -87,7 +87,7 @@ def alpha_ndcg(
         hits_QK: (Q, K) bool, whether the item is a target.
         targets: Q rows of distinct targets, sorted by index.
         categories: (N, C) membership; a target without any adds nothing.
-        k: places that count.
+        k: cutoff.
 
     Returns:
         (Q,) from 0 to 1 (above 1 where the greedy ideal falls short of the list, which is rare); NaN for
@@ -109,7 +109,7 @@ def alpha_ndcg(
 
 
 def _list_gain(ids_BK: np.ndarray, hits_BK: np.ndarray, member: csr_matrix) -> np.ndarray:
-    """(B,) discounted gain of each list's hits."""
+    """Return (B,) discounted gain of each list's hits."""
     worth_BC = np.ones((len(ids_BK), member.shape[1]))
     gain_B = np.zeros(len(ids_BK))
     for place in range(ids_BK.shape[1]):
@@ -121,7 +121,7 @@ def _list_gain(ids_BK: np.ndarray, hits_BK: np.ndarray, member: csr_matrix) -> n
 
 
 def _ideal_gain(targets: Sequences, member: csr_matrix, k: int) -> np.ndarray:
-    """(B,) discounted gain of the targets in greedy order, the first k."""
+    """Return (B,) discounted gain of the first k targets in greedy order."""
     member_TC = member[targets.items]
     row_T = targets.row_of_click
     # E: one entry for each category of each target.
@@ -133,7 +133,7 @@ def _ideal_gain(targets: Sequences, member: csr_matrix, k: int) -> np.ndarray:
     for place in range(min(k, int(targets.lengths.max(initial=0)))):
         gain_T = np.bincount(target_E, weights=worth_BC[row_E, category_E], minlength=len(row_T))
         gain_T[~left_T] = -1
-        # Rows stay where they are; within each, the greatest gain comes first, ties in order.
+        # The rows' order stays; within each, the largest gain comes first, ties in order.
         order_T = np.lexsort((-gain_T, row_T))
         best = order_T[targets.offsets[:-1][targets.lengths > place]]
         gain_B[row_T[best]] += gain_T[best] / np.log2(place + 2)

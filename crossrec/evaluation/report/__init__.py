@@ -1,4 +1,4 @@
-"""The report: one self-contained HTML file with tables, plots and recommendations as pictures."""
+"""Report: one self-contained HTML file with tables, plots and recommendations as pictures."""
 
 from crossrec.evaluation.report.cards import Showcase
 from crossrec.evaluation.report.content import RecommenderResult

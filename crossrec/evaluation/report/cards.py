@@ -1,4 +1,4 @@
-"""Sample users of a report: whose lists are shown, and items as cards with embedded thumbnails."""
+"""Sample users of a report, and items as cards with embedded thumbnails."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ from crossrec.runtime.pictures import UnreadablePicture, jpeg
 from crossrec.types import ABSENT, Sequences, TopK
 
 MAX_INSPECTED = 20_000
-"""Queries looked at when choosing, so that a million of them cost no more."""
+"""Number of queries considered for the sample, which bounds its cost."""
 
 
 @dataclass(frozen=True)
 class Showcase:
-    """The queries whose lists are drawn as pictures.
+    """Queries whose lists are shown as pictures.
 
     Args:
-        queries: rows of the evaluation, in the order shown.
-        n_hits: how many of them the model hit within the cutoff.
+        queries: rows of the evaluation, in display order.
+        n_hits: number of them with a hit of the model within the cutoff.
     """
 
     queries: np.ndarray
@@ -34,7 +34,7 @@ class Showcase:
 
     @property
     def n_misses(self) -> int:
-        """How many of them the model missed."""
+        """Number of queries without a hit."""
         return len(self.queries) - self.n_hits
 
 
@@ -47,13 +47,13 @@ def hits_of(ids_QK: np.ndarray, targets: Sequences) -> np.ndarray:
 
 
 def choose_users(lists: TopK, targets: Sequences, user_ids: Sequence[str], n: int, seed: int) -> Showcase:
-    """Draw queries of different users, half of them hits of the model where there are enough.
+    """Draw queries of different users, half of them hits of the model if there are enough.
 
     Args:
         lists: (Q, K) the model's lists.
-        targets: Q rows, what was clicked next.
+        targets: Q rows of the next clicks.
         user_ids: (Q,) original ids; a user with several queries is shown once.
-        n: how many to show at most.
+        n: maximum number of queries.
         seed: seed of the draw.
     """
     order = np.random.default_rng(seed).permutation(len(lists))[:MAX_INSPECTED]
@@ -80,7 +80,7 @@ JPEG_QUALITY = 78
 
 
 N_HISTORY = 8
-"""Clicks shown of a history, and at most so many of what came next."""
+"""Maximum number of clicks shown of a history, and of the next clicks."""
 
 
 MAX_CATEGORIES = 3
@@ -91,7 +91,7 @@ FIELDS = ["item_id", "title", "price", "categories"]
 
 @dataclass(frozen=True)
 class Card:
-    """One item as shown; ``picture`` is a CSS class, or empty for a placeholder."""
+    """Card of an item; ``picture`` is a CSS class, or empty for a placeholder."""
 
     title: str
     initial: str
@@ -113,7 +113,7 @@ class ListView:
 
 @dataclass(frozen=True)
 class UserView:
-    """One user: what was clicked (newest first), what came next, and what was recommended."""
+    """One user: clicks (newest first), next clicks, and recommendations."""
 
     user_id: str
     n_history: int
@@ -125,12 +125,12 @@ class UserView:
 
 @dataclass
 class Pictures:
-    """The pictures of a page, each distinct one once.
+    """Distinct pictures of a page.
 
     Args:
         rules: data URI of each CSS class.
-        ratios: width divided by height of each.
-        n_broken: pictures that could not be read.
+        ratios: width divided by height of each picture.
+        n_broken: number of unreadable pictures.
     """
 
     rules: dict[str, str]
@@ -139,11 +139,11 @@ class Pictures:
 
     @property
     def ratio(self) -> float:
-        """The shape of the cards' picture box, that of the median picture, never extreme."""
+        """Aspect ratio of the cards' picture box: that of the median picture within bounds."""
         return float(np.clip(np.median(self.ratios), 0.66, 1.5)) if self.ratios else 1.0
 
     def add(self, catalog: Catalog, row: int) -> str:
-        """Return the CSS class of an item's picture; empty where it has none that can be read."""
+        """Return the CSS class of an item's picture; empty if it is missing or unreadable."""
         try:
             picture = catalog.image(row)
         except UnreadablePicture as error:
@@ -168,15 +168,15 @@ def build_users(
     user_ids: Sequence[str],
     shown: Sequence[RecommenderResult],
 ) -> tuple[list[UserView], Pictures]:
-    """Return everything that the section of users shows.
+    """Return the content of the section on users.
 
     Args:
-        showcase: which queries.
-        catalog: N items.
+        showcase: queries to show.
+        catalog: catalogue of N items.
         histories: Q rows.
-        targets: Q rows, what was clicked next.
+        targets: Q rows of the next clicks.
         user_ids: (Q,) original ids.
-        shown: the recommenders whose lists are drawn.
+        shown: recommenders whose lists are shown.
     """
     queries = showcase.queries
     past, after = histories.take(queries), targets.take(queries)
@@ -229,7 +229,7 @@ def _cards(catalog: Catalog, rows: np.ndarray) -> tuple[dict[int, Card], Picture
         )
     if pictures.n_broken:
         logger.warning(
-            "%d of %d pictures could not be read: placeholders stand for them",
+            "%d of %d pictures could not be read and are replaced by placeholders",
             pictures.n_broken,
             len(rows),
         )

@@ -1,4 +1,4 @@
-"""What the report's tables and headline say, as plain values for the template."""
+"""Content of the report's tables and headline, as plain values for the template."""
 
 from __future__ import annotations
 
@@ -33,13 +33,13 @@ HEADLINE_METRICS = ("ndcg", "recall", "coverage", "gini", "ild")
 
 @dataclass(frozen=True)
 class RecommenderResult:
-    """One recommender's numbers and lists on the report's queries.
+    """One recommender's metrics and lists on the report's queries.
 
     Args:
-        name: as the reader should see it, such as ``item-kNN BM25``.
+        name: display name, such as ``item-kNN BM25``.
         metrics: ``ndcg@10`` to ``{"value": v, "ci95": [low, high]}``; the interval may be absent.
         slices: ``cold_items`` to ``{"n_queries": n, "metrics": {...}}``, metrics of the same shape;
-            an optional ``"note"`` says what the slice holds.
+            an optional ``"note"`` describes the slice.
         lists: (Q, K) ranked catalogue indices.
     """
 
@@ -51,7 +51,7 @@ class RecommenderResult:
 
 @dataclass(frozen=True)
 class Cell:
-    """One number of a table; empty text where it was not measured."""
+    """One number of a table; empty text if it was not measured."""
 
     text: str = ""
     interval: str = ""
@@ -60,7 +60,7 @@ class Cell:
 
 @dataclass(frozen=True)
 class Column:
-    """The head of a table's column."""
+    """Heading of a table's column."""
 
     name: str
     arrow: str
@@ -69,7 +69,7 @@ class Column:
 
 @dataclass(frozen=True)
 class MetricRow:
-    """One line of a table."""
+    """One row of a table."""
 
     name: str
     cells: list[Cell]
@@ -78,7 +78,7 @@ class MetricRow:
 
 @dataclass(frozen=True)
 class SliceRows:
-    """One group of lines in the table of slices."""
+    """One group of rows in the table of slices."""
 
     label: str
     n_queries: int
@@ -88,7 +88,7 @@ class SliceRows:
 
 @dataclass(frozen=True)
 class Tile:
-    """One of the headline's figures: the model's value beside the best other one."""
+    """One figure of the headline: the model's value and the best other one."""
 
     metric: str
     arrow: str
@@ -98,18 +98,18 @@ class Tile:
 
 
 def columns_of(names: Sequence[str]) -> list[Column]:
-    """Heads for metrics, in the order given."""
+    """Return column headings of metrics, in the given order."""
     return [Column(name, arrow(name), info(name).meaning) for name in names]
 
 
 def measured(maps: Sequence[Mapping[str, Any]], bases: Sequence[str]) -> list[str]:
-    """Return those of the metrics, at the cutoff, that at least one recommender has."""
+    """Return the metrics, at the cutoff, that at least one recommender has."""
     names = [at_cutoff(base) for base in bases]
     return [name for name in names if any(estimate(metrics, name) for metrics in maps)]
 
 
 def cells_of(name: str, maps: Sequence[Mapping[str, Any]]) -> list[Cell]:
-    """Return one metric of every recommender, the best value marked."""
+    """Return the cells of a metric for every recommender, with the best value marked."""
     found = [estimate(metrics, name) for metrics in maps]
     best = _best(name, found)
     return [
@@ -123,7 +123,7 @@ def cells_of(name: str, maps: Sequence[Mapping[str, Any]]) -> list[Cell]:
 def _best(name: str, found: Sequence[ReportedEstimate | None]) -> float | None:
     values = [one.value for one in found if one is not None]
     higher = info(name).higher_is_better
-    # Where all are level, a mark on each would say nothing.
+    # No marks if all values are equal.
     if len(set(values)) < 2 or higher is None:
         return None
     return max(values) if higher else min(values)
@@ -198,7 +198,7 @@ def _rival(name: str, others: Sequence[RecommenderResult]) -> str:
 
 
 def strongest_baseline(results: Sequence[RecommenderResult]) -> int | None:
-    """Index of the best recommender by ndcg after the first; the second where none was measured."""
+    """Return the index of the best recommender by ndcg after the first; 1 if none was measured."""
     if len(results) < 2:
         return None
     name = at_cutoff("ndcg")

@@ -1,4 +1,4 @@
-"""Drawing with matplotlib: the look, the colours, and SVG that can stand inside an HTML page."""
+"""Drawing with matplotlib: style, colours, and SVG for embedding in an HTML page."""
 
 from __future__ import annotations
 
@@ -59,9 +59,9 @@ class Plot:
     """A drawn plot.
 
     Args:
-        title: its heading.
-        caption: how to read it.
-        alt: what it shows, in words, for those who don't see it.
+        title: heading.
+        caption: explanation of the plot.
+        alt: description in words, for readers who can't see it.
         svg: an ``<svg>`` element.
     """
 
@@ -73,7 +73,7 @@ class Plot:
 
 @contextmanager
 def canvas(name: str, width: float = 4.7, height: float = 3.4) -> Iterator[tuple[Axes, list[str]]]:
-    """Yields axes and a list that holds the finished SVG once the block has ended.
+    """Yield axes, and a list that contains the finished SVG after the block.
 
     Args:
         name: prefix of the SVG's element ids, unique on the page.
@@ -105,7 +105,7 @@ def _svg(figure: Figure, name: str) -> str:
     text = re.sub(r'(<svg[^>]*?) width="[^"]*"', r"\1", text, count=1)
     text = re.sub(r'(<svg[^>]*?) height="[^"]*"', r"\1", text, count=1)
     text = re.sub(r"<style.*?</style>", "", text, count=1, flags=re.DOTALL)
-    # Several drawings share a page: element ids must not meet.
+    # Several drawings share a page: element ids must not clash.
     text = re.sub(r'\bid="', f'id="{name}-', text)
     return re.sub(r'(href="#|url\(#)', rf"\g<1>{name}-", text)
 
@@ -121,7 +121,7 @@ def marker(index: int) -> str:
 
 
 def short(name: str) -> str:
-    """Return a name cut to what fits beside a point."""
+    """Return a name shortened to fit beside a point."""
     return name if len(name) <= LONGEST_NAME else name[: LONGEST_NAME - 1] + "…"
 
 
@@ -143,7 +143,7 @@ def spread(positions: Sequence[float] | np.ndarray, gap: float, low: float, high
 
 
 def thin(values: np.ndarray, most: int) -> np.ndarray:
-    """Means of consecutive groups, so that at most ``most`` points are drawn."""
+    """Return means of consecutive groups, at most ``most`` of them."""
     if len(values) <= most:
         return np.asarray(values, dtype=float)
     return np.asarray([part.mean() for part in np.array_split(np.asarray(values, dtype=float), most)])

@@ -1,4 +1,4 @@
-"""How the report names, rounds and explains each metric."""
+"""Names, rounding and explanations of metrics in reports."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from crossrec.evaluation.metrics import METRICS, SPACES
 from crossrec.evaluation.metrics.base import Metric
 
 NO_INTERVAL = "\u2013"
-"""Stands where a table has no interval: where none holds, or users don't differ."""
+"""Placeholder of a missing interval in tables."""
 CUTOFF = 10
-"""Length of the lists that the report shows and draws."""
+"""Length of the lists in reports."""
 
 
 ARROWS = {True: "↑", False: "↓", None: ""}
@@ -23,7 +23,7 @@ UNKNOWN = Metric(meaning="No description.", higher_is_better=None, digits=4)
 
 @dataclass(frozen=True)
 class ReportedEstimate:
-    """A measured value with its 95 % interval, where there is one."""
+    """A measured value with its 95 % interval, if there is one."""
 
     value: float
     interval: tuple[float, float] | None = None
@@ -41,7 +41,7 @@ def at_cutoff(base: str) -> str:
 
 
 def info(name: str) -> Metric:
-    """What is known of a metric named like ``ndcg@10``."""
+    """Return the metric of a name such as ``ndcg@10``."""
     return METRICS.get(name.partition("@")[0], UNKNOWN)
 
 
@@ -61,7 +61,7 @@ def estimate(metrics: Mapping[str, Any], name: str) -> ReportedEstimate | None:
 
 
 def format_range(ends: Sequence[float | None], digits: int = 4, sign: str = "+") -> str:
-    """``low to high``, signed as differences are unless ``sign`` is empty; a dash without an interval."""
+    """Return ``low to high``, signed unless ``sign`` is empty; a dash without an interval."""
     low, high = ends
     if low is None or high is None or math.isnan(low) or math.isnan(high):
         return NO_INTERVAL
@@ -90,12 +90,12 @@ def is_number(value: Any) -> TypeGuard[float]:
 
 
 def format_value(name: str, value: float) -> str:
-    """Return a metric's value with as many decimals as its glossary entry asks for."""
+    """Return a metric's value with the number of decimals in its glossary entry."""
     return f"{value:.{info(name).digits}f}"
 
 
 def format_interval(name: str, found: ReportedEstimate) -> str:
-    """``low–high``, or the empty string where there is no interval."""
+    """Return ``low–high``, or the empty string without an interval."""
     if found.interval is None:
         return ""
     return "\u2013".join(format_value(name, bound) for bound in found.interval)

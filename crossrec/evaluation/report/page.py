@@ -1,4 +1,4 @@
-"""Puts the report together and writes it."""
+"""Assembly of the report."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ from crossrec.types import Sequences
 
 
 class ReportError(ValueError):
-    """Input that no report can be written from; the message names what does not fit."""
+    """Invalid input of a report; the message names the inconsistency."""
 
 
 def write_report(
@@ -61,23 +61,23 @@ def write_report(
 
     Args:
         path: path of the file; its folder is created.
-        title: the heading.
-        data_note: what the data are, shown prominently; may be empty.
-        protocol: one line that says how the log was divided.
-        counts: what was counted, such as ``{"users": 3000}``, in the order shown.
-        results: the model first, then the others on the same queries.
-        catalog: N items.
-        histories: Q rows, what each list was made from.
-        targets: Q rows, what was clicked next.
+        title: heading.
+        data_note: note on the data, shown prominently; may be empty.
+        protocol: one-line description of the split.
+        counts: counts such as ``{"users": 3000}``, in display order.
+        results: results of the model, followed by the others on the same queries.
+        catalog: catalogue of N items.
+        histories: Q rows, the history of each list.
+        targets: Q rows of the next clicks.
         user_ids: (Q,) original ids.
         train_counts: (N,) training clicks of each item.
         log: lines of ``log.jsonl``; may be empty.
         config_text: the resolved configuration.
-        n_shown_users: how many users' lists are drawn as pictures.
+        n_shown_users: number of users whose lists are shown as pictures.
         seed: seed of the draw of those users.
 
     Raises:
-        ReportError: no results, or arrays whose lengths don't fit.
+        ReportError: if there are no results, or lengths of arrays don't fit.
     """
     _check(results, catalog, histories, targets, user_ids, train_counts)
     rival = strongest_baseline(results)

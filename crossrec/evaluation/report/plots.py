@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
 
 MAX_POINTS = 300
-"""Points drawn of a training curve; more are averaged."""
+"""Maximum number of points of a training curve; more are averaged."""
 
 
 STEP, EVAL = "step", "eval"
@@ -47,7 +47,7 @@ Found = list[tuple[int, str, ReportedEstimate]]
 
 @dataclass(frozen=True)
 class Point:
-    """One recommender in a scatter plot; ``index`` is its place among the results."""
+    """One recommender in a scatter plot; ``index`` is its index among the results."""
 
     index: int
     label: str
@@ -61,7 +61,7 @@ class Point:
 
 
 def accuracy_bars(results: Sequence[RecommenderResult], base: str) -> Plot | None:
-    """Bars of one metric with 95 % intervals; None where nobody has it."""
+    """Plot bars of one metric with 95 % intervals; None if no recommender has it."""
     name = at_cutoff(base)
     found = _found(results, name)
     if not found:
@@ -108,7 +108,7 @@ def accuracy_bars(results: Sequence[RecommenderResult], base: str) -> Plot | Non
 
 
 def trade_off(results: Sequence[RecommenderResult], accuracy: str, diversity: str) -> Plot | None:
-    """Accuracy against diversity, a named point for each recommender that has both."""
+    """Plot accuracy against diversity, with a named point for each recommender that has both."""
     y_name, x_name = at_cutoff(accuracy), at_cutoff(diversity)
     y_of = {i: one for i, _, one in _found(results, y_name)}
     points = [Point(i, label, one, y_of[i]) for i, label, one in _found(results, x_name) if i in y_of]
@@ -131,7 +131,7 @@ def trade_off(results: Sequence[RecommenderResult], accuracy: str, diversity: st
 
 
 def _named_points(axes: Axes, points: Sequence[Point]) -> None:
-    """Draw points, each named on the side where there is room, no name at another's height."""
+    """Draw named points, with names on the free side and at distinct heights."""
     (left, right), (bottom, top) = axes.get_xlim(), axes.get_ylim()
     high, aside = top - bottom, 0.05 * (right - left)
     heights = spread([p.y.value for p in points], 0.075 * high, bottom + 0.04 * high, top - 0.04 * high)
@@ -182,12 +182,12 @@ def _beside(points: Sequence[Point], point: Point, height: float, side: int, mar
 def _padded(values: Sequence[float], share: float) -> tuple[float, float]:
     low, high = min(values), max(values)
     pad = (high - low) * share or max(abs(high) * share, 0.01)
-    # No metric that is never negative gets an axis that is.
+    # The axis of a non-negative metric does not extend below 0.
     return (max(low - pad, 0.0) if low >= 0 else low - pad), high + pad
 
 
 def training_curves(log: Sequence[dict[str, Any]], metrics: Sequence[str]) -> list[Plot]:
-    """Return the loss by step and the validation metrics by step; only what the log holds."""
+    """Plot the loss and the validation metrics by step, as far as the log has them."""
     steps = [line for line in log if line.get("kind") == STEP and is_number(line.get("loss"))]
     evals = [line for line in log if line.get("kind") == EVAL]
     plots = [_loss(steps)] if steps else []
@@ -260,16 +260,16 @@ LORENZ_POINTS = 160
 
 
 def exposure_counts(ids_QK: np.ndarray, n_items: int) -> np.ndarray:
-    """Return (N,) how often each item stands in the first ``CUTOFF`` places."""
+    """Return (N,) counts of each item in the first ``CUTOFF`` ranks."""
     ids = ids_QK[:, :CUTOFF].ravel()
     return np.bincount(ids[ids != ABSENT], minlength=n_items)
 
 
 def lorenz(counts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Cumulative shares of items and of exposure, least shown first, as at most ``LORENZ_POINTS`` points."""
+    """Return at most ``LORENZ_POINTS`` cumulative shares of items and exposure, least shown first."""
     total = np.concatenate([[0], np.cumsum(np.sort(counts))]).astype(float)
     items = np.linspace(0.0, 1.0, len(total))
-    # Exposure piles up at the right end: equal steps along the curve, not along the axis.
+    # Exposure is concentrated at the right end: equal steps along the curve, not along the axis.
     length = np.cumsum(np.hypot(np.diff(items, prepend=0), np.diff(total / max(total[-1], 1.0), prepend=0)))
     picked = np.searchsorted(length, np.linspace(0, length[-1], LORENZ_POINTS)).clip(0, len(total) - 1)
     kept = np.unique(np.concatenate([[0], picked, [len(total) - 1]]))
@@ -277,7 +277,7 @@ def lorenz(counts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def lorenz_plot(results: Sequence[RecommenderResult], n_items: int) -> Plot:
-    """Lorenz curves of the recommended items, with the line of evenness.
+    """Plot Lorenz curves of the recommended items, with the line of equality.
 
     Source: Lorenz, "Methods of measuring the concentration of wealth", 1905.
     """
@@ -317,7 +317,7 @@ def lorenz_plot(results: Sequence[RecommenderResult], n_items: int) -> Plot:
 
 
 def decile_of(train_counts: np.ndarray) -> np.ndarray:
-    """Return (N,) group of each item, 0 for the tenth of the catalogue with most training clicks."""
+    """Return (N,) popularity decile of each item, 0 for the most clicked tenth of the catalogue."""
     n = len(train_counts)
     group = np.empty(n, dtype=np.int64)
     group[np.argsort(-np.asarray(train_counts), kind="stable")] = np.arange(n) * GROUPS // max(n, 1)

@@ -1,4 +1,4 @@
-"""Fills the templates of pages: one shell, one style sheet, parts that all pages share."""
+"""Rendering of pages from templates with a common shell, style sheet and parts."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from typing import Any
 def render(package: str, template: str, content: Mapping[str, Any]) -> str:
     """Return a self-contained HTML page.
 
-    Templates see ``style``, the style sheet, and ``drawing``, which lets a plot's SVG through unescaped; all
+    Templates can use ``style``, the style sheet, and ``drawing``, which inserts a plot's SVG unescaped; all
     other content is escaped. They may extend ``shell.html`` and import from ``parts.html``.
 
     Args:
-        package: whose folder holds the template.
-        template: file name.
-        content: what the template names; a missing name is an error.
+        package: package with the template.
+        template: file name of the template.
+        content: variables of the template; a missing one is an error.
     """
     from jinja2 import Environment, FunctionLoader, StrictUndefined
     from markupsafe import Markup
