@@ -1,1 +1,1 @@
-"""Command lines: what a user types, parsed before anything heavy is imported."""
+"""Command lines, parsed before heavy libraries are imported."""

@@ -1,4 +1,4 @@
-"""The command ``crossrec``: a table of subcommands, each with a command line of its own."""
+"""The command ``crossrec``: a table of subcommands, each with its own command line."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class Command:
     Args:
         target: ``module:function``; the function takes the arguments after the subcommand's name and returns
             the exit status.
-        help: one line.
+        help: one-line description.
     """
 
     target: str
@@ -25,7 +25,7 @@ class Command:
 
     @property
     def run(self) -> Callable[[Sequence[str] | None], int]:
-        """The function."""
+        """Import and return the function."""
         module, _, name = self.target.partition(":")
         return cast(Callable[[Sequence[str] | None], int], getattr(importlib.import_module(module), name))
 
@@ -34,29 +34,31 @@ COMMANDS: dict[str, Command] = {
     "train": Command("crossrec.cli.runs:train", "train a recommender and measure it beside the baselines"),
     "evaluate": Command("crossrec.cli.runs:evaluate", "measure a run, or a file of predictions"),
     "recommend": Command(
-        "crossrec.cli.runs:recommend", "lists of a trained recommender, for one user or for all"
+        "crossrec.cli.runs:recommend", "recommend with a trained recommender, for one user or for all"
     ),
-    "serve": Command("crossrec.cli.runs:serve", "a page with pictures and an API on a trained recommender"),
+    "serve": Command(
+        "crossrec.cli.runs:serve", "serve a trained recommender: a page with pictures, and an API"
+    ),
     "compare": Command(
         "crossrec.cli.studies:compare", "compare runs: differences, intervals, tests, the front"
     ),
-    "ablate": Command(
-        "crossrec.cli.studies:ablate", "a grid or a search over any keys and seeds, as one table"
-    ),
+    "ablate": Command("crossrec.cli.studies:ablate", "run a grid or a search over any keys and seeds"),
     "tradeoff": Command(
-        "crossrec.cli.studies:tradeoff", "accuracy against diversity over rerankers, strengths and runs"
+        "crossrec.cli.studies:tradeoff", "sweep accuracy against diversity over rerankers, strengths and runs"
     ),
     "ensemble": Command(
-        "crossrec.cli.studies:ensemble", "weigh runs and baselines on validation, measure them together"
+        "crossrec.cli.studies:ensemble",
+        "learn weights of runs and baselines on validation, measure the ensemble",
     ),
     "large-model": Command(
-        "crossrec.cli.studies:large_model", "effect of a large model on diversity, beside a small one"
+        "crossrec.cli.studies:large_model",
+        "measure the effect of a large model on diversity, beside a small one",
     ),
     "synthesis": Command(
-        "crossrec.cli.studies:synthesis", "train generators of features and pictures and measure them"
+        "crossrec.cli.studies:synthesis", "train generators of features and pictures, and measure them"
     ),
     "simulate": Command(
-        "crossrec.cli.studies:simulate", "policies against simulated users, round after round"
+        "crossrec.cli.studies:simulate", "simulate policies with users in a feedback loop, round after round"
     ),
 }
 
@@ -68,11 +70,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         prog="crossrec",
         description="Cross-modal recommenders: train, measure, compare.",
-        epilog="commands:\n" + "\n".join(lines) + "\n\ncrossrec COMMAND --help says more.",
+        epilog="commands:\n" + "\n".join(lines) + "\n\nRun 'crossrec COMMAND --help' for its options.",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("command", choices=tuple(COMMANDS), metavar="COMMAND", help="one of those below")
-    # What follows the name belongs to the subcommand, --help included.
+    parser.add_argument(
+        "command", choices=tuple(COMMANDS), metavar="COMMAND", help="a command of the list below"
+    )
+    # All arguments after the name belong to the subcommand, including --help.
     name = parser.parse_args(given[:1]).command
     return COMMANDS[name].run(given[1:])
 

@@ -27,7 +27,7 @@ ENVIRONMENT = {
 
 
 def add_trust(parser: argparse.ArgumentParser) -> None:
-    """Add ``--trust-code``, the one way to have folders from elsewhere import code."""
+    """Add ``--trust-code``, the only way to let foreign folders import code."""
     parser.add_argument(
         "--trust-code",
         action="store_true",
@@ -36,7 +36,7 @@ def add_trust(parser: argparse.ArgumentParser) -> None:
 
 
 def guarded(run: Callable[[], None]) -> int:
-    """The exit status: 0, or 2 where the input can't be used, with one message on standard error."""
+    """Return the exit status: 0, or 2 for unusable input, with one message on standard error."""
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
     logging.getLogger("crossrec").setLevel(
         logging.INFO if os.environ.get("RANK", "0") == "0" else logging.ERROR
@@ -56,7 +56,7 @@ def guarded(run: Callable[[], None]) -> int:
         reason = str(error).split("\n")[0]
         return _refuse(
             f"out of memory ({reason}): lower trainer.batch_size, model.width, evaluation.batch or list "
-            "lengths; a training goes on from its last checkpoint when it is started again"
+            "lengths; a restarted training resumes from its last checkpoint"
         )
     return 0
 

@@ -25,7 +25,9 @@ def train(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "config", type=Path, help="a YAML file, such as configs/demo.yaml, or a run's config.yaml"
     )
-    parser.add_argument("overrides", nargs="*", help="such as model.fusion.type=attention trainer.epochs=3")
+    parser.add_argument(
+        "overrides", nargs="*", help="overrides such as model.fusion.type=attention trainer.epochs=3"
+    )
     add_trust(parser)
     parsed = parser.parse_args(arguments)
 
@@ -47,12 +49,12 @@ def evaluate(arguments: Sequence[str] | None = None) -> int:
         description="Measure a run, or a file of predictions under the run's protocol, with intervals.",
     )
     parser.add_argument("run", type=Path, help="a run folder, such as runs/demo")
-    parser.add_argument("overrides", nargs="*", help="such as evaluation.ks=[5,10,20]")
+    parser.add_argument("overrides", nargs="*", help="overrides such as evaluation.ks=[5,10,20]")
     parser.add_argument("--split", choices=("valid", "test"), default="test")
     parser.add_argument(
         "--predictions",
         type=Path,
-        help="a .parquet or .csv file: user_id, item_id, rank or score (and query, where users have several)",
+        help="a .parquet or .csv file: user_id, item_id, rank or score (and query, if users have several)",
     )
     add_trust(parser)
     parsed = parser.parse_args(arguments)
@@ -74,20 +76,22 @@ def recommend(arguments: Sequence[str] | None = None) -> int:
     """``crossrec recommend RUN (--user U | --history A B … | --out FILE) [-k 10] [--rerank mmr]``."""
     parser = argparse.ArgumentParser(
         prog="crossrec recommend",
-        description="Lists for one user or history as a table, or for all users as a Parquet file.",
+        description="Recommend for one user or history as a table, or for all users as a Parquet file.",
     )
     parser.add_argument("run", help="a run folder, a folder of save_pretrained, or user/name on the hub")
     whose = parser.add_mutually_exclusive_group()
     whose.add_argument("--user", help="a user of the log")
     whose.add_argument("--history", nargs="+", metavar="ITEM", help="item ids, oldest first")
-    parser.add_argument("--out", type=Path, help="a Parquet file: the lists of all users of the log")
+    parser.add_argument("--out", type=Path, help="Parquet file of the lists of all users of the log")
     parser.add_argument("-k", type=int, default=10, help="list length")
     parser.add_argument("--rerank", help="a reranker such as mmr, or 'run' for the run's own")
     parser.add_argument(
-        "--strength", type=float, help="weight of diversity, 0 to 1: the reranker's key diversity"
+        "--strength", type=float, help="weight of diversity, 0 to 1 (the reranker's key diversity)"
     )
     parser.add_argument("--device", default="auto", help="auto, cpu or cuda")
-    parser.add_argument("overrides", nargs="*", help="of a run's configuration, such as data.root=FOLDER")
+    parser.add_argument(
+        "overrides", nargs="*", help="overrides of a run's configuration, such as data.root=FOLDER"
+    )
     add_trust(parser)
     parsed = parser.parse_intermixed_args(arguments)
     asked = parsed.user is not None or parsed.history is not None
@@ -133,7 +137,7 @@ def _show_list(found: Recommendations, title: str) -> None:
         price = "" if place["price"] is None else f"{place['price']:,.2f}"
         cells = [place["rank"], place["item_id"], f"{place['score']:.4f}", place["title"] or ""]
         cells += [", ".join(place["categories"] or []), price]
-        # As texts: a title may hold what rich would take for markup.
+        # As texts: a title may contain rich's markup.
         table.add_row(*(Text(str(cell)) for cell in cells))
     console().print(table)
 
@@ -156,29 +160,47 @@ def serve(arguments: Sequence[str] | None = None) -> int:
         action="append",
         default=[],
         metavar="HOST",
-        help="name under which browsers may reach it, where another than the loopback's; may be given again",
+        help="allowed host name of requests besides the loopback's; may be repeated",
     )
-    parser.add_argument("--feedback-log", type=Path, metavar="PATH", help="JSONL file to keep thumbs in")
-    parser.add_argument("--timeout", type=float, default=default.timeout_s, help="seconds a request may take")
+    parser.add_argument(
+        "--feedback-log", type=Path, metavar="PATH", help="JSONL file in which thumbs are stored"
+    )
+    parser.add_argument(
+        "--timeout", type=float, default=default.timeout_s, help="maximum seconds per request"
+    )
     parser.add_argument(
         "--connections-per-client",
         type=int,
         default=default.connections_per_client,
-        help="of one address; more where all come through a proxy",
+        help="maximum number of connections per address; raise it behind a proxy",
     )
-    parser.add_argument("--batch-size", type=int, default=default.batch_size, help="requests scored together")
     parser.add_argument(
-        "--batch-wait-ms", type=float, default=default.batch_wait_ms, help="that a request waits for others"
+        "--batch-size",
+        type=int,
+        default=default.batch_size,
+        help="maximum number of requests scored together",
     )
-    parser.add_argument("--queue", type=int, default=default.queue, help="requests that may wait")
+    parser.add_argument(
+        "--batch-wait-ms",
+        type=float,
+        default=default.batch_wait_ms,
+        help="maximum wait of a request for others, milliseconds",
+    )
+    parser.add_argument("--queue", type=int, default=default.queue, help="maximum number of waiting requests")
     parser.add_argument(
         "--max-upload-mb", type=float, default=default.max_upload_bytes / 1e6, help="of a new item"
     )
     parser.add_argument(
-        "--faiss-from", type=int, default=default.faiss_from, help="items from which FAISS finds plain lists"
+        "--faiss-from",
+        type=int,
+        default=default.faiss_from,
+        help="catalogue size from which FAISS finds plain lists",
     )
     parser.add_argument(
-        "overrides", nargs="*", default=[], help="of a run's configuration, such as data.root=FOLDER"
+        "overrides",
+        nargs="*",
+        default=[],
+        help="overrides of a run's configuration, such as data.root=FOLDER",
     )
     add_trust(parser)
     parsed = parser.parse_intermixed_args(arguments)

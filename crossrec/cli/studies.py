@@ -21,10 +21,10 @@ def compare(arguments: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("runs", nargs="+", metavar="RUN", help="a run folder, or name=RUN,RUN for its seeds")
     parser.add_argument("--split", choices=("valid", "test"), default="test")
-    parser.add_argument("--metrics", type=_names, default=(), help="such as ndcg@10,coverage@10")
+    parser.add_argument("--metrics", type=_names, default=(), help="metrics such as ndcg@10,coverage@10")
     parser.add_argument("--diversity", type=_names, default=(), help="metrics plotted against accuracy")
     parser.add_argument("--test", choices=get_args(TestName), default=default.test)
-    parser.add_argument("--group", action="store_true", help="base.0 and base.1 are seeds of one system")
+    parser.add_argument("--group", action="store_true", help="treat base.0 and base.1 as seeds of one system")
     parser.add_argument("--baselines", action="store_true", help="add the first run's own baselines")
     parser.add_argument(
         "--resamples", type=int, default=default.n_bootstrap, help="bootstrap resamples of the users"
@@ -63,7 +63,7 @@ def ablate(arguments: Sequence[str] | None = None) -> int:
         "ablate",
         "Train every variant of a grid, or search settings, over several seeds, and compare. "
         "Run it again to resume; run it on several machines that share the folder to go faster.",
-        overrides="of the study, such as jobs=2 changes.trainer.epochs=3",
+        overrides="overrides of the study, such as jobs=2 changes.trainer.epochs=3",
     ).parse_args(arguments)
 
     def run() -> None:
@@ -107,7 +107,7 @@ def ensemble(arguments: Sequence[str] | None = None) -> int:
     fusions = {fusion.label: fusion for fusion in ALL_FUSIONS}
     parser = argparse.ArgumentParser(
         prog="crossrec ensemble",
-        description="Weigh finished runs and baselines on validation, and measure the ensemble on test.",
+        description="Learn weights of runs and baselines on validation, and measure the ensemble on test.",
     )
     parser.add_argument(
         "members", nargs="+", metavar="MEMBER", help="a run folder, name=RUN, or a baseline such as item_knn"
@@ -183,7 +183,9 @@ def synthesis(arguments: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("config", type=Path, help="a run's YAML file, such as configs/demo.yaml")
     parser.add_argument(
-        "overrides", nargs="*", help="of the study, such as out=runs/mine image_gan=null spaces=[text]"
+        "overrides",
+        nargs="*",
+        help="overrides of the study, such as out=runs/mine image_gan=null spaces=[text]",
     )
     parsed = parser.parse_args(arguments)
 
@@ -203,7 +205,7 @@ def simulate(arguments: Sequence[str] | None = None) -> int:
     parsed = _config_parser(
         "simulate",
         "Play policies against simulated users, round after round. Run it again to resume.",
-        overrides="such as rounds=5 seeds=[0,1] users=200",
+        overrides="overrides such as rounds=5 seeds=[0,1] users=200",
     ).parse_args(arguments)
 
     def run() -> None:
@@ -219,7 +221,7 @@ def simulate(arguments: Sequence[str] | None = None) -> int:
 
 
 def _config_parser(
-    command: str, description: str, overrides: str = "such as out=runs/another_study"
+    command: str, description: str, overrides: str = "overrides such as out=runs/another_study"
 ) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog=f"crossrec {command}", description=description)
     parser.add_argument(

@@ -1,1 +1,1 @@
-"""Whole experiments: from a configuration to a run folder with a trained and measured recommender."""
+"""Experiments: from a configuration to a run folder with a trained and measured recommender."""

@@ -1,4 +1,4 @@
-"""All augmentation of one fit: checked, built, reported."""
+"""Augmentation of one fit: checks, construction, report."""
 
 from __future__ import annotations
 
@@ -38,15 +38,15 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Augmentation:
-    """All that a fit trains on besides the training log.
+    """Training data of a fit besides the training log.
 
     Args:
-        source: rows of each epoch, checked.
-        views: makes two views of each history; None where no loss compares them.
-        resampler: draws users; None where all come once.
-        users: synthetic ones; None for none.
-        items: synthetic ones by modality; they are attached to the network.
-        quality: figures of the generators.
+        source: checked source of each epoch's rows.
+        views: maker of two views of each history; None if no loss compares them.
+        resampler: sampler of users; None if each user comes once.
+        users: synthetic users; None for none.
+        items: synthetic items by modality, attached to the network.
+        quality: quality metrics of the generators.
     """
 
     source: EpochSource
@@ -115,7 +115,7 @@ def check_fit(setting: PreparedExperiment, train: Sequences) -> LeakageChecker:
     guard = LeakageChecker(data.split, data.catalog.item_ids, data.clicks.user_ids)
     guard.check_split()
     guard.check_sequences(train, "the training")
-    guard.check_counts(data.split.train_counts, "what is made of popularity (negatives, balance, views)")
+    guard.check_counts(data.split.train_counts, "popularity (for negatives, balance, views)")
     return guard
 
 
@@ -192,9 +192,9 @@ class WithSyntheticUsers:
 
     Args:
         source: source of the other rows.
-        users: the same in every epoch.
-        schedule: how many of them an epoch has.
-        epochs: epochs of the training.
+        users: synthetic users, the same in every epoch.
+        schedule: share of them in each epoch.
+        epochs: number of epochs of the training.
         n_rows: rows of the training log; synthetic users are numbered from there on.
     """
 
@@ -245,8 +245,8 @@ class CheckedRows:
         """Return the source's rows, checked.
 
         Raises:
-            DataLeakageError: if a row holds an item without a training click, or is not marked as augmented
-                and yet no user's own.
+            DataLeakageError: if a row has an item without a training click, or is neither marked as augmented
+                nor a user's own.
         """
         rows = self.source.epoch(epoch)
         if rows.sequences is self.checked:
@@ -266,7 +266,7 @@ def augmentation_report(
 ) -> dict[str, Any]:
     """Return counts of all augmented data; empty without augmentation.
 
-    Rows are those of the fullest epoch, which is made for it, so that what a source can't do shows
+    Rows are counted in the largest epoch, which is built for the report, so that errors of a source occur
     before the training.
     """
     found: dict[str, Any] = {}

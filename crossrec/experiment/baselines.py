@@ -1,4 +1,4 @@
-"""Baselines of an experiment: fitted, tuned on validation, kept in the run folder."""
+"""Baselines of an experiment: fitted, tuned on validation, recorded in the run folder."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ logger = logging.getLogger(__name__)
 
 
 VALIDATED = ("recall", "ndcg", "mrr", "coverage")
-"""Metrics that training and tuning look at."""
+"""Metrics used by training and tuning."""
 
 
 BASELINES_FILE = "baselines.json"
@@ -34,14 +34,14 @@ BASELINES_FILE = "baselines.json"
 def fitted_baselines(setting: PreparedExperiment, folder: Path) -> list[Baseline]:
     """Fit the configured baselines on the training clicks, tuned on validation if configured.
 
-    Chosen settings and all trials are kept in ``baselines.json``, with what was asked for, so that a later
-    evaluation uses the same ones without searching again.
+    Chosen settings and all trials are stored in ``baselines.json``, with the configuration, so that a later
+    evaluation uses the same ones without tuning again.
 
     Raises:
         InputError: if the file was written for other baselines or other tuning.
     """
     path = folder / BASELINES_FILE
-    # What the main process finds decides for all, and nobody writes before everybody has looked.
+    # The main process decides for all, and nothing is written before all processes have read.
     chosen = distributed.gather_objects(_stored(path))[0]
     if chosen is None:
         if setting.config.tune_baselines:
@@ -49,7 +49,7 @@ def fitted_baselines(setting: PreparedExperiment, folder: Path) -> list[Baseline
         chosen = [_choose(setting, config) for config in setting.config.baselines]
         if distributed.is_main():
             write_text(path, json.dumps(chosen, indent=2))
-    # The file may come with a run folder from elsewhere: it names no other classes than the configuration.
+    # The file may come with a foreign run folder: only classes of the configuration are allowed in it.
     try:
         with trusting(outside_classes(setting.config.model_dump(mode="json"))):
             _check_asked(setting, chosen, path)
@@ -58,7 +58,7 @@ def fitted_baselines(setting: PreparedExperiment, folder: Path) -> list[Baseline
         raise
     except ValueError as error:
         reason = error.errors()[0]["msg"] if isinstance(error, ValidationError) else error
-        raise InputError(f"{path}: {reason}; remove that file to choose anew") from error
+        raise InputError(f"{path}: {reason}; remove that file to choose again") from error
     context = setting.items
     return _numbered([config.build(context).fit(setting.data.split.train) for config in configs])
 
@@ -78,15 +78,15 @@ def _stored(path: Path) -> list[dict[str, Any]] | None:
 
 
 def _check_asked(setting: PreparedExperiment, stored: list[dict[str, Any]], path: Path) -> None:
-    # Before what was asked for was kept, it was the setting itself wherever nothing had been tuned.
+    # Earlier versions did not store the configuration, which was the setting itself if nothing was tuned.
     there = [BASELINES.parse(entry.get("asked", entry["config"])) for entry in stored]
     tuned = [bool(entry.get("tuned", entry["trials"])) for entry in stored]
     config = setting.config
     names = ", ".join(map(BASELINES.name_of, there))
     if there != list(config.baselines) or any(was != config.tune_baselines for was in tuned):
         raise InputError(
-            f"{path} holds other baselines, or another tune_baselines, than are asked for now; remove that "
-            f"file to choose anew, or ask for {names} as when it was written"
+            f"{path} holds other baselines, or another tune_baselines, than the configuration; remove that "
+            f"file to choose again, or set {names} as when it was written"
         )
 
 
@@ -110,7 +110,7 @@ def _choose(setting: PreparedExperiment, config: Any) -> dict[str, Any]:
 
 
 def check_metric(config: ExperimentConfig) -> None:
-    """Reject a ``trainer.metric`` that validation does not measure.
+    """Check that validation measures ``trainer.metric``.
 
     Raises:
         InputError: if it doesn't exist; the message lists the metrics.
@@ -125,12 +125,12 @@ def check_metric(config: ExperimentConfig) -> None:
 
 
 def validation_value(setting: PreparedExperiment, recommender: Recommender) -> float:
-    """Return the metric that ``trainer.metric`` names, on the validation part."""
+    """Return the value of ``trainer.metric`` on the validation split."""
     return validation_metrics(setting, recommender)[setting.config.trainer.metric]
 
 
 def validation_metrics(setting: PreparedExperiment, recommender: Recommender) -> dict[str, float]:
-    """Accuracy on the validation part, without intervals: what training and tuning look at."""
+    """Return accuracy on the validation split, without intervals, for training and tuning."""
     config = setting.config.evaluation.model_copy(update={"metrics": VALIDATED, "n_bootstrap": 0})
     split = setting.data.split
     lists = rank_queries(recommender, split, split.valid, max(config.ks), config.exclude_seen, config.batch)

@@ -1,4 +1,4 @@
-"""Checks before training, and before anything is encoded: names, folders, sizes."""
+"""Checks before training and before encoding: names, folders, sizes."""
 
 from __future__ import annotations
 
@@ -47,12 +47,12 @@ def check_setting(setting: PreparedExperiment, device: torch.device) -> None:
     """Check that the configuration fits the data, and warn of what looks wrong; call it before encoding.
 
     Args:
-        setting: with its data loaded.
+        setting: experiment with loaded data.
         device: device of the training.
 
     Raises:
-        InputError: if the model doesn't fit in memory; a reranker, a diversity term or a baseline needs a
-            column, a space or a modality that there isn't.
+        InputError: if the model doesn't fit in memory, or a reranker, a diversity term or a baseline needs a
+            missing column, space or modality.
     """
     config, data = setting.config, setting.data
     check_memory(config.model, data.split.n_items, device, config.data.cache_dir)
@@ -73,26 +73,26 @@ def check_setting(setting: PreparedExperiment, device: torch.device) -> None:
 
 
 def check_folder(key: str, folder: Path) -> None:
-    """Reject a folder that can't be made or written.
+    """Check that a folder can be created and written.
 
     Raises:
-        InputError: if something on the way is a file, or may not be written.
+        InputError: if a parent is a file, or is not writable.
     """
     for place in (folder, *folder.parents):
         if not os.path.lexists(place):
             continue
         if not place.is_dir():
-            raise InputError(f"{key}: {folder} can't be a folder: {place} is a file; choose another place")
+            raise InputError(f"{key}: {folder} can't be a folder: {place} is a file; choose another folder")
         if not os.access(place, os.W_OK | os.X_OK):
             raise InputError(f"{key}: {folder} can't be written: no permission in {place}")
         return
 
 
 def check_memory(model: ModelConfig, n_items: int, device: torch.device, cache_dir: Path) -> None:
-    """Reject a model whose training state can't fit in memory.
+    """Check that the model's training state fits in memory.
 
     Raises:
-        InputError: with the estimate.
+        InputError: if it doesn't; the message has the estimate.
     """
     count = count_parameters(model, n_items, cache_dir)
     needed, there = count * BYTES_PER_PARAMETER, memory_of(device)
@@ -105,7 +105,7 @@ def check_memory(model: ModelConfig, n_items: int, device: torch.device, cache_d
 
 
 def count_parameters(model: ModelConfig, n_items: int, cache_dir: Path) -> int:
-    """Trained parameters that the configuration asks for, without making any; pretrained ones don't count."""
+    """Count the trained parameters of a configuration, without pretrained ones and without building it."""
     modalities = [name for name in ("text", "image") if getattr(model, name) is not None]
     whitened = model.whiten if isinstance(model.whiten, int) else model.width
     count = len(modalities) * model.width * whitened

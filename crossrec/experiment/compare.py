@@ -1,4 +1,4 @@
-"""Compares measured runs: ``crossrec compare RUN RUN …``."""
+"""Comparison of measured runs: ``crossrec compare RUN RUN …``."""
 
 from __future__ import annotations
 
@@ -30,22 +30,22 @@ from crossrec.types import InputError
 
 TAIL_METRIC: MetricName = "tail_share"
 TAIL_KEY = "evaluation.tail_share"
-"""The metric, and the key of the run's configuration that says which items are the tail."""
+"""Metric that depends on the tail, and the configuration key that defines the tail."""
 NUMBERED = re.compile(r"[._-]?(seed)?\d+$")
 
 
 @dataclass(frozen=True)
 class ComparisonRequest:
-    """What to compare.
+    """Request of a comparison.
 
     Args:
-        runs: run folders, folders that hold an evaluation themselves, or ``name=folder,folder`` for the
-            seeds of one system; the first is the reference.
-        part: part of the split.
-        group: runs whose names differ only in a number at the end are seeds of one system.
-        baselines: adds the baselines that were measured beside the reference.
-        out: where files go; ``compare-<names>`` beside the first run when None.
-        trust_code: import classes outside the project that the runs name.
+        runs: run folders, folders of an evaluation, or ``name=folder,folder`` for the seeds of one system;
+            the first is the reference.
+        part: split to compare on.
+        group: whether runs whose names differ only in a number at the end are seeds of one system.
+        baselines: whether to add the baselines measured with the reference.
+        out: folder of the results; ``compare-<names>`` beside the first run when None.
+        trust_code: whether to import classes outside the project that the runs name.
     """
 
     runs: Sequence[str]
@@ -64,7 +64,7 @@ def run_comparison(request: ComparisonRequest, config: ComparisonConfig) -> Comp
     for name, runs in named:
         once = list(dict.fromkeys(run.resolve() for run in runs))
         if len(once) < len(runs):
-            raise InputError(f"{name}: the same run folder stands twice in it; give a run for each seed")
+            raise InputError(f"{name}: the same run folder is repeated; give a run for each seed")
     if len(folders) < len(named):
         raise InputError(f"two systems have the same name: {[name for name, _ in named]}; use name=RUN")
     systems = [System(name, [Measurement.read(f) for f in found]) for name, found in folders.items()]
@@ -90,7 +90,7 @@ def _named(text: str) -> tuple[str, list[Path]]:
 
 
 def _grouped(given: Sequence[tuple[str, list[Path]]], group: bool) -> list[tuple[str, list[Path]]]:
-    """Systems in the order of their first run."""
+    """Group runs into systems, in the order of their first run."""
     systems: list[tuple[str, list[Path]]] = []
     by_stem: dict[str, list[Path]] = {}
     for name, runs in given:
@@ -135,7 +135,7 @@ def _catalogue_size(measured: Measurement) -> int:
     for parent in folder.resolve().parents:
         if (parent / DATA_FILE).exists():
             return int(json.loads((parent / DATA_FILE).read_text(encoding="utf-8"))["counts"]["items"])
-    raise InputError(f"no {DATA_FILE} above {folder}: it says how many items there are; train.py writes it")
+    raise InputError(f"no {DATA_FILE} above {folder}: it has the number of items; train.py writes it")
 
 
 def _check_ground(systems: Sequence[System], metrics: Sequence[str], trust_code: bool) -> None:
@@ -173,7 +173,7 @@ def _ground(folder: Path, trust_code: bool) -> dict[str, Any]:
     if path is None:
         return {}
     content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    # Validated, so that a key that one run's file lacks has its default.
+    # Validated, so that missing keys have their defaults.
     found_spaces = validate(SpacesConfig, content.get("spaces", {}), str(path), trust_code=trust_code)
     spaces = found_spaces.model_dump(mode="json")
     evaluation = validate(EvaluationConfig, content.get("evaluation", {}), str(path), trust_code=trust_code)
@@ -186,7 +186,7 @@ def _ground(folder: Path, trust_code: bool) -> dict[str, Any]:
 
 def _how_tested(found: Comparison) -> str:
     return (
-        f"Intervals and p speak of other users of these trained models; test: {found.config.test} for means, "
+        f"Intervals and p are over users, for these trained models; test: {found.config.test} for means, "
         f"swaps of lists for {', '.join(AGGREGATE)}; Holm over all rows"
     )
 

@@ -1,4 +1,4 @@
-"""The configuration of an experiment: what ``train.py`` reads."""
+"""Configuration of an experiment, the input of ``train.py``."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ from crossrec.rerank.recommender import RerankConfig
 from crossrec.training.config import TrainerConfig
 
 LONGEST_NAME = 200
-"""Bytes of a run's name; file systems allow 255, of which temporary names take some."""
+"""Maximum length of a run's name, bytes; file systems allow 255, and temporary names are longer."""
 
 
 class SpacesConfig(Config):
-    """In which encoders' spaces intra-list distances are measured: the same for every recommender.
+    """Reference encoders, in whose spaces intra-list distances are measured for every recommender.
 
-    They are frozen and independent of the model, so that runs can be compared; ``ild@k`` is measured
-    in both at once (unit text and unit image vectors side by side).
+    They are frozen and independent of the model, so that runs can be compared; ``ild@k`` is measured in
+    both at once (concatenated unit text and unit image vectors).
     """
 
     text: TextEncoder.Options | None = TextEncoder.Options()
@@ -41,24 +41,24 @@ class SpacesConfig(Config):
 
 
 class ExperimentConfig(Config):
-    """Everything that decides a run."""
+    """Configuration of a run."""
 
-    name: str = Field("run", pattern=r"^[\w-][\w.-]*$", description="of the run's folder")
+    name: str = Field("run", pattern=r"^[\w-][\w.-]*$", description="name of the run's folder")
     seed: int = Field(0, ge=0)
     runs_dir: Path = Path("runs")
     data: DataConfig = DataConfig()
     model: ModelConfig = ModelConfig()
     objective: LossOptions = FullSoftmax.Options()
-    diversity: DiversityOptions | None = Field(None, description="terms beside the ranking loss")
+    diversity: DiversityOptions | None = Field(None, description="terms added to the ranking loss")
     contrastive: ContrastiveTerms.Options | None = Field(
         None, description="losses between views of a history, and between modalities of an item"
     )
     augment: AugmentConfig | None = Field(
-        None, description="what is made of the training data; evaluation sees none of it"
+        None, description="augmentation of the training data; evaluation sees none of it"
     )
     trainer: TrainerConfig = TrainerConfig()
     rerank: RerankConfig | None = Field(
-        None, description="what becomes of the model's lists; they are also measured as they were"
+        None, description="rerankers of the model's lists; the lists are also measured without them"
     )
     baselines: tuple[BaselineOptions, ...] = (Popularity.Options(), ItemKNN.Options())
     tune_baselines: bool = Field(False, description="choose each baseline's settings on validation")
@@ -86,14 +86,14 @@ class ExperimentConfig(Config):
         sequence = None if self.augment is None else self.augment.sequence
         if self.contrastive is not None and self.contrastive.needs_views and sequence is None:
             raise ValueError(
-                "contrastive compares views of histories: say in augment.sequence how they are made "
+                "contrastive compares views of histories: set augment.sequence, which makes them "
                 "(with copies: 0 for views alone)"
             )
         resample = None if self.augment is None else self.augment.resample
         if resample is not None and resample.segment > 0 and self.segments is None:
             raise ValueError("augment.resample.segment evens out user segments: give the section 'segments'")
         if self.model.item_group and self.segments is None:
-            raise ValueError("model.item_group knows items by their groups: give the section 'segments'")
+            raise ValueError("model.item_group embeds groups of items: give the section 'segments'")
         synthesis = None if self.augment is None else self.augment.synthesis
         if synthesis is not None and synthesis.classes == "segments" and self.segments is None:
             raise ValueError("augment.synthesis.classes=segments needs the groups of a section 'segments'")
@@ -105,5 +105,5 @@ class ExperimentConfig(Config):
 
     @property
     def run_folder(self) -> Path:
-        """Where the run's files go."""
+        """Folder of the run's files."""
         return self.runs_dir / self.name

@@ -1,4 +1,4 @@
-"""Evaluates a trained run, or anybody's predictions, beside the baselines."""
+"""Evaluation of a trained run, or of a file of predictions, beside the baselines."""
 
 from __future__ import annotations
 
@@ -35,8 +35,8 @@ def load_recommender(setting: PreparedExperiment, *, measured: bool = True) -> N
 
     Args:
         setting: prepared experiment of the run, with the current data.
-        measured: warn where the training clicks of now are not those that the run was trained on, so that
-            it may have been trained on what it is measured by.
+        measured: whether to warn if the current training clicks differ from those of the run's training, so
+            that targets may be among the latter.
 
     Raises:
         InputError: if the run has no weights yet.
@@ -51,8 +51,8 @@ def load_recommender(setting: PreparedExperiment, *, measured: bool = True) -> N
         there, here = (i.digests.get(TRAIN) for i in (setting.trained_on, setting.data.identity))
         if there != here:
             logger.warning(
-                "%s was trained on other clicks than the training part of now: figures may be of clicks that "
-                "it was trained on",
+                "%s was trained on other clicks than the current training part: figures may include "
+                "clicks that it was trained on",
                 setting.config.run_folder,
             )
     return recommender
@@ -63,16 +63,16 @@ def evaluate_run(
 ) -> list[MeasuredRecommender]:
     """Measure the model and its baselines on one split, save everything, and print the table.
 
-    Where the lists are reranked, the reranked ones come first and the model's own stand beside them.
+    With a reranker, the reranked lists come first, followed by the model's own.
 
     Args:
         setting: prepared experiment of the run.
-        recommender: trained.
-        part: that is measured; nothing is ranked on the other.
-        report: whether the run gets its page with plots and pictures.
+        recommender: trained recommender.
+        part: split to measure; nothing is ranked on the other.
+        report: whether to write the page with plots and pictures.
 
     Returns:
-        What was measured: the lists that the run stands for first.
+        The measured recommenders, the run's own first.
     """
     folder, target, changes = setting.config.run_folder, *results_folder(setting, part)
     models: list[NamedRecommender] = [recommender]
@@ -98,8 +98,8 @@ def results_folder(setting: PreparedExperiment, part: SplitPart) -> tuple[Path, 
         part: split to evaluate.
 
     Returns:
-        ``eval/<part>`` and no clause where the data are those that the run was trained on, otherwise
-        ``eval/<part>-<digest>`` and clauses that say what differs.
+        ``eval/<part>`` and no clause if the data are those of the run's training, otherwise
+        ``eval/<part>-<digest>`` and clauses on the differences.
     """
     folder, here = setting.config.run_folder / "eval", setting.data.identity
     if setting.trained_on is None:
@@ -120,13 +120,13 @@ def _show_changes(target: Path, changes: list[str]) -> None:
 def run_evaluation(
     config: ExperimentConfig, part: SplitPart, predictions: Path | None = None, *, report: bool = True
 ) -> None:
-    """What ``evaluate.py`` does: a run's model, or the lists in a file, under the run's protocol.
+    """Evaluate a run's model, or the lists in a file, with the run's protocol (``evaluate.py``).
 
     Args:
         config: configuration of the run.
-        part: that is measured.
-        predictions: a file of lists in the model's place.
-        report: whether the run gets its page with plots and pictures.
+        part: split to measure.
+        predictions: file of lists, in place of the model.
+        report: whether to write the page with plots and pictures.
     """
 
     if predictions is not None and not predictions.is_file():

@@ -42,12 +42,12 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class PreparedExperiment:
-    """An experiment's configuration and everything that depends on it but is not trained.
+    """An experiment before training: configuration, data, encoded catalogue, and derived features.
 
     Args:
         config: configuration of the experiment.
-        data: cleaned and divided.
-        content: the catalogue as encoders see it.
+        data: cleaned and split data.
+        content: catalogue as input of the encoders.
     """
 
     config: ExperimentConfig
@@ -58,14 +58,14 @@ class PreparedExperiment:
     def of(cls, config: ExperimentConfig) -> PreparedExperiment:
         """Load and split the data; every process must call this.
 
-        Items stand in the order that a run of this name was trained with, new ones behind them.
+        Items are in the order of the training of a run of this name, followed by new ones.
         """
         data = prepare(config.data, repeats=config.evaluation.repeats)
         return cls(config, data, EncodedCatalog(data.catalog, config.data.cache_dir)).in_saved_order()
 
     @cached_property
     def trained_on(self) -> DataIdentity | None:
-        """The data that the run's weights were trained on; None where there are none, or they don't tell."""
+        """Identity of the data of the run's weights; None if there are none, or it wasn't saved."""
         return saved_identity(self.config.run_folder / "checkpoints")
 
     def in_saved_order(self) -> PreparedExperiment:
@@ -83,42 +83,42 @@ class PreparedExperiment:
 
     @cached_property
     def items(self) -> ItemTable:
-        """Features of the items; every process must ask for it first at the same time, since it encodes."""
+        """Features of the items; every process must read it first at the same time, since it encodes."""
         return item_table(self.data, self.config.spaces, self.content)
 
     def items_of(self, recommender: NeuralRecommender) -> ItemTable:
-        """Return the same with the space ``model`` of a recommender's own item vectors, on its device."""
+        """Return the items' features with a recommender's item vectors as space ``model``, on its device."""
         return self.items.with_space(MODEL, recommender.item_vectors())
 
     @cached_property
     def segments(self) -> ClusterAssignment | None:
-        """Segments of the users, from their training clicks; None where the configuration has none."""
+        """Segments of the users, from their training clicks; None if not configured."""
         config = self.config.segments
         return None if config is None else cluster_users(self.data, config, self.config.evaluation.tail_share)
 
     @cached_property
     def item_groups(self) -> ClusterAssignment | None:
-        """Groups of the items: slices of the results, perhaps a modality; None where not configured."""
+        """Groups of the items, for slices and optionally a modality; None if not configured."""
         return None if self.config.segments is None else cluster_items(self.data, self.config.segments)
 
     def network(self) -> SequentialNetwork:
-        """Return a network as it is before training, with the views of items that training looks at."""
+        """Return an untrained network, with the variants of items for training."""
         if self.config.model.image is not None:
             self.content.need_pictures(self.data.catalog.has_image)
         relations = self.relations(self.data.split.train)
         return self._network(relations, self.config.augment)
 
     def trained_network(self, weights: Path) -> SequentialNetwork:
-        """Return a trained network for use alone, with the relations of the items that it was trained with.
+        """Return a trained network for inference, with the item relations of its training.
 
-        Its rows follow item ids: known items keep what was learned of them, new ones are cold items.
+        Its rows follow item ids: known items keep their learned vectors, new ones are cold items.
 
         Args:
             weights: weights of the network.
 
         Raises:
-            InputError: if the weights are of another model, or of a catalogue whose items they don't name and
-                of which there is another number.
+            InputError: if the weights are of another model, or of a catalogue of another size whose item ids
+                were not saved.
         """
         tensors = self._aligned(read_state(weights), weights)
         relations = ItemRelations.from_checkpoint(tensors, self.config.model, weights)
@@ -157,10 +157,10 @@ class PreparedExperiment:
         return build_network(config.model, self.content, counts, config.seed, augment, relations, saved)
 
     def relations(self, train: Sequences) -> ItemRelations:
-        """Groups and neighbours of the items, where the model knows items by them.
+        """Return groups and neighbours of the items, as far as the model uses them.
 
         Args:
-            train: clicks that neighbours are found by; similarity by content is that of all items, groups
+            train: clicks from which neighbours are computed; content similarity is over all items, and groups
                 are those of the split.
         """
         model, neighbours = self.config.model, None
@@ -210,9 +210,9 @@ def _describe_stage(stage: Config) -> str:
 def item_table(data: PreparedData, config: SpacesConfig, content: EncodedCatalog) -> ItemTable:
     """Return the items' features: training clicks, categories, columns, texts, and frozen encoders' vectors.
 
-    Spaces are ``text``, ``image`` and both side by side (``content``); one whose modality no item has is left
-    out, and so are its metrics. Columns are the price and whatever the catalogue holds besides its fixed
-    columns, if it is a number, a text, a time or true and false.
+    Spaces are ``text``, ``image`` and their concatenation (``content``); a space whose modality no item has
+    is omitted, and so are its metrics. Columns are the price and the catalogue's further columns of numbers,
+    texts, times or booleans.
     """
     catalog, spaces = data.catalog, dict[str, VectorSpace]()
     if config.text is not None and catalog.has_text.any():
@@ -246,14 +246,14 @@ def _table(data: PreparedData, spaces: dict[str, VectorSpace]) -> ItemTable:
 
 
 def _centred_unit(features: Features) -> VectorSpace:
-    """Return unit vectors about the catalogue's mean: without centring all pictures look alike to a CNN."""
+    """Return unit vectors after centring: without it, all vectors of a CNN are similar."""
     present = features.present_N
     vectors = np.asarray(features.vectors_ND, dtype=np.float32)
     return VectorSpace(unit_rows(centred_rows(vectors, present)), present)
 
 
 def frozen_features(setting: PreparedExperiment) -> dict[str, Features]:
-    """Space -> features of the model's frozen encoders."""
+    """Return features of the model's frozen encoders by space."""
     model, found = setting.config.model, {}
     if model.text is not None and model.text.training is Tuning.FROZEN:
         found["text"] = setting.content.text_features(model.text)

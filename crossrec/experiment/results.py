@@ -1,4 +1,4 @@
-"""Measure recommenders on a part of the split, write the results, and print tables."""
+"""Measurement of recommenders on a split, files of results, and tables."""
 
 from __future__ import annotations
 
@@ -33,17 +33,17 @@ SplitPart = Literal["valid", "test"]
 
 
 class NamedRecommender(Recommender, Protocol):
-    """A recommender that tables can name."""
+    """Recommender with a name for tables."""
 
     name: str
 
 
 @dataclass(frozen=True)
 class MeasuredRecommender:
-    """One recommender's lists and what they are worth.
+    """One recommender's lists and their evaluation.
 
     Args:
-        name: for tables.
+        name: name in tables.
         lists: (Q, K) ranked lists.
         evaluation: evaluation of these lists.
     """
@@ -93,7 +93,7 @@ def _evaluate(setting: PreparedExperiment, name: str, lists: TopK, queries: Quer
 def segment_slices(
     setting: PreparedExperiment, segments: ClusterAssignment, lists: TopK, queries: Queries
 ) -> dict[str, dict[str, Any]]:
-    """``user_segment_1`` (the largest) and so on: accuracy on the queries of a segment's users."""
+    """Return slices ``user_segment_1`` (the largest) and so on: accuracy for a segment's users."""
     parts = {}
     for number, note in enumerate(segments.notes):
         rows = np.flatnonzero(segments.labels[queries.users] == number)
@@ -104,7 +104,7 @@ def segment_slices(
 def item_group_slices(
     setting: PreparedExperiment, groups: ClusterAssignment, lists: TopK, queries: Queries
 ) -> dict[str, dict[str, Any]]:
-    """``item_group_1`` (the largest) and so on: accuracy on the targets of a group of items."""
+    """Return slices ``item_group_1`` (the largest) and so on: accuracy for targets in a group of items."""
     parts = {}
     for number, note in enumerate(groups.notes):
         wanted_N = groups.labels == number
@@ -136,15 +136,15 @@ def save_results(
 ) -> None:
     """Write metrics, per-user tables, recommendations and the report; on the main process only.
 
-    The first recommender's files stand in ``folder`` itself, the others' in ``folder/baselines/``.
+    The first recommender's files are in ``folder`` itself, the others' in ``folder/baselines/``.
 
     Args:
         setting: prepared experiment of the run.
-        found: what was measured.
-        folder: where it goes.
-        part: that was measured.
+        found: measured recommenders.
+        folder: folder of the results.
+        part: measured split.
         log: log of the training, for the report's curves.
-        report: whether the page with plots and pictures is written too.
+        report: whether to write the page with plots and pictures.
     """
     if not distributed.is_main():
         return
@@ -215,7 +215,7 @@ COLD = "cold_items"
 
 
 def console() -> Console:
-    """Standard output; wide enough for the tables where it is not a terminal."""
+    """Return a console on standard output, wide enough for the tables if it is not a terminal."""
     out = Console()
     return out if out.is_terminal else Console(width=160)
 
@@ -270,7 +270,7 @@ def _mark(estimates: Sequence[Estimate], metric: str) -> list[str]:
     values = [e["value"] for e in estimates]
     known = [v for v in values if v == v]
     best = None if not known else (min(known) if metric in LOWER_IS_BETTER else max(known))
-    # A best of zero is nobody's merit.
+    # A best value of zero is not starred.
     return [_cell(e, starred=e["value"] == best != 0 and len(values) > 1) for e in estimates]
 
 

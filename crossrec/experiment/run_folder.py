@@ -1,4 +1,4 @@
-"""The run folder: its resolved configuration, where it came from, and whether it may be resumed."""
+"""Run folder: resolved configuration, provenance, locking and resumption."""
 
 from __future__ import annotations
 
@@ -46,12 +46,13 @@ def load_experiment(
     """Read an experiment's YAML file, which may be that of an earlier run, to repeat it.
 
     Args:
-        path: such as ``configs/demo.yaml`` or ``runs/demo/config.yaml``.
-        overrides: laid on it, such as ``name=again``.
-        trust_code: import classes that an earlier run's file names; those of one's own file always are.
+        path: path such as ``configs/demo.yaml`` or ``runs/demo/config.yaml``.
+        overrides: overrides such as ``name=again``.
+        trust_code: whether to import classes that an earlier run's file names; those of other files always
+            are.
 
     Raises:
-        ConfigError: with one line for each wrong key: file, dotted key, what is wrong.
+        ConfigError: with one line per invalid key: file, dotted key, error.
     """
     content, own = read_yaml(path), parse_overrides(overrides)
     of_run = PROVENANCE in content
@@ -71,7 +72,7 @@ def check_run(config: ExperimentConfig) -> None:
     """Check that the folder is not another run's; keys that did not exist then have their defaults.
 
     Raises:
-        ConfigError: if the folder holds a run with another configuration, or one that can't be read any more.
+        ConfigError: if the folder contains a run with another configuration, or an unreadable one.
     """
     path = config.run_folder / CONFIG_FILE
     if not path.exists():
@@ -84,7 +85,7 @@ def check_run(config: ExperimentConfig) -> None:
         trust_code=outside_classes(asked),
     )
     old = there.model_dump(mode="json")
-    # How long processes wait for each other changes nothing that they compute.
+    # Timeouts between processes do not change results.
     old["trainer"]["collective_timeout"] = asked["trainer"]["collective_timeout"]
     different = _differences(old, asked)
     if different:
@@ -96,10 +97,10 @@ def check_run(config: ExperimentConfig) -> None:
 
 @contextmanager
 def hold_run(folder: Path) -> Iterator[None]:
-    """Keeps every other training out of a run folder; every process of a training must call this.
+    """Lock a run folder against other trainings; every process of a training must call this.
 
-    The lock is beside the folder and ends with the process that holds it, however that ends. Reading the
-    folder, as ``evaluate.py`` does, needs none.
+    The lock is beside the folder and is released when the process that holds it ends for any reason.
+    Reading the folder, as ``evaluate.py`` does, needs no lock.
 
     Raises:
         InputError: if another training uses the folder.
@@ -133,7 +134,7 @@ def _take_lock(folder: Path) -> tuple[int, str]:
     release_lock(file)
     if taken is None:
         logger.warning(
-            "the file system of %s has no locks: nothing keeps a second training out of it", folder.parent
+            "the file system of %s has no locks: a second training in it is not prevented", folder.parent
         )
         return -1, ""
     return -1, (
@@ -165,7 +166,7 @@ def add_account(config: ExperimentConfig, key: str, content: Any) -> None:
 def changed_counts(config: ExperimentConfig, summary: Mapping[str, Any]) -> list[str]:
     """Return clauses on counts of the data that differ from those recorded when the run was trained.
 
-    For runs whose weights don't say which data they are of.
+    It is for runs whose weights were saved without the data's identity.
 
     Args:
         config: configuration of the run.
@@ -182,19 +183,19 @@ def changed_counts(config: ExperimentConfig, summary: Mapping[str, Any]) -> list
 
 
 def read_run(folder: Path, overrides: list[str], *, trust_code: bool = False) -> ExperimentConfig:
-    """Return the configuration of a run, with overrides laid on it.
+    """Return the configuration of a run, with overrides applied.
 
     Args:
-        folder: folder of the run, which may come from somebody else.
-        overrides: the caller's own.
-        trust_code: import the classes outside the project that the run's file names.
+        folder: folder of the run, which may be foreign.
+        overrides: overrides of the caller.
+        trust_code: whether to import classes outside the project that the run's file names.
 
     Raises:
-        ConfigError: if the folder holds no run, or an override doesn't fit.
+        ConfigError: if the folder contains no run, or an override doesn't fit.
     """
     path = folder / CONFIG_FILE
     if not path.exists():
-        raise ConfigError(f"{folder} holds no run: {CONFIG_FILE} is missing; train.py makes one")
+        raise ConfigError(f"{folder} holds no run: {CONFIG_FILE} is missing; train.py creates one")
     here = {"name": folder.resolve().name, "runs_dir": str(folder.parent)}
     own = parse_overrides(overrides)
     content = merge({**without_provenance(read_yaml(path, extends=False)), **here}, own)

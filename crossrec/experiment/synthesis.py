@@ -54,10 +54,10 @@ logger = logging.getLogger(__name__)
 
 QUALITY_FILE = "quality.json"
 VERSION = 1
-"""Raise with any change of data or fit of generators, so that cached ones are fitted again."""
+"""Version, to be increased with any change of generators' data or fit, so that they are fitted again."""
 
 STREAM = "synthetic"
-"""One for all modalities, so that an item is synthetic as a whole."""
+"""Random stream shared by all modalities, so that an item is synthetic as a whole."""
 
 
 def item_classes(
@@ -68,7 +68,7 @@ def item_classes(
     Args:
         setting: prepared experiment.
         source: ``categories``, or ``segments`` for the item groups.
-        max_classes: categories of most training items that are kept; groups are kept all.
+        max_classes: number of most frequent categories to keep; all groups are kept.
 
     Returns:
         (N, G) float32 membership, and G names.
@@ -112,18 +112,17 @@ def _of_groups(groups: ClusterAssignment | None) -> tuple[np.ndarray, tuple[str,
 class Synthesis:
     """Generators over frozen item features and over user profiles, fitted on the training split alone.
 
-    A fitted generator is kept in the cache under a digest of all that it depends on, so that runs that differ
-    in something else share it.
+    A fitted generator is cached under a digest of its inputs, so that runs with the same inputs share it.
 
     Args:
         setting: prepared experiment.
         train: training clicks, checked.
-        guard: looks at what generators are fitted on.
+        guard: leakage checker of the generators' inputs.
         accelerator: accelerator of this process.
-        wanted: what is generated, of what.
+        wanted: options of the synthetic data.
 
     Attributes:
-        quality: figures of each generator used so far.
+        quality: quality metrics of each generator used so far.
     """
 
     setting: PreparedExperiment
@@ -179,7 +178,7 @@ class Synthesis:
         sample = self._fitted(config.generator, material, f"{space} features", seed)
         made = synthesise_items(coordinates, enlarged, classes, sample, config, len(own), seed)
         moved = made.vectors - coordinates[enlarged][:, None, :]
-        # Whatever PCA left out of an item stays: a synthetic one would otherwise be told by lacking it.
+        # The part that PCA omits is kept: synthetic items would otherwise be recognisable by its absence.
         vectors = np.asarray(features.vectors_ND[enlarged])[:, None, :] + reduction.direction(moved)
         return SyntheticItems(enlarged, vectors.astype(np.float32), made.n_training)
 
@@ -200,14 +199,14 @@ class Synthesis:
     def _fitted(self, options: ComponentOptions, material: LabeledSamples, what: str, seed: int) -> Sample:
         """Return a generator, fitted by the main process or found in the cache."""
         own_name = f"{what.replace(' ', '-')}-{_digest(options, material, seed)}"
-        # The main process's: another machine may round features otherwise, and would look elsewhere.
+        # The main process's digest: another machine may round features differently.
         name = distributed.gather_objects(own_name)[0]
         folder = self.setting.config.data.cache_dir / "synthesis" / name
         try:
             if distributed.is_main() and not (folder / QUALITY_FILE).exists():
                 self._fit(options, material, what, seed, folder)
         finally:
-            distributed.barrier()  # also after an error, so that no process waits for ever
+            distributed.barrier()  # also after an error, so that no process waits forever
         named = outside_classes(self.setting.config.model_dump(mode="json"))
         generator = load_generator(folder, trust_code=named)
         self.quality[what] = json.loads((folder / QUALITY_FILE).read_text(encoding="utf-8"))
@@ -232,7 +231,7 @@ class Synthesis:
 
 
 def required_features(setting: PreparedExperiment) -> dict[str, Features]:
-    """Return the frozen features, of which there must be some.
+    """Return the model's frozen features, at least one.
 
     Raises:
         InputError: if there are none.
@@ -272,15 +271,15 @@ def _digest(options: ComponentOptions, material: LabeledSamples, seed: int) -> s
 class SyntheticLookups(nn.Module):
     """Replacement of some of a modality's vectors by synthetic items' vectors, in training only.
 
-    It is a forward hook of the modality and holds nothing that is saved: a checkpoint is the same with and
-    without, and evaluation, which loads one, never has it.
+    It is a forward hook of the modality without saved state: checkpoints are the same with and without it,
+    and evaluation, which loads one, never has it.
 
     Args:
-        found: synthetic items of this modality, as its encoder would see them.
-        modality: maps them as it maps the real items.
+        found: synthetic items of this modality, as encoder output.
+        modality: modality that maps them like real items.
         share: probability that an oversampled item is synthetic in a step: in all its modalities that have
             synthetic items, or in none.
-        schedule: multiplies the share as training goes on.
+        schedule: factor of the share over the training.
         seed: seed of the experiment.
     """
 

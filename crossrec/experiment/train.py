@@ -1,4 +1,4 @@
-"""A whole training: data, baselines, model, checkpoints, final table, report."""
+"""Training of an experiment: data, baselines, model, checkpoints, final table, report."""
 
 from __future__ import annotations
 
@@ -54,12 +54,12 @@ def run_training(
 
     Args:
         config: configuration of the experiment.
-        part: that is measured in the end.
-        shared: the experiment with its data loaded; it is loaded when None.
-        report: whether the run gets its page with plots and pictures.
+        part: split measured at the end.
+        shared: experiment with loaded data; loaded when None.
+        report: whether to write the page with plots and pictures.
 
     Raises:
-        InputError: if another training works in the run folder, or a process of this one is gone.
+        InputError: if another training uses the run folder, or a process of this one is gone.
     """
     check_config(config)
     accelerator = build_accelerator(config.trainer, config.run_folder)
@@ -83,7 +83,7 @@ def _train_and_measure(
     check_setting(setting, accelerator.device)
     network = setting.network()
     _check_parts(setting, network)
-    # Written only now: input that turned out bad leaves no run behind that would stand in the way.
+    # Written only now, so that invalid input leaves no run folder behind.
     if distributed.is_main():
         open_run(config)
         _save_account(setting, network)

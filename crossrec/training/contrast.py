@@ -77,7 +77,7 @@ def contrast(
     if terms.needs_views and batch.views is None:
         raise ValueError("a contrastive term compares views, but the batches make none")
     device = batch.items_BL.device
-    # Generators are left as they were, so that a term that only measures changes no dropout.
+    # Generators are restored, so that a term that is only measured changes no dropout.
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
         with torch.set_grad_enabled(torch.is_grad_enabled() and terms.active(progress)):
             views = None if batch.views is None else _views(network, batch.views, vectors_of)

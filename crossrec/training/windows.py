@@ -187,22 +187,21 @@ class Batch:
 class WindowBatches:
     """Batches of windows of training sequences, with a new order and new cuts each epoch.
 
-    Every click that has another before it (beside it, where clicks are masked) is a target exactly once an
-    epoch. Long histories are cut into
-    windows of ``max_length`` inputs that overlap, cut at another place each epoch. Everything
-    depends on (seed, epoch) alone, so a resumed run continues with the very same batches.
+    Every click that has another before it (beside it, if clicks are masked) is a target exactly once per
+    epoch. Long histories are cut into overlapping windows of ``max_length`` inputs, at other places in each
+    epoch. Everything depends on (seed, epoch) alone, so a resumed run continues with the same batches.
 
     Args:
-        sequences: training clicks, one row a user.
+        sequences: training clicks, one row per user.
         max_length: inputs in a window.
         batch_size: windows in a step, over all processes.
-        overlap: share of a window that only gives context to the rest of it.
+        overlap: share of a window that is only context for the rest.
         seed: seed of the order.
         masked: whether targets are the inputs themselves, for a model that guesses masked clicks; else
             each target is the click after its input.
-        source: gives each epoch its rows, such as augmented copies beside ``sequences``; None for
+        source: source of each epoch's rows, such as augmented copies beside ``sequences``; None for
             ``sequences`` alone. A click of a copy is a target like any other.
-        views: makes two augmented views of each history of a step; None where no loss compares them.
+        views: maker of two augmented views of each history of a step; None if no loss compares them.
     """
 
     def __init__(

@@ -93,7 +93,10 @@ def test_integer_ids_of_another_tool_are_read_as_text(tmp_path: Path) -> None:
         ("user_id,item_id\nann,a\n", "lacks the column 'rank' or 'score'"),
         ("user_id,item_id,rank,item_id\nann,a,1,b\n", "2 columns called 'item_id', in the places 2, 4"),
         ("user_id,item_id,rank\nann,a,1\neve,a,1\n", "1 users have no query .* 'eve'"),
-        ("user_id,item_id,rank\nann,a,1\nann,zzz,2\n", "row 2: user 'ann', item_id 'zzz': the catalogue"),
+        (
+            "user_id,item_id,rank\nann,a,1\nann,zzz,2\n",
+            "row 2: user 'ann', item_id 'zzz': it is not in the catalogue",
+        ),
         ("user_id,item_id,rank\nann,a,1\nann,b,1\n", "row 1: user 'ann', rank '1': it is repeated"),
         ("user_id,item_id,rank\nann,a,1\nann,a,2\n", "item_id 'a': it is repeated"),
         ("user_id,item_id,rank\nann,a,0\n", "ranks go from 1 to 4"),

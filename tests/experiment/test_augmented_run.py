@@ -174,7 +174,7 @@ def test_sequences_that_nothing_uses_are_refused(id_shop: dict[str, Any]) -> Non
 @pytest.mark.parametrize(
     ("changes", "told"),
     [
-        ({"contrastive": CONTRASTIVE}, "say in augment.sequence"),
+        ({"contrastive": CONTRASTIVE}, "set augment.sequence"),
         ({"augment": {"resample": {"segment": 1}}}, "give the section 'segments'"),
         ({"augment": {"synthesis": {}}}, "needs items or users"),
         ({"augment": {"sequense": {}}}, "did you mean 'sequence'"),

@@ -117,7 +117,7 @@ def test_refused_in_one_line_before_anything_is_encoded(
 def test_a_run_folder_that_is_a_file(shop: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (shop / "runs").write_text("")
     assert train(shop) == 2
-    assert "is a file; choose another place" in capsys.readouterr().err
+    assert "is a file; choose another folder" in capsys.readouterr().err
 
 
 def test_divergence_is_told_and_what_was_written_stays(
