@@ -1,4 +1,4 @@
-"""Baselines from collaborative filtering and content: the recommenders that every model is compared with."""
+"""Baselines: recommenders by collaborative filtering and content with which every model is compared."""
 
 from typing import Annotated
 

@@ -64,7 +64,7 @@ class ALS(Baseline):
     def _learn(self, train: Sequences, clicks_UN: csr_matrix) -> None:
         from implicit.cpu.als import AlternatingLeastSquares
 
-        # The solver runs threads of its own over rows, which BLAS threads would only hinder.
+        # The solver runs its own threads over rows, which BLAS threads would slow down.
         with threadpool_limits(limits=1, user_api="blas"):
             model = AlternatingLeastSquares(
                 factors=self.options.factors,

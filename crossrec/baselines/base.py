@@ -16,7 +16,7 @@ from crossrec.runtime.ranking.sparse import best_positive
 from crossrec.types import Sequences, TopK
 
 HISTORIES = 2048
-"""Histories whose sparse scores exist at a time."""
+"""Number of histories whose sparse scores are in memory at a time."""
 
 
 class TunableOptions(ComponentOptions):
@@ -28,7 +28,7 @@ class TunableOptions(ComponentOptions):
         return ()
 
     def grid(self) -> list[Self]:
-        """Return the options that tuning tries; only these where there is nothing to tune."""
+        """Return the options that tuning tries; only these if there is nothing to tune."""
         return [self]
 
 
@@ -37,7 +37,7 @@ class Baseline(Component, ABC):
 
     Args:
         n_items: N, items in the catalogue.
-        name: how tables call it.
+        name: name in tables.
     """
 
     def __init__(self, n_items: int, name: str) -> None:
@@ -132,7 +132,7 @@ class SparseBaseline(Baseline):
 
     @abstractmethod
     def _sparse_scores(self, histories: Sequences) -> csr_matrix:
-        """Return (B, N) float32; what is not stored, or not above 0, is not recommended."""
+        """Return (B, N) float32; items without a stored score above 0 are not recommended."""
 
 
 def history_matrix(histories: Sequences, n_items: int, recency: float = 1.0) -> csr_matrix:
@@ -141,7 +141,7 @@ def history_matrix(histories: Sequences, n_items: int, recency: float = 1.0) -> 
     Args:
         histories: B rows, oldest click first.
         n_items: N, items in the catalogue.
-        recency: weight of a click relative to the next younger one; the youngest weighs 1.
+        recency: weight of a click relative to the next later one; the last has weight 1.
 
     Returns:
         (B, N) float64, sorted indices, repeated items summed.

@@ -1,4 +1,4 @@
-"""Content-based recommender: items similar to the history's content, whatever other users click."""
+"""Content-based recommender: items similar to the history's content, independent of other users' clicks."""
 
 from __future__ import annotations
 
@@ -58,10 +58,10 @@ class ContentBased(Baseline):
         Args:
             space: ``tfidf`` and ``bm25`` compare the words of the texts, ``text`` and ``image`` the frozen
                 encoders' vectors, ``categories`` the items' categories.
-            recency: weight of a history click relative to the next younger one, 1 for a plain mean.
+            recency: weight of a history click relative to the next later one, 1 for a plain mean.
             k1: saturation of repeated words, BM25 only.
-            b: how strongly long texts are damped, 0 to 1, BM25 only.
-            min_items: a word counts if at least so many items have it.
+            b: strength of length normalisation, 0 to 1, BM25 only.
+            min_items: minimum number of items with a word for it to count.
         """
 
         space: ContentSpace = "tfidf"
@@ -145,7 +145,7 @@ def term_counts(texts: Sequence[str], min_items: int) -> csr_matrix:
 
     Args:
         texts: N texts.
-        min_items: words that fewer texts have are left out.
+        min_items: minimum number of texts with a word; rarer words are ignored.
     """
     rows = [Counter(_WORD.findall(text.lower())) for text in texts]
     items_of = Counter(word for row in rows for word in row)
@@ -177,9 +177,9 @@ def bm25(counts_NV: csr_matrix, k1: float, b: float) -> csr_matrix:
     """Return (N, V) BM25 weights: what each word of a query adds to each text's score.
 
     Args:
-        counts_NV: from :func:`term_counts`.
+        counts_NV: word counts from :func:`term_counts`.
         k1: saturation of repeated words.
-        b: how strongly long texts are damped, 0 to 1.
+        b: strength of length normalisation, 0 to 1.
 
     Source:
         Robertson and Zaragoza 2009, "The probabilistic relevance framework: BM25 and beyond", equation
@@ -198,7 +198,7 @@ def bm25(counts_NV: csr_matrix, k1: float, b: float) -> csr_matrix:
 def centred_unit(items: ItemTable, space: str, asker: str) -> np.ndarray:
     """Return (N, W) float32 unit vectors about the mean of the items that have one, zeros for the others.
 
-    Encoders' vectors lie in a narrow cone: without centring, all items look alike.
+    Encoders' vectors are in a narrow cone: without centring, all items are similar.
 
     Raises:
         InputError: if there is no such space.

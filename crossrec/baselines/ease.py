@@ -39,7 +39,7 @@ class EASE(Baseline):
 
         Args:
             regularization: added to the diagonal of the items' Gram matrix, in clicks.
-            memory_gb: 10^9 bytes that the (N, N) tables may take; a catalogue that needs more is rejected.
+            memory_gb: maximum size of the (N, N) tables, 10^9 bytes; larger catalogues are rejected.
         """
 
         regularization: float = Field(default=200.0, gt=0, le=1_000_000_000)
@@ -60,7 +60,7 @@ class EASE(Baseline):
             raise InputError(
                 f"EASE on {self.n_items} items needs {needed:.1f} GB for its item-by-item tables, more than "
                 f"memory_gb = {options.memory_gb:g}; raise it, keep fewer items (data.cleaning.k_items), or "
-                "take item_knn"
+                "use item_knn"
             )
 
     def _learn(self, train: Sequences, clicks_UN: csr_matrix) -> None:

@@ -21,7 +21,7 @@ from crossrec.data.item_table import CATEGORY, ItemTable
 from crossrec.types import InputError, Sequences
 
 ROWS = 256
-"""Histories whose features exist at a time."""
+"""Number of histories whose features are in memory at a time."""
 
 LAST_ONLY = 1e-4
 """Recency with which a history's last click outweighs all others."""
@@ -36,10 +36,10 @@ class FeatureModel(Baseline):
 
     Args:
         options: loss, negatives, settings of the features.
-        context: the catalogue; features that it allows are used.
+        context: the catalogue; all features that it supports are used.
 
     Raises:
-        InputError: when fitting, no user has two different training clicks.
+        InputError: in ``fit``, if no user has two different training clicks.
 
     Source:
         Richardson et al. 2007, "Predicting clicks: estimating the click-through rate for new ads".
@@ -50,12 +50,12 @@ class FeatureModel(Baseline):
 
         Args:
             loss: ``logistic`` for logistic regression, ``squared`` for linear regression on 0 and 1.
-            negatives: unclicked items for each click that the weights are learned from.
+            negatives: number of unclicked items for each click in learning the weights.
             regularization: weight of the squared weights, relative to the mean loss.
             neighbours: number of neighbours of the item-kNN features.
             recency: weight of a history click relative to the next younger one.
             half_life_days: half-life of the recent-popularity feature, which needs click times.
-            max_users: users whose last training click teaches the weights.
+            max_users: maximum number of users whose last training click is used to learn the weights.
             seed: seed of negatives and users.
         """
 
@@ -145,9 +145,9 @@ class Feature:
     """One number for each history and candidate.
 
     Args:
-        name: for tables of weights.
-        source: whose score it is.
-        counts: whether the score counts something, and its logarithm is taken.
+        name: name in tables of weights.
+        source: recommender whose score it is.
+        counts: whether the score is a count, whose logarithm is used.
     """
 
     name: str
@@ -164,8 +164,8 @@ class Feature:
 def build_features(items: ItemTable, options: FeatureModel.Options, train: Sequences) -> list[Feature]:
     """Return all features that catalogue and log allow, fitted on ``train``.
 
-    Popularity, recent popularity (where clicks have times), item-kNN with the whole history and with
-    its last click, and the likeness of categories, words, text and image vectors.
+    Features are popularity, recent popularity (if clicks have times), item-kNN with the whole history and
+    with its last click, and the similarity of categories, words, text and image vectors.
     """
     features = [
         Feature("popularity", Popularity.Options().build(items), counts=True),
@@ -208,8 +208,8 @@ class LinearModel:
     """Weights of the features, and a constant.
 
     Args:
-        weights_F: per unit of the raw feature.
-        constant: added to every score.
+        weights_F: weights per unit of the raw features.
+        constant: constant added to every score.
     """
 
     weights_F: np.ndarray
@@ -219,11 +219,11 @@ class LinearModel:
 def fit_logistic(features_SF: np.ndarray, clicked_S: np.ndarray, regularization: float) -> LinearModel:
     """Minimize the mean logistic loss plus half the regularisation times the squared weights.
 
-    Features are standardised first, so that the penalty treats them alike; the constant is free.
+    Features are standardised first, so that the penalty is the same for all; the constant has none.
 
     Args:
-        features_SF: S samples.
-        clicked_S: 0 or 1.
+        features_SF: features of S samples.
+        clicked_S: labels, 0 or 1.
         regularization: weight of the squared weights of standardised features.
     """
     scaled_SF, mean_F, spread_F = _standardised(features_SF)
@@ -250,8 +250,8 @@ def fit_least_squares(features_SF: np.ndarray, clicked_S: np.ndarray, regulariza
     """Minimize half the mean squared error plus half the regularisation times the squared weights.
 
     Args:
-        features_SF: S samples.
-        clicked_S: 0 or 1.
+        features_SF: features of S samples.
+        clicked_S: labels, 0 or 1.
         regularization: weight of the squared weights of standardised features.
     """
     scaled_SF, mean_F, spread_F = _standardised(features_SF)

@@ -32,8 +32,8 @@ class UserRegression:
         """Learn the map from the training users.
 
         Args:
-            sums_UD: what each training user's items sum to, from :func:`summed_items`.
-            users_UE: the vectors that the model learned for them.
+            sums_UD: sums of each training user's items, from :func:`summed_items`.
+            users_UE: vectors that the model learned for them.
             ridge: weight of the squared map, relative to the mean variance of a column of the sums.
         """
         mean_D, constant_E = sums_UD.mean(0, dtype=np.float64), users_UE.mean(0, dtype=np.float64)

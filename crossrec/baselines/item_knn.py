@@ -31,8 +31,8 @@ Weighting = Callable[[spmatrix], spmatrix]
 class ItemKNN(SparseBaseline):
     """Item-based nearest neighbours: similarities to the history's items, summed.
 
-    An item that is nobody's neighbour scores -inf rather than 0, so a list may run out of items; an
-    empty history gets an empty list.
+    An item that is no item's neighbour scores -inf rather than 0, so a list may run out of items; an empty
+    history gets an empty list.
 
     Args:
         options: similarity, neighbours, weighting.
@@ -47,11 +47,11 @@ class ItemKNN(SparseBaseline):
         """Items whose users resemble those of the history's items.
 
         Args:
-            similarity: how the user-by-item counts are weighted before the dot product, or Pearson's
-                correlation of the items' counts over all users.
-            neighbours: most similar items kept for each item, the item itself among them.
+            similarity: weighting of the user-by-item counts before the dot product, or Pearson's correlation
+                of the items' counts over all users.
+            neighbours: number of most similar items kept for each item, including itself.
             k1: saturation of repeated clicks, BM25 only.
-            b: how strongly popular items are damped, 0 to 1, BM25 only.
+            b: strength of the normalisation by popularity, 0 to 1, BM25 only.
             recency: weight of a history click relative to the next younger one, 1 for no decay.
         """
 
@@ -96,7 +96,7 @@ class ItemKNN(SparseBaseline):
         }
         with np.errstate(invalid="ignore"):
             weighted_NU = weightings[self.options.similarity](clicks_NU)
-        # A user of almost every item weighs 0, and the norm of an item of such users only is 0 / 0.
+        # A user of almost every item has weight 0, and the norm of an item with such users only is 0 / 0.
         np.nan_to_num(weighted_NU.data, copy=False, nan=0.0)
         return weighted_NU
 

@@ -7,7 +7,7 @@ import numpy as np
 from crossrec.types import Sequences
 
 ROUNDS = 20
-"""Redraws of items that turn out clicked; who clicked nearly everything may keep one."""
+"""Maximum number of redraws of clicked items; users who clicked nearly everything may keep one."""
 
 
 class UnclickedSampler:
@@ -17,7 +17,7 @@ class UnclickedSampler:
         clicks: U rows.
         n_items: N, items in the catalogue.
         seed: seed of the draws.
-        chances_N: chance of each item to be drawn; all alike when None.
+        chances_N: probability of each item to be drawn; uniform when None.
     """
 
     def __init__(

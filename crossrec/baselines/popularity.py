@@ -14,10 +14,10 @@ from crossrec.data.item_table import ItemTable
 from crossrec.types import InputError, Sequences
 
 DAY = 86_400.0
-"""Seconds."""
+"""One day in seconds."""
 
 ORDER_BELOW = 1e8
-"""Seconds (1973). Logs with smaller times count places in an order; they tell no date."""
+"""Time in seconds (1973) below which times are positions in an order, not dates."""
 
 
 class Popularity(Baseline):
@@ -29,7 +29,7 @@ class Popularity(Baseline):
     """
 
     class Options(TunableOptions):
-        """The same list for everybody: items by their number of training clicks."""
+        """The same list for all users: items by their number of training clicks."""
 
     label: ClassVar[str] = "popularity"
 
@@ -44,7 +44,7 @@ class Popularity(Baseline):
         self._counts_N = torch.from_numpy(counts_N.astype(np.float32))
 
     def _score(self, histories: Sequences) -> torch.Tensor:
-        # A copy for each row: the ranking loop masks seen items in place.
+        # One copy per row: the ranking loop masks seen items in place.
         return self._counts_N.repeat(len(histories), 1)
 
 
@@ -56,11 +56,11 @@ class RecentPopularity(Popularity):
         context: the catalogue.
 
     Raises:
-        InputError: when fitting, the clicks have no times in seconds.
+        InputError: in ``fit``, if the clicks have no times in seconds.
     """
 
     class Options(Popularity.Options):
-        """The same list for everybody: items by training clicks that lose weight with age.
+        """The same list for all users: items by training clicks that lose weight with age.
 
         Args:
             half_life_days: days in which a click loses half of its weight.
@@ -96,7 +96,7 @@ def decayed_counts(train: Sequences, n_items: int, half_life_days: float, asker:
     if train.times is None or not has_times(train):
         raise InputError(
             f"{asker} needs the times of the clicks in seconds, but the log has only their order; "
-            "give it timestamps, or take the baseline 'popularity'"
+            "give it timestamps, or use the baseline 'popularity'"
         )
     ages = (float(train.times.max()) - train.times) / (half_life_days * DAY)
     return np.bincount(train.items, weights=np.exp2(-ages), minlength=n_items)

@@ -10,7 +10,7 @@ from scipy.sparse import csr_matrix, vstack
 from crossrec.runtime.ranking.sparse import keep_largest
 
 ROWS = 512
-"""Rows whose similarities to all others exist at a time."""
+"""Number of rows whose similarities to all others are in memory at a time."""
 
 
 def cosine_neighbours(queries_BF: csr_matrix, rows_MF: csr_matrix, k: int) -> csr_matrix:
@@ -78,7 +78,7 @@ def _norms(matrix: csr_matrix) -> np.ndarray:
 
 
 def _moments(matrix: csr_matrix) -> tuple[np.ndarray, np.ndarray]:
-    """Mean and standard deviation of each row over all columns."""
+    """Return mean and standard deviation of each row over all columns."""
     means = np.asarray(matrix.mean(axis=1), dtype=np.float64).ravel()
     squares = np.asarray(matrix.multiply(matrix).mean(axis=1), dtype=np.float64).ravel()
     return means, np.sqrt(np.maximum(squares - means**2, 0))

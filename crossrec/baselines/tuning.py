@@ -34,12 +34,12 @@ class TuningTrial:
 
 
 class TuningBudget(Config):
-    """Limits on tuning one baseline.
+    """Limits on the tuning of one baseline.
 
     Args:
-        trials: settings tried at most; a larger grid is sampled. None tries all.
-        seconds: no setting is begun after so much time, the first excepted; the setting that is under
-            way is finished. None sets no limit.
+        trials: maximum number of settings; a larger grid is sampled. None tries all.
+        seconds: time after which no setting is begun, except for the first; the current setting is
+            finished. None sets no limit.
         seed: seed of the sample.
     """
 
@@ -51,7 +51,7 @@ class TuningBudget(Config):
         """Return the grid, or a random subset in random order; the same for the same seed."""
         if self.trials is None and self.seconds is None:
             return list(grid)
-        # Where time may cut it short, what was tried should be a fair sample of the grid.
+        # If time may end it early, the tried settings should be a fair sample of the grid.
         count = len(grid) if self.trials is None else min(self.trials, len(grid))
         return random.Random(self.seed).sample(list(grid), count)
 
@@ -71,10 +71,10 @@ def tune(
         grid: settings to try, usually ``config.grid()``.
         context: the catalogue.
         train: training clicks, one row per user.
-        validate: value of a fitted recommender on the validation part, higher is better.
-        budget: how many settings and seconds; the whole grid when None.
-        done: trials that were made before; their settings are not tried again, their seconds count.
-        keep: called with each new trial, to store it.
+        validate: function from a fitted recommender to its validation score, higher is better.
+        budget: limits on settings and seconds; the whole grid when None.
+        done: earlier trials; their settings are not tried again, and their seconds count.
+        keep: function that stores each new trial.
 
     Returns:
         The best setting (the first of equals) and all trials in the order tried.

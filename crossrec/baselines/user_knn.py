@@ -23,8 +23,8 @@ class UserKNN(SparseBaseline):
     """User-based nearest neighbours: sums, per item, the similarities of the users who clicked it.
 
     Users are histories, so a history is compared with every training user by its items alone. A history
-    that begins as a training user's row does has that row among its neighbours, as the nearest: it
-    votes for items of the history only, which are not recommended again, so it costs one neighbour.
+    that begins like a training user's row has that row as its nearest neighbour: it adds scores to the
+    history's items only, which are not recommended again, so it costs one neighbour.
     An item that no neighbour clicked scores -inf, and an empty history gets an empty list.
 
     Args:
@@ -42,10 +42,9 @@ class UserKNN(SparseBaseline):
 
         Args:
             similarity: similarity of the history's and the training user's clicks.
-            neighbours: most similar training users that vote.
+            neighbours: number of most similar training users.
             recency: weight of a history click relative to the next younger one, 1 for no decay.
-            power: to which a neighbour's similarity is raised before it weighs its vote; large powers
-                listen to the nearest alone.
+            power: exponent of the similarities as weights; large exponents count only the nearest users.
         """
 
         similarity: UserSimilarity = "cosine"

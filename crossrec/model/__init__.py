@@ -1,4 +1,4 @@
-"""The cross-modal model: where encoders, fusion, sequence model and objective meet."""
+"""Cross-modal model: encoders, fusion, sequence model and scores."""
 
 from crossrec.model.config import ModelConfig
 

@@ -52,11 +52,11 @@ def build_network(
         content: catalogue and encoders.
         train_counts: (N,) training clicks; an item without any has no id embedding and no variants.
         seed: seed of the initial weights and of the variants.
-        augment: variants of texts and pictures for the training; None for a network that is only used, which
-            has the same weights and gives the same scores.
+        augment: variants of texts and pictures for training; None for inference, with the same weights and
+            scores.
         relations: groups and neighbours of the items, for a model that uses them.
-        saved: weights that will be loaded: features are whitened as they were for them, whatever the
-            items are now.
+        saved: weights that will be loaded: features are whitened with their statistics, whatever the
+            current items.
 
     Raises:
         InputError: if there are variants of content that the model does not read.
@@ -76,7 +76,7 @@ def build_network(
     relations = relations or ItemRelations()
     clicked_N = train_counts > 0 if relations.trained is None else relations.trained
     modalities |= _trained_vectors(config, clicked_N, relations)
-    # Ids alone need no layers; projected features of one modality still gain from the fusion's.
+    # Ids alone need no layers; projected features of one modality still benefit from the fusion's.
     ids_alone = list(modalities) == ["id"]
     fusion = (
         SingleModality(1, config.width) if ids_alone else config.fusion.build(len(modalities), config.width)
@@ -95,7 +95,7 @@ def build_network(
         len(train_counts),
         similarity=config.similarity,
         temperature=config.temperature,
-        # Small ids need no other bound; dividing by the square root of D too would weaken each step.
+        # Small id vectors need no other bound; dividing by the square root of D too would weaken each step.
         dot_scale=1.0 if ids_alone else None,
         history_scale=1 / SMALL_STD if ids_alone else 1.0,
     )
@@ -112,7 +112,7 @@ def text_modality(
     Args:
         content: catalogue and its encoded features.
         config: options of the encoder.
-        whiten: as ``components`` of :class:`FrozenFeatures`.
+        whiten: see ``components`` of :class:`FrozenFeatures`.
         variants: training items and options of their variants; None for a network that is not trained.
     """
     if variants is not None and variants.augment.text is not None:
@@ -137,11 +137,11 @@ def image_modality(
     Args:
         content: catalogue and its encoded features.
         config: options of the encoder.
-        whiten: as ``components`` of :class:`FrozenFeatures`.
+        whiten: see ``components`` of :class:`FrozenFeatures`.
         variants: training items and options of their variants; None for a network that is not trained.
 
     Raises:
-        InputError: no item has a picture that can be read.
+        InputError: if no item has a readable picture.
     """
     frozen = config.training is Tuning.FROZEN
     content.need_pictures(content.image_features(config).present_N if frozen else content.readable_pictures())
@@ -159,7 +159,7 @@ def image_modality(
 def _trained_vectors(
     config: ModelConfig, clicked_N: np.ndarray, relations: ItemRelations
 ) -> dict[str, Modality]:
-    """Return the learned embeddings of items and of their groups that the configuration names."""
+    """Return the configured learned embeddings of items and of their groups."""
     found: dict[str, Modality] = {}
     std = _id_std(config)
     if config.item_id and config.smoothing is None:
@@ -194,6 +194,6 @@ def _check_variants(config: ModelConfig, augment: ContentAugmentation | None) ->
     ):
         if variants is not None and encoder is None:
             raise InputError(
-                f"augment.{name} asks for variants, but model.{name} is null: set augment.{name}=null, or "
+                f"augment.{name} makes variants, but model.{name} is null: set augment.{name}=null, or "
                 f"give the model a {name} encoder"
             )

@@ -17,40 +17,40 @@ from crossrec.model.sequence.sasrec import SASRec
 
 
 class SmoothingConfig(Config):
-    """Mixes each id embedding with those of the items most like it: what one item learns, its like learn too.
+    """ID-embedding smoothing: each id embedding is mixed with those of the most similar items.
 
     Source:
         Zhu et al. 2021, "Graph-based embedding smoothing for sequential recommendation" (GES), who run graph
         convolutions over transitions and attributes; ours is one step over the k most similar items.
     """
 
-    neighbours: int = Field(
-        10, ge=1, le=100_000, description="items that are mixed in, the most similar ones"
-    )
-    share: float = Field(0.4, gt=0, lt=1, description="of the neighbours in the sum, each as it is similar")
+    neighbours: int = Field(10, ge=1, le=100_000, description="number of most similar items to mix in")
+    share: float = Field(0.4, gt=0, lt=1, description="weight of the neighbours, divided by similarity")
     similarity: ItemSimilarity = Field(
-        "clicks", description="by common users, by vectors of text and picture, or by whichever is larger"
+        "clicks", description="similarity by common users, by text and picture vectors, or the larger of both"
     )
 
 
 class ModelConfig(Config):
-    """Which modalities describe an item, how they are fused, and what reads the history."""
+    """Configuration of the model: modalities, fusion and sequence model."""
 
     text: TextEncoder.Options | None = TextEncoder.Options()
     image: ImageEncoder.Options | None = ImageEncoder.Options()
-    item_id: bool = Field(False, description="a trained embedding an item, as one more modality")
-    smoothing: SmoothingConfig | None = Field(None, description="of the id embeddings among similar items")
+    item_id: bool = Field(False, description="one learned embedding per item, as a further modality")
+    smoothing: SmoothingConfig | None = Field(
+        None, description="smoothing of id embeddings among similar items"
+    )
     item_group: bool = Field(
-        False, description="a trained embedding of each item's group of ``segments``, as one more modality"
+        False, description="one learned embedding per item group of ``segments``, as a further modality"
     )
     fusion: FusionOptions = Field(default=GatedFusion.Options(), description="not used with ids alone")
     sequence: SequenceOptions = SASRec.Options()
     width: int = Field(64, ge=1, le=65_536, description="D of item vectors and hidden states")
     similarity: Literal["cosine", "dot"] = "cosine"
-    temperature: float = Field(0.07, gt=0, le=10_000, description="divides the cosine; ignored by dot")
-    item_dropout: float = Field(0.1, ge=0, lt=1, description="of the projected features")
+    temperature: float = Field(0.07, gt=0, le=10_000, description="divisor of the cosine; ignored by dot")
+    item_dropout: float = Field(0.1, ge=0, lt=1, description="dropout rate of the projected features")
     modality_dropout: float = Field(
-        0.0, ge=0, lt=1, description="chance that training hides a present modality of an item (never all)"
+        0.0, ge=0, lt=1, description="probability that training hides a modality of an item (never all)"
     )
     whiten: Annotated[int, Field(ge=1, le=65_536)] | Literal["auto"] | None = Field(
         "auto",

@@ -29,8 +29,8 @@ AnyEncoder = TypeVar("AnyEncoder", TextEncoder.Options, ImageEncoder.Options)
 class EncodedCatalog:
     """A catalogue, its frozen features by encoder, and the inputs of trainable encoders.
 
-    Features are kept by the encoder's options, so that a model and the diversity measures that use the same
-    encoder share them.
+    Features are cached by the encoder's options, so that a model and diversity measures with the same encoder
+    share them.
 
     Args:
         catalog: N items.
@@ -52,22 +52,22 @@ class EncodedCatalog:
         self._features[config.model_dump_json()] = features
 
     def set_readable(self, readable_N: np.ndarray) -> None:
-        """Set which items have a picture that can be read, (N,) bool, so that none is opened to find out."""
+        """Set which items have a readable picture, (N,) bool, so that none is opened to find out."""
         self._readable_N = readable_N
 
     def grow(self, catalog: Catalog) -> None:
         """Set a catalogue that has more items after those of this one, for trainable encoders.
 
-        Frozen features do not change: those of the new items are made by an ``EncodedCatalog`` of their own.
+        Frozen features do not change: those of the new items are computed by another ``EncodedCatalog``.
         """
         self._grown = catalog
 
     def text_features(self, config: TextEncoder.Options) -> Features:
-        """Return frozen text vectors, from the cache as far as it has them."""
+        """Return frozen text vectors, from the cache where available."""
         return self._remembered(config, self._encode_texts)
 
     def image_features(self, config: ImageEncoder.Options) -> Features:
-        """Return frozen image vectors; pictures that can't be read are counted and masked."""
+        """Return frozen image vectors; unreadable pictures are counted and masked."""
         return self._remembered(config, self._encode_images)
 
     def _remembered(self, config: AnyEncoder, encode: Callable[[AnyEncoder], Features]) -> Features:
@@ -128,17 +128,17 @@ class EncodedCatalog:
         return encoder.tokenize(self._grown.texts(rows))
 
     def pixels(self, encoder: ImageEncoder, rows: np.ndarray) -> dict[str, Tensor]:
-        """Return an image encoder's input for items whose picture can be read."""
+        """Return an image encoder's input for items with a readable picture."""
         pictures = [self._grown.image(int(row)) for row in rows]
         return {"pixels": torch.stack([encoder.preprocess(p) for p in pictures if p is not None])}
 
     def readable_pictures(self) -> np.ndarray:
-        """Return which items have a picture that can be read, (N,) bool; all are read, once."""
+        """Return which items have a readable picture, (N,) bool; all are read once."""
         if self._readable_N is None:
             fetch = fetch_each(self.catalog.image)
             readable = self.catalog.has_image.copy()
             rows = np.flatnonzero(readable)
-            for row in rows:  # one at a time: a catalogue of opened pictures fills no memory
+            for row in rows:  # one at a time: a catalogue of opened pictures would fill memory
                 readable[row] = fetch(np.asarray([row]))[0] is not None
             broken = len(rows) - int(readable.sum())
             if broken and distributed.is_main():
@@ -147,7 +147,7 @@ class EncodedCatalog:
         return self._readable_N
 
     def need_pictures(self, readable_N: np.ndarray) -> None:
-        """Check that some item has a picture that can be read.
+        """Check that some item has a readable picture.
 
         Raises:
             InputError: if none has; the message names the first unreadable one and the reason.

@@ -1,4 +1,4 @@
-"""Items that join a trained network: known by their content, with nothing that was learned changed."""
+"""Addition of items to a trained network by their content, without changing what it learned."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ TEXT, IMAGE = "text", "image"
 
 @dataclass(frozen=True)
 class ContentVectors:
-    """One modality of K items, as its encoder gives it.
+    """Encoder output of one modality for K items.
 
     Args:
-        present_K: (K,) bool, which items have it.
-        vectors_KW: anything where not present.
+        present_K: (K,) bool, which items have the modality.
+        vectors_KW: encoder output, arbitrary where not present.
     """
 
     present_K: np.ndarray
@@ -38,15 +38,15 @@ class ContentVectors:
 
 
 class ContentEncoders(Protocol):
-    """A configuration that names an encoder of texts and one of pictures."""
+    """Configuration with a text encoder and an image encoder."""
 
     @property
     def text(self) -> TextEncoder.Options | None:
-        """Of texts."""
+        """Text encoder."""
 
     @property
     def image(self) -> ImageEncoder.Options | None:
-        """Of pictures."""
+        """Image encoder."""
 
 
 def encoder_config(name: str, config: ContentEncoders) -> TextEncoder.Options | ImageEncoder.Options:
@@ -62,11 +62,11 @@ def encoder_config(name: str, config: ContentEncoders) -> TextEncoder.Options | 
 
 
 def content_features(name: str, config: ContentEncoders, content: EncodedCatalog) -> Features:
-    """What the frozen encoder of ``text`` or ``image`` makes of a catalogue.
+    """Encode a catalogue with the frozen encoder of ``text`` or ``image``.
 
     Args:
         name: name of the modality.
-        config: names the encoder.
+        config: configuration with the encoder.
         content: content of the items.
     """
     found = encoder_config(name, config)
@@ -87,10 +87,10 @@ def content_names(network: SequentialNetwork) -> list[str]:
 def encode_items(
     network: SequentialNetwork, config: ModelConfig, content: EncodedCatalog
 ) -> dict[str, ContentVectors]:
-    """What the network's encoders make of the items of a catalogue; frozen ones through the feature cache.
+    """Encode the items of a catalogue with the network's encoders; frozen ones use the feature cache.
 
     Args:
-        network: trained.
+        network: trained network.
         config: configuration of the network.
         content: content of K items.
 
@@ -100,14 +100,14 @@ def encode_items(
     names = content_names(network)
     if not names:
         raise InputError(
-            "this model knows items by their ids alone, so that it can't know new ones: train one with "
+            "this model reads ids alone, so it can't score new items: train one with "
             "model.text or model.image"
         )
     encoded = {name: _encode(name, network, config, content) for name in names}
     known_K = np.logical_or.reduce([vectors.present_K for vectors in encoded.values()])
     if not known_K.all():
         item_id = content.catalog.item_ids[int(np.argmin(known_K))]
-        raise InputError(f"item '{item_id}' has none of what this model reads: {' or '.join(names)}")
+        raise InputError(f"item '{item_id}' has no modality that this model reads: {' or '.join(names)}")
     return encoded
 
 
@@ -115,8 +115,8 @@ def append_items(network: SequentialNetwork, encoded: Mapping[str, ContentVector
     """Append items to those of the network.
 
     Args:
-        network: trained; changed in place.
-        encoded: name of each content modality -> of the K items.
+        network: trained network, changed in place.
+        encoded: name of each content modality -> its encoded K items.
         count: K.
     """
     nothing = ContentVectors(np.zeros(count, dtype=bool), np.zeros((count, 0), np.float32))

@@ -1,4 +1,4 @@
-"""What an item is known by: one source of raw vectors a modality."""
+"""Modalities: one source of raw item vectors per modality."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ if TYPE_CHECKING:
 
 
 RESIDENT_BYTES = 2 << 30
-"""Frozen features up to this size are kept on the device; larger ones stay mapped from disk."""
+"""Maximum size of frozen features on the device, bytes; larger ones stay memory-mapped."""
 
 
 BLOCK = 4096
-"""Frozen features that are transformed at a time."""
+"""Number of frozen features transformed at a time."""
 
 
 class Modality(nn.Module):
-    """Raw vectors of items, before they are projected to the item width.
+    """Base of modalities: raw vectors of items, before the projection to the item width.
 
     Args:
         present: (N,) bool, which items have this modality.
@@ -43,7 +43,7 @@ class Modality(nn.Module):
         self.register_buffer("present", torch.from_numpy(np.asarray(present, dtype=bool)), persistent=False)
 
     def forward(self, items_K: Tensor) -> Tensor:
-        """Return (K, width) raw vectors; anything in rows where the modality is missing."""
+        """Return (K, width) raw vectors; arbitrary in rows where the modality is missing."""
         raise NotImplementedError("a modality implements forward()")
 
     def append(self, present_K: np.ndarray, vectors_KW: np.ndarray) -> None:
@@ -51,7 +51,7 @@ class Modality(nn.Module):
 
         Args:
             present_K: (K,) bool, which of them have this modality.
-            vectors_KW: what the encoder makes of them, anything where not present.
+            vectors_KW: encoder output, arbitrary where not present.
         """
         added = torch.from_numpy(np.asarray(present_K, dtype=bool)).to(self.present.device)
         self.present = torch.cat([self.present, added])
@@ -62,9 +62,9 @@ class FrozenFeatures(Modality):
 
     Args:
         vectors: (N, W) encoder output, usually memory-mapped.
-        present: (N,) bool.
-        components: dimensions that they are whitened to, with statistics of the items that are present
-            (:func:`fit_map`), or the map of a network that was trained before.
+        present: (N,) bool, which items have the modality.
+        components: number of whitened dimensions, with statistics of the present items (:func:`fit_map`),
+            or the map of a trained network.
     """
 
     map: FeatureMap
@@ -80,10 +80,10 @@ class FrozenFeatures(Modality):
             self.map = fit_map(vectors, present, components)
         mean, basis = self.map.mean, self.map.basis
         super().__init__(present, self.map.width)
-        # Saved with the model: an item that is added later must be mapped like those seen here.
+        # Saved with the model: items added later must be mapped in the same way.
         self.register_buffer("mean", torch.from_numpy(mean))
         self.register_buffer("basis", torch.from_numpy(basis))
-        # Copies, since loading writes into the buffers, which share memory with these.
+        # Copies, since loading writes into the buffers.
         self._fitted = (mean.copy(), basis.copy())
         self._raw: list[np.ndarray] = [vectors]
         self.resident = len(vectors) * self.width * 4 <= RESIDENT_BYTES
@@ -99,11 +99,11 @@ class FrozenFeatures(Modality):
         return self.transform(rows.to(items_K.device))
 
     def raw(self, items_K: np.ndarray) -> np.ndarray:
-        """Return (K, W) encoder output as it was stored."""
+        """Return (K, W) stored encoder output."""
         return _rows_of(self._raw, items_K)
 
     def append(self, present_K: np.ndarray, vectors_KW: np.ndarray) -> None:
-        """K more items, centred and whitened as those that the statistics were made of."""
+        """Append K items, centred and whitened with the existing statistics."""
         if self.resident:
             there = self.get_buffer("vectors")
             added = self._transformed(vectors_KW).to(there.device)
@@ -112,19 +112,19 @@ class FrozenFeatures(Modality):
         super().append(present_K, vectors_KW)
 
     def _transformed(self, vectors_KW: np.ndarray) -> Tensor:
-        """Return (K, width) on the CPU, where every block is the same whatever device the module is on."""
+        """Return (K, width), computed on the CPU, so that the result is the same for all devices."""
         mean, basis = self.mean.cpu(), self.basis.cpu()
         starts = range(0, max(len(vectors_KW), 1), BLOCK)
         return torch.cat([_apply(torch.tensor(vectors_KW[i : i + BLOCK]), mean, basis) for i in starts])
 
     def transform(self, rows_KW: Tensor) -> Tensor:
-        """Return (K, width) raw encoder output, as the model takes it."""
+        """Transform raw encoder output to the model's input, (K, width)."""
         return _apply(rows_KW, self.mean, self.basis)
 
     def follow_loaded_basis(self) -> None:
         """Transform the vectors again if other statistics than their own were loaded.
 
-        The signs of a basis differ between machines, and all of it where items have joined the data since.
+        The signs of a basis differ between machines, and the whole basis if the data have new items.
         """
         loaded = (self.mean.cpu().numpy(), self.basis.cpu().numpy())
         if not all(np.array_equal(old, new) for old, new in zip(self._fitted, loaded, strict=True)):
@@ -140,9 +140,9 @@ class TrainableEncoder(Modality):
 
     Args:
         encoder: module that maps ``load(items)`` to (K, width).
-        load: gives the encoder's input tensors for item indices: tokens or pixels.
-        present: (N,) bool.
-        width: the encoder's output size.
+        load: function from item indices to the encoder's input tensors: tokens or pixels.
+        present: (N,) bool, which items have the modality.
+        width: output size of the encoder.
     """
 
     def __init__(
@@ -158,7 +158,7 @@ class TrainableEncoder(Modality):
         self._remembers = False
 
     def adapter(self) -> PeftModel | None:
-        """peft's model, where the encoder is tuned by LoRA."""
+        """Return peft's model if the encoder is tuned by LoRA."""
         return self.encoder.adapter()
 
     def inputs(self, rows_K: Tensor) -> dict[str, Tensor]:
@@ -166,7 +166,7 @@ class TrainableEncoder(Modality):
         return self._load(rows_K.cpu().numpy())
 
     def forward(self, items_K: Tensor) -> Tensor:
-        """(K, width); the encoder only sees items that have the modality."""
+        """Return (K, width); the encoder only reads items that have the modality."""
         if self._remembers and not self.training:
             return self.get_buffer("remembered")[items_K]
         known = self.present[items_K]
@@ -184,13 +184,13 @@ class TrainableEncoder(Modality):
         self._remembers = True
 
     def append(self, present_K: np.ndarray, vectors_KW: np.ndarray) -> None:
-        """K more items.
+        """Append K items.
 
         Raises:
             RuntimeError: if the existing items have not been cached by :meth:`remember`.
         """
         if not self._remembers:
-            raise RuntimeError("remember() what the encoder makes of the items before more are added")
+            raise RuntimeError("call remember() before adding items")
         there = self.get_buffer("remembered")
         added = torch.from_numpy(vectors_KW).to(there)
         self.register_buffer("remembered", torch.cat([there, added]), persistent=False)
@@ -221,12 +221,12 @@ def _rows_of(parts: list[np.ndarray], rows_K: np.ndarray) -> np.ndarray:
 
 
 class ItemIdEmbedding(Modality):
-    """A trained embedding an item; items without a training click, and those added later, have none.
+    """One learned embedding per item; items without a training click, and those added later, have none.
 
     Args:
-        present: (N,) bool.
+        present: (N,) bool, which items have an embedding.
         width: D.
-        std: standard deviation of the entries at the start; None for vectors of about unit length.
+        std: standard deviation of the initial entries; None for vectors of about unit length.
         rows: number of rows of the table; N when None.
     """
 
@@ -242,19 +242,19 @@ class ItemIdEmbedding(Modality):
         nn.init.normal_(self.embedding.weight, std=width**-0.5 if std is None else std)
 
     def forward(self, items_K: Tensor) -> Tensor:
-        """(K, width)."""
-        # Items that were added have no row, and none is looked at: they are masked.
+        """Return (K, width)."""
+        # Added items have no row, and none is read: they are masked.
         return self.embedding(items_K.clamp(max=self.embedding.num_embeddings - 1))
 
 
 class SmoothedIdEmbedding(ItemIdEmbedding):
-    """Id embeddings mixed with those of the items most like each; an item with no neighbours has its own.
+    """ID embeddings mixed with those of the most similar items; an item without neighbours keeps its own.
 
     Source: :class:`crossrec.model.config.SmoothingConfig`.
 
     Args:
-        present, width, std: as of :class:`ItemIdEmbedding`.
-        neighbours: K of each item, weighing as they are similar.
+        present, width, std: as in :class:`ItemIdEmbedding`.
+        neighbours: K neighbours of each item, weighted by similarity.
         share: share of the neighbours in the sum, 0 to 1.
     """
 
@@ -268,14 +268,14 @@ class SmoothedIdEmbedding(ItemIdEmbedding):
         own = np.arange(len(present))[:, None]
         total = neighbours.similarities_NK.sum(1, keepdims=True)
         shares = share * neighbours.similarities_NK / np.where(total > 0, total, 1)
-        # Saved with the model: who uses it elsewhere has no clicks to find the neighbours by.
+        # Saved with the model, which may be used without the clicks that determine the neighbours.
         items = np.where(neighbours.ids_NK == ABSENT, own, neighbours.ids_NK)
         self.register_buffer("mixed", torch.from_numpy(np.hstack([own, items])))
         shares = np.hstack([1 - shares.sum(1, keepdims=True), shares]).astype(np.float32)
         self.register_buffer("shares", torch.from_numpy(shares))
 
     def forward(self, items_K: Tensor) -> Tensor:
-        """(K, width)."""
+        """Return (K, width)."""
         rows = items_K.clamp(max=len(self.mixed) - 1)
         weights = self.embedding.weight
         shares = self.shares[rows].to(weights.dtype)
@@ -283,12 +283,12 @@ class SmoothedIdEmbedding(ItemIdEmbedding):
 
 
 class ItemGroupEmbedding(ItemIdEmbedding):
-    """A trained embedding of the group that an item is in; items in none, and those added later, have none.
+    """One learned embedding per item group; items in no group, and those added later, have none.
 
     Args:
-        labels: (N,) numbers of groups from 0; ``ABSENT`` for an item that is in none.
+        labels: (N,) numbers of groups from 0; ``ABSENT`` for an item in no group.
         width: D.
-        std: as of :class:`ItemIdEmbedding`.
+        std: as in :class:`ItemIdEmbedding`.
     """
 
     labels: Tensor
@@ -296,9 +296,9 @@ class ItemGroupEmbedding(ItemIdEmbedding):
     def __init__(self, labels: np.ndarray, width: int, std: float | None = None) -> None:
         known = labels != ABSENT
         super().__init__(known, width, std, rows=max(int(labels.max(initial=ABSENT)) + 1, 1))
-        # Saved with the model: who uses it elsewhere need not make the groups again.
+        # Saved with the model, which may be used without computing the groups again.
         self.register_buffer("labels", torch.from_numpy(np.asarray(labels, np.int64)))
 
     def forward(self, items_K: Tensor) -> Tensor:
-        """(K, width)."""
+        """Return (K, width)."""
         return self.embedding(self.labels[items_K.clamp(max=len(self.labels) - 1)].clamp(min=0))

@@ -1,4 +1,4 @@
-"""The sequential recommender as one module: item encoder, sequence model, similarity."""
+"""Sequential recommender as one module: item encoder, sequence model, similarity."""
 
 from __future__ import annotations
 
@@ -21,18 +21,18 @@ if TYPE_CHECKING:
 
 
 class SequentialNetwork(nn.Module):
-    """Scores the next item: similarity of a hidden state with item vectors.
+    """Network that scores the next item by the similarity of a hidden state with item vectors.
 
     Args:
-        items: makes item vectors.
-        sequence: reads histories.
+        items: encoder of items.
+        sequence: sequence model that reads histories.
         n_items: N.
-        similarity: ``cosine`` divides by the temperature, ``dot`` takes the dot product times ``dot_scale``.
+        similarity: ``cosine``, divided by the temperature, or ``dot``, the dot product times ``dot_scale``.
         temperature: temperature of the cosine.
         dot_scale: factor of the dot product; one over the square root of D when None, which suits vectors
             with entries of unit size.
-        history_scale: brings item vectors that are compared by dot products to entries of about unit size
-            where they are read as clicks, which is what sequence models expect.
+        history_scale: factor of item vectors as input of the sequence model, which expects entries of about
+            unit size.
     """
 
     def __init__(
@@ -70,11 +70,11 @@ class SequentialNetwork(nn.Module):
                 module.set_progress(progress)
 
     def item_vectors(self, items_K: Tensor, shown: Collection[str] | None = None) -> Tensor:
-        """Return (K, D) vectors as they are compared: of unit length for the cosine.
+        """Return (K, D) vectors for comparison: of unit length for the cosine.
 
         Args:
             items_K: catalogue indices.
-            shown: names of the modalities that may be looked at; all when None.
+            shown: names of the modalities to read; all when None.
         """
         vectors_KD = self.items(items_K, shown)
         return F.normalize(vectors_KD.float(), dim=-1) if self.normalise else vectors_KD
@@ -87,7 +87,7 @@ class SequentialNetwork(nn.Module):
 
     @property
     def history_length(self) -> int:
-        """Clicks that a query is made from: a bidirectional model keeps one place for its guess."""
+        """Maximum number of clicks of a query: a bidirectional model reserves one position for the mask."""
         return self.sequence.max_length - (self.sequence.mask_share is not None)
 
     def hidden(self, history: History) -> Tensor:
@@ -95,7 +95,7 @@ class SequentialNetwork(nn.Module):
         return self.sequence(self._readable(history))
 
     def _readable(self, history: History) -> History:
-        # A unit vector's entries are of the size of 1 / sqrt(D).
+        # A unit vector's entries have a size of about 1 / sqrt(D).
         scale = history.vectors_BLD.shape[-1] ** 0.5 if self.normalise else self.history_scale
         return replace(history, vectors_BLD=history.vectors_BLD * scale)
 
@@ -116,11 +116,11 @@ class ItemEncoder(nn.Module):
     """Item vectors from the modalities that are present.
 
     Args:
-        modalities: name ("text", "image", "id") to source.
-        fusion: fuses (B, M, D), in the order of ``modalities``.
+        modalities: name ("text", "image", "id") -> modality.
+        fusion: fusion of (B, M, D), in the order of ``modalities``.
         width: D.
-        dropout: rate on projected features.
-        modality_dropout: chance that training hides a modality of an item that has others.
+        dropout: dropout rate of projected features.
+        modality_dropout: probability that training hides a modality of an item that has others.
     """
 
     def __init__(
@@ -144,8 +144,7 @@ class ItemEncoder(nn.Module):
 
         Args:
             items_K: catalogue indices.
-            shown: names of the modalities that may be looked at, the others counting as missing; all when
-                None.
+            shown: names of the modalities to read, the others counting as missing; all when None.
         """
         features = [self.project[name](source(items_K)) for name, source in self.modalities.items()]
         dtype = features[0].dtype
@@ -156,7 +155,7 @@ class ItemEncoder(nn.Module):
         return self.fusion(features_KMD, mask_KM)
 
     def _among(self, shown: Collection[str]) -> Tensor:
-        """Return (M,) bool, which modalities are named."""
+        """Return (M,) bool, modalities that are named."""
         return torch.tensor([name in shown for name in self.modalities])
 
     def projected(self, items_K: Tensor) -> tuple[Tensor, Tensor]:

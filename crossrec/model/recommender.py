@@ -1,4 +1,4 @@
-"""A trained network behind the Recommender protocol."""
+"""Trained network behind the Recommender protocol."""
 
 from __future__ import annotations
 
@@ -19,23 +19,22 @@ from crossrec.vectors import pad_rows
 ENCODE_CHUNK = 4096
 
 POSITIONS = {"cpu": 4_096}
-"""Positions that the sequence model reads at a time (16,384 on other devices), so short histories go by
-the hundred. On a CPU activations should stay in the cache: with 4,096 one core took 22 µs a history of
-Beauty's lengths, with 16,384 it took 34."""
+"""Number of positions per batch of the sequence model (16,384 on other devices), hundreds of short
+histories. On a CPU activations should stay in the cache: with 4,096 one core took 22 µs per history of
+Beauty's lengths, with 16,384 it took 34 µs."""
 
 
 class NeuralRecommender:
-    """Scores histories with a :class:`SequentialNetwork`.
+    """Recommender with a :class:`SequentialNetwork`.
 
-    Item vectors are computed once, on first use, shared out over the processes; call
-    :meth:`refresh` after the network has changed. Those of items that have been added since are computed
-    when they are needed, and the others stay as they are.
+    Item vectors are computed once, on first use, distributed over the processes; call :meth:`refresh` after
+    the network has changed. Those of items added later are computed when needed.
 
     Args:
-        network: the model.
-        fitter: trains the network in place on sequences; None for a recommender that is only used.
-        name: what tables call it.
-        shown: names of the modalities that it looks at, the others counting as missing; all when None.
+        network: network.
+        fitter: function that trains the network in place on sequences; None for inference only.
+        name: name in tables.
+        shown: names of the modalities to read, the others counting as missing; all when None.
     """
 
     def __init__(
@@ -59,7 +58,7 @@ class NeuralRecommender:
 
     @property
     def device(self) -> torch.device:
-        """Where the network's parameters lie."""
+        """Device of the network's parameters."""
         return next(self.network.parameters()).device
 
     def fit(self, train: Sequences) -> Self:
@@ -75,12 +74,12 @@ class NeuralRecommender:
         return self
 
     def refresh(self) -> None:
-        """Forget the item vectors: the network has changed."""
+        """Discard the item vectors after the network has changed."""
         self._vectors_ND = None
 
     @torch.no_grad()
     def item_vectors(self) -> Tensor:
-        """Return (N, D) float32 vectors of the whole catalogue, as they are compared."""
+        """Return (N, D) float32 vectors of the whole catalogue for comparison."""
         if self._vectors_ND is None:
             self.network.eval()
             share = distributed.shard(self.n_items)
@@ -102,9 +101,9 @@ class NeuralRecommender:
 
     @torch.no_grad()
     def queries(self, histories: Sequences) -> Tensor:
-        """What histories ask for: the dot product with :meth:`item_vectors` is the score.
+        """Return queries of histories: the dot product with :meth:`item_vectors` is the score.
 
-        Histories of about the same length are read together, so that little is padding.
+        Histories of similar length are batched together to avoid padding.
 
         Returns:
             (B, D) float32; zeros for an empty history.
@@ -146,5 +145,5 @@ class NeuralRecommender:
         return scores_BK.masked_fill(absent_BK, -torch.inf)
 
     def recommend(self, histories: Sequences, k: int, exclude: Sequences | None = None) -> TopK:
-        """Return the best k items for each history, in memory bounded by ``B * (D + k)``, whatever N."""
+        """Return the best k items for each history, in memory of order ``B * (D + k)``, independent of N."""
         return rank_by_vectors(self.queries(histories), self.item_vectors(), k, exclude)

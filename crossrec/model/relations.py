@@ -1,4 +1,4 @@
-"""What the model knows of how items hang together."""
+"""Item relations: precomputed groups and neighbours."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ from crossrec.model.config import ModelConfig
 from crossrec.types import ABSENT, InputError
 
 _MODALITIES = "items.modalities."
-"""What the names of a network's modalities begin with among its weights."""
+"""Prefix of the modalities' names in a network's weights."""
 
 
 @dataclass(frozen=True)
 class ItemRelations:
-    """Groups and neighbours, for the parts of a model that know items by them.
+    """Groups and neighbours of the items, for the parts of a model that use them.
 
     Args:
-        groups: (N,) labels; None where the model has no groups.
-        neighbours: the items most like each item; None where ids are not smoothed.
+        groups: (N,) labels; None if the model has no groups.
+        neighbours: most similar items of each item; None if ids are not smoothed.
         trained: (N,) bool, items with a trained id embedding; None for those with a training click.
     """
 
@@ -68,7 +68,7 @@ def _arrays(tensors: Mapping[str, Tensor], weights: Path, *names: str) -> list[n
 
 
 PER_ITEM = {"id.embedding.weight": 0, "id.trained": False, "group.labels": ABSENT, "group.trained": False}
-"""Weights with one row per item -> what a new item has there; smoothing comes beside them."""
+"""Weights with one row per item -> value for a new item, besides those of smoothing."""
 _SMOOTHED = ("id.mixed", "id.shares")
 
 
@@ -81,7 +81,7 @@ def n_item_rows(tensors: Mapping[str, Tensor]) -> int | None:
 def align_rows(tensors: Mapping[str, Tensor], rows_N: np.ndarray) -> dict[str, Tensor]:
     """Return a network's weights for a catalogue in another order or with other items; item vectors stay.
 
-    A smoothed id becomes one embedding of its own, since neighbors that it is mixed with may be gone.
+    A smoothed id becomes a plain embedding, since its neighbours may be gone.
 
     Args:
         tensors: name -> weight.

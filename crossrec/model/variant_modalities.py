@@ -17,7 +17,7 @@ from crossrec.model.modalities import RESIDENT_BYTES, FrozenFeatures, TrainableE
 from crossrec.model.whitening import FeatureMap, Whitening
 
 CHUNK = 4096
-"""Vectors that are looked through at a time."""
+"""Number of vectors searched at a time."""
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ class VariantVectors:
 
     @cached_property
     def real_rows(self) -> np.ndarray:
-        """Rows that hold a variant."""
+        """Return the rows that contain a variant."""
         starts = range(0, len(self.vectors_TW), CHUNK)
         found = [self.vectors_TW[start : start + CHUNK].any(axis=1) for start in starts]
         return np.flatnonzero(np.concatenate(found)) if found else np.zeros(0, np.int64)
@@ -65,7 +65,7 @@ class VariantChoice(nn.Module):
         self.set_progress(0.0)
 
     def set_progress(self, progress: float) -> None:
-        """Set the share of the training that is done, 0 to 1."""
+        """Set the finished share of the training, 0 to 1."""
         self.chance.fill_(self.share * self.schedule.at(progress))
         digest = hashlib.blake2b(repr((self.seed, self.stream, progress)).encode(), digest_size=8).digest()
         self.salt.fill_(int.from_bytes(digest, "little", signed=True))
@@ -75,7 +75,7 @@ class VariantChoice(nn.Module):
 
         Args:
             items_K: (K,) int64 catalogue indices.
-            counts_K: (K,) int64, variants that each item has.
+            counts_K: (K,) int64, number of variants of each item.
 
         Returns:
             (K,) int64 number of a variant, -1 for the original; an item without variants keeps its original.
@@ -105,12 +105,12 @@ class VariantFeatures(FrozenFeatures):
     without variants.
 
     Args:
-        vectors: (N, W) of the originals.
-        present: (N,) bool.
+        vectors: (N, W) vectors of the originals.
+        present: (N,) bool, which items have the modality.
         variants: variants of some items.
-        choice: draws original or variant.
-        components: as of :class:`FrozenFeatures`.
-        met: what the augmenters counted, where all variants were made for this network.
+        choice: random choice of original or variant.
+        components: as in :class:`FrozenFeatures`.
+        met: counts of the augmenters, if all variants were made for this network.
     """
 
     starts: Tensor
@@ -162,13 +162,14 @@ class VariantEncoder(TrainableEncoder):
     """A trainable encoder that may read a variant of an item in training.
 
     Args:
-        encoder: as of :class:`TrainableEncoder`.
-        load: gives the encoder's input for (K,) items and (K,) numbers of variants, -1 for the original.
-        counts: (N,) variants that each item has.
-        choice: draws original or variant.
-        present: (N,) bool.
-        width: the encoder's output size.
-        met: what the augmenters counted, where all variants were made for this network.
+        encoder: as in :class:`TrainableEncoder`.
+        load: function from (K,) items and (K,) numbers of variants, -1 for the original, to the encoder's
+            input.
+        counts: (N,) number of variants of each item.
+        choice: random choice of original or variant.
+        present: (N,) bool, which items have the modality.
+        width: output size of the encoder.
+        met: counts of the augmenters, if all variants were made for this network.
     """
 
     counts: Tensor

@@ -36,7 +36,7 @@ logger = logging.getLogger(__name__)
 
 
 class ContentAugmentation(Protocol):
-    """The part of an experiment's augmentation that changes texts and pictures."""
+    """Part of an experiment's augmentation that changes texts and pictures."""
 
     @property
     def text(self) -> TextVariantsConfig | None:
@@ -49,7 +49,7 @@ class ContentAugmentation(Protocol):
 
 @dataclass(frozen=True)
 class TrainingVariants:
-    """Training items, which alone get variants, and how these are made.
+    """Training items, the only ones with variants, and the options of the variants.
 
     Other items are targets of no click: their variants would only serve as negatives, and data of validation
     or test would be augmented.
@@ -106,7 +106,7 @@ def text_with_variants(
     Args:
         content: catalogue and encoders.
         config: options of the encoder.
-        whiten: as ``components`` of ``FrozenFeatures``.
+        whiten: see ``components`` of ``FrozenFeatures``.
         variants: training items and seed.
         wanted: options of the variants.
     """
@@ -135,7 +135,7 @@ class CatalogTextVariants:
         variants: training items and seed.
         catalog: N items.
         cache_dir: folder of the paraphrases.
-        encoder: measures how similar paraphrases are.
+        encoder: encoder that measures the similarity of paraphrases.
 
     Attributes:
         met: counts of each augmenter over all variants: kept, dropped.
@@ -202,7 +202,7 @@ def image_with_variants(
     Args:
         content: catalogue and encoders.
         config: options of the encoder.
-        whiten: as ``components`` of ``FrozenFeatures``.
+        whiten: see ``components`` of ``FrozenFeatures``.
         variants: training items and seed.
         wanted: options of the variants.
 
@@ -235,7 +235,7 @@ class CatalogImageVariants:
         variants: training items and seed.
         catalog: N items.
         keys: N digests of the pictures, None where there is none.
-        readable_N: (N,) bool, pictures that can be read.
+        readable_N: (N,) bool, readable pictures.
     """
 
     def __init__(
@@ -269,7 +269,7 @@ class CatalogImageVariants:
         return found
 
     def vectors(self, encoder: ImageEncoder, cache_dir: Path) -> VariantVectors:
-        """Encode all variants with a frozen encoder, except those in the cache, which are not even made."""
+        """Encode all variants with a frozen encoder; those in the cache are not made again."""
         n_variants = self.maker.count
         items_T = np.repeat(self.items, n_variants)
         counts: Counter[str] = Counter()

@@ -1,4 +1,4 @@
-"""Linear maps of frozen features: centring and scaling, or PCA whitening to what the items can bear."""
+"""Linear maps of frozen features: centring and scaling, or PCA whitening."""
 
 from __future__ import annotations
 
@@ -11,20 +11,20 @@ from threadpoolctl import threadpool_limits
 from torch import Tensor
 
 Whitening = int | Literal["auto"] | None
-"""Dimensions that features are whitened to; "auto" chooses from the data, None only centres and scales."""
+"""Number of whitened dimensions; "auto" chooses it from the data, None only centres and scales."""
 
 ITEMS_PER_DIMENSION = 8
-"""Items for each dimension that "auto" keeps: with as many dimensions as items all items are equally far from
-each other, and linear maps learn each by heart."""
+"""Number of items per dimension that "auto" keeps: with as many dimensions as items, all items are equally
+distant, and linear maps memorise each."""
 
 FEWEST, MOST = 8, 256
-"""Bounds of the dimensions that "auto" keeps, where the features have as many."""
+"""Bounds of the dimensions that "auto" keeps, if the features have as many."""
 
 SHARE = 0.99
-"""Share of the variance at which "auto" stops, however many items there are."""
+"""Share of the variance at which "auto" stops, whatever the number of items."""
 
 FLOOR = 1e-3
-"""Added to all variances, as a share of the largest one, so that the small ones are not blown up."""
+"""Share of the largest variance added to all variances, so that small ones are not amplified."""
 
 EMPTY = 1e-9
 """Directions with less than this share of the largest variance are empty: they are mapped to zero."""
@@ -35,10 +35,10 @@ class FeatureMap:
     """``(x - mean) @ basis``, or ``(x - mean) * basis`` for a basis of one number.
 
     Args:
-        mean: (W,) float32.
+        mean: (W,) float32 mean.
         basis: (W, C) float32 for a whitening, (1,) for a scale.
-        variance: share of the features' variance in the C dimensions; None where it is not known.
-        n_items: items that the statistics are of; None where it is not known.
+        variance: share of the features' variance in the C dimensions; None if unknown.
+        n_items: number of items in the statistics; None if unknown.
     """
 
     mean: np.ndarray
@@ -52,7 +52,7 @@ class FeatureMap:
         return len(self.mean) if self.basis.ndim == 1 else self.basis.shape[1]
 
     def account(self) -> dict[str, int | float | None]:
-        """For the run's files."""
+        """Return a mapping for the run's files."""
         whitened = self.basis.ndim == 2
         return {
             "width": len(self.mean),
@@ -62,7 +62,7 @@ class FeatureMap:
         }
 
     def describe(self) -> str:
-        """For the line that is printed before a training."""
+        """Return a description for the plan of a training."""
         if self.basis.ndim == 1:
             return f"{self.width} dimensions, not whitened"
         said = f"whitened to {self.width} of {len(self.mean)} dimensions"
@@ -72,8 +72,7 @@ class FeatureMap:
 def fit_map(vectors: np.ndarray, present: np.ndarray, whitening: Whitening) -> FeatureMap:
     """Return the map for (N, W) encoder output with statistics of the items that are ``present``, (N,) bool.
 
-    A function of the vectors alone: all in float64, on one thread, the signs of the axes fixed, so that the
-    number of threads has no part in it.
+    It is a function of the vectors alone: in float64, on one thread, with fixed signs of the axes.
 
     Source:
         Su et al. 2021, "Whitening sentence representations for better semantics and faster retrieval";
@@ -101,7 +100,7 @@ def chosen_dimensions(values_W: np.ndarray, n_items: int) -> int:
 
     Args:
         values_W: variances, descending.
-        n_items: that they were estimated from.
+        n_items: number of items from which they were estimated.
     """
     shares = np.cumsum(values_W) / values_W.sum()
     enough = int(np.searchsorted(shares, SHARE)) + 1

@@ -24,12 +24,12 @@ class PairSettings(Protocol):
 
     @property
     def epochs(self) -> int:
-        """Passes over the clicks."""
+        """Number of passes over the clicks."""
         ...
 
     @property
     def batch_size(self) -> int:
-        """Clicks in a step."""
+        """Number of clicks per step."""
         ...
 
     @property
@@ -55,10 +55,10 @@ def train_pairs(module: PairModule, clicks_UN: csr_matrix, settings: PairSetting
     """Train for the configured epochs; each visits every (user, item) once, with a new negative.
 
     Args:
-        module: left in evaluation mode, on the device where it was.
-        clicks_UN: training clicks; every row holds one.
+        module: module to train; left in evaluation mode, on its device.
+        clicks_UN: training clicks, at least one per row.
         settings: epochs, steps, rate, seed.
-        name: what the progress bar calls the model.
+        name: name of the model in the progress bar.
     """
     device = next(module.parameters()).device
     users = np.repeat(np.arange(clicks_UN.shape[0]), np.diff(clicks_UN.indptr))
@@ -85,7 +85,7 @@ def train_pairs(module: PairModule, clicks_UN: csr_matrix, settings: PairSetting
 
 
 def ranking_loss(clicked_B: Tensor, unclicked_B: Tensor) -> Tensor:
-    """Mean of -ln sigmoid(clicked - unclicked).
+    """Return the mean of -ln sigmoid(clicked - unclicked).
 
     Source:
         Rendle et al. 2009, "BPR: Bayesian personalized ranking from implicit feedback".
@@ -111,12 +111,12 @@ def training_device() -> torch.device:
 class ClickGraph:
     """Normalised clicks between U users and N items.
 
-    An edge between user u and item i weighs 1 / sqrt(degree of u times degree of i); repeated clicks
+    An edge between user u and item i has weight 1 / sqrt(degree of u times degree of i); repeated clicks
     count once.
 
     Args:
         clicks_UN: training clicks.
-        device: where propagation happens.
+        device: device of the propagation.
     """
 
     def __init__(self, clicks_UN: csr_matrix, device: torch.device) -> None:
@@ -139,7 +139,7 @@ class ClickGraph:
 
 
 def normalised(clicks_BN: csr_matrix, item_scale_N: np.ndarray) -> csr_matrix:
-    """Return distinct items of each row, each over the roots of the row's and the item's degrees."""
+    """Return distinct items of each row, each divided by the roots of the row's and the item's degrees."""
     binary_BN = csr_matrix(
         (np.ones(len(clicks_BN.data)), clicks_BN.indices, clicks_BN.indptr), shape=clicks_BN.shape
     )
@@ -148,7 +148,7 @@ def normalised(clicks_BN: csr_matrix, item_scale_N: np.ndarray) -> csr_matrix:
 
 
 def _inverse_root(degrees: np.ndarray) -> np.ndarray:
-    """1 / sqrt(degree), 0 where there is no edge."""
+    """Return 1 / sqrt(degree), 0 where there is no edge."""
     root = np.sqrt(degrees.astype(np.float64))
     return np.divide(1, root, out=np.zeros_like(root), where=root > 0)
 
@@ -206,7 +206,7 @@ class GraphOptions(TunableOptions):
 
 
 STD = 0.1
-"""Of the vectors at the start."""
+"""Standard deviation of the initial vectors."""
 
 
 class GraphModule(PairModule):
@@ -214,7 +214,7 @@ class GraphModule(PairModule):
 
     Args:
         graph: graph of the training clicks.
-        shape: U, N.
+        shape: (U, N).
         options: width, layers, regularisation, seed.
         generator: generator of the initial vectors, and of a subclass's weights after them.
     """
@@ -236,7 +236,7 @@ class GraphModule(PairModule):
         """Return one vector per node from its layers."""
 
     def loss(self, users_B: Tensor, clicked_B: Tensor, unclicked_B: Tensor) -> Tensor:
-        """Ranking loss of the joined layers, and the squares of layer 0 of the batch's vectors."""
+        """Return the ranking loss of the joined layers, and the squares of layer 0 of the batch's vectors."""
         users, items = self.layers()
         user_UE, item_NE = self.join(users), self.join(items)
         user_BE, clicked_BE, unclicked_BE = user_UE[users_B], item_NE[clicked_B], item_NE[unclicked_B]
@@ -251,10 +251,10 @@ class GraphBaseline(Baseline):
     A history is a user outside the graph. Its layer 0, which training would have learned, is estimated by
     ridge regression on what it receives from the items' layer 0 (:class:`UserRegression`); its other layers
     follow from the model's equations, with the items' layers of the training graph and its own number of
-    distinct items as its degree. What a training user does to its items' vectors stays in them; a new
-    history does nothing to them. The papers have no users outside the graph.
+    distinct items as its degree. A training user's contribution to its items' vectors stays in them; a new
+    history adds none. The papers have no users outside the graph.
 
-    An empty history gets the mean user. Items without training clicks score -inf: nothing is known.
+    An empty history gets the mean user. Items without training clicks score -inf.
     """
 
     options: GraphOptions

@@ -26,7 +26,7 @@ class LightGCN(GraphBaseline):
 
     Source:
         He et al. 2020, "LightGCN: simplifying and powering graph convolution network for recommendation",
-        equations 3, 4 and 15, layers weighing 1 / (K + 1) each.
+        equations 3, 4 and 15, with layer weights of 1 / (K + 1).
     """
 
     class Options(GraphOptions):
@@ -64,7 +64,7 @@ class LightGCNModule(GraphModule):
 
     Args:
         graph: graph of the training clicks.
-        shape: U, N.
+        shape: (U, N).
         options: width, layers, regularisation, seed.
     """
 

@@ -15,11 +15,11 @@ from crossrec.data.item_table import ItemTable
 from crossrec.types import Sequences
 
 SLOPE = 0.2
-"""Of the leaky rectifier below 0, as in the authors' code; the paper does not say."""
+"""Slope of the leaky rectifier below 0, as in the authors' code; the paper has no value."""
 
 
 class NGCF(GraphBaseline):
-    """Graph convolution with weights; a node's vector is its layers side by side.
+    """Graph convolution with weights; a node's vector is the concatenation of its layers.
 
     Args:
         options: width, layers, training.
@@ -33,7 +33,7 @@ class NGCF(GraphBaseline):
         """Graph convolution with weights, and with products of users' and items' vectors.
 
         Args:
-            dropout: share of messages left out while training.
+            dropout: share of messages dropped in training.
         """
 
         dropout: float = Field(default=0.1, ge=0, lt=1)
@@ -99,7 +99,7 @@ class NGCFModule(GraphModule):
 
     Args:
         graph: graph of the training clicks.
-        shape: U, N.
+        shape: (U, N).
         options: width, layers, dropout, regularisation, seed.
     """
 
@@ -124,7 +124,7 @@ class NGCFModule(GraphModule):
         return users, items
 
     def join(self, layers: list[Tensor]) -> Tensor:
-        """Return the layers side by side."""
+        """Return the concatenated layers."""
         return torch.cat(layers, 1)
 
 

@@ -24,7 +24,7 @@ from crossrec.types import InputError, Sequences
 class TwoTower(Baseline):
     """Two-tower model: the click probability is the sigmoid of the towers' dot product; scores are logits.
 
-    The towers see content alone, so items without a training click are ranked like all others. Items
+    The towers read content alone, so items without a training click are ranked like all others. Items
     without any content score -inf, and so does everything for a history without any.
 
     Args:
@@ -44,15 +44,15 @@ class TwoTower(Baseline):
         """A user tower on the history's pooled content, an item tower on content, and their dot product.
 
         Args:
-            modalities: whose frozen vectors are content; several are concatenated.
+            modalities: modalities whose frozen vectors are content; several are concatenated.
             width: width of the towers' outputs.
             hidden: width of the towers' one hidden layer.
-            recency: weight of a history click relative to the next younger one.
-            history: youngest clicks of a history that are pooled.
-            negatives: unclicked items for each click.
-            power: negatives are drawn in proportion to clicks raised to this power; 0 draws evenly.
-            log_q: subtracts the log of a negative's chance to be drawn from its logit while training, so
-                that popular items, drawn more often, are not held down for it.
+            recency: weight of a history click relative to the next later one.
+            history: number of latest clicks of a history that are pooled.
+            negatives: number of unclicked items for each click.
+            power: exponent of the clicks in the probability of negatives; 0 is uniform.
+            log_q: whether to subtract the log of a negative's sampling probability from its logit in
+                training, so that popular items, drawn more often, are not penalised for it.
             epochs: passes over the training clicks.
             batch_size: clicks in a step.
             learning_rate: learning rate of Adam.
@@ -97,7 +97,7 @@ class TwoTower(Baseline):
         rows, ends = _positions(train, self._known_N)
         if not len(rows):
             raise InputError(
-                f"{self.name} learns to guess a click from those before it, but no user has two training "
+                f"{self.name} learns to predict a click from those before it, but no user has two training "
                 "clicks on items with content; lower data.split.n_last, or raise data.cleaning.k_users"
             )
         self._towers = Towers(self._content_NW.shape[1], self.options).to(training_device())
@@ -140,7 +140,7 @@ class TwoTower(Baseline):
                 advance(1)
 
     def _pooled(self, histories: Sequences) -> tuple[np.ndarray, np.ndarray]:
-        """Return (B, W) decayed mean of the histories' content, and (B, 1) the weight of what had any."""
+        """Return (B, W) decayed mean of the histories' content, and (B, 1) weight of clicks with content."""
         recent = histories.tail(self.options.history)
         weights_BN = history_matrix(recent, self.n_items, self.options.recency).astype(np.float32)
         totals_B1 = weights_BN @ self._known_N[:, None].astype(np.float32)
@@ -149,7 +149,7 @@ class TwoTower(Baseline):
 
     @torch.no_grad()
     def _score(self, histories: Sequences) -> Tensor:
-        history_matrix(histories, self.n_items)  # names an item outside the catalogue, however old
+        history_matrix(histories, self.n_items)  # raises for an item outside the catalogue, however old
         pooled_BW, totals_B1 = self._pooled(histories)
         scores_BN = self._towers.user(torch.from_numpy(pooled_BW)) @ self._items_ND.T + self._towers.bias
         scores_BN.masked_fill_(torch.from_numpy(~self._known_N), -torch.inf)
@@ -180,10 +180,10 @@ class Towers(nn.Module):
 
 
 def click_loss(logits_BK: Tensor) -> Tensor:
-    """Mean over B of the binary cross-entropy of a click in the first column, none in the others.
+    """Return the mean over B of the binary cross-entropy of a click in the first column, none in the others.
 
     Args:
-        logits_BK: the clicked item's first, then drawn items', corrected for their chance to be drawn.
+        logits_BK: logit of the clicked item, then of drawn items, corrected for their sampling probability.
     """
     softplus = nn.functional.softplus
     return (softplus(-logits_BK[:, 0]) + softplus(logits_BK[:, 1:]).sum(1)).mean()

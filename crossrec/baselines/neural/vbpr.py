@@ -1,4 +1,4 @@
-"""VBPR: matrix factorization by pairwise ranking, with a part for the items' pictures."""
+"""VBPR: matrix factorization by pairwise ranking, with visual factors."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from crossrec.types import Sequences
 
 
 class VBPR(Baseline):
-    """Visual BPR: scores from latent vectors, projected pictures, and a bias of each.
+    """Visual BPR: scores from latent vectors, projected pictures, and biases of both.
 
     A user's latent and visual vectors are estimated from the history by a map that ridge regression learns
     from the training users (:class:`UserRegression`); an empty history gets the mean user. An item
@@ -48,10 +48,10 @@ class VBPR(Baseline):
     """
 
     class Options(TunableOptions):
-        """Matrix factorization by BPR with a part for the items' pictures.
+        """Matrix factorization by BPR with visual factors.
 
         Args:
-            modality: whose frozen vectors are seen; the paper's is ``image``.
+            modality: modality of the frozen vectors; ``image`` in the paper.
             width: width of the latent vectors.
             visual_width: width of the projected picture vectors.
             epochs: passes over the training clicks.
@@ -136,10 +136,10 @@ class VBPRModule(PairModule):
         self.visual_bias_W = torch.nn.Parameter(torch.zeros(picture_width))
 
     def joined(self, warm_N: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Latent and visual vectors side by side, of users and items, and the items' whole bias.
+        """Return concatenated latent and visual vectors of users and items, and the items' total bias.
 
         Args:
-            warm_N: bool, which items keep their latent vector and their own bias.
+            warm_N: bool, items that keep their latent vector and their own bias.
         """
         visual_NV = self.pictures_NW @ self.projection_WV
         own_N1 = warm_N[:, None].to(visual_NV.dtype)
@@ -148,9 +148,9 @@ class VBPRModule(PairModule):
         return torch.cat([self.users_UD, self.visual_users_UV], 1), items_ND, bias_N
 
     def loss(self, users_B: Tensor, clicked_B: Tensor, unclicked_B: Tensor) -> Tensor:
-        """Ranking loss, and half the squares of the batch's vectors, biases and the shared projections."""
+        """Return the ranking loss, and half the squares of the batch's vectors, biases and projections."""
         users_BD = torch.cat([self.users_UD[users_B], self.visual_users_UV[users_B]], 1)
-        # Each item's picture is projected once, however often the batch holds the item.
+        # Each item's picture is projected once per batch.
         distinct, places_2B = torch.cat([clicked_B, unclicked_B]).unique(return_inverse=True)
         pictures_KW = self.pictures_NW[distinct]
         items_KD = torch.cat([self.items_ND[distinct], pictures_KW @ self.projection_WV], 1)

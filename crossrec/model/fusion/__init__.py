@@ -1,4 +1,4 @@
-"""Fusions of an item's modalities into one vector; what stands in a masked place never matters."""
+"""Fusions of an item's modalities into one vector; values in masked places never matter."""
 
 from typing import Annotated
 

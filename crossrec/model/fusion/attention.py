@@ -14,7 +14,7 @@ from crossrec.types import InputError
 
 
 class AttentionFusion(Fusion):
-    """Modality tokens attend to each other; a learned query token reads the result.
+    """Cross-modal attention: modality tokens attend to each other, read by a learned query token.
 
     Source: Vaswani et al. 2017, Attention Is All You Need (pre-norm encoder blocks), with the class
     token of Dosovitskiy et al. 2021 as the reader.
@@ -38,7 +38,7 @@ class AttentionFusion(Fusion):
         self.norm = nn.LayerNorm(width)
 
     def fuse(self, features_BMD: Tensor, mask_BM: Tensor) -> Tensor:
-        """(B, D)."""
+        """Fuse to (B, D)."""
         batch = features_BMD.shape[0]
         reader = self.reader.to(features_BMD.dtype).expand(batch, 1, -1)
         tokens = torch.cat([reader, features_BMD + self.kind.to(features_BMD.dtype)], dim=1)

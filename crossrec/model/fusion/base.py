@@ -1,4 +1,4 @@
-"""What all fusions share: masking, and the vector of an item that has no modality at all."""
+"""Base of fusions: masking, and the vector of items without any modality."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from crossrec.config import Component
 
 
 class Fusion(Component, nn.Module):
-    """Fuses M modality vectors of each item into one.
+    """Base of fusions of M modality vectors of each item into one.
 
     Subclasses implement :meth:`fuse`, which sees zeros in masked places and at least one modality
     present in each row (rows without any are replaced afterwards).
@@ -23,15 +23,15 @@ class Fusion(Component, nn.Module):
         super().__init__()
         self.n_modalities = n_modalities
         self.width = width
-        # Items with nothing to go by share one learned vector: as negatives they push it down, so
-        # that they rank below items about which something is known.
+        # Items without any modality share one learned vector: as negatives they push it down, so that
+        # they rank below items with a modality.
         self.nothing = nn.Parameter(torch.zeros(width))
 
     def forward(self, features_BMD: Tensor, mask_BM: Tensor) -> Tensor:
         """Fuse.
 
         Args:
-            features_BMD: (B, M, D) projected features; masked places may hold anything, NaN included.
+            features_BMD: (B, M, D) projected features; arbitrary in masked places, even NaN.
             mask_BM: (B, M) bool, true where the modality is present.
 
         Returns:
@@ -47,12 +47,12 @@ class Fusion(Component, nn.Module):
         raise NotImplementedError("a fusion implements fuse()")
 
     def masked_softmax(self, logits: Tensor, mask: Tensor) -> Tensor:
-        """Softmax over dimension 1 that gives masked modalities exactly zero."""
+        """Compute a softmax over dimension 1 in which masked modalities are exactly zero."""
         return logits.float().masked_fill(~mask, -torch.inf).softmax(1).to(logits.dtype)
 
 
 class SingleModality(Fusion):
-    """Hands the vectors of the only modality on, so that a fusion's layers don't stand between them."""
+    """Identity for the vectors of the only modality, in place of a fusion's layers."""
 
     def fuse(self, features_BMD: Tensor, mask_BM: Tensor) -> Tensor:
         """Return (B, D) from (B, 1, D)."""

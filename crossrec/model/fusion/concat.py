@@ -10,7 +10,7 @@ from crossrec.model.fusion.base import Fusion
 
 
 class ConcatFusion(Fusion):
-    """Linear map of all modalities side by side, with M indicators of what is missing."""
+    """Linear map of the concatenated modalities and M indicators of missing ones."""
 
     class Options(ComponentOptions):
         """Concatenation of all modalities, then a linear map."""
@@ -20,5 +20,5 @@ class ConcatFusion(Fusion):
         self.project = nn.Linear(n_modalities * (width + 1), width)
 
     def fuse(self, features_BMD: Tensor, mask_BM: Tensor) -> Tensor:
-        """(B, D)."""
+        """Fuse to (B, D)."""
         return self.project(torch.cat([features_BMD.flatten(1), mask_BM.to(features_BMD.dtype)], dim=1))

@@ -10,7 +10,7 @@ from crossrec.model.fusion.base import Fusion
 
 
 class GatedFusion(Fusion):
-    """Gated multimodal unit: gates computed from all modalities choose, dimension by dimension.
+    """Gated multimodal unit: gates computed from all modalities weight them in each dimension.
 
     Source: Arevalo et al. 2017, Gated Multimodal Units for Information Fusion, eq. 1 to 4. Differs:
     the gates of M modalities are a softmax over those present rather than independent sigmoids, so
@@ -18,7 +18,7 @@ class GatedFusion(Fusion):
     """
 
     class Options(ComponentOptions):
-        """Gated multimodal unit: each dimension chooses among the modalities, item by item."""
+        """Gated multimodal unit: gates weight the modalities by item and dimension."""
 
     def __init__(self, options: Options, n_modalities: int, width: int) -> None:
         super().__init__(n_modalities, width)
@@ -26,7 +26,7 @@ class GatedFusion(Fusion):
         self.gate = nn.Linear(n_modalities * (width + 1), n_modalities * width)
 
     def fuse(self, features_BMD: Tensor, mask_BM: Tensor) -> Tensor:
-        """(B, D)."""
+        """Fuse to (B, D)."""
         context = torch.cat([features_BMD.flatten(1), mask_BM.to(features_BMD.dtype)], dim=1)
         logits_BMD = self.gate(context).view(features_BMD.shape)
         gates_BMD = self.masked_softmax(logits_BMD, mask_BM.unsqueeze(-1))

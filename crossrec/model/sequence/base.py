@@ -19,14 +19,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class History:
-    """What a sequence model reads: clicked items of B users, oldest first, padded on the right.
+    """Input of a sequence model: clicked items of B users, oldest first, padded on the right.
 
     Args:
-        vectors_BLD: item vectors; anything in padded places.
-        lengths_B: int64 real clicks in each row, at least 1.
-        times_BL: int64 seconds; None where times are not known.
-        masked_BL: bool, clicks whose item is hidden and to be guessed; None where all are shown. Only
-            bidirectional models take it.
+        vectors_BLD: item vectors; arbitrary in padded places.
+        lengths_B: int64 number of clicks in each row, at least 1.
+        times_BL: int64 seconds; None if unknown.
+        masked_BL: bool, masked clicks to predict; None if none is masked. Only for bidirectional models.
     """
 
     vectors_BLD: Tensor
@@ -54,22 +53,24 @@ class History:
 
 
 class SequenceModelOptions(ComponentOptions):
-    """Options of every sequence model; ``build(width, cache_dir)`` gives the model."""
+    """Options of every sequence model; ``build(width, cache_dir)`` returns the model."""
 
-    max_length: int = Field(50, ge=1, le=100_000, description="clicks seen at once, the latest ones")
+    max_length: int = Field(
+        50, ge=1, le=100_000, description="maximum number of clicks read, the latest ones"
+    )
 
     @property
     def pretrained(self) -> bool:
-        """Whether the model contains pretrained weights, which are large and loaded when it is built."""
+        """Whether the model contains pretrained weights, which are loaded when it is built."""
         return False
 
     @property
     def has_adapters(self) -> bool:
-        """Whether pretrained weights are frozen beside LoRA adapters."""
+        """Whether pretrained weights are frozen and have LoRA adapters."""
         return False
 
     def check(self, cache_dir: Path) -> None:
-        """Reject options that can't be used, without loading weights.
+        """Check the options without loading weights.
 
         Args:
             cache_dir: folder of converted weights.
@@ -80,17 +81,17 @@ class SequenceModelOptions(ComponentOptions):
 
 
 class SequenceModel(Component, nn.Module):
-    """Turns the item vectors of a history into hidden states.
+    """Base of sequence models: maps the item vectors of a history to hidden states.
 
-    A causal model's state at position l depends on clicks 0..l only; since padding stands on the right,
-    it needs no mask. A bidirectional one sees the whole row, learns by guessing masked clicks, and
-    must itself leave padding out. Hidden states at padded positions are meaningless.
+    A causal model's state at position l depends on clicks 0..l only; since padding is on the right, it needs
+    no mask. A bidirectional model reads the whole row, learns by predicting masked clicks, and must mask
+    padding itself. Hidden states at padded positions are meaningless.
 
     Attributes:
-        max_length: clicks that the model sees at once.
-        mask_share: None for a causal model; for a bidirectional one the chance that training masks a
-            click.
-        reads_times: whether ``History.times_BL`` is wanted.
+        max_length: maximum number of clicks that the model reads.
+        mask_share: None for a causal model; for a bidirectional one the probability that training masks
+            a click.
+        reads_times: whether the model reads ``History.times_BL``.
     """
 
     max_length: int
@@ -111,12 +112,12 @@ class SequenceModel(Component, nn.Module):
     def last(self, history: History) -> Tensor:
         """Return (B, D) hidden states at each row's last click, all that recommending needs.
 
-        A model that can leave out work for the other positions overrides it.
+        A model that can skip work for the other positions overrides it.
         """
         return at_last(self(history), history.lengths_B).squeeze(1)
 
     def adapter(self) -> PeftModel | None:
-        """peft's model, where the model has one: ``save_pretrained`` writes peft's own layout."""
+        """Return peft's model if there is one: ``save_pretrained`` writes peft's own layout."""
         return None
 
 

@@ -1,4 +1,4 @@
-"""BERT4Rec: a bidirectional Transformer that guesses masked clicks."""
+"""BERT4Rec: a bidirectional Transformer that predicts masked clicks."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from crossrec.runtime.dropout import Dropout
 
 
 class BERT4Rec(SequenceModel):
-    """Bidirectional encoder of clicks; a masked click's state says which item it was.
+    """Bidirectional encoder of clicks; a masked click's state predicts its item.
 
     Source: Sun et al. 2019, BERT4Rec, section 3; the norms after the input and in the head are those
     of the authors' code, which is BERT's. The scores have no bias by item (equation 7), since new items
@@ -28,30 +28,32 @@ class BERT4Rec(SequenceModel):
     """
 
     class Options(SequenceModelOptions):
-        """Bidirectional Transformer that learns by guessing masked clicks."""
+        """Bidirectional Transformer that learns by predicting masked clicks."""
 
         max_length: int = Field(
-            50, ge=2, le=100_000, description="clicks seen at once, the masked one to guess included"
+            50, ge=2, le=100_000, description="maximum number of clicks read, including the masked one"
         )
         layers: int = Field(2, ge=1, le=1_000)
         heads: int = Field(2, ge=1, le=1_024)
         feedforward: float = Field(
             4.0, gt=0, le=64, description="inner width of the feed-forward part, in widths"
         )
-        dropout: float = Field(0.2, ge=0, lt=1, description="of the input and of both sub-layers' outputs")
+        dropout: float = Field(
+            0.2, ge=0, lt=1, description="dropout rate of the input and of both sub-layers' outputs"
+        )
         attention_dropout: float = Field(
             0.0,
             ge=0,
             lt=1,
-            description="of attention weights; above 0 they must be held in memory, far slower",
+            description="dropout rate of attention weights; above 0 they are stored in memory, far slower",
         )
-        mask_share: float = Field(0.2, gt=0, lt=1, description="chance that training masks a click")
+        mask_share: float = Field(0.2, gt=0, lt=1, description="probability that training masks a click")
 
     def __init__(self, options: Options, width: int, cache_dir: Path) -> None:
         super().__init__()
         self.max_length = options.max_length
         self.mask_share = options.mask_share
-        # As large as the item vectors in whose place it stands.
+        # As large as the item vectors that it replaces.
         self.mask_vector = nn.Parameter(torch.randn(width))
         self.positions = learned_positions(options.max_length, width)
         self.norm_in = nn.LayerNorm(width)

@@ -29,7 +29,7 @@ class ESASRec(SASRec):
         feedforward: float = Field(
             4.0, gt=0, le=64, description="inner width of the feed-forward part, in widths"
         )
-        activation: Activation = Field("swiglu", description="of the feed-forward part")
+        activation: Activation = Field("swiglu", description="activation of the feed-forward part")
 
     def make_block(self, options: SASRec.Options, width: int, rotary: Rotary | None) -> nn.Module:
         """Return one LiGR layer."""

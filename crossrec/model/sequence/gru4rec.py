@@ -32,8 +32,12 @@ class GRU4Rec(SequenceModel):
         hidden: int | None = Field(
             None, ge=1, le=65_536, description="width of the state; the item vectors' when null"
         )
-        dropout: float = Field(0.2, ge=0, lt=1, description="of the input and of each layer's states")
-        click_dropout: float = Field(0.0, ge=0, lt=1, description="share of clicks that training hides whole")
+        dropout: float = Field(
+            0.2, ge=0, lt=1, description="dropout rate of the input and of each layer's states"
+        )
+        click_dropout: float = Field(
+            0.0, ge=0, lt=1, description="share of clicks that training hides entirely"
+        )
 
     def __init__(self, options: Options, width: int, cache_dir: Path) -> None:
         super().__init__()

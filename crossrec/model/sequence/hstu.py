@@ -43,8 +43,12 @@ class HSTU(SequenceModel):
         time_bias: bool = Field(
             True, description="attention reads the time between clicks; false where unknown"
         )
-        dropout: float = Field(0.2, ge=0, lt=1, description="of the input and of each block's gated values")
-        click_dropout: float = Field(0.0, ge=0, lt=1, description="share of clicks that training hides whole")
+        dropout: float = Field(
+            0.2, ge=0, lt=1, description="dropout rate of the input and of each block's gated values"
+        )
+        click_dropout: float = Field(
+            0.0, ge=0, lt=1, description="share of clicks that training hides entirely"
+        )
 
     def __init__(self, options: Options, width: int, cache_dir: Path) -> None:
         super().__init__()
@@ -72,8 +76,8 @@ class HSTUBlock(nn.Module):
     """One unit: projection, attention without softmax, gated output.
 
     U, V, Q, K = split(SiLU(f1(norm(x)))); A = SiLU(Q K^T + rab) / n, causal; y = x + f2(norm(A V) * U).
-    n is the longest window whatever the batch holds, as in the authors' code, so that padding changes
-    nothing. The norms have no weights; rab is shared by the heads of a block.
+    n is the maximum length for all batches, as in the authors' code, so that padding changes nothing. The
+    norms have no weights; rab is shared by the heads of a block.
 
     Source: Zhai et al. 2024, equations 1 to 3.
 
@@ -101,7 +105,7 @@ class HSTUBlock(nn.Module):
         """Map (B, L, D) to (B, L, D).
 
         Args:
-            hidden_BLD: from the block below.
+            hidden_BLD: output of the block below.
             buckets_BLL: buckets of the time from click j to click i; None where times are not read.
         """
         batch, length, _ = hidden_BLD.shape
@@ -114,7 +118,7 @@ class HSTUBlock(nn.Module):
         return hidden_BLD + self.out(self.dropout(self.norm(mixed_BLD) * gate_BLD))
 
     def _bias(self, buckets_BLL: Tensor | None, length: int) -> Tensor:
-        """Return (1 or B, 1, L, L) relative attention bias; anything above the diagonal."""
+        """Return (1 or B, 1, L, L) relative attention bias; arbitrary above the diagonal."""
         steps = torch.arange(length, device=self.position_bias.device)
         bias = self.position_bias[(steps[:, None] - steps).clamp(min=0)].unsqueeze(0)
         if self.time_bias is not None:

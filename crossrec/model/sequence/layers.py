@@ -1,4 +1,4 @@
-"""Layers that several sequence models share: attention, positions, feed-forward parts, norms, times."""
+"""Layers shared by sequence models: attention, positions, feed-forward parts, norms, times."""
 
 from __future__ import annotations
 
@@ -24,22 +24,22 @@ Activation = Literal["relu", "gelu", "swiglu"]
 def learned_positions(max_length: int, width: int) -> nn.Parameter:
     """Return (max_length, D) position vectors, to be added to item vectors.
 
-    They start small beside item vectors, whose entries are of about unit size.
+    They are initialised small relative to item vectors, whose entries have about unit size.
     """
     return nn.Parameter(torch.randn(max_length, width) * 0.02)
 
 
 class Rotary(nn.Module):
-    """Turns pairs of entries by angles that grow with the position.
+    """Rotary position embedding: rotates pairs of entries by angles that grow with the position.
 
-    A product of a turned query with a turned key depends on the distance between them alone.
+    The product of a rotated query and a rotated key depends only on their distance.
 
     Source: Su et al. 2021, RoFormer, equation 34. Entry i is paired with entry i + D/2 instead of with
     its neighbour, which is the same up to the order of entries.
 
     Args:
         width: width of one attention head, an even number.
-        max_length: positions.
+        max_length: number of positions.
         base: base of the angles' geometric series.
     """
 
@@ -50,21 +50,21 @@ class Rotary(nn.Module):
         super().__init__()
         if width % 2:
             raise InputError(
-                f"model.sequence.positions=rotary turns pairs of entries, but a head is {width} wide: "
+                f"model.sequence.positions=rotary rotates pairs of entries, but a head is {width} wide: "
                 "choose heads that leave an even width"
             )
         rates = base ** (-torch.arange(0, width, 2, dtype=torch.float64) / width)
         angles = torch.arange(max_length, dtype=torch.float64)[:, None] * rates
         self.register_buffer("cos", angles.cos().repeat(1, 2).float(), persistent=False)
-        # The first half of a pair takes minus the second, so the sign stands in the table.
+        # The first half of a pair gets minus the second, so the sign is in the table.
         self.register_buffer("sin", torch.cat([-angles.sin(), angles.sin()], 1).float(), persistent=False)
 
     def forward(self, states: Tensor, place_B: Tensor | None = None) -> Tensor:
-        """Turned queries or keys (B, heads, L, width of a head), of the same shape and type.
+        """Rotate queries or keys (B, heads, L, width of a head).
 
         Args:
-            states: at positions 0 to L - 1, or all of a row at its ``place_B``.
-            place_B: one position a row.
+            states: states at positions 0 to L - 1, or all of a row at its ``place_B``.
+            place_B: one position per row.
         """
         length, width = states.shape[-2:]
         cos, sin = self.cos[:length].to(states.dtype), self.sin[:length].to(states.dtype)
@@ -91,10 +91,10 @@ class Attention(nn.Module):
 
     Args:
         width: D.
-        heads: must divide the width.
-        causal: whether a position sees only itself and earlier ones.
-        dropout: rate on attention weights; above 0 they must be held in memory, which is far slower.
-        rotary: turns queries and keys by their positions; None leaves them.
+        heads: number of heads, a divisor of the width.
+        causal: whether a position attends only to itself and earlier ones.
+        dropout: dropout rate of attention weights; above 0 they are stored in memory, which is far slower.
+        rotary: rotation of queries and keys by their positions; None for none.
     """
 
     def __init__(
@@ -108,12 +108,12 @@ class Attention(nn.Module):
         self.rotary = rotary
 
     def forward(self, qkv_BLE: Tensor, real_BL: Tensor | None = None) -> Tensor:
-        """Mixed values.
+        """Return values mixed by attention.
 
         Args:
-            qkv_BLE: (B, L, 3 D) queries, keys and values side by side.
-            real_BL: bool, positions that may be seen; only where attention is not causal, since causal
-                attention never sees padding on the right.
+            qkv_BLE: (B, L, 3 D) concatenated queries, keys and values.
+            real_BL: bool, positions without padding; only for attention that is not causal, since causal
+                attention never reads padding on the right.
 
         Returns:
             (B, L, D).
@@ -134,12 +134,12 @@ class Attention(nn.Module):
         return mixed.transpose(1, 2).reshape(batch, length, -1)
 
     def last(self, query_B1D: Tensor, rest_BLE: Tensor, lengths_B: Tensor) -> Tensor:
-        """Mixed values at each row's last position alone, as :meth:`forward` gives them there.
+        """Return the result of :meth:`forward` at each row's last position alone.
 
         Args:
-            query_B1D: its query.
-            rest_BLE: (B, L, 2 D) keys and values side by side.
-            lengths_B: positions of each row that are real.
+            query_B1D: query of the last position.
+            rest_BLE: (B, L, 2 D) concatenated keys and values.
+            lengths_B: number of positions of each row without padding.
 
         Returns:
             (B, 1, D).
@@ -161,8 +161,8 @@ class MLP(nn.Sequential):
     Args:
         width: D of input and output.
         inner: width between the two maps.
-        activation: between them.
-        dropout: rate after the activation.
+        activation: activation between them.
+        dropout: dropout rate after the activation.
     """
 
     def __init__(self, width: int, inner: int, activation: nn.Module, dropout: float) -> None:
@@ -170,14 +170,14 @@ class MLP(nn.Sequential):
 
 
 class SwiGLU(nn.Module):
-    """Feed-forward part whose inner entries are gated: W3 (SiLU(W1 x) * W2 x), without biases.
+    """Gated feed-forward part: W3 (SiLU(W1 x) * W2 x), without biases.
 
     Source: Shazeer 2020, GLU Variants Improve Transformer, equation 6.
 
     Args:
         width: D of input and output.
-        inner: gated entries.
-        dropout: rate after the gate.
+        inner: number of gated entries.
+        dropout: dropout rate after the gate.
     """
 
     def __init__(self, width: int, inner: int, dropout: float) -> None:
@@ -200,17 +200,17 @@ def feed_forward(activation: Activation, width: int, inner: int, dropout: float)
 
 
 def make_norm(kind: Norm, width: int) -> nn.Module:
-    """Layer normalisation (Ba et al. 2016) or root-mean-square normalisation (Zhang and Sennrich 2019)."""
+    """Return layer (Ba et al. 2016) or root-mean-square normalisation (Zhang and Sennrich 2019)."""
     return {"layer": nn.LayerNorm, "rms": nn.RMSNorm}[kind](width, eps=1e-5)
 
 
 class ClickDropout(nn.Module):
-    """Training hides clicks at random: their item vectors become zeros, the others stay as they are.
+    """Dropout of clicks: in training, the item vectors of random clicks become zeros.
 
-    Unlike dropout of single entries it does not rescale what is left: a click is there or it is not.
+    Unlike dropout of single entries it does not rescale the others.
 
     Args:
-        rate: chance of a click to be hidden.
+        rate: probability of a click to be hidden.
     """
 
     def __init__(self, rate: float) -> None:
@@ -218,7 +218,7 @@ class ClickDropout(nn.Module):
         self.rate = rate
 
     def forward(self, vectors_BLD: Tensor) -> Tensor:
-        """(B, L, D), in training with some rows of zeros."""
+        """Return (B, L, D), in training with some rows of zeros."""
         if not self.training or self.rate == 0:
             return vectors_BLD
         kept_BL1 = torch.rand(vectors_BLD.shape[:2], device=vectors_BLD.device).unsqueeze(2) >= self.rate
@@ -226,15 +226,15 @@ class ClickDropout(nn.Module):
 
 
 BUCKETS = 80
-"""Each is a third longer than the one before; the last begins at 670 years."""
+"""Number of buckets, each a third longer than the one before; the last begins at 670 years."""
 
 
 def required_times(history: History, option: str) -> Tensor:
     """Return (B, L) int64 seconds.
 
     Args:
-        history: what the model reads.
-        option: configuration key that asks for times.
+        history: input of the model.
+        option: configuration key that requires times.
 
     Raises:
         InputError: if the history has none.
@@ -257,9 +257,9 @@ def log_buckets(seconds: Tensor) -> Tensor:
 
 
 class TimeGaps(nn.Module):
-    """A vector for the time since the previous click, to be added to the item vector.
+    """Embedding of the time since the previous click, to be added to the item vector.
 
-    A window's first click has one vector of its own, whatever came before the window.
+    A window's first click has its own vector, whatever preceded the window.
 
     Args:
         width: D.
@@ -276,7 +276,7 @@ class TimeGaps(nn.Module):
 
 
 class TimeBias(nn.Module):
-    """A number for the time between two clicks, to be added to their attention score."""
+    """Attention bias by the time between two clicks."""
 
     def __init__(self) -> None:
         super().__init__()

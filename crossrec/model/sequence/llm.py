@@ -28,7 +28,7 @@ class DecoderLoRAOptions(LoRAOptions):
 
 
 class LLMSequenceModel(SequenceModel):
-    """Item vectors enter a decoder through ``inputs_embeds``, behind an optional text prompt.
+    """Pretrained decoder that reads item vectors through ``inputs_embeds`` after an optional text prompt.
 
     The decoder's weights are frozen but for LoRA adapters (all are trained when ``lora`` is null);
     the maps from item width to decoder width and back are trained in full. Incoming vectors are
@@ -40,7 +40,7 @@ class LLMSequenceModel(SequenceModel):
     Args:
         options: decoder, layers kept, adapters, prompt.
         width: D of item vectors and hidden states.
-        cache_dir: where converted weights are kept.
+        cache_dir: folder of converted weights.
     """
 
     class Options(SequenceModelOptions):
@@ -54,11 +54,11 @@ class LLMSequenceModel(SequenceModel):
             DecoderLoRAOptions(), description="null trains all of the decoder's weights"
         )
         prompt: str | None = Field(None, description="text before the items")
-        dropout: float = Field(0.1, ge=0, lt=1, description="of the item vectors on their way in")
+        dropout: float = Field(0.1, ge=0, lt=1, description="dropout rate of the incoming item vectors")
 
         @property
         def pretrained(self) -> bool:
-            """True."""
+            """Whether the model contains pretrained weights: always."""
             return True
 
         @property
@@ -67,7 +67,7 @@ class LLMSequenceModel(SequenceModel):
             return self.lora is not None
 
         def check(self, cache_dir: Path) -> None:
-            """Reject options that can't be used, from the decoder's configuration alone.
+            """Check the options, from the decoder's configuration alone.
 
             Raises:
                 InputError: if weights can't be loaded, or there are fewer layers than ``layers``, or fewer
@@ -126,7 +126,7 @@ class LLMSequenceModel(SequenceModel):
         return self.norm(vectors_BLD + self.out(states[:, prompt.shape[1] :]))
 
     def adapter(self) -> PeftModel | None:
-        """peft's model; None where all weights are trained."""
+        """Return peft's model; None if all weights are trained."""
         return self.decoder if self.has_adapter else None
 
 
@@ -136,7 +136,7 @@ def _check_layers(count: int | None, total: int) -> None:
 
 
 def _keep_first_layers(decoder: Any, count: int | None) -> str:
-    """Cut the decoder in place; return the name of its stack of layers."""
+    """Truncate the decoder in place, and return the name of its stack of layers."""
     total = decoder.config.num_hidden_layers
     _check_layers(count, total)
     stacks = [n for n, m in decoder.named_modules() if isinstance(m, nn.ModuleList) and len(m) == total]

@@ -54,18 +54,22 @@ class SASRec(SequenceModel):
         feedforward: float = Field(
             1.0, gt=0, le=64, description="inner width of the feed-forward part, in widths"
         )
-        activation: Activation = Field("relu", description="of the feed-forward part")
+        activation: Activation = Field("relu", description="activation of the feed-forward part")
         norm: Norm = "layer"
         positions: Annotated[Positions, BeforeValidator(_positions_of_old_configs)] = "learned"
         time_gaps: bool = Field(False, description="read the time since the previous click")
-        dropout: float = Field(0.2, ge=0, lt=1, description="of the input and of both sub-layers' outputs")
+        dropout: float = Field(
+            0.2, ge=0, lt=1, description="dropout rate of the input and of both sub-layers' outputs"
+        )
         attention_dropout: float = Field(
             0.0,
             ge=0,
             lt=1,
-            description="of attention weights; above 0 they must be held in memory, far slower",
+            description="dropout rate of attention weights; above 0 they are stored in memory, far slower",
         )
-        click_dropout: float = Field(0.0, ge=0, lt=1, description="share of clicks that training hides whole")
+        click_dropout: float = Field(
+            0.0, ge=0, lt=1, description="share of clicks that training hides entirely"
+        )
 
     def __init__(self, options: Options, width: int, cache_dir: Path) -> None:
         super().__init__()
@@ -115,7 +119,7 @@ class PreNormBlock(nn.Module):
     Args:
         options: sizes, rates and choice of parts.
         width: D.
-        rotary: turns queries and keys; None where positions are learned or left out.
+        rotary: rotation of queries and keys; None if positions are learned or not used.
     """
 
     def __init__(self, options: SASRec.Options, width: int, rotary: Rotary | None) -> None:
@@ -132,7 +136,7 @@ class PreNormBlock(nn.Module):
         self.dropout = Dropout(options.dropout)
 
     def attended(self, hidden_BLD: Tensor, lengths_B: Tensor | None) -> Tensor:
-        """What attention adds to (B, L, D), or to the states (B, 1, D) at each row's last click."""
+        """Return attention's update of (B, L, D), or of the states (B, 1, D) at each row's last click."""
         normed_BLD = self.norm_attention(hidden_BLD)
         if lengths_B is None:
             return self.dropout(self.out(self.attention(self.qkv(normed_BLD))))
@@ -143,7 +147,7 @@ class PreNormBlock(nn.Module):
         return self.dropout(self.out(self.attention.last(query_B1D, rest_BLE, lengths_B)))
 
     def fed(self, hidden_BLD: Tensor) -> Tensor:
-        """What the feed-forward part adds to (B, L, D)."""
+        """Return the feed-forward part's update of (B, L, D)."""
         return self.dropout(self.feedforward(self.norm_feedforward(hidden_BLD)))
 
     def forward(self, hidden_BLD: Tensor, lengths_B: Tensor | None = None) -> Tensor:
