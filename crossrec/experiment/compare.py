@@ -72,7 +72,7 @@ def run_comparison(request: ComparisonRequest, config: ComparisonConfig) -> Comp
         systems += _baselines(systems[0])
     _check_ground(systems, chosen_metrics(systems, config), request.trust_code)
     found = compare_systems(systems, _catalogue_size(systems[0].seeds[0]), config)
-    _show(found)
+    show_comparison(found)
     out = request.out or named[0][1][0].parent / ("compare-" + "-".join(slug(name) for name in folders))
     write_comparison(found, out)
     show(f"With plots: {out / HTML_FILE}")
@@ -191,7 +191,8 @@ def _how_tested(found: Comparison) -> str:
     )
 
 
-def _show(found: Comparison) -> None:
+def show_comparison(found: Comparison) -> None:
+    """Print the table of differences from the first system."""
     title = f"Differences from {found.systems[0]}, {found.n_users:,} users"
     distances = note_on_distances((entry.metric, entry.value) for entry in found.entries)
     notes = [found.protocol, _how_tested(found), *([distances] if distances else [])]

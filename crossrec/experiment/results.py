@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -46,11 +47,13 @@ class MeasuredRecommender:
         name: name in tables.
         lists: (Q, K) ranked lists.
         evaluation: evaluation of these lists.
+        seconds: time that this process's lists took; NaN for lists that were read from a file.
     """
 
     name: str
     lists: TopK
     evaluation: Evaluation
+    seconds: float = float("nan")
 
 
 def evaluate_recommenders(
@@ -62,8 +65,10 @@ def evaluate_recommenders(
     queries = split.queries(part)
     found = []
     for recommender in recommenders:
+        start = time.perf_counter()
         lists = rank_queries(recommender, split, queries, max(config.ks), config.exclude_seen, config.batch)
-        found.append(_evaluate(setting, recommender.name, lists, queries))
+        seconds = time.perf_counter() - start
+        found.append(replace(_evaluate(setting, recommender.name, lists, queries), seconds=seconds))
     return found
 
 

@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
-from pydantic import Field, field_validator
+from pydantic import Field
 
-from crossrec.baselines import BASELINES
-from crossrec.config import Config, trusting
-from crossrec.data.identity import VALID
 from crossrec.data.splits.base import Queries, Split
 from crossrec.ensemble import LIST_FUSIONS, ListFusionOptions
 from crossrec.ensemble.base import Missing
@@ -29,16 +24,12 @@ from crossrec.ensemble.learning import (
 )
 from crossrec.ensemble.list_fusion import ALL_FUSIONS
 from crossrec.ensemble.recommender import Ensemble, EnsembleConfig
-from crossrec.evaluation.comparison.compare import USUAL, Comparison, compare_systems
+from crossrec.evaluation.comparison.compare import Comparison, compare_systems
 from crossrec.evaluation.comparison.systems import Measurement, System
-from crossrec.evaluation.config import ComparisonConfig, MetricName
 from crossrec.evaluation.matching import distinct
 from crossrec.evaluation.metrics import ACCURACY
 from crossrec.evaluation.report.glossary import format_range
 from crossrec.evaluation.results import to_plain
-from crossrec.experiment.baselines import BASELINES_FILE, fitted_baselines
-from crossrec.experiment.evaluate import load_recommender
-from crossrec.experiment.prepared import PreparedExperiment
 from crossrec.experiment.results import (
     MeasuredRecommender,
     NamedRecommender,
@@ -48,164 +39,46 @@ from crossrec.experiment.results import (
     show_results,
     slug,
 )
-from crossrec.experiment.run_folder import CONFIG_FILE, read_run
 from crossrec.runtime import distributed
-from crossrec.runtime.device import pick_device
 from crossrec.studies.ensemble_report import write_report
-from crossrec.studies.folder import check_same_data, key_of, write_config, write_json
-from crossrec.types import InputError, Recommender
+from crossrec.studies.folder import write_config, write_json
+from crossrec.studies.members import MemberStudyConfig, Opened, open_members
+from crossrec.types import Recommender
+
+STUDY_NAME = "ensemble"
 
 
-class EnsembleStudyConfig(Config):
+class EnsembleStudyConfig(MemberStudyConfig):
     """Ensemble of finished runs and baselines.
 
     Args:
         members: run folders, ``name=folder``, or types of baselines such as ``item_knn``; a baseline uses
             the settings in a run's ``baselines.json``, else its defaults.
-        out: folder of the results.
-        metric: accuracy metric to optimize.
         learning: budget, length of the lists, halves, seed.
         fusions: fusion rules to try; the one with the best cross-fitted value is chosen.
         candidates: number of best items of each member that are fused.
         missing: meaning of a member's -inf.
-        tune: whether to tune, on validation, baselines for which no run has settings.
-        comparison: test and intervals of the ensemble against its best member.
-        device: device of the models.
+        out, metric, tune, comparison, device: see :class:`MemberStudyConfig`; weights optimize the metric,
+            and the comparison is of the ensemble with its best member.
     """
 
+    study: ClassVar[str] = STUDY_NAME
+
     members: tuple[str, ...] = Field(min_length=1)
-    out: Path
-    metric: MetricName = "ndcg"
     learning: LearningConfig = LearningConfig()
     fusions: tuple[ListFusionOptions, ...] = Field(ALL_FUSIONS, min_length=1)
     candidates: int = Field(200, ge=1, le=100_000)
     missing: Missing = "lowest"
-    tune: bool = False
-    comparison: ComparisonConfig = ComparisonConfig()
-    device: str = "auto"
-
-    @field_validator("metric")
-    @classmethod
-    def _of_accuracy(cls, metric: MetricName) -> MetricName:
-        if metric not in ACCURACY:
-            raise ValueError(f"weights are learned for an accuracy metric, one of {', '.join(ACCURACY)}")
-        return metric
 
     @property
-    def metric_name(self) -> str:
-        """Metric with cutoff, such as ``ndcg@10``."""
-        return f"{self.metric}@{self.learning.k}"
+    def given(self) -> tuple[str, ...]:
+        """The members."""
+        return self.members
 
-
-STUDY_NAME = "ensemble"
-
-
-@dataclass(frozen=True)
-class Opened:
-    """Members on their common data.
-
-    Args:
-        setting: experiment of the first run, with the study's list lengths; its protocol measures all.
-        members: name -> fitted recommender, named alike.
-    """
-
-    setting: PreparedExperiment
-    members: dict[str, NamedRecommender]
-
-
-def open_members(config: EnsembleStudyConfig, *, trust_code: bool = False) -> Opened:
-    """Load runs and fit baselines.
-
-    Args:
-        config: configuration of the study.
-        trust_code: whether to import classes outside the project that the runs name.
-
-    Raises:
-        InputError: if a member is neither a run nor a type of baseline, none is a run, two have one name, or
-            runs differ in data or in whether seen items are left out.
-    """
-    runs, kinds = _sorted_out(config.members)
-    configs = {name: read_run(folder, [], trust_code=trust_code) for name, folder in runs.items()}
-    first = next(iter(configs.values()))
-    for other in configs.values():
-        check_same_data(first, other, spaces=False)
-    ks = tuple(sorted({*first.evaluation.ks, config.learning.k}))
-    evaluation = first.evaluation.model_copy(update={"ks": ks, "n_bootstrap": config.comparison.n_bootstrap})
-    data = PreparedExperiment.of(first)
-    named = first.model_copy(update={"name": STUDY_NAME, "evaluation": evaluation})
-    setting = PreparedExperiment(named, data.data, data.content)
-    device = pick_device(config.device)
-    members: dict[str, NamedRecommender] = {}
-    for name, run in configs.items():
-        recommender = load_recommender(PreparedExperiment(run, setting.data, setting.content))
-        recommender.network.to(device)
-        recommender.name = name
-        members[name] = recommender
-    for kind in kinds:
-        baseline = _baseline(kind, list(runs.values()), setting, config)
-        members[baseline.name] = baseline
-    if len({slug(name) for name in [STUDY_NAME, *members]}) <= len(runs) + len(kinds):
-        raise InputError(f"members need different names; got {list(members)}: name a run by name=RUN")
-    return Opened(setting, members)
-
-
-def _sorted_out(given: tuple[str, ...]) -> tuple[dict[str, Path], list[str]]:
-    """Return run folders by name, and types of baselines."""
-    known = [*BASELINES]
-    runs: dict[str, Path] = {}
-    kinds: list[str] = []
-    for text in given:
-        name, _, folder = text.partition("=")
-        path = Path(folder) if folder and not Path(text).exists() else Path(text)
-        label = name if folder and path != Path(text) else path.resolve().name
-        if (path / CONFIG_FILE).exists():
-            if label in runs:
-                raise InputError(f"two members are called '{label}'; name them: first=RUN second=RUN")
-            runs[label] = path
-        elif text in known and text not in kinds:
-            kinds.append(text)
-        else:
-            why = "it is repeated" if text in kinds else f"{path} holds no {CONFIG_FILE}"
-            raise InputError(f"'{text}': {why}; give run folders and types of baselines, {', '.join(known)}")
-    if not runs:
-        raise InputError("an ensemble study needs at least one run folder: its data are the study's")
-    return runs, kinds
-
-
-def _baseline(
-    kind: str, folders: list[Path], setting: PreparedExperiment, config: EnsembleStudyConfig
-) -> NamedRecommender:
-    """Return a fitted baseline with the settings of the first run that has settings for it."""
-    stored = next((s for s in (_stored(folder, kind) for folder in folders) if s is not None), None)
-    with trusting(False):
-        chosen: Any = BASELINES.parse(stored or {"type": kind})
-    update = {"baselines": (chosen,), "tune_baselines": config.tune and stored is None}
-    own = PreparedExperiment(setting.config.model_copy(update=update), setting.data, setting.content)
-    folder = config.out / "members" / f"{slug(kind)}-{_chosen_from(own)}"
-    (baseline,) = fitted_baselines(own, folder)
-    return baseline
-
-
-def _chosen_from(setting: PreparedExperiment) -> str:
-    """Return a key of all inputs of a baseline's tuning, so that another study's settings are not reused."""
-    config = setting.config
-    include = {"data", "spaces", "baselines", "tune_baselines", "tuning"}
-    made_from = config.model_dump(mode="json", include=include, exclude={"data": {"cache_dir"}})
-    repeats = {"repeats": True} if config.evaluation.repeats else {}
-    chosen_on = setting.data.identity.of_part(VALID)
-    return key_of({**made_from, **repeats, "metric": config.trainer.metric, "identity": chosen_on})
-
-
-def _stored(folder: Path, kind: str) -> Mapping[str, Any] | None:
-    path = folder / BASELINES_FILE
-    entries = json.loads(path.read_text(encoding="utf-8")) if path.exists() else []
-    alike = [entry for entry in entries if entry["config"]["type"] == kind]
-    return max(alike, key=_validated, default={"config": None})["config"]
-
-
-def _validated(entry: Mapping[str, Any]) -> float:
-    """Return the best value of an entry's trials; what was never tried comes last."""
-    return max((trial["value"] for trial in entry["trials"]), default=-math.inf)
+    @property
+    def list_length(self) -> int:
+        """Length of the lists that weights are learned for."""
+        return self.learning.k
 
 
 SCORES_AT_ONCE = 1 << 24
@@ -320,9 +193,7 @@ def run_ensemble(config: EnsembleStudyConfig, *, trust_code: bool = False) -> di
         System(best, [Measurement.read(folder / "baselines" / slug(best))]),
         System(STUDY_NAME, [Measurement.read(folder)]),
     ]
-    metrics = [m for m in _compared(config) if m in measured[0].evaluation.metrics]
-    comparing = config.comparison.model_copy(update={"metrics": tuple(metrics)})
-    comparison = compare_systems(systems, len(setting.data.catalog), comparing)
+    comparison = compare_systems(systems, len(setting.data.catalog), config.comparing(measured[0]))
     found = summarise(config, opened, choice, measured, comparison)
     text = write_config(config.out, config)
     write_json(config.out / FOUND_FILE, found)
@@ -331,12 +202,6 @@ def run_ensemble(config: EnsembleStudyConfig, *, trust_code: bool = False) -> di
     show(found["verdict"])
     show(f"Weights, tests and plots: {config.out / PAGE_FILE}, {config.out / FOUND_FILE}")
     return found
-
-
-def _compared(config: EnsembleStudyConfig) -> list[str]:
-    """Return the metric that the weights optimize, followed by the usual ones."""
-    k = config.learning.k
-    return list(dict.fromkeys([config.metric_name, *(f"{base}@{k}" for base in USUAL)]))
 
 
 def _to_measure(config: EnsembleStudyConfig, opened: Opened, choice: Choice) -> list[NamedRecommender]:

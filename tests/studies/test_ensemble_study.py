@@ -19,7 +19,8 @@ from crossrec.experiment.baselines import validation_metrics
 from crossrec.experiment.config import ExperimentConfig
 from crossrec.experiment.train import run_training
 from crossrec.runtime.files import write_checksums
-from crossrec.studies.ensemble import EnsembleStudyConfig, choose, open_members, run_ensemble
+from crossrec.studies.ensemble import EnsembleStudyConfig, choose, run_ensemble
+from crossrec.studies.members import open_members
 from crossrec.training.checkpoint import WEIGHTS
 from crossrec.types import ConfigError, InputError
 
