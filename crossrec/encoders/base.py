@@ -1,4 +1,4 @@
-"""What text and image encoders share: trained parameters, batch norms, precision and identity."""
+"""Base of text and image encoders: trained parameters, batch norms, precision and identity."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 class Tuning(StrEnum):
-    """Which of an encoder's parameters learn."""
+    """Trained parameters of an encoder."""
 
     FROZEN = "frozen"
     FINETUNE = "finetune"
@@ -27,7 +27,7 @@ class Tuning(StrEnum):
 
 
 class EncoderPrecision(StrEnum):
-    """Arithmetic of ``encode``: bf16 autocast, fp32, or bf16 where the hardware multiplies it natively."""
+    """Precision of ``encode``: bf16 autocast, fp32, or bf16 if the hardware supports it natively."""
 
     AUTO = "auto"
     BF16 = "bf16"
@@ -35,13 +35,13 @@ class EncoderPrecision(StrEnum):
 
 
 class Encoder(Component, nn.Module):
-    """A pretrained backbone, of which none, all or a low-rank part learns.
+    """Pretrained backbone, frozen, finetuned or with low-rank adapters.
 
     Args:
-        backbone: the pretrained model.
-        training: which parameters learn.
-        lora: settings of the adapters.
-        precision: arithmetic of ``encode``; in a training step the trainer's autocast decides.
+        backbone: pretrained model.
+        training: trained parameters.
+        lora: options of the adapters.
+        precision: precision of ``encode``; in a training step the trainer's autocast applies.
     """
 
     def __init__(
@@ -73,11 +73,11 @@ class Encoder(Component, nn.Module):
 
     @property
     def device(self) -> torch.device:
-        """Where the parameters are."""
+        """Device of the parameters."""
         return next(self.backbone.parameters()).device
 
     def autocast(self) -> AbstractContextManager[object]:
-        """Autocast to bf16 where the precision asks for it."""
+        """Return the autocast context of the precision."""
         return torch.autocast(self.device.type, torch.bfloat16, enabled=self._uses_bf16())
 
     def _uses_bf16(self) -> bool:

@@ -1,4 +1,4 @@
-"""Features of a whole catalogue, computed once, restartable, shared by processes and memory-mapped."""
+"""Cache of a catalogue's features: restartable, shared by processes and memory-mapped."""
 
 from __future__ import annotations
 
@@ -24,17 +24,17 @@ Raw = TypeVar("Raw")
 
 
 TOLD = 3
-"""Rows that can't be read of which each is logged; all are counted."""
+"""Maximum number of unreadable rows that are logged; all are counted."""
 
 
 @dataclass(frozen=True)
 class Features:
-    """What an encoder makes of a catalogue.
+    """Encoded features of a catalogue.
 
     Args:
         vectors_ND: (N, D) memory-mapped, read-only; zeros where not present.
-        present_N: (N,) bool.
-        unreadable: rows that should have features, but whose raw input could not be read.
+        present_N: (N,) bool, which items have features.
+        unreadable: number of rows whose raw input could not be read.
     """
 
     vectors_ND: np.ndarray
@@ -45,8 +45,8 @@ class Features:
 def content_key(content: bytes | str | Path | None) -> str | None:
     """Return a digest of an item's raw input; None for a missing item.
 
-    A path stands for the bytes in the file. One that can't be read still gets a key, so that
-    the item is tried, counted and masked rather than taken for missing.
+    A path stands for the bytes in the file. An unreadable file still has a key, so that the item is tried,
+    counted and masked rather than treated as missing.
     """
     if content is None:
         return None
@@ -60,12 +60,12 @@ def content_key(content: bytes | str | Path | None) -> str | None:
 
 
 def fetch_each(read: Callable[[int], Raw | None]) -> Callable[[np.ndarray], list[Raw | None]]:
-    """Return a ``fetch`` from a function that reads one row; a row that can't be read is left out.
+    """Return a ``fetch`` function from one that reads a single row; unreadable rows are omitted.
 
     The first few are logged, each with its reason.
 
     Args:
-        read: raises OSError or ValueError (such as ``UnreadablePicture``) for broken input.
+        read: function that raises OSError or ValueError (such as ``UnreadablePicture``) for broken input.
     """
     told = 0
 
@@ -88,16 +88,16 @@ def fetch_each(read: Callable[[int], Raw | None]) -> Callable[[np.ndarray], list
 class FeatureCache(Generic[Raw]):
     """Vectors of one encoder on disk, keyed by the encoder's identity and each item's content.
 
-    Work is done in blocks, block i by process ``i % world_size``; a block is a file that appears
-    when it is complete, so a killed run goes on where it stopped. A catalogue in which a few items
-    changed costs those few. All processes must see the same folder.
+    Work is done in blocks, block i by process ``i % world_size``; a block is a file that appears when it is
+    complete, so a killed run resumes. Only changed items of a catalogue are computed again. All processes
+    must share the folder.
 
     Args:
-        folder: holds a folder an encoder.
-        identity: names weights and preprocessing, such as ``encoder.identity``.
+        folder: folder with one subfolder per encoder.
+        identity: identity of weights and preprocessing, such as ``encoder.identity``.
         width: D.
         dtype: type of the stored vectors.
-        block_size: items computed between two writes.
+        block_size: number of items computed between two writes.
     """
 
     def __init__(
@@ -123,14 +123,14 @@ class FeatureCache(Generic[Raw]):
         description: str = "features",
         force_progress: bool = False,
     ) -> Features:
-        """Return features of N items; computes what is not on disk yet. Every process must call this.
+        """Return features of N items, computing those not on disk; every process must call this.
 
         Args:
-            content_keys: N digests of the items' raw input; None where an item has none.
-            fetch: raw inputs of some rows; None for a row that can't be read (:func:`fetch_each`).
-            encode: (B, D) float vectors of B raw inputs.
-            description: stands before the progress bar and in the log.
-            force_progress: draw the bar even where stderr is no terminal.
+            content_keys: N digests of the items' raw input; None for an item without any.
+            fetch: function that returns raw inputs of rows, None for an unreadable row (:func:`fetch_each`).
+            encode: function from B raw inputs to (B, D) float vectors.
+            description: label of the progress bar and in the log.
+            force_progress: whether to draw the bar even if stderr is not a terminal.
         """
         keys = [None if key is None else content_key(key) for key in content_keys]
         self._compute(keys, fetch, encode, description, force_progress)
@@ -170,7 +170,7 @@ class FeatureCache(Generic[Raw]):
             if key is not None:
                 first_row.setdefault(key, row)
         done = self.store.index()
-        # Blocks are cut before finished keys are left out: the same batches in a broken and an unbroken run.
+        # Blocks are cut before finished keys are dropped: the same batches in a resumed and an unbroken run.
         ordered = list(first_row)
         blocks = [ordered[i : i + self.block_size] for i in range(0, len(ordered), self.block_size)]
         mine = blocks[distributed.rank() :: distributed.world_size()]
@@ -203,10 +203,10 @@ class FeatureCache(Generic[Raw]):
 
 
 class BlockStore:
-    """Vectors under content keys, in files that appear by rename when they are complete.
+    """Store of vectors by content key, in files that appear by rename when they are complete.
 
     Args:
-        folder: holds one ``.npz`` a block, named by the keys in it.
+        folder: folder with one ``.npz`` per block, named by its keys.
         width: D.
         dtype: type of the stored vectors.
     """
@@ -215,7 +215,7 @@ class BlockStore:
         self.folder, self.width, self.dtype = folder, width, dtype
 
     def index(self) -> dict[str, tuple[Path, int]]:
-        """Block file and row of every key; a damaged file counts as not there."""
+        """Return block file and row of every key; damaged files are ignored."""
         found: dict[str, tuple[Path, int]] = {}
         for path in sorted(self.folder.glob("*.npz")):
             for row, key in enumerate(self._keys(path)):
@@ -223,7 +223,7 @@ class BlockStore:
         return found
 
     def write(self, keys: list[str], vectors_BD: np.ndarray) -> None:
-        """Store a block; survives a power cut once this returns.
+        """Store a block durably.
 
         Raises:
             ValueError: if the vectors have another shape, or don't fit the dtype.
@@ -236,7 +236,7 @@ class BlockStore:
         if not finite_B.all():
             raise ValueError(
                 f"{(~finite_B).sum()} of {len(keys)} vectors are not finite as {self.dtype}; "
-                "use float32 features, or look at the encoder's weights"
+                "use float32 features, or check the encoder's weights"
             )
         name = hashlib.blake2b("".join(keys).encode(), digest_size=16).hexdigest()
         with atomic_path(self.folder / f"{name}.npz") as temporary, temporary.open("wb") as file:

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 
 class CropMode(StrEnum):
-    """How a picture becomes a square: squashed whole, cut from its centre, or padded."""
+    """Way to make a picture square: squash, centre crop, or padding."""
 
     SQUASH = "squash"
     CENTER = "center"
@@ -41,13 +41,13 @@ class ImageEncoder(Encoder):
     """Any image model of ``timm``: one vector per picture.
 
     Args:
-        options: model, weights, preprocessing, and which parameters learn.
+        options: model, weights, preprocessing, and trained parameters.
         cache_dir: not used, since no image weights need converting.
         backbone: a timm model built with ``num_classes=0``, in place of the one that the options name.
 
     Raises:
         WeightsError: if the weights can't be loaded or don't fit; the message says how to get them.
-        InputError: no layer has a name of ``lora.target_modules``.
+        InputError: if no layer has a name in ``lora.target_modules``.
     """
 
     class Options(ComponentOptions):
@@ -59,23 +59,25 @@ class ImageEncoder(Encoder):
             default="package:efficientnet-lite0",
             description="path, package:NAME, hub:ORG/NAME, timm or random",
         )
-        seed: int = Field(default=0, ge=0, description="of the initialisation with weights: random")
+        seed: int = Field(default=0, ge=0, description="seed of the initialisation with weights: random")
         image_size: int | None = Field(
-            default=None, ge=16, le=4_096, description="pixels a side; None for the model's own"
+            default=None, ge=16, le=4_096, description="side of the input, pixels; None for the model's own"
         )
         crop_mode: CropMode = CropMode.SQUASH
         crop_pct: float = Field(default=1.0, gt=0, le=1, description="share of the side that is kept")
         training: Tuning = Tuning.FROZEN
         lora: LoRAOptions = LoRAOptions()
-        batch_size: int = Field(default=32, ge=1, le=10_000_000, description="pictures encoded at once")
+        batch_size: int = Field(
+            default=32, ge=1, le=10_000_000, description="number of pictures encoded at once"
+        )
         precision: EncoderPrecision = EncoderPrecision.AUTO
 
         def check(self, cache_dir: Path) -> None:
-            """Reject options that can't be used, from names and the model's settings alone.
+            """Check the options, from names and the model's settings alone.
 
             Raises:
                 InputError: if timm has no such model, weights can't be loaded or are another model's, or the
-                    model takes another size.
+                    model requires another size.
             """
             import timm
 
@@ -102,7 +104,7 @@ class ImageEncoder(Encoder):
 
     @property
     def identity(self) -> str:
-        """Names weights (by content) and preprocessing: the key of cached features."""
+        """Identity of weights (by content) and preprocessing: the key of cached features."""
         return self._identity(f"image|{DECODING}|{sorted(self.settings.items())}")
 
     def preprocess(self, image: Image) -> torch.Tensor:

@@ -1,4 +1,4 @@
-"""Text encoder: a transformers model, pooled to one vector a text."""
+"""Text encoder: a transformers model, pooled to one vector per text."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 
 class Pooling(StrEnum):
-    """How the tokens' vectors become one."""
+    """Pooling of the tokens' vectors."""
 
     MEAN = "mean"
     CLS = "cls"
@@ -34,20 +34,20 @@ class Pooling(StrEnum):
 class TextEncoder(Encoder):
     """Any ``transformers`` model with ``last_hidden_state``, pooled to one vector per text.
 
-    Of an encoder-decoder, the encoder.
+    Of an encoder-decoder, the encoder is used.
 
     Args:
-        options: weights, pooling, and which parameters learn.
+        options: weights, pooling, and trained parameters.
         cache_dir: folder of converted weights.
 
     Raises:
         WeightsError: if the weights can't be loaded; the message lists the ways to get them.
-        InputError: if ``max_tokens`` is more than the model takes, or no layer has a name of
+        InputError: if ``max_tokens`` exceeds the model's maximum, or no layer has a name in
             ``lora.target_modules``.
     """
 
     class Options(ComponentOptions):
-        """Any encoder of ``transformers``, pooled to one vector a text."""
+        """Any encoder of ``transformers``, pooled to one vector per text."""
 
         type: Literal["transformer"] = "transformer"
         weights: str = Field(
@@ -55,21 +55,25 @@ class TextEncoder(Encoder):
         )
         architecture: str = Field(
             default="package:minilm",
-            description="with weights: random, where settings and tokenizer come from",
+            description="source of settings and tokenizer with weights: random",
         )
-        seed: int = Field(default=0, ge=0, description="of the initialisation with weights: random")
+        seed: int = Field(default=0, ge=0, description="seed of the initialisation with weights: random")
         pooling: Pooling = Pooling.MEAN
-        max_tokens: int = Field(default=128, ge=2, le=1_000_000, description="a longer text is cut here")
+        max_tokens: int = Field(
+            default=128, ge=2, le=1_000_000, description="maximum length of a text; longer ones are cut"
+        )
         training: Tuning = Tuning.FROZEN
         lora: LoRAOptions = LoRAOptions()
-        batch_size: int = Field(default=64, ge=1, le=10_000_000, description="texts encoded at once")
+        batch_size: int = Field(
+            default=64, ge=1, le=10_000_000, description="number of texts encoded at once"
+        )
         precision: EncoderPrecision = EncoderPrecision.AUTO
 
         def check(self, cache_dir: Path) -> None:
-            """Reject options that can't be used, from the tokenizer and the model's settings alone.
+            """Check the options, from the tokenizer and the model's settings alone.
 
             Raises:
-                InputError: if weights can't be loaded, or ``max_tokens`` is more than the model takes.
+                InputError: if weights can't be loaded, or ``max_tokens`` exceeds the model's maximum.
             """
             settings, tokenizer = load_settings(self.weights, cache_dir, self.architecture)
             _check_length(self.max_tokens, tokenizer, settings)
@@ -96,7 +100,7 @@ class TextEncoder(Encoder):
 
     @property
     def identity(self) -> str:
-        """Names weights (by content) and preprocessing: the key of cached features."""
+        """Identity of weights (by content) and preprocessing: the key of cached features."""
         return self._identity(
             f"text|tokenizer={tokenizer_digest(self.tokenizer)}"
             f"|max_tokens={self.max_tokens}|pooling={self.pooling}"
@@ -116,7 +120,7 @@ class TextEncoder(Encoder):
         if ids_BL.shape[1] == 0:
             ids_BL = torch.full((len(texts), 1), int(self.tokenizer.pad_token_id))
             mask_BL = torch.zeros_like(ids_BL)
-        # A tokenizer without special tokens makes nothing of "": its padding stands for it.
+        # A tokenizer without special tokens returns no token for "": padding replaces it.
         mask_BL[:, 0] = 1
         return {"input_ids": ids_BL, "attention_mask": mask_BL}
 
@@ -125,7 +129,7 @@ class TextEncoder(Encoder):
 
         Args:
             input_ids: (B, L) int64.
-            attention_mask: (B, L) 1 for real tokens, on the right of which is padding.
+            attention_mask: (B, L), 1 for real tokens, followed by padding on the right.
 
         Returns:
             (B, D) vectors, not normalised.

@@ -1,4 +1,4 @@
-"""The candidates of an ensemble: the union of its members' lists, or the whole catalogue."""
+"""Candidates of an ensemble: the union of its members' lists, or the whole catalogue."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from crossrec.types import ABSENT, Recommender, Sequences, TopK
 
 @dataclass(frozen=True)
 class Candidates:
-    """Candidates of B histories and what each member says of them.
+    """Candidates of B histories and each member's scores of them.
 
     Args:
-        ids_BP: (B, P) int64, rising in each row, ``ABSENT`` after the last.
-        said: one a member.
+        ids_BP: (B, P) int64, ascending in each row, ``ABSENT`` after the last.
+        said: scores, one entry per member.
     """
 
     ids_BP: np.ndarray
@@ -35,14 +35,14 @@ def union_of_lists(
     *,
     ask_beyond: bool,
 ) -> Candidates:
-    """Return every item that stands in a member's list.
+    """Return the union of the members' lists.
 
     Args:
-        members: fitted.
+        members: fitted members.
         histories: B rows.
         exclude: B rows of items that must not appear.
         places: C, length of each member's list.
-        ask_beyond: whether members score candidates of others; else they have no score for them.
+        ask_beyond: whether members score the others' candidates; else they have no score for them.
     """
     places = min(places, members[0].n_items)
     lists = [member.recommend(histories, places, exclude) for member in members]
@@ -54,7 +54,7 @@ def union_of_lists(
         scores_BP = torch.from_numpy(_scattered(columns_BC, found.scores, ids_BP.shape, -np.inf))
         present_BP = torch.from_numpy(ids_BP != ABSENT)
         outside_BP = torch.from_numpy(~np.isfinite(ranks_BP)) & present_BP
-        # A list that ran out before its end holds all that the member may recommend.
+        # A short list contains all items that the member may recommend.
         refused_BP = outside_BP & torch.from_numpy((found.ids == ABSENT).any(1))[:, None]
         if ask_beyond and bool(outside_BP.any()):
             asked_BP = member.score(histories, np.maximum(ids_BP, 0)).cpu().float()
@@ -71,9 +71,9 @@ def whole_catalogue(
     """Return every item of the catalogue that is not excluded, scored by every member.
 
     Args:
-        members: fitted.
+        members: fitted members.
         histories: B rows.
-        exclude: B rows of items that must not appear: they have no part in anybody's statistics.
+        exclude: B rows of items that must not appear; they are excluded from all statistics.
     """
     said = []
     for member in members:
@@ -87,7 +87,7 @@ def whole_catalogue(
 
 
 def union(lists_BC: Sequence[np.ndarray]) -> np.ndarray:
-    """Return (B, P) the distinct items of each row of several lists, rising, ``ABSENT`` after the last."""
+    """Return (B, P), the distinct items of each row of lists, ascending, ``ABSENT`` after the last."""
     last = np.iinfo(np.int64).max
     ids = np.concatenate(lists_BC, axis=1).astype(np.int64)
     ids = np.sort(np.where(ids == ABSENT, last, ids), axis=1)
@@ -98,7 +98,7 @@ def union(lists_BC: Sequence[np.ndarray]) -> np.ndarray:
 
 
 def _columns(ids_BP: np.ndarray, wanted_BC: np.ndarray) -> np.ndarray:
-    """Return (B, C) columns of ``ids_BP`` that hold the wanted items; -1 where ``ABSENT`` is wanted."""
+    """Return (B, C) columns of ``ids_BP`` with the given items; -1 for ``ABSENT``."""
     stride = int(ids_BP.max(initial=0)) + 2
     rows_B1 = np.arange(len(ids_BP))[:, None] * stride
     keys = (rows_B1 + np.where(ids_BP == ABSENT, stride - 1, ids_BP)).ravel()
@@ -125,11 +125,11 @@ def _ranks(scores_BN: Tensor) -> Tensor:
 
 
 def as_lists(ids_BP: np.ndarray, fused_BP: Tensor, k: int) -> TopK:
-    """Return the k best candidates, ties to the lower index; -inf is left out.
+    """Return the k best candidates, ties to the lower index; -inf is omitted.
 
     Args:
-        ids_BP: (B, P) rising in each row.
-        fused_BP: (B, P) float64.
+        ids_BP: (B, P) candidates, ascending in each row.
+        fused_BP: (B, P) float64 fused scores.
         k: length of the lists.
     """
     ids = np.full((len(ids_BP), k), ABSENT, np.int64)
@@ -148,13 +148,13 @@ def as_lists(ids_BP: np.ndarray, fused_BP: Tensor, k: int) -> TopK:
 
 
 def _contenders(fused_BP: Tensor, k: int) -> Tensor:
-    """Return (B, W) rising columns that hold each row's k best and all that tie with the last of them."""
+    """Return (B, W) ascending columns of each row's k best and all that tie with the last of them."""
     least_B1 = fused_BP.topk(k, dim=1).values[:, -1:]
     good_BP = fused_BP >= least_B1
     width = int(good_BP.sum(1).max())
     n_columns = fused_BP.shape[1]
     if width == n_columns:
         return torch.arange(n_columns).expand(fused_BP.shape)
-    # A contender's key is greater the further left it stands.
+    # Keys of contenders decrease from left to right.
     keys_BP = torch.where(good_BP, torch.arange(n_columns, 0, -1), 0)
     return keys_BP.topk(width, dim=1).indices

@@ -1,4 +1,4 @@
-"""A cascade: cheap candidates, a costly model that scores only these, a reranker that orders them."""
+"""Cascade: cheap candidates, a costly model that scores only these, and optionally a reranker."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from crossrec.runtime.ranking.search import pick_candidates
 from crossrec.types import ABSENT, InputError, Recommender, Sequences, TopK
 
 BATCH = 256
-"""Histories that go through the stages at a time; bounds memory by BATCH * candidates * width of a vector."""
+"""Number of histories per batch; bounds memory by BATCH * candidates * width of a vector."""
 
 RETRIEVE, RANK, RERANK = "retrieve", "rank", "rerank"
 
 
 class ListReranker(Protocol):
-    """Chooses and orders k of the candidates that it is given, best first."""
+    """Reranker that chooses and orders k of given candidates, best first."""
 
     def __call__(self, candidates: TopK, histories: Sequences, k: int) -> TopK:
         """Return (B, k) lists from (B, C) candidates."""
@@ -32,12 +32,12 @@ class ListReranker(Protocol):
 
 @dataclass
 class StageTimes:
-    """Seconds that each stage took, and how many users went through.
+    """Time of each stage, and number of users.
 
     Args:
-        seconds: stage -> seconds in all.
-        users: lists made.
-        clock: what seconds are told by; ``time.process_time`` leaves out what others do on the machine.
+        seconds: stage -> total seconds.
+        users: number of lists.
+        clock: clock; ``time.process_time`` excludes other processes on the machine.
     """
 
     seconds: dict[str, float] = field(default_factory=dict)
@@ -46,7 +46,7 @@ class StageTimes:
 
     @contextmanager
     def measured(self, stage: str) -> Iterator[None]:
-        """Adds what the block takes to a stage."""
+        """Add the time of the block to a stage."""
         start = self.clock()
         yield
         self.seconds[stage] = self.seconds.get(stage, 0.0) + self.clock() - start
@@ -64,20 +64,20 @@ class StageTimes:
 
 
 class Cascade:
-    """Retrieves candidates, ranks them by another recommender's scores, and reranks where asked to.
+    """Cascade: retrieves candidates, ranks them by another recommender's scores, and optionally reranks.
 
-    The ranker sees (B, C) candidates and never scores the catalogue. An item that is not retrieved can't be
-    recommended, whatever the ranker would say of it.
+    The ranker scores (B, C) candidates, never the catalogue. An item that is not retrieved can't be
+    recommended.
 
     Args:
-        retriever: gives the candidates by ``recommend``.
-        ranker: scores them by ``score``.
-        candidates: C, how many are retrieved (more where longer lists are asked for).
-        rerank: orders the ranked candidates.
-        name: what tables call it.
+        retriever: source of the candidates, by ``recommend``.
+        ranker: recommender that scores them, by ``score``.
+        candidates: C, number of retrieved candidates (more for longer lists).
+        rerank: reranker of the ranked candidates.
+        name: name in tables.
 
     Raises:
-        InputError: if the two have other catalogues, or C is below 1.
+        InputError: if the two have different catalogues, or C is below 1.
     """
 
     def __init__(
@@ -115,7 +115,7 @@ class Cascade:
         return self
 
     def score(self, histories: Sequences, candidates: np.ndarray | None = None) -> Tensor:
-        """Return the ranker's scores of what is retrieved, -inf elsewhere; reranking has no part in them.
+        """Return the ranker's scores of retrieved items, -inf elsewhere, without reranking.
 
         Args:
             histories: B rows.
@@ -158,7 +158,7 @@ class Cascade:
         return np.sort(self.retriever.recommend(histories, min(places, self.n_items), exclude).ids, axis=1)
 
     def _ranked(self, histories: Sequences, ids_BC: np.ndarray) -> Tensor:
-        # Not every recommender knows ABSENT among candidates; item 0 stands in and is masked.
+        # Not every recommender supports ABSENT among candidates; item 0 replaces it and is masked.
         scores_BC = self.ranker.score(histories, np.maximum(ids_BC, 0)).cpu().float()
         return scores_BC.masked_fill(torch.from_numpy(ids_BC == ABSENT), -torch.inf)
 

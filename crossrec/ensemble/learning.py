@@ -1,4 +1,4 @@
-"""Weights learned from members' candidates on validation, and an honest value of what was learned."""
+"""Weights learned from members' candidates on validation, and their cross-fitted value."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class Answered:
 
     Args:
         query_A: (A,) numbers among all Q queries.
-        ids_AP: (A, P) candidates, rising.
+        ids_AP: (A, P) candidates, ascending.
         target_AP: (A, P) bool, true for targets.
         said: scores per member.
     """
@@ -116,7 +116,7 @@ class WeightObjective:
         Args:
             weights_WM: rows of weights.
             metric: (hits_QK, n_targets_Q, k) -> (Q,), 0 without a hit.
-            k: places of a list.
+            k: length of the lists.
         """
         value_WU = np.zeros((len(weights_WM), len(self._judged_U)))
         for block in self._blocks:
@@ -129,12 +129,12 @@ class WeightObjective:
 
 
 class _Block:
-    """Some answered queries, with all that doesn't change from weighting to weighting.
+    """Some answered queries, with all data that is the same for all weightings.
 
     Args:
-        of: the queries.
-        rule: what a member adds.
-        missing: what a member's -inf means.
+        of: answered queries.
+        rule: list fusion.
+        missing: meaning of a member's -inf.
     """
 
     def __init__(self, of: Answered, rule: ListFusion, missing: Missing) -> None:
@@ -152,7 +152,7 @@ class _Block:
             self._out[active] = ~allowed([self._said[number] for number in active], self._missing)
         fused_AP = weighted_sum(self._added, weights).masked_fill_(self._out[active], -torch.inf)
         score_T = fused_AP[self._row_T, self._column_T]
-        # Only a target that reaches the k-th best score can have a place. NumPy selects faster than torch.
+        # Only a target that reaches the k-th best score can be listed. NumPy selects faster than torch.
         rest = max(fused_AP.shape[1] - k, 0)
         least_A = torch.from_numpy(np.partition(fused_AP.numpy(), rest, axis=1)[:, rest])
         near = ((score_T >= least_A[self._row_T]) & (score_T > -torch.inf)).nonzero().squeeze(1)
@@ -195,12 +195,12 @@ class Learned:
     Args:
         weights_M: weight per member, summing to 1.
         value: value on all users, on whom the weights were chosen: optimistic.
-        cross_fitted: value on users without part in the choice, over halves and repeats.
+        cross_fitted: value on held-out users, over halves and repeats.
         cross_fitted_sd: standard deviation over repeats; NaN with one.
-        best_member: the member that is best on all users.
-        member_values_M: each member alone, on all users.
-        best_member_cross_fitted: the same for choosing one member instead of weights.
-        tried: weightings that were tried.
+        best_member: number of the best member on all users.
+        member_values_M: value of each member alone, on all users.
+        best_member_cross_fitted: cross-fitted value of choosing one member instead of weights.
+        tried: number of weightings tried.
     """
 
     weights_M: np.ndarray
@@ -216,8 +216,7 @@ class Learned:
 def learn_weights(evidence: WeightObjective, metric: Metric, config: LearningConfig) -> Learned:
     """Return the best of a fixed set of weightings, with the fewest members among equals.
 
-    All weightings are fixed before any value is looked at, so that halves of the users can choose among
-    them without having seen each other.
+    All weightings are fixed in advance, so that halves of the users choose among them independently.
 
     Args:
         evidence: objective on the validation split.
@@ -249,11 +248,11 @@ def weightings(n_members: int, budget: int, seed: int) -> np.ndarray:
 
     Args:
         n_members: M.
-        budget: points at most, if that leaves one a member.
+        budget: maximum number of points, but at least one per member.
         seed: seed of the random weightings.
 
     Returns:
-        (W, M) rows summing to 1, no two alike, members alone first, then by the number of members in use.
+        (W, M) distinct rows summing to 1, single members first, then by the number of members in use.
     """
     budget = max(budget, n_members)
     steps = 1
@@ -265,13 +264,13 @@ def weightings(n_members: int, budget: int, seed: int) -> np.ndarray:
     random = np.random.default_rng(seed).dirichlet(np.ones(n_members), max(budget - len(lattice), 0))
     points = np.unique(np.concatenate([lattice, random]), axis=0)
     used = (points > 0).sum(1)
-    # Among points of one member, the first member's comes first: rows are sorted, so turn them round.
+    # Among single members, the first one comes first: rows are sorted, so reverse them.
     order = np.lexsort((-np.arange(len(points)), used))
     return points[order]
 
 
 def _cross_fit(value_WU: np.ndarray, choices: Sequence[slice], config: LearningConfig) -> list[np.ndarray]:
-    """For each set of weightings to choose from, (R,) values on halves that had no part in choosing."""
+    """Return, for each set of weightings to choose from, (R,) values on held-out halves."""
     rng = np.random.default_rng(config.seed)
     n_users = value_WU.shape[1]
     found = np.zeros((len(choices), config.cross_fits))

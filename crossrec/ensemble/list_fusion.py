@@ -17,7 +17,7 @@ Normalisation = Literal["zscore", "minmax", "softmax", "log_softmax"]
 class ScoreFusion(ListFusion):
     """Score fusion (CombSUM): scores on a common scale, with the statistics of the member's own list.
 
-    So a member's terms don't depend on the other members. A candidate without a score gets the term of the
+    A member's terms don't depend on the other members. A candidate without a score gets the term of the
     lowest item of the list, and 0 under ``softmax``.
 
     Args:

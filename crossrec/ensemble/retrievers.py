@@ -32,9 +32,9 @@ class VectorRetriever:
     The index is built on first use; call :meth:`refresh` after the model has changed.
 
     Args:
-        model: whose vectors are compared.
-        index: ``exact``; ``faiss`` for a graph (HNSW) that looks at a small part of the catalogue and may
-            miss items; ``auto`` for the graph where FAISS is installed. ``name`` tells which it is.
+        model: model with query and item vectors.
+        index: ``exact``; ``faiss`` for a graph (HNSW) that searches a small part of the catalogue and may
+            miss items; ``auto`` for the graph if FAISS is installed. ``name`` includes the choice.
 
     Raises:
         InputError: if ``faiss`` is requested and not installed.
@@ -91,7 +91,7 @@ class VectorRetriever:
     def _search(self, queries_BD: np.ndarray, k: int, exclude: Sequences | None) -> TopK:
         if self._graph is None:
             self._graph = _build(self.model.item_vectors().cpu().numpy())
-        # Room for what will be left out.
+        # Room for items that will be omitted.
         extra = 0 if exclude is None else int(exclude.lengths.max(initial=0))
         width = min(k + extra, self.n_items)
         self._graph.hnsw.efSearch = max(SEARCH_WIDTH, 2 * width)
@@ -111,7 +111,7 @@ def _build(vectors_ND: np.ndarray) -> Any:
 
 
 def _kept(ids_BW: np.ndarray, scores_BW: np.ndarray, out_BW: np.ndarray, k: int) -> TopK:
-    """Return the first k that are not out, by falling score, ties to the lower index."""
+    """Return the first k that are not excluded, by descending score, ties to the lower index."""
     scores_BW = np.where(out_BW, -np.inf, scores_BW)
     order_BW = np.lexsort((ids_BW, -scores_BW), axis=1)[:, :k]
     ids = np.full((len(ids_BW), k), ABSENT, np.int64)
@@ -123,19 +123,19 @@ def _kept(ids_BW: np.ndarray, scores_BW: np.ndarray, out_BW: np.ndarray, k: int)
 
 
 Learn = Callable[[Sequences], csr_matrix]
-"""From training clicks to (N, N) similarities, a few neighbours a row."""
+"""Function from training clicks to (N, N) similarities with a few neighbours per row."""
 
 
 class NeighbourRetriever:
-    """Retriever of the neighbours of a history's items, by summed similarity; other items cost nothing.
+    """Retriever of the neighbours of a history's items, by summed similarity.
 
-    It is item-kNN that never makes a row of N scores when it recommends: what is looked at are the history's
-    clicks times their neighbours. Items that are nobody's neighbour score -inf.
+    It is item-kNN without a row of N scores: a recommendation reads only the neighbours of the history's
+    clicks. Items that are no item's neighbour score -inf.
 
     Args:
         n_items: N.
-        learn: makes the table.
-        name: what tables call it.
+        learn: function that computes the table.
+        name: name in tables.
 
     Source:
         Sarwar et al.: Item-based collaborative filtering recommendation algorithms (WWW 2001).

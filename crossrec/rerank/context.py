@@ -48,7 +48,7 @@ class Constraints(Reranker):
         items: features of the catalogue's items; one column is used.
 
     Raises:
-        InputError: if the catalogue lacks the column, or the column a value; lists the existing ones.
+        InputError: if the catalogue lacks the column, or the column a value; the message lists all.
     """
 
     class Options(ComponentOptions):
@@ -117,14 +117,14 @@ class Constraints(Reranker):
             raise InputError(f"rerank: context min_count asks for {asked} items in lists of {k}")
         code_BC = self._code_N[pool.ids_BC]
         open_BC = pool.present_BC & self._allowed_V[code_BC]
-        # A filter removes all of a value or none of it, so that those removed take no other's room.
+        # A filter removes all items of a value or none, so that removed items do not use up a quota.
         place_BC = place_within(code_BC)
         open_BC &= place_BC < self._most_V[code_BC]
         held_BC = open_BC & (place_BC < self._least_V[code_BC])
         room_B1 = width - held_BC.sum(1, keepdim=True)
         free_BC = open_BC & ~held_BC
         taken_BC = held_BC | (free_BC & (free_BC.cumsum(1) <= room_B1))
-        # Stable: those taken first, each part in the pool's order.
+        # Stable: selected candidates first, each part in the pool's order.
         column_BK = (~taken_BC).int().sort(dim=1, stable=True).indices[:, :width]
         return pool.pick(torch.where(taken_BC.gather(1, column_BK), column_BK, ABSENT))
 

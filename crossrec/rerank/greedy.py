@@ -1,9 +1,8 @@
 """Greedy rerankers: relevance, and each candidate's gain in diversity over the items already chosen.
 
-Exact, but not done one user after the other over all candidates: users go through in blocks whose vectors
-fit the processor's cache, and at first with the front of their pools only. Where relevance alone rules out
-that any candidate behind the front could have been chosen, the list is final; the others start again with
-a larger front, and at last with the whole pool.
+The result is exact, but computed in blocks of users whose vectors fit the processor's cache, at first with
+the front of their pools only. If relevance alone rules out all candidates behind the front, the list is
+final; the other users start again with a larger front, and at last with the whole pool.
 """
 
 from __future__ import annotations
@@ -22,20 +21,20 @@ from crossrec.rerank.spaces import PoolSimilarity, Space, space_named, users_at_
 from crossrec.types import ABSENT
 
 TIE = 1e-6
-"""Candidates whose objectives differ by no more are tied, and the earlier one wins: rounding is no reason."""
+"""Tolerance of ties: of candidates whose objectives differ by no more, the earlier one wins."""
 
 
 FRONT_SHARE, LARGEST_FRONT, EVEN = 0.16, 0.6, 8
-"""Part of a pool that is tried first, rounded up to multiples that matrix products like; twice as much next,
-and so on, below the largest part."""
+"""Share of a pool that is tried first, rounded up to multiples that suit matrix products; it is doubled
+repeatedly, up to the largest share."""
 
 
 TRIAL, WORTHWHILE = 64, 0.5
-"""So many users try a front first; it is given up when fewer than this share of a block's lists are final."""
+"""Number of users who try a front first; it is abandoned if fewer than this share of the lists are final."""
 
 
 class Gain(Protocol):
-    """Gains in diversity: how much each candidate would add to the items chosen so far, in B lists."""
+    """Gains in diversity of each candidate over the items chosen so far, in B lists."""
 
     def now(self) -> Tensor:
         """Return (B, C) gains."""
@@ -47,7 +46,7 @@ class Gain(Protocol):
 
 
 StartGain = Callable[[PoolSimilarity, Tensor, int], Gain]
-"""Makes the gains for empty lists; see :meth:`GreedyReranker.gain`."""
+"""Function that returns the gains of empty lists; see :meth:`GreedyReranker.gain`."""
 
 
 class SimilarityTradeOff(TradeOff):
@@ -107,7 +106,7 @@ def rerank_greedily(
         pool: (B, C).
         k: length of the lists; C at most.
         options: weight of diversity, and scale of relevance.
-        space: similarity of items; gives cells.
+        space: similarity of items.
         start: gains of empty lists.
         ceiling: upper bound of all gains; ``inf`` if there is none.
 
@@ -126,7 +125,7 @@ def rerank_greedily(
 def take_best(values_BC: Tensor, open_BC: Tensor) -> Tensor:
     """Return (B,) column of the highest value among those still open, the first within ``TIE``, and close it.
 
-    ``ABSENT``, which as an index means a row's last column, where none is open.
+    It is ``ABSENT``, which as an index means a row's last column, where none is open.
 
     Args:
         values_BC: (B, C) float32.
@@ -152,7 +151,7 @@ class _Choice:
         """Return (B, k) columns, ``ABSENT`` where a list ran out.
 
         Args:
-            ceiling: what no gain ever exceeds.
+            ceiling: upper bound of all gains.
         """
         n_users, n_candidates = self._ids_BC.shape
         columns_BK = self._ids_BC.new_full((n_users, self._k), ABSENT)

@@ -1,4 +1,4 @@
-"""What of each candidate is new beside the items in a window, by incremental Cholesky decomposition."""
+"""Residuals of candidates against the items in a window, by incremental Cholesky decomposition."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from torch import Tensor
 from crossrec.rerank.spaces import PoolSimilarity
 
 FLOOR = 1e-5
-"""A squared residual that counts as none: single precision can't tell what is below from 0."""
+"""Squared residual that counts as 0 in single precision."""
 
 
 class Residuals:
@@ -16,12 +16,12 @@ class Residuals:
 
     A candidate's similarities with itself are 1. Its residual is computed from similarities alone: row s of
     the factor holds every candidate's component along the s-th item's own residual, so that the squared
-    residual is 1 less the sum of squared components. An item without a residual of its own has none.
+    residual is 1 less the sum of squared components. An item without a residual has no component.
 
     Args:
         similarity: similarity of the candidates, positive semidefinite.
-        like_BC: for shape, type and device.
-        window: items that a window holds.
+        like_BC: tensor with shape, type and device.
+        window: size of a window.
     """
 
     def __init__(self, similarity: PoolSimilarity, like_BC: Tensor, window: int) -> None:
@@ -31,7 +31,7 @@ class Residuals:
         self.squared_BC = torch.ones_like(like_BC)
 
     def add(self, columns_B: Tensor) -> None:
-        """The next items join the window."""
+        """Add the next items to the window."""
         used = min(len(self._columns), self._factor_BSC.shape[1])
         column_B1 = columns_B[:, None]
         own_B1 = self.squared_BC.gather(1, column_B1)
@@ -42,7 +42,7 @@ class Residuals:
             component_BC = torch.baddbmm(component_BC[:, None], of_chosen_B1S, rows_BSC, alpha=-1)[:, 0]
         scale_B1 = torch.where(own_B1 > FLOOR, own_B1.clamp(min=FLOOR).rsqrt(), 0)
         component_BC = component_BC * scale_B1
-        # Exact on the diagonal: also for an item of which nothing is known, even of itself.
+        # Exact on the diagonal, also for an item without a vector.
         component_BC.scatter_(1, column_B1, own_B1 * scale_B1)
         self.squared_BC.addcmul_(component_BC, component_BC, value=-1)
         self._factor_BSC[:, self._place(len(self._columns))] = component_BC
@@ -62,8 +62,8 @@ class Residuals:
     def forget(self) -> None:
         """Remove the oldest item as if it had never been added: the others regain what they lost to it.
 
-        Givens rotations move what the later rows owe to the oldest one into them; what is left of it is new
-        to the window.
+        Givens rotations move the oldest row's part of the later rows into them; the rest of it is outside the
+        window's span.
         """
         out_BC = self._oldest().clone()
         self._oldest().zero_()

@@ -24,7 +24,7 @@ class PoolSimilarity(Protocol):
         """Return (B, C) similarity of every candidate with one item per row; 0 where either has no vector.
 
         Args:
-            columns_B: (B,) column of that one.
+            columns_B: (B,) column of the item.
         """
         ...
 
@@ -88,7 +88,7 @@ def space_named(name: str, items: ItemTable) -> Space:
     """Return the space of a name: ``category``, or one of the table's vector spaces.
 
     Raises:
-        InputError: if there is no such space; lists those that exist.
+        InputError: if there is no such space; the message lists the valid ones.
     """
     items.require(name, "rerank")
     return JaccardSpace(items.categories_NG) if name == CATEGORY else CosineSpace(items.unit(name))
@@ -119,11 +119,11 @@ class _Dots:
             self._rows_RD, self._rows_BDC = rows_BCD.flatten(0, 1), rows_BCD.transpose(1, 2)
 
     def to(self, columns_B: Tensor) -> Tensor:
-        """(B, C)."""
+        """Return (B, C) similarities."""
         if self._all_RC is not None:
             return self._all_RC.index_select(0, self._first_B + columns_B)
         chosen_BD = self._rows_RD.index_select(0, self._first_B + columns_B)
-        # A row times a matrix: on processors many times faster than the same matrix times a column.
+        # A row times a matrix is many times faster on CPUs than the same matrix times a column.
         return torch.bmm(chosen_BD[:, None], self._rows_BDC)[:, 0]
 
 
@@ -135,7 +135,7 @@ class _Overlaps:
         self._size_BC = size_BC
 
     def to(self, columns_B: Tensor) -> Tensor:
-        """(B, C)."""
+        """Return (B, C) similarities."""
         shared_BC = self._shared.to(columns_B)
         size_B1 = self._size_BC.gather(1, columns_B[:, None])
         return shared_BC / (self._size_BC + size_B1 - shared_BC).clamp_(min=1)
@@ -146,7 +146,7 @@ def _all_pairs(table_ND: Tensor, ids_BC: Tensor) -> Tensor:
     n_users, n_candidates = ids_BC.shape
     all_BCC = table_ND.new_empty(n_users, n_candidates, n_candidates)
     step = max(1, min(n_users, users_at_once(n_candidates * table_ND.shape[1], ids_BC.device)))
-    # The same memory again and again: fresh pages would cost more than what is written into them.
+    # The memory is reused: fresh pages would cost more than writing to them.
     room_RD = table_ND.new_empty(step * n_candidates, table_ND.shape[1])
     for start in range(0, n_users, step):
         part = slice(start, start + step)
@@ -165,7 +165,7 @@ def _rows(table_ND: Tensor, ids_BC: Tensor, out: Tensor | None = None) -> Tensor
     """
     rows_RD = torch.index_select(table_ND, 0, ids_BC.clamp(min=0).flatten(), out=out)
     absent_BC = ids_BC == ABSENT
-    # Most pools are full: looking is far cheaper than writing zeros through all vectors.
+    # Most pools are full: checking is far cheaper than writing zeros to all vectors.
     if absent_BC.any():
         rows_RD.masked_fill_(absent_BC.view(-1, 1), 0)
     return rows_RD.view(*ids_BC.shape, table_ND.shape[1])

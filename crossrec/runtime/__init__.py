@@ -1,1 +1,1 @@
-"""Processes, files and ranking primitives that every part above uses."""
+"""Processes, files and ranking primitives used by all higher layers."""

@@ -1,4 +1,4 @@
-"""Devices, their memory, and keeping freed memory in the process."""
+"""Devices, their memory, and reuse of freed memory."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ def pick_device(name: str) -> torch.device:
     """Return the device of a name; ``auto`` is the GPU where there is one.
 
     Raises:
-        InputError: no such device here.
+        InputError: if there is no such device here.
     """
     if name == AUTO:
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
         device = torch.device(name)
-        # A name may be well formed and the device still not be there.
+        # A name may be valid and the device still missing.
         torch.empty(0, device=device)
     except (RuntimeError, AssertionError, NotImplementedError) as error:
         reason = str(error).splitlines()[0]
-        raise InputError(f"device: '{name}' can't be used here ({reason}); say auto, cpu or cuda") from error
+        raise InputError(f"device: '{name}' can't be used here ({reason}); use auto, cpu or cuda") from error
     return device
 
 
@@ -39,7 +39,7 @@ _M_MMAP_THRESHOLD = -3
 
 
 _GROUP_LIMITS = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")
-"""Where containers' limits stand (cgroups, versions 2 and 1)."""
+"""Files of containers' limits (cgroups, versions 2 and 1)."""
 
 
 def memory_of(device: torch.device) -> int:
@@ -57,8 +57,8 @@ def memory_of(device: torch.device) -> int:
 def keep_freed_memory() -> bool:
     """Make glibc reuse large freed blocks instead of returning them to the system.
 
-    A training step allocates the same large tensors again and again; fresh pages cost more than the
-    arithmetic done in them. Returns False where the C library is not glibc.
+    A training step allocates the same large tensors repeatedly; fresh pages cost more than the arithmetic
+    on them. Returns False if the C library is not glibc.
     """
     if not sys.platform.startswith("linux"):
         return False

@@ -1,6 +1,6 @@
-"""Collectives over processes, the only ones; all work unchanged in a single process.
+"""All collectives over processes; they work unchanged in a single process.
 
-Processes send heartbeats, so that none waits forever for one that is gone.
+Processes send heartbeats, so that none waits forever for a dead one.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _peers: Peers | None = None
 def watch(seconds: float) -> None:
     """End this process, with a message, once another one has sent no heartbeat for some seconds.
 
-    Needs the store of a launcher (``MASTER_ADDR``); process groups made otherwise have their time-out alone.
+    This needs the store of a launcher (``MASTER_ADDR``); other process groups have only their timeout.
     """
     global _peers  # as the process group is one for the whole process
     if _active() and _peers is None and world_size() > 1 and "MASTER_ADDR" in os.environ:
@@ -47,10 +47,10 @@ def unwatch() -> None:
 
 @contextmanager
 def explained(seconds: float) -> Iterator[None]:
-    """Says in plain words that a collective failed because another process is gone.
+    """Translate a failure of a collective in the block into a message that another process is gone.
 
     Args:
-        seconds: after which collectives give up.
+        seconds: timeout of collectives.
 
     Raises:
         PeerGoneError: if it failed.
@@ -66,7 +66,7 @@ def explained(seconds: float) -> Iterator[None]:
 
 
 def rank() -> int:
-    """This process's number, 0 for the main one."""
+    """Return this process's number, 0 for the main one."""
     return _group().get_rank() if _active() else 0
 
 
@@ -84,7 +84,7 @@ def require_one_process(what: str) -> None:
     """Check that the launcher started only one process.
 
     Args:
-        what: runs alone, such as ``a trade-off study``.
+        what: name of the work, such as ``a trade-off study``.
 
     Raises:
         InputError: if several processes were started.
@@ -136,7 +136,7 @@ def share_buffers(module: nn.Module) -> None:
 
 
 def shard(n: int) -> slice:
-    """This process's contiguous share of n rows; gathering the shares in rank order restores them."""
+    """Return this process's contiguous share of n rows; concatenating the shares by rank restores them."""
     bounds = np.linspace(0, n, world_size() + 1).astype(int)
     return slice(int(bounds[rank()]), int(bounds[rank() + 1]))
 
@@ -157,26 +157,26 @@ def _active() -> bool:
 
 
 BEATS = 10
-"""Signs of life in the time after which a process counts as gone."""
+"""Number of heartbeats within the time after which a process counts as gone."""
 
 
 MOST_BETWEEN_S = 5.0
-"""Seconds between two signs of life at most."""
+"""Maximum time between two heartbeats, seconds."""
 
 
 class PeerGoneError(InputError):
-    """Another process of this training has ended."""
+    """Error: another process of this training has ended."""
 
 
 class Peers:
-    """The processes of one training, each of which gives signs of life through the launcher's store.
+    """Processes of one training, each of which sends heartbeats through the launcher's store.
 
-    A process that is stopped or whose machine is gone leaves the others inside a collective, from which
-    nothing in Python gets out. So a thread here ends this process, with a message, once another one has been
-    silent for too long. Work that keeps a process busy for hours, while others wait for it, is no silence.
+    A process that is stopped or whose machine is gone leaves the others inside a collective, which Python
+    can't interrupt. Therefore a thread ends this process, with a message, once another one has been silent for too
+    long. A process that is busy for hours while others wait for it still sends heartbeats.
 
     Args:
-        rank, world: of this process, and how many there are.
+        rank, world: number of this process, and number of processes.
         seconds: seconds of silence after which a process counts as gone.
     """
 
@@ -187,7 +187,7 @@ class Peers:
 
         self.rank, self.world, self.seconds = rank, world, seconds
         address, port = os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"])
-        # A connection of its own: another thread may hold that of the process group for as long as it waits.
+        # A separate connection: another thread may block that of the process group while it waits.
         self._store: Any = TCPStore(
             address, port, is_master=False, wait_for_workers=False, timeout=timedelta(seconds=seconds)
         )
@@ -273,7 +273,7 @@ class Peers:
             if silent and not self._end.is_set():
                 sys.stderr.write(f"error: {gone(' and '.join(silent), self.seconds)}\n")
                 sys.stderr.flush()
-                # The main thread is inside a collective; nothing else gets it out.
+                # The main thread is inside a collective, which nothing else interrupts.
                 os._exit(1)
 
 

@@ -9,11 +9,11 @@ _LEVELS = 1 << 16
 
 
 class Dropout(nn.Dropout):
-    """``nn.Dropout``, with masks drawn four entries to a random number on a CPU.
+    """``nn.Dropout`` with masks of four entries per random number on a CPU.
 
-    PyTorch's own draws there one Bernoulli variable an entry, which took a third of a small Transformer's
-    step; this takes a third of that. On a CPU the rate is rounded to a multiple of 1/65536 and the mask
-    depends on PyTorch's global CPU generator, as ever.
+    PyTorch draws one Bernoulli variable per entry, which took a third of a small Transformer's step; this
+    takes a third of that. On a CPU the rate is rounded to a multiple of 1/65536; the mask depends on
+    PyTorch's global CPU generator, as usual.
     """
 
     def forward(self, input: Tensor) -> Tensor:

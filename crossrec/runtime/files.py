@@ -1,7 +1,7 @@
-"""Files: written whole or not at all, with checksums beside them, and locks that end with the process.
+"""Files: atomic writes, checksums, and locks that end with the process.
 
-CRC-32 finds every change of up to 32 neighbouring bits and reads about 2 GB per second. It guards against
-damage, not against attackers.
+CRC-32 detects every change of up to 32 neighbouring bits and reads about 2 GB per second. It detects damage,
+not attacks.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ from uuid import uuid4
 
 @contextmanager
 def atomic_path(path: Path) -> Iterator[Path]:
-    """Yields a temporary name beside ``path``; renamed to ``path`` when the block ends well.
+    """Yield a temporary name beside ``path``, renamed to ``path`` when the block ends without error.
 
-    Works for files and, where ``path`` does not exist yet, for folders. After an error the
-    temporary file is removed and ``path`` is as it was.
+    It works for files and, if ``path`` does not exist yet, for folders. After an error the temporary file is
+    removed and ``path`` is unchanged.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.{uuid4().hex[:8]}.tmp")
@@ -50,8 +50,8 @@ def lock(file: int, *, wait: bool) -> bool | None:
     """Take the lock of an open file; the operating system releases it when the file or the process ends.
 
     Args:
-        file: descriptor.
-        wait: until another process has released it.
+        file: descriptor of the file.
+        wait: whether to wait until another process has released it.
 
     Returns:
         Whether it was taken; None where the file system, or the operating system, has no locks.
@@ -81,7 +81,7 @@ def _forget_held() -> None:
 
 
 if hasattr(os, "register_at_fork"):
-    # A worker that outlives a killed process would hold its locks on.
+    # A worker that outlives a killed process would keep its locks.
     os.register_at_fork(after_in_child=_forget_held)
 
 
@@ -89,14 +89,14 @@ def held_lock(path: Path) -> tuple[int, bool | None]:
     """Open a lock file, creating it if needed, and try to take its lock.
 
     Returns:
-        The descriptor, for :func:`release_lock`; and what :func:`lock` gives.
+        The descriptor, for :func:`release_lock`, and the result of :func:`lock`.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     while True:
         file = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
         try:
             taken = lock(file, wait=False)
-            # Whoever held it may have removed the file in between: then this lock is of a file that is gone.
+            # The former holder may have removed the file in between: then this lock is on a removed file.
             if not taken or _same_file(file, path):
                 _held.add(file)
                 return file, taken
@@ -122,7 +122,7 @@ def _same_file(file: int, path: Path) -> bool:
 
 
 CHECKSUMS = "checksums.json"
-"""Of all files of a folder."""
+"""Name of the file with the checksums of a folder's files."""
 
 
 _SUFFIX = ".crc32"
@@ -132,7 +132,7 @@ _CHUNK = 1 << 22
 
 
 def crc32_of(path: Path) -> str:
-    """CRC-32 of a file's bytes, eight hexadecimal digits."""
+    """Return the CRC-32 of a file's bytes, eight hexadecimal digits."""
     found = 0
     with path.open("rb") as file:
         while chunk := file.read(_CHUNK):
@@ -146,7 +146,7 @@ def write_checksum(path: Path) -> None:
 
 
 def is_sound(path: Path) -> bool:
-    """Return whether a file is there and is what :func:`write_checksum` saw; false without a checksum."""
+    """Return whether a file is unchanged since :func:`write_checksum`; false if either is missing."""
     beside = _beside(path)
     if not (path.exists() and beside.exists()):
         return False
@@ -174,11 +174,11 @@ def write_checksums(folder: Path, names: tuple[str, ...] | None = None) -> None:
 
 
 def damage(folder: Path, names: tuple[str, ...] | None = None) -> str | None:
-    """Return the fault of a folder's files, as a clause; None where they are as when checksums were written.
+    """Return the fault of a folder's files, as a clause; None if they are unchanged since their checksums.
 
     Args:
         folder: folder of the files; one without checksums counts as sound.
-        names: only these; all when None.
+        names: files to check; all when None.
     """
     path = folder / CHECKSUMS
     if not path.exists():

@@ -1,7 +1,7 @@
-"""Opening a stranger's picture in a process of its own, which is bounded in memory and time.
+"""Opening of untrusted pictures in a separate process with bounded memory and time.
 
-A decoder that is attacked can take minutes and gigabytes, or crash. Here it takes down a small process, whose
-memory comes back whole; what returns are pixels. Runs as ``python -m crossrec.runtime.picture_process``.
+An attacked decoder can take minutes and gigabytes, or crash. Here only a small process is affected, which
+returns nothing but pixels. It runs as ``python -m crossrec.runtime.picture_process``.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
 SECONDS = 15.0
-"""That a picture may take, the start of the process included."""
+"""Maximum time per picture, including the start of the process, seconds."""
 BASE_BYTES = 400_000_000
 """Address space that Python with Pillow and NumPy needs."""
 BYTES_A_PIXEL = 16
-"""Address space for a picture: in RGBA, twice, while one becomes the other, and the encoded one."""
+"""Address space per pixel of a picture: two copies in RGBA during conversion, and the encoded bytes."""
 
 
 def open_apart(
@@ -37,10 +37,10 @@ def open_apart(
     """Return the same picture as :func:`~crossrec.runtime.pictures.open_picture`, opened by another process.
 
     Args:
-        data: the encoded picture.
-        max_pixels: width times height at most, looked at before decoding.
-        formats: that are taken.
-        seconds: after which the process is killed.
+        data: encoded picture.
+        max_pixels: maximum width times height, checked before decoding.
+        formats: supported formats.
+        seconds: time after which the process is killed.
 
     Raises:
         UnreadablePicture: if it can't be opened, or needs too much time or memory.
@@ -87,7 +87,7 @@ def main() -> None:
 
 
 def _limit(memory: int, seconds: int) -> None:
-    """Bounds address space, processor time and files of this process, where the system has such bounds."""
+    """Limit address space, processor time and files of this process, if the system supports it."""
     try:
         import resource
     except ImportError:  # Windows; the parent's clock still counts
@@ -103,7 +103,7 @@ def _limit(memory: int, seconds: int) -> None:
 
 
 def _environment() -> dict[str, str]:
-    """Nothing of ours but where modules lie: a broken decoder should find no secrets in its environment."""
+    """Return an environment with module paths only: an attacked decoder must find no secrets in it."""
     kept = {
         name: os.environ[name] for name in ("PATH", "SYSTEMROOT", "LD_LIBRARY_PATH") if name in os.environ
     }

@@ -1,7 +1,7 @@
-"""The one way to open a picture: upright, on white, in RGB, of bounded size.
+"""Uniform opening of pictures: upright, on white, in RGB, of bounded size.
 
-Training, features, new items, the server and reports all see a picture as :func:`open_picture` gives it.
-Imports nothing but Pillow and NumPy, since :mod:`crossrec.runtime.picture_process` starts with it.
+Training, features, new items, the server and reports all use :func:`open_picture`. Only Pillow and NumPy are
+imported, for a fast start of :mod:`crossrec.runtime.picture_process`.
 """
 
 from __future__ import annotations
@@ -20,25 +20,25 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
 DECODING = "upright on white, at most 1024"
-"""Names what :func:`open_picture` does to pixels: a part of every key under which features of pictures are
-kept. To be changed with it."""
+"""Description of what :func:`open_picture` does to pixels, part of every cache key of picture features. It
+must be changed with that function."""
 
 FORMATS = ("AVIF", "BMP", "GIF", "JPEG", "JPEG2000", "MPO", "PNG", "PPM", "TIFF", "WEBP")
-"""Formats that are read; Pillow knows others, some of which run programs (EPS) or need fonts and palettes."""
+"""Supported formats; Pillow has others, some of which run programs (EPS) or need fonts and palettes."""
 
 MAX_SIDE = 1024
 """Longest side of an opened picture, pixels; larger ones are shrunk."""
 MAX_PIXELS = 80_000_000
-"""Width times height at most, before anything is decoded."""
+"""Maximum width times height, checked before decoding."""
 MAX_BYTES = 100_000_000
-"""Of an encoded picture."""
+"""Maximum size of an encoded picture, bytes."""
 MAX_SCANS = 100
-"""Of a progressive JPEG: each scan costs a pass over all pixels, and a usual one has about ten."""
+"""Maximum number of scans of a progressive JPEG: each costs a pass over all pixels; about ten are usual."""
 MAX_SCANNED_PIXELS = 1_500_000_000
-"""Scans times pixels."""
+"""Maximum number of scans times pixels."""
 
 HEAD = 16
-"""Bytes that :func:`picture_fault` looks at."""
+"""Number of bytes that :func:`picture_fault` reads."""
 _WHITE_16 = 65_535
 _ORIENTATION = 0x0112
 _SIGNATURES = (
@@ -59,7 +59,7 @@ _SIGNATURES = (
 
 
 class UnreadablePicture(InputError):
-    """A picture that can't be opened; the message says why."""
+    """Unreadable picture; the message has the reason."""
 
 
 def open_picture(
@@ -67,16 +67,16 @@ def open_picture(
 ) -> Image:
     """Open a picture: its first frame, turned upright, on white, in RGB.
 
-    Transparent places become white, as on most shops' pages; 16 bits a pixel are scaled to 8; CMYK and
-    palettes are converted; one that is longer than ``MAX_SIDE`` is shrunk. The result has no metadata.
+    Transparent places become white, as on most shops' pages; 16 bits per pixel are scaled to 8; CMYK and
+    palettes are converted; pictures longer than ``MAX_SIDE`` are shrunk. The result has no metadata.
 
     Args:
-        source: the encoded picture, or the path of its file.
-        max_pixels: width times height at most, looked at before decoding.
+        source: encoded picture, or path of its file.
+        max_pixels: maximum width times height, checked before decoding.
         formats: supported formats, a subset of ``FORMATS``.
 
     Raises:
-        UnreadablePicture: if the file is not there, broken, no picture of ``formats``, or too large.
+        UnreadablePicture: if the file is missing, broken, not a picture of ``formats``, or too large.
     """
     from PIL import Image, UnidentifiedImageError
 
@@ -97,7 +97,7 @@ def open_picture(
         raise UnreadablePicture(f"the picture is too large: {error}") from error
     except InputError:
         raise
-    # Pillow reports damage as whatever its decoders stumble over: OSError, SyntaxError, struct.error, ….
+    # Pillow reports damage by many classes: OSError, SyntaxError, struct.error, ….
     except Exception as error:
         raise UnreadablePicture(f"the picture is broken: {_reason(error)}") from error
 
@@ -106,7 +106,7 @@ def clean_picture(picture: Image) -> Image:
     """Return a Pillow picture as :func:`open_picture` does; the same object if there is nothing to do.
 
     Args:
-        picture: opened by somebody else, in any mode, with or without an EXIF orientation.
+        picture: opened picture in any mode, with or without an EXIF orientation.
 
     Raises:
         UnreadablePicture: if its file is broken, or its mode has no defined white.
@@ -141,7 +141,7 @@ def read_picture(path: str | Path) -> bytes:
     """Return the bytes of a picture's file.
 
     Raises:
-        UnreadablePicture: if it is not there, not a regular file, or too large.
+        UnreadablePicture: if it is missing, not a regular file, or too large.
     """
     with _opened(path) as handle:
         data = handle.read(MAX_BYTES + 1)
@@ -154,16 +154,16 @@ def read_head(path: str | Path) -> bytes:
     """Return the first ``HEAD`` bytes of a picture's file.
 
     Raises:
-        UnreadablePicture: if it is not there, or not a regular file.
+        UnreadablePicture: if it is missing or not a regular file.
     """
     with _opened(path) as handle:
         return handle.read(HEAD)
 
 
 def picture_fault(head: bytes) -> str | None:
-    """Return why a file is no picture, by its first ``HEAD`` bytes; None where it begins like one.
+    """Return the reason why a file is not a picture, from its first ``HEAD`` bytes; None if it may be one.
 
-    Cheap enough for a whole catalogue; a file that breaks off later shows when it is decoded.
+    It is cheap enough for a whole catalogue; a truncated file is detected by decoding.
     """
     if head.startswith(_SIGNATURES) or (head[:4] == b"RIFF" and head[8:12] == b"WEBP"):
         return None
@@ -180,8 +180,8 @@ def jpeg(picture: Image, longest: int, quality: int) -> bytes:
     """Return a small JPEG of an opened picture.
 
     Args:
-        picture: in RGB; not changed.
-        longest: side, pixels.
+        picture: picture in RGB; not changed.
+        longest: longest side, pixels.
         quality: quality of the JPEG, 1 to 95.
     """
     small = picture.copy()
@@ -192,7 +192,7 @@ def jpeg(picture: Image, longest: int, quality: int) -> bytes:
 
 
 def png(picture: Image) -> bytes:
-    """Return an opened picture with all its pixels as they are."""
+    """Return an opened picture as lossless PNG."""
     buffer = io.BytesIO()
     picture.save(buffer, format="PNG", compress_level=3)
     return buffer.getvalue()
@@ -200,7 +200,7 @@ def png(picture: Image) -> bytes:
 
 def _opened(path: str | Path) -> io.BufferedReader:
     try:
-        # Not blocking: a named pipe would be waited for.
+        # Non-blocking, so that a named pipe does not block.
         descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
     except (OSError, ValueError) as error:
         raise UnreadablePicture(f"{path} can't be read: {_reason(error)}") from error
@@ -212,7 +212,7 @@ def _opened(path: str | Path) -> io.BufferedReader:
 
 @cache
 def _registered(formats: tuple[str, ...]) -> list[str]:
-    """Return those formats that this Pillow was built with; it stumbles over others."""
+    """Return the formats that this Pillow was built with; others raise errors."""
     from PIL import Image
 
     Image.init()
@@ -226,13 +226,13 @@ def _check_cost(picture: Image, data: bytes, max_pixels: int) -> None:
             f"the picture has {picture.width} x {picture.height} pixels; at most {max_pixels:,} are read"
         )
     if picture.format in ("JPEG", "MPO"):
-        scans = data.count(b"\xff\xda")  # nothing else can look so in the coded pixels
+        scans = data.count(b"\xff\xda")  # these bytes can't occur in the coded pixels
         if scans > MAX_SCANS or scans * pixels > MAX_SCANNED_PIXELS:
             raise UnreadablePicture(f"the JPEG has {scans:,} scans of {pixels:,} pixels, which is no photo")
 
 
 def _in_rgb_or_rgba(picture: Image) -> Image:
-    """Return a copy in RGB, or in RGBA where some of it is transparent."""
+    """Return a copy in RGB, or in RGBA if it has transparency."""
     if picture.mode.startswith("I;16") or picture.mode == "I":
         return _from_16_bits(picture)
     if picture.mode == "F":

@@ -1,4 +1,4 @@
-"""A progress bar with speed and time left, on the main process and only where somebody looks."""
+"""Progress bar with speed and time left, on the main process and only on a terminal."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ if TYPE_CHECKING:
 def progress_bar(
     description: str, total: int, *, done: int = 0, force: bool = False
 ) -> Iterator[Callable[[int], None]]:
-    """Yields a function that counts finished items.
+    """Yield a function that counts finished items.
 
     Args:
-        description: what is counted.
-        total: items of this process; nothing is drawn for none.
+        description: label of the bar.
+        total: number of items of this process; nothing is drawn for 0.
         done: number finished before.
-        force: draw even where stderr is no terminal.
+        force: whether to draw even if stderr is not a terminal.
     """
     if total == 0 or not distributed.is_main() or not (force or sys.stderr.isatty()):
         yield lambda finished: None

@@ -1,6 +1,6 @@
 """Ranking in bounded memory: masks of seen items, scores of candidates, and the best items of a catalogue.
 
-Users and items go through in tiles; :mod:`crossrec.runtime.ranking.selection` breaks ties.
+Users and items are processed in tiles; :mod:`crossrec.runtime.ranking.selection` breaks ties.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ def excluded_cells(
     Args:
         exclude: excluded items of all rows.
         rows: rows to use, numbered from 0 in the result.
-        firsts: first item of each part, rising from 0; columns count from it.
+        firsts: first item of each part, ascending from 0; columns count from it.
         device: device of the scores.
     """
     offsets = np.asarray(exclude.offsets[rows.start : rows.stop + 1])
@@ -101,16 +101,16 @@ def check_candidates(candidates_BK: np.ndarray, n_rows: int, n_items: int) -> No
 
 
 SCORES_AT_ONCE = 1 << 26
-"""Most scores that ``recommend_by_score`` asks for at a time (256 MB), if more than one history's."""
+"""Maximum number of scores in memory in ``recommend_by_score`` (256 MB), unless one history has more."""
 
 
 @dataclass(frozen=True)
 class Tiles:
-    """How many scores exist at once.
+    """Sizes of tiles of scores.
 
     Args:
-        users: rows of a tile.
-        scores: in a tile at most; the catalogue is cut accordingly.
+        users: number of rows of a tile.
+        scores: maximum number of scores in a tile, which determines its columns.
     """
 
     users: int
@@ -118,7 +118,7 @@ class Tiles:
 
     @classmethod
     def suited_to(cls, device: torch.device) -> Tiles:
-        """Small enough for a CPU's last cache (16 MB), large elsewhere (256 MB)."""
+        """Return tiles that fit a CPU's last cache (16 MB), larger ones elsewhere (256 MB)."""
         return cls(256, 1 << 22) if device.type == "cpu" else cls(1024, 1 << 26)
 
     def items(self, n_items: int) -> int:
@@ -134,15 +134,15 @@ def rank_by_vectors(
 ) -> TopK:
     """Return the k items with the largest dot products for each query, exactly, ties by the lower index.
 
-    Scores exist one tile at a time, in memory that is kept: on a CPU, writing to fresh pages costs more
-    than the matrix product. So memory beside arguments and lists is a few tiles', whatever B and N.
+    Scores are computed one tile at a time, in reused memory: on a CPU, writing to fresh pages costs more than
+    the matrix product. Memory besides arguments and lists is that of a few tiles, whatever B and N.
 
     Args:
-        queries_BD: float32.
-        vectors_ND: float32, on the same device.
-        k: length of the lists; one that runs out of items ends in ``ABSENT``.
+        queries_BD: float32 queries.
+        vectors_ND: float32 item vectors on the same device.
+        k: length of the lists; short lists end in ``ABSENT``.
         exclude: B rows of items that must not appear.
-        tiles: their size; what suits the device when None.
+        tiles: sizes of the tiles; those for the device when None.
 
     Raises:
         ValueError: if the shapes don't fit, an excluded item is outside the catalogue, or a score is NaN.
@@ -180,12 +180,12 @@ def recommend_by_score(
     """Score the catalogue for some histories at a time and keep the best k of each.
 
     Args:
-        recommender: whose ``score`` is asked.
+        recommender: recommender with ``score``.
         histories: B rows.
         k: length of the lists.
         exclude: B rows of items that must not appear.
-        batch: histories at a time; fewer where the catalogue is so large that their scores would
-            take more than 256 MB.
+        batch: maximum number of histories at a time; fewer for a large catalogue, whose scores would take
+            more than 256 MB.
     """
     lists = empty(len(histories), k)
     batch = max(min(batch, SCORES_AT_ONCE // max(recommender.n_items, 1)), 1)

@@ -1,7 +1,7 @@
 """Exact top-k with ties broken by the lower index, several times faster than sorting or torch.topk.
 
-A score and its item become one integer whose order is ours: the score's bits, made to sort as integers,
-above the negated index. No two are equal, so any selection of the largest is exact and deterministic.
+A score and its item become one integer key: the score's bits, made to sort as integers, above the negated
+index. No two keys are equal, so any selection of the largest is exact and deterministic.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ from torch import Tensor
 from crossrec.types import ABSENT, InputError, TopK
 
 BLOCK = 32
-"""Neighbouring items that are first looked at through their best score alone. PyTorch's reduction is ten
-times slower below 32; above, more scores must be looked at again."""
+"""Number of neighbouring items that are first represented by their best score. PyTorch's reduction is ten
+times slower below 32; above, more scores must be read again."""
 
 _LOW = (1 << 32) - 1
 _SIGN_FREE = (1 << 31) - 1
@@ -36,16 +36,16 @@ def top_k(scores_BN: Tensor, k: int) -> TopK:
 
 
 def best_keys(found_BK: Tensor | None, scores_BN: Tensor, first: int, k: int) -> Tensor:
-    """Return the keys of the k best items, of those found so far and N more.
+    """Return the keys of the k best items among those found so far and N more.
 
-    Only the blocks of neighbours with the k best peaks (ties to the lower block) are looked into. No
-    other can hold one of the k best: each of the k blocks has an item, its peak, that comes before.
+    Only the blocks of neighbours with the k best peaks (ties to the lower block) are searched. No other can
+    contain one of the k best: each of the k blocks has an item, its peak, that precedes it.
 
     Args:
         found_BK: keys of the best so far, from items below ``first``; None at the start.
-        scores_BN: float32.
+        scores_BN: float32 scores.
         first: index of the first of the N items.
-        k: how many are wanted.
+        k: number of items.
 
     Returns:
         (B, K) int64 in no particular order; K is k, or less where fewer items were seen.
@@ -88,7 +88,7 @@ def write(lists: TopK, rows: slice, keys_BK: Tensor) -> None:
 
 
 def _best_blocks(peaks_BC: Tensor, found_BK: Tensor | None, firsts_C: Tensor, k: int) -> Tensor:
-    """Return (B, W) numbers of the blocks to look into: k, or fewer where few can better what was found."""
+    """Return (B, W) numbers of the blocks to search: k, or fewer if few can improve on the found items."""
     keys_BC = _keys(peaks_BC, firsts_C)
     if found_BK is not None and found_BK.shape[1] == k and keys_BC.numel():
         k = min(k, int((keys_BC > found_BK.amin(1, keepdim=True)).sum(1).max()))
@@ -103,7 +103,7 @@ def _keys(scores: Tensor, items: Tensor) -> Tensor:
 
 
 def _mirror(bits: Tensor) -> Tensor:
-    """Between a float's bits and an integer of the same order: negative floats count backwards."""
+    """Convert between a float's bits and an integer of the same order: negative floats are reversed."""
     return bits ^ ((bits >> 31) & _SIGN_FREE)
 
 

@@ -1,4 +1,4 @@
-"""Pretrained weights: where they come from, and how their files are read."""
+"""Pretrained weights: sources, files and adapters."""
 
 from crossrec.runtime.weights.readers import read_state_dict
 from crossrec.runtime.weights.resolve import (

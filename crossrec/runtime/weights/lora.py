@@ -1,4 +1,4 @@
-"""Low-rank adapters (LoRA) on layers of a pretrained model: their options, and where they are attached."""
+"""Low-rank adapters (LoRA) on layers of a pretrained model: options and attachment."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 class LoRAOptions(Config):
-    """Low-rank adapters on chosen layers: ``W x + (alpha / r) B A x``, of which only A and B learn.
+    """Low-rank adapters on chosen layers: ``W x + (alpha / r) B A x``, in which only A and B are trained.
 
     Source:
         Hu et al., LoRA: Low-Rank Adaptation of Large Language Models, ICLR 2022.
@@ -35,7 +35,7 @@ class LoRAOptions(Config):
 
 
 def attach_lora(backbone: nn.Module, options: LoRAOptions, targets: list[str] | str) -> PeftModel:
-    """Freeze a model and put adapters on some of its layers.
+    """Freeze a model and attach adapters to some of its layers.
 
     Args:
         backbone: pretrained model; changed in place.
@@ -48,20 +48,20 @@ def attach_lora(backbone: nn.Module, options: LoRAOptions, targets: list[str] | 
         r=options.r, lora_alpha=options.alpha, lora_dropout=options.dropout, target_modules=targets
     )
     with warnings.catch_warnings():
-        # peft still looks up a name that transformers is about to drop.
+        # peft still uses a name that transformers deprecates.
         warnings.filterwarnings("ignore", category=FutureWarning, message=".*is_gradient_checkpointing.*")
         return get_peft_model(backbone, settings)
 
 
 def lora_targets(backbone: nn.Module, wanted: Sequence[str] | None) -> list[str]:
-    """Full names of the layers that get adapters.
+    """Return full names of the layers that get adapters.
 
     Args:
         backbone: pretrained model.
         wanted: names, or ends of names; None or empty for :func:`default_lora_targets`.
 
     Raises:
-        InputError: no layer has such a name, or the model has no layers to choose by default.
+        InputError: if no layer has such a name, or the model has no layers to choose by default.
     """
     if not wanted:
         return default_lora_targets(backbone)

@@ -23,7 +23,7 @@ class Fits(StrEnum):
 
 
 class Layout(StrEnum):
-    """How the packaged file stores its tensors."""
+    """Layout of the tensors in the packaged file."""
 
     TRANSFORMERS_FOLDER = "transformers folder"
     LUKEMELAS_EFFICIENTNET = "lukemelas EfficientNet state dict"
@@ -32,14 +32,14 @@ class Layout(StrEnum):
 
 @dataclass(frozen=True)
 class PackagedWeights:
-    """Where a package keeps its weights, and what they fit.
+    """Location and kind of a package's weights.
 
     Args:
         distribution: name under which the registry installs it.
         module: import name; it is located, never imported.
         file: weights file or folder, relative to the module's folder.
         fits: kind of model.
-        layout: how the tensors are stored.
+        layout: layout of the tensors.
         model: timm architecture that the weights belong to; None for transformers.
     """
 
@@ -87,7 +87,7 @@ PACKAGES: dict[str, PackagedWeights] = {
         layout=Layout.GGUF,
     ),
 }
-"""Names after ``package:``, and where each package of the extra ``weights`` keeps its file."""
+"""Packages of the extra ``weights`` by their names after ``package:``."""
 
 
 logger = logging.getLogger(__name__)
@@ -103,11 +103,11 @@ _HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 
 
 class WeightsError(InputError):
-    """Weights that can't be had or don't fit; the message lists the ways to get them."""
+    """Unavailable or unsuitable weights; the message lists the ways to get them."""
 
 
 class WeightsSource(StrEnum):
-    """Where weights come from; the word before the colon in a config."""
+    """Source of weights; the word before the colon in a configuration."""
 
     PATH = "path"
     PACKAGE = "package"
@@ -118,13 +118,13 @@ class WeightsSource(StrEnum):
 
 @dataclass(frozen=True)
 class ResolvedWeights:
-    """Weights that are there.
+    """Available weights.
 
     Args:
-        source: where they come from.
-        identity: where they come from, with version or commit; for people, not a content hash.
+        source: source of the weights.
+        identity: source with version or commit; for people, not a content hash.
         path: file or folder on this machine; None for ``timm`` and ``random``.
-        package: the registry entry, for ``package:`` only.
+        package: registry entry, for ``package:`` only.
     """
 
     source: WeightsSource
@@ -150,7 +150,7 @@ def resolve(name: str) -> ResolvedWeights:
         name: a path; ``package:<name>``; ``hub:<org>/<name>`` or just ``<org>/<name>``; ``timm``; ``random``.
 
     Raises:
-        WeightsError: if they can't be had; the message lists the ways.
+        WeightsError: if they are unavailable; the message lists the ways to get them.
     """
     if name in (WeightsSource.RANDOM, WeightsSource.TIMM):
         return ResolvedWeights(WeightsSource(name), name)
@@ -215,7 +215,7 @@ def _from_hub(name: str) -> ResolvedWeights:
 def _ask_hub(name: str) -> tuple[str | None, list[str] | None]:
     """Return the newest commit and the files to fetch, or Nones where the hub can't be reached.
 
-    Asked before anything is loaded, with a timeout: loading calls would retry a dead network for minutes.
+    This is done before loading, with a timeout: loading calls would retry a dead network for minutes.
     """
     from huggingface_hub import HfApi
     from huggingface_hub.errors import HFValidationError, RepositoryNotFoundError

@@ -1,4 +1,4 @@
-"""Loading of transformers models from resolved weights, language models in GGUF files included."""
+"""Loading of transformers models from resolved weights, including language models in GGUF files."""
 
 from __future__ import annotations
 
@@ -39,11 +39,11 @@ def causal_lm(
     Args:
         weights: as in :func:`resolve`.
         cache_dir: folder for converted weights; a GGUF file is dequantised into it once.
-        architecture: with ``random`` weights, where settings and tokenizer come from.
+        architecture: source of settings and tokenizer for ``random`` weights.
         seed: seed of the initialisation with ``random`` weights.
 
     Raises:
-        WeightsError: if the weights can't be had or are not a causal language model's.
+        WeightsError: if the weights are unavailable or not a causal language model's.
     """
     from transformers import AutoModelForCausalLM
 
@@ -53,10 +53,10 @@ def causal_lm(
 def load_settings(
     weights: str, cache_dir: Path, architecture: str
 ) -> tuple[PretrainedConfig, PreTrainedTokenizerBase]:
-    """Return a model's settings and its tokenizer, without the weights; arguments as of :func:`load_model`.
+    """Return a model's settings and its tokenizer, without the weights; arguments as in :func:`load_model`.
 
     Raises:
-        WeightsError: if they can't be had or don't fit.
+        WeightsError: if they are unavailable or don't fit.
     """
     from transformers import AutoConfig, AutoTokenizer
 
@@ -79,11 +79,11 @@ def load_model(
         auto_class: ``AutoModel``, ``AutoModelForCausalLM``, …
         weights: as in :func:`resolve`.
         cache_dir: folder for converted weights.
-        architecture: with ``random`` weights, where settings and tokenizer come from.
+        architecture: source of settings and tokenizer for ``random`` weights.
         seed: seed of the initialisation with ``random`` weights.
 
     Raises:
-        WeightsError: if the weights can't be had or don't fit.
+        WeightsError: if the weights are unavailable or don't fit.
     """
     import torch
     from transformers import AutoConfig, AutoTokenizer
@@ -117,7 +117,7 @@ def _load_strictly(auto_class: Any, folder: Path) -> PreTrainedModel:
     model, loading = auto_class.from_pretrained(
         folder, dtype=torch.float32, output_loading_info=True, trust_remote_code=False
     )
-    # Checkpoints of encoders are whole without the parts that mean or CLS pooling doesn't use.
+    # Checkpoints of encoders are complete without the parts that mean or CLS pooling doesn't use.
     unused = ("pooler.", "decoder.") if model.config.is_encoder_decoder else ("pooler.",)
     missing = [name for name in loading["missing_keys"] if not name.startswith(unused)]
     if missing or loading["mismatched_keys"]:
@@ -202,7 +202,7 @@ def _read_gguf(gguf_file: Path) -> tuple[PreTrainedModel, PreTrainedTokenizerBas
 
 @contextmanager
 def _no_progress_bars() -> Iterator[None]:
-    """Keeps transformers from drawing a bar for every model that loads."""
+    """Suppress transformers' progress bars within the block."""
     from transformers.utils import logging as library_logging
 
     enabled = library_logging.is_progress_bar_enabled()
