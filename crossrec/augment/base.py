@@ -20,11 +20,12 @@ Sample = TypeVar("Sample")
 
 @dataclass(frozen=True)
 class SampleRng:
-    """Random numbers that belong to samples, not to the order or process in which they are worked on.
+    """Random numbers of samples, independent of the order and process in which they are handled.
 
     Args:
         seed: seed of the experiment.
-        stream: names of the draws of one sample: the augmenter's place in its chain, the variant, the epoch.
+        stream: names of the draws of one sample: the augmenter's position in its chain, the variant, the
+            epoch.
         keys: one per sample, such as the item's id or a digest of its content; a user's row for sequences.
     """
 
@@ -75,7 +76,7 @@ class Augmenter(Component, ABC, Generic[Samples]):
 
     @abstractmethod
     def augment(self, samples: Samples, draws: SampleRng) -> Augmented[Samples]:
-        """Augment all samples; those that can't be changed come back as they are and are counted.
+        """Augment all samples; those that can't be changed are returned unchanged and counted.
 
         The same samples and draws give the same result in any order, in any split over processes.
         """
@@ -95,9 +96,9 @@ class RandomApply(Generic[Sample]):
     """An augmenter that each sample passes through with some probability.
 
     Args:
-        name: for counts.
+        name: name in counts.
         augmenter: augmenter of lists of samples.
-        probability: chance that a sample goes through it.
+        probability: probability that a sample is augmented.
     """
 
     name: str
@@ -108,11 +109,11 @@ class RandomApply(Generic[Sample]):
 class Compose(Augmenter[list[Sample]]):
     """Sequential composition of augmenters; each sees the output of those before it.
 
-    Counts come back as ``name/reason``, with its place behind the name where one stands in the chain twice. A
-    chain is an augmenter, so that chains may stand in chains.
+    Counts are named ``name/reason``, with the position after a repeated name. A chain is an augmenter, so
+    chains may be nested.
 
     Args:
-        links: in their order.
+        links: augmenters in order.
     """
 
     def __init__(self, links: Sequence[RandomApply[Sample]]) -> None:
@@ -124,7 +125,7 @@ class Compose(Augmenter[list[Sample]]):
         ]
 
     def augment(self, samples: list[Sample], draws: SampleRng) -> Augmented[list[Sample]]:
-        """Augment all samples; whether one is taken depends on its own random numbers and the step."""
+        """Augment all samples; the selection of a sample depends on its own random numbers and the step."""
         current = list(samples)
         changed = np.zeros(len(samples), dtype=bool)
         counts: Counter[str] = Counter()
@@ -154,7 +155,7 @@ def _chosen(draws: SampleRng, probability: float) -> np.ndarray:
 class Schedule(Config):
     """Window of the training with a linear ramp at its start; always on by default."""
 
-    start: float = Field(0.0, ge=0, le=1, description="share of the training after which it sets in")
+    start: float = Field(0.0, ge=0, le=1, description="share of the training after which it begins")
     stop: float = Field(1.0, ge=0, le=1, description="share of the training after which it is off")
     ramp: float = Field(0.0, ge=0, le=1, description="share of the training over which it rises")
 
@@ -170,7 +171,7 @@ class Schedule(Config):
         """Return the strength of the augmentation, a factor on its share or number.
 
         Args:
-            progress: share of the training that is done, 0 to 1.
+            progress: finished share of the training, 0 to 1.
 
         Returns:
             In [0, 1]; 0 outside [start, stop), rising linearly to 1 over the ramp. A ``stop`` of 1 includes

@@ -13,11 +13,11 @@ class AugmentConfig(Config):
     """Augmentation, synthesis and resampling of the training split; evaluation data is never augmented.
 
     Args:
-        text: views of items' texts.
-        image: views of items' pictures.
+        text: variants of items' texts.
+        image: variants of items' pictures.
         sequence: augmented copies of users' clicks.
         synthesis: synthetic items of tail categories and synthetic users with few clicks.
-        resample: which users' clicks an epoch holds more often.
+        resample: weighted resampling of users per epoch.
     """
 
     text: TextVariantsConfig | None = None

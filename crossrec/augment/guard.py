@@ -1,7 +1,7 @@
 """Checks at every fit that no validation or test data enters the training.
 
-The training split is recomputed here, from the whole log and the split's cuts, so that a mistake in the code
-that passed the training clicks shows.
+The training split is recomputed here, from the whole log and the split's cuts, to detect errors in the code
+that passed the training clicks.
 """
 
 from __future__ import annotations
@@ -73,8 +73,8 @@ class LeakageChecker:
         """Check that rows equal the training split: the same users, lengths, items and times.
 
         Args:
-            rows: what is given away.
-            what: who gets it, for the message.
+            rows: rows to check.
+            what: their use, for the message.
 
         Raises:
             DataLeakageError: if a row holds more, fewer or other clicks than its user's training prefix.
@@ -134,7 +134,7 @@ class LeakageChecker:
 
         Args:
             items: (K,) catalogue indices.
-            what: is fitted, for the message.
+            what: name of the fitted part, for the message.
 
         Raises:
             DataLeakageError: if an item is known from validation or test alone, or is not in the catalogue.
@@ -162,7 +162,7 @@ class LeakageChecker:
         Args:
             rows: B rows that are not marked as augmented.
             users: (B,) row of the training split that each should be.
-            what: gives them, for the message.
+            what: source of the rows, for the message.
 
         Raises:
             DataLeakageError: if a row belongs to no user, or differs from that user's training clicks.

@@ -16,8 +16,8 @@ from crossrec.types import ABSENT, InputError, Sequences
 class ResampleConfig(Config):
     """Weighted resampling of users per epoch, against imbalance of categories, items, activity or segments.
 
-    Every switch is a power, 0 for off; those that are on multiply. An epoch holds about as many clicks as
-    the log, so that a training costs the same with and without.
+    Every switch is an exponent, 0 for off; active weights are multiplied. An epoch has about as many clicks
+    as the log, so that training costs the same with and without resampling.
 
     Args:
         category: users whose clicks fall in categories with few training clicks come more often, by the mean
@@ -27,7 +27,7 @@ class ResampleConfig(Config):
         activity: users with few clicks come more often, by ``clicks ** -activity``; 1 gives every user the
             same share of the clicks.
         segment: users of small segments come more often, by ``size ** -segment``; needs ``segments``.
-        max_repeats: how often a user comes in an epoch at most, on average.
+        max_repeats: maximum expected number of occurrences of a user in an epoch.
     """
 
     category: float = Field(0.0, ge=0, le=2)
@@ -57,10 +57,10 @@ class Resampler:
     """Sampler of training rows, identical on every process.
 
     Args:
-        weights_U: (U,) relative chances of the rows, 0 for a row that has nothing to predict.
-        lengths_U: (U,) clicks of each row.
+        weights_U: (U,) relative probabilities of the rows, 0 for a row without targets.
+        lengths_U: (U,) number of clicks of each row.
         seed: seed of the draws.
-        max_repeats: how often a row comes in an epoch at most, in expectation.
+        max_repeats: maximum expected number of occurrences of a row in an epoch.
     """
 
     weights_U: np.ndarray
@@ -72,7 +72,7 @@ class Resampler:
     def expected_U(self) -> np.ndarray:
         """(U,) expected number of occurrences per epoch; the clicks add up to those of the log.
 
-        Where ``max_repeats`` cuts rows, the others make up for it as far as they may.
+        Where ``max_repeats`` limits rows, the others compensate as far as they may.
         """
         usable_U = self.weights_U > 0
         clicks = float(self.lengths_U[usable_U].sum())
@@ -115,7 +115,7 @@ def build_resampler(
     """Build the sampler with the weights of the training rows.
 
     Args:
-        config: what to even out.
+        config: options of the weights.
         train: U rows of training clicks.
         categories: (N, G) membership.
         seed: seed of the draws.

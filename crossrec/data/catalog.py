@@ -38,8 +38,8 @@ REQUIRED = pa.schema(
         ("price", pa.float64()),
     ]
 )
-"""Columns that every catalogue has; all but ``item_id`` may hold nulls. ``image_bytes`` (binary) may
-stand beside ``image_path`` where pictures are embedded, and any further column is kept."""
+"""Columns of every catalogue; all but ``item_id`` may contain nulls. ``image_bytes`` (binary) may
+supplement ``image_path`` where pictures are embedded, and any further column is kept."""
 
 
 class CatalogError(InputError):
@@ -51,7 +51,7 @@ class Catalog:
 
     Args:
         dataset: ``datasets.Dataset`` with at least the columns of ``REQUIRED``.
-        image_roots: folders of the pictures; a path that leads out of them is not followed. Any path is when
+        image_roots: folders of the pictures; paths outside of them are not followed. All paths are when
             None.
 
     Raises:
@@ -133,7 +133,7 @@ class Catalog:
     def has_image(self) -> np.ndarray:
         """(N,) bool, which items have a picture, by the first bytes of each.
 
-        A picture that breaks off further on shows when it is decoded (``EncodedCatalog.image_features``).
+        A truncated picture is detected when it is decoded (``EncodedCatalog.image_features``).
         """
         found_N = self.names_image.copy()
         paths = self.column("image_path").to_pylist()
@@ -244,7 +244,7 @@ class Catalog:
         """Return the catalogue with further items behind its own.
 
         Args:
-            more: items with other ids; what one of the two has no column for is null there.
+            more: items with other ids; columns missing in one of the two are null there.
 
         Raises:
             CatalogError: if an id is in both.

@@ -11,20 +11,20 @@ import polars as pl
 from crossrec.data.interactions import InteractionDataError, show_time
 
 FIRST_TIME = 631152000.0
-"""Seconds (1990): earlier ones are seldom when somebody clicked."""
+"""Seconds (1990): earlier times of clicks are implausible."""
 DAY = 86400.0
 POSITIONS_BELOW = 1e8
 """Seconds (1973): smaller numbers may be positions."""
 LARGE_SHARE = 0.2
-"""One user or item with more of the log than this is worth a look."""
+"""Share of the log above which one user or item is suspicious."""
 MIN_CLICKS = 20
 MIN_USERS = 10
 
 _UNITS = (("ns", 1e9), ("us", 1e6), ("ms", 1e3), ("s", 1.0))
 _FACTORS = (1e-9, 1e-6, 1e-3, 1.0, 1e3, 1e6, 1e9)
-"""How far off times can be that were written in one unit and read in another."""
+"""Possible factors between times written in one unit and read in another."""
 _PLAUSIBLE = (FIRST_TIME, 4102444800.0)
-"""Seconds (1990 to 2100), by which units are told apart."""
+"""Plausible range in seconds (1990 to 2100), by which units are recognised."""
 
 
 def time_warnings(times: pl.Series, name: str) -> list[str]:
@@ -50,7 +50,7 @@ def time_warnings(times: pl.Series, name: str) -> list[str]:
         f"from {show_time(low)} to {show_time(high)})"
     )
     if high < POSITIONS_BELOW and low >= 0:
-        way_out = "if they are positions, say so with data.source.time_unit=order"
+        way_out = "if they are positions, set data.source.time_unit=order"
     elif unit := _likely_unit(times):
         way_out = f"they look like {unit}: set data.source.time_unit={unit}"
     else:
@@ -59,7 +59,7 @@ def time_warnings(times: pl.Series, name: str) -> list[str]:
 
 
 def _refuse_mixed_units(times: pl.Series, name: str) -> None:
-    """Reject times of which a part is plausible in seconds and another part in another unit."""
+    """Reject times of which a part is plausible in seconds and another part in a different unit."""
     low, high = _PLAUSIBLE
     found = {factor: int(times.is_between(low * factor, high * factor).sum()) for factor in _FACTORS}
     plausible = {
@@ -109,7 +109,7 @@ def share_warnings(
             "user",
             user,
             user_ids,
-            "guests under one id are no user: leave them out, or give each session an id",
+            "guests under one id are no user: remove them, or give each session an id",
         ),
         ("item", item, item_ids, "a gift, a fee or a test item is best left out"),
     ):

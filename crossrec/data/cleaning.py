@@ -33,9 +33,9 @@ class CleaningConfig(Config):
         min_rating: clicks with a lower rating, or none, are dropped.
         max_rating: clicks with a higher rating, or none, are dropped.
         repeats: whether a user's later clicks on the same item stay.
-        k_users: clicks that a user must have (k-core, together with ``k_items``).
-        k_items: clicks that an item must have to stay in the log.
-        catalog: keep all items, or only those that are still in the cleaned log.
+        k_users: minimum number of clicks per user (k-core, together with ``k_items``).
+        k_items: minimum number of clicks per item in the log.
+        catalog: whether to keep all items, or only those in the cleaned log.
     """
 
     min_time: TimePoint | None = None
@@ -68,8 +68,8 @@ def clean(raw: RawData, config: CleaningConfig) -> tuple[Catalog, ClickLog, Clea
         The catalogue, the sorted clicks (item indices are rows of that catalogue), the report.
 
     Raises:
-        InteractionDataError: no click is left, with the report; a rating range is set and there are no
-            ratings; or times are in several units.
+        InteractionDataError: if no click is left (with the report), a rating range is set without ratings, or
+            times are in several units.
     """
 
     log, log_steps, warnings = clean_log(raw, config)
@@ -86,7 +86,7 @@ def clean_catalog(
     Args:
         catalog: N items.
         clicked: (T,) catalogue indices in the cleaned log.
-        config: ``catalog`` says which items stay.
+        config: ``catalog`` is the rule for items.
 
     Returns:
         The catalogue of N' items, (N,) the new index of each old one (-1 where it was dropped), steps.
@@ -147,7 +147,7 @@ class CodedLog:
     """A cleaned log, sorted by user, time and, within ties, a hash of (user id, item id).
 
     Args:
-        user: (T,) rows of ``user_ids``, growing.
+        user: (T,) rows of ``user_ids``, ascending.
         item: (T,) catalogue indices.
         time: (T,) int64 seconds.
         user_ids: (U,) original ids, each with a click.
@@ -195,7 +195,7 @@ def _order_ties(
 ) -> np.ndarray:
     """Return items of clicks sorted by (user, time), with ties ordered by a hash of (user id, item id).
 
-    File order would leak where a file is sorted by item: sequence models learn that order and profit from it.
+    File order would leak if a file is sorted by item: sequence models learn that order.
     """
     again = np.zeros(len(user), dtype=bool)
     again[1:] = (user[1:] == user[:-1]) & (time[1:] == time[:-1])

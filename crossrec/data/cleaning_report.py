@@ -11,11 +11,11 @@ class Step:
     """One step of cleaning.
 
     Args:
-        name: what was looked for.
-        unit: what is counted.
-        before: rows before the step.
-        dropped: rows that it dropped; 0 where it only counts.
-        detail: why, or what was counted ("" when there is nothing to say).
+        name: name of the step.
+        unit: unit of the counts.
+        before: number of rows before the step.
+        dropped: number of dropped rows; 0 if it only counts.
+        detail: reason, or what was counted; may be empty.
     """
 
     name: str
@@ -35,8 +35,8 @@ class CleaningReport:
     """All steps of cleaning, in order.
 
     Args:
-        steps: what was dropped or counted.
-        warnings: what is doubtful about the data as a whole, each with a way out.
+        steps: steps of dropping or counting.
+        warnings: doubts about the data as a whole, each with a remedy.
     """
 
     steps: tuple[Step, ...]

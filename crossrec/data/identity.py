@@ -1,7 +1,7 @@
 """Identity of data by original ids, and alignment of stored rows with another catalogue.
 
-Whatever has one row per item (weights, neighbors, ranked lists) is kept together with the ids of its rows, so
-that a catalogue in another order, or with other items, never gives an item the row of another.
+Data with one row per item (weights, neighbours, ranked lists) are stored with the ids of their rows, so that
+a catalogue in another order, or with other items, never gives an item the row of another.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from crossrec.types import ABSENT, Sequences
 
 DIGEST_BYTES = 16
 BYTES, ENDS = "identity.item_bytes", "identity.item_ends"
-"""Names of the arrays that hold the ids in a file: their UTF-8 bytes, and where each id ends in them."""
+"""Names of the arrays of ids in a file: their UTF-8 bytes, and the end of each id in them."""
 TRAIN, VALID, TEST = "train", "valid", "test"
 PARTS = (TRAIN, VALID, TEST)
 
@@ -44,12 +44,12 @@ class Alignment:
 
     @property
     def new(self) -> int:
-        """Number of items that only the catalogue holds."""
+        """Number of items that are only in the catalogue."""
         return len(self.rows) - self.known
 
     @property
     def same_items(self) -> bool:
-        """Whether both hold the same items, in whatever order."""
+        """Whether both have the same items, in any order."""
         return not self.new and not self.removed
 
     @property
@@ -59,7 +59,7 @@ class Alignment:
 
     @property
     def order(self) -> np.ndarray:
-        """(N,) rows of the catalogue: known items in the order that they had, then the new ones in theirs."""
+        """(N,) rows of the catalogue: known items in their stored order, followed by new ones."""
         return np.argsort(np.where(self.rows == ABSENT, np.iinfo(np.int64).max, self.rows), kind="stable")
 
     def describe(self) -> str:
@@ -79,9 +79,8 @@ class DataIdentity:
     Digests depend on original ids and times alone, never on the order of items or users.
 
     Args:
-        item_ids: (N,) original ids; row i of whatever it is kept with belongs to the i-th.
-        digests: ``train``, ``valid``, ``test`` -> digest of that part of the split; a part is absent where it
-            is not known.
+        item_ids: (N,) original ids; row i of the stored data belongs to the i-th.
+        digests: ``train``, ``valid``, ``test`` -> digest of that part of the split; unknown parts are absent.
     """
 
     item_ids: np.ndarray
@@ -107,7 +106,7 @@ class DataIdentity:
 
     @cached_property
     def key(self) -> str:
-        """Digest of everything, the order of the items included: for what is kept by row."""
+        """Digest of everything including the order of the items, for data stored by row."""
         parts = [f"{name}={self.digests.get(name)}" for name in PARTS]
         return _hexdigest("|".join([_digest_ids(self.item_ids), *parts]).encode())
 
@@ -118,7 +117,7 @@ class DataIdentity:
         )
 
     def measured_on(self, part: str) -> dict[str, str | int]:
-        """Identity stored beside results on a part of the split, so that only like is compared with like."""
+        """Return the identity stored with results on a split, to check that results are comparable."""
         digests = {"catalog": self.catalog, TRAIN: self.digests[TRAIN], "queries": self.digests[part]}
         return {"items": len(self.item_ids), **digests}
 
@@ -133,11 +132,11 @@ class DataIdentity:
         return Alignment(rows, len(row_of) - int((rows != ABSENT).sum()))
 
     def differences(self, other: DataIdentity, parts: tuple[str, ...] = PARTS) -> list[str]:
-        """Return clauses that say how other data differ from these; empty where they are the same.
+        """Return clauses on differences of other data from these; empty if they are the same.
 
         Args:
-            other: the data of now.
-            parts: parts of the split that are compared; a part that either does not know is passed over.
+            other: identity of the current data.
+            parts: parts of the split to compare; parts unknown to either are ignored.
         """
         found = [self.align(other.item_ids).describe()]
         names = {TRAIN: "training clicks", VALID: "validation queries", TEST: "test queries"}
@@ -148,7 +147,7 @@ class DataIdentity:
         return [clause for clause in found if clause]
 
     def to_arrays(self) -> tuple[dict[str, np.ndarray], dict[str, str]]:
-        """Arrays and text metadata for a file of tensors."""
+        """Return arrays and text metadata for a file of tensors."""
         data, ends = _utf8(self.item_ids)
         return {BYTES: data, ENDS: ends}, dict(self.digests)
 
@@ -156,7 +155,7 @@ class DataIdentity:
     def from_arrays(
         cls, arrays: Mapping[str, np.ndarray], metadata: Mapping[str, str]
     ) -> DataIdentity | None:
-        """Inverse of :meth:`to_arrays`; None where the file holds no ids."""
+        """Return the inverse of :meth:`to_arrays`; None if the file has no ids."""
         if BYTES not in arrays or ENDS not in arrays:
             return None
         data, ends = arrays[BYTES].tobytes(), arrays[ENDS].tolist()

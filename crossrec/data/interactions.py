@@ -70,7 +70,7 @@ class ClickLog:
         """Return clicks from numbers that are sorted by user and time already.
 
         Args:
-            user: (T,) rows of ``user_ids``, growing.
+            user: (T,) rows of ``user_ids``, ascending.
             item: (T,) catalogue indices.
             time: (T,) int64 seconds.
             user_ids: (U,) original ids.

@@ -23,7 +23,7 @@ TEXTS = "texts"
 """The need for item texts, see :meth:`ItemTable.check`."""
 
 CONTENT = "content"
-"""The space of text and image vectors side by side."""
+"""The space of concatenated text and image vectors."""
 
 MODEL = "model"
 """The space of a recommender's own item vectors."""
@@ -187,7 +187,7 @@ class ItemTable:
             client: subject of the error, such as ``"rerank"``.
 
         Raises:
-            InputError: if there is no such space; lists those that exist.
+            InputError: if there is no such space; the message lists the valid ones.
         """
         if space in self.spaces:
             return space
@@ -306,7 +306,7 @@ def tail_items(train_counts: np.ndarray, share: float) -> np.ndarray:
 
     Args:
         train_counts: (N,) training clicks of each item.
-        share: share of the training clicks that the tail may hold at most, from 0 to 1.
+        share: maximum share of the training clicks in the tail, from 0 to 1.
 
     Returns:
         (N,) bool; all true where there is no training click.

@@ -16,10 +16,10 @@ from crossrec.types import ABSENT, InputError, Sequences, TopK
 from crossrec.vectors import unit_rows
 
 SCORES_AT_ONCE = 1 << 24
-"""Similarities that exist at a time: 64 MiB in fp32."""
+"""Maximum number of similarities in memory at a time: 64 MiB in fp32."""
 
 ROWS = 1024
-"""Items whose common users with others exist at a time, stored sparsely."""
+"""Number of items whose common users with others are in memory at a time, stored sparsely."""
 
 ItemSimilarity = Literal["clicks", "content", "both"]
 CLICKS: ItemSimilarity = "clicks"
@@ -66,7 +66,7 @@ def find_neighbours(
         train: training clicks, one row per user.
         n_items: N of the catalogue.
         k: length of the lists.
-        similarity: by what.
+        similarity: ``clicks``, ``content`` or ``both``.
         content: (N, W) vectors of the items' texts or pictures, zeros for an item that has none.
 
     Raises:
@@ -133,12 +133,12 @@ def _common_users(
     row_T = train.row_of_click
     item_T = np.searchsorted(clicked, train.items)
     table = csr_matrix((np.ones(len(item_T)), (item_T, row_T)), shape=(len(clicked), len(train)))
-    # Items, not clicks: who clicks an item again is no further user of it.
+    # Distinct items: repeat clicks do not count as further users.
     items_U = np.bincount(table.indices, minlength=len(train))
     table.data = np.log1p(items_U)[table.indices] ** -0.5
     length = np.sqrt(np.asarray(table.multiply(table).sum(axis=1)).ravel())
     users = table.multiply(1 / np.maximum(length, 1e-12)[:, None]).tocsr()
-    # Turned once: each product would convert the transposed table anew.
+    # Transposed once: each product would convert the transposed table again.
     turned = users.T.tocsr()
     for places in blocks:
         yield places, (users[places] @ turned).tocsr().astype(np.float32)

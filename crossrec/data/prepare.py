@@ -31,9 +31,9 @@ class DataConfig(Config):
     Args:
         source: the format of the data.
         root: folder of the data's files; the demo needs none.
-        cache_dir: where generated data is kept.
-        cleaning: what a click must be to stay.
-        split: what trains, validates and tests.
+        cache_dir: folder of generated data.
+        cleaning: conditions on clicks.
+        split: split into training, validation and test.
     """
 
     source: SourceOptions = DemoSource.Options()
@@ -48,8 +48,8 @@ class PreparedData:
     """Cleaned and split data; row i of the catalogue is item i of the clicks.
 
     Args:
-        name: what the data set is called.
-        note: one line about the data that every output prints ("" when none).
+        name: name of the data set.
+        note: one line about the data that every output prints; may be empty.
         catalog: N items.
         clicks: the cleaned log, one row per user.
         split: training clicks and queries.
@@ -72,7 +72,7 @@ class PreparedData:
         """Return the same data with the items in another order.
 
         Args:
-            order: (N,) for each new row the row that the item has now.
+            order: (N,) current row of the item in each new row.
         """
         place = np.empty(len(order), dtype=np.int64)
         place[order] = np.arange(len(order))
@@ -113,24 +113,24 @@ class PreparedData:
 def prepare(config: DataConfig, *, repeats: bool = False) -> PreparedData:
     """Load, clean and split the data.
 
-    Every process does the same deterministic work, after the main one has written what the source
-    generates; so all hold the same data without sending it.
+    Every process does the same deterministic work, after the main one has written generated data, so that all
+    have the same data without communication.
 
     Args:
         config: configuration of the data.
-        repeats: whether an item that a user clicked before can be a target: what an evaluation needs
-            whose lists may hold seen items.
+        repeats: whether an item that a user clicked before can be a target, as needed for lists with seen
+            items.
 
     Raises:
         SourceError: if a root, file or column is missing or can't be read.
         CatalogError: if the items can't be used.
-        InteractionDataError: no click is left after cleaning.
+        InteractionDataError: if no click is left after cleaning.
         SplitError: if a part of the split stays empty.
     """
     raw = _load(config)
     name, note = raw.name, raw.note
     catalog, clicks, report = clean(raw, config.cleaning)
-    del raw  # of a long log, the strings of its ids weigh more than all that is made of it
+    del raw  # the id strings of a long log need more memory than all derived data
     split = config.split.build().split(clicks.sequences, len(catalog), repeats=repeats)
     return PreparedData(name, note, catalog, clicks, split, report)
 
@@ -142,7 +142,7 @@ def _load(config: DataConfig) -> RawData:
     try:
         return _loaded(config)
     finally:
-        distributed.barrier()  # also after an error, which the others then meet themselves
+        distributed.barrier()  # also after an error, which the other processes then raise too
 
 
 def _loaded(config: DataConfig) -> RawData:

@@ -13,7 +13,7 @@ from crossrec.types import Sequences
 WORDS = r"(?u)[\u3400-\u9fff]|[^\W\d_\u3400-\u9fff]{2,}"
 """A Chinese character, or a run of at least two letters of any other script."""
 MIN_DOCUMENTS = 2
-"""A word of a single text groups nothing."""
+"""Minimum number of texts with a word."""
 SECONDS_PER_DAY = 86_400.0
 
 
@@ -44,12 +44,12 @@ class Behaviour:
 
 
 def item_words(texts: list[str], train_counts: np.ndarray, max_words: int) -> ItemWords:
-    """TF-IDF of texts, with vocabulary and document frequencies of items that have a training click.
+    """Return TF-IDF of texts, with vocabulary and document frequencies of items with a training click.
 
     Args:
         texts: N texts, empty where missing.
         train_counts: (N,) training clicks of each item.
-        max_words: V at most, the most frequent ones.
+        max_words: maximum size V of the vocabulary, the most frequent words.
 
     Source:
         Spärck Jones: A statistical interpretation of term specificity (Journal of Documentation 1972), with
@@ -59,7 +59,7 @@ def item_words(texts: list[str], train_counts: np.ndarray, max_words: int) -> It
 
     known = [text for text, count in zip(texts, train_counts, strict=True) if count > 0 and text.strip()]
     smallest = MIN_DOCUMENTS if len(known) > 2 * MIN_DOCUMENTS else 1
-    # Words of nearly every text say nothing, in any language.
+    # Words of nearly every text carry no information, in any language.
     largest = 0.5 if len(known) > 2 * MIN_DOCUMENTS else 1.0
     vectorizer = TfidfVectorizer(
         token_pattern=WORDS, max_features=max_words, min_df=smallest, max_df=largest, dtype=np.float32
@@ -74,7 +74,7 @@ def item_words(texts: list[str], train_counts: np.ndarray, max_words: int) -> It
 def click_matrix(train: Sequences, n_items: int) -> csr_matrix:
     """Return (U, N) click counts of each user and item."""
     ones = np.ones(len(train.items), dtype=np.float32)
-    # A copy: adding up duplicates sorts the indices in place, and the log is nobody's to change.
+    # A copy: summing duplicates sorts the indices in place, and the log must not change.
     items = np.array(train.items)
     matrix = csr_matrix((ones, items, np.array(train.offsets)), shape=(len(train), n_items))
     matrix.sum_duplicates()
@@ -102,7 +102,7 @@ def behaviour(train: Sequences, categories: csr_matrix, tail_share: float) -> Be
     Args:
         train: U rows of training clicks.
         categories: (N, C) membership.
-        tail_share: share of the training clicks that the tail holds, see :func:`tail_items`.
+        tail_share: share of the training clicks on tail items, see :func:`tail_items`.
     """
     n_items = categories.shape[0]
     clicks = click_matrix(train, n_items)

@@ -24,14 +24,14 @@ class SegmentsConfig(Config):
     """K-means segments of users and groups of items, from the training split alone.
 
     Both are slices of the results; user segments are also strata of ``augment.resample``, and item groups a
-    modality of the model where ``model.item_group`` says so.
+    modality of the model if ``model.item_group`` is set.
 
     Args:
         users: number of user segments; those without a training click are in none.
         items: number of item groups; items without any of the views are in none.
-        user_views: what users are grouped by: mean TF-IDF of the texts they clicked, counts of their clicks.
-        item_views: what items are grouped by: TF-IDF of their text, their categories.
-        max_words: size of the vocabulary at most.
+        user_views: features of users: mean TF-IDF of the clicked texts, counts of their clicks.
+        item_views: features of items: TF-IDF of their text, their categories.
+        max_words: maximum size of the vocabulary.
         components: dimensions to which TF-IDF is reduced before grouping.
         seed: seed of the centres.
     """
@@ -67,17 +67,17 @@ class ClusterAssignment:
 
     @property
     def sizes(self) -> np.ndarray:
-        """Members of each group."""
+        """Number of members of each group."""
         return np.bincount(self.labels[self.labels != ABSENT], minlength=len(self.notes))
 
 
 def cluster_users(data: PreparedData, config: SegmentsConfig, tail_share: float) -> ClusterAssignment:
-    """Cluster users by what they clicked (mean TF-IDF) and how, from the training split alone.
+    """Cluster users by clicked texts (mean TF-IDF) and click behaviour, from the training split alone.
 
     Args:
-        data: cleaned and divided.
-        config: how many segments, and of what.
-        tail_share: share of the training clicks that the tail holds.
+        data: cleaned and split data.
+        config: number of segments, and features.
+        tail_share: share of the training clicks on tail items.
 
     Raises:
         InputError: if users are grouped by words alone, and there are none.
@@ -112,8 +112,8 @@ def cluster_items(
     """Cluster items by text, categories and vectors; centres are fitted on items with a training click.
 
     Args:
-        data: cleaned and divided.
-        config: how many groups, and of what.
+        data: cleaned and split data.
+        config: number of groups, and features.
         vectors_ND: (N, D) content vectors; rows of zeros where missing. None leaves them out.
     """
     trained_N = data.split.train_counts > 0
@@ -163,7 +163,7 @@ def _cluster(
 
 
 def _reduced(weights: csr_matrix, fitted: np.ndarray, config: SegmentsConfig) -> np.ndarray:
-    """Latent semantic analysis: unit rows in a few dimensions, fitted on some of the rows."""
+    """Return unit rows of a latent semantic analysis, fitted on some of the rows."""
     from sklearn.decomposition import TruncatedSVD
 
     size = min(config.components, min(weights[fitted].shape) - 1)

@@ -172,8 +172,8 @@ class Peers:
     """Processes of one training, each of which sends heartbeats through the launcher's store.
 
     A process that is stopped or whose machine is gone leaves the others inside a collective, which Python
-    can't interrupt. Therefore a thread ends this process, with a message, once another one has been silent for too
-    long. A process that is busy for hours while others wait for it still sends heartbeats.
+    can't interrupt. Therefore a thread ends this process, with a message, once another one has been silent
+    for too long. A process that is busy for hours while others wait for it still sends heartbeats.
 
     Args:
         rank, world: number of this process, and number of processes.

@@ -247,7 +247,7 @@ def test_positions_are_told_from_times(tmp_path: Path, write: Writer) -> None:
         click["time"] = (click["time"] - FIRST) // 1000
     source = write(tmp_path, items, clicks)
     told = prepared(tmp_path, source).report.warnings
-    assert told[0].endswith("if they are positions, say so with data.source.time_unit=order")
+    assert told[0].endswith("if they are positions, set data.source.time_unit=order")
     assert not prepared(tmp_path, {**source, "time_unit": "order"}).report.warnings
     for click in clicks:
         click["time"] = (FIRST + click["time"]) * 1000

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 DEFAULT_IMAGE_AUGMENTERS = ({"type": "crop"}, {"type": "flip"}, {"type": "colour"})
 IMAGE_VERSION = 1
-"""Raise with any change of what augmenters make, so that cached variants are made again."""
+"""Version, to be increased with any change of the augmenters' output, so that variants are made again."""
 
 
 class VariantsConfig(Config):
@@ -39,7 +39,7 @@ class VariantsConfig(Config):
     share: float = Field(
         0.5, ge=0, le=1, description="probability that a training lookup of an item takes one of its variants"
     )
-    schedule: Schedule = Field(Schedule(), description="multiplies the share as training goes on")
+    schedule: Schedule = Field(Schedule(), description="factor of the share over the training")
 
 
 def variant_rng(seed: int, variant: int, keys: list[str]) -> SampleRng:

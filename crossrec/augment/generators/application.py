@@ -1,9 +1,9 @@
 """Synthetic items of tail categories and synthetic users with few clicks, from fitted generators.
 
-A synthetic item has no row of its own in the catalogue: its vector stands in for the features of an item
-of the same categories that it lies near to, in some of the look-ups of training. So no index that ranking,
-popularity, negatives, checkpoints or metrics know of is ever synthetic, and losses over the catalogue
-stay comparable. A synthetic user is a row of clicks on real training items.
+A synthetic item has no row in the catalogue: in some look-ups of training, its vector replaces the features
+of a nearby item of the same categories. So no index in ranking, popularity, negatives, checkpoints or
+metrics is ever synthetic, and losses over the catalogue stay comparable. A synthetic user is a row of clicks
+on real training items.
 """
 
 from __future__ import annotations
@@ -29,16 +29,16 @@ ClassSource = Literal["categories", "segments"]
 
 
 class SyntheticItemsConfig(Config):
-    """Synthetic items of tail categories: feature vectors that training takes in place of an item's own.
+    """Synthetic items of tail categories: feature vectors that replace an item's own in training.
 
     Args:
-        generator: learns the frozen features of items with a training click, given their categories.
-        spaces: features that are generated; one that the model does not use frozen is left out.
-        tail_share: share of the training clicks (of items in categories) that the tail categories hold.
-        ratio: synthetic items for each item of a tail category.
-        pool: vectors drawn for each synthetic item; the nearest ones to the item are taken.
-        share: chance that a training look-up of such an item takes a synthetic one.
-        schedule: multiplies the share as training goes on.
+        generator: generator of frozen features of items with a training click, given their categories.
+        spaces: features to generate; those that the model does not use frozen are ignored.
+        tail_share: share of the training clicks (of items in categories) in tail categories.
+        ratio: number of synthetic items per item of a tail category.
+        pool: number of vectors drawn per synthetic item, of which those nearest to the item are kept.
+        share: probability that a training look-up of such an item returns a synthetic one.
+        schedule: factor of the share over the training.
     """
 
     generator: VectorGeneratorOptions = Field(
@@ -56,10 +56,10 @@ class SyntheticUsersConfig(Config):
     """Synthetic users like those with few clicks: generated profiles, turned into clicks on real items.
 
     Args:
-        generator: learns profiles (mean content vectors of training clicks) of users with two clicks or
-            more, given how their clicks fall on categories.
-        max_clicks: users of at least two and at most so many training clicks are oversampled.
-        ratio: synthetic users for each of them.
+        generator: generator of profiles (mean content vectors of training clicks) of users with two clicks
+            or more, given the distribution of their clicks over categories.
+        max_clicks: maximum number of training clicks (at least two) of oversampled users.
+        ratio: number of synthetic users per oversampled user.
         temperature: temperature of the softmax over cosines of profile and item.
         schedule: schedule of the number of synthetic users.
     """
@@ -78,12 +78,12 @@ class SynthesisUseConfig(Config):
 
     Args:
         items: options for items of tail categories; None for none.
-        users: with few clicks; None for none.
+        users: options for users with few clicks; None for none.
         components: dimensions to which features are reduced by PCA for the generators.
         classes: condition of a sample: categories (of an item; of a user, how the clicks fall
             on them), or the K-means group of ``segments`` that the item or user is in.
-        max_classes: categories that generators are told of, those of most training items; an item that has
-            only others is generated without a class.
+        max_classes: maximum number of categories as condition, the most frequent ones; an item with only
+            other categories is generated without a class.
     """
 
     items: SyntheticItemsConfig | None = None
@@ -103,10 +103,10 @@ Sample = Callable[[np.ndarray, int], np.ndarray]
 """(n, G) classes and a seed in, (n, W) generated vectors out."""
 
 SCORES_AT_ONCE = 1 << 24
-"""Scores of synthetic users over all training items that exist at a time: 64 MiB in fp32."""
+"""Maximum number of scores of synthetic users over training items in memory: 64 MiB in fp32."""
 
 ITEMS_AT_ONCE = 2048
-"""Items whose pools of vectors exist at a time."""
+"""Number of items whose pools of vectors are in memory at a time."""
 
 
 @dataclass(frozen=True)
@@ -170,7 +170,7 @@ def oversampled_items(
     """
     if not (categories > 0).nnz:
         raise InputError(
-            "augment.synthesis.items enlarges tail categories, and no item of the catalogue has a category; "
+            "augment.synthesis.items oversamples tail categories, but no item of the catalogue has one; "
             "give the catalogue categories, or leave items out"
         )
     tail_G = tail_categories(categories, train_counts, share)
@@ -257,7 +257,7 @@ def synthesise_users(
         vectors: (N, W) item vectors in the space of the profiles; rows of zeros where missing.
         classes: (U, G) classes of all users.
         sample: sample of a generator fitted on training profiles alone.
-        config: for whom, how many.
+        config: options of the users.
         seed: seed of profiles and items.
 
     Source:

@@ -27,13 +27,13 @@ class LoopConfig(Config):
     """Options of the training loop of a generator.
 
     Args:
-        steps: batches worked on, the critic's where there is one.
-        batch_size: samples in a batch.
-        ema: how much of the averaged generator stays at each step; samples come from the average.
-        held_back: share of the samples that is not learned from and tells copies from new samples.
+        steps: number of batches (of the critic, if there is one).
+        batch_size: samples per batch.
+        ema: decay of the generator's moving average, from which samples are drawn.
+        held_back: share of held-out samples, which distinguish copies from new samples.
         check_every: steps between two measurements; null measures at the end only, and keeps the last state.
-        patience: measurements without a better one after which training ends; null never ends it early.
-        checkpoint_every: steps between two states that a killed training resumes from.
+        patience: measurements without improvement after which training ends; null never ends it early.
+        checkpoint_every: steps between two checkpoints.
         log_every: steps between two lines of the log.
     """
 
@@ -111,13 +111,13 @@ class Sampler(nn.Module, ABC):
 
 @dataclass(frozen=True)
 class Turn:
-    """One step of the training loop, as a trainer sees it.
+    """One step of the training loop, as input of a trainer.
 
     Args:
-        step: its number, from 0.
-        progress: share of the training that is done.
+        step: number of the step, from 0.
+        progress: finished share of the training.
         source: random numbers of this step.
-        optimise: ``optimise(player, loss)`` moves that player's parameters down the loss.
+        optimise: ``optimise(player, loss)`` takes an optimizer step of that network.
     """
 
     step: int
@@ -151,7 +151,7 @@ class GeneratorTrainer(Component, nn.Module, ABC):
         Args:
             samples_BW: (B, …) training samples.
             classes_BG: (B, G) their classes.
-            turn: where training stands.
+            turn: state of the training.
 
         Returns:
             Named losses and figures of this step.
@@ -227,7 +227,7 @@ class VectorScaler(nn.Module):
         self.register_buffer("spread", spread)
 
     def forward(self, samples_BW: Tensor) -> Tensor:
-        """Return (B, W) as the networks take it."""
+        """Return (B, W) scaled samples."""
         return (samples_BW - self.mean) / self.spread
 
     def back(self, scaled_BW: Tensor) -> Tensor:

@@ -24,7 +24,7 @@ from crossrec.config import ComponentOptions
 VAE = "vae"
 LOWEST_LOG_SD = -4.0
 COLLAPSED_NATS = 0.01
-"""A dimension whose KL term is below this says nothing of the sample."""
+"""KL term in nats below which a dimension carries no information on the sample."""
 
 
 class VectorDecoder(Sampler):
@@ -107,7 +107,7 @@ class BetaVae(GeneratorTrainer):
         """Train on one batch.
 
         Returns:
-            ``reconstruction`` and ``kl`` in nats a sample, and ``beta``, the KL term's weight now.
+            ``reconstruction`` and ``kl`` in nats per sample, and ``beta``, the KL term's weight now.
         """
         decayed(self._optimisers[VAE], self.options.lr, turn.progress)
         scaled_BW = self.sampler.scale(samples_BW)

@@ -12,10 +12,10 @@ from crossrec.augment.generators.loop import Line
 from crossrec.augment.generators.quality import Quality
 
 LEAST_RECALL = 0.1
-"""Below it nearly all real vectors are out of reach of samples that do lie among them."""
+"""Recall below which samples that lie among the real vectors miss nearly all of them."""
 
 LEAST_PRECISION = 0.1
-"""Below it samples don't lie among the real vectors, and recall says nothing of their variety."""
+"""Precision below which samples don't lie among the real vectors, and recall does not measure variety."""
 
 LEAST_SPREAD = 0.3
 LEAST_COVERAGE = 0.05
@@ -26,7 +26,7 @@ LOSS_GROWTH = 10.0
 """How much greater the critic's distance or the generator's loss may end than its early median."""
 
 FEW_LINES = 12
-"""Lines of a log below which nothing is said of its course."""
+"""Minimum number of lines of a log for statements on its course."""
 
 
 class Failure(StrEnum):

@@ -96,7 +96,7 @@ class Gaussian(Component):
 
 
 def _moments(samples_NW: np.ndarray, shrinkage: float) -> tuple[np.ndarray, np.ndarray]:
-    """Mean, and a root of the covariance."""
+    """Return the mean, and a root of the covariance."""
     covariance = np.atleast_2d(np.cov(samples_NW, rowvar=False))
     even = np.eye(len(covariance)) * np.trace(covariance) / len(covariance)
     values, axes = np.linalg.eigh((1 - shrinkage) * covariance + shrinkage * even)

@@ -138,7 +138,7 @@ class PictureGenerator(Sampler):
         latent: Z, width of the noise.
         n_classes: G, width of the class vectors.
         channels: at 32 pixels.
-        conditional: whether the classes are looked at.
+        conditional: whether the classes are used.
     """
 
     def __init__(self, latent: int, n_classes: int, channels: int, conditional: bool) -> None:
@@ -173,7 +173,7 @@ class PictureCritic(nn.Module):
     Args:
         n_classes: G, width of the class vectors.
         channels: at 32 pixels.
-        conditional: whether the classes are looked at.
+        conditional: whether the classes are used.
     """
 
     def __init__(self, n_classes: int, channels: int, conditional: bool) -> None:
@@ -235,7 +235,7 @@ def _colour(pictures: Tensor, uniform: Uniform) -> Tensor:
 
 
 def _translation(pictures: Tensor, uniform: Uniform) -> Tensor:
-    """Move by up to an eighth of the side; what comes in from outside is 0."""
+    """Move by up to an eighth of the side; uncovered pixels are 0."""
     n, _, size, _ = pictures.shape
     reach = int(size * SHIFT)
     padded = functional.pad(pictures, [reach] * 4)
@@ -247,7 +247,7 @@ def _translation(pictures: Tensor, uniform: Uniform) -> Tensor:
 
 
 def _cutout(pictures: Tensor, uniform: Uniform) -> Tensor:
-    """Blanks a square."""
+    """Set a square to 0."""
     n, _, size, _ = pictures.shape
     side = int(size * HOLE)
     centre = (uniform(n, 2) * size).long()
@@ -285,7 +285,7 @@ def to_bytes(samples: np.ndarray) -> np.ndarray:
 
 
 def to_images(samples: np.ndarray) -> list[Image]:
-    """Pillow pictures of samples, for an encoder."""
+    """Return Pillow pictures of samples, for an encoder."""
     from PIL import Image
 
     return [Image.fromarray(pixels) for pixels in to_bytes(samples)]

@@ -73,12 +73,12 @@ def train_generator(
         learner: untrained.
         samples: (n, …) training samples.
         classes: (n, G) their classes.
-        config: how long and how.
+        config: options of the loop.
         seed: seed of batches and noise.
-        folder: folder of the state and the log; a training found there goes on.
+        folder: folder of the state and the log; a training found there is resumed.
         accelerator: accelerator of this process.
         check: measures a sampler every ``check_every`` steps; without it the last average stays.
-        description: what the progress bar says.
+        description: label of the progress bar.
 
     Raises:
         InputError: if there are no samples, a loss is not finite, or the folder holds another training.
@@ -254,7 +254,7 @@ class LoopState:
             **_prefixed(BEST, self.best),
             **_optimiser_tensors(self.learner.optimizers()),
         }
-        # Tensors that share memory can't stand twice in a file.
+        # Tensors that share memory can't be stored twice in a file.
         own = {name: tensor.detach().cpu().clone().contiguous() for name, tensor in tensors.items()}
         with atomic_path(path) as temporary:
             save_file(own, temporary, {PROGRESS: json.dumps(asdict(self.progress)), KEY: key})

@@ -42,7 +42,7 @@ class Quality:
 
     Args:
         train: overlap with the training vectors.
-        held_back: overlap with real vectors that were not learned from; None where there are too few.
+        held_back: overlap with held-out real vectors; None if there are too few.
         copy_ratio: median distance of samples to the nearest training vector, divided by the same of
             held-back vectors: about 1 for real ones, far below 1 for copies. None without held-back vectors.
         copied_share: share of samples nearer to a training vector than 99 % of held-back vectors are; .01 for
@@ -166,7 +166,7 @@ def _mean_manifold(found: Sequence[Manifold]) -> Manifold:
 
 
 def copying(fake_nW: Tensor, train_mW: Tensor, held_back_hW: Tensor) -> tuple[float, float]:
-    """``copy_ratio`` and ``copied_share`` of :class:`Quality`."""
+    """Return ``copy_ratio`` and ``copied_share`` of :class:`Quality`."""
     fake_n, real_h = nearest_distances(fake_nW, train_mW), nearest_distances(held_back_hW, train_mW)
     near = float(real_h.quantile(0.01))
     return _ratio(float(fake_n.median()), float(real_h.median())), float((fake_n < near).float().mean())
@@ -189,7 +189,7 @@ def _spread_within(
 
 
 def _as_many(fake: Tensor, n: int) -> Tensor:
-    """Evenly chosen samples, as many as there are real vectors: density and coverage depend on it."""
+    """Return n evenly chosen samples, as many as real vectors, on which density and coverage depend."""
     return fake if len(fake) <= n else fake[torch.linspace(0, len(fake) - 1, n).long()]
 
 
@@ -202,7 +202,7 @@ def _tensor(vectors: np.ndarray | Tensor) -> Tensor:
 
 
 BLOCK = 1024
-"""Rows whose distances to all others are held at once."""
+"""Number of rows whose distances to all others are in memory at once."""
 
 
 def blocks(rows_nW: Tensor, others_mW: Tensor) -> Iterator[tuple[slice, Tensor]]:
@@ -232,7 +232,7 @@ def nearest_distances(vectors_nW: Tensor, reference_mW: Tensor) -> Tensor:
 
 
 def mean_distance(vectors_nW: Tensor) -> float:
-    """Mean Euclidean distance between two different vectors; 0 where there are fewer than two."""
+    """Return the mean Euclidean distance between two different vectors; 0 for fewer than two."""
     n = len(vectors_nW)
     if n < 2:
         return 0.0

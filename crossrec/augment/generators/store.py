@@ -27,8 +27,8 @@ class Generator:
     """A trained generator.
 
     Args:
-        options: that it was trained with.
-        sampler: makes samples of noise and classes.
+        options: options of its training.
+        sampler: map from noise and classes to samples.
         class_names: G names, in the order of the class vectors' columns.
     """
 
@@ -74,7 +74,7 @@ def load_generator(folder: Path, *, trust_code: Trust = False) -> Generator:
     """Read what :meth:`Generator.save` wrote.
 
     Args:
-        folder: that was written to.
+        folder: folder of the generator.
         trust_code: classes outside the project that ``generator.json`` may name.
 
     Raises:

@@ -35,12 +35,12 @@ class VectorGenerator(Sampler):
         super().__init__(options.latent, n_classes)
         self.scale = scale
         self.net = ConditionalMLP(options.latent, n_classes, options.width, options.depth, len(scale.mean))
-        # Samples start about as spread as the data: those near the mean would be long in drifting apart.
+        # Samples start about as spread as the data: those near the mean would diverge slowly.
         self.start = nn.Linear(options.latent, len(scale.mean), bias=False)
         nn.init.orthogonal_(self.start.weight)
 
     def scaled(self, noise_BZ: Tensor, classes_BG: Tensor) -> Tensor:
-        """Return (B, W) as the critic sees it."""
+        """Return (B, W) scaled samples, the critic's input."""
         out: Tensor = self.start(noise_BZ) + self.net(noise_BZ, classes_BG)
         return out
 
@@ -130,7 +130,7 @@ class WganGp(GeneratorTrainer):
 
 
 def gradient_penalty(critic: nn.Module, points_BW: Tensor, classes_BG: Tensor) -> Tensor:
-    """Mean squared deviation from 1 of the norm of the critic's gradient at some points.
+    """Return the mean squared deviation from 1 of the norm of the critic's gradient at some points.
 
     Source: Gulrajani et al. 2017, eq. 3.
     """

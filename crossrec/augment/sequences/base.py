@@ -46,8 +46,8 @@ def replace_rows(samples: Sequences, rows: np.ndarray, by: Sequences) -> Sequenc
 
     Args:
         samples: B rows.
-        rows: (R,) which, none twice.
-        by: R rows to put there.
+        rows: (R,) distinct row numbers.
+        by: R replacement rows.
     """
     source = np.arange(len(samples))
     source[rows] = len(samples) + np.arange(len(rows))
@@ -108,7 +108,7 @@ class RowRng:
         """Return (B,) float64 in [0, 1), one per row.
 
         Args:
-            name: what the numbers are for; another name gives others.
+            name: purpose of the numbers; different names give different numbers.
         """
         return _uniform(self._hashed_rows(name))
 
@@ -158,7 +158,7 @@ class SequenceContext:
 class SequenceOptions(ComponentOptions):
     """Options of every sequence augmenter."""
 
-    probability: float = Field(1.0, gt=0, le=1, description="of a row to be augmented, once it is its turn")
+    probability: float = Field(1.0, gt=0, le=1, description="probability that a selected row is augmented")
 
     @property
     def by_content(self) -> bool:
@@ -193,7 +193,7 @@ class RowAugmenter(SequenceAugmenter):
     they were, such as a part shuffled into its old order.
 
     Args:
-        options: with the probability of a row to be drawn.
+        options: options with the probability of a row to be drawn.
         context: training clicks and item vectors.
     """
 

@@ -33,10 +33,10 @@ class SequenceAugmentConfig(Config):
         "one", description="each row goes through one augmenter at random, or through all in turn"
     )
     copies: float = Field(
-        1.0, ge=0, le=10, description="augmented rows an epoch for each original; 0.5 copies half of them"
+        1.0, ge=0, le=10, description="augmented rows per original and epoch; 0.5 copies half of them"
     )
     max_clicks: int | None = Field(
-        None, ge=1, description="only rows of at most so many clicks are copied; None for all"
+        None, ge=1, description="maximum number of clicks of copied rows; None for all"
     )
     schedule: Schedule = Schedule()
 

@@ -32,7 +32,7 @@ class ItemCrop(RowAugmenter):
     class Options(SequenceOptions):
         """Random contiguous part of the clicks."""
 
-        share: float = Field(0.6, gt=0, lt=1, description="of the clicks that are kept")
+        share: float = Field(0.6, gt=0, lt=1, description="share of the clicks that are kept")
 
     def __init__(self, options: Options, context: SequenceContext) -> None:
         super().__init__(options, context)
@@ -63,7 +63,7 @@ class ItemMask(RowAugmenter):
     class Options(SequenceOptions):
         """Random omission of clicks."""
 
-        share: float = Field(0.3, gt=0, lt=1, description="of the clicks that are left out")
+        share: float = Field(0.3, gt=0, lt=1, description="share of the clicks that are omitted")
 
     def __init__(self, options: Options, context: SequenceContext) -> None:
         super().__init__(options, context)
@@ -91,7 +91,7 @@ class ItemReorder(RowAugmenter):
     class Options(SequenceOptions):
         """Random order of a contiguous part of the clicks."""
 
-        share: float = Field(0.6, gt=0, le=1, description="of the clicks that are shuffled")
+        share: float = Field(0.6, gt=0, le=1, description="share of the clicks that are shuffled")
 
     def __init__(self, options: Options, context: SequenceContext) -> None:
         super().__init__(options, context)
@@ -126,9 +126,9 @@ def lowest(chance_T: np.ndarray, samples: Sequences, counts: np.ndarray) -> np.n
     """Return (T,) bool, the clicks with the lowest numbers in each row.
 
     Args:
-        chance_T: a number for each click; infinite for one that must not be chosen.
+        chance_T: one number per click; infinite for one that must not be chosen.
         samples: B rows.
-        counts: (B,) how many of each row.
+        counts: (B,) number of clicks of each row.
     """
     row_T = samples.row_of_click
     order = np.lexsort((chance_T, row_T))

@@ -33,7 +33,7 @@ class SimilarOptions(SequenceOptions):
 
     neighbours: int = Field(5, ge=1, le=100_000, description="most similar items, one of which is drawn")
     similarity: ItemSimilarity = Field(
-        "clicks", description="by common users, by vectors of text and picture, or by whichever is larger"
+        "clicks", description="similarity by common users, by text and picture vectors, or the larger of both"
     )
     share: float
 
@@ -49,7 +49,7 @@ NO_NEIGHBOUR = "no_neighbour"
 class SimilarItems(RowAugmenter):
     """Base of augmenters that draw clicks and a similar item for each.
 
-    A row none of whose drawn clicks has a similar item that is new to it comes back as it was, counted as
+    A row none of whose drawn clicks has a similar item that is new to it is returned unchanged, counted as
     ``no_neighbour``.
 
     Args:
@@ -117,7 +117,7 @@ class ItemSubstitute(SimilarItems):
         """Substitution of some clicks by similar items."""
 
         share: float = Field(
-            0.1, gt=0, le=1, description="of the clicks that are substituted; at least one is"
+            0.1, gt=0, le=1, description="share of the clicks that are substituted, at least one"
         )
 
     def put(self, samples: Sequences, at_C: np.ndarray, items_C: np.ndarray) -> Sequences:
@@ -133,7 +133,9 @@ class ItemInsert(SimilarItems):
     class Options(SimilarOptions):
         """Insertion of similar items before some clicks."""
 
-        share: float = Field(0.4, gt=0, le=1, description="of the clicks that get one; at least one does")
+        share: float = Field(
+            0.4, gt=0, le=1, description="share of the clicks with an insertion, at least one"
+        )
 
     def put(self, samples: Sequences, at_C: np.ndarray, items_C: np.ndarray) -> Sequences:
         """Insert the items; rows grow by one click per item."""

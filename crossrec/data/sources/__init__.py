@@ -1,4 +1,4 @@
-"""One module per data set format; everything after a source sees only ``Catalog`` and ``Interactions``."""
+"""Sources: one module per data set format; all later code uses only ``Catalog`` and ``Interactions``."""
 
 from typing import Annotated
 

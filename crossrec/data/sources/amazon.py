@@ -1,4 +1,4 @@
-"""Amazon Reviews 2023: reviews and item metadata of one category, as the McAuley Lab publishes them."""
+"""Amazon Reviews 2023: reviews and item metadata of one category, as published by the McAuley Lab."""
 
 from __future__ import annotations
 
@@ -102,12 +102,12 @@ class AmazonReviews2023Source(DataSource):
         """Options of Amazon Reviews 2023.
 
         Args:
-            category: such as ``All_Beauty``; the only one there when not set.
-            images: folder of pictures, relative to ``data.root``; used where it exists.
-            text: what text encoders read, joined in this order, without HTML.
+            category: name such as ``All_Beauty``; the only one in the folder when not set.
+            images: folder of pictures, relative to ``data.root``; used if it exists.
+            text: fields of the text, joined in this order, without HTML.
             max_characters: longer texts are cut; encoders read fewer tokens than that.
-            items: only items with a review in the file, or all of the metadata.
-            verified_only: leave out reviews that Amazon does not mark as verified purchases.
+            items: whether to keep only items with a review in the file, or all of the metadata.
+            verified_only: whether to drop reviews that Amazon does not mark as verified purchases.
         """
 
         category: str | None = None

@@ -18,11 +18,11 @@ class RawData:
     """A data set before cleaning.
 
     Args:
-        name: what the data set is called.
-        note: one line about the data that every output prints ("" when none).
-        catalog: the items.
-        interactions: the click log, in file order.
-        steps: what reading counted, such as prices that can't be read; the cleaning report begins with them.
+        name: name of the data set.
+        note: one line about the data that every output prints; may be empty.
+        catalog: items.
+        interactions: click log, in file order.
+        steps: counts of reading, such as unreadable prices; the cleaning report begins with them.
         ordinal: whether the log's times are positions, not points in time.
     """
 
@@ -40,7 +40,7 @@ class DataSource(Component, ABC):
     Args:
         options: options of the format, such as file and column names.
         root: folder of the data's files; None where none is configured.
-        cache_dir: folder for what is generated or converted.
+        cache_dir: folder of generated or converted data.
     """
 
     def __init__(self, options: Any, root: Path | None, cache_dir: Path) -> None:

@@ -25,13 +25,13 @@ TimeUnit = Literal["s", "ms", "us", "ns", "order"]
 class ItemColumns(Config):
     """Roles of the item table's columns.
 
-    An optional entry that is not set takes the column of its own name where the table has one. All
-    other columns of the table are kept in the catalogue under their own names.
+    An optional entry that is not set uses the column of its own name if the table has one. All other columns
+    of the table are kept in the catalogue under their names.
 
     Args:
         id: item ids; required.
-        title: what is displayed.
-        text: what text encoders read, one column or several to be joined; missing parts are left out.
+        title: displayed title.
+        text: text for encoders, one column or several to be joined; missing parts are omitted.
         image: file names relative to ``images``, or encoded pictures (a binary Parquet column).
         categories: text divided by ``category_separator``, a JSON or Python list, or a list column (Parquet).
         price: a number, with or without a currency ("$1,299.00", "1.299,00 €").
@@ -102,14 +102,14 @@ RESERVED = {*REQUIRED.names, "image_bytes"}
 
 @dataclass(frozen=True)
 class Columns:
-    """The columns of a table, by their use; those that are missing are collected as faults.
+    """Columns of a table by their use; missing ones are collected as faults.
 
     Args:
-        where: the file, for messages.
+        where: file, for messages.
         names: names of all columns.
-        key: the config key that maps uses to columns.
-        faults: where missing columns go.
-        noun: what the format calls a column.
+        key: configuration key that maps uses to columns.
+        faults: collection of missing columns.
+        noun: the format's word for a column.
     """
 
     where: str
@@ -165,7 +165,7 @@ class Columns:
 
 @dataclass(frozen=True)
 class ItemUses:
-    """Which column of an item table is what."""
+    """Use of each column of an item table."""
 
     identifier: str
     title: str | None
@@ -204,7 +204,7 @@ def read_log(
         frame: the table.
         columns: the column of each part of the log.
         unit: unit of numeric times.
-        decimal: what separates decimals; found in the columns when None.
+        decimal: decimal separator; found in the columns when None.
         where: the file, for messages.
         key: the config key of the columns, for messages.
 
@@ -244,14 +244,14 @@ def read_items(
 
     Args:
         frame: the table; columns without a use are kept as they are.
-        uses: which column is what.
-        separator: between categories; found in the column when None.
-        text_separator: put between texts that are joined.
-        decimal: what separates decimals; found in the column when None.
+        uses: use of each column.
+        separator: separator of categories; found in the column when None.
+        text_separator: separator of joined texts.
+        decimal: decimal separator; found in the column when None.
         where: the file, for messages.
         key: the config key of the columns, for messages.
-        quotes: characters that may stand around a category.
-        untyped: whether the file knows text alone, so that numbers in further columns must be found.
+        quotes: characters that may surround a category.
+        untyped: whether the file has text only, so that numbers in further columns must be found.
 
     Raises:
         SourceError: if the column of ids or prices holds lists.
@@ -287,7 +287,7 @@ def with_identifiers(
 
 
 def catalog(columns: Mapping[str, Any], image_roots: tuple[Path, ...]) -> Catalog:
-    """Return a catalogue of polars series and of what Arrow takes, whose pictures lie in some folders."""
+    """Return a catalogue of polars series and Arrow-compatible columns, with pictures in some folders."""
     oldest = pl.CompatLevel.oldest()
     return Catalog.from_columns(
         {

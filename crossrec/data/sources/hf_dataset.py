@@ -43,10 +43,10 @@ class HFTable(Config):
 
     Args:
         path: relative to ``data.root`` where that is set: a folder written by ``save_to_disk``, a folder of
-            data files, or one ``.parquet``, ``.csv``, ``.json`` or ``.jsonl`` file. What is not there is
-            taken for a name on the hub, ``user/name``, and fetched.
-        subset: the configuration of a data set on the hub, where it has several.
-        split: which split; the only one when not set.
+            data files, or one ``.parquet``, ``.csv``, ``.json`` or ``.jsonl`` file. A path that does not
+            exist is treated as a name on the hub, ``user/name``, and fetched.
+            subset: configuration of a data set on the hub, if it has several.
+            split: name of the split; the only one when not set.
         revision: revision of a data set on the hub.
     """
 
@@ -206,11 +206,11 @@ def open_table(
     """Load the data set and take its split; CSV files are read as text, by our own reader.
 
     Args:
-        options: how CSV files are written.
-        table: which.
-        key: the config key that holds it, for messages.
-        root: the folder that the path is relative to.
-        cache_dir: where ``datasets`` keeps what it fetched or converted.
+        options: format of CSV files.
+        table: table to open.
+        key: its configuration key, for messages.
+        root: base folder of the path.
+        cache_dir: folder of data sets fetched or converted by ``datasets``.
 
     Raises:
         SourceError: if it can't be found or read, or there is no such split.
@@ -264,7 +264,7 @@ def _load(options: HFDatasetSource.Options, table: HFTable, path: Path, cache_di
     builder = load_dataset_builder(**named, cache_dir=str(cache_dir))
     if not _reads_csv(builder):
         return load_dataset(**named, cache_dir=str(cache_dir)), False
-    # Another folder, for what datasets itself made of the same file has other types.
+    # Another folder, since the conversion by datasets itself has other types.
     builder = load_dataset_builder(
         **named, cache_dir=str(cache_dir / f"text-{options.encoding}-{ord(options.delimiter)}")
     )

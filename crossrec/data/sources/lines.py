@@ -23,11 +23,11 @@ from crossrec.data.sources.reading import (
 )
 
 _NEVER = "\x01"
-"""A character of no text, so that a line stays whole."""
+"""A character that no text contains, so that a line is not divided."""
 
 
 class Lines:
-    """The lines of a text file; blank ones count, but are left out.
+    """Lines of a text file; blank ones count, but are omitted.
 
     Args:
         path: the file.
@@ -73,10 +73,10 @@ class Lines:
         """Return the fields of each line as text, null where empty or absent.
 
         Args:
-            separator: between fields.
+            separator: separator of fields.
             names: names of the fields.
-            key: what to set or to do where a line doesn't fit, for the message.
-            whole: whether a line with too few fields is a fault, too.
+            key: remedy for an invalid line, for the message.
+            whole: whether a line with too few fields is a fault too.
 
         Raises:
             SourceError: if a line has too many fields; the message names it.
@@ -104,14 +104,14 @@ class Lines:
 
 
 BLOCK_BYTES = 32 << 20
-"""About so much text is parsed at once."""
+"""Approximate size of text parsed at once, bytes."""
 
 
 def read_jsonl(path: Path, schema: Mapping[str, pl.DataType], key: str) -> Iterator[pl.DataFrame]:
     """Yield frames of some lines each, in file order; fields outside the schema are not read.
 
     Args:
-        path: one JSON object a line; ``.gz`` is unpacked on the fly.
+        path: file with one JSON object per line; ``.gz`` is unpacked on the fly.
         schema: fields and their types; numbers are read as text where the type is text.
         key: what to set to read another file, such as ``data.root=FOLDER``, for messages.
 
@@ -199,7 +199,7 @@ def _fault(
 
 
 def _why_no_json(path: Path, line: bytes) -> str:
-    """Return why a line of a file is no JSON object; "" where it is one."""
+    """Return the reason why a line of a file is not a JSON object; "" if it is one."""
     try:
         found = json.loads(line.decode("utf-8"))
     except UnicodeDecodeError:

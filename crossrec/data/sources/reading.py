@@ -40,7 +40,7 @@ def require_root(root: Path | None, source: str) -> Path:
     """Return the data root, if it is an existing folder.
 
     Raises:
-        SourceError: no root is configured, or it is not a folder.
+        SourceError: if no root is configured, or it is not a folder.
     """
     if root is None:
         raise SourceError(f"the '{source}' source needs the folder of its files: set data.root=FOLDER")
@@ -65,7 +65,7 @@ class Faults:
 
     @contextmanager
     def collected(self) -> Iterator[None]:
-        """A block whose ``SourceError`` is kept for later."""
+        """Collect a ``SourceError`` of the block."""
         try:
             yield
         except SourceError as error:
@@ -96,7 +96,7 @@ def require_encoding(path: Path, encoding: str, way_out: str) -> None:
     Args:
         path: the file.
         encoding: a codec's name.
-        way_out: the config key that names the encoding, or what else to do, for the message.
+        way_out: configuration key of the encoding, or another remedy, for the message.
 
     Raises:
         SourceError: if it is not; the message names the line and guesses the encoding.
@@ -133,7 +133,7 @@ def _other_encoding(path: Path, encoding: str, line: int, way_out: str) -> str:
 
 
 def guessed_encoding(path: Path) -> str | None:
-    """Guessed encoding of a file's first megabytes: UTF-8, UTF-16, or else a Western 8-bit encoding."""
+    """Return the guessed encoding of a file's first megabytes: UTF-8, UTF-16, or a Western 8-bit encoding."""
     with path.open("rb") as handle:
         data = handle.read(_BLOCK_BYTES)
     if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
@@ -153,11 +153,11 @@ def guessed_encoding(path: Path) -> str | None:
 
 @contextmanager
 def text_lines(path: Path, way_out: str, encoding: str = "utf-8") -> Iterator[TextIO]:
-    """A text file, with or without a byte order mark, to be read line by line inside the block.
+    """Open a text file, with or without a byte order mark, for reading by line within the block.
 
     Args:
         path: the file.
-        way_out: what to set to read another, for the message.
+        way_out: remedy, for the message.
         encoding: encoding of the file.
 
     Raises:
@@ -189,9 +189,9 @@ def nearest_file(root: Path, name: str, suffixes: Sequence[str], likely: Sequenc
 
     Args:
         root: the folder.
-        name: what is missing, relative to ``root``.
+        name: missing file, relative to ``root``.
         suffixes: suffixes of files that could be meant.
-        likely: files that hold what is looked for, the likeliest first; they go before files of a like name.
+        likely: likely files, the likeliest first; they precede files with similar names.
     """
     there = sorted(path.name for path in root.iterdir())
     fitting = [file for file in there if Path(file).suffix.lower() in suffixes]

@@ -98,15 +98,15 @@ class RecBoleSource(DataSource):
 
         Args:
             dataset: name of the files; that of the only ``.inter`` file in ``data.root`` when not set.
-            interaction_columns: which field of the log is what.
-            item_columns: which field of the items is what. An optional one that is not set takes the field of
-                its own name where there is one; ``image`` holds file names relative to ``images``.
+            interaction_columns: roles of the log's fields.
+            item_columns: roles of the items' fields. An optional one that is not set uses the field of its
+                own name if there is one; ``image`` contains file names relative to ``images``.
             images: folder of pictures, relative to ``data.root``; without an image field, of
                 ``<item id>.jpg``.
             field_separator: between fields.
             seq_separator: between the parts of a ``token_seq`` (RecBole's own default is a blank).
             encoding: encoding of the files.
-            decimal: what separates decimals in prices and ratings; not set, it is found in each column.
+            decimal: decimal separator of prices and ratings; not set, it is found in each column.
             time_unit: unit of timestamps; ``order`` for mere positions.
         """
 

@@ -1,4 +1,4 @@
-"""One CSV or Parquet file: which columns it has, and reading some of them."""
+"""One CSV or Parquet file: its columns, and reading some of them."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ from crossrec.data.sources.reading import SourceError, codec, nearest_file, requ
 def twin_columns(path: Path, delimiter: str = ",", encoding: str = "utf-8-sig") -> str | None:
     """Return the error for a header with two columns of one name, None for other headers.
 
-    Polars takes the first of them and calls the other one otherwise, so it is for the caller to refuse.
+    Polars would silently rename the second one, so the caller has to reject it.
 
     Raises:
-        csv.Error: this is no CSV file.
+        csv.Error: if this is not a CSV file.
     """
     with path.open(encoding=encoding, errors="replace", newline="") as lines:
         header = next((names for names in csv.reader(lines, delimiter=delimiter) if names), [])
@@ -46,7 +46,7 @@ _BLOCK_BYTES = 16 << 20
 
 
 class TableFile:
-    """A table on disk, of which only the header is read at first.
+    """Table on disk, of which only the header is read at first.
 
     Args:
         root: folder that ``name`` is relative to.
@@ -208,7 +208,7 @@ def csv_header(path: Path, delimiter: str, encoding: str) -> list[str]:
 
 
 def other_delimiter(columns: Sequence[str], wanted: str) -> str | None:
-    """Return the delimiter that would divide a header of one column so that it holds what is wanted."""
+    """Return the delimiter that would divide a header of one column into the wanted columns."""
     for mark in DELIMITERS if len(columns) == 1 else ():
         if wanted in [part.strip().strip('"') for part in columns[0].split(mark)] and mark in columns[0]:
             return mark
@@ -216,7 +216,7 @@ def other_delimiter(columns: Sequence[str], wanted: str) -> str | None:
 
 
 def _holding(root: Path, columns: Sequence[str], delimiter: str) -> list[str]:
-    """Files of a folder that hold all of some columns."""
+    """Return files of a folder that have all of some columns."""
     found: list[str] = []
     for path in sorted(root.iterdir())[:200] if columns else []:
         with suppress(SourceError, OSError, UnicodeError, pl.exceptions.PolarsError, csv.Error):

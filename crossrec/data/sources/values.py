@@ -1,6 +1,6 @@
 """Parsing of values in files: numbers, prices, times, ids, categories, texts; one reader for all sources.
 
-What is missing becomes null; what is written but can't be read becomes null too, and is counted.
+Missing values become null; unreadable values become null too, and are counted.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ from crossrec.data.interactions import is_missing
 from crossrec.data.sources.reading import SourceError
 
 UNITS_PER_SECOND = {"s": 1.0, "ms": 1e3, "us": 1e6, "ns": 1e9, "order": 1.0}
-"""Units of numeric times; "order" means positions, which stay as they are."""
+"""Units of numeric times; "order" means positions, which are unchanged."""
 
 _MARKUP = r"</?[A-Za-z][^<>]*>|<!--[\s\S]*?-->"
 """HTML tags and comments; "5 < 7 > 3" is none."""
 
 _LARGEST_EXACT = 2**53
-"""From here on, neighbouring whole numbers are one floating-point number."""
+"""Largest integer up to which all integers are exact floating-point numbers."""
 
 _CODES = (
     "USD|EUR|GBP|JPY|CNY|RMB|INR|AUD|CAD|NZD|CHF|SEK|NOK|DKK|ISK|PLN|CZK|HUF|RON|BGN|TRY|RUB|UAH|BRL|MXN|"
@@ -45,9 +45,9 @@ class Reading:
 
     Args:
         values: the column, null where a value is missing or can't be read.
-        unreadable: how many written values can't be read.
+        unreadable: number of unreadable values.
         example: one of them.
-        notes: what was guessed, or is doubtful, for the printed report.
+        notes: guesses and doubts, for the printed report.
     """
 
     values: pl.Series
@@ -104,7 +104,7 @@ def numbers(column: pl.Series, decimal: str | None = None) -> Reading:
 
 
 def _parts(text: pl.Expr) -> dict[str, pl.Expr]:
-    """Sign, currency, and what is left of a number as it is written."""
+    """Split a written number into sign, currency and the rest."""
     plain = text.str.replace_all("[\u00a0\u2007\u2009\u202f]", " ").str.replace("−", "-")
     whole = rf"^([+-]?)\s*(?:({_CURRENCY})\s*)?([+-]?)\s*([\d.,][\d.,'’ ]*?(?:[eE][+-]?\d+)?)(?:[.,][-–—]+)?\s*({_CURRENCY})?$"  # noqa: E501
     found = plain.str.extract_groups(whole)
@@ -188,7 +188,7 @@ def seconds(column: pl.Series, unit: str, where: str, key: str | None) -> Readin
         key: the config key that names the column, for the message; None for a part of a column.
 
     Raises:
-        SourceError: no value at all of a whole column can be read.
+        SourceError: if no value of a whole column can be read.
     """
     if column.dtype == pl.Date:
         column = column.cast(pl.Datetime("us"))
@@ -289,13 +289,13 @@ def joined(frame: pl.DataFrame, names: Sequence[str], separator: str) -> pl.Seri
 
 
 def categories(column: pl.Series, separator: str | None, quotes: str = "") -> tuple[pl.Series, str]:
-    """Lists of texts, null where there is none; and what was guessed ("" when nothing was).
+    """Return lists of texts, null where there is none, and a note on guesses (may be empty).
 
     Args:
         column: lists, text that is a JSON or Python list, or text that a separator divides.
         separator: between the categories of an item. When None: "|" or ";" where one occurs, or a comma where
             most texts with commas share a part with another text ("Clothing, Shoes & Jewelry" stays whole).
-        quotes: characters that may stand around a category besides blanks.
+        quotes: characters that may surround a category besides blanks.
     """
     said = ""
     if isinstance(column.dtype, pl.List | pl.Array):

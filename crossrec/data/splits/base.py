@@ -18,7 +18,7 @@ from crossrec.config import Component
 from crossrec.types import InputError, Sequences
 
 BLOCK = 1_000_000
-"""Clicks that are sorted at once."""
+"""Number of clicks sorted at once."""
 
 
 class SplitError(InputError):
@@ -31,8 +31,8 @@ class Queries:
 
     Args:
         users: (Q,) rows of the split's ``clicks``.
-        ends: (Q,) how many of that user's first clicks form the history.
-        targets: Q rows, the items that should be found.
+        ends: (Q,) number of the user's first clicks that form the history.
+        targets: Q rows of target items.
     """
 
     users: np.ndarray
@@ -49,11 +49,11 @@ class Split:
 
     Args:
         clicks: all clicks, one row per user.
-        train_ends: (U,) how many of a user's first clicks are for training.
+        train_ends: (U,) number of a user's first clicks in training.
         valid: queries of the validation part.
         test: queries of the test part.
         n_items: N, size of the catalogue.
-        protocol: one line that says how the log was divided.
+        protocol: one-line description of the split.
         excluded: counted reasons why users have no query.
     """
 
@@ -93,7 +93,7 @@ class Splitter(Component, ABC):
     """Base of splits: divides a log into training clicks and queries.
 
     Args:
-        options: where the log is cut.
+        options: options of the cuts.
     """
 
     def __init__(self, options: Any) -> None:
@@ -176,7 +176,7 @@ def build_eval_queries(
 
 
 def with_repeats(protocol: str, repeats: bool) -> str:
-    """Return the line that says how the log was divided, with whether repeat clicks are targets."""
+    """Return the description of the split, with whether repeat clicks are targets."""
     return f"{protocol}, repeat clicks are targets too" if repeats else protocol
 
 
@@ -193,7 +193,7 @@ def require_parts(split: Split, advice: str) -> Split:
     """Return the split, if no part is empty.
 
     Raises:
-        SplitError: no training click, or a part without a query; ``advice`` says what to change.
+        SplitError: if there is no training click, or a part has no query; ``advice`` is the remedy.
     """
     parts = {"training click": split.train_ends.sum(), "validation query": len(split.valid)}
     for name, size in {**parts, "test query": len(split.test)}.items():

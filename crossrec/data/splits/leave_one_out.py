@@ -27,7 +27,7 @@ class LeaveOneOutSplitter(Splitter):
     published numbers, and the temporal split for what a service would see.
 
     Args:
-        options: number of clicks that test and validate.
+        options: number of clicks for test and validation.
 
     Source:
         Kang and McAuley 2018, "Self-attentive sequential recommendation" (``n_last`` = 1).
@@ -53,7 +53,7 @@ class LeaveOneOutSplitter(Splitter):
             repeats: whether an item of the history can be a target.
 
         Raises:
-            SplitError: no user has enough clicks.
+            SplitError: if no user has enough clicks.
         """
         lengths = clicks.lengths
         long_enough = np.flatnonzero(lengths > 2 * self.options.n_last)

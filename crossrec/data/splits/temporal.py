@@ -25,9 +25,9 @@ from crossrec.types import Sequences
 class TemporalSplitter(Splitter):
     """Temporal split: two points in time cut all users; the first begins validation, the second the test.
 
-    A click at the very time of a point belongs to the window that begins there, so clicks of one time
-    are never divided. A query's history is all of the user's clicks before its window; users without
-    one are left out and counted.
+    A click exactly at a point belongs to the window that begins there, so clicks of one time are never
+    divided. A query's history is all of the user's clicks before its window; users without a history are
+    omitted and counted.
 
     Args:
         options: the two points, and the targets of a query.

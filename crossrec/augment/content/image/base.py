@@ -26,7 +26,7 @@ def _ordered(value: tuple[float, float]) -> tuple[float, float]:
 
 
 Range = Annotated[tuple[float, float], AfterValidator(_ordered)]
-"""Lowest and highest value of an even draw."""
+"""Lowest and highest value of a uniform draw."""
 
 
 def _share(value: tuple[float, float]) -> tuple[float, float]:
@@ -45,7 +45,7 @@ class ImageOptions(ComponentOptions):
     mixes: ClassVar[bool] = False
     """Whether it needs a second picture."""
 
-    probability: float = Field(0.5, ge=0, le=1, description="chance that a picture is changed")
+    probability: float = Field(0.5, ge=0, le=1, description="probability that a picture is changed")
 
 
 UNREADABLE_ERRORS = (OSError, SyntaxError, ValueError)
@@ -73,7 +73,7 @@ class ImageAugmenter(Augmenter[list["Image"]]):
 
         Args:
             samples: pictures, opened or loaded.
-            draws: as many.
+            draws: random numbers of the pictures.
         """
         pictures, outcomes = [], []
         for row, picture in enumerate(samples):
@@ -86,7 +86,7 @@ class ImageAugmenter(Augmenter[list["Image"]]):
     def _one(
         self, picture: Image, key: str | int, generator: np.random.Generator
     ) -> tuple[Image, ImageOutcome]:
-        # Only around loading: what goes wrong in a change is a wrong setting or a fault of ours.
+        # Only around loading: errors in a change are wrong settings or bugs.
         try:
             picture.load()
             before = _plain(picture)
@@ -106,8 +106,8 @@ class ImageAugmenter(Augmenter[list["Image"]]):
 
         Args:
             picture: picture of mode L, RGB or RGBA.
-            key: names the sample.
-            generator: belongs to the sample.
+            key: key of the sample.
+            generator: random generator of the sample.
 
         Raises:
             NoPartnerError: if it would need a second picture, and there is none.
@@ -178,7 +178,7 @@ class Partners:
     Args:
         keys: n digests of the pictures; equal pictures count as one.
         categories: n lists of categories; a picture without any has no partner.
-        load: reads the picture of one of the n; raises OSError for a broken one, None for none.
+        load: function that reads one of the n pictures; raises OSError for a broken one, None for none.
     """
 
     def __init__(
@@ -219,7 +219,7 @@ class Partners:
             raise NoPartnerError
         others = self._members[name]
         chosen = int(generator.integers(len(others) - 1))
-        # The last one stands in for the picture itself.
+        # The last one replaces the picture itself.
         partner = others[-1] if others[chosen] == key else others[chosen]
         try:
             picture = self._load(self._place[partner])

@@ -71,7 +71,7 @@ class Zoom(ImageAugmenter):
 class ImageCrop(ImageAugmenter):
     """Crop of a rectangle of random area, shape and place, resized to the frame.
 
-    Differs from the source: areas start at .6 by default, not .08, since a sleeve is not the shirt; shapes
+    Differs from the source: areas start at 0.6 by default, not 0.08, since a sleeve is not the shirt; shapes
     are relative to the picture's own, so that a long picture stays whole.
 
     Source:

@@ -1,7 +1,7 @@
 """Augmenters that mix two pictures.
 
-In classification both pictures' labels are mixed too. An item has no label to mix: its view must still
-stand for it. So the partner is of the same category, and the item's own picture has the larger share.
+In classification both pictures' labels are mixed too. An item has no label to mix, and its variant must
+still represent it: the partner is of the same category, and the item's own picture has the larger share.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ class Mixing(ImageAugmenter):
     """Base of augmenters that mix a picture with a partner of the same category.
 
     Args:
-        transform: torchvision's, of a batch of two pictures and their labels.
+        transform: torchvision's transform of a batch of two pictures and their labels.
         partners: pictures to mix with.
 
     Raises:
@@ -61,7 +61,9 @@ class MixUp(Mixing):
         """MixUp with a picture of the same category; the item's own has the larger weight."""
 
         mixes: ClassVar[bool] = True
-        alpha: float = Field(0.4, gt=0, le=1_000_000, description="of the Beta distribution of the shares")
+        alpha: float = Field(
+            0.4, gt=0, le=1_000_000, description="parameter of the Beta distribution of the shares"
+        )
 
     def __init__(self, options: Options, partners: Partners | None = None) -> None:
         super().__init__(v2.MixUp(alpha=options.alpha, num_classes=2), partners)
@@ -81,7 +83,9 @@ class CutMix(Mixing):
         """CutMix with a picture of the same category; the item's own keeps the larger part."""
 
         mixes: ClassVar[bool] = True
-        alpha: float = Field(1.0, gt=0, le=1_000_000, description="of the Beta distribution of the shares")
+        alpha: float = Field(
+            1.0, gt=0, le=1_000_000, description="parameter of the Beta distribution of the shares"
+        )
 
     def __init__(self, options: Options, partners: Partners | None = None) -> None:
         super().__init__(v2.CutMix(alpha=options.alpha, num_classes=2), partners)

@@ -26,7 +26,7 @@ REFERENCE_SIDE = 224
 class ColorJitter(ImageAugmenter):
     """Random change of brightness, contrast, saturation and hue, in random order.
 
-    Differs from the source: the hue moves by at most .02 by default (there .2), and nothing turns grey.
+    Differs from the source: the hue moves by at most 0.02 by default (there 0.2), and nothing turns grey.
 
     Source:
         Chen et al., A Simple Framework for Contrastive Learning of Visual Representations, ICML 2020,
@@ -54,7 +54,7 @@ class ColorJitter(ImageAugmenter):
 class Blur(ImageAugmenter):
     """Gaussian blur with a uniform random width, relative to the picture's size.
 
-    Done by Pillow: torchvision convolves with the whole two-dimensional kernel, which takes minutes for a
+    Computed by Pillow: torchvision convolves with the whole two-dimensional kernel, which takes minutes for a
     large photograph.
 
     Source:
@@ -81,7 +81,7 @@ class Blur(ImageAugmenter):
 class RandomErasing(ImageAugmenter):
     """Random rectangle covered with the picture's mean color.
 
-    Differs from the source: at most a fifth of the picture is covered by default (there .4), and with the
+    Differs from the source: at most a fifth of the picture is covered by default (there 0.4), and with the
     picture's own mean (there random values, or the data set's mean).
 
     Source:

@@ -22,8 +22,8 @@ class RandAugment(ImageAugmenter):
     """RandAugment: operations drawn uniformly from torchvision's fourteen, all with one magnitude.
 
     Some of them change what a shopper sees: ``Solarize`` inverts a white background. timm's version draws
-    from Python's and NumPy's global generators, so that it could not repeat a picture alone. Transparency
-    stays where it is while colours move.
+    from Python's and NumPy's global generators, so that single pictures are not reproducible. Transparency
+    stays in place while colours move.
 
     Source:
         Cubuk et al., RandAugment: Practical Automated Data Augmentation with a Reduced Search Space,

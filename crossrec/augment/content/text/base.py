@@ -14,13 +14,13 @@ from crossrec.augment.base import Augmented, Augmenter, SampleRng
 from crossrec.config import ComponentOptions
 
 Encode = Callable[[list[str]], np.ndarray]
-"""Texts to (n, D) vectors, such as the ``encode`` of a text encoder."""
+"""Function from texts to (n, D) vectors, such as the ``encode`` of a text encoder."""
 
 
 class TextOptions(ComponentOptions):
     """Options of every text augmenter."""
 
-    probability: float = Field(default=1.0, ge=0, le=1, description="chance that a text meets this augmenter")
+    probability: float = Field(default=1.0, ge=0, le=1, description="probability that a text is augmented")
 
 
 class TextOutcome(StrEnum):

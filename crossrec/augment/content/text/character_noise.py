@@ -28,8 +28,9 @@ _SHORTEST_WORD = 2
 class CharacterNoise(TextAugmenter):
     """Typing errors: swapped, dropped or repeated letters, or neighboring keys.
 
-    Letters are hit inside words of two letters or more; digits, signs, emoji and the first letter of a word
-    (by which people read, and which may be a capital) stay. In a Chinese run every character may be hit.
+    Letters inside words of two letters or more are changed; digits, signs, emoji and the first letter of a
+    word (which readers rely on, and which may be a capital) stay. In a Chinese run every character may be
+    changed.
 
     Args:
         options: rate and edits.

@@ -118,9 +118,9 @@ class LineGenerator:
         model: causal, or encoder-decoder.
         tokenizer: its tokenizer.
         seq2seq: whether the model is an encoder-decoder.
-        temperature: divides the scores.
-        top_k: how many of the likeliest tokens are drawn from at most.
-        top_p: the likeliest tokens that together reach this probability are drawn from.
+        temperature: divisor of the scores.
+        top_k: maximum number of likeliest tokens to draw from.
+        top_p: total probability of the likeliest tokens to draw from.
     """
 
     def __init__(
@@ -146,8 +146,8 @@ class LineGenerator:
     ) -> list[str | None]:
         """Draw one line per prompt; None if no line end was reached.
 
-        A row's tokens come from its own generator, so they don't depend on the other rows but through
-        rounding: padding changes sums in the last digits, which may once in a while tip a draw.
+        A row's tokens come from its own generator, so they depend on other rows only through rounding:
+        padding changes sums in the last digits, which may rarely change a draw.
 
         Args:
             prompts: B prompts with one shared beginning.
@@ -243,9 +243,9 @@ def draw_tokens(
     Args:
         scores_BV: (B, V) unnormalised log probabilities.
         uniform_B: (B,) in [0, 1).
-        temperature: divides the scores.
-        top_k: how many tokens are drawn from at most.
-        top_p: probability that the tokens drawn from reach together.
+        temperature: divisor of the scores.
+        top_k: maximum number of tokens to draw from.
+        top_p: total probability of the tokens to draw from.
 
     Returns:
         (B,) int64 tokens.

@@ -20,7 +20,7 @@ class Segmentation(StrEnum):
 
 
 Segmenter = Callable[[str], list[str]]
-"""A run of Chinese characters to words that, joined, are the run."""
+"""Function from a run of Chinese characters to words that, joined, are the run."""
 
 _HAN = "\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff"
 _HAN_RUN = re.compile(f"[{_HAN}]+")

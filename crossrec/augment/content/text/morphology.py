@@ -53,7 +53,7 @@ _CONSONANT_SOUND = re.compile(r"^(?:one|once)")
 def base_forms(word: str, part: PartOfSpeech, wordnet: WordNet) -> list[tuple[str, Inflection]]:
     """Return the base forms of a lowercase word in WordNet, with the word's inflection.
 
-    A word that is a base form itself is taken as nothing else. Base forms and inflections are lemminflect's.
+    A word that is a base form itself has no other reading. Base forms and inflections are lemminflect's.
     """
     import lemminflect
 
@@ -97,10 +97,10 @@ class WordReading:
     """Possible reading of a word.
 
     Args:
-        part: its part of speech.
-        lemma: its base form.
-        inflection: how it differs from that.
-        entry: what the index says of the lemma.
+        part: part of speech.
+        lemma: base form.
+        inflection: inflection of the base form.
+        entry: WordNet's entry of the lemma.
     """
 
     part: PartOfSpeech
@@ -118,7 +118,7 @@ class PartOfSpeechReader:
     WordNet's annotated texts have at least three times as many senses; else nowhere.
 
     Args:
-        wordnet: what words may be.
+        wordnet: possible readings of words.
     """
 
     def __init__(self, wordnet: WordNet) -> None:

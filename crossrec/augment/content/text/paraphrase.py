@@ -37,8 +37,8 @@ _CHINESE_CHARACTERS_PER_WORD = 2
 class Paraphrase(Augmenter[list[str]]):
     """Paraphrase of a text sentence by sentence; a sentence without a good paraphrase stays.
 
-    Of a sentence's drafts those are left that :func:`reason_to_drop` lets through and whose meaning is near
-    enough; the one least like the sentence in words is taken. Besides the outcome of texts,
+    Of a sentence's drafts, those that pass :func:`reason_to_drop` and have a similar meaning are kept; the
+    one with the least similar wording is chosen. Besides the outcome of texts,
     :attr:`Augmented.counts` has ``sentences/kept``, ``sentences/stayed`` and ``drafts/REASON``.
 
     Args:
@@ -63,7 +63,7 @@ class Paraphrase(Augmenter[list[str]]):
         weights: str = Field(default="package:smollm2-135m", description="path, package:NAME, hub:ORG/NAME")
         architecture: str = Field(
             default="package:smollm2-135m",
-            description="with weights: random, where settings and tokenizer come from",
+            description="source of settings and tokenizer with weights: random",
         )
         model: LanguageModel = LanguageModel.CAUSAL
         template: str | None = Field(
@@ -75,7 +75,7 @@ class Paraphrase(Augmenter[list[str]]):
             default=2, ge=1, le=100_000, description="paraphrases drawn of a sentence; the best is taken"
         )
         max_sentences: int = Field(
-            default=8, ge=1, description="sentences of a text that are said another way"
+            default=8, ge=1, description="maximum number of paraphrased sentences per text"
         )
         max_words: int = Field(
             default=45,
@@ -111,8 +111,8 @@ class Paraphrase(Augmenter[list[str]]):
     def augment(self, samples: list[str], draws: SampleRng) -> Augmented[list[str]]:
         """Augment all texts; all processes share the work and must call this with the same texts.
 
-        A sentence's paraphrase depends on its own words, the seed and the stream of ``draws``, not on the
-        text or the item that it stands in.
+        A sentence's paraphrase depends on its own words, the seed and the stream of ``draws``, not on its
+        text or item.
         """
         texts = [split_sentences(text) for text in samples]
         wanted = list(dict.fromkeys(s.strip() for text in texts for s in self.chosen(text)))
@@ -179,8 +179,8 @@ class Drafts:
     Args:
         options: options of the model and its sampling.
         identity: identity of the weights, part of every key.
-        store: holds finished drafts.
-        load: gives the generator when the first sentence is not in the store.
+        store: store of finished drafts.
+        load: function that returns the generator, called for the first sentence that is not in the store.
     """
 
     def __init__(
@@ -198,19 +198,19 @@ class Drafts:
         """Return the drafts of each sentence, None for an unfinished one. Every process must call this.
 
         Args:
-            sentences: unlike ones.
-            draws: whose seed and stream count; each sentence is its own key.
+            sentences: distinct sentences.
+            draws: random numbers, of which seed and stream count; each sentence is its own key.
         """
         keys = {sentence: self._key(sentence, draws) for sentence in sentences}
         done = self.store.values()
-        # Blocks are cut before finished ones are left out: the same batches in a broken and an unbroken run.
+        # Blocks are cut before finished ones are dropped: the same batches in a resumed and an unbroken run.
         blocks = self._blocks(sentences)
         mine = blocks[distributed.rank() :: distributed.world_size()]
         todo = [block for block in mine if any(keys[sentence] not in done for sentence in block)]
         with progress_bar("paraphrases", sum(map(len, todo))) as advance:
             for block in todo:
                 drawn = self._draw(block, draws)
-                # In another batch a draw may tip by rounding; what the store has stays.
+                # In another batch rounding may change a draw; stored drafts stay.
                 new = {keys[sentence]: drawn[sentence] for sentence in block if keys[sentence] not in done}
                 self.store.write(new)
                 advance(len(block))

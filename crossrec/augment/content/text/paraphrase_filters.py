@@ -34,7 +34,10 @@ class ParaphraseFilters(Config):
         default=0.25, ge=0, le=1, description="share of words whose stems the sentence lacks"
     )
     max_copied: float = Field(
-        default=0.95, gt=0, le=1, description="likeness of the token sequences above which it is a near-copy"
+        default=0.95,
+        gt=0,
+        le=1,
+        description="similarity of the token sequences above which it is a near-copy",
     )
 
     @model_validator(mode="after")
@@ -94,7 +97,7 @@ def reason_to_drop(source: str, candidate: str | None, bounds: ParaphraseFilters
 
     Args:
         source: the sentence.
-        candidate: what the model made of it; None where it found no end.
+        candidate: paraphrase by the model; None if it is incomplete.
         bounds: bounds on length and similarity.
     """
     if candidate is None:
@@ -134,8 +137,8 @@ def numbers(text: str) -> set[str]:
 def new_names(source: str, candidate: str) -> set[str]:
     """Return capitalized words of a text that another text lacks in any case.
 
-    A word that opens a sentence counts too, unless it is a function word: what tells a name from another
-    word there is not known. A possessive counts as its name.
+    A word that opens a sentence counts too, unless it is a function word, since names can't be distinguished
+    there. A possessive counts as its name.
     """
     known = {_bare(part.text).lower() for part in split_parts(source) if part.word}
     known |= {piece for word in known for piece in word.split("-")}

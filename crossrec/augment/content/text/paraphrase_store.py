@@ -28,11 +28,11 @@ def content_digest(*parts: Any) -> str:
 class RecordStore:
     """Key-value store in JSON lines, one file per finished block of work.
 
-    A file appears when it is whole, so a killed run goes on where it stopped, and processes that share the
-    folder never write the same file.
+    A file appears when it is complete, so a killed run resumes, and processes that share the folder never
+    write the same file.
 
     Args:
-        folder: made when the first block is written.
+        folder: folder of the files, created with the first block.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -63,7 +63,7 @@ class RecordStore:
 def _records(path: Path) -> dict[str, Any]:
     found: dict[str, Any] = {}
     faults = []
-    # Not splitlines(): JSON lets other line ends, such as U+2028, stand in a text.
+    # Not splitlines(): JSON allows other line ends, such as U+2028, in a text.
     lines = path.read_text(encoding="utf-8", errors="replace").removesuffix("\n").split("\n")
     for number, line in enumerate(lines, start=1):
         try:
@@ -91,11 +91,11 @@ _BLOCK = 256
 class Similarities:
     """Cosine similarities of an encoder's vectors, stored on disk.
 
-    The encoder is a bare function, so it is named in the keys by what it makes of a fixed sentence.
+    The encoder is a plain function, so the keys identify it by its vector of a fixed sentence.
 
     Args:
         encode: texts to (n, D) vectors.
-        store: holds measured pairs.
+        store: store of measured pairs.
     """
 
     def __init__(self, encode: Encode, store: RecordStore) -> None:

@@ -39,7 +39,7 @@ _LEMMA_FIELD = "lemma"
 class ChineseThesaurus:
     """Synonyms of Chinese words with a single sense, since senses are not disambiguated.
 
-    Words of one character and words with a numeral are left out.
+    Words of one character and words with a numeral are omitted.
 
     Args:
         path: lines ``synset TAB cmn:lemma TAB word``; a ``+`` joins a word and its particle.
@@ -128,7 +128,9 @@ class Synonyms(TextAugmenter):
     class Options(TextOptions):
         """Replacement of words by synonyms of the same part of speech."""
 
-        share: float = Field(default=0.3, gt=0, le=1, description="chance of each word that has a synonym")
+        share: float = Field(
+            default=0.3, gt=0, le=1, description="probability of each word that has a synonym"
+        )
         wordnet: Path | None = Field(
             default=None,
             description="folder with index.* and data.*; None looks in $WNSEARCHDIR, Debian's folder "

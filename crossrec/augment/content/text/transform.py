@@ -223,12 +223,12 @@ _ENGLISH_RULES = (fronted, postponed, adverb_moved, year_moved, expanded, contra
 class Transform(TextAugmenter):
     """One rephrasing rule per sentence, drawn uniformly among those that fit.
 
-    English: a final subordinate clause comes first, or a first one last; an adverb such as "however" or a
-    year moves; contractions are spelled out or made. Chinese: a connective, or a pair of them, becomes its
-    equal. A rule that might bend the meaning of a sentence leaves it alone.
+    English: a final subordinate clause moves to the front, or a first one to the end; an adverb such as
+    "however" or a year moves; contractions are expanded or made. Chinese: a connective, or a pair of them, is
+    replaced by an equivalent. Sentences whose meaning might change are left unchanged.
 
     Args:
-        options: chance of each sentence that a rule fits.
+        options: probability of each sentence that a rule fits.
         cache_dir: unused.
         encode: unused.
     """
@@ -236,7 +236,9 @@ class Transform(TextAugmenter):
     class Options(TextOptions):
         """Rule-based rephrasing of sentences."""
 
-        share: float = Field(default=1.0, gt=0, le=1, description="chance of each sentence that a rule fits")
+        share: float = Field(
+            default=1.0, gt=0, le=1, description="probability of each sentence that a rule fits"
+        )
 
     def __init__(self, options: Options, cache_dir: Path, encode: Encode | None = None) -> None:
         self.share = options.share

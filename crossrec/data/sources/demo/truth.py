@@ -232,7 +232,7 @@ def simulate(truth: DemoTruth, visits: Visits, rng: np.random.Generator) -> Simu
     """Sample every click from the truth by inverting its cumulative weights.
 
     Returns:
-        One click a visit time; a shopper never clicks a product twice.
+        One click per visit time; a shopper never clicks a product twice.
     """
     n_clicks = len(visits.times)
     clicks = SimulatedClicks(np.empty(n_clicks, np.int64), np.zeros(n_clicks, dtype=bool))
