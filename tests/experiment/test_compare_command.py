@@ -129,7 +129,7 @@ def test_what_cannot_be_compared_is_one_message(
 
 def test_one_folder_is_no_two_seeds(runs: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["compare", f"a={runs}/base.0,{runs}/base.1/../base.0", str(runs / "large.0")]) == 2
-    assert "a: the same run folder stands twice" in capsys.readouterr().err
+    assert "a: the same run folder is repeated" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

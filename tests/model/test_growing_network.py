@@ -107,7 +107,7 @@ def test_items_of_which_nothing_is_read_are_refused_by_name(tmp_path: Path) -> N
     assert isinstance(config.image, ImageEncoder.Options)
     content.set_features(config.image, Features(vectors(1, 2), np.asarray([True, False]), []))
     own = network("image", FrozenFeatures(vectors(0), np.ones(N, bool), components=None))
-    with pytest.raises(InputError, match="'b' has none of what this model reads: image"):
+    with pytest.raises(InputError, match="'b' has no modality that this model reads: image"):
         encode_items(own, config, content)
 
 

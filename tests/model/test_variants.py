@@ -96,7 +96,7 @@ def test_mixing_takes_training_pictures_alone(lamps: Any, monkeypatch: pytest.Mo
 
 
 def test_views_without_an_encoder_are_refused(lamps: Any) -> None:
-    with pytest.raises(InputError, match=r"augment\.text asks for variants, but model\.text is null"):
+    with pytest.raises(InputError, match=r"augment\.text makes variants, but model\.text is null"):
         lamps.network(lamps.augment(text=lamps.text_views()))
     no_image = lamps.model(image=None, item_id=True)
     with pytest.raises(InputError, match=r"augment\.image=null"):
