@@ -29,10 +29,9 @@ from cascade_models import PairScorer, full_model, train, train_pairs
 from rich.console import Console
 from rich.table import Table
 from scipy.sparse import csr_matrix
-from torch import Tensor
 
 from crossrec.ensemble.cascade import Cascade, StageTimes
-from crossrec.ensemble.retrievers import NeighbourRetriever
+from crossrec.ensemble.retrievers import NeighbourRetriever, nearest_items
 from crossrec.evaluation.bootstrap import interval, resample_means
 from crossrec.evaluation.metrics.accuracy import ndcg
 from crossrec.model.recommender import NeuralRecommender
@@ -93,15 +92,6 @@ def item_knn(train: Sequences, n_items: int) -> csr_matrix:
     model = ItemItemRecommender(NEIGHBOURS, num_threads=1)
     model.fit(normalize(clicks_UN.T).T.tocsr(), show_progress=False)
     return csr_matrix(model.similarity)
-
-
-def nearest(vectors_ND: Tensor) -> csr_matrix:
-    """The nearest items of each item in the model's own space."""
-    found = rank_by_vectors(vectors_ND, vectors_ND, NEIGHBOURS, None)
-    rows = np.repeat(np.arange(len(vectors_ND)), NEIGHBOURS)
-    # Of cosines, what is beyond the half counts: distant neighbours shouldn't add up.
-    weight = np.maximum(found.scores.ravel(), 0) ** 4
-    return csr_matrix((weight, (rows, found.ids.ravel())), shape=(len(vectors_ND), len(vectors_ND)))
 
 
 def timed(run: Callable[[], Result], repeats: int) -> tuple[Result, float]:
@@ -171,11 +161,8 @@ def main() -> None:
         Sequences.from_lists(clicks[: args.asked, :LENGTH]),
         Sequences.from_lists(clicks[: args.asked, LENGTH:]),
     )
-    tables = {
-        "item-kNN": lambda t: item_knn(t, args.items),
-        "own vectors": lambda t: nearest(model.item_vectors()),
-    }
-    retrievers = {n: NeighbourRetriever(args.items, learn).fit(train_part) for n, learn in tables.items()}
+    knn = NeighbourRetriever(args.items, lambda clicks: item_knn(clicks, args.items)).fit(train_part)
+    retrievers = {"item-kNN": knn, "own vectors": nearest_items(model, "own vectors", NEIGHBOURS)}
     console = Console(width=None if sys.stdout.isatty() else 150)
     queries, reading = timed(lambda: model.queries(asked[0]), args.repeats)
     ranked = timed(lambda: rank_by_vectors(queries, model.item_vectors(), K, asked[0]), args.repeats)[1]

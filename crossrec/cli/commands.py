@@ -50,6 +50,9 @@ COMMANDS: dict[str, Command] = {
         "crossrec.cli.studies:ensemble",
         "learn weights of runs and baselines on validation, measure the ensemble",
     ),
+    "cascade": Command(
+        "crossrec.cli.studies:cascade", "score a cheap retriever's candidates only: what it keeps and saves"
+    ),
     "large-model": Command(
         "crossrec.cli.studies:large_model",
         "measure the effect of a large model on diversity, beside a small one",

@@ -159,6 +159,68 @@ def ensemble(arguments: Sequence[str] | None = None) -> int:
     return guarded(run)
 
 
+def cascade(arguments: Sequence[str] | None = None) -> int:
+    """``crossrec cascade RETRIEVER RANKER --out FOLDER [--candidates 100 300]``."""
+    parser = argparse.ArgumentParser(
+        prog="crossrec cascade",
+        description="Measure cascades, in which a ranker scores a retriever's candidates only, beside the "
+        "ranker over the whole catalogue.",
+    )
+    parser.add_argument(
+        "retriever",
+        help="a run folder, name=RUN, a baseline such as item_knn, or 'neighbours': the items nearest to the "
+        "history's in the ranker's own vectors",
+    )
+    parser.add_argument("ranker", help="a run folder, name=RUN, or a baseline")
+    parser.add_argument("--out", type=Path, required=True, help="folder of the results")
+    parser.add_argument(
+        "--candidates", type=int, nargs="+", default=[100], help="numbers of candidates, a cascade for each"
+    )
+    parser.add_argument(
+        "--index",
+        choices=("exact", "faiss", "auto"),
+        default="exact",
+        help="search of the retriever's vectors",
+    )
+    parser.add_argument("--rerank", help="a reranker such as mmr, of all lists")
+    parser.add_argument("--strength", type=float, help="weight of diversity, 0 to 1, with --rerank")
+    parser.add_argument("--metric", default="ndcg", help="accuracy metric of the verdict")
+    parser.add_argument("--k", type=int, default=10, help="length of its lists")
+    parser.add_argument("--tune", action="store_true", help="tune baselines without settings in a run")
+    parser.add_argument("--test", choices=("randomisation", "t"), default="randomisation")
+    parser.add_argument("--resamples", type=int, default=2000, help="bootstrap resamples of the users")
+    parser.add_argument("--device", default="auto")
+    add_trust(parser)
+    parsed = parser.parse_args(arguments)
+    if parsed.strength is not None and parsed.rerank is None:
+        parser.error("--strength needs --rerank")
+
+    def run() -> None:
+        from crossrec.config import validate
+        from crossrec.studies.cascade import CascadeStudyConfig, run_cascade
+
+        stage = {"type": parsed.rerank}
+        if parsed.strength is not None:
+            stage["diversity"] = parsed.strength
+        content = {
+            "retriever": parsed.retriever,
+            "ranker": parsed.ranker,
+            "out": parsed.out,
+            "candidates": parsed.candidates,
+            "index": parsed.index,
+            "rerank": None if parsed.rerank is None else {"stages": [stage]},
+            "metric": parsed.metric,
+            "k": parsed.k,
+            "tune": parsed.tune,
+            "comparison": {"test": parsed.test, "n_bootstrap": parsed.resamples},
+            "device": parsed.device,
+        }
+        config = validate(CascadeStudyConfig, content, parser.prog, trust_code=True)
+        run_cascade(config, trust_code=parsed.trust_code)
+
+    return guarded(run)
+
+
 def large_model(arguments: Sequence[str] | None = None) -> int:
     """``crossrec large-model CONFIG [key=value …]``."""
     parsed = _config_parser(

@@ -175,3 +175,25 @@ class NeighbourRetriever:
             (ones, histories.items, histories.offsets), shape=(len(histories), self.n_items)
         )
         return clicks_BN @ self._table_NN
+
+
+def nearest_items(model: VectorRecommender, name: str, neighbours: int = 100) -> NeighbourRetriever:
+    """Return a fitted retriever by the cosines of a model's own item vectors.
+
+    An item counts with the fourth power of its cosine, so that many distant neighbors don't outweigh a near
+    one; cosines of 0 or less count as 0.
+
+    Args:
+        model: fitted model whose item vectors are compared.
+        name: name in tables.
+        neighbours: number of nearest items kept per item, the item itself among them.
+    """
+
+    def learn(train: Sequences) -> csr_matrix:
+        unit_ND = torch.nn.functional.normalize(model.item_vectors().float(), dim=1)
+        found = rank_by_vectors(unit_ND, unit_ND, min(neighbours, model.n_items), None)
+        rows = np.repeat(np.arange(len(found)), found.ids.shape[1])
+        weights = np.maximum(found.scores.ravel(), 0) ** 4
+        return csr_matrix((weights, (rows, found.ids.ravel())), shape=(model.n_items, model.n_items))
+
+    return NeighbourRetriever(model.n_items, learn, name).fit(Sequences.from_lists([]))

@@ -11,7 +11,7 @@ from scipy.sparse import csr_matrix
 
 from crossrec.baselines.item_knn import ItemKNN
 from crossrec.data.item_table import ItemTable
-from crossrec.ensemble.retrievers import NeighbourRetriever, VectorRetriever
+from crossrec.ensemble.retrievers import NeighbourRetriever, VectorRetriever, nearest_items
 from crossrec.runtime.ranking import recommend_by_score
 from crossrec.types import ABSENT, InputError, Recommender, Sequences, TopK, VectorRecommender
 
@@ -124,6 +124,19 @@ def test_nearest_items_are_the_models_own_lists(index: str) -> None:
     scores = retriever.score(asked, candidates)
     assert torch.isneginf(scores[:, 1]).all()
     np.testing.assert_allclose(scores[:, 0], retriever.score(asked)[:, 4], rtol=1e-6)
+
+
+def test_nearest_items_sum_powers_of_cosines() -> None:
+    model, asked = Vectors(), Sequences.from_lists([[3], [5, 9]])
+    retriever = nearest_items(model, "nearest", neighbours=6)
+    unit_ND = model.vectors_ND / model.vectors_ND.norm(dim=1, keepdim=True)
+    cosine_NN = unit_ND @ unit_ND.T
+    kept_NN = torch.zeros(N, N).scatter(1, cosine_NN.topk(6).indices, 1.0)
+    expected_NN = kept_NN * cosine_NN.clamp(min=0) ** 4
+    expected_BN = torch.stack([expected_NN[3], expected_NN[5] + expected_NN[9]])
+    scores_BN = retriever.score(asked)
+    torch.testing.assert_close(scores_BN.masked_fill(scores_BN.isneginf(), 0.0), expected_BN)
+    assert retriever.recommend(asked, 1).ids[0, 0] == 3
 
 
 def test_missing_faiss_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
