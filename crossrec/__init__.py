@@ -17,18 +17,18 @@ __all__ = ["__version__", "load"]
 def load(
     source: str | Path, *, overrides: Sequence[str] = (), device: str = "auto", trust_code: bool = False
 ) -> LoadedRecommender:
-    """Return a trained recommender, ready to recommend.
+    """Load a trained recommender, ready to recommend.
 
     Args:
-        source: the folder of a run, a folder that ``save_pretrained`` wrote, or the name of such a folder on
-            the Hugging Face hub, ``user/name``.
-        overrides: laid on a run's configuration, such as ``["data.root=elsewhere"]``.
-        device: ``auto`` (a GPU where there is one), ``cpu``, ``cuda``.
-        trust_code: import the classes outside crossrec that the folder names (``type: module:Class``), which
-            may run any code; refused by default. Code that comes with pretrained weights is never run.
+        source: folder of a run, folder that ``save_pretrained`` wrote, or name of such a folder on the
+            Hugging Face hub, ``user/name``.
+        overrides: overrides of a run's configuration, such as ``["data.root=elsewhere"]``.
+        device: ``auto`` (a GPU if there is one), ``cpu``, ``cuda``.
+        trust_code: whether to import classes outside crossrec that the folder names (``type: module:Class``),
+            which may run any code; rejected by default. Code that comes with pretrained weights is never run.
 
     Raises:
-        InputError: if there is no such recommender, or what it needs can't be had.
+        InputError: if there is no such recommender, or data or weights that it needs are unavailable.
     """
     from crossrec.serving.loaded import LoadedRecommender
     from crossrec.serving.opening import open_recommender

@@ -1,9 +1,9 @@
 """Configuration: frozen pydantic models read from one YAML file, with dotted overrides.
 
-A :class:`Component` and its options stand in one module. A :class:`Family` is a table of names to components,
-whose ``type`` key chooses one; only that one is imported. A class outside the project is named as
-``type: my_package.module:MyComponent``, which imports that module: what is read from a folder that may come
-from somebody else is read without trust (:func:`trusting`), so that naming a class is refused there.
+A :class:`Component` and its options are in one module. A :class:`Family` is a table of names to components,
+discriminated by the key ``type``; only the chosen one is imported. A class outside the project is named as
+``type: my_package.module:MyComponent``, which imports that module. Configurations from folders of unknown
+origin are read without trust (:func:`trusting`), so that naming a class is rejected there.
 """
 
 from __future__ import annotations
@@ -32,16 +32,16 @@ from crossrec.types import ConfigError
 ConfigT = TypeVar("ConfigT", bound="Config")
 
 Trust = bool | Collection[str]
-"""Which classes outside the project may be imported: all, none, or those of these names."""
+"""Classes outside the project that may be imported: all, none, or those with these names."""
 
 _trust: ContextVar[Trust] = ContextVar("trust", default=True)
 
 LARGEST_INTEGER = 2**32 - 1
-"""Of every whole number in a configuration; NumPy, PyTorch and scikit-learn all take seeds up to it."""
+"""Maximum of every integer in a configuration; NumPy, PyTorch and scikit-learn accept seeds up to it."""
 
 
 class Config(BaseModel):
-    """Base of every configuration: frozen, and a key that it does not know is an error."""
+    """Base of every configuration: frozen; unknown keys are errors."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
     largest_integer: ClassVar[int | None] = LARGEST_INTEGER
@@ -49,7 +49,7 @@ class Config(BaseModel):
     @model_validator(mode="before")
     @classmethod
     def _reject_unusable_input(cls, value: Any) -> Any:
-        """Unknown keys, booleans for numbers, and what no field can use: see :func:`_check_value`."""
+        """Reject unknown keys, booleans for numbers, and unusable values (see :func:`_check_value`)."""
         if isinstance(value, Mapping):
             for key, content in value.items():
                 if key not in cls.model_fields:
@@ -93,8 +93,8 @@ class _UnusableValue(ValueError):
     """A value that no field can use.
 
     Args:
-        place: keys, from the configuration that found it.
-        reason: what is wrong.
+        place: keys, from the configuration down to the value.
+        reason: reason why it is unusable.
     """
 
     def __init__(self, place: tuple[str, ...], reason: str) -> None:
@@ -142,14 +142,14 @@ def _check_value(value: Any, place: tuple[str, ...], largest: int | None) -> Non
 
 
 class Family:
-    """A table of components of one kind, told apart by ``type``; each is imported when its name is asked for.
+    """A table of components of one kind, discriminated by ``type``; each is imported on first use.
 
     ``FUSIONS = Family("fusion", {"concat": "crossrec.model.fusion.concat:ConcatFusion"})`` is a family, and
     ``Annotated[ComponentOptions, FUSIONS]`` the type of a configuration's field. A member is a
     :class:`Component`, or a plain :class:`Config` where nothing is built.
 
     Args:
-        kind: what errors call a member.
+        kind: name of a member in errors.
         members: name -> ``module:Class``.
     """
 
@@ -176,7 +176,7 @@ class Family:
         """Return the class of a member's options.
 
         Raises:
-            ValueError: if there is no such member, or it is outside the project and not to be trusted.
+            ValueError: if there is no such member, or it is outside the project and not trusted.
         """
         if ":" in name:
             return _options_of(_outside_class(name), name)
@@ -190,7 +190,7 @@ class Family:
         return self._names.get(found, found)
 
     def parse(self, value: Any) -> Any:
-        """Return a member's options from a mapping with a ``type``; options are returned as they are.
+        """Return a member's options from a mapping with a ``type``; options are returned unchanged.
 
         Raises:
             ValueError: if it is not a mapping with a known ``type``.
@@ -232,7 +232,7 @@ def _options_of(component: type, name: str) -> type[Config]:
 
 @contextmanager
 def trusting(trust: Trust) -> Iterator[None]:
-    """Bounds what configurations validated inside the block may import by ``type: module:Class``."""
+    """Restrict the imports by ``type: module:Class`` of configurations validated within the block."""
     token = _trust.set(trust)
     try:
         yield
@@ -273,7 +273,7 @@ def nearest(word: str, valid: list[str]) -> str:
 
 
 def merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
-    """Lay ``over`` on ``base``, mapping by mapping; a changed ``type`` starts from its own defaults."""
+    """Merge ``over`` into ``base``, mapping by mapping; a changed ``type`` starts from its own defaults."""
     if "type" in over and over["type"] != base.get("type"):
         return dict(over)
     merged = dict(base)
@@ -286,7 +286,7 @@ def merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
 def parse_overrides(arguments: Sequence[str]) -> dict[str, Any]:
     """Turn ``["fusion.type=attention", "trainer.epochs=3"]`` into nested mappings; values are YAML.
 
-    The order makes no difference between a ``type`` and the keys beside it: they are the new type's.
+    The order of a ``type`` and the keys beside it does not matter: they belong to the new type.
     """
     result: dict[str, Any] = {}
     for argument in sorted(arguments, key=lambda argument: not argument.partition("=")[0].endswith(".type")):
@@ -305,7 +305,7 @@ def read_yaml(path: Path, *, extends: bool = True) -> dict[str, Any]:
 
     Args:
         path: path of the file.
-        extends: whether it may name another file; not where the file may come from somebody else.
+        extends: whether it may name another file, which untrusted files must not.
     """
     content = read_mapping(path)
     parent = content.pop("extends", None)
@@ -325,7 +325,7 @@ def load_config(cls: type[ConfigT], path: Path, overrides: Sequence[str] = ()) -
     """Read, override and validate a configuration.
 
     Raises:
-        ConfigError: with one line for each wrong key: file, dotted key, what is wrong.
+        ConfigError: with one line per invalid key: file, dotted key, error.
     """
     content = merge(read_yaml(path), parse_overrides(overrides))
     return validate(cls, content, str(path), trust_code=True)
@@ -338,8 +338,8 @@ def validate(
 
     Args:
         cls: class of the configuration.
-        content: as read.
-        origin: what errors call it, such as a file's path.
+        content: mapping as read.
+        origin: name in errors, such as a file's path.
         trust_code: classes outside the project that may be imported; True for the user's own files.
     """
     try:

@@ -1,4 +1,4 @@
-"""Strict YAML: errors with file and line in place of what YAML lets pass in silence."""
+"""Strict YAML: errors with file and line where YAML is silently permissive."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ import yaml
 from crossrec.types import ConfigError
 
 LONGEST_NAME = 255
-"""Bytes in one part of a path, on usual file systems."""
+"""Maximum length of one part of a path on usual file systems, bytes."""
 
 MOST_BYTES, MOST_NODES, DEEPEST = 1 << 20, 100_000, 50
-"""A configuration file's size, its values once aliases are expanded, and its levels."""
+"""Maximum size of a configuration file, number of its values with expanded aliases, and depth."""
 
 
 def read_mapping(path: Path) -> dict[str, Any]:
     """Return the mapping in a YAML file; an empty file is an empty mapping.
 
     Raises:
-        ConfigError: if the file can't be read, or holds anything else.
+        ConfigError: if the file can't be read, or is not a mapping.
     """
     content = parse_yaml(_read_text(path), str(path))
     if content is None:
@@ -50,13 +50,13 @@ def _read_text(path: Path) -> str:
 
 
 class _UnusableYAML(ValueError):
-    """The fault, and its line."""
+    """Error with its line."""
 
 
 class _StrictLoader(yaml.SafeLoader):
-    """PyYAML's safe loader, without what goes wrong in silence.
+    """PyYAML's safe loader without silent errors.
 
-    A key that stands twice is an error, and so are endless or exploding aliases. ``003`` stays text, where
+    Repeated keys are errors, and so are endless or exploding aliases. ``003`` stays text, where
     YAML 1.1 has octal numbers, and so does ``12:30``, where it has numbers to the base of 60.
     """
 
@@ -108,8 +108,8 @@ def parse_yaml(text: str, origin: str) -> Any:
     """Return the value of a YAML text.
 
     Raises:
-        ConfigError: with one line: not YAML, a key twice, too deep, too many values through aliases, a value
-            that Python can't hold.
+        ConfigError: with one line, for invalid YAML, repeated keys, too many levels, too many values through
+            aliases, or a value that Python can't represent.
     """
     loader = None
     try:
@@ -134,10 +134,10 @@ def parse_yaml(text: str, origin: str) -> Any:
 
 
 def _expanded_size(node: yaml.Node, sizes: dict[int, int]) -> int:
-    """Return values in a node once every alias is replaced by what it stands for.
+    """Return the number of values in a node with expanded aliases.
 
     Raises:
-        ValueError: if an alias stands within what it stands for.
+        ValueError: if an alias is within its own anchor.
     """
     if id(node) not in sizes:
         sizes[id(node)] = 0  # while its parts are counted

@@ -1,4 +1,4 @@
-"""Types that every part shares, and the shape legend.
+"""Shared types, and the legend of shapes.
 
 Shape suffixes, used on names everywhere:
 
@@ -21,26 +21,26 @@ if TYPE_CHECKING:
     import torch
 
 ABSENT = -1
-"""Item index that fills a list which ran out of items."""
+"""Item index that fills short lists."""
 
 
 class InputError(ValueError):
-    """Something that a user gave can't be used; the message names it and the way out.
+    """Unusable input of a user; the message names it and the fix.
 
     The command line prints the message alone, without a traceback.
     """
 
 
 class ConfigError(InputError):
-    """A configuration that can't be used; the message names the file, the key and the way out."""
+    """Unusable configuration; the message names the file, the key and the fix."""
 
 
 @dataclass(frozen=True)
 class Sequences:
-    """Clicks of many users as CSR arrays, one row a user (or one row a history), oldest first.
+    """Clicks of many users as CSR arrays, one row per user (or per history), oldest first.
 
     Args:
-        offsets: (B + 1,) int64, row b holds clicks ``offsets[b]:offsets[b + 1]``.
+        offsets: (B + 1,) int64; row b contains clicks ``offsets[b]:offsets[b + 1]``.
         items: (T,) int32 or int64, catalogue indices.
         times: (T,) int64 seconds, or None where time is not known.
     """
@@ -54,7 +54,7 @@ class Sequences:
 
     @property
     def lengths(self) -> np.ndarray:
-        """(B,) clicks in each row."""
+        """(B,) number of clicks in each row."""
         return np.diff(self.offsets)
 
     @property
@@ -67,9 +67,9 @@ class Sequences:
         return self.items[self.offsets[index] : self.offsets[index + 1]]
 
     def contains(self, ids_BK: np.ndarray) -> np.ndarray:
-        """Return (B, K) bool, whether each row holds the items (B, K) beside it; false for ``ABSENT``.
+        """Return (B, K) bool, whether each row contains its K items; false for ``ABSENT``.
 
-        The rows' items are sorted on the first call and kept, so that asking again is cheap.
+        The rows' items are sorted on the first call and cached.
         """
         stride, keys = self._sorted_keys
         if not len(keys):
@@ -113,7 +113,7 @@ class Sequences:
 
     @classmethod
     def from_lists(cls, rows: Iterable[Iterable[int]]) -> Sequences:
-        """Sequences without times from lists of catalogue indices."""
+        """Return sequences without times from lists of catalogue indices."""
         arrays = [np.asarray(list(row), dtype=np.int64) for row in rows]
         offsets = np.zeros(len(arrays) + 1, dtype=np.int64)
         np.cumsum([len(a) for a in arrays], out=offsets[1:])
@@ -126,7 +126,7 @@ class TopK:
     """Ranked lists, best first.
 
     Args:
-        ids: (B, K) int64 catalogue indices; ``ABSENT`` (-1) where a list ran out of items.
+        ids: (B, K) int64 catalogue indices; ``ABSENT`` (-1) after the end of a list.
         scores: (B, K) float32; -inf where absent.
     """
 
@@ -139,7 +139,7 @@ class TopK:
 
 @runtime_checkable
 class Recommender(Protocol):
-    """What every model, baseline and ensemble offers. Users are histories: there is no user table."""
+    """Interface of every model, baseline and ensemble. Users are histories: there is no user table."""
 
     @property
     def n_items(self) -> int:

@@ -9,8 +9,8 @@ def unit_rows(rows_NW: np.ndarray, *, smallest: float = 0.0) -> np.ndarray:
     """Divide each row by its Euclidean length.
 
     Args:
-        rows_NW: (N, W) vectors; whole numbers are taken as float64.
-        smallest: rows up to this length become zeros, as rows of zeros do.
+        rows_NW: (N, W) vectors; integers are converted to float64.
+        smallest: length up to which rows become zeros.
 
     Returns:
         (N, W) floating point, in the precision of the rows.
@@ -25,12 +25,12 @@ def centred_rows(
 ) -> np.ndarray:
     """Subtract the mean of the rows that are present; rows that are not present become zeros.
 
-    Vectors of pretrained encoders lie in a narrow cone: without centring, all items look alike.
+    Vectors of pretrained encoders are in a narrow cone: without centring, all items are similar.
 
     Args:
-        vectors_NW: (N, W) floating point; anything where not present.
-        present_N: (N,) bool.
-        mean_W: subtracted in place of the mean of the rows that are present.
+        vectors_NW: (N, W) floating point; arbitrary where not present.
+        present_N: (N,) bool, present rows.
+        mean_W: mean to subtract in place of that of the present rows.
     """
     if mean_W is None:
         if not present_N.any():

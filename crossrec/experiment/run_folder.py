@@ -206,7 +206,7 @@ def _differences(old: Any, new: Any, key: str = "") -> list[str]:
     if isinstance(old, dict) and isinstance(new, dict):
         keys = [*old, *(k for k in new if k not in old)]
         return [d for k in keys for d in _differences(old.get(k), new.get(k), f"{key}.{k}" if key else k)]
-    return [] if old == new else [f"{key}: {old} there, {new} asked for"]
+    return [] if old == new else [f"{key}: {old} there, {new} requested"]
 
 
 def _provenance() -> dict[str, Any]:

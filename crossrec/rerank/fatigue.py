@@ -65,7 +65,7 @@ class Fatigue(Reranker):
     def __init__(self, options: Options, items: ItemTable) -> None:
         if options.category_weight and not items.categories_NG.shape[1]:
             raise InputError(
-                "rerank: fatigue goes by categories too, but the catalogue has none; set category_weight: 0"
+                "rerank: fatigue uses categories too, but the catalogue has none; set category_weight: 0"
             )
         self._options = options
         self._aspects = Aspects(items.categories_NG)

@@ -99,7 +99,7 @@ def users_at_once(cells: int, device: torch.device) -> int:
 
     Args:
         cells: numbers in memory for each of them.
-        device: where they are.
+        device: device of the data.
     """
     room = CACHE_BYTES if device.type == "cpu" else ACCELERATOR_BYTES
     return max(1, room // (4 * max(1, cells)))

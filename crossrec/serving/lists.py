@@ -118,7 +118,7 @@ class ListOptions:
 
     def __post_init__(self) -> None:
         if self.k < 1:
-            raise InputError(f"k={self.k}: ask for at least one item")
+            raise InputError(f"k={self.k}: lists have at least one item")
 
 
 def rank(model: ServedModel, items: ServedItems, histories: Sequences, options: ListOptions) -> TopK:

@@ -247,7 +247,7 @@ def _alternatives(
     if n_items - most < wanted:
         raise InputError(
             f"a user of the choice model has clicked {most} of {n_items} items, which leaves too few for "
-            f"tastes.alternatives={wanted}; say at most {n_items - most}, or leave such users out of the data"
+            f"tastes.alternatives={wanted}; set at most {n_items - most}, or remove such users from the data"
         )
     # Wide enough for the user with the fewest items left; a draw depends on its column alone, so a wider
     # table begins with the same draws.

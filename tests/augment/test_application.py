@@ -48,7 +48,7 @@ def test_only_training_items_with_features_of_tail_categories_are_enlarged() -> 
 def test_nothing_to_enlarge_says_what_to_change() -> None:
     with pytest.raises(InputError, match="raise tail_share"):
         oversampled_items(CATEGORIES, COUNTS, np.arange(8) < 4, 0.2)
-    with pytest.raises(InputError, match="no item of the catalogue has a category"):
+    with pytest.raises(InputError, match="no item of the catalogue has one; give the catalogue categories"):
         oversampled_items(CATEGORIES[:, :0], COUNTS, PRESENT, 0.2)
     with pytest.raises(InputError, match="no user has 2 to 2 training clicks; raise max_clicks"):
         few_click_users(Sequences.from_lists([[0], [], [1, 2, 3]]), 2)

@@ -91,7 +91,7 @@ def test_alternatives_are_never_what_the_user_had() -> None:
 
 def test_a_user_with_too_few_items_left_is_refused() -> None:
     clicks = Sequences.from_lists([list(range(25)), [0, 1, 2]])
-    with pytest.raises(InputError, match="say at most 9"):
+    with pytest.raises(InputError, match="set at most 9"):
         _sets(clicks, np.asarray([20, 2]), clicks.lengths, ChoiceModelConfig(alternatives=10), 30, 0)
     with pytest.raises(InputError, match="new to their user"):
         _sets(Sequences.from_lists([[4, 4]]), np.ones(1, int), np.full(1, 2), ChoiceModelConfig(), 300, 0)

@@ -199,7 +199,7 @@ def synthesise_items(
         items: (I,) oversampled items.
         classes: (N, G) classes of all items.
         sample: sample of a generator fitted on training items alone.
-        config: how many are drawn and kept.
+        config: options of the items.
         n_training: training items that the number relates to.
         seed: seed of the samples; those of the items from place ``start`` on have ``seed + start``.
     """

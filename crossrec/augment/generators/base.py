@@ -54,7 +54,7 @@ class Synthetic:
     Args:
         samples: (n, …) float32.
         classes: (n, G) the classes they were generated for.
-        seed: that gives them again.
+        seed: seed that reproduces them.
         generator: type of the generator.
         synthetic: always true.
     """

@@ -79,7 +79,7 @@ class BetaVae(GeneratorTrainer):
             lr: Adam's rate; it falls linearly to a tenth.
             beta: weight of the KL term once it has warmed up.
             warm_up: share of the training over which that weight rises from 0.
-            loop: how long it learns.
+            loop: options of the training loop.
         """
 
         latent: int = Field(32, ge=1, le=65_536)

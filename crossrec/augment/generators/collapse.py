@@ -47,7 +47,7 @@ class SynthesisWarning:
         failure: which.
         figure: the figure that shows it.
         value: value of the figure.
-        limit: that it is beyond.
+        limit: limit that it exceeds.
     """
 
     failure: Failure

@@ -106,7 +106,7 @@ class Fitted:
         generator: trained.
         quality: quality of its samples for the training samples' classes.
         warnings: failures that were found; empty where all is well.
-        report: what only this kind of generator tells, such as KL terms.
+        report: figures of this kind of generator alone, such as KL terms.
         outcome: outcome of the training; None for a Gaussian fit.
     """
 

@@ -51,7 +51,7 @@ class Gaussian(Component):
     """A Gaussian for each combination of classes with enough samples; the others share one. Fitted at once.
 
     Args:
-        options: which classes have a fit of their own.
+        options: options of the fit.
         samples_NW: (n, W) training vectors.
         classes_NG: (n, G) their classes; equal rows make one kind.
         seed: unused.

@@ -56,7 +56,7 @@ class ImageGan(GeneratorTrainer):
             conditional: whether classes are given to generator and critic.
             augmentations: differentiable ones that the critic sees real and generated pictures through;
                 needed where there are only thousands of pictures.
-            loop: how long it learns.
+            loop: options of the training loop.
         """
 
         latent: int = Field(96, ge=1, le=65_536)

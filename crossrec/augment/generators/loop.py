@@ -233,7 +233,7 @@ class LoopState:
         learner: in training.
         average: the sampler's moving average.
         best: weights of the best average so far.
-        progress: where training stands.
+        progress: progress of the training.
     """
 
     learner: GeneratorTrainer

@@ -73,7 +73,7 @@ class WganGp(GeneratorTrainer):
             lr: Adam's rate for both; it falls linearly to a tenth.
             critic_steps: batches on which the critic learns for each step of the generator.
             penalty: weight of the gradient penalty.
-            loop: how long it learns.
+            loop: options of the training loop.
         """
 
         latent: int = Field(64, ge=1, le=65_536)

@@ -190,7 +190,7 @@ def refuse_nested(frame: pl.DataFrame, names: Sequence[str], where: str, key: st
     nested = next((name for name in names if frame.schema[name].is_nested()), None)
     if nested is not None:
         raise SourceError(
-            f"{where}: column '{nested}' holds {frame.schema[nested]}, not one value a row. "
+            f"{where}: column '{nested}' holds {frame.schema[nested]}, not one value per row. "
             f"Choose another in {key}"
         )
 

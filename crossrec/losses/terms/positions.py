@@ -143,7 +143,7 @@ class PositionSampler(nn.Module):
     """Sampler of the positions and items that terms look at, with the unit vectors of the spaces they use.
 
     Args:
-        options: how many positions and items.
+        options: numbers of positions and items.
         items: features of the training items.
         lists: term name -> length of its lists, for terms over lists.
         spaces: names of the spaces in which terms compare items.

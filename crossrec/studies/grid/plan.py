@@ -256,7 +256,7 @@ def _check_comparison(config: AblationConfig, trials: Sequence[StudyTrial]) -> N
         raise ConfigError(
             f"comparison.n_bootstrap: {config.comparison.n_bootstrap} resamples are too few for "
             f"{len(variants) - 1} variants and {n_metrics} metrics, whose p Holm corrects together; "
-            f"ask for {needed} or more, or name fewer comparison.metrics"
+            f"set {needed} or more, or name fewer comparison.metrics"
         )
 
 
