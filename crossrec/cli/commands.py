@@ -53,6 +53,9 @@ COMMANDS: dict[str, Command] = {
     "cascade": Command(
         "crossrec.cli.studies:cascade", "score a cheap retriever's candidates only: what it keeps and saves"
     ),
+    "off-policy": Command(
+        "crossrec.cli.runs:off_policy", "estimate another policy's value from logged lists with propensities"
+    ),
     "large-model": Command(
         "crossrec.cli.studies:large_model",
         "measure the effect of a large model on diversity, beside a small one",

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import argparse
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from crossrec.cli.guard import add_trust, guarded
 
 if TYPE_CHECKING:
+    from crossrec.exploration.off_policy import PolicyValue
     from crossrec.serving.results import Recommendations
 
 
@@ -232,3 +233,76 @@ def serve(arguments: Sequence[str] | None = None) -> int:
         start(lambda: crossrec.load(parsed.run, **options), config)
 
     return guarded(run)
+
+
+def off_policy(arguments: Sequence[str] | None = None) -> int:
+    """``crossrec off-policy LOG [--lists FILE] [--cap 10] [--interval bootstrap]``."""
+    parser = argparse.ArgumentParser(
+        prog="crossrec off-policy",
+        description="Estimate the reward per list of another policy from lists that were logged with their "
+        "propensities: IPS, SNIPS and, with a reward model's columns, DR.",
+    )
+    parser.add_argument(
+        "log",
+        type=Path,
+        help="a .parquet or .csv file, a row per shown item: propensity, reward, target; list_id, rank, "
+        "user_id, item_id; predicted, expected",
+    )
+    parser.add_argument(
+        "--lists",
+        type=Path,
+        help="lists of a deterministic target policy, in place of the column target: user_id, item_id, rank, "
+        "as crossrec recommend --out writes them",
+    )
+    parser.add_argument("--cap", type=float, help="largest weight; lowers the variance and biases")
+    parser.add_argument("--interval", choices=("asymptotic", "bootstrap"), default="asymptotic")
+    parser.add_argument("--resamples", type=int, default=1000, help="bootstrap resamples of users or lists")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--out", type=Path, help="a JSON file for the estimates")
+    parsed = parser.parse_args(arguments)
+    if parsed.cap is not None and not parsed.cap > 0:
+        parser.error("--cap needs a number above 0")
+    if parsed.resamples < 1:
+        parser.error("--resamples needs at least 1")
+    if parsed.seed < 0:
+        parser.error("--seed needs at least 0")
+
+    def run() -> None:
+        import json
+        from dataclasses import asdict
+
+        from crossrec.exploration.bandit_log import read_bandit_log
+        from crossrec.exploration.off_policy import Settings
+        from crossrec.runtime.files import write_text
+
+        log = read_bandit_log(parsed.log, parsed.lists)
+        found = log.values(Settings(parsed.cap, parsed.interval, parsed.resamples, parsed.seed))
+        _show_values(found, log.logged.groups().max() + 1, log.logged.users_T is not None)
+        if parsed.out is not None:
+            content = {name: asdict(value) for name, value in found.items()}
+            write_text(parsed.out, json.dumps(content, indent=2, allow_nan=False) + "\n")
+
+    return guarded(run)
+
+
+def _show_values(found: Mapping[str, PolicyValue], n_groups: int, by_user: bool) -> None:
+    from rich.table import Table
+
+    from crossrec.experiment.results import console, show
+
+    table = Table(
+        title=f"Reward per list, {found['logged'].n:,} logged lists",
+        caption=f"95 % intervals over {n_groups:,} {'users' if by_user else 'lists'}; effective: sample size "
+        "after weighting, at the worst place; logged: the logging policy's own value",
+    )
+    for name in ("estimator", "value", "95 % interval", "effective", "largest weight"):
+        table.add_column(name, justify="left" if name == "estimator" else "right")
+    for name, value in found.items():
+        low, high = value.ci95
+        cells = (f"{value.value:.4f}", f"[{low:.4f}, {high:.4f}]", f"{value.effective:,.1f}")
+        table.add_row(name, *cells, f"{value.greatest_weight:,.2f}")
+    console().print(table)
+    for warning in dict.fromkeys(
+        w for name, value in found.items() if name != "logged" for w in value.warnings
+    ):
+        show(f"Warning: {warning}")

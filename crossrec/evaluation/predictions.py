@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -90,7 +90,7 @@ def load_predictions(
         PredictionsError: if a column is missing or has invalid values, a user or item is unknown, or a rank
             or an item is repeated in a list.
     """
-    frame = _typed(path, _read(path))
+    frame = _typed(path, read_rows(path, "predictions", PredictionsError))
     if not frame.height:
         raise PredictionsError(f"{path}: the file has no rows")
     frame = _with_queries(path, frame, [str(user) for user in user_ids])
@@ -111,22 +111,32 @@ def load_predictions(
     return TopK(ids, scores)
 
 
-def _read(path: Path) -> pl.DataFrame:
+def read_rows(path: Path, content: str, fault: type[InputError]) -> pl.DataFrame:
+    """Read a Parquet file, or a CSV file as texts.
+
+    Args:
+        path: ends in ``.parquet`` or ``.csv``.
+        content: name of the content in messages.
+        fault: error to raise.
+
+    Raises:
+        fault: if there is no such file, it can't be read, or two columns have one name.
+    """
     readers = {
         ".parquet": lambda: pl.read_parquet(path),
         ".csv": lambda: pl.read_csv(path, infer_schema=False),
     }
     if path.suffix not in readers:
-        raise PredictionsError(f"{path}: predictions are read from .parquet or .csv files")
+        raise fault(f"{path}: {content} are read from .parquet or .csv files")
     try:
         if path.suffix == ".csv" and (twins := twin_columns(path)):
-            raise PredictionsError(twins)
+            raise fault(twins)
         return readers[path.suffix]()
     except FileNotFoundError as error:
-        raise PredictionsError(f"{path}: no such predictions file") from error
+        raise fault(f"{path}: no such {content} file") from error
     except (pl.exceptions.PolarsError, csv.Error, OSError, UnicodeError) as error:
         reason = str(error).split("\n")[0]
-        raise PredictionsError(f"{path}: can't be read as {path.suffix[1:]}: {reason}") from error
+        raise fault(f"{path}: can't be read as {path.suffix[1:]}: {reason}") from error
 
 
 def _typed(path: Path, frame: pl.DataFrame) -> pl.DataFrame:
@@ -135,7 +145,24 @@ def _typed(path: Path, frame: pl.DataFrame) -> pl.DataFrame:
         missing.append("rank' or 'score")
     if missing:
         raise PredictionsError(f"{path}: lacks the column '{missing[0]}'; it has {frame.columns}")
-    columns = {name: dtype for name, dtype in TYPES.items() if name in frame.columns}
+    return cast_columns(path, frame, TYPES, PredictionsError)
+
+
+def cast_columns(
+    path: Path, frame: pl.DataFrame, types: Mapping[str, type[pl.DataType]], fault: type[InputError]
+) -> pl.DataFrame:
+    """Return the columns of these types that there are, cast to them.
+
+    Args:
+        path: file of the rows, for messages.
+        frame: rows.
+        types: type per column.
+        fault: error to raise.
+
+    Raises:
+        fault: if a value is missing or of another type; names the row and the column.
+    """
+    columns = {name: dtype for name, dtype in types.items() if name in frame.columns}
     for name, dtype in columns.items():
         typed = frame[name].cast(dtype, strict=False)
         bad = typed.is_null()
@@ -145,7 +172,7 @@ def _typed(path: Path, frame: pl.DataFrame) -> pl.DataFrame:
             bad = bad | (frame[name] != typed)
         if bad.any():
             row, wanted = int(bad.arg_max() or 0), dtype.__name__
-            raise PredictionsError(
+            raise fault(
                 f"{path}: row {row + 1}: column '{name}' holds {frame[name][row]!r}, expected {wanted}"
             )
         frame = frame.with_columns(typed)

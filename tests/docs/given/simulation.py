@@ -1,6 +1,9 @@
 """Answers to logged lists, and users with random tastes."""
 
+from pathlib import Path
+
 import numpy as np
+import polars as pl
 
 from crossrec.baselines.popularity import Popularity
 from crossrec.data.item_table import ItemTable
@@ -12,6 +15,10 @@ propensities_TK = generator.uniform(0.1, 0.9, (50, 3))
 target_TK = generator.uniform(0.1, 0.9, (50, 3))
 rewards_TK = generator.integers(0, 2, (50, 3))
 users_T = generator.integers(0, 20, 50)
+columns = {"propensity": propensities_TK, "target": target_TK, "reward": rewards_TK}
+rows_of_log = {name: values.ravel() for name, values in columns.items()}
+lists_and_places = {"list_id": np.repeat(np.arange(50), 3), "rank": np.tile([1, 2, 3], 50)}
+pl.DataFrame({**lists_and_places, **rows_of_log}).write_csv(Path("log.csv"))
 
 tastes = TasteModel(
     tastes_UD=generator.normal(size=(15, 4)).astype(np.float32),
