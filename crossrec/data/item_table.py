@@ -258,6 +258,10 @@ class ItemTable:
         """Return the same table with other training clicks."""
         return ItemTable(train_counts, self.categories, self._spaces, self.columns, self.texts, self.device)
 
+    def with_categories(self, categories: csr_matrix | np.ndarray) -> ItemTable:
+        """The same table with other categories, (N, G)."""
+        return ItemTable(self.train_counts, categories, self._spaces, self.columns, self.texts, self.device)
+
     def _space(self, name: str) -> VectorSpace:
         space = _as_space(self._spaces[name])
         if len(space.present_N) != self.n_items:

@@ -21,6 +21,7 @@ from crossrec.augment.guard import LeakageChecker
 from crossrec.augment.resample import Resampler, build_resampler
 from crossrec.augment.sequences.base import SequenceAugmenter, SequenceContext, stack_rows
 from crossrec.augment.sequences.compose import SequenceAugmentConfig
+from crossrec.data.item_table import CONTENT, ItemTable
 from crossrec.data.neighbours import no_content
 from crossrec.experiment.config import ExperimentConfig
 from crossrec.experiment.prepared import PreparedExperiment, content_vectors, frozen_features
@@ -180,7 +181,8 @@ def _sequence_augmenter(
 ) -> SequenceAugmenter:
     guard.check_sequences(train, "similarity of items for sequence augmentation")
     content = content_vectors(setting) if _by_content(config) else None
-    return config.build(SequenceContext(train, setting.data.split.n_items, content))
+    spaces = None if content is None else {CONTENT: content}
+    return config.build(SequenceContext(train, ItemTable(setting.data.split.train_counts, spaces=spaces)))
 
 
 def _by_content(config: SequenceAugmentConfig) -> bool:

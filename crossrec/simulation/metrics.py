@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 from scipy.sparse import csr_matrix
 
+from crossrec.data.item_table import CONTENT, ItemTable
 from crossrec.evaluation.metrics.diversity import category_distance, intra_list_distance
 from crossrec.evaluation.metrics.exposure import UserLists, coverage, gini
 from crossrec.exploration.counter_rng import CounterRng, Stream
@@ -17,37 +16,24 @@ PAIRS = 8
 """Number of other users with whose lists each user's list is compared."""
 
 
-@dataclass(frozen=True)
-class ItemView:
-    """Item features for simulation metrics.
-
-    Args:
-        categories_NG: (N, G) float32 shares, as in :class:`crossrec.simulation.tastes.TasteModel`.
-        tail_N: (N,) bool, items of the tail at the start.
-        vectors_ND: (N, D) content vectors for the distance within lists; None where there are none.
-        present_N: (N,) bool, which items have a vector.
-    """
-
-    categories_NG: np.ndarray
-    tail_N: np.ndarray
-    vectors_ND: np.ndarray | None = None
-    present_N: np.ndarray | None = None
-
-
 class RoundMetrics:
     """Metrics of consecutive rounds; categories shown and clicked add up over rounds.
 
     Args:
-        items: features of the items.
+        items: features of the items at the start; categories are shares, as in
+            :class:`crossrec.simulation.tastes.TasteModel`, and the space ``content`` is for distances.
         n_users: U.
         k: length of the lists.
         seed: seed of the pairs of users that are compared.
+        tail_share: share of the training clicks that the tail holds.
     """
 
-    def __init__(self, items: ItemView, n_users: int, k: int, seed: int) -> None:
+    def __init__(self, items: ItemTable, n_users: int, k: int, seed: int, tail_share: float) -> None:
         self._items, self._n_users, self._k, self._seed = items, n_users, k, seed
-        self._member = csr_matrix(items.categories_NG > 0)
-        n_categories = items.categories_NG.shape[1]
+        self._categories_NG = items.categories.toarray().astype(np.float32)
+        self._member = csr_matrix(self._categories_NG > 0)
+        self._tail_N = items.tail(tail_share)
+        n_categories = self._categories_NG.shape[1]
         self._shown_UG, self._clicked_UG = np.zeros((2, n_users, n_categories))
 
     def of(self, happened: Round) -> dict[str, float]:
@@ -74,17 +60,17 @@ class RoundMetrics:
         }
         if not len(ids_BK):
             return {**figures, **dict.fromkeys(SHAPES, float("nan"))}
-        weights_BKG = self._items.categories_NG[ids_BK] * there_BK[:, :, None]
+        weights_BKG = self._categories_NG[ids_BK] * there_BK[:, :, None]
         lists_UI = self._lists(ids_BK, there_BK)
         exposure = UserLists(lists_UI, np.ones(len(ids_BK))).exposure(
-            np.ones((1, len(ids_BK))), len(self._items.tail_N), self._k
+            np.ones((1, len(ids_BK))), len(self._tail_N), self._k
         )
         return {
             **figures,
             "entropy_list": _mean(entropies(weights_BKG.sum(1))),
             "ild": self._distance(ids_BK),
             "ild_category": _mean(category_distance(ids_BK, self._member, self._k)),
-            "tail_share": float(self._items.tail_N[ids_BK[there_BK]].mean()),
+            "tail_share": float(self._tail_N[ids_BK[there_BK]].mean()),
             "homogeneity": self._homogeneity(ids_BK, happened.number),
             "coverage": float(coverage(exposure)[0]),
             "gini": float(gini(exposure)[0]),
@@ -111,19 +97,20 @@ class RoundMetrics:
     def _count(
         self, users_B: np.ndarray, ids_BK: np.ndarray, there_BK: np.ndarray, clicked_BK: np.ndarray
     ) -> None:
-        weights_BKG = self._items.categories_NG[ids_BK]
+        weights_BKG = self._categories_NG[ids_BK]
         self._shown_UG[users_B] += (weights_BKG * there_BK[:, :, None]).sum(1)
         self._clicked_UG[users_B] += (weights_BKG * clicked_BK[:, :, None]).sum(1)
 
     def _lists(self, ids_BK: np.ndarray, there_BK: np.ndarray) -> csr_matrix:
         rows, _ = np.nonzero(there_BK)
-        shape = (len(ids_BK), len(self._items.tail_N))
+        shape = (len(ids_BK), len(self._tail_N))
         return csr_matrix((np.ones(len(rows)), (rows, ids_BK[there_BK])), shape=shape)
 
     def _distance(self, ids_BK: np.ndarray) -> float:
-        if self._items.vectors_ND is None or self._items.present_N is None:
+        if CONTENT not in self._items.spaces:
             return float("nan")
-        return _mean(intra_list_distance(ids_BK, self._items.vectors_ND, self._items.present_N, self._k))
+        vectors_ND, present_N = self._items.vectors(CONTENT), self._items.present(CONTENT)
+        return _mean(intra_list_distance(ids_BK, vectors_ND, present_N, self._k))
 
     def _homogeneity(self, ids_BK: np.ndarray, number: int) -> float:
         n_lists = len(ids_BK)

@@ -9,6 +9,7 @@ import pytest
 
 from crossrec.augment.sequences.base import SequenceContext
 from crossrec.data import neighbours
+from crossrec.data.item_table import CONTENT, ItemTable
 from crossrec.data.neighbours import find_neighbours
 from crossrec.types import ABSENT, InputError, Sequences
 
@@ -22,7 +23,7 @@ def context() -> SequenceContext:
     rows[0] = np.array([0, 0, 3, 0, 5])
     content = generator.normal(size=(N_ITEMS, 4))
     content[[2, 3]] = 0
-    return SequenceContext(Sequences.from_lists(rows), N_ITEMS, content)
+    return SequenceContext(Sequences.from_lists(rows), ItemTable.of_size(N_ITEMS, spaces={CONTENT: content}))
 
 
 def by_clicks(context: SequenceContext, one: int, other: int) -> float:
@@ -35,8 +36,7 @@ def by_clicks(context: SequenceContext, one: int, other: int) -> float:
 
 
 def by_content(context: SequenceContext, one: int, other: int) -> float:
-    assert context.content is not None
-    left, right = context.content[one], context.content[other]
+    left, right = context.items.vectors(CONTENT)[[one, other]].astype(float)
     size = float(np.linalg.norm(left) * np.linalg.norm(right))
     return float(left @ right) / size if size else 0.0
 
@@ -59,7 +59,7 @@ def test_lists_are_the_oracle_s(
 ) -> None:
     monkeypatch.setattr(neighbours, "SCORES_AT_ONCE", at_once)
     monkeypatch.setattr(neighbours, "ROWS", max(at_once // 20, 1))
-    neighbourhood = find_neighbours(context.train, N_ITEMS, 5, similarity, context.content)
+    neighbourhood = find_neighbours(context.train, N_ITEMS, 5, similarity, context.items.vectors(CONTENT))
     found, similarities = neighbourhood.ids_NK, neighbourhood.similarities_NK
     assert ((similarities > 0) == (found != ABSENT)).all()
     clicked = sorted(set(context.train.items.tolist()))
@@ -79,9 +79,9 @@ def test_lists_are_the_oracle_s(
 
 def test_an_item_outside_the_training_part_is_nobody_s_neighbour(context: SequenceContext) -> None:
     # Item 24 is never clicked, and its content is that of item 0.
-    assert context.content is not None
-    context.content[24] = context.content[0]
-    found = find_neighbours(context.train, N_ITEMS, 20, "content", context.content)
+    content = context.items.vectors(CONTENT).copy()
+    content[24] = content[0]
+    found = find_neighbours(context.train, N_ITEMS, 20, "content", content)
     assert 24 not in found.ids_NK
     assert not found.known_N[24]
 
@@ -96,5 +96,6 @@ def test_similarity_by_content_needs_vectors(context: SequenceContext) -> None:
 
 
 def test_content_of_another_catalogue_is_refused(context: SequenceContext) -> None:
+    other = SequenceContext(context.train, ItemTable.of_size(N_ITEMS, spaces={CONTENT: np.zeros((7, 2))}))
     with pytest.raises(ValueError, match="7 rows"):
-        SequenceContext(context.train, N_ITEMS, np.zeros((7, 2)))
+        other.neighbours(3, "content")

@@ -16,7 +16,7 @@ from crossrec.exploration.off_policy import LoggedLists, inverse_propensity, sel
 from crossrec.rerank.base import Pool
 from crossrec.simulation.environment import Environment
 from crossrec.simulation.loop import Policy, Round, extended, joined, run_loop
-from crossrec.simulation.metrics import ItemView, RoundMetrics, entropies, overlap
+from crossrec.simulation.metrics import RoundMetrics, entropies, overlap
 from crossrec.types import ABSENT, Recommender, Sequences
 
 MakeWorld = Callable[..., Environment]
@@ -133,8 +133,9 @@ class TestMeasures:
 
     def test_of_a_round(self, make_world: MakeWorld) -> None:
         world = make_world(40, **LIVELY)
-        view = ItemView(world.tastes.categories_NG, np.arange(N) >= 20)
-        measures = RoundMetrics(view, 40, K, seed=0)
+        # The first 20 items hold all training clicks, so the others are the tail.
+        view = ItemTable((np.arange(N) < 20).astype(int), world.tastes.categories_NG)
+        measures = RoundMetrics(view, 40, K, seed=0, tail_share=0)
         shown: dict[int, list[int]] = {}
         liked: dict[int, list[int]] = {}
         for happened in run_loop(world, Policy(item_knn), start(40), 3, K):
@@ -169,7 +170,7 @@ class TestMeasures:
 
     def test_a_round_without_visitors(self, make_world: MakeWorld) -> None:
         world = make_world(5, visit={"rate": 1, "leave": 1.0})
-        measures = RoundMetrics(ItemView(world.tastes.categories_NG, np.zeros(N, bool)), 5, K, 0)
+        measures = RoundMetrics(ItemTable(np.ones(N), world.tastes.categories_NG), 5, K, 0, 0)
         found = [measures.of(happened) for happened in run_loop(world, Policy(popular), start(5), 2, K)]
         assert found[0]["retention"] == 0
         assert found[1]["visits"] == 0

@@ -12,6 +12,7 @@ import torch
 from crossrec.augment.base import Schedule
 from crossrec.augment.sequences.base import SequenceContext
 from crossrec.augment.sequences.compose import SequenceAugmentConfig
+from crossrec.data.item_table import ItemTable
 from crossrec.training.epochs import AugmentedCopies, EpochSequences, LogRows
 from crossrec.training.windows import Batch, ViewMaker, WindowBatches
 from crossrec.types import Sequences
@@ -30,7 +31,7 @@ def augmenter(train: Sequences) -> Any:
     config = SequenceAugmentConfig.model_validate(
         {"augmenters": [{"type": name} for name in ("crop", "mask", "reorder", "substitute", "insert")]}
     )
-    return config.build(SequenceContext(train, 50))
+    return config.build(SequenceContext(train, ItemTable.of_size(50)))
 
 
 def copies(train: Sequences, number: float = 1.0, **options: Any) -> AugmentedCopies:
@@ -150,7 +151,7 @@ def test_the_steps_expected_are_about_those_that_come() -> None:
     # Reordered rows are as long as the originals.
     source = copies(train, schedule=Schedule(start=0.3, ramp=0.4))
     source.augmenter = SequenceAugmentConfig.model_validate({"augmenters": [{"type": "reorder"}]}).build(
-        SequenceContext(train, 50)
+        SequenceContext(train, ItemTable.of_size(50))
     )
     batches = dealer(train, source)
     real = sum(len(batches.epoch(e)) for e in range(EPOCHS))

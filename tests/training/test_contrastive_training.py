@@ -102,7 +102,7 @@ def task(
 def dealer(learner: ItemPredictionTask, copies: float) -> WindowBatches:
     train = clicks()
     augmenter = SequenceAugmentConfig.model_validate({"augmenters": AUGMENTERS}).build(
-        SequenceContext(train, N_ITEMS)
+        SequenceContext(train, ItemTable.of_size(N_ITEMS))
     )
     source = AugmentedCopies(
         LogRows(train),

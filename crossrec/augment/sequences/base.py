@@ -11,6 +11,7 @@ from pydantic import Field
 
 from crossrec.augment.base import Augmented, Augmenter, SampleRng
 from crossrec.config import ComponentOptions
+from crossrec.data.item_table import CONTENT, ItemTable
 from crossrec.data.neighbours import ItemSimilarity, Neighbours, find_neighbours
 from crossrec.random import GOLDEN, mix_bits
 from crossrec.types import Sequences
@@ -132,25 +133,19 @@ class SequenceContext:
 
     Args:
         train: training clicks, one row per user.
-        n_items: N of the catalogue.
-        content: (N, W) vectors of the items' texts or pictures, zeros for an item that has none; None where
-            there are no such vectors.
+        items: features of the items; similarity by content needs the space ``content``.
     """
 
     train: Sequences
-    n_items: int
-    content: np.ndarray | None = None
+    items: ItemTable
     _found: dict[tuple[int, str], Neighbours] = field(default_factory=dict, repr=False)
-
-    def __post_init__(self) -> None:
-        if self.content is not None and len(self.content) != self.n_items:
-            raise ValueError(f"content has {len(self.content)} rows, the catalogue {self.n_items} items")
 
     def neighbours(self, k: int, similarity: ItemSimilarity) -> Neighbours:
         """Return neighbors as :func:`find_neighbours`, computed once per ``k`` and similarity."""
         if (k, similarity) not in self._found:
+            content = self.items.vectors(CONTENT) if CONTENT in self.items.spaces else None
             self._found[k, similarity] = find_neighbours(
-                self.train, self.n_items, k, similarity, self.content
+                self.train, self.items.n_items, k, similarity, content
             )
         return self._found[k, similarity]
 

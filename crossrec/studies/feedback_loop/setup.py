@@ -9,13 +9,13 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from crossrec.data.item_table import CONTENT, ItemTable, tail_items
+from crossrec.data.item_table import ItemTable
 from crossrec.data.sources.demo.source import DemoSource
 from crossrec.experiment.prepared import PreparedExperiment
 from crossrec.simulation.choice_model import ChoiceModel, fit_choice_model
 from crossrec.simulation.environment import Environment
 from crossrec.simulation.loop import Policy, Refit, joined, reranking, run_loop
-from crossrec.simulation.metrics import ItemView, RoundMetrics
+from crossrec.simulation.metrics import RoundMetrics
 from crossrec.simulation.tastes import TasteModel, load_demo_tastes, spread_evenly
 from crossrec.studies.feedback_loop.config import (
     TASTES,
@@ -93,7 +93,8 @@ class SimulationSetup:
         others = self.log.take(np.setdiff1d(np.arange(len(self.log)), users))
         counts_N = np.bincount(joined(log, others).items, minlength=self.tastes.n_items)
         environment = Environment(tastes, self.config.environment, seed, owned=log)
-        measures = RoundMetrics(self._view(counts_N), len(users), self.config.k, seed)
+        view = self.setting.items.with_counts(counts_N).with_categories(self.tastes.categories_NG)
+        measures = RoundMetrics(view, len(users), self.config.k, seed, self.config.tail_share)
         made = self._policy(policy, seed, others, self.setting.items.with_counts(counts_N))
         for happened in run_loop(environment, made, log, self.config.rounds, self.config.k):
             yield {"round": happened.number, **measures.of(happened)}
@@ -131,16 +132,6 @@ class SimulationSetup:
             "epochs": learner.first_epochs,
         }
         return self.config.out / FIRST_RUNS / key_of(made_from)
-
-    def _view(self, counts_N: np.ndarray) -> ItemView:
-        items = self.setting.items
-        both = CONTENT in items.spaces
-        return ItemView(
-            categories_NG=self.tastes.categories_NG,
-            tail_N=tail_items(counts_N, self.config.tail_share),
-            vectors_ND=items.vectors(CONTENT) if both else None,
-            present_N=items.present(CONTENT) if both else None,
-        )
 
 
 def base_content(setting: PreparedExperiment) -> dict[str, object]:

@@ -16,6 +16,7 @@ from crossrec.augment.sequences import SequenceAugmenterOptions
 from crossrec.augment.sequences.base import SequenceContext
 from crossrec.augment.sequences.compose import SequenceAugmentConfig
 from crossrec.config import Config
+from crossrec.data.item_table import CONTENT, ItemTable
 from crossrec.types import Sequences
 
 N_ITEMS = 40
@@ -44,7 +45,7 @@ def with_times(rows: list[list[int]]) -> Sequences:
 def context(train: Sequences) -> SequenceContext:
     content = np.random.default_rng(0).normal(size=(N_ITEMS, 5))
     content[::7] = 0
-    return SequenceContext(train, N_ITEMS, content)
+    return SequenceContext(train, ItemTable.of_size(N_ITEMS, spaces={CONTENT: content}))
 
 
 def augment(config: dict[str, Any], train: Sequences, seed: int = 0) -> Augmented[Sequences]:
