@@ -12,14 +12,13 @@ Source:
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from functools import cached_property
+from collections.abc import Sequence
 
 import numpy as np
 
 from crossrec.evaluation.config import MetricName
-from crossrec.evaluation.metrics.exposure import UserLists
+from crossrec.evaluation.metrics import AGGREGATE
+from crossrec.evaluation.metrics.exposure import ExposureEntries, UserLists
 
 LEVEL = 0.95
 ROUNDING = 1e-9
@@ -64,9 +63,9 @@ def leave_one_out(
     Returns:
         metric -> (U,), NaN where the other users have no value.
     """
-    entries = _Entries(lists, n_items, k)
+    entries = ExposureEntries(lists, n_items, k)
     with np.errstate(divide="ignore", invalid="ignore"):
-        return {name: LEAVE_ONE_OUT[name](entries) for name in metrics}
+        return {name: AGGREGATE[name].leave_one_out(entries) for name in metrics}
 
 
 def interval(
@@ -101,104 +100,3 @@ def reach_of(n_users: int) -> float:
     from scipy.special import stdtrit
 
     return float(stdtrit(n_users - 1, (1 + LEVEL) / 2)) if n_users > 1 else np.nan
-
-
-@dataclass(frozen=True)
-class _Entries:
-    """E entries (user, item, how many of the user's lists show it) and sums over them."""
-
-    lists: UserLists
-    n_items: int
-    k: int
-
-    @cached_property
-    def user_E(self) -> np.ndarray:
-        matrix = self.lists.shown_UI
-        return np.repeat(np.arange(matrix.shape[0]), np.diff(matrix.indptr))
-
-    @cached_property
-    def times_E(self) -> np.ndarray:
-        return np.asarray(self.lists.shown_UI.data, dtype=np.int64)
-
-    @cached_property
-    def counts_I(self) -> np.ndarray:
-        matrix = self.lists.shown_UI
-        found = np.bincount(matrix.indices, self.times_E, minlength=matrix.shape[1])
-        return found.astype(np.int64)
-
-    @cached_property
-    def counts_E(self) -> np.ndarray:
-        return self.counts_I[self.lists.shown_UI.indices]
-
-    def by_user(self, value_E: np.ndarray) -> np.ndarray:
-        """Return (U,) sums over each user's entries."""
-        return np.bincount(self.user_E, value_E, minlength=len(self.lists.lists_U))
-
-    @cached_property
-    def others_U(self) -> np.ndarray:
-        """(U,) exposures in all other users' lists."""
-        return self.counts_I.sum() - self.by_user(self.times_E)
-
-
-def _coverage(entries: _Entries) -> np.ndarray:
-    gone_U = entries.by_user(entries.counts_E == entries.times_E)
-    return ((entries.counts_I > 0).sum() - gone_U) / entries.n_items
-
-
-def _gini(entries: _Entries) -> np.ndarray:
-    """Compute Gini from m_t, the number of items with at least t exposures.
-
-    The numerator is sum_i (2i - N - 1) x_(i) = sum_t m_t (N - m_t).
-
-    A user's item with count c that is shown x times leaves the levels c, c - 1, ..., c - x + 1.
-    """
-    n = entries.n_items
-    at_least_T = np.cumsum(np.bincount(entries.counts_I)[::-1])[::-1]
-    above = (at_least_T * (n - at_least_T))[1:].sum()
-    times_E = entries.times_E
-    step = np.arange(times_E.sum()) - np.repeat(np.cumsum(times_E) - times_E, times_E)
-    level = np.repeat(entries.counts_E, times_E) - step
-    width = len(at_least_T) + 1
-    key, left = np.unique(np.repeat(entries.user_E, times_E) * width + level, return_counts=True)
-    moved = left * (2 * at_least_T[key % width] - n) - left**2
-    moved_U = np.bincount(key // width, moved, minlength=len(entries.lists.lists_U))
-    return _where(entries.others_U, (above + moved_U) / (n * entries.others_U))
-
-
-def _entropy(entries: _Entries) -> np.ndarray:
-    others_U = entries.others_U
-    lost_U = entries.by_user(_x_log_x(entries.counts_E) - _x_log_x(entries.counts_E - entries.times_E))
-    sum_U = _x_log_x(entries.counts_I).sum() - lost_U
-    return _where(others_U, np.maximum(np.log(others_U) - sum_U / others_U, 0.0))
-
-
-def _entropy_norm(entries: _Entries) -> np.ndarray:
-    return _where(np.full(len(entries.lists.lists_U), entries.n_items - 1), _entropy(entries)) / np.log(
-        entries.n_items
-    )
-
-
-def _personalization(entries: _Entries) -> np.ndarray:
-    lists_U = entries.lists.lists_U.astype(float)
-    own_U = entries.by_user(entries.times_E**2)
-    shared = (entries.counts_I.astype(float) ** 2).sum() - own_U.sum()
-    shared_U = shared - 2 * (entries.by_user(entries.counts_E * entries.times_E) - own_U)
-    pairs_U = (lists_U.sum() - lists_U) ** 2 - ((lists_U**2).sum() - lists_U**2)
-    return _where(pairs_U, 1 - shared_U / (pairs_U * entries.k))
-
-
-def _x_log_x(count: np.ndarray) -> np.ndarray:
-    return np.asarray(count * np.log(np.maximum(count, 1)))
-
-
-def _where(known_U: np.ndarray, value_U: np.ndarray) -> np.ndarray:
-    return np.where(known_U > 0, value_U, np.nan)
-
-
-LEAVE_ONE_OUT: Mapping[MetricName, Callable[[_Entries], np.ndarray]] = {
-    "coverage": _coverage,
-    "gini": _gini,
-    "entropy": _entropy,
-    "entropy_norm": _entropy_norm,
-    "personalization": _personalization,
-}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -184,7 +184,8 @@ def _statistics(
             values = [AGGREGATE[name].compute(side) for side in sides]
             difference[name] += values[0] - values[1]
             magnitude[name] += np.abs(values[0]) + np.abs(values[1])
-            place_IR, list_R = zip(*(SLOPES[name](side, lists_U.sum()) for side in sides), strict=True)
+            slopes = [AGGREGATE[name].slope(side, lists_U.sum()) for side in sides]
+            place_IR, list_R = zip(*slopes, strict=True)
             influence[name] += pair.by_user(kept_UR, *(np.ascontiguousarray(one.T) for one in place_IR))
             influence[name] += np.outer(lists_U, list_R[0] - list_R[1])
     found: dict[MetricName, np.ndarray] = {}
@@ -195,53 +196,3 @@ def _statistics(
         with np.errstate(divide="ignore", invalid="ignore"):
             found[name] = np.where(none_R, 0.0, difference[name] / error_R)
     return found
-
-
-Slope = tuple[np.ndarray, np.ndarray]
-"""(R, I) change of a metric per exposure of an item, (R,) change per list, whatever it shows."""
-
-
-def _coverage(exposure: Exposure, n_lists: float) -> Slope:
-    return (exposure.counts_RI == 1) / exposure.n_items, np.zeros(len(exposure.counts_RI))
-
-
-def _gini(exposure: Exposure, n_lists: float) -> Slope:
-    """Return the slope of Gini: an exposure less of an item with count c, where m_c items have at least c."""
-    counts_RI, n = exposure.counts_RI.astype(np.int64), exposure.n_items
-    width = int(counts_RI.max(initial=0)) + 1
-    start_R1 = np.arange(len(counts_RI))[:, None] * width
-    level_RT = np.bincount((counts_RI + start_R1).ravel(), minlength=len(counts_RI) * width)
-    at_least_RT = np.cumsum(level_RT.reshape(-1, width)[:, ::-1], axis=1)[:, ::-1]
-    total_R1 = counts_RI.sum(1, keepdims=True)
-    gini_R1 = AGGREGATE["gini"].compute(exposure)[:, None]
-    place_RI = -(2 * np.take_along_axis(at_least_RT, counts_RI, 1) - n) / (n * total_R1) - gini_R1 / total_R1
-    return place_RI, np.zeros(len(counts_RI))
-
-
-def _entropy(exposure: Exposure, n_lists: float) -> Slope:
-    counts_RI = exposure.counts_RI
-    total_R1 = counts_RI.sum(1, keepdims=True)
-    logs_RI, less_RI = (x * np.log(np.maximum(x, 1)) for x in (counts_RI, np.maximum(counts_RI - 1, 0)))
-    mean_R1 = logs_RI.sum(1, keepdims=True) / total_R1
-    return (1 + mean_R1 - (logs_RI - less_RI)) / total_R1, np.zeros(len(counts_RI))
-
-
-def _entropy_norm(exposure: Exposure, n_lists: float) -> Slope:
-    place_RI, list_R = _entropy(exposure, n_lists)
-    return place_RI / np.log(exposure.n_items), list_R
-
-
-def _personalization(exposure: Exposure, n_lists: float) -> Slope:
-    pairs_R = exposure.pairs_R
-    same_R = 1 - AGGREGATE["personalization"].compute(exposure)
-    return -2 * (exposure.counts_RI - 1) / (pairs_R * exposure.k)[:, None], 2 * same_R / n_lists
-
-
-SLOPES: Mapping[MetricName, Callable[[Exposure, float], Slope]] = {
-    "coverage": _coverage,
-    "gini": _gini,
-    "entropy": _entropy,
-    "entropy_norm": _entropy_norm,
-    "personalization": _personalization,
-}
-"""First-order versions of the leave-one-out differences of :mod:`crossrec.evaluation.jackknife`."""

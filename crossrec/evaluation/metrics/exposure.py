@@ -156,38 +156,189 @@ def _ratio(above_R: np.ndarray, below_R: np.ndarray) -> np.ndarray:
     return np.divide(above_R, below_R, out=np.full(len(above_R), np.nan), where=below_R > 0)
 
 
+@dataclass(frozen=True)
+class ExposureEntries:
+    """E entries (user, item, how many of the user's lists show it) and sums over them."""
+
+    lists: UserLists
+    n_items: int
+    k: int
+
+    @cached_property
+    def user_E(self) -> np.ndarray:
+        matrix = self.lists.shown_UI
+        return np.repeat(np.arange(matrix.shape[0]), np.diff(matrix.indptr))
+
+    @cached_property
+    def times_E(self) -> np.ndarray:
+        return np.asarray(self.lists.shown_UI.data, dtype=np.int64)
+
+    @cached_property
+    def counts_I(self) -> np.ndarray:
+        matrix = self.lists.shown_UI
+        found = np.bincount(matrix.indices, self.times_E, minlength=matrix.shape[1])
+        return found.astype(np.int64)
+
+    @cached_property
+    def counts_E(self) -> np.ndarray:
+        return self.counts_I[self.lists.shown_UI.indices]
+
+    def by_user(self, value_E: np.ndarray) -> np.ndarray:
+        """Return (U,) sums over each user's entries."""
+        return np.bincount(self.user_E, value_E, minlength=len(self.lists.lists_U))
+
+    @cached_property
+    def others_U(self) -> np.ndarray:
+        """(U,) exposures in all other users' lists."""
+        return self.counts_I.sum() - self.by_user(self.times_E)
+
+
+def _coverage_without_each(entries: ExposureEntries) -> np.ndarray:
+    gone_U = entries.by_user(entries.counts_E == entries.times_E)
+    return ((entries.counts_I > 0).sum() - gone_U) / entries.n_items
+
+
+def _gini_without_each(entries: ExposureEntries) -> np.ndarray:
+    """Compute Gini from m_t, the number of items with at least t exposures.
+
+    The numerator is sum_i (2i - N - 1) x_(i) = sum_t m_t (N - m_t).
+
+    A user's item with count c that is shown x times leaves the levels c, c - 1, ..., c - x + 1.
+    """
+    n = entries.n_items
+    at_least_T = np.cumsum(np.bincount(entries.counts_I)[::-1])[::-1]
+    above = (at_least_T * (n - at_least_T))[1:].sum()
+    times_E = entries.times_E
+    step = np.arange(times_E.sum()) - np.repeat(np.cumsum(times_E) - times_E, times_E)
+    level = np.repeat(entries.counts_E, times_E) - step
+    width = len(at_least_T) + 1
+    key, left = np.unique(np.repeat(entries.user_E, times_E) * width + level, return_counts=True)
+    moved = left * (2 * at_least_T[key % width] - n) - left**2
+    moved_U = np.bincount(key // width, moved, minlength=len(entries.lists.lists_U))
+    return _where(entries.others_U, (above + moved_U) / (n * entries.others_U))
+
+
+def _entropy_without_each(entries: ExposureEntries) -> np.ndarray:
+    others_U = entries.others_U
+    lost_U = entries.by_user(_x_log_x(entries.counts_E) - _x_log_x(entries.counts_E - entries.times_E))
+    sum_U = _x_log_x(entries.counts_I).sum() - lost_U
+    return _where(others_U, np.maximum(np.log(others_U) - sum_U / others_U, 0.0))
+
+
+def _entropy_norm_without_each(entries: ExposureEntries) -> np.ndarray:
+    several_U = np.full(len(entries.lists.lists_U), entries.n_items - 1)
+    return _where(several_U, _entropy_without_each(entries)) / np.log(entries.n_items)
+
+
+def _personalization_without_each(entries: ExposureEntries) -> np.ndarray:
+    lists_U = entries.lists.lists_U.astype(float)
+    own_U = entries.by_user(entries.times_E**2)
+    shared = (entries.counts_I.astype(float) ** 2).sum() - own_U.sum()
+    shared_U = shared - 2 * (entries.by_user(entries.counts_E * entries.times_E) - own_U)
+    pairs_U = (lists_U.sum() - lists_U) ** 2 - ((lists_U**2).sum() - lists_U**2)
+    return _where(pairs_U, 1 - shared_U / (pairs_U * entries.k))
+
+
+def _x_log_x(count: np.ndarray) -> np.ndarray:
+    return np.asarray(count * np.log(np.maximum(count, 1)))
+
+
+def _where(known_U: np.ndarray, value_U: np.ndarray) -> np.ndarray:
+    return np.where(known_U > 0, value_U, np.nan)
+
+
+Slope = tuple[np.ndarray, np.ndarray]
+"""(R, I) change of a metric per exposure of an item, (R,) change per list, whatever it shows."""
+
+
+def _coverage_slope(exposure: Exposure, n_lists: float) -> Slope:
+    return (exposure.counts_RI == 1) / exposure.n_items, np.zeros(len(exposure.counts_RI))
+
+
+def _gini_slope(exposure: Exposure, n_lists: float) -> Slope:
+    """Return the slope of Gini: an exposure less of an item with count c, where m_c items have at least c."""
+    counts_RI, n = exposure.counts_RI.astype(np.int64), exposure.n_items
+    width = int(counts_RI.max(initial=0)) + 1
+    start_R1 = np.arange(len(counts_RI))[:, None] * width
+    level_RT = np.bincount((counts_RI + start_R1).ravel(), minlength=len(counts_RI) * width)
+    at_least_RT = np.cumsum(level_RT.reshape(-1, width)[:, ::-1], axis=1)[:, ::-1]
+    total_R1 = counts_RI.sum(1, keepdims=True)
+    gini_R1 = gini(exposure)[:, None]
+    place_RI = -(2 * np.take_along_axis(at_least_RT, counts_RI, 1) - n) / (n * total_R1) - gini_R1 / total_R1
+    return place_RI, np.zeros(len(counts_RI))
+
+
+def _entropy_slope(exposure: Exposure, n_lists: float) -> Slope:
+    counts_RI = exposure.counts_RI
+    total_R1 = counts_RI.sum(1, keepdims=True)
+    logs_RI, less_RI = (x * np.log(np.maximum(x, 1)) for x in (counts_RI, np.maximum(counts_RI - 1, 0)))
+    mean_R1 = logs_RI.sum(1, keepdims=True) / total_R1
+    return (1 + mean_R1 - (logs_RI - less_RI)) / total_R1, np.zeros(len(counts_RI))
+
+
+def _entropy_norm_slope(exposure: Exposure, n_lists: float) -> Slope:
+    place_RI, list_R = _entropy_slope(exposure, n_lists)
+    return place_RI / np.log(exposure.n_items), list_R
+
+
+def _personalization_slope(exposure: Exposure, n_lists: float) -> Slope:
+    pairs_R = exposure.pairs_R
+    same_R = 1 - personalization(exposure)
+    return -2 * (exposure.counts_RI - 1) / (pairs_R * exposure.k)[:, None], 2 * same_R / n_lists
+
+
 @dataclass(frozen=True, kw_only=True)
 class ExposureMetric(Metric):
     """Aggregate metric of all lists.
 
     Args:
         compute: function from exposure counts to (R,) values.
+        leave_one_out: function from exposure entries to (U,) exact values without each user, NaN where the
+            others have none, for the intervals of :mod:`crossrec.evaluation.jackknife`.
+        slope: function from exposure and the number of lists to the first-order version of these
+            differences, for the swap test of :mod:`crossrec.evaluation.comparison.exposure`.
         upper: function from N to the largest possible value.
     """
 
     compute: Callable[[Exposure], np.ndarray]
+    leave_one_out: Callable[[ExposureEntries], np.ndarray]
+    slope: Callable[[Exposure, float], Slope]
     upper: Callable[[int], float]
 
 
 COVERAGE = ExposureMetric(
-    compute=coverage, upper=lambda n: 1.0, meaning="Share of the catalogue that is recommended to anybody."
+    compute=coverage,
+    leave_one_out=_coverage_without_each,
+    slope=_coverage_slope,
+    upper=lambda n: 1.0,
+    meaning="Share of the catalogue that is recommended to anybody.",
 )
 GINI = ExposureMetric(
     compute=gini,
+    leave_one_out=_gini_without_each,
+    slope=_gini_slope,
     upper=lambda n: 1.0 - 1.0 / n,
     meaning="Inequality of exposure; 0 = all items alike, 1 = one item gets all.",
     higher_is_better=False,
 )
 ENTROPY = ExposureMetric(
-    compute=entropy, upper=lambda n: float(np.log(n)), meaning="Shannon entropy of exposure, in nats."
+    compute=entropy,
+    leave_one_out=_entropy_without_each,
+    slope=_entropy_slope,
+    upper=lambda n: float(np.log(n)),
+    meaning="Shannon entropy of exposure, in nats.",
 )
 ENTROPY_NORM = ExposureMetric(
     compute=entropy_norm,
+    leave_one_out=_entropy_norm_without_each,
+    slope=_entropy_norm_slope,
     upper=lambda n: 1.0,
     meaning="Entropy of exposure divided by its maximum, ln N.",
 )
 PERSONALIZATION = ExposureMetric(
     compute=personalization,
+    leave_one_out=_personalization_without_each,
+    slope=_personalization_slope,
     upper=lambda n: 1.0,
     meaning="One minus the mean overlap between two users' lists.",
 )
