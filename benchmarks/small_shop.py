@@ -2,11 +2,12 @@
 
     python benchmarks/small_shop.py [--seeds 1 2 3 4 5] [--taste 1.5] [KEY=VALUE ...]
 
-Writes a generated shop (two CSV files and pictures) for every seed, trains ``configs/table_example.yaml`` on
-it as it stands, mixes it with item-kNN by weights learned on validation (``crossrec ensemble``), and prints
-ndcg@10 and recall@10 on the test clicks beside popularity and item-kNN, then asks "why?" for products that were
-recommended. The category shows in text and picture, the color only in the picture, the style only in the text;
-shoppers have tastes for all three, and products differ in popularity. Defaults were chosen on test clicks of shops of other seeds (11 and up) than the five of the table.
+Writes a generated shop (two CSV files and pictures) for every seed, trains ``configs/table_example.yaml``
+on it as it stands, mixes it with item-kNN by weights learned on validation (``crossrec ensemble``), and
+prints ndcg@10 and recall@10 on the test clicks beside popularity and item-kNN, then asks "why?" for
+products that were recommended. The category shows in text and picture, the color only in the picture, the
+style only in the text; shoppers have tastes for all three, and products differ in popularity. Defaults were
+chosen on test clicks of shops of other seeds (11 and up) than the five of the table.
 """
 
 from __future__ import annotations
