@@ -93,17 +93,17 @@ def main() -> None:
     if unknown:
         parser.error(f"no baseline is called {', '.join(unknown)}; there are {', '.join(COMPARED)}")
     config = load_config(ExperimentConfig, CONFIGS / f"{args.data}.yaml", [f"data.root={args.root}"])
-    setting = PreparedExperiment.of(config)
-    items = setting.items
+    prepared = PreparedExperiment.of(config)
+    items = prepared.items
     budget = TuningBudget(trials=args.trials, seconds=args.seconds, seed=args.seed)
     lacking = {}
-    _say(f"{args.data}; {setting.data.split.protocol}")
+    _say(f"{args.data}; {prepared.data.split.protocol}")
     _say(f"budget for each: {args.trials} settings, {args.seconds:g} s; {torch.get_num_threads()} threads\n")
     _say("| baseline | " + " | ".join(COLUMNS) + " | published recall, ndcg | trials | tuning s | fit s |")
     _say("|---" * (len(COLUMNS) + 5) + "|")
     for name in names:
         try:
-            _say(_row(name, setting, items, budget, args.out / args.data))
+            _say(_row(name, prepared, items, budget, args.out / args.data))
         except InputError as error:
             lacking[name] = str(error)
     for name, reason in lacking.items():
@@ -115,12 +115,12 @@ def _say(line: str) -> None:
     sys.stdout.flush()
 
 
-def _row(name: str, setting: PreparedExperiment, items: ItemTable, budget: TuningBudget, out: Path) -> str:
-    chosen, trials = _tuned(name, setting, items, budget, out)
+def _row(name: str, prepared: PreparedExperiment, items: ItemTable, budget: TuningBudget, out: Path) -> str:
+    chosen, trials = _tuned(name, prepared, items, budget, out)
     started = time.monotonic()
-    fitted = chosen.build(items).fit(setting.data.split.train)
+    fitted = chosen.build(items).fit(prepared.data.split.train)
     fit_seconds = time.monotonic() - started
-    (measured,) = evaluate_recommenders(setting, [fitted], "test")
+    (measured,) = evaluate_recommenders(prepared, [fitted], "test")
     metrics = measured.evaluation.metrics
     _write(out / f"{name}.result.json", {"config": BASELINES.dump(chosen), "metrics": _plain(metrics)})
     values = [_cell(metrics[column]) if column in metrics else "" for column in COLUMNS]
@@ -132,10 +132,10 @@ def _row(name: str, setting: PreparedExperiment, items: ItemTable, budget: Tunin
 
 
 def _tuned(
-    name: str, setting: PreparedExperiment, items: ItemTable, budget: TuningBudget, out: Path
+    name: str, prepared: PreparedExperiment, items: ItemTable, budget: TuningBudget, out: Path
 ) -> tuple[BaselineOptions, list[TuningTrial]]:
     """The best setting and all trials, of which those made before are read from the folder."""
-    path = out / f"{name}.{_validated_on(setting.config)}.trials.json"
+    path = out / f"{name}.{_validated_on(prepared.config)}.trials.json"
     kept = _stored(path)
 
     def keep(trial: TuningTrial) -> None:
@@ -143,9 +143,9 @@ def _tuned(
         rows = [{**vars(t), "config": BASELINES.dump(t.config)} for t in kept]
         _write(path, rows)
 
-    train = setting.data.split.train
+    train = prepared.data.split.train
     grid = COMPARED[name].grid()
-    return tune(grid, items, train, lambda r: validation_value(setting, r), budget, list(kept), keep)
+    return tune(grid, items, train, lambda r: validation_value(prepared, r), budget, list(kept), keep)
 
 
 def _validated_on(config: ExperimentConfig) -> str:

@@ -170,9 +170,9 @@ def write_pictures(questions: list[Question], folder: Path) -> None:
             return
 
 
-def test_histories(setting: PreparedExperiment) -> Sequences:
+def test_histories(prepared: PreparedExperiment) -> Sequences:
     """What the test part asks after: one history a user, the first."""
-    split = setting.data.split
+    split = prepared.data.split
     _, first = np.unique(split.test.users, return_index=True)
     first = first[split.test.ends[first] > 0]
     return split.clicks.take(split.test.users[first], split.test.ends[first])
@@ -182,12 +182,12 @@ def main() -> None:
     """Prints both tables."""
     args = arguments()
     out = Console(width=160)
-    setting = PreparedExperiment.of(read_run(args.run, []))
-    recommender = load_recommender(setting)
-    config = setting.config
-    content = ItemContent(setting.data.catalog, config.model, config.data.cache_dir)
+    prepared = PreparedExperiment.of(read_run(args.run, []))
+    recommender = load_recommender(prepared)
+    config = prepared.config
+    content = ItemContent(prepared.data.catalog, config.model, config.data.cache_dir)
     explainer = Explainer(recommender, content)
-    histories = test_histories(setting)
+    histories = test_histories(prepared)
     rng = np.random.default_rng(args.seed)
     chosen = rng.permutation(len(histories))[: args.pairs]
     asked = histories.take(chosen)
@@ -195,12 +195,12 @@ def main() -> None:
     questions = [
         Question(explainer, asked.take(np.asarray([row])), int(item)) for row, item in enumerate(items)
     ]
-    out.print(f"{recommender.name} on {setting.data.name} ({setting.data.note})", highlight=False)
+    out.print(f"{recommender.name} on {prepared.data.name} ({prepared.data.note})", highlight=False)
     out.print(check(questions, args))
     if args.pictures:
         write_pictures(questions, args.pictures)
     if not args.skip_tree:
-        features = ItemFeatures.of(setting.data.catalog, setting.data.split.train_counts)
+        features = ItemFeatures.of(prepared.data.catalog, prepared.data.split.train_counts)
         tree = surrogate(recommender, histories, features, seed=args.seed)
         out.print(str(tree), highlight=False, markup=False)
 

@@ -38,14 +38,14 @@ def drawn(space: dict[str, list[Any]], trials: int, seed: int) -> list[str]:
     return list(found)
 
 
-def run_trial(config: ExperimentConfig, setting: PreparedExperiment) -> dict[str, Any]:
+def run_trial(config: ExperimentConfig, prepared: PreparedExperiment) -> dict[str, Any]:
     """Trains; the best validation values and when they came."""
     started = time.perf_counter()
     shutil.rmtree(config.run_folder, ignore_errors=True)
-    recommender = NeuralRecommender(setting.network())
+    recommender = NeuralRecommender(prepared.network())
     accelerator = build_accelerator(config.trainer, config.run_folder)
     config.run_folder.mkdir(parents=True)
-    outcome = train_network(setting, recommender, setting.data.split.train, accelerator)
+    outcome = train_network(prepared, recommender, prepared.data.split.train, accelerator)
     lines = [json.loads(line) for line in (config.run_folder / "log.jsonl").read_text().splitlines()]
     best = max((e for e in lines if e["kind"] == "eval"), key=lambda e: e[config.trainer.metric])
     shutil.rmtree(config.run_folder)
@@ -84,8 +84,8 @@ def main() -> None:
             args.config,
             [*args.set, *drawn_or_given.split(), f"name={name}", "baselines=[]"],
         )
-        setting = PreparedExperiment.of(config)
-        results.append({"trial": trial, **run_trial(config, setting)})
+        prepared = PreparedExperiment.of(config)
+        results.append({"trial": trial, **run_trial(config, prepared)})
         args.out.parent.mkdir(parents=True, exist_ok=True)
         with args.out.open("a") as file:
             file.write(json.dumps(results[-1]) + "\n")

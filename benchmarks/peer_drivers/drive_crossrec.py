@@ -94,9 +94,9 @@ def equal_terms(request: Request) -> dict[str, object]:
     }
 
 
-def check_same_data(setting: PreparedExperiment, clicks: Clicks) -> None:
+def check_same_data(prepared: PreparedExperiment, clicks: Clicks) -> None:
     """Raises ValueError where the framework's split is not what the peers were given."""
-    split = setting.data.split
+    split = prepared.data.split
     histories = split.histories(split.test)
     pairs = [
         (split.train.offsets, clicks.train_offsets),
@@ -115,15 +115,15 @@ def drive(request: Request, clicks: Clicks, report: Report) -> Rank:
     path.write_text(yaml.safe_dump(equal_terms(request)))
     config = load_config(ExperimentConfig, path, list(request.overrides))
     accelerator = build_accelerator(config.trainer, config.run_folder)
-    setting = PreparedExperiment.of(config)
-    check_same_data(setting, clicks)
+    prepared = PreparedExperiment.of(config)
+    check_same_data(prepared, clicks)
     config.run_folder.mkdir(parents=True, exist_ok=True)
-    recommender = NeuralRecommender(setting.network())
+    recommender = NeuralRecommender(prepared.network())
 
     EpochTrainer.report = report
     training.Trainer = EpochTrainer  # type: ignore[misc]
     try:
-        training.train_network(setting, recommender, setting.data.split.train, accelerator)
+        training.train_network(prepared, recommender, prepared.data.split.train, accelerator)
     except OutOfTime:
         report.out_of_time = True
     lengths = np.diff(clicks.train_offsets)
@@ -135,7 +135,7 @@ def drive(request: Request, clicks: Clicks, report: Report) -> Rank:
         "precision": {"no": "fp32"}.get(config.trainer.precision, config.trainer.precision),
         "overrides": list(request.overrides),
     }
-    split = setting.data.split
+    split = prepared.data.split
 
     def rank(batch: int) -> np.ndarray:
         recommender.refresh()

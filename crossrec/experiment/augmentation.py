@@ -59,7 +59,7 @@ class Augmentation:
 
 
 def build_augmentation(
-    setting: PreparedExperiment, network: SequentialNetwork, train: Sequences, accelerator: Accelerator
+    prepared: PreparedExperiment, network: SequentialNetwork, train: Sequences, accelerator: Accelerator
 ) -> Augmentation:
     """Check the training clicks against the split and build all augmentation, on every process.
 
@@ -69,15 +69,15 @@ def build_augmentation(
         DataLeakageError: if validation or test data would be trained on.
         InputError: if data or model lack something that the augmentation needs.
     """
-    guard = check_fit(setting, train)
-    config, seed, epochs = setting.config, setting.config.seed, setting.config.trainer.epochs
+    guard = check_fit(prepared, train)
+    config, seed, epochs = prepared.config, prepared.config.seed, prepared.config.trainer.epochs
     augment = config.augment
-    resampler = _resampler(setting, train)
+    resampler = _resampler(prepared, train)
     source: EpochSource = LogRows(train, None if resampler is None else resampler.rows)
     users, items, quality = None, {}, {}
     if augment is not None and augment.synthesis is not None:
         wanted = augment.synthesis
-        synthesis = Synthesis(setting, train, guard, accelerator, wanted)
+        synthesis = Synthesis(prepared, train, guard, accelerator, wanted)
         if wanted.items is not None:
             items = synthesis.items(wanted.items, seed)
             _attach(items, network, wanted.items, seed)
@@ -90,7 +90,7 @@ def build_augmentation(
         quality = synthesis.quality
     views = None
     if augment is not None and augment.sequence is not None:
-        augmenter = _sequence_augmenter(setting, augment.sequence, guard, train)
+        augmenter = _sequence_augmenter(prepared, augment.sequence, guard, train)
         if augment.sequence.copies > 0:
             source = AugmentedCopies(
                 source,
@@ -106,13 +106,13 @@ def build_augmentation(
     return Augmentation(CheckedRows(source, guard, train), views, resampler, users, items, quality)
 
 
-def check_fit(setting: PreparedExperiment, train: Sequences) -> LeakageChecker:
+def check_fit(prepared: PreparedExperiment, train: Sequences) -> LeakageChecker:
     """Compare the inputs of a fit with the training split.
 
     Raises:
         DataLeakageError: if a click, a count or a cut differs from the training split.
     """
-    data = setting.data
+    data = prepared.data
     guard = LeakageChecker(data.split, data.catalog.item_ids, data.clicks.user_ids)
     guard.check_split()
     guard.check_sequences(train, "the training")
@@ -120,50 +120,50 @@ def check_fit(setting: PreparedExperiment, train: Sequences) -> LeakageChecker:
     return guard
 
 
-def check_augmentation(setting: PreparedExperiment) -> None:
+def check_augmentation(prepared: PreparedExperiment) -> None:
     """Check, before anything is written, that data and model have what the augmentation needs.
 
     Raises:
         InputError: if something is missing; the message names the key and the fix.
     """
-    _resampler(setting, setting.data.split.train)
-    augment = setting.config.augment
+    _resampler(prepared, prepared.data.split.train)
+    augment = prepared.config.augment
     if augment is None:
         return
     if augment.sequence is not None:
-        _check_sequence(setting, augment.sequence)
+        _check_sequence(prepared, augment.sequence)
     if augment.synthesis is not None:
-        _check_synthesis(setting, augment.synthesis)
+        _check_synthesis(prepared, augment.synthesis)
 
 
-def _check_sequence(setting: PreparedExperiment, config: SequenceAugmentConfig) -> None:
-    contrastive = setting.config.contrastive
+def _check_sequence(prepared: PreparedExperiment, config: SequenceAugmentConfig) -> None:
+    contrastive = prepared.config.contrastive
     if config.copies == 0 and (contrastive is None or not contrastive.needs_views):
         raise InputError(
             "augment.sequence does nothing: copies is 0 and no term of contrastive compares views; raise "
             "copies, add a term of type sequence_views, or set augment.sequence=null"
         )
-    if _by_content(config) and not frozen_features(setting):
+    if _by_content(config) and not frozen_features(prepared):
         raise no_content()
 
 
-def _check_synthesis(setting: PreparedExperiment, config: SynthesisUseConfig) -> None:
-    features = required_features(setting)
+def _check_synthesis(prepared: PreparedExperiment, config: SynthesisUseConfig) -> None:
+    features = required_features(prepared)
     if config.users is not None:
-        few_click_users(setting.data.split.train, config.users.max_clicks)
+        few_click_users(prepared.data.split.train, config.users.max_clicks)
     if config.items is not None:
-        counts, categories = setting.data.split.train_counts, setting.data.catalog.category_matrix
+        counts, categories = prepared.data.split.train_counts, prepared.data.catalog.category_matrix
         for space in wanted_spaces(config.items, features):
             oversampled_items(categories, counts, features[space].present_N, config.items.tail_share)
 
 
-def _resampler(setting: PreparedExperiment, train: Sequences) -> Resampler | None:
-    config = None if setting.config.augment is None else setting.config.augment.resample
+def _resampler(prepared: PreparedExperiment, train: Sequences) -> Resampler | None:
+    config = None if prepared.config.augment is None else prepared.config.augment.resample
     if config is None or not config.active:
         return None
-    segments = None if setting.segments is None else setting.segments.labels
-    categories = setting.data.catalog.category_matrix
-    return build_resampler(config, train, categories, setting.config.seed, segments)
+    segments = None if prepared.segments is None else prepared.segments.labels
+    categories = prepared.data.catalog.category_matrix
+    return build_resampler(config, train, categories, prepared.config.seed, segments)
 
 
 def _attach(
@@ -177,12 +177,12 @@ def _attach(
 
 
 def _sequence_augmenter(
-    setting: PreparedExperiment, config: SequenceAugmentConfig, guard: LeakageChecker, train: Sequences
+    prepared: PreparedExperiment, config: SequenceAugmentConfig, guard: LeakageChecker, train: Sequences
 ) -> SequenceAugmenter:
     guard.check_sequences(train, "similarity of items for sequence augmentation")
-    content = content_vectors(setting) if _by_content(config) else None
+    content = content_vectors(prepared) if _by_content(config) else None
     spaces = None if content is None else {CONTENT: content}
-    return config.build(SequenceContext(train, ItemTable(setting.data.split.train_counts, spaces=spaces)))
+    return config.build(SequenceContext(train, ItemTable(prepared.data.split.train_counts, spaces=spaces)))
 
 
 def _by_content(config: SequenceAugmentConfig) -> bool:

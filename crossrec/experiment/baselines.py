@@ -31,7 +31,7 @@ VALIDATED = ("recall", "ndcg", "mrr", "coverage")
 BASELINES_FILE = "baselines.json"
 
 
-def fitted_baselines(setting: PreparedExperiment, folder: Path) -> list[Baseline]:
+def fitted_baselines(prepared: PreparedExperiment, folder: Path) -> list[Baseline]:
     """Fit the configured baselines on the training clicks, tuned on validation if configured.
 
     Chosen settings and all trials are stored in ``baselines.json``, with the configuration, so that a later
@@ -44,23 +44,23 @@ def fitted_baselines(setting: PreparedExperiment, folder: Path) -> list[Baseline
     # The main process decides for all, and nothing is written before all processes have read.
     chosen = distributed.gather_objects(_stored(path))[0]
     if chosen is None:
-        if setting.config.tune_baselines:
-            check_metric(setting.config)
-        chosen = [_choose(setting, config) for config in setting.config.baselines]
+        if prepared.config.tune_baselines:
+            check_metric(prepared.config)
+        chosen = [_choose(prepared, config) for config in prepared.config.baselines]
         if distributed.is_main():
             write_text(path, json.dumps(chosen, indent=2))
     # The file may come with a foreign run folder: only classes of the configuration are allowed in it.
     try:
-        with trusting(outside_classes(setting.config.model_dump(mode="json"))):
-            _check_asked(setting, chosen, path)
+        with trusting(outside_classes(prepared.config.model_dump(mode="json"))):
+            _check_asked(prepared, chosen, path)
             configs = [BASELINES.parse(entry["config"]) for entry in chosen]
     except InputError:
         raise
     except ValueError as error:
         reason = error.errors()[0]["msg"] if isinstance(error, ValidationError) else error
         raise InputError(f"{path}: {reason}; remove that file to choose again") from error
-    context = setting.items
-    return _numbered([config.build(context).fit(setting.data.split.train) for config in configs])
+    context = prepared.items
+    return _numbered([config.build(context).fit(prepared.data.split.train) for config in configs])
 
 
 def _numbered(baselines: list[Baseline]) -> list[Baseline]:
@@ -77,11 +77,11 @@ def _stored(path: Path) -> list[dict[str, Any]] | None:
     return json.loads(path.read_text(encoding="utf-8")) if path.exists() else None
 
 
-def _check_asked(setting: PreparedExperiment, stored: list[dict[str, Any]], path: Path) -> None:
+def _check_asked(prepared: PreparedExperiment, stored: list[dict[str, Any]], path: Path) -> None:
     # Earlier versions did not store the configuration, which was the setting itself if nothing was tuned.
     there = [BASELINES.parse(entry.get("asked", entry["config"])) for entry in stored]
     tuned = [bool(entry.get("tuned", entry["trials"])) for entry in stored]
-    config = setting.config
+    config = prepared.config
     names = ", ".join(map(BASELINES.name_of, there))
     if there != list(config.baselines) or any(was != config.tune_baselines for was in tuned):
         raise InputError(
@@ -90,16 +90,16 @@ def _check_asked(setting: PreparedExperiment, stored: list[dict[str, Any]], path
         )
 
 
-def _choose(setting: PreparedExperiment, config: Any) -> dict[str, Any]:
-    asked = {"asked": BASELINES.dump(config), "tuned": setting.config.tune_baselines}
-    if not setting.config.tune_baselines:
+def _choose(prepared: PreparedExperiment, config: Any) -> dict[str, Any]:
+    asked = {"asked": BASELINES.dump(config), "tuned": prepared.config.tune_baselines}
+    if not prepared.config.tune_baselines:
         return {**asked, "config": asked["asked"], "trials": []}
     best, trials = tune(
         config.grid(),
-        setting.items,
-        setting.data.split.train,
-        lambda recommender: validation_value(setting, recommender),
-        setting.config.tuning,
+        prepared.items,
+        prepared.data.split.train,
+        lambda recommender: validation_value(prepared, recommender),
+        prepared.config.tuning,
     )
     logger.info("tuned %s on validation over %d settings: %s", BASELINES.name_of(best), len(trials), best)
     return {
@@ -124,15 +124,15 @@ def check_metric(config: ExperimentConfig) -> None:
         )
 
 
-def validation_value(setting: PreparedExperiment, recommender: Recommender) -> float:
+def validation_value(prepared: PreparedExperiment, recommender: Recommender) -> float:
     """Return the value of ``trainer.metric`` on the validation split."""
-    return validation_metrics(setting, recommender)[setting.config.trainer.metric]
+    return validation_metrics(prepared, recommender)[prepared.config.trainer.metric]
 
 
-def validation_metrics(setting: PreparedExperiment, recommender: Recommender) -> dict[str, float]:
+def validation_metrics(prepared: PreparedExperiment, recommender: Recommender) -> dict[str, float]:
     """Return accuracy on the validation split, without intervals, for training and tuning."""
-    config = setting.config.evaluation.model_copy(update={"metrics": VALIDATED, "n_bootstrap": 0})
-    split = setting.data.split
+    config = prepared.config.evaluation.model_copy(update={"metrics": VALIDATED, "n_bootstrap": 0})
+    split = prepared.data.split
     lists = rank_queries(recommender, split, split.valid, max(config.ks), config.exclude_seen, config.batch)
-    found = evaluate_lists(lists, split.valid, split.histories(split.valid), setting.items, config)
+    found = evaluate_lists(lists, split.valid, split.histories(split.valid), prepared.items, config)
     return {name: float(estimate["value"]) for name, estimate in found.metrics.items()}

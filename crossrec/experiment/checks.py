@@ -43,18 +43,18 @@ def check_config(config: ExperimentConfig) -> None:
     config.model.sequence.check(config.data.cache_dir)
 
 
-def check_setting(setting: PreparedExperiment, device: torch.device) -> None:
+def check_setting(prepared: PreparedExperiment, device: torch.device) -> None:
     """Check that the configuration fits the data, and warn of what looks wrong; call it before encoding.
 
     Args:
-        setting: experiment with loaded data.
+        prepared: experiment with loaded data.
         device: device of the training.
 
     Raises:
         InputError: if the model doesn't fit in memory, or a reranker, a diversity term or a baseline needs a
             missing column, space or modality.
     """
-    config, data = setting.config, setting.data
+    config, data = prepared.config, prepared.data
     check_memory(config.model, data.split.n_items, device, config.data.cache_dir)
     blank = blank_item_table(data, config.spaces)
     beside_model = blank.with_space(MODEL, torch.zeros(blank.n_items, 1))
@@ -68,7 +68,7 @@ def check_setting(setting: PreparedExperiment, device: torch.device) -> None:
         for need in getattr(baseline, "needs", ()):
             blank.check(need, f"baselines: {BASELINES.name_of(baseline)}")
     if distributed.is_main():
-        for line in _warnings(setting):
+        for line in _warnings(prepared):
             logger.warning(line)
 
 
@@ -127,8 +127,8 @@ def _encoders(config: ExperimentConfig) -> Iterator[TextEncoder.Options | ImageE
                 yield encoder
 
 
-def _warnings(setting: PreparedExperiment) -> Iterator[str]:
-    config, data = setting.config, setting.data
+def _warnings(prepared: PreparedExperiment) -> Iterator[str]:
+    config, data = prepared.config, prepared.data
     n_items, longest = len(data.catalog), max(config.evaluation.ks)
     if longest > n_items:
         yield (

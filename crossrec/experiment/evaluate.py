@@ -30,43 +30,43 @@ from crossrec.types import InputError
 logger = logging.getLogger(__name__)
 
 
-def load_recommender(setting: PreparedExperiment, *, measured: bool = True) -> NeuralRecommender:
+def load_recommender(prepared: PreparedExperiment, *, measured: bool = True) -> NeuralRecommender:
     """Return the best weights of a run, ready to recommend.
 
     Args:
-        setting: prepared experiment of the run, with the current data.
+        prepared: prepared experiment of the run, with the current data.
         measured: whether to warn if the current training clicks differ from those of the run's training, so
             that targets may be among the latter.
 
     Raises:
         InputError: if the run has no weights yet.
     """
-    path = setting.config.run_folder / "checkpoints" / "best" / WEIGHTS
+    path = prepared.config.run_folder / "checkpoints" / "best" / WEIGHTS
     if not path.exists():
         raise InputError(
             f"{path} does not exist: the run has not reached its first validation; train it first"
         )
-    recommender = NeuralRecommender(setting.trained_network(path), name=describe_model(setting.config))
-    if measured and setting.trained_on is not None and distributed.is_main():
-        there, here = (i.digests.get(TRAIN) for i in (setting.trained_on, setting.data.identity))
+    recommender = NeuralRecommender(prepared.trained_network(path), name=describe_model(prepared.config))
+    if measured and prepared.trained_on is not None and distributed.is_main():
+        there, here = (i.digests.get(TRAIN) for i in (prepared.trained_on, prepared.data.identity))
         if there != here:
             logger.warning(
                 "%s was trained on other clicks than the current training part: figures may include "
                 "clicks that it was trained on",
-                setting.config.run_folder,
+                prepared.config.run_folder,
             )
     return recommender
 
 
 def evaluate_run(
-    setting: PreparedExperiment, recommender: NeuralRecommender, part: SplitPart, *, report: bool = True
+    prepared: PreparedExperiment, recommender: NeuralRecommender, part: SplitPart, *, report: bool = True
 ) -> list[MeasuredRecommender]:
     """Measure the model and its baselines on one split, save everything, and print the table.
 
     With a reranker, the reranked lists come first, followed by the model's own.
 
     Args:
-        setting: prepared experiment of the run.
+        prepared: prepared experiment of the run.
         recommender: trained recommender.
         part: split to measure; nothing is ranked on the other.
         report: whether to write the page with plots and pictures.
@@ -74,38 +74,38 @@ def evaluate_run(
     Returns:
         The measured recommenders, the run's own first.
     """
-    folder, target, changes = setting.config.run_folder, *results_folder(setting, part)
+    folder, target, changes = prepared.config.run_folder, *results_folder(prepared, part)
     models: list[NamedRecommender] = [recommender]
-    if setting.config.rerank is not None:
-        rerank = setting.config.rerank
+    if prepared.config.rerank is not None:
+        rerank = prepared.config.rerank
         name = f"{recommender.name}, {describe_reranking(rerank)}"
-        models.insert(0, rerank.wrap(recommender, setting.items_of(recommender), name))
+        models.insert(0, rerank.wrap(recommender, prepared.items_of(recommender), name))
     _show_changes(target, changes)
-    baselines = fitted_baselines(setting, target if changes else folder)
-    found = evaluate_recommenders(setting, [*models, *baselines], part)
-    save_results(setting, found, target, part, folder / "log.jsonl", report=report)
-    show_results(setting, found, part)
+    baselines = fitted_baselines(prepared, target if changes else folder)
+    found = evaluate_recommenders(prepared, [*models, *baselines], part)
+    save_results(prepared, found, target, part, folder / "log.jsonl", report=report)
+    show_results(prepared, found, part)
     if report:
         show(f"Report with pictures: {target / 'report.html'}")
     return found
 
 
-def results_folder(setting: PreparedExperiment, part: SplitPart) -> tuple[Path, list[str]]:
+def results_folder(prepared: PreparedExperiment, part: SplitPart) -> tuple[Path, list[str]]:
     """Return the folder for results on a split: results on other data never replace the run's own.
 
     Args:
-        setting: prepared experiment of the run, with the current data.
+        prepared: prepared experiment of the run, with the current data.
         part: split to evaluate.
 
     Returns:
         ``eval/<part>`` and no clause if the data are those of the run's training, otherwise
         ``eval/<part>-<digest>`` and clauses on the differences.
     """
-    folder, here = setting.config.run_folder / "eval", setting.data.identity
-    if setting.trained_on is None:
-        changes = changed_counts(setting.config, setting.data.summary())
+    folder, here = prepared.config.run_folder / "eval", prepared.data.identity
+    if prepared.trained_on is None:
+        changes = changed_counts(prepared.config, prepared.data.summary())
     else:
-        changes = setting.trained_on.differences(here, (TRAIN, part))
+        changes = prepared.trained_on.differences(here, (TRAIN, part))
     return (folder / f"{part}-{here.of_part(part)[:8]}" if changes else folder / part), changes
 
 
@@ -132,20 +132,20 @@ def run_evaluation(
     if predictions is not None and not predictions.is_file():
         raise InputError(f"{predictions}: no such predictions file")
     accelerator = build_accelerator(config.trainer, config.run_folder)
-    setting = PreparedExperiment.of(config)
+    prepared = PreparedExperiment.of(config)
     if predictions is None:
-        recommender = load_recommender(setting, measured=False)  # the changes are shown with the results
+        recommender = load_recommender(prepared, measured=False)  # the changes are shown with the results
         recommender.network.to(accelerator.device)
-        evaluate_run(setting, recommender, part, report=report)
+        evaluate_run(prepared, recommender, part, report=report)
         return
-    folder, results, changes = config.run_folder, *results_folder(setting, part)
+    folder, results, changes = config.run_folder, *results_folder(prepared, part)
     _show_changes(results, changes)
     found = [
-        evaluate_predictions(setting, predictions, part),
-        *evaluate_recommenders(setting, fitted_baselines(setting, results if changes else folder), part),
+        evaluate_predictions(prepared, predictions, part),
+        *evaluate_recommenders(prepared, fitted_baselines(prepared, results if changes else folder), part),
     ]
     target = results / f"predictions-{slug(predictions.stem)}"
-    save_results(setting, found, target, part, folder / "no-training-log", report=report)
-    show_results(setting, found, part)
+    save_results(prepared, found, target, part, folder / "no-training-log", report=report)
+    show_results(prepared, found, part)
     if report:
         show(f"Report with pictures: {target / 'report.html'}")

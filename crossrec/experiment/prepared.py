@@ -252,21 +252,21 @@ def _centred_unit(features: Features) -> VectorSpace:
     return VectorSpace(unit_rows(centred_rows(vectors, present)), present)
 
 
-def frozen_features(setting: PreparedExperiment) -> dict[str, Features]:
+def frozen_features(prepared: PreparedExperiment) -> dict[str, Features]:
     """Return features of the model's frozen encoders by space."""
-    model, found = setting.config.model, {}
+    model, found = prepared.config.model, {}
     if model.text is not None and model.text.training is Tuning.FROZEN:
-        found["text"] = setting.content.text_features(model.text)
+        found["text"] = prepared.content.text_features(model.text)
     if model.image is not None and model.image.training is Tuning.FROZEN:
-        found["image"] = setting.content.image_features(model.image)
+        found["image"] = prepared.content.image_features(model.image)
     return {space: features for space, features in found.items() if features.present_N.any()}
 
 
-def content_vectors(setting: PreparedExperiment) -> np.ndarray | None:
+def content_vectors(prepared: PreparedExperiment) -> np.ndarray | None:
     """Return (N, W) concatenated frozen features, each of unit length about its training mean."""
-    trained_N = setting.data.split.train_counts > 0
+    trained_N = prepared.data.split.train_counts > 0
     parts = []
-    for features in frozen_features(setting).values():
+    for features in frozen_features(prepared).values():
         present, vectors = features.present_N, np.asarray(features.vectors_ND, np.float32)
         known = present & trained_N
         centred = centred_rows(vectors, present, vectors[known].mean(0)) if known.any() else vectors

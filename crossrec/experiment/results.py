@@ -57,57 +57,57 @@ class MeasuredRecommender:
 
 
 def evaluate_recommenders(
-    setting: PreparedExperiment, recommenders: Sequence[NamedRecommender], part: SplitPart
+    prepared: PreparedExperiment, recommenders: Sequence[NamedRecommender], part: SplitPart
 ) -> list[MeasuredRecommender]:
     """Rank and evaluate; every process must call this, and all get the same result."""
-    config = setting.config.evaluation
-    split = setting.data.split
+    config = prepared.config.evaluation
+    split = prepared.data.split
     queries = split.queries(part)
     found = []
     for recommender in recommenders:
         start = time.perf_counter()
         lists = rank_queries(recommender, split, queries, max(config.ks), config.exclude_seen, config.batch)
         seconds = time.perf_counter() - start
-        found.append(replace(_evaluate(setting, recommender.name, lists, queries), seconds=seconds))
+        found.append(replace(_evaluate(prepared, recommender.name, lists, queries), seconds=seconds))
     return found
 
 
-def evaluate_predictions(setting: PreparedExperiment, path: Path, part: SplitPart) -> MeasuredRecommender:
+def evaluate_predictions(prepared: PreparedExperiment, path: Path, part: SplitPart) -> MeasuredRecommender:
     """Evaluate lists that any tool wrote."""
-    queries = setting.data.split.queries(part)
-    user_ids = setting.data.clicks.user_ids[queries.users]
-    k = max(setting.config.evaluation.ks)
-    lists = load_predictions(path, user_ids, setting.data.catalog.item_ids, k)
-    return _evaluate(setting, path.stem, lists, queries)
+    queries = prepared.data.split.queries(part)
+    user_ids = prepared.data.clicks.user_ids[queries.users]
+    k = max(prepared.config.evaluation.ks)
+    lists = load_predictions(path, user_ids, prepared.data.catalog.item_ids, k)
+    return _evaluate(prepared, path.stem, lists, queries)
 
 
-def _evaluate(setting: PreparedExperiment, name: str, lists: TopK, queries: Queries) -> MeasuredRecommender:
-    split = setting.data.split
+def _evaluate(prepared: PreparedExperiment, name: str, lists: TopK, queries: Queries) -> MeasuredRecommender:
+    split = prepared.data.split
     evaluation = evaluate_lists(
-        lists, queries, split.histories(queries), setting.items, setting.config.evaluation, split.protocol
+        lists, queries, split.histories(queries), prepared.items, prepared.config.evaluation, split.protocol
     )
-    if setting.segments is not None:
-        slices = segment_slices(setting, setting.segments, lists, queries)
+    if prepared.segments is not None:
+        slices = segment_slices(prepared, prepared.segments, lists, queries)
         evaluation = replace(evaluation, slices={**evaluation.slices, **slices})
-    if setting.item_groups is not None:
-        slices = item_group_slices(setting, setting.item_groups, lists, queries)
+    if prepared.item_groups is not None:
+        slices = item_group_slices(prepared, prepared.item_groups, lists, queries)
         evaluation = replace(evaluation, slices={**evaluation.slices, **slices})
     return MeasuredRecommender(name, lists, evaluation)
 
 
 def segment_slices(
-    setting: PreparedExperiment, segments: ClusterAssignment, lists: TopK, queries: Queries
+    prepared: PreparedExperiment, segments: ClusterAssignment, lists: TopK, queries: Queries
 ) -> dict[str, dict[str, Any]]:
     """Return slices ``user_segment_1`` (the largest) and so on: accuracy for a segment's users."""
     parts = {}
     for number, note in enumerate(segments.notes):
         rows = np.flatnonzero(segments.labels[queries.users] == number)
         parts[f"user_segment_{number + 1}"] = Slice(rows, queries.targets.take(rows), note)
-    return _evaluate_slices(setting, parts, lists, queries)
+    return _evaluate_slices(prepared, parts, lists, queries)
 
 
 def item_group_slices(
-    setting: PreparedExperiment, groups: ClusterAssignment, lists: TopK, queries: Queries
+    prepared: PreparedExperiment, groups: ClusterAssignment, lists: TopK, queries: Queries
 ) -> dict[str, dict[str, Any]]:
     """Return slices ``item_group_1`` (the largest) and so on: accuracy for targets in a group of items."""
     parts = {}
@@ -116,22 +116,22 @@ def item_group_slices(
         parts[f"item_group_{number + 1}"] = of_targets(
             queries, wanted_N, f"{note}; other targets count as misses"
         )
-    return _evaluate_slices(setting, parts, lists, queries)
+    return _evaluate_slices(prepared, parts, lists, queries)
 
 
 def _evaluate_slices(
-    setting: PreparedExperiment, parts: dict[str, Slice], lists: TopK, queries: Queries
+    prepared: PreparedExperiment, parts: dict[str, Slice], lists: TopK, queries: Queries
 ) -> dict[str, dict[str, Any]]:
-    config, histories = setting.config.evaluation, setting.data.split.histories(queries)
+    config, histories = prepared.config.evaluation, prepared.data.split.histories(queries)
     ids_QK = lists.ids[:, : max(config.ks)]
     return {
-        name: evaluate_slice(part, ids_QK, queries, histories, setting.items.n_items, config)
+        name: evaluate_slice(part, ids_QK, queries, histories, prepared.items.n_items, config)
         for name, part in parts.items()
     }
 
 
 def save_results(
-    setting: PreparedExperiment,
+    prepared: PreparedExperiment,
     found: Sequence[MeasuredRecommender],
     folder: Path,
     part: SplitPart,
@@ -144,7 +144,7 @@ def save_results(
     The first recommender's files are in ``folder`` itself, the others' in ``folder/baselines/``.
 
     Args:
-        setting: prepared experiment of the run.
+        prepared: prepared experiment of the run.
         found: measured recommenders.
         folder: folder of the results.
         part: measured split.
@@ -153,7 +153,7 @@ def save_results(
     """
     if not distributed.is_main():
         return
-    data = setting.data
+    data = prepared.data
     queries = data.split.queries(part)
     for number, measured in enumerate(found):
         own = folder if number == 0 else folder / "baselines" / slug(measured.name)
@@ -167,16 +167,20 @@ def save_results(
         )
         write_text(own / DATA_FILE, json.dumps(data.identity.measured_on(part), indent=2) + "\n")
     if report:
-        _write_page(setting, found, folder / "report.html", queries, log)
+        _write_page(prepared, found, folder / "report.html", queries, log)
 
 
 def _write_page(
-    setting: PreparedExperiment, found: Sequence[MeasuredRecommender], path: Path, queries: Queries, log: Path
+    prepared: PreparedExperiment,
+    found: Sequence[MeasuredRecommender],
+    path: Path,
+    queries: Queries,
+    log: Path,
 ) -> None:
-    data = setting.data
+    data = prepared.data
     write_report(
         path,
-        title=f"{setting.config.name}: {found[0].name} on {data.name}",
+        title=f"{prepared.config.name}: {found[0].name} on {data.name}",
         data_note=data.note,
         protocol=found[0].evaluation.protocol,
         counts=data.summary(),
@@ -187,8 +191,8 @@ def _write_page(
         user_ids=[str(u) for u in data.clicks.user_ids[queries.users]],
         train_counts=data.split.train_counts,
         log=read_log(log),
-        config_text=yaml.safe_dump(setting.config.model_dump(mode="json"), sort_keys=False),
-        seed=setting.config.seed,
+        config_text=yaml.safe_dump(prepared.config.model_dump(mode="json"), sort_keys=False),
+        seed=prepared.config.seed,
     )
 
 
@@ -231,9 +235,9 @@ def show(text: str) -> None:
         console().print(text, highlight=False, markup=False)
 
 
-def show_account(setting: PreparedExperiment) -> None:
+def show_account(prepared: PreparedExperiment) -> None:
     """Print what cleaning dropped, and the counts of the remaining data."""
-    data = setting.data
+    data = prepared.data
     if data.note:
         show(f"Data: {data.name} ({data.note})")
     for line in data.report.lines():
@@ -248,13 +252,13 @@ def show_account(setting: PreparedExperiment) -> None:
     show("Counts: " + ", ".join(f"{k.replace('_', ' ')} {_number(v)}" for k, v in counts.items()))
 
 
-def show_results(setting: PreparedExperiment, found: Sequence[MeasuredRecommender], part: str) -> None:
+def show_results(prepared: PreparedExperiment, found: Sequence[MeasuredRecommender], part: str) -> None:
     """Print the final table: recommenders by metrics with 95 % intervals, the best of each starred."""
     if not distributed.is_main():
         return
-    k = max(setting.config.evaluation.ks)
+    k = max(prepared.config.evaluation.ks)
     names = [f"{c}@{k}" for c in COLUMNS if f"{c}@{k}" in found[0].evaluation.metrics]
-    note = f"{setting.data.name}: {setting.data.note}" if setting.data.note else setting.data.name
+    note = f"{prepared.data.name}: {prepared.data.note}" if prepared.data.note else prepared.data.name
     evaluation = found[0].evaluation
     title = f"{part}, {evaluation.n_users:,} users, {evaluation.n_queries:,} queries ({note})"
     shown = [(name, m.evaluation.metrics[name]["value"]) for name in names for m in found]

@@ -61,12 +61,12 @@ STREAM = "synthetic"
 
 
 def item_classes(
-    setting: PreparedExperiment, source: ClassSource, max_classes: int
+    prepared: PreparedExperiment, source: ClassSource, max_classes: int
 ) -> tuple[np.ndarray, tuple[str, ...]]:
     """Return the items' classes.
 
     Args:
-        setting: prepared experiment.
+        prepared: prepared experiment.
         source: ``categories``, or ``segments`` for the item groups.
         max_classes: number of most frequent categories to keep; all groups are kept.
 
@@ -77,8 +77,8 @@ def item_classes(
         InputError: if groups are chosen and the experiment has none.
     """
     if source == "segments":
-        return _of_groups(setting.item_groups)
-    data = setting.data
+        return _of_groups(prepared.item_groups)
+    data = prepared.data
     members = data.catalog.category_matrix
     sizes = np.asarray(members[data.split.train_counts > 0].sum(0)).ravel()
     chosen = np.sort(np.argsort(-sizes, kind="stable")[:max_classes])
@@ -86,13 +86,13 @@ def item_classes(
     return members[:, chosen].toarray().astype(np.float32), names
 
 
-def segment_classes(setting: PreparedExperiment) -> tuple[np.ndarray, tuple[str, ...]]:
+def segment_classes(prepared: PreparedExperiment) -> tuple[np.ndarray, tuple[str, ...]]:
     """Return (U, G) float32 membership of users in their segments, and G names.
 
     Raises:
         InputError: if the experiment has no segments.
     """
-    return _of_groups(setting.segments)
+    return _of_groups(prepared.segments)
 
 
 def _of_groups(groups: ClusterAssignment | None) -> tuple[np.ndarray, tuple[str, ...]]:
@@ -115,7 +115,7 @@ class Synthesis:
     A fitted generator is cached under a digest of its inputs, so that runs with the same inputs share it.
 
     Args:
-        setting: prepared experiment.
+        prepared: prepared experiment.
         train: training clicks, checked.
         guard: leakage checker of the generators' inputs.
         accelerator: accelerator of this process.
@@ -125,7 +125,7 @@ class Synthesis:
         quality: quality metrics of each generator used so far.
     """
 
-    setting: PreparedExperiment
+    prepared: PreparedExperiment
     train: Sequences
     guard: LeakageChecker
     accelerator: Accelerator
@@ -134,25 +134,25 @@ class Synthesis:
 
     @cached_property
     def _features(self) -> Mapping[str, Features]:
-        return required_features(self.setting)
+        return required_features(self.prepared)
 
     @cached_property
     def _classes(self) -> tuple[np.ndarray, tuple[str, ...]]:
         """(N, G) float32 membership of the items, and the classes' names."""
-        return item_classes(self.setting, self.wanted.classes, self.wanted.max_classes)
+        return item_classes(self.prepared, self.wanted.classes, self.wanted.max_classes)
 
     @cached_property
     def _user_classes(self) -> tuple[np.ndarray, tuple[str, ...]]:
         """(U, G) float32 shares of a user's clicks in each class of items, or the user's segment."""
         if self.wanted.classes == "segments":
-            return segment_classes(self.setting)
+            return segment_classes(self.prepared)
         members, names = self._classes
         return user_profiles(self.train, members), names
 
     @cached_property
     def _reduced(self) -> dict[str, tuple[PrincipalComponents, np.ndarray]]:
         """Space -> PCA of training items' features, and all items' coordinates (N, C), zeros if missing."""
-        counts = self.setting.data.split.train_counts
+        counts = self.prepared.data.split.train_counts
         found = {}
         for space, features in self._features.items():
             own = np.flatnonzero(features.present_N & (counts > 0))
@@ -167,7 +167,7 @@ class Synthesis:
         return {space: self._items(space, config, seed) for space in wanted_spaces(config, self._features)}
 
     def _items(self, space: str, config: SyntheticItemsConfig, seed: int) -> SyntheticItems:
-        data, features = self.setting.data, self._features[space]
+        data, features = self.prepared.data, self._features[space]
         counts, categories = data.split.train_counts, data.catalog.category_matrix
         reduction, coordinates = self._reduced[space]
         enlarged = oversampled_items(categories, counts, features.present_N, config.tail_share)
@@ -201,13 +201,13 @@ class Synthesis:
         own_name = f"{what.replace(' ', '-')}-{_digest(options, material, seed)}"
         # The main process's digest: another machine may round features differently.
         name = distributed.gather_objects(own_name)[0]
-        folder = self.setting.config.data.cache_dir / "synthesis" / name
+        folder = self.prepared.config.data.cache_dir / "synthesis" / name
         try:
             if distributed.is_main() and not (folder / QUALITY_FILE).exists():
                 self._fit(options, material, what, seed, folder)
         finally:
             distributed.barrier()  # also after an error, so that no process waits forever
-        named = outside_classes(self.setting.config.model_dump(mode="json"))
+        named = outside_classes(self.prepared.config.model_dump(mode="json"))
         generator = load_generator(folder, trust_code=named)
         self.quality[what] = json.loads((folder / QUALITY_FILE).read_text(encoding="utf-8"))
         return lambda wanted, draw: generator.sample(wanted, draw).samples
@@ -230,13 +230,13 @@ class Synthesis:
         write_text(folder / QUALITY_FILE, json.dumps(content, indent=2) + "\n")
 
 
-def required_features(setting: PreparedExperiment) -> dict[str, Features]:
+def required_features(prepared: PreparedExperiment) -> dict[str, Features]:
     """Return the model's frozen features, at least one.
 
     Raises:
         InputError: if there are none.
     """
-    found = frozen_features(setting)
+    found = frozen_features(prepared)
     if not found:
         raise InputError(
             "augment.synthesis generates features of frozen encoders, and this model has none: give it "

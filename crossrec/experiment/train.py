@@ -77,31 +77,31 @@ def _train_and_measure(
     *,
     report: bool,
 ) -> None:
-    setting = PreparedExperiment.of(config) if shared is None else shared.in_saved_order()
-    _check_same_data(setting)
-    show_account(setting)
-    check_setting(setting, accelerator.device)
-    network = setting.network()
-    _check_parts(setting, network)
+    prepared = PreparedExperiment.of(config) if shared is None else shared.in_saved_order()
+    _check_same_data(prepared)
+    show_account(prepared)
+    check_setting(prepared, accelerator.device)
+    network = prepared.network()
+    _check_parts(prepared, network)
     # Written only now, so that invalid input leaves no run folder behind.
     if distributed.is_main():
         open_run(config)
-        _save_account(setting, network)
+        _save_account(prepared, network)
     distributed.barrier()
 
     outcomes: list[TrainingOutcome] = []
 
     def fit(recommender: NeuralRecommender, train: Sequences) -> None:
         start_tracker(accelerator, config.trainer, config.name, config.model_dump(mode="json"))
-        outcomes.append(train_network(setting, recommender, train, accelerator))
+        outcomes.append(train_network(prepared, recommender, train, accelerator))
         show_outcome(outcomes[-1], config)
 
     recommender = NeuralRecommender(network, fitter=fit, name=describe_model(config))
     try:
-        recommender.fit(setting.data.split.train)
-        found = evaluate_run(setting, recommender, part, report=report)
+        recommender.fit(prepared.data.split.train)
+        found = evaluate_run(prepared, recommender, part, report=report)
         values = {name: float(value["value"]) for name, value in found[0].evaluation.metrics.items()}
-        page = results_folder(setting, part)[0] / "report.html"
+        page = results_folder(prepared, part)[0] / "report.html"
         track_results(accelerator, part, values, outcomes[-1].steps, page if report else None)
     finally:
         finish_trackers(accelerator)
@@ -109,28 +109,28 @@ def _train_and_measure(
 
 
 def train_network(
-    setting: PreparedExperiment, recommender: NeuralRecommender, train: Sequences, accelerator: Accelerator
+    prepared: PreparedExperiment, recommender: NeuralRecommender, train: Sequences, accelerator: Accelerator
 ) -> TrainingOutcome:
     """Train the recommender's network in place, monitored on validation; prints the plan first."""
-    augmentation = build_augmentation(setting, recommender.network, train, accelerator)
-    account = augmentation_report(augmentation, recommender.network, setting.config)
+    augmentation = build_augmentation(prepared, recommender.network, train, accelerator)
+    account = augmentation_report(augmentation, recommender.network, prepared.config)
     if account and distributed.is_main():
-        add_account(setting.config, "augmentation", account)
-    trainer = _trainer(setting, recommender, train, accelerator, augmentation)
-    show_plan(setting, trainer)
+        add_account(prepared.config, "augmentation", account)
+    trainer = _trainer(prepared, recommender, train, accelerator, augmentation)
+    show_plan(prepared, trainer)
     for line in augmentation_lines(account):
         show(line)
     return trainer.fit()
 
 
 def _trainer(
-    setting: PreparedExperiment,
+    prepared: PreparedExperiment,
     recommender: NeuralRecommender,
     train: Sequences,
     accelerator: Accelerator,
     augmentation: Augmentation,
 ) -> Trainer:
-    config, network = setting.config, recommender.network
+    config, network = prepared.config, recommender.network
     batches = WindowBatches(
         train,
         max_length=network.sequence.max_length,
@@ -144,71 +144,71 @@ def _trainer(
 
     def validate() -> dict[str, float]:
         recommender.refresh()
-        return validation_metrics(setting, recommender)
+        return validation_metrics(prepared, recommender)
 
     return Trainer(
-        _task(setting, network),
+        _task(prepared, network),
         batches,
         config.trainer,
         accelerator=accelerator,
         validate=validate,
         run_folder=config.run_folder,
         seed=config.seed,
-        identity=setting.data.identity,
+        identity=prepared.data.identity,
     )
 
 
-def _task(setting: PreparedExperiment, network: SequentialNetwork) -> ItemPredictionTask:
-    config, train_items = setting.config, _train_items(setting)
+def _task(prepared: PreparedExperiment, network: SequentialNetwork) -> ItemPredictionTask:
+    config, train_items = prepared.config, _train_items(prepared)
     terms = None
     if config.diversity is not None:
-        terms = config.diversity.build(setting.items.take(train_items.numpy()), config.model.width)
+        terms = config.diversity.build(prepared.items.take(train_items.numpy()), config.model.width)
     contrastive = None if config.contrastive is None else config.contrastive.build()
-    return ItemPredictionTask(network, _objective(setting, train_items), train_items, terms, contrastive)
+    return ItemPredictionTask(network, _objective(prepared, train_items), train_items, terms, contrastive)
 
 
-def _train_items(setting: PreparedExperiment) -> Tensor:
+def _train_items(prepared: PreparedExperiment) -> Tensor:
     """Return (N',) catalogue indices of the items that are targets and negatives."""
-    counts = setting.data.split.train_counts
-    everything = setting.config.trainer.negatives_from == "catalogue"
+    counts = prepared.data.split.train_counts
+    everything = prepared.config.trainer.negatives_from == "catalogue"
     return torch.arange(len(counts)) if everything else torch.from_numpy(counts.nonzero()[0])
 
 
-def _objective(setting: PreparedExperiment, train_items: Tensor) -> RankingLoss:
+def _objective(prepared: PreparedExperiment, train_items: Tensor) -> RankingLoss:
     rows = train_items.numpy()
-    counts, categories = setting.data.split.train_counts, setting.data.catalog.category_matrix
-    return setting.config.objective.build(counts[rows], categories[rows])
+    counts, categories = prepared.data.split.train_counts, prepared.data.catalog.category_matrix
+    return prepared.config.objective.build(counts[rows], categories[rows])
 
 
-def _check_same_data(setting: PreparedExperiment) -> None:
+def _check_same_data(prepared: PreparedExperiment) -> None:
     """Check that a resumed training has the data that it began with.
 
     Raises:
         InputError: if items, training clicks or validation queries differ.
     """
-    if setting.trained_on is None:
-        there = (setting.config.run_folder / "checkpoints").exists()
-        changes = changed_counts(setting.config, setting.data.summary()) if there else []
+    if prepared.trained_on is None:
+        there = (prepared.config.run_folder / "checkpoints").exists()
+        changes = changed_counts(prepared.config, prepared.data.summary()) if there else []
     else:
-        changes = setting.trained_on.differences(setting.data.identity, (TRAIN, VALID))
+        changes = prepared.trained_on.differences(prepared.data.identity, (TRAIN, VALID))
     if changes:
-        folder = setting.config.run_folder
+        folder = prepared.config.run_folder
         raise InputError(
             f"{folder} holds a training on other data: {'; '.join(changes)}. Train on the data of now under "
             f"another name (name=...) or remove the folder; evaluate.py {folder} uses what is trained there"
         )
 
 
-def _check_parts(setting: PreparedExperiment, network: SequentialNetwork) -> None:
+def _check_parts(prepared: PreparedExperiment, network: SequentialNetwork) -> None:
     """Check that catalogue and model have what all parts need, before anything is written."""
-    check_fit(setting, setting.data.split.train)
-    check_augmentation(setting)
-    _task(setting, network)
+    check_fit(prepared, prepared.data.split.train)
+    check_augmentation(prepared)
+    _task(prepared, network)
 
 
-def show_plan(setting: PreparedExperiment, trainer: Trainer) -> None:
+def show_plan(prepared: PreparedExperiment, trainer: Trainer) -> None:
     """Print the plan of the training."""
-    config = setting.config
+    config = prepared.config
     trained = sum(p.numel() for p in trainer.task.parameters() if p.requires_grad)
     frozen = sum(p.numel() for p in trainer.task.parameters() if not p.requires_grad)
     per_epoch = len(trainer.batches.epoch(0))
@@ -231,17 +231,17 @@ def show_outcome(outcome: TrainingOutcome, config: ExperimentConfig) -> None:
     show(f"Trained {outcome.steps:,} steps, {ending}; best validation {config.trainer.metric} {best}")
 
 
-def _save_account(setting: PreparedExperiment, network: SequentialNetwork) -> None:
-    data = setting.data
-    add_account(setting.config, "cleaning", data.report.to_dict())
-    add_account(setting.config, "counts", data.summary())
-    add_account(setting.config, "left_out", data.split.excluded)
+def _save_account(prepared: PreparedExperiment, network: SequentialNetwork) -> None:
+    data = prepared.data
+    add_account(prepared.config, "cleaning", data.report.to_dict())
+    add_account(prepared.config, "counts", data.summary())
+    add_account(prepared.config, "left_out", data.split.excluded)
     maps = {
         name: source.map
         for name, source in network.items.modalities.items()
         if isinstance(source, FrozenFeatures)
     }
-    add_account(setting.config, "features", {name: found.account() for name, found in maps.items()})
-    if setting.segments is not None:
-        sizes = zip(setting.segments.sizes.tolist(), setting.segments.notes, strict=True)
-        add_account(setting.config, "user_segments", [{"users": size, "note": note} for size, note in sizes])
+    add_account(prepared.config, "features", {name: found.account() for name, found in maps.items()})
+    if prepared.segments is not None:
+        sizes = zip(prepared.segments.sizes.tolist(), prepared.segments.notes, strict=True)
+        add_account(prepared.config, "user_segments", [{"users": size, "note": note} for size, note in sizes])

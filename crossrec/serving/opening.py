@@ -77,12 +77,12 @@ def open_run(
         InputError: if the run has no weights yet, or its data can't be loaded.
     """
     config = read_run(folder, list(overrides), trust_code=trust_code)
-    setting = PreparedExperiment.of(config)
-    recommender = load_recommender(setting, measured=False)
+    prepared = PreparedExperiment.of(config)
+    recommender = load_recommender(prepared, measured=False)
     recommender.network.to(device)
     remember_encoded(recommender.network)
-    data = setting.data
-    model = ServedModel(recommender, config.model, setting.content)
+    data = prepared.data
+    model = ServedModel(recommender, config.model, prepared.content)
     spaces = ItemSpaces.of_catalog(config.spaces, model.contents)
     return RecommenderState(
         config,

@@ -116,29 +116,29 @@ def run_cascade(config: CascadeStudyConfig, *, trust_code: bool = False) -> dict
     """
     distributed.require_one_process("a study of cascades")
     opened = open_members(config, trust_code=trust_code)
-    setting = opened.setting
-    longest = max(setting.config.evaluation.ks)
+    prepared = opened.prepared
+    longest = max(prepared.config.evaluation.ks)
     if min(config.candidates) < longest:
         raise InputError(
             f"{min(config.candidates)} candidates can't fill lists of {longest} items, the longest of the "
             f"run's evaluation.ks; give --candidates {longest} or more"
         )
     recommenders = _to_measure(config, opened)
-    _warm_up(recommenders, setting.data.split.histories(setting.data.split.test))
-    measured = evaluate_recommenders(setting, recommenders, "test")
+    _warm_up(recommenders, prepared.data.split.histories(prepared.data.split.test))
+    measured = evaluate_recommenders(prepared, recommenders, "test")
     folder = config.out / "eval" / "test"
-    save_results(setting, measured, folder, "test", config.out / "no-training-log")
+    save_results(prepared, measured, folder, "test", config.out / "no-training-log")
     cascades = [one for one in recommenders if isinstance(one, Cascade)]
     reference = measured[len(cascades)].name
     folders = {one.name: folder / "baselines" / slug(one.name) for one in measured}
     folders[measured[0].name] = folder
     systems = [System(name, [Measurement.read(folders[name])]) for name in (reference, *config.own_names)]
-    comparison = compare_systems(systems, len(setting.data.catalog), config.comparing(measured[0]))
+    comparison = compare_systems(systems, len(prepared.data.catalog), config.comparing(measured[0]))
     found = summarise(config, opened, measured, cascades, comparison)
     write_config(config.out, config)
     write_json(config.out / FOUND_FILE, found)
     write_comparison(comparison, config.out)
-    show_results(setting, measured, "test")
+    show_results(prepared, measured, "test")
     show_comparison(comparison)
     for line in found["verdict"]:
         show(line)
@@ -153,9 +153,9 @@ def _to_measure(config: CascadeStudyConfig, opened: Opened) -> list[NamedRecomme
     reference: NamedRecommender = ranker
     rerank: ListReranker | None = None
     if config.rerank is not None:
-        items = opened.setting.items
+        items = opened.prepared.items
         if isinstance(ranker, NeuralRecommender):
-            items = opened.setting.items_of(ranker)
+            items = opened.prepared.items_of(ranker)
         reranked = config.rerank.wrap(ranker, items, f"{ranker.name}, {describe_reranking(config.rerank)}")
         reference, rerank = reranked, _reranking(reranked)
     found: list[NamedRecommender] = [
@@ -209,7 +209,7 @@ def summarise(
     comparison: Comparison,
 ) -> dict[str, Any]:
     """Return all results of the study as plain values; times are microseconds per list."""
-    data, evaluation = opened.setting.data, measured[0].evaluation
+    data, evaluation = opened.prepared.data, measured[0].evaluation
     times = {one.name: 1e6 * one.seconds / max(evaluation.n_queries, 1) for one in measured}
     stages = {cascade.name: cascade.times.per_user() for cascade in cascades}
     reference, *names = comparison.systems

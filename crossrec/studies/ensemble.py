@@ -181,24 +181,24 @@ def run_ensemble(config: EnsembleStudyConfig, *, trust_code: bool = False) -> di
     """
     distributed.require_one_process("a study of an ensemble")
     opened = open_members(config, trust_code=trust_code)
-    setting = opened.setting
+    prepared = opened.prepared
     choice = choose(
-        opened.members, setting.data.split, config, exclude_seen=setting.config.evaluation.exclude_seen
+        opened.members, prepared.data.split, config, exclude_seen=prepared.config.evaluation.exclude_seen
     )
-    measured = evaluate_recommenders(setting, _to_measure(config, opened, choice), "test")
+    measured = evaluate_recommenders(prepared, _to_measure(config, opened, choice), "test")
     folder = config.out / "eval" / "test"
-    save_results(setting, measured, folder, "test", config.out / "no-training-log")
+    save_results(prepared, measured, folder, "test", config.out / "no-training-log")
     best = list(opened.members)[choice.learned.best_member]
     systems = [
         System(best, [Measurement.read(folder / "baselines" / slug(best))]),
         System(STUDY_NAME, [Measurement.read(folder)]),
     ]
-    comparison = compare_systems(systems, len(setting.data.catalog), config.comparing(measured[0]))
+    comparison = compare_systems(systems, len(prepared.data.catalog), config.comparing(measured[0]))
     found = summarise(config, opened, choice, measured, comparison)
     text = write_config(config.out, config)
     write_json(config.out / FOUND_FILE, found)
     write_report(config.out / PAGE_FILE, found, measured, comparison, text)
-    show_results(setting, measured, "test")
+    show_results(prepared, measured, "test")
     show(found["verdict"])
     show(f"Weights, tests and plots: {config.out / PAGE_FILE}, {config.out / FOUND_FILE}")
     return found
@@ -225,7 +225,7 @@ def summarise(
     learned = choice.learned
     weights = dict(zip(names, learned.weights_M.tolist(), strict=True))
     best = names[learned.best_member]
-    data = opened.setting.data
+    data = opened.prepared.data
     return {
         "data": data.name,
         "note": data.note,

@@ -211,20 +211,20 @@ def train_pair(config: LargeModelConfig) -> None:
     run_ablation(as_grid(config), shown=False)
 
 
-def measure_pair(config: LargeModelConfig, setting: PreparedExperiment) -> list[Effect]:
+def measure_pair(config: LargeModelConfig, prepared: PreparedExperiment) -> list[Effect]:
     """Rank the test split with every model and compare them, group by group.
 
     Args:
         config: configuration of the study, with trained models.
-        setting: prepared experiment of one of its runs; its data and item table are shared by all.
+        prepared: prepared experiment of one of its runs; its data and item table are shared by all.
     """
-    split, evaluation = setting.data.split, setting.config.evaluation
-    metrics = measurable_metrics(config.metrics, setting.items)
+    split, evaluation = prepared.data.split, prepared.config.evaluation
+    metrics = measurable_metrics(config.metrics, prepared.items)
     device = pick_device(config.device)
     lists: dict[Model, TopK] = {}
     for seed in config.seeds:
         for side in SIDES:
-            own = PreparedExperiment(experiment_of(config, side, seed), setting.data, setting.content)
+            own = PreparedExperiment(experiment_of(config, side, seed), prepared.data, prepared.content)
             recommender = load_recommender(own)
             recommender.network.to(device)
             lists[side, seed] = rank_queries(
@@ -236,12 +236,12 @@ def measure_pair(config: LargeModelConfig, setting: PreparedExperiment) -> list[
                 evaluation.batch,
             )
     histories = split.histories(split.test)
-    groups = group_queries(split.test, histories, setting.items, evaluation.tail_share)
+    groups = group_queries(split.test, histories, prepared.items, evaluation.tail_share)
     return [
         effect
         for name, rows in groups.items()
         for k in config.ks
-        for effect in _effects(config, setting, lists, metrics, name, rows, k)
+        for effect in _effects(config, prepared, lists, metrics, name, rows, k)
     ]
 
 
@@ -255,21 +255,23 @@ class _Measured:
 
 def _effects(
     config: LargeModelConfig,
-    setting: PreparedExperiment,
+    prepared: PreparedExperiment,
     lists: dict[Model, TopK],
     metrics: tuple[MetricName, ...],
     group: str,
     rows: np.ndarray,
     k: int,
 ) -> Iterator[Effect]:
-    test = setting.data.split.test
+    test = prepared.data.split.test
     queries = Queries(test.users[rows], test.ends[rows], test.targets.take(rows))
-    settings = setting.config.evaluation.model_copy(update={"ks": (k,), "metrics": metrics, "n_bootstrap": 0})
+    settings = prepared.config.evaluation.model_copy(
+        update={"ks": (k,), "metrics": metrics, "n_bootstrap": 0}
+    )
     found = {
         model: _measure(
             TopK(of_all.ids[rows, :k], of_all.scores[rows, :k]),
             queries,
-            setting,
+            prepared,
             settings,
             config.n_bootstrap,
         )
@@ -296,17 +298,17 @@ def _effects(
 
 
 def _measure(
-    lists: TopK, queries: Queries, setting: PreparedExperiment, settings: EvaluationConfig, n_resamples: int
+    lists: TopK, queries: Queries, prepared: PreparedExperiment, settings: EvaluationConfig, n_resamples: int
 ) -> _Measured:
-    histories = setting.data.split.histories(queries)
-    evaluation = evaluate_lists(lists, queries, histories, setting.items, settings)
+    histories = prepared.data.split.histories(queries)
+    evaluation = evaluate_lists(lists, queries, histories, prepared.items, settings)
     (k,) = settings.ks
     resampled = resampled_metrics(
         evaluation,
         lists.ids,
         queries.users,
         settings.metrics,
-        n_items=setting.items.n_items,
+        n_items=prepared.items.n_items,
         k=k,
         n_resamples=n_resamples,
         seed=settings.seed,
@@ -331,9 +333,9 @@ def run_large_model(config: LargeModelConfig) -> None:
     if warning := confounded(config):
         show(f"Warning: {warning}")
     train_pair(config)
-    setting = PreparedExperiment.of(experiment_of(config, "large", config.seeds[0]))
-    effects = measure_pair(config, setting)
-    about = _about(config, setting)
+    prepared = PreparedExperiment.of(experiment_of(config, "large", config.seeds[0]))
+    effects = measure_pair(config, prepared)
+    about = _about(config, prepared)
     with atomic_path(config.out / EFFECTS_FILE) as temporary:
         pl.DataFrame([effect.row() for effect in effects]).write_parquet(temporary)
     write_json(config.out / ABOUT_FILE, about)
@@ -349,14 +351,14 @@ def shown_length(config: LargeModelConfig) -> int:
     return SHOWN_LENGTH if SHOWN_LENGTH in config.ks else config.ks[0]
 
 
-def _about(config: LargeModelConfig, setting: PreparedExperiment) -> dict[str, Any]:
+def _about(config: LargeModelConfig, prepared: PreparedExperiment) -> dict[str, Any]:
     small = experiment_of(config, "small", config.seeds[0])
     return {
-        "data": setting.data.name,
-        "note": setting.data.note,
-        "protocol": f"{setting.data.split.protocol}; full ranking of {setting.items.n_items:,} items; "
+        "data": prepared.data.name,
+        "note": prepared.data.note,
+        "protocol": f"{prepared.data.split.protocol}; full ranking of {prepared.items.n_items:,} items; "
         f"{config.n_bootstrap:,} resamples of the users",
-        "names": {"small": describe_model(small), "large": describe_model(setting.config)},
+        "names": {"small": describe_model(small), "large": describe_model(prepared.config)},
         "seeds": list(config.seeds),
         "confounded": confounded(config),
         "differing": {key: [str(v) for v in values] for key, values in differences(config).items()},

@@ -86,12 +86,12 @@ class Opened:
     """Members on their common data.
 
     Args:
-        setting: experiment of the first run, with the study's list lengths; its protocol measures all.
+        prepared: experiment of the first run, with the study's list lengths; its protocol measures all.
         members: name -> fitted recommender, named alike; runs first.
         names: member as given -> its name.
     """
 
-    setting: PreparedExperiment
+    prepared: PreparedExperiment
     members: dict[str, NamedRecommender]
     names: dict[str, str]
 
@@ -116,22 +116,22 @@ def open_members(config: MemberStudyConfig, *, trust_code: bool = False) -> Open
     evaluation = first.evaluation.model_copy(update={"ks": ks, "n_bootstrap": config.comparison.n_bootstrap})
     data = PreparedExperiment.of(first)
     named = first.model_copy(update={"name": config.study, "evaluation": evaluation})
-    setting = PreparedExperiment(named, data.data, data.content)
+    prepared = PreparedExperiment(named, data.data, data.content)
     device = pick_device(config.device)
     members: dict[str, NamedRecommender] = {}
     for name, run in configs.items():
-        recommender = load_recommender(PreparedExperiment(run, setting.data, setting.content))
+        recommender = load_recommender(PreparedExperiment(run, prepared.data, prepared.content))
         recommender.network.to(device)
         recommender.name = name
         members[name] = recommender
     for kind in kinds:
-        baseline = _baseline(kind, list(runs.values()), setting, config)
+        baseline = _baseline(kind, list(runs.values()), prepared, config)
         members[baseline.name] = baseline
         names[kind] = baseline.name
     own = config.own_names
     if len({slug(name) for name in [*own, *members]}) < len(own) + len(runs) + len(kinds):
         raise InputError(f"members need different names; got {list(members)}: name a run by name=RUN")
-    return Opened(setting, members, names)
+    return Opened(prepared, members, names)
 
 
 def _sorted_out(config: MemberStudyConfig) -> tuple[dict[str, Path], list[str], dict[str, str]]:
@@ -160,26 +160,26 @@ def _sorted_out(config: MemberStudyConfig) -> tuple[dict[str, Path], list[str], 
 
 
 def _baseline(
-    kind: str, folders: list[Path], setting: PreparedExperiment, config: MemberStudyConfig
+    kind: str, folders: list[Path], prepared: PreparedExperiment, config: MemberStudyConfig
 ) -> NamedRecommender:
     """Return a fitted baseline with the settings of the first run that has settings for it."""
     stored = next((s for s in (_stored(folder, kind) for folder in folders) if s is not None), None)
     with trusting(False):
         chosen: Any = BASELINES.parse(stored or {"type": kind})
     update = {"baselines": (chosen,), "tune_baselines": config.tune and stored is None}
-    own = PreparedExperiment(setting.config.model_copy(update=update), setting.data, setting.content)
+    own = PreparedExperiment(prepared.config.model_copy(update=update), prepared.data, prepared.content)
     folder = config.out / "members" / f"{slug(kind)}-{_chosen_from(own)}"
     (baseline,) = fitted_baselines(own, folder)
     return baseline
 
 
-def _chosen_from(setting: PreparedExperiment) -> str:
+def _chosen_from(prepared: PreparedExperiment) -> str:
     """Return a key of all inputs of a baseline's tuning, so that another study's settings are not reused."""
-    config = setting.config
+    config = prepared.config
     include = {"data", "spaces", "baselines", "tune_baselines", "tuning"}
     made_from = config.model_dump(mode="json", include=include, exclude={"data": {"cache_dir"}})
     repeats = {"repeats": True} if config.evaluation.repeats else {}
-    chosen_on = setting.data.identity.of_part(VALID)
+    chosen_on = prepared.data.identity.of_part(VALID)
     return key_of({**made_from, **repeats, "metric": config.trainer.metric, "identity": chosen_on})
 
 

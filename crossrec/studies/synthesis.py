@@ -100,48 +100,48 @@ LEAST_CLICKS = 2
 """Minimum number of training clicks of a user with a profile."""
 
 
-def vectors(setting: PreparedExperiment, space: SpaceName, config: SynthesisConfig) -> LabeledSamples:
+def vectors(prepared: PreparedExperiment, space: SpaceName, config: SynthesisConfig) -> LabeledSamples:
     """Return the training items' features or the users' profiles.
 
     Raises:
         InputError: if the run's model has no such features.
     """
     if space == "profile":
-        return _profiles(setting, config)
-    features = _features(setting, space)
-    rows = np.flatnonzero((setting.data.split.train_counts > 0) & features.present_N)
+        return _profiles(prepared, config)
+    features = _features(prepared, space)
+    rows = np.flatnonzero((prepared.data.split.train_counts > 0) & features.present_N)
     _need(rows, f"training item with {space} features")
-    classes, names = item_classes(setting, config.classes, config.max_classes)
+    classes, names = item_classes(prepared, config.classes, config.max_classes)
     return LabeledSamples(_transformed(features, rows, config.components), classes[rows], names)
 
 
-def pictures(setting: PreparedExperiment, config: SynthesisConfig) -> LabeledSamples:
+def pictures(prepared: PreparedExperiment, config: SynthesisConfig) -> LabeledSamples:
     """Return the training items' pictures at 64 pixels; broken ones are logged and left out."""
-    catalog = setting.data.catalog
-    rows = np.flatnonzero((setting.data.split.train_counts > 0) & catalog.has_image)
+    catalog = prepared.data.catalog
+    rows = np.flatnonzero((prepared.data.split.train_counts > 0) & catalog.has_image)
     found = fetch_each(catalog.image)(rows)
     readable = np.asarray([picture is not None for picture in found], dtype=bool)
     _need(rows[readable], "training item with a picture")
-    classes, names = item_classes(setting, config.classes, config.max_classes)
+    classes, names = item_classes(prepared, config.classes, config.max_classes)
     samples = to_samples(picture for picture in found if picture is not None)
     return LabeledSamples(samples, classes[rows[readable]], names)
 
 
-def picture_encoder(setting: PreparedExperiment) -> Callable[[np.ndarray], np.ndarray]:
+def picture_encoder(prepared: PreparedExperiment) -> Callable[[np.ndarray], np.ndarray]:
     """Return a function from (n, 3, 64, 64) samples to vectors of the run's image encoder."""
-    wanted = setting.config.model.image
+    wanted = prepared.config.model.image
     if wanted is None:
         raise InputError("model.image: the run has no image encoder to compare pictures with; name one")
-    encoder = wanted.build(setting.config.data.cache_dir)
+    encoder = wanted.build(prepared.config.data.cache_dir)
     return lambda samples: encoder.encode(to_images(samples))
 
 
-def _features(setting: PreparedExperiment, space: SpaceName) -> Features:
-    model = setting.config.model
+def _features(prepared: PreparedExperiment, space: SpaceName) -> Features:
+    model = prepared.config.model
     if space == "text" and model.text is not None:
-        return setting.content.text_features(model.text)
+        return prepared.content.text_features(model.text)
     if space == "image" and model.image is not None:
-        return setting.content.image_features(model.image)
+        return prepared.content.image_features(model.image)
     raise InputError(f"spaces: {space} needs model.{space}, which this run's configuration leaves out")
 
 
@@ -152,36 +152,36 @@ def _transformed(features: Features, rows: np.ndarray, components: Whitening) ->
     return np.asarray(module(torch.arange(len(rows))).numpy(), np.float32)
 
 
-def _profiles(setting: PreparedExperiment, config: SynthesisConfig) -> LabeledSamples:
+def _profiles(prepared: PreparedExperiment, config: SynthesisConfig) -> LabeledSamples:
     """Return mean features of users' training clicks, with their most clicked category or their segment."""
-    train = setting.data.split.train
+    train = prepared.data.split.train
     users = np.flatnonzero(train.lengths >= LEAST_CLICKS)
     _need(users, f"user with {LEAST_CLICKS} training clicks")
-    values = _item_values(setting, config.components)
+    values = _item_values(prepared, config.components)
     means = np.stack([values[train.row(user)].mean(0) for user in users.tolist()])
     if config.classes == "segments":
-        members, names = segment_classes(setting)
+        members, names = segment_classes(prepared)
         classes = members[users]
     else:
-        of_items, names = item_classes(setting, config.classes, config.max_classes)
+        of_items, names = item_classes(prepared, config.classes, config.max_classes)
         counts = np.stack([of_items[train.row(user)].sum(0) for user in users.tolist()])
         classes = np.eye(len(names), dtype=np.float32)[counts.argmax(1)] if names else counts
     reduced = FrozenFeatures(means, np.ones(len(users), dtype=bool), components=config.components)
     return LabeledSamples(reduced(torch.arange(len(users))).numpy(), classes, names)
 
 
-def _item_values(setting: PreparedExperiment, components: Whitening) -> np.ndarray:
+def _item_values(prepared: PreparedExperiment, components: Whitening) -> np.ndarray:
     """Return (N, D) concatenated features of the run's model; zeros for items without training clicks."""
     parts = []
     spaces: tuple[SpaceName, ...] = ("text", "image")
     for space in spaces:
-        if getattr(setting.config.model, space) is None:
+        if getattr(prepared.config.model, space) is None:
             continue
-        features = _features(setting, space)
-        rows = np.flatnonzero((setting.data.split.train_counts > 0) & features.present_N)
+        features = _features(prepared, space)
+        rows = np.flatnonzero((prepared.data.split.train_counts > 0) & features.present_N)
         _need(rows, f"training item with {space} features")
         made = _transformed(features, rows, components)
-        full = np.zeros((len(setting.data.catalog), made.shape[1]), np.float32)
+        full = np.zeros((len(prepared.data.catalog), made.shape[1]), np.float32)
         full[rows] = made
         parts.append(full)
     _need(parts, "features that profiles are made of (model.text or model.image)")
@@ -211,20 +211,20 @@ def run_synthesis(config: SynthesisConfig) -> None:
     """
     distributed.require_one_process("a study of generators")
     accelerator = _accelerator(config)
-    setting = PreparedExperiment.of(load_experiment(config.base, config.changes))
-    show(f"Data: {setting.data.name}" + (f" ({setting.data.note})" if setting.data.note else ""))
+    prepared = PreparedExperiment.of(load_experiment(config.base, config.changes))
+    show(f"Data: {prepared.data.name}" + (f" ({prepared.data.note})" if prepared.data.note else ""))
     spaces: list[dict[str, Any]] = []
     logs: dict[str, dict[str, list[Line]]] = {}
     for space in config.spaces:
-        material = vectors(setting, space, config)
+        material = vectors(prepared, space, config)
         spaces.append(
             _space(space, material, (config.gaussian, *config.generators), config, accelerator, logs)
         )
     if config.image_gan is not None:
-        material = pictures(setting, config)
-        encode = picture_encoder(setting)
+        material = pictures(prepared, config)
+        encode = picture_encoder(prepared)
         spaces.append(_space(PICTURES, material, (config.image_gan,), config, accelerator, logs, encode))
-    found = {"data": setting.data.name, "note": setting.data.note, "seed": config.seed, "spaces": spaces}
+    found = {"data": prepared.data.name, "note": prepared.data.note, "seed": config.seed, "spaces": spaces}
     text = write_config(config.out, config)
     # Figures of a tiny space may be undefined, which is NaN in this file.
     write_text(config.out / RESULTS_FILE, json.dumps(found, indent=2) + "\n")

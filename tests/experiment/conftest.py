@@ -45,7 +45,7 @@ class PlantedShop:
     width: int = WIDTH
     tail: int = TAIL
 
-    def setting(
+    def prepared(
         self, name: str, augment: dict[str, Any] | None, training: str = "frozen", **changes: Any
     ) -> PreparedExperiment:
         """An experiment on the shop, its features planted."""

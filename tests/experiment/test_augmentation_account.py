@@ -13,7 +13,7 @@ from crossrec.model.variant_modalities import VariantChoice, VariantFeatures, Va
 
 
 def test_what_text_augmenters_kept_and_dropped_is_kept_with_the_run(planted: Any) -> None:
-    setting = planted.setting("account", None)
+    prepared = planted.prepared("account", None)
     views = VariantVectors(np.ones((3, 4), np.float32), np.array([0, 0, 2]))
     viewed = VariantFeatures(
         np.zeros((5, 4), np.float32),
@@ -25,7 +25,7 @@ def test_what_text_augmenters_kept_and_dropped_is_kept_with_the_run(planted: Any
     )
     network = cast(Any, SimpleNamespace(items=SimpleNamespace(modalities={"text": viewed})))
     made = Augmentation(cast(Any, None), None, None, None, {}, {})
-    found = augmentation_report(made, network, setting.config)
+    found = augmentation_report(made, network, prepared.config)
     assert found == {
         "text_views": {
             "items": 2,

@@ -73,8 +73,8 @@ def test_item_groups_are_slices_of_the_results(config: ExperimentConfig, folder:
     metrics = json.loads((folder / "eval" / "test" / "metrics.json").read_text())
     slices = [s for name, s in metrics["slices"].items() if name.startswith("item_group_")]
     assert config.segments is not None
-    setting = PreparedExperiment.of(config)
-    groups, targets = cluster_items(setting.data, config.segments), setting.data.split.test.targets
+    prepared = PreparedExperiment.of(config)
+    groups, targets = cluster_items(prepared.data, config.segments), prepared.data.split.test.targets
     # One target a query: each is in the slice of its group.
     sizes = np.bincount(groups.labels[targets.items], minlength=4)
     assert [s["n_queries"] for s in slices] == sizes.tolist()
@@ -83,14 +83,14 @@ def test_item_groups_are_slices_of_the_results(config: ExperimentConfig, folder:
 
 
 def test_item_group_slices_take_the_targets_of_their_group(id_shop: dict[str, Any]) -> None:
-    setting = PreparedExperiment.of(experiment(id_shop, name="slices"))
-    split = setting.data.split
+    prepared = PreparedExperiment.of(experiment(id_shop, name="slices"))
+    split = prepared.data.split
     targets = Sequences.from_lists([[0, 1, 2], [3, 1], [4]])
     queries = Queries(split.test.users[:3], split.test.ends[:3], targets)
     labels = np.full(split.n_items, -1)
     labels[[0, 2, 4]], labels[[1]] = 0, 1
     lists = TopK(np.array([[0, 9, 2], [1, 3, 9], [9, 8, 7]]), np.zeros((3, 3), np.float32))
-    found = item_group_slices(setting, ClusterAssignment(labels, ("even", "one")), lists, queries)
+    found = item_group_slices(prepared, ClusterAssignment(labels, ("even", "one")), lists, queries)
     assert {name: part["n_queries"] for name, part in found.items()} == {"item_group_1": 2, "item_group_2": 2}
     assert found["item_group_1"]["recall@10"]["value"] == pytest.approx((1 + 0) / 2)
     assert found["item_group_2"]["recall@10"]["value"] == pytest.approx((0 + 1) / 2)
@@ -146,10 +146,10 @@ def leaking(split: Split) -> Split:
 
 def test_a_split_that_leaks_trains_nothing(id_shop: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
     config = experiment(id_shop, name="leaking")
-    setting = PreparedExperiment.of(config)
-    data = replace(setting.data, split=leaking(setting.data.split))
+    prepared = PreparedExperiment.of(config)
+    data = replace(prepared.data, split=leaking(prepared.data.split))
     monkeypatch.setattr(
-        PreparedExperiment, "of", classmethod(lambda cls, own: cls(own, data, setting.content))
+        PreparedExperiment, "of", classmethod(lambda cls, own: cls(own, data, prepared.content))
     )
     with pytest.raises(DataLeakageError, match="validation query"):
         run_training(config)
@@ -157,11 +157,11 @@ def test_a_split_that_leaks_trains_nothing(id_shop: dict[str, Any], monkeypatch:
 
 
 def test_a_fit_on_more_than_the_training_part_is_refused(id_shop: dict[str, Any], tmp_path: Path) -> None:
-    setting = PreparedExperiment.of(experiment(id_shop, name="leaking-fit", runs_dir=str(tmp_path)))
-    split = setting.data.split
-    accelerator = build_accelerator(setting.config.trainer, tmp_path)
+    prepared = PreparedExperiment.of(experiment(id_shop, name="leaking-fit", runs_dir=str(tmp_path)))
+    split = prepared.data.split
+    accelerator = build_accelerator(prepared.config.trainer, tmp_path)
     with pytest.raises(DataLeakageError, match=r"row 0 .* the first more is item"):
-        train_network(setting, NeuralRecommender(setting.network()), leaking(split).train, accelerator)
+        train_network(prepared, NeuralRecommender(prepared.network()), leaking(split).train, accelerator)
 
 
 def test_sequences_that_nothing_uses_are_refused(id_shop: dict[str, Any]) -> None:

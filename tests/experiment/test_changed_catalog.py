@@ -272,8 +272,8 @@ def test_texts_of_known_and_new_items(tmp_path: Path, tiny_bert: Path) -> None:
 
 def test_what_studies_keep_by_row_is_kept_under_a_key_of_the_items(shop: Shop) -> None:
     def keys() -> tuple[str, object]:
-        setting = PreparedExperiment.of(read_run(shop.run, []))
-        return data_key(setting), base_content(setting)["identity"]
+        prepared = PreparedExperiment.of(read_run(shop.run, []))
+        return data_key(prepared), base_content(prepared)["identity"]
 
     own = keys()
     shop.write_items(shop.items.reverse())

@@ -61,7 +61,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def setting(folder: Path) -> PreparedExperiment:
+def prepared(folder: Path) -> PreparedExperiment:
     return PreparedExperiment.of(config_of("both", folder))
 
 
@@ -73,31 +73,31 @@ def config_of(variant: str, folder: Path) -> ExperimentConfig:
 
 
 @pytest.fixture(scope="module")
-def trained(folder: Path, setting: PreparedExperiment) -> dict[str, Trained]:
+def trained(folder: Path, prepared: PreparedExperiment) -> dict[str, Trained]:
     results = {}
     for variant in VARIANTS:
         config = config_of(variant, folder)
         run_training(config)
-        own = PreparedExperiment(config, setting.data, setting.content)
-        split = setting.data.split
+        own = PreparedExperiment(config, prepared.data, prepared.content)
+        split = prepared.data.split
         lists = rank_queries(load_recommender(own), split, split.test, 10)
         results[variant] = Trained(lists.ids, Evaluation.load(config.run_folder / "eval" / "test"))
     return results
 
 
-def taste_served(setting: PreparedExperiment, ids_QK: np.ndarray, attributes: tuple[str, ...]) -> np.ndarray:
+def taste_served(prepared: PreparedExperiment, ids_QK: np.ndarray, attributes: tuple[str, ...]) -> np.ndarray:
     """(Q,) true taste for the recommended products' attributes, above that for a product drawn at random."""
-    source = setting.config.data.source
-    truth = DemoTruth.load(source.folder(setting.config.data.cache_dir))
+    source = prepared.config.data.source
+    truth = DemoTruth.load(source.folder(prepared.config.data.cache_dir))
     hidden = {"category", "price", "colour", "pattern", "material", "occasion"} - set(attributes)
     truth = truth.without(*hidden)
-    split, n_items = setting.data.split, len(setting.data.catalog)
-    users = setting.data.clicks.user_ids[split.test.users]
+    split, n_items = prepared.data.split, len(prepared.data.catalog)
+    users = prepared.data.clicks.user_ids[split.test.users]
     shoppers = np.asarray([int(user[1:]) for user in users])
     starts = np.asarray(split.clicks.offsets)[split.test.users] + split.test.ends
     times = np.asarray(split.clicks.times)[starts]
     # The catalogue keeps the generator's order, so that a row is the product's number in the truth.
-    assert setting.data.catalog.item_ids[7] == "P00007"
+    assert prepared.data.catalog.item_ids[7] == "P00007"
 
     def mean_taste(items_QK: np.ndarray) -> np.ndarray:
         width = items_QK.shape[1]
@@ -113,19 +113,19 @@ def standard_errors_above_zero(values: np.ndarray) -> float:
 
 @pytest.mark.parametrize(("without", "attributes"), [("text", ONLY_IN_PICTURES), ("image", ONLY_IN_TEXTS)])
 def test_dropping_a_modality_loses_what_only_it_shows(
-    setting: PreparedExperiment, trained: dict[str, Trained], without: str, attributes: tuple[str, ...]
+    prepared: PreparedExperiment, trained: dict[str, Trained], without: str, attributes: tuple[str, ...]
 ) -> None:
-    with_both = taste_served(setting, trained["both"].ids_QK, attributes)
-    blind = taste_served(setting, trained[without].ids_QK, attributes)
+    with_both = taste_served(prepared, trained["both"].ids_QK, attributes)
+    blind = taste_served(prepared, trained[without].ids_QK, attributes)
     assert standard_errors_above_zero(with_both) > 4
     assert standard_errors_above_zero(with_both - blind) > 3
     assert blind.mean() < 0.5 * with_both.mean()
 
 
 def test_cold_items_are_found_through_content_alone(
-    setting: PreparedExperiment, trained: dict[str, Trained]
+    prepared: PreparedExperiment, trained: dict[str, Trained]
 ) -> None:
-    chance = 10 / len(setting.data.catalog)
+    chance = 10 / len(prepared.data.catalog)
     cold = {name: t.evaluation.slices["cold_items"] for name, t in trained.items()}
     assert cold["both"]["n_queries"] > 50
     assert cold["both"]["recall@10"]["ci95"][0] > chance

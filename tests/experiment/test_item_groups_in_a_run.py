@@ -45,16 +45,16 @@ def test_an_embedding_is_that_of_the_group() -> None:
 
 
 def test_the_embeddings_are_trained_and_matter(config: ExperimentConfig) -> None:
-    setting = PreparedExperiment.of(config)
-    trained, untrained = load_recommender(setting).network, setting.network()
+    prepared = PreparedExperiment.of(config)
+    trained, untrained = load_recommender(prepared).network, prepared.network()
     groups = trained.items.modalities["group"]
     assert isinstance(groups, ItemGroupEmbedding)
-    assert setting.item_groups is not None
-    np.testing.assert_array_equal(groups.labels.numpy(), setting.item_groups.labels)
+    assert prepared.item_groups is not None
+    np.testing.assert_array_equal(groups.labels.numpy(), prepared.item_groups.labels)
     start = untrained.items.modalities["group"].embedding.weight
     assert not torch.equal(groups.embedding.weight, start)
-    hidden = trained.item_vectors(torch.arange(setting.data.split.n_items), shown=["id"])
-    assert not torch.allclose(hidden, trained.item_vectors(torch.arange(setting.data.split.n_items)))
+    hidden = trained.item_vectors(torch.arange(prepared.data.split.n_items), shown=["id"])
+    assert not torch.allclose(hidden, trained.item_vectors(torch.arange(prepared.data.split.n_items)))
 
 
 def test_a_saved_model_keeps_its_groups(config: ExperimentConfig, tmp_path: Path) -> None:

@@ -47,10 +47,10 @@ def test_vectors_are_of_unit_length_or_zero(catalog: Catalog) -> None:
     categories = csr_matrix(np.array([[1, 0], [1, 1], [0, 0]], np.float32))
     vectors = {"text": text_ND, "image": image_ND, CONTENT: both_ND}
     items = ItemTable(np.array([3, 1, 0]), categories, vectors, context_columns(catalog))
-    setting = PreparedExperiment(cast("Any", None), cast("Any", None), cast("Any", None))
-    setting.__dict__["items"] = items
+    prepared = PreparedExperiment(cast("Any", None), cast("Any", None), cast("Any", None))
+    prepared.__dict__["items"] = items
     model_ND = torch.tensor([[3.0, 4.0], [0.0, 2.0], [0.0, 0.0]])
-    found = setting.items_of(cast("Any", SimpleNamespace(item_vectors=lambda: model_ND)))
+    found = prepared.items_of(cast("Any", SimpleNamespace(item_vectors=lambda: model_ND)))
     assert found.spaces == ["text", "image", "content", "model", "category"]
     assert found.unit("content").norm(dim=1).tolist() == pytest.approx([1, 0, 1])
     assert found.unit("model").norm(dim=1).tolist() == pytest.approx([1, 1, 0])

@@ -32,9 +32,9 @@ def test_losses_and_metrics_do_not_depend_on_it(planted: Any) -> None:
                 "sequence": {"type": "sasrec", "max_length": 8},
             }
             trainer = {"epochs": 4, "batch_size": 16, "lr": 0.01}
-            setting = planted.setting(f"threads-{threads}", None, model=model, trainer=trainer)
-            run_training(setting.config, shared=setting, report=False)
-        folder = setting.config.run_folder
+            prepared = planted.prepared(f"threads-{threads}", None, model=model, trainer=trainer)
+            run_training(prepared.config, shared=prepared, report=False)
+        folder = prepared.config.run_folder
         rows = [json.loads(line) for line in (folder / "log.jsonl").read_text().splitlines()]
         losses.append([row["loss"] for row in rows if row["kind"] == "step"])
         found = json.loads((folder / "eval" / "test" / "metrics.json").read_text())

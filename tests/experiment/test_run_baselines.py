@@ -20,17 +20,17 @@ KNN, POPULAR = {"type": "item_knn", "similarity": "cosine"}, {"type": "popularit
 
 
 @pytest.fixture(scope="module")
-def setting(id_shop: dict[str, Any]) -> PreparedExperiment:
+def prepared(id_shop: dict[str, Any]) -> PreparedExperiment:
     return PreparedExperiment.of(validate(ExperimentConfig, {**id_shop, "baselines": [KNN]}, "test"))
 
 
-def changed(setting: PreparedExperiment, **changes: Any) -> PreparedExperiment:
-    config = validate(ExperimentConfig, {**setting.config.model_dump(mode="json"), **changes}, "test")
-    return PreparedExperiment(config, setting.data, setting.content)
+def changed(prepared: PreparedExperiment, **changes: Any) -> PreparedExperiment:
+    config = validate(ExperimentConfig, {**prepared.config.model_dump(mode="json"), **changes}, "test")
+    return PreparedExperiment(config, prepared.data, prepared.content)
 
 
-def test_tuned_settings_are_kept_and_used_again(setting: PreparedExperiment, tmp_path: Path) -> None:
-    tuned = changed(setting, tune_baselines=True, tuning={"trials": 3})
+def test_tuned_settings_are_kept_and_used_again(prepared: PreparedExperiment, tmp_path: Path) -> None:
+    tuned = changed(prepared, tune_baselines=True, tuning={"trials": 3})
     fitted_baselines(tuned, tmp_path)
     path = tmp_path / BASELINES_FILE
     (entry,) = json.loads(path.read_text())
@@ -41,28 +41,28 @@ def test_tuned_settings_are_kept_and_used_again(setting: PreparedExperiment, tmp
     fitted_baselines(tuned, tmp_path)
     assert path.read_bytes() == before
     with pytest.raises(InputError, match=r"baselines\.json holds .*tune_baselines.*remove that file"):
-        fitted_baselines(setting, tmp_path)
+        fitted_baselines(prepared, tmp_path)
 
 
 @pytest.mark.parametrize("asked", [[POPULAR], [KNN, POPULAR], [{**KNN, "neighbours": 7}], []])
 def test_other_baselines_than_are_kept_are_refused(
-    setting: PreparedExperiment, tmp_path: Path, asked: list[dict[str, Any]]
+    prepared: PreparedExperiment, tmp_path: Path, asked: list[dict[str, Any]]
 ) -> None:
-    fitted_baselines(setting, tmp_path)
+    fitted_baselines(prepared, tmp_path)
     with pytest.raises(InputError, match=r"baselines\.json.*as when it was written"):
-        fitted_baselines(changed(setting, baselines=asked), tmp_path)
+        fitted_baselines(changed(prepared, baselines=asked), tmp_path)
 
 
 def test_untuned_entries_without_what_was_asked_are_understood(
-    setting: PreparedExperiment, tmp_path: Path
+    prepared: PreparedExperiment, tmp_path: Path
 ) -> None:
     (tmp_path / BASELINES_FILE).write_text(json.dumps([{"config": KNN, "trials": []}]))
-    (fitted,) = fitted_baselines(setting, tmp_path)
+    (fitted,) = fitted_baselines(prepared, tmp_path)
     assert fitted.name == "item-kNN cosine"
 
 
 def test_processes_go_by_what_the_main_one_finds(
-    setting: PreparedExperiment, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    prepared: PreparedExperiment, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A process that finds the file already written must meet the others at the same collectives."""
     calls: list[Any] = []
@@ -79,14 +79,14 @@ def test_processes_go_by_what_the_main_one_finds(
         "crossrec.experiment.baselines._choose",
         lambda s, c: tuned.append(s) or {"config": BASELINES.dump(c), "trials": []},
     )
-    (fitted,) = fitted_baselines(setting, tmp_path)
+    (fitted,) = fitted_baselines(prepared, tmp_path)
     assert fitted.name == "item-kNN cosine"
     assert len(calls) == len(tuned) == 1
     # Nor does it write.
     assert json.loads((tmp_path / BASELINES_FILE).read_text())[0]["config"] == POPULAR
 
 
-def test_baselines_of_one_kind_have_names_of_their_own(setting: PreparedExperiment, tmp_path: Path) -> None:
+def test_baselines_of_one_kind_have_names_of_their_own(prepared: PreparedExperiment, tmp_path: Path) -> None:
     asked = [KNN, {**KNN, "neighbours": 7}, POPULAR]
-    fitted = fitted_baselines(changed(setting, baselines=asked), tmp_path)
+    fitted = fitted_baselines(changed(prepared, baselines=asked), tmp_path)
     assert [baseline.name for baseline in fitted] == ["item-kNN cosine", "item-kNN cosine 2", "popularity"]

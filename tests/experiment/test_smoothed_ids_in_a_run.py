@@ -66,18 +66,18 @@ def test_an_item_that_is_added_has_no_id(modality: SmoothedIdEmbedding) -> None:
 
 
 def test_neighbours_are_those_of_the_training_clicks(config: ExperimentConfig) -> None:
-    setting = PreparedExperiment.of(config)
-    network = load_recommender(setting).network
+    prepared = PreparedExperiment.of(config)
+    network = load_recommender(prepared).network
     ids = network.items.modalities["id"]
     assert isinstance(ids, SmoothedIdEmbedding)
-    expected = find_neighbours(setting.data.split.train, setting.data.split.n_items, 3, "clicks")
-    own = np.arange(setting.data.split.n_items)[:, None]
+    expected = find_neighbours(prepared.data.split.train, prepared.data.split.n_items, 3, "clicks")
+    own = np.arange(prepared.data.split.n_items)[:, None]
     known = expected.ids_NK != ABSENT
     assert known.any()
     np.testing.assert_array_equal(ids.mixed.numpy(), np.hstack([own, np.where(known, expected.ids_NK, own)]))
     shares = 0.4 * expected.similarities_NK / np.maximum(expected.similarities_NK.sum(1, keepdims=True), 1e-9)
     np.testing.assert_allclose(ids.shares.numpy()[:, 1:], shares, atol=1e-6)
-    start = setting.network().items.modalities["id"].embedding.weight
+    start = prepared.network().items.modalities["id"].embedding.weight
     assert not torch.equal(ids.embedding.weight, start)
 
 
@@ -94,9 +94,9 @@ def test_a_saved_model_keeps_its_neighbours(config: ExperimentConfig, tmp_path: 
 def test_weights_of_another_model_are_refused(config: ExperimentConfig, tmp_path: Path) -> None:
     smoothed = config.model
     plain = smoothed.model_copy(update={"smoothing": None})
-    setting = PreparedExperiment.of(config.model_copy(update={"model": plain}))
+    prepared = PreparedExperiment.of(config.model_copy(update={"model": plain}))
     weights = tmp_path / "plain.safetensors"
-    save_file(dict(setting.network().state_dict()), weights)
+    save_file(dict(prepared.network().state_dict()), weights)
     tensors = read_state(weights).tensors
     assert ItemRelations.from_checkpoint(tensors, plain, weights).neighbours is None
     with pytest.raises(InputError, match=r"id\.mixed is missing"):
@@ -109,9 +109,9 @@ def test_similarity_by_content_needs_an_encoder(id_shop: dict[str, Any]) -> None
 
 
 def test_smoothing_needs_ids_and_neighbours(id_shop: dict[str, Any]) -> None:
-    setting = PreparedExperiment.of(experiment(id_shop))
+    prepared = PreparedExperiment.of(experiment(id_shop))
     with pytest.raises(ValueError, match=r"model\.smoothing needs"):
-        build_network(setting.config.model, setting.content, setting.data.split.train_counts, 0)
+        build_network(prepared.config.model, prepared.content, prepared.data.split.train_counts, 0)
     model = {"image": None, "smoothing": {}}
     with pytest.raises(ConfigError, match="set item_id: true, or smoothing: null"):
         validate(ExperimentConfig, {**id_shop, "model": model}, "test")

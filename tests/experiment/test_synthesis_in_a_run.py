@@ -35,23 +35,23 @@ SIMILAR = {"type": "substitute", "similarity": "content"}
 
 
 @pytest.fixture(scope="module")
-def setting(planted: Any) -> PreparedExperiment:
-    return planted.setting("synthesis", {"synthesis": SYNTHESIS})
+def prepared(planted: Any) -> PreparedExperiment:
+    return planted.prepared("synthesis", {"synthesis": SYNTHESIS})
 
 
-def fit(setting: PreparedExperiment) -> NeuralRecommender:
-    recommender = NeuralRecommender(setting.network())
-    accelerator = build_accelerator(setting.config.trainer, setting.config.run_folder)
-    train_network(setting, recommender, setting.data.split.train, accelerator)
+def fit(prepared: PreparedExperiment) -> NeuralRecommender:
+    recommender = NeuralRecommender(prepared.network())
+    accelerator = build_accelerator(prepared.config.trainer, prepared.config.run_folder)
+    train_network(prepared, recommender, prepared.data.split.train, accelerator)
     return recommender
 
 
 def test_only_the_tail_and_few_click_users_grow_by_the_stated_ratio(
-    planted: Any, setting: PreparedExperiment
+    planted: Any, prepared: PreparedExperiment
 ) -> None:
-    train, counts = setting.data.split.train, setting.data.split.train_counts
-    accelerator = build_accelerator(setting.config.trainer, setting.config.run_folder)
-    found = build_augmentation(setting, setting.network(), train, accelerator)
+    train, counts = prepared.data.split.train, prepared.data.split.train_counts
+    accelerator = build_accelerator(prepared.config.trainer, prepared.config.run_folder)
+    found = build_augmentation(prepared, prepared.network(), train, accelerator)
     items = found.items["text"]
     assert len(items.items)
     assert (items.items % 5 == planted.tail).all()
@@ -68,11 +68,11 @@ def test_only_the_tail_and_few_click_users_grow_by_the_stated_ratio(
 
 
 def test_counts_and_ratio_are_kept_and_shown(
-    setting: PreparedExperiment, capsys: pytest.CaptureFixture[str]
+    prepared: PreparedExperiment, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    fit(setting)
+    fit(prepared)
     shown = capsys.readouterr().out
-    found = json.loads((setting.config.run_folder / DATA_FILE).read_text())["augmentation"]
+    found = json.loads((prepared.config.run_folder / DATA_FILE).read_text())["augmentation"]
     items = found["synthetic_text_items"]
     assert items["synthetic"] is True
     assert items["count"] == 3 * items["enlarged_items"]
@@ -82,25 +82,25 @@ def test_counts_and_ratio_are_kept_and_shown(
     assert "coverage" in found["generators"]["text features"]
 
 
-def test_weights_and_scores_need_no_synthesis(setting: PreparedExperiment, planted: Any) -> None:
-    recommender = fit(setting)
+def test_weights_and_scores_need_no_synthesis(prepared: PreparedExperiment, planted: Any) -> None:
+    recommender = fit(prepared)
     recommender.network.eval()
-    plain = NeuralRecommender(planted.setting("plain", None).network())
+    plain = NeuralRecommender(planted.prepared("plain", None).network())
     assert plain.network.state_dict().keys() == recommender.network.state_dict().keys()
     plain.network.load_state_dict(recommender.network.state_dict())
-    histories = setting.data.split.histories(setting.data.split.test)
+    histories = prepared.data.split.histories(prepared.data.split.test)
     recommender.refresh()
     assert torch.equal(plain.score(histories), recommender.score(histories))
 
 
-def test_lookups_are_synthetic_in_training_alone(planted: Any, setting: PreparedExperiment) -> None:
-    network = setting.network()
+def test_lookups_are_synthetic_in_training_alone(planted: Any, prepared: PreparedExperiment) -> None:
+    network = prepared.network()
     modality = network.items.modalities["text"]
     everything = torch.arange(planted.n)
     original = modality.eval()(everything)
     far = SyntheticItems(np.array([7, 9]), np.full((2, 2, planted.width), 50, np.float32), 54)
     schedule = {"items": {**SYNTHESIS["items"], "share": 1.0, "schedule": {"stop": 0.5}}}
-    config = validate(type(setting.config.augment.synthesis), schedule, "test").items
+    config = validate(type(prepared.config.augment.synthesis), schedule, "test").items
     SyntheticLookups(far, modality, config.share, config.schedule, 0).attach(modality)
     assert torch.equal(modality(everything), original)
     network.train()
@@ -122,17 +122,17 @@ def test_an_item_is_synthetic_in_all_its_modalities_or_in_none() -> None:
     assert 100 < coins[0].sum() < 200
 
 
-def test_generators_are_told_of_the_largest_categories_alone(setting: PreparedExperiment) -> None:
-    accelerator = build_accelerator(setting.config.trainer, setting.config.run_folder)
-    data = setting.data
+def test_generators_are_told_of_the_largest_categories_alone(prepared: PreparedExperiment) -> None:
+    accelerator = build_accelerator(prepared.config.trainer, prepared.config.run_folder)
+    data = prepared.data
     guard = LeakageChecker(data.split, data.catalog.item_ids, data.clicks.user_ids)
     synthesis = Synthesis(
-        setting, data.split.train, guard, accelerator, SynthesisUseConfig(**SYNTHESIS, max_classes=2)
+        prepared, data.split.train, guard, accelerator, SynthesisUseConfig(**SYNTHESIS, max_classes=2)
     )
-    synthesis.items(setting.config.augment.synthesis.items, 0)
+    synthesis.items(prepared.config.augment.synthesis.items, 0)
     (folder,) = (
         path.parent
-        for path in (setting.config.data.cache_dir / "synthesis").glob("*/generator.json")
+        for path in (prepared.config.data.cache_dir / "synthesis").glob("*/generator.json")
         if len(json.loads(path.read_text())["class_names"]) == 2
     )
     sizes = data.catalog.category_matrix[data.split.train_counts > 0].sum(0).A1
@@ -145,21 +145,21 @@ def test_generators_are_told_of_the_largest_categories_alone(setting: PreparedEx
 def test_generators_may_be_told_of_groups_instead(planted: Any) -> None:
     augment = {"synthesis": {**SYNTHESIS, "classes": "segments"}}
     with pytest.raises(ConfigError, match="needs the groups of a section 'segments'"):
-        planted.setting("grouped", augment)
-    setting = planted.setting("grouped", augment, segments={"users": 3, "items": 4})
-    train = setting.data.split.train
-    accelerator = build_accelerator(setting.config.trainer, setting.config.run_folder)
-    found = build_augmentation(setting, setting.network(), train, accelerator)
+        planted.prepared("grouped", augment)
+    prepared = planted.prepared("grouped", augment, segments={"users": 3, "items": 4})
+    train = prepared.data.split.train
+    accelerator = build_accelerator(prepared.config.trainer, prepared.config.run_folder)
+    found = build_augmentation(prepared, prepared.network(), train, accelerator)
     assert set(found.quality) == {"text features", "user profiles"}
-    found_in = (setting.config.data.cache_dir / "synthesis").glob("*/generator.json")
+    found_in = (prepared.config.data.cache_dir / "synthesis").glob("*/generator.json")
     sizes = {
         (path.parent.name.rpartition("-")[0], json.loads(path.read_text())["n_classes"]) for path in found_in
     }
     assert ("text-features", 4) in sizes
     assert ("user-profiles", 3) in sizes
-    members, names = segment_classes(setting)
+    members, names = segment_classes(prepared)
     assert names == ("0", "1", "2")
-    assert members.sum(0).tolist() == setting.segments.sizes.tolist()
+    assert members.sum(0).tolist() == prepared.segments.sizes.tolist()
 
 
 @pytest.mark.parametrize(
@@ -176,40 +176,40 @@ def test_generators_may_be_told_of_groups_instead(planted: Any) -> None:
 def test_what_lacks_something_is_refused_before_anything_is_written(
     planted: Any, changes: dict[str, Any], told: str
 ) -> None:
-    setting = planted.setting("refused", **{"augment": None, **changes})
+    prepared = planted.prepared("refused", **{"augment": None, **changes})
     with pytest.raises(InputError, match=told):
-        check_augmentation(setting)
+        check_augmentation(prepared)
 
 
 def test_features_that_are_not_generated_need_no_tail(planted: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     spaces = {"items": {**SYNTHESIS["items"], "spaces": ["text"]}}
-    setting = planted.setting("refused", {"synthesis": spaces})
-    text = setting.content.text_features(None)
+    prepared = planted.prepared("refused", {"synthesis": spaces})
+    text = prepared.content.text_features(None)
     kinds = np.arange(planted.n) % 5
     heads = Features(text.vectors_ND, kinds != planted.tail, [])
     for module in ("augmentation", "synthesis"):
         monkeypatch.setattr(
             f"crossrec.experiment.{module}.frozen_features",
-            lambda setting: {"text": text, "image": heads},
+            lambda prepared: {"text": text, "image": heads},
         )
-    check_augmentation(setting)
+    check_augmentation(prepared)
 
 
 def test_a_generator_fitted_on_an_item_without_a_training_click_is_caught(
-    setting: PreparedExperiment,
+    prepared: PreparedExperiment,
 ) -> None:
-    data = setting.data
+    data = prepared.data
     guard = LeakageChecker(data.split, data.catalog.item_ids, data.clicks.user_ids)
     # As if counts of the whole log had been handed out: the guard counts for itself.
     data.split.__dict__["train_counts"] = data.split.train_counts + 1
     try:
-        accelerator = build_accelerator(setting.config.trainer, setting.config.run_folder)
+        accelerator = build_accelerator(prepared.config.trainer, prepared.config.run_folder)
         with pytest.raises(
             DataLeakageError, match=r"PCA of text features would be fitted on .*no training click"
         ):
-            Synthesis(setting, data.split.train, guard, accelerator, setting.config.augment.synthesis).items(
-                setting.config.augment.synthesis.items, 0
-            )
+            Synthesis(
+                prepared, data.split.train, guard, accelerator, prepared.config.augment.synthesis
+            ).items(prepared.config.augment.synthesis.items, 0)
     finally:
         data.split.__dict__["train_counts"] = data.split.train_counts - 1
 

@@ -21,7 +21,7 @@ HISTORY = ["i2", "i6", "i10"]
 
 
 @pytest.fixture(scope="module")
-def setting(run_folder: Path) -> PreparedExperiment:
+def prepared(run_folder: Path) -> PreparedExperiment:
     return PreparedExperiment.of(read_run(run_folder, []))
 
 
@@ -44,10 +44,10 @@ def test_lists_are_the_models_own(shop: LoadedRecommender) -> None:
     assert [one.item_ids for one in many] == [shop.recommend(h, k=4).item_ids for h in (["i1"], ["i2", "i3"])]
 
 
-def test_a_users_history_holds_all_clicks(shop: LoadedRecommender, setting: PreparedExperiment) -> None:
-    clicks = setting.data.clicks
+def test_a_users_history_holds_all_clicks(shop: LoadedRecommender, prepared: PreparedExperiment) -> None:
+    clicks = prepared.data.clicks
     assert list(shop.user_ids) == clicks.user_ids.tolist()
-    last = setting.data.split.test
+    last = prepared.data.split.test
     for row, end in zip(last.users[:5], last.ends[:5], strict=True):
         history = shop.history_of(clicks.user_ids[row])
         assert len(history) == clicks.sequences.lengths[row] > end
@@ -117,9 +117,9 @@ def test_context_allows_what_the_reranker_of_that_name_allows(shop: LoadedRecomm
 
 
 def test_item_features_are_those_of_an_experiment(
-    shop: LoadedRecommender, setting: PreparedExperiment
+    shop: LoadedRecommender, prepared: PreparedExperiment
 ) -> None:
-    expected, found = setting.items_of(shop.recommender), shop.items.table
+    expected, found = prepared.items_of(shop.recommender), shop.items.table
     np.testing.assert_array_equal(found.train_counts, expected.train_counts)
     torch.testing.assert_close(found.categories_NG, expected.categories_NG, rtol=0, atol=0)
     assert {"model", "text", "image", "content"} <= set(found.spaces) == set(expected.spaces)
@@ -132,13 +132,13 @@ def test_item_features_are_those_of_an_experiment(
     "rerank", ["run", "mmr", {"type": "dpp", "space": "model"}, {"stages": [{"type": "ssd"}]}]
 )
 def test_reranked_lists_are_those_of_the_run(
-    shop: LoadedRecommender, setting: PreparedExperiment, rerank: Any
+    shop: LoadedRecommender, prepared: PreparedExperiment, rerank: Any
 ) -> None:
     from crossrec.serving.lists import as_rerank
 
-    config = as_rerank(rerank, setting.config.rerank)
+    config = as_rerank(rerank, prepared.config.rerank)
     assert config is not None
-    wrapped = config.wrap(shop.recommender, setting.items_of(shop.recommender), "reranked")
+    wrapped = config.wrap(shop.recommender, prepared.items_of(shop.recommender), "reranked")
     rows = Sequences.from_lists([[shop.index(item_id) for item_id in HISTORY]])
     expected = wrapped.recommend(rows, 8, exclude=rows)
     assert [place.row for place in shop.recommend(HISTORY, k=8, rerank=rerank)] == expected.ids[0].tolist()
@@ -213,9 +213,9 @@ def test_what_can_not_be_asked_is_named(shop: LoadedRecommender, call: Any, told
 
 
 def test_popular_items_are_those_with_the_most_training_clicks(
-    shop: LoadedRecommender, setting: PreparedExperiment
+    shop: LoadedRecommender, prepared: PreparedExperiment
 ) -> None:
-    counts = setting.data.split.train_counts
+    counts = prepared.data.split.train_counts
     found = shop.popular(5)
     assert found.scores == sorted(counts.tolist(), reverse=True)[:5]
     red = shop.popular(50, filters=[{"column": "categories", "equals": "red"}])

@@ -115,15 +115,15 @@ def test_unreadable_pictures_are_counted_and_missing_everywhere(
     shop_config: dict[str, Any], tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     config = validate(ExperimentConfig, broken_shop(shop_config, tmp_path / "shop", keep=5), "test")
-    setting = PreparedExperiment.of(config)
+    prepared = PreparedExperiment.of(config)
     assert "33 of 38 pictures can't be read, such as that of item" in caplog.text
     assert "it is a web page" in caplog.text
-    step = next(step for step in setting.data.report.steps if step.name == "unreadable picture")
+    step = next(step for step in prepared.data.report.steps if step.name == "unreadable picture")
     assert step.detail.startswith("33 that are none: kept and masked, such as that of item")
-    assert setting.data.summary()["items_with_image"] == 5
-    frozen = setting.content.image_features(config.model.image).present_N
+    assert prepared.data.summary()["items_with_image"] == 5
+    frozen = prepared.content.image_features(config.model.image).present_N
     assert frozen.sum() == 4
-    np.testing.assert_array_equal(setting.content.readable_pictures(), frozen)
+    np.testing.assert_array_equal(prepared.content.readable_pictures(), frozen)
     assert "1 of 5 items can't be read and are masked" in caplog.text
     assert "1 of 5 pictures can't be read and are masked" in caplog.text
 

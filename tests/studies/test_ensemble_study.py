@@ -88,14 +88,14 @@ def test_learned_values_are_those_of_a_validation(runs: Path, tmp_path: Path) ->
     """The value under which weights were chosen is what evaluation says of the same ensemble."""
     config = study(runs, tmp_path, members=[str(runs / "small.0"), "popularity", "item_knn"])
     opened = open_members(config)
-    choice = choose(opened.members, opened.setting.data.split, config, exclude_seen=True)
+    choice = choose(opened.members, opened.prepared.data.split, config, exclude_seen=True)
     for fusion, learned in choice.trials:
         weights = dict(zip(opened.members, learned.weights_M, strict=True))
         ensemble = Ensemble(opened.members, weights, EnsembleConfig(fusion=fusion, candidates=15))
-        value = validation_metrics(opened.setting, ensemble)[f"ndcg@{K}"]
+        value = validation_metrics(opened.prepared, ensemble)[f"ndcg@{K}"]
         assert value == pytest.approx(learned.value, abs=1e-9)
     for member, value in zip(opened.members.values(), choice.learned.member_values_M, strict=True):
-        assert validation_metrics(opened.setting, member)[f"ndcg@{K}"] == pytest.approx(value)
+        assert validation_metrics(opened.prepared, member)[f"ndcg@{K}"] == pytest.approx(value)
     assert choice.learned.best_member == choice.learned.member_values_M.argmax()
     assert choice.learned.value >= choice.learned.member_values_M.max()
 
@@ -162,6 +162,6 @@ def test_of_several_settings_in_a_run_the_best_on_validation_is_taken(runs: Path
 def test_one_member_is_its_own_ensemble(runs: Path, tmp_path: Path) -> None:
     config = study(runs, tmp_path, members=[str(runs / "small.1")])
     opened = open_members(config)
-    choice = choose(opened.members, opened.setting.data.split, config, exclude_seen=True)
+    choice = choose(opened.members, opened.prepared.data.split, config, exclude_seen=True)
     assert choice.learned.weights_M.tolist() == [1.0]
     assert choice.learned.cross_fitted == choice.learned.best_member_cross_fitted

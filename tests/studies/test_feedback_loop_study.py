@@ -90,8 +90,8 @@ def test_a_study_writes_its_files_and_resumes(content: dict[str, Any]) -> None:
 @pytest.fixture
 def arena(content: dict[str, Any]) -> SimulationSetup:
     config = validate(FeedbackLoopConfig, content, "test")
-    setting = PreparedExperiment.of(load_config(ExperimentConfig, config.base))
-    return SimulationSetup.of(config, setting, torch.device("cpu"))
+    prepared = PreparedExperiment.of(load_config(ExperimentConfig, config.base))
+    return SimulationSetup.of(config, prepared, torch.device("cpu"))
 
 
 def test_learners_know_users_who_do_not_take_part_and_nothing_held_back(
@@ -121,7 +121,7 @@ def test_learners_know_users_who_do_not_take_part_and_nothing_held_back(
     # The users who don't take part stand below, and never change.
     first, second = (log.take(np.arange(40, 60)) for log in seen)
     np.testing.assert_array_equal(first.items, second.items)
-    assert traits[0].train_counts.sum() == n_start < arena.setting.data.split.train_counts.sum()
+    assert traits[0].train_counts.sum() == n_start < arena.prepared.data.split.train_counts.sum()
 
 
 def test_baselines_in_the_loop_may_go_by_content(arena: SimulationSetup) -> None:
@@ -159,7 +159,7 @@ def test_the_first_training_is_shared_and_later_ones_go_on_from_it(
 
     monkeypatch.setattr(Trainer, "_step", counted)
     config = NeuralLearnerConfig(first_epochs=1)
-    makers = [NeuralLearner(arena.setting, config, 0, torch.device("cpu"), tmp_path / "first") for _ in "ab"]
+    makers = [NeuralLearner(arena.prepared, config, 0, torch.device("cpu"), tmp_path / "first") for _ in "ab"]
     first = learned(makers[0], arena.log)
     assert set(steps) == {tmp_path / "first"}
     assert (tmp_path / "first" / "log.jsonl").exists()
@@ -176,14 +176,16 @@ def test_the_first_training_is_shared_and_later_ones_go_on_from_it(
 
 
 def test_results_of_another_simulation_or_of_other_spaces_are_not_taken(arena: SimulationSetup) -> None:
-    first = base_content(arena.setting)
+    first = base_content(arena.prepared)
     assert first["simulation"] == SIMULATION_VERSION
     spaces = SpacesConfig(text=None)
-    config = arena.setting.config.model_copy(update={"spaces": spaces})
-    other = base_content(PreparedExperiment(config, arena.setting.data, arena.setting.content))
+    config = arena.prepared.config.model_copy(update={"spaces": spaces})
+    other = base_content(PreparedExperiment(config, arena.prepared.data, arena.prepared.content))
     assert {name for name in first if first[name] != other[name]} == {"spaces"}
-    grouped = arena.setting.config.model_copy(update={"segments": SegmentsConfig()})
-    assert "segments" in base_content(PreparedExperiment(grouped, arena.setting.data, arena.setting.content))
+    grouped = arena.prepared.config.model_copy(update={"segments": SegmentsConfig()})
+    assert "segments" in base_content(
+        PreparedExperiment(grouped, arena.prepared.data, arena.prepared.content)
+    )
 
 
 def test_a_base_with_parts_that_the_loop_does_not_train_with_is_refused(content: dict[str, Any]) -> None:

@@ -32,7 +32,7 @@ class NeuralLearner:
     represents them by text and picture.
 
     Args:
-        setting: base experiment, whose configuration has model, objective and trainer.
+        prepared: base experiment, whose configuration has model, objective and trainer.
         config: epochs and rates.
         seed: seed of the initial weights and of training.
         device: device of the model.
@@ -44,14 +44,14 @@ class NeuralLearner:
 
     def __init__(
         self,
-        setting: PreparedExperiment,
+        prepared: PreparedExperiment,
         config: NeuralLearnerConfig,
         seed: int,
         device: torch.device,
         first_run: Path,
     ) -> None:
-        _check_parts(setting.config)
-        self._setting, self._config, self._seed, self._device = setting, config, seed, device
+        _check_parts(prepared.config)
+        self._setting, self._config, self._seed, self._device = prepared, config, seed, device
         self._first_run = first_run
         self._recommender: NeuralRecommender | None = None
         self._lengths_U = np.zeros(0, np.int64)

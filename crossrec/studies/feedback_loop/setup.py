@@ -41,7 +41,7 @@ class SimulationSetup:
 
     Args:
         config: configuration of the study.
-        setting: prepared base experiment.
+        prepared: prepared base experiment.
         tastes: tastes of all U users.
         log: initial log of U rows.
         choice: fitted choice model, if the tastes come from one.
@@ -49,7 +49,7 @@ class SimulationSetup:
     """
 
     config: FeedbackLoopConfig
-    setting: PreparedExperiment
+    prepared: PreparedExperiment
     tastes: TasteModel
     log: Sequences
     choice: ChoiceModel | None
@@ -57,27 +57,27 @@ class SimulationSetup:
 
     @classmethod
     def of(
-        cls, config: FeedbackLoopConfig, setting: PreparedExperiment, device: torch.device
+        cls, config: FeedbackLoopConfig, prepared: PreparedExperiment, device: torch.device
     ) -> SimulationSetup:
         """Load or fit the tastes.
 
         Raises:
             InputError: if true tastes are configured, and the data are not the demo.
         """
-        data, clicks = setting.data, setting.data.clicks.sequences
+        data, clicks = prepared.data, prepared.data.clicks.sequences
         if isinstance(config.tastes, FittedTastesConfig):
             categories_NG = spread_evenly(data.catalog.category_matrix.toarray())
             choice = fit_choice_model(clicks, categories_NG, config.tastes)
-            return cls(config, setting, choice.tastes, choice.start, choice, device)
-        source = setting.config.data.source
+            return cls(config, prepared, choice.tastes, choice.start, choice, device)
+        source = prepared.config.data.source
         if not isinstance(source, DemoSource.Options):
             raise InputError(
                 f"tastes: type '{TASTES.name_of(config.tastes)}' needs the demo as data; for {data.name} set "
                 f"tastes.type={TASTES.name_of(FittedTastesConfig())}"
             )
-        cache_dir = setting.config.data.cache_dir
+        cache_dir = prepared.config.data.cache_dir
         tastes = load_demo_tastes(source, cache_dir, data.catalog.item_ids, data.clicks.user_ids)
-        return cls(config, setting, tastes, clicks, None, device)
+        return cls(config, prepared, tastes, clicks, None, device)
 
     def users(self, seed: int) -> np.ndarray:
         """Return (B,) participants, ascending."""
@@ -93,9 +93,9 @@ class SimulationSetup:
         others = self.log.take(np.setdiff1d(np.arange(len(self.log)), users))
         counts_N = np.bincount(joined(log, others).items, minlength=self.tastes.n_items)
         environment = Environment(tastes, self.config.environment, seed, owned=log)
-        view = self.setting.items.with_counts(counts_N).with_categories(self.tastes.categories_NG)
+        view = self.prepared.items.with_counts(counts_N).with_categories(self.tastes.categories_NG)
         measures = RoundMetrics(view, len(users), self.config.k, seed, self.config.tail_share)
-        made = self._policy(policy, seed, others, self.setting.items.with_counts(counts_N))
+        made = self._policy(policy, seed, others, self.prepared.items.with_counts(counts_N))
         for happened in run_loop(environment, made, log, self.config.rounds, self.config.k):
             yield {"round": happened.number, **measures.of(happened)}
 
@@ -113,9 +113,9 @@ class SimulationSetup:
 
     def _learn(self, learner: LearnerConfig, seed: int) -> Refit:
         if isinstance(learner, NeuralLearnerConfig):
-            return NeuralLearner(self.setting, learner, seed, self.device, self._first_run(learner, seed))
+            return NeuralLearner(self.prepared, learner, seed, self.device, self._first_run(learner, seed))
         assert isinstance(learner, BaselineLearnerConfig)
-        baseline, items = learner.baseline, self.setting.items
+        baseline, items = learner.baseline, self.prepared.items
 
         def learn(log: Sequences) -> Recommender:
             fitted: Recommender = baseline.build(items).fit(log)
@@ -125,7 +125,7 @@ class SimulationSetup:
 
     def _first_run(self, learner: NeuralLearnerConfig, seed: int) -> Path:
         made_from = {
-            **base_content(self.setting),
+            **base_content(self.prepared),
             "tastes": TASTES.dump(self.config.tastes),
             "users": self.config.users,
             "seed": seed,
@@ -134,10 +134,10 @@ class SimulationSetup:
         return self.config.out / FIRST_RUNS / key_of(made_from)
 
 
-def base_content(setting: PreparedExperiment) -> dict[str, object]:
+def base_content(prepared: PreparedExperiment) -> dict[str, object]:
     """Return everything of the base experiment that a simulation depends on, and the simulation's version."""
     parts = {"data", "model", "objective", "trainer", "spaces", "segments"}
-    made_from = setting.config.model_dump(mode="json", include=parts, exclude={"data": {"cache_dir"}})
+    made_from = prepared.config.model_dump(mode="json", include=parts, exclude={"data": {"cache_dir"}})
     dumped = {name: part for name, part in made_from.items() if part is not None}
     # Stored weights have a row per item: other items in the same files are another simulation.
-    return {**dumped, "simulation": SIMULATION_VERSION, "identity": setting.data.identity.key}
+    return {**dumped, "simulation": SIMULATION_VERSION, "identity": prepared.data.identity.key}

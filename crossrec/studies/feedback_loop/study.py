@@ -107,13 +107,13 @@ def run_feedback_loop(config: FeedbackLoopConfig) -> None:
     distributed.require_one_process("a simulation")
     device = pick_device(config.device)
     base = load_experiment(config.base, config.changes)
-    setting = PreparedExperiment.of(base)
-    arena = cache(lambda: SimulationSetup.of(config, setting, device))
+    prepared = PreparedExperiment.of(base)
+    arena = cache(lambda: SimulationSetup.of(config, prepared, device))
     show(
         f"Simulation: {len(config.policies)} policies, {len(config.seeds)} seeds, {config.rounds} rounds; "
         f"results: {config.out}/"
     )
-    rounds = play_all(config, arena, base_content(setting), show)
+    rounds = play_all(config, arena, base_content(prepared), show)
     about, found = _about(config, arena()), results(config, rounds.values)
     text = write_config(config.out, config)
     write_json(config.out / RESULTS_FILE, {**about, **found})
@@ -124,7 +124,7 @@ def run_feedback_loop(config: FeedbackLoopConfig) -> None:
 
 
 def _about(config: FeedbackLoopConfig, arena: SimulationSetup) -> dict[str, Any]:
-    data = arena.setting.data
+    data = arena.prepared.data
     n_users = len(arena.users(config.seeds[0]))
     protocol = (
         f"{n_users:,} simulated users of {len(data.catalog):,} items, lists of {config.k}, "
