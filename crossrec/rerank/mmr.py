@@ -18,7 +18,8 @@ class MMR(GreedyReranker):
     so that the most relevant candidate comes first. Unknown candidates are similar to none. Ties go to the
     better ranked.
 
-    The source's lambda, its weight of relevance, is 1 - ``diversity``. The maximum with 0, the value for an
+    ``diversity`` runs from 0 (relevance alone) to 1 (diversity alone). The source's lambda, its weight of
+    relevance, is 1 - ``diversity``. The maximum with 0, the value for an
     empty list, is not in the source, whose similarities are not negative: an item opposite to all others is
     no better than an unrelated one.
 

@@ -76,6 +76,18 @@ def test_matches_plain_arithmetic() -> None:
     np.testing.assert_allclose(found.detach().numpy(), expected, rtol=1e-5)
 
 
+@pytest.mark.parametrize("correct", [True, False])
+def test_own_negatives_give_the_losses_of_shared_ones(correct: bool) -> None:
+    """Each position with its own copy of one set: another path through the code, the same arithmetic."""
+    queries, items, targets = inputs()
+    objective = SampledSoftmax.Options(negatives=40, correct_log_q=correct).build(COUNTS)
+    ids = objective.sampler.sample(torch.Generator().manual_seed(1), TARGETS)
+    shared = objective(queries, items[targets], items[ids], targets, ids)
+    own_ids = ids.expand(T, -1)
+    own = objective(queries, items[targets], items[own_ids], targets, own_ids)
+    torch.testing.assert_close(own, shared)
+
+
 def test_without_correction_it_is_cross_entropy_over_target_and_negatives() -> None:
     queries, items, targets = inputs()
     ids = torch.tensor([i for i in range(N) if i not in targets.tolist()])

@@ -48,6 +48,14 @@ def share_of_own_kind(vectors: np.ndarray, kinds: np.ndarray) -> float:
     return float((kinds[nearest] == kinds[:, None]).mean())
 
 
+@pytest.mark.parametrize("whitening", ["auto", 8, None])
+def test_features_are_centred(whitening: Whitening) -> None:
+    vectors, _ = shop_features(150)
+    found = mapped(vectors, whitening)
+    assert np.abs(vectors.astype(np.float32).mean(0)).min() > 0.5
+    assert np.abs(found.mean(0)).max() < 1e-3 * found.std()
+
+
 def test_the_items_of_a_small_shop_are_not_equally_far_from_each_other() -> None:
     vectors, kinds = shop_features(150)
     raw = vectors.astype(np.float32) - vectors.astype(np.float32).mean(0)

@@ -13,6 +13,9 @@ import numpy as np
 import pytest
 from safetensors import safe_open
 
+from crossrec.training.config import TrainerConfig
+from crossrec.training.trainer import rate_factor
+
 PROGRAM = Path(__file__).with_name("small_training.py")
 ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1", "ACCELERATE_USE_CPU": "true"}
 
@@ -42,6 +45,12 @@ def unbroken(tmp_path_factory: pytest.TempPathFactory) -> Path:
     finished = run(folder)
     assert finished.returncode == 0, finished.stderr
     return folder
+
+
+def test_the_rate_rises_to_its_full_size_and_falls_along_a_cosine() -> None:
+    config = TrainerConfig(warmup=0.2, final_lr=0.1)
+    found = [rate_factor(progress, config) for progress in (0.0, 0.1, 0.2, 0.6, 1.0)]
+    assert found == pytest.approx([0.0, 0.5, 1.0, 0.55, 0.1])
 
 
 def test_an_order_is_learned(unbroken: Path) -> None:

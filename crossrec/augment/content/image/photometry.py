@@ -85,7 +85,7 @@ class RandomErasing(ImageAugmenter):
     picture's own mean (there random values, or the data set's mean).
 
     Source:
-        Zhong et al., Random RandomErasing Data Augmentation, AAAI 2020, algorithm 1; torchvision's
+        Zhong et al., Random Erasing Data Augmentation, AAAI 2020, algorithm 1; torchvision's
         ``RandomErasing``.
     """
 
