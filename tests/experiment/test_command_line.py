@@ -185,7 +185,7 @@ def test_a_run_is_repeated_from_its_own_configuration(
 def test_a_run_with_another_configuration_is_not_overwritten(shop: Path, trained: Path) -> None:
     refused = train(shop, "trainer.lr=0.5")
     assert refused.returncode == 2
-    assert "trainer.lr: 0.01 there, 0.5 asked for" in refused.stderr
+    assert "trainer.lr: 0.01 there, 0.5 requested" in refused.stderr
     assert "choose another name" in refused.stderr
 
 

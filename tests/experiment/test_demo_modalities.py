@@ -17,6 +17,9 @@ from crossrec.experiment.evaluate import load_recommender
 from crossrec.experiment.prepared import PreparedExperiment
 from crossrec.experiment.train import run_training
 
+pytestmark = pytest.mark.slow
+"""Four trainings on 500 products."""
+
 SHARED = [
     "data.source.type=demo",
     "data.source.n_products=500",
