@@ -59,7 +59,8 @@ def network(counts: np.ndarray) -> SequentialNetwork:
     items = ItemEncoder(
         modalities, GatedFusion.Options().build(2, WIDTH), WIDTH, dropout=0.0, modality_dropout=0.0
     )
-    sequence = SASRec.Options(max_length=10, dropout=0.0).build(WIDTH, Path())
+    # A smooth activation: at a ReLU's kink rounding decides a gradient, and two processes round otherwise.
+    sequence = SASRec.Options(max_length=10, dropout=0.0, activation="gelu").build(WIDTH, Path())
     return SequentialNetwork(items, sequence, N_ITEMS, similarity="cosine", temperature=0.1)
 
 
