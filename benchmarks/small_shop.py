@@ -1,6 +1,6 @@
 """Does a small shop that follows the README beat popularity and item-kNN? 150 products, 300 shoppers.
 
-    python benchmarks/small_shop.py [--seeds 1 2 3 4 5] [--taste 1.5] [KEY=VALUE ...]
+    python benchmarks/small_shop.py [--seeds 1 2 3 4 5] [--taste 1.5] [--split valid] [KEY=VALUE ...]
 
 Writes a generated shop (two CSV files and pictures) for every seed, trains ``configs/table_example.yaml``
 on it as it stands, mixes it with item-kNN by weights learned on validation (``crossrec ensemble``), and
@@ -25,7 +25,7 @@ from rich.console import Console
 from rich.table import Table
 
 import crossrec
-from crossrec.cli.runs import train
+from crossrec.cli.runs import evaluate, train
 from crossrec.cli.studies import ensemble
 
 ROOT = Path(__file__).parents[1]
@@ -163,7 +163,7 @@ class Outcome:
     """Results on one shop.
 
     Args:
-        metrics: recommender -> metric -> value on the test clicks; the model comes first.
+        metrics: recommender -> metric -> value.
         asked: products that were asked about.
         unexplained: the first reason why something of an explanation is missing; None where nothing is.
     """
@@ -173,13 +173,16 @@ class Outcome:
     unexplained: str | None
 
 
-def follow_readme(shop: Shop, out: Path, overrides: Sequence[str] = (), *, ask: int = 3) -> Outcome:
+def follow_readme(
+    shop: Shop, out: Path, overrides: Sequence[str] = (), *, split: str = "test", ask: int = 3
+) -> Outcome:
     """Writes the shop, trains the example configuration on it, and asks about recommended products.
 
     Args:
         shop: to be written.
         out: gets the shop, the run and the cached features.
         overrides: of the configuration.
+        split: ``test``, or ``valid``, whose clicks chose the mix's weights, so that it is left out there.
         ask: shoppers whose first recommendations are asked about.
     """
     name = "-".join(f"{getattr(shop, field.name):g}" for field in fields(shop))
@@ -190,17 +193,17 @@ def follow_readme(shop: Shop, out: Path, overrides: Sequence[str] = (), *, ask: 
         f"runs_dir={out / 'runs'}",
         f"data.cache_dir={out / 'cache'}",
     ]
-    code = train([str(ROOT / "configs" / "table_example.yaml"), *arguments, *overrides])
-    if code:
-        raise SystemExit(code)
+    _must_succeed(train([str(ROOT / "configs" / "table_example.yaml"), *arguments, *overrides]))
     run = out / "runs" / name
-    folder = run / "eval" / "test"
-    metrics = {MODEL: read_metrics(folder)}
-    mixed = out / "ensembles" / name
-    code = ensemble(["item_knn", str(run), "--tune", "--out", str(mixed)])
-    if code:
-        raise SystemExit(code)
-    metrics[MIXED] = read_metrics(mixed / "eval" / "test")
+    folder = run / "eval" / split
+    metrics: dict[str, dict[str, float]] = {}
+    if split == "test":
+        mixed = out / "ensembles" / name
+        _must_succeed(ensemble(["item_knn", str(run), "--tune", "--out", str(mixed)]))
+        metrics[MIXED] = read_metrics(mixed / "eval" / "test")
+    else:
+        _must_succeed(evaluate([str(run), "--split", split]))
+    metrics[MODEL] = read_metrics(folder)
     metrics |= {baseline: read_metrics(folder / "baselines" / baseline) for baseline in BASELINES}
     loaded = crossrec.load(run)
     missing: list[str] = []
@@ -211,6 +214,11 @@ def follow_readme(shop: Shop, out: Path, overrides: Sequence[str] = (), *, ask: 
             products.add(place.item_id)
             missing += loaded.explain(history, place.item_id).left_out.values()
     return Outcome(metrics, len(products), missing[0] if missing else None)
+
+
+def _must_succeed(code: int) -> None:
+    if code:
+        raise SystemExit(code)
 
 
 def read_metrics(folder: Path) -> dict[str, float]:
@@ -228,15 +236,16 @@ def main() -> None:
     parser.add_argument("--products", type=int, default=Shop.products)
     parser.add_argument("--taste", type=float, default=Shop.taste, help="strength of the shoppers' tastes")
     parser.add_argument("--popularity", type=float, default=Shop.popularity, help="spread of the products'")
+    parser.add_argument("--split", choices=("test", "valid"), default="test", help="clicks to measure on")
     parser.add_argument("--out", type=Path, default=Path("runs/small_shop"), help="of shops and runs")
     given = parser.parse_args()
     outcomes = []
     for seed in given.seeds:
         shop = Shop(seed, given.products, given.shoppers, taste=given.taste, popularity=given.popularity)
-        outcomes.append(follow_readme(shop, given.out, given.overrides))
+        outcomes.append(follow_readme(shop, given.out, given.overrides, split=given.split))
     columns = [f"{metric}, seed {seed}" for metric in METRICS[:1] for seed in given.seeds]
     table = Table("recommender", *columns, *(f"mean {metric}" for metric in METRICS))
-    for name in (MODEL, MIXED, *BASELINES):
+    for name in [name for name in (MODEL, MIXED, *BASELINES) if name in outcomes[0].metrics]:
         values = {metric: [outcome.metrics[name][metric] for outcome in outcomes] for metric in METRICS}
         each = [f"{value:.4f}" for value in values[METRICS[0]]]
         table.add_row(name, *each, *(f"{np.mean(values[metric]):.4f}" for metric in METRICS))

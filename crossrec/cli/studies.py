@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Sequence
 from pathlib import Path
-from typing import get_args
+from typing import Any, get_args
 
 from crossrec.cli.guard import add_trust, guarded
 
@@ -112,8 +112,6 @@ def ensemble(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "members", nargs="+", metavar="MEMBER", help="a run folder, name=RUN, or a baseline such as item_knn"
     )
-    parser.add_argument("--out", type=Path, required=True, help="folder of the results")
-    parser.add_argument("--metric", default="ndcg", help="accuracy metric that the weights optimize")
     parser.add_argument("--k", type=int, default=learning.k, help="length of the lists")
     parser.add_argument("--budget", type=int, default=learning.budget, help="number of weightings to try")
     parser.add_argument(
@@ -125,11 +123,7 @@ def ensemble(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "--missing", choices=("lowest", "veto"), default="lowest", help="meaning of a score of -inf"
     )
-    parser.add_argument("--tune", action="store_true", help="tune baselines without settings in a run")
-    parser.add_argument("--test", choices=("randomisation", "t"), default="randomisation")
-    parser.add_argument("--resamples", type=int, default=2000, help="bootstrap resamples of the users")
-    parser.add_argument("--device", default="auto")
-    add_trust(parser)
+    _add_member_options(parser)
     parsed = parser.parse_args(arguments)
 
     def run() -> None:
@@ -138,8 +132,6 @@ def ensemble(arguments: Sequence[str] | None = None) -> int:
 
         content = {
             "members": parsed.members,
-            "out": parsed.out,
-            "metric": parsed.metric,
             "learning": {
                 "k": parsed.k,
                 "budget": parsed.budget,
@@ -149,9 +141,7 @@ def ensemble(arguments: Sequence[str] | None = None) -> int:
             "fusions": [fusions[label] for label in parsed.fusions],
             "candidates": parsed.candidates,
             "missing": parsed.missing,
-            "tune": parsed.tune,
-            "comparison": {"test": parsed.test, "n_bootstrap": parsed.resamples},
-            "device": parsed.device,
+            **_member_options(parsed),
         }
         config = validate(EnsembleStudyConfig, content, parser.prog)
         run_ensemble(config, trust_code=parsed.trust_code)
@@ -172,7 +162,6 @@ def cascade(arguments: Sequence[str] | None = None) -> int:
         "history's in the ranker's own vectors",
     )
     parser.add_argument("ranker", help="a run folder, name=RUN, or a baseline")
-    parser.add_argument("--out", type=Path, required=True, help="folder of the results")
     parser.add_argument(
         "--candidates", type=int, nargs="+", default=[100], help="numbers of candidates, a cascade for each"
     )
@@ -184,13 +173,8 @@ def cascade(arguments: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("--rerank", help="a reranker such as mmr, of all lists")
     parser.add_argument("--strength", type=float, help="weight of diversity, 0 to 1, with --rerank")
-    parser.add_argument("--metric", default="ndcg", help="accuracy metric of the verdict")
-    parser.add_argument("--k", type=int, default=10, help="length of its lists")
-    parser.add_argument("--tune", action="store_true", help="tune baselines without settings in a run")
-    parser.add_argument("--test", choices=("randomisation", "t"), default="randomisation")
-    parser.add_argument("--resamples", type=int, default=2000, help="bootstrap resamples of the users")
-    parser.add_argument("--device", default="auto")
-    add_trust(parser)
+    parser.add_argument("--k", type=int, default=10, help="length of the lists")
+    _add_member_options(parser)
     parsed = parser.parse_args(arguments)
     if parsed.strength is not None and parsed.rerank is None:
         parser.error("--strength needs --rerank")
@@ -205,20 +189,38 @@ def cascade(arguments: Sequence[str] | None = None) -> int:
         content = {
             "retriever": parsed.retriever,
             "ranker": parsed.ranker,
-            "out": parsed.out,
             "candidates": parsed.candidates,
             "index": parsed.index,
             "rerank": None if parsed.rerank is None else {"stages": [stage]},
-            "metric": parsed.metric,
             "k": parsed.k,
-            "tune": parsed.tune,
-            "comparison": {"test": parsed.test, "n_bootstrap": parsed.resamples},
-            "device": parsed.device,
+            **_member_options(parsed),
         }
         config = validate(CascadeStudyConfig, content, parser.prog, trust_code=True)
         run_cascade(config, trust_code=parsed.trust_code)
 
     return guarded(run)
+
+
+def _add_member_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options of studies over finished runs and baselines."""
+    parser.add_argument("--out", type=Path, required=True, help="folder of the results")
+    parser.add_argument("--metric", default="ndcg", help="accuracy metric of the verdict, and of weights")
+    parser.add_argument("--tune", action="store_true", help="tune baselines without settings in a run")
+    parser.add_argument("--test", choices=("randomisation", "t"), default="randomisation")
+    parser.add_argument("--resamples", type=int, default=2000, help="bootstrap resamples of the users")
+    parser.add_argument("--device", default="auto")
+    add_trust(parser)
+
+
+def _member_options(parsed: argparse.Namespace) -> dict[str, Any]:
+    """Return what the options of :func:`_add_member_options` configure."""
+    return {
+        "out": parsed.out,
+        "metric": parsed.metric,
+        "tune": parsed.tune,
+        "comparison": {"test": parsed.test, "n_bootstrap": parsed.resamples},
+        "device": parsed.device,
+    }
 
 
 def large_model(arguments: Sequence[str] | None = None) -> int:

@@ -11,9 +11,8 @@ from pydantic import Field, model_validator
 
 from crossrec.ensemble.cascade import Cascade, ListReranker
 from crossrec.ensemble.retrievers import Index, VectorRetriever, nearest_items
-from crossrec.evaluation.comparison.compare import Comparison, compare_systems
+from crossrec.evaluation.comparison.compare import Comparison
 from crossrec.evaluation.comparison.page import HTML_FILE, write_comparison
-from crossrec.evaluation.comparison.systems import Measurement, System
 from crossrec.evaluation.report.glossary import format_range
 from crossrec.evaluation.results import to_plain
 from crossrec.experiment.compare import show_comparison
@@ -21,17 +20,14 @@ from crossrec.experiment.prepared import describe_reranking
 from crossrec.experiment.results import (
     MeasuredRecommender,
     NamedRecommender,
-    evaluate_recommenders,
-    save_results,
     show,
     show_results,
-    slug,
 )
 from crossrec.model.recommender import NeuralRecommender
 from crossrec.rerank.recommender import RerankConfig, RerankedRecommender, rerank_lists
 from crossrec.runtime import distributed
 from crossrec.studies.folder import write_config, write_json
-from crossrec.studies.members import MemberStudyConfig, Opened, open_members
+from crossrec.studies.members import MeasuredOnTest, MemberStudyConfig, Opened, open_members
 from crossrec.types import InputError, Recommender, Sequences, TopK, VectorRecommender
 
 NEIGHBOURS = "neighbours"
@@ -66,8 +62,6 @@ class CascadeStudyConfig(MemberStudyConfig):
     def _stages_fit(self) -> Self:
         if len(set(self.candidates)) < len(self.candidates):
             raise ValueError(f"candidates: {list(self.candidates)} repeats a number")
-        if min(self.candidates) < self.k:
-            raise ValueError(f"candidates: {min(self.candidates)} can't fill lists of k={self.k} items")
         if self.retriever == self.ranker and self.index == "exact":
             raise ValueError(
                 f"retriever: '{self.retriever}' is the ranker too, and finds its lists already; give "
@@ -87,6 +81,18 @@ class CascadeStudyConfig(MemberStudyConfig):
     def list_length(self) -> int:
         """Length of the lists of the verdict."""
         return self.k
+
+    def check_lists(self, longest: int) -> None:
+        """Check that there are candidates for the longest lists.
+
+        Raises:
+            InputError: if there are fewer.
+        """
+        if min(self.candidates) < longest:
+            raise InputError(
+                f"{min(self.candidates)} candidates can't fill lists of {longest} items, the longest of k "
+                f"and the run's evaluation.ks; give --candidates {longest} or more"
+            )
 
     @property
     def own_names(self) -> tuple[str, ...]:
@@ -117,28 +123,17 @@ def run_cascade(config: CascadeStudyConfig, *, trust_code: bool = False) -> dict
     distributed.require_one_process("a study of cascades")
     opened = open_members(config, trust_code=trust_code)
     prepared = opened.prepared
-    longest = max(prepared.config.evaluation.ks)
-    if min(config.candidates) < longest:
-        raise InputError(
-            f"{min(config.candidates)} candidates can't fill lists of {longest} items, the longest of the "
-            f"run's evaluation.ks; give --candidates {longest} or more"
-        )
     recommenders = _to_measure(config, opened)
     _warm_up(recommenders, prepared.data.split.histories(prepared.data.split.test))
-    measured = evaluate_recommenders(prepared, recommenders, "test")
-    folder = config.out / "eval" / "test"
-    save_results(prepared, measured, folder, "test", config.out / "no-training-log")
+    test = MeasuredOnTest.of(config, prepared, recommenders)
     cascades = [one for one in recommenders if isinstance(one, Cascade)]
-    reference = measured[len(cascades)].name
-    folders = {one.name: folder / "baselines" / slug(one.name) for one in measured}
-    folders[measured[0].name] = folder
-    systems = [System(name, [Measurement.read(folders[name])]) for name in (reference, *config.own_names)]
-    comparison = compare_systems(systems, len(prepared.data.catalog), config.comparing(measured[0]))
-    found = summarise(config, opened, measured, cascades, comparison)
+    reference = test.measured[len(cascades)].name
+    comparison = test.compare(reference, *config.own_names)
+    found = summarise(config, opened, test.measured, cascades, comparison)
     write_config(config.out, config)
     write_json(config.out / FOUND_FILE, found)
     write_comparison(comparison, config.out)
-    show_results(prepared, measured, "test")
+    show_results(prepared, test.measured, "test")
     show_comparison(comparison)
     for line in found["verdict"]:
         show(line)

@@ -24,8 +24,7 @@ from crossrec.ensemble.learning import (
 )
 from crossrec.ensemble.list_fusion import ALL_FUSIONS
 from crossrec.ensemble.recommender import Ensemble, EnsembleConfig
-from crossrec.evaluation.comparison.compare import Comparison, compare_systems
-from crossrec.evaluation.comparison.systems import Measurement, System
+from crossrec.evaluation.comparison.compare import Comparison
 from crossrec.evaluation.matching import distinct
 from crossrec.evaluation.metrics import ACCURACY
 from crossrec.evaluation.report.glossary import format_range
@@ -33,16 +32,13 @@ from crossrec.evaluation.results import to_plain
 from crossrec.experiment.results import (
     MeasuredRecommender,
     NamedRecommender,
-    evaluate_recommenders,
-    save_results,
     show,
     show_results,
-    slug,
 )
 from crossrec.runtime import distributed
 from crossrec.studies.ensemble_report import write_report
 from crossrec.studies.folder import write_config, write_json
-from crossrec.studies.members import MemberStudyConfig, Opened, open_members
+from crossrec.studies.members import MeasuredOnTest, MemberStudyConfig, Opened, open_members
 from crossrec.types import Recommender
 
 STUDY_NAME = "ensemble"
@@ -185,20 +181,14 @@ def run_ensemble(config: EnsembleStudyConfig, *, trust_code: bool = False) -> di
     choice = choose(
         opened.members, prepared.data.split, config, exclude_seen=prepared.config.evaluation.exclude_seen
     )
-    measured = evaluate_recommenders(prepared, _to_measure(config, opened, choice), "test")
-    folder = config.out / "eval" / "test"
-    save_results(prepared, measured, folder, "test", config.out / "no-training-log")
+    test = MeasuredOnTest.of(config, prepared, _to_measure(config, opened, choice))
     best = list(opened.members)[choice.learned.best_member]
-    systems = [
-        System(best, [Measurement.read(folder / "baselines" / slug(best))]),
-        System(STUDY_NAME, [Measurement.read(folder)]),
-    ]
-    comparison = compare_systems(systems, len(prepared.data.catalog), config.comparing(measured[0]))
-    found = summarise(config, opened, choice, measured, comparison)
+    comparison = test.compare(best, STUDY_NAME)
+    found = summarise(config, opened, choice, test.measured, comparison)
     text = write_config(config.out, config)
     write_json(config.out / FOUND_FILE, found)
-    write_report(config.out / PAGE_FILE, found, measured, comparison, text)
-    show_results(prepared, measured, "test")
+    write_report(config.out / PAGE_FILE, found, test.measured, comparison, text)
+    show_results(prepared, test.measured, "test")
     show(found["verdict"])
     show(f"Weights, tests and plots: {config.out / PAGE_FILE}, {config.out / FOUND_FILE}")
     return found

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
@@ -14,13 +14,20 @@ from pydantic import field_validator
 from crossrec.baselines import BASELINES
 from crossrec.config import Config, trusting
 from crossrec.data.identity import VALID
-from crossrec.evaluation.comparison.compare import USUAL
+from crossrec.evaluation.comparison.compare import USUAL, Comparison, compare_systems
+from crossrec.evaluation.comparison.systems import Measurement, System
 from crossrec.evaluation.config import ComparisonConfig, MetricName
 from crossrec.evaluation.metrics import ACCURACY
 from crossrec.experiment.baselines import BASELINES_FILE, fitted_baselines
 from crossrec.experiment.evaluate import load_recommender
 from crossrec.experiment.prepared import PreparedExperiment
-from crossrec.experiment.results import MeasuredRecommender, NamedRecommender, slug
+from crossrec.experiment.results import (
+    MeasuredRecommender,
+    NamedRecommender,
+    evaluate_recommenders,
+    save_results,
+    slug,
+)
 from crossrec.experiment.run_folder import CONFIG_FILE, read_run
 from crossrec.runtime.device import pick_device
 from crossrec.studies.folder import check_same_data, key_of
@@ -69,11 +76,12 @@ class MemberStudyConfig(Config):
         """Metric with cutoff, such as ``ndcg@10``."""
         return f"{self.metric}@{self.list_length}"
 
-    def comparing(self, measured: MeasuredRecommender) -> ComparisonConfig:
-        """Return the comparison of the study's metric and the usual ones, as far as they were measured."""
-        wanted = [self.metric_name, *(f"{base}@{self.list_length}" for base in USUAL)]
-        metrics = tuple(m for m in dict.fromkeys(wanted) if m in measured.evaluation.metrics)
-        return self.comparison.model_copy(update={"metrics": metrics})
+    def check_lists(self, longest: int) -> None:
+        """Check the options against the longest list that is measured, before members are loaded.
+
+        Raises:
+            InputError: if such lists can't be made.
+        """
 
     @property
     def own_names(self) -> tuple[str, ...]:
@@ -113,6 +121,7 @@ def open_members(config: MemberStudyConfig, *, trust_code: bool = False) -> Open
     for other in configs.values():
         check_same_data(first, other, spaces=False)
     ks = tuple(sorted({*first.evaluation.ks, config.list_length}))
+    config.check_lists(max(ks))
     evaluation = first.evaluation.model_copy(update={"ks": ks, "n_bootstrap": config.comparison.n_bootstrap})
     data = PreparedExperiment.of(first)
     named = first.model_copy(update={"name": config.study, "evaluation": evaluation})
@@ -132,6 +141,52 @@ def open_members(config: MemberStudyConfig, *, trust_code: bool = False) -> Open
     if len({slug(name) for name in [*own, *members]}) < len(own) + len(runs) + len(kinds):
         raise InputError(f"members need different names; got {list(members)}: name a run by name=RUN")
     return Opened(prepared, members, names)
+
+
+@dataclass(frozen=True)
+class MeasuredOnTest:
+    """Recommenders measured once on test, their files saved as a run has them.
+
+    Args:
+        config: configuration of the study.
+        prepared: experiment whose protocol measured them.
+        measured: recommenders; the first one's files are in ``eval/test/``, the others' under ``baselines/``.
+    """
+
+    config: MemberStudyConfig
+    prepared: PreparedExperiment
+    measured: list[MeasuredRecommender]
+
+    @classmethod
+    def of(
+        cls,
+        config: MemberStudyConfig,
+        prepared: PreparedExperiment,
+        recommenders: Sequence[NamedRecommender],
+    ) -> MeasuredOnTest:
+        """Measure recommenders and save their files."""
+        measured = evaluate_recommenders(prepared, recommenders, "test")
+        own = cls(config, prepared, measured)
+        save_results(prepared, measured, own.folder, "test", config.out / "no-training-log")
+        return own
+
+    @property
+    def folder(self) -> Path:
+        """Folder of the results."""
+        return self.config.out / "eval" / "test"
+
+    def compare(self, *names: str) -> Comparison:
+        """Compare the first recommender with the others by the study's metric and the usual ones."""
+        length = self.config.list_length
+        wanted = [self.config.metric_name, *(f"{base}@{length}" for base in USUAL)]
+        metrics = tuple(m for m in dict.fromkeys(wanted) if m in self.measured[0].evaluation.metrics)
+        systems = [System(name, [Measurement.read(self._folder_of(name))]) for name in names]
+        config = self.config.comparison.model_copy(update={"metrics": metrics})
+        return compare_systems(systems, len(self.prepared.data.catalog), config)
+
+    def _folder_of(self, name: str) -> Path:
+        first = name == self.measured[0].name
+        return self.folder if first else self.folder / "baselines" / slug(name)
 
 
 def _sorted_out(config: MemberStudyConfig) -> tuple[dict[str, Path], list[str], dict[str, str]]:

@@ -96,7 +96,7 @@ def test_what_cannot_be_is_named(run: Path, tmp_path: Path, capsys: pytest.Captu
         assert main(["cascade", *arguments, *out]) == 2
         return capsys.readouterr().err
 
-    assert "can't fill lists of k=10" in message("popularity", str(run), "--candidates", "5")
+    assert "give --candidates" in message("popularity", str(run), "--candidates", "5")
     assert "evaluation.ks; give --candidates" in message("popularity", str(run), "--candidates", "14")
     assert "index: faiss" in message(str(run), str(run))
     assert "a ranker is a run or a baseline" in message("popularity", "neighbours")
