@@ -293,7 +293,7 @@ def _show_values(found: Mapping[str, PolicyValue], n_groups: int, by_user: bool)
     table = Table(
         title=f"Reward per list, {found['logged'].n:,} logged lists",
         caption=f"95 % intervals over {n_groups:,} {'users' if by_user else 'lists'}; effective: sample size "
-        "after weighting, at the worst place; logged: the logging policy's own value",
+        "after weighting, at the worst rank; logged: value of the logging policy",
     )
     for name in ("estimator", "value", "95 % interval", "effective", "largest weight"):
         table.add_column(name, justify="left" if name == "estimator" else "right")

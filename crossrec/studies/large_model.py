@@ -398,8 +398,8 @@ def _group(effects: Sequence[Effect]) -> dict[str, Any]:
 
 
 def _table(effects: Sequence[Effect], k: int, told: str) -> Table:
-    table = Table(title=f"The large model beside the small one, lists of {k}, all users", caption=told)
-    for heading in ("metric", "small", "large", "large less small", "95 % over users", "sd over seeds"):
+    table = Table(title=f"Large and small model compared, lists of {k}, all users", caption=told)
+    for heading in ("metric", "small", "large", "large - small", "95 % over users", "sd over seeds"):
         table.add_column(heading, justify="left" if heading == "metric" else "right")
     for effect in effects:
         if effect.group == EVERYBODY and effect.k == k:

@@ -118,7 +118,7 @@ def curve(effects: Sequence[Effect], metric: str) -> Plot:
         for index, side in enumerate(SIDES):
             values = [getattr(effect, side) for effect in found]
             axes.plot(places, values, marker=marker(index), color=colour(index), label=side)
-        axes.set(xlabel="length of the lists", ylabel=metric, xticks=list(places))
+        axes.set(xlabel="list length", ylabel=metric, xticks=list(places))
         axes.set_xticklabels([str(effect.k) for effect in found])
         axes.margins(x=0.08, y=0.15)
         axes.legend()
@@ -126,7 +126,7 @@ def curve(effects: Sequence[Effect], metric: str) -> Plot:
         f"{format_value(metric, e.small)} and {format_value(metric, e.large)} at {e.k}" for e in found
     )
     return Plot(
-        f"{metric} over list length",
+        f"{metric} by list length",
         info(metric).meaning,
         f"Line chart of {metric}, small and large model: {listed}.",
         drawn[0],
@@ -145,13 +145,13 @@ def by_group(effects: Sequence[Effect], metric: str, k: int) -> Plot:
         axes.set(
             yticks=list(range(len(found))),
             ylim=(len(found) - 0.5, -0.5),
-            xlabel=f"{metric}@{k}, large less small",
+            xlabel=f"{metric}@{k}, large - small",
         )
         axes.set_yticklabels([effect.group for effect in found])
     listed = "; ".join(f"{e.group} {e.difference:+.4f} ({format_range(e.ci95)})" for e in found)
     return Plot(
-        f"{metric}@{k} by group of users",
-        "Dots: differences; lines: 95 % intervals over users; grey where they hold 0 or seeds disagree.",
+        f"{metric}@{k} by user group",
+        "Dots: differences; lines: 95 % intervals over users; gray if they contain 0 or seeds disagree.",
         f"Differences of the large model from the small one: {listed}.",
         drawn[0],
     )

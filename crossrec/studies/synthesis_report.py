@@ -37,9 +37,9 @@ def quality_table(space: dict[str, Any]) -> Table:
     first = space["generators"][0]
     table = Table(
         title=f"{space['name']} ({shape}): synthetic samples against {first['n_train']:,} training samples, "
-        f"{first['n_held_back']:,} held back, {space['classes']} classes",
-        caption="k = 5 neighbours; density and coverage of real samples are about 1 and 0.97. Copy ratio: "
-        "about 1 or more is new, far below 1 is copied.",
+        f"{first['n_held_back']:,} held out, {space['classes']} classes",
+        caption="k = 5 neighbors; density and coverage of real samples are about 1 and 0.97. Copy ratio: "
+        "about 1 or more for new samples, far below 1 for copies.",
     )
     table.add_column("generator")
     for heading in COLUMNS.values():
@@ -85,7 +85,7 @@ def _course(space: str, figure: str, checked: Mapping[str, Sequence[Line]]) -> P
         axes.set(xlabel="step", ylabel=figure)
         axes.set_ylim(bottom=0)
         axes.legend(loc="lower right")
-    caption = "Of the averaged generator against the training samples. Dashed: 1."
+    caption = "Averaged generator, compared with the training samples. Dashed: 1."
     return Plot(f"{space}: {figure}", caption, f"Line chart of {figure}: {'; '.join(told)}.", drawn[0])
 
 
@@ -108,9 +108,14 @@ def _losses(space: str, generator: str, log: Sequence[Line]) -> Plot:
 def _terms(space: str, generator: str, values: Sequence[float]) -> Plot:
     with canvas(f"{space}-{generator}-kl", height=3.2) as (axes, drawn):
         axes.bar(range(len(values)), values, color=colour(0))
-        axes.set(xlabel="dimension of the code, by size", ylabel="KL term, nats")
+        axes.set(xlabel="latent dimension, sorted by KL term", ylabel="KL term, nats")
     alt = f"Bar chart: {len(values)} terms from {max(values):.3f} down to {min(values):.3f} nats."
-    return Plot(f"{space}: KL terms of {generator}", "Terms near 0 carry no information.", alt, drawn[0])
+    return Plot(
+        f"{space}: KL terms of {generator}",
+        "Dimensions with terms near 0 carry no information.",
+        alt,
+        drawn[0],
+    )
 
 
 NEAR_ONE, ENOUGH = (0.8, 1.25), 0.8

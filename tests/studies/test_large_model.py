@@ -137,7 +137,7 @@ def test_the_study_writes_a_page_with_every_group_and_length(pair: LargeModelCon
     run_large_model(pair)
     page = (pair.out / "large_model.html").read_text(encoding="utf-8")
     assert page.count("<svg") == 2 * 4, "a curve and a plot of groups for each of four measures"
-    assert "No matched pair" in page
+    assert "Not a matched pair" in page
     for text in ("few clicks", "mainstream taste", "model.width (16 and 32)", "ild_category@10"):
         assert text in page
     effects = pl.read_parquet(pair.out / "effects.parquet")

@@ -195,8 +195,8 @@ def plane(comparison: Comparison, accuracy: str, diversity: str, number: int) ->
     kept = ", ".join(s for s, on in zip(comparison.systems, front, strict=True) if on) or "nobody"
     return Plot(
         f"{accuracy} against {diversity}",
-        f"Up is more accurate, right more diverse. Lines: 95 % intervals. Dashed: the Pareto front ({kept}), "
-        "the systems that no other one dominates; hollow ones are dominated.",
+        f"Higher is more accurate, further right more diverse. Lines: 95 % intervals. Dashed: Pareto front "
+        f"({kept}), the systems that no other system dominates. Hollow: dominated systems.",
         f"Scatter plot of {diversity} and {accuracy}: {listed}. On the front: {kept}.",
         drawn[0],
     )

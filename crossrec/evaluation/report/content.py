@@ -216,7 +216,7 @@ def _verdict(results: Sequence[RecommenderResult]) -> str:
     if model is None or other is None or rival is None:
         return ""
     ending = {
-        True: " The 95 % intervals overlap: the difference may be chance.",
+        True: " The 95 % intervals overlap: the difference may be due to chance.",
         False: " The 95 % intervals do not overlap.",
         None: "",
     }[model.overlaps(other)]

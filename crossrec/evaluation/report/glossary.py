@@ -80,7 +80,7 @@ def note_on_distances(values: Mapping[str, float] | Iterable[tuple[str, float]])
         return ""
     return (
         f"{', '.join(dict.fromkeys(above))} above 1: a cosine distance goes up to 2, and vectors are "
-        "centered on the catalog's mean, so 1 is the distance of items that are no more alike than average."
+        "centered on the catalog's mean, so 1 is the distance of two items of average similarity."
     )
 
 

@@ -101,7 +101,7 @@ def accuracy_bars(results: Sequence[RecommenderResult], base: str) -> Plot | Non
     )
     return Plot(
         f"Accuracy: {name}",
-        "Bars are values, black lines 95 % intervals.",
+        "Bars: values. Black lines: 95 % intervals.",
         f"Bar chart of {name}: {listed}.",
         drawn[0],
     )
@@ -124,7 +124,8 @@ def trade_off(results: Sequence[RecommenderResult], accuracy: str, diversity: st
     )
     return Plot(
         f"{y_name} against {x_name}",
-        "Up is more accurate, right more diverse: the upper right corner is best. Lines: 95 % intervals.",
+        "Higher is more accurate, further right more diverse: the upper right corner is best. "
+        "Lines: 95 % intervals.",
         f"Scatter plot of {x_name} and {y_name}: {listed}.",
         drawn[0],
     )
@@ -242,7 +243,7 @@ def _validation(evals: Sequence[dict[str, Any]], names: Sequence[str]) -> Plot:
         axes.legend(loc="lower right")
     return Plot(
         "Validation during training",
-        "Rings mark the highest values; the test clicks play no part here.",
+        "Rings mark the highest values. Test clicks are not used.",
         f"Line chart: {'; '.join(told)}.",
         drawn[0],
     )
@@ -290,7 +291,7 @@ def lorenz_plot(results: Sequence[RecommenderResult], n_items: int) -> Plot:
             color=MUTED,
             linewidth=1.2,
             linestyle="--",
-            label="all items alike",
+            label="equal exposure",
         )
         for i, result in enumerate(results):
             gini = estimate(result.metrics, name)
@@ -304,12 +305,12 @@ def lorenz_plot(results: Sequence[RecommenderResult], n_items: int) -> Plot:
                 label=label,
                 linewidth=2.6 if i == 0 else 1.8,
             )
-        axes.set(xlim=(0, 1), ylim=(0, 1), xlabel="share of items, least shown first")
+        axes.set(xlim=(0, 1), ylim=(0, 1), xlabel="share of items, least recommended first")
         axes.set_ylabel("share of recommendations")
         axes.legend(loc="upper left")
     return Plot(
         "Exposure",
-        f"How evenly the first {CUTOFF} places are shared among all {n_items:,} items; closer to the dashed"
+        f"Distribution of the top {CUTOFF} ranks over all {n_items:,} items; closer to the dashed"
         " line is more even.",
         f"Lorenz curves of exposure: {'; '.join(told)}.",
         drawn[0],
@@ -351,15 +352,15 @@ def popularity_plot(results: Sequence[RecommenderResult], train_counts: np.ndarr
             )
         axes.set(
             xticks=places,
-            xlabel="tenth of the items, most clicked first",
+            xlabel="item decile, most clicked first",
             ylabel="share in %",
             ylim=(0, None),
         )
         axes.grid(axis="x", visible=False)
         axes.legend(loc="upper right")
     return Plot(
-        "Popularity of what is recommended",
-        "Above the grey bars: a recommender favours that tenth of the items more than the clicks do.",
-        f"Share that falls on the most clicked tenth of the items: {'; '.join(told)}.",
+        "Popularity of recommended items",
+        "Above the gray bars: the recommender favors that decile of items more than the clicks do.",
+        f"Share of the most clicked decile of items: {'; '.join(told)}.",
         drawn[0],
     )

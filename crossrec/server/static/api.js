@@ -1,4 +1,4 @@
-// Requests to the server; a failure is an Error whose message the server wrote for people.
+// Requests to the server; a failure is an Error whose message comes from the server and is meant for users.
 
 export class ApiError extends Error {
   constructor(status, message) {
@@ -10,7 +10,7 @@ export class ApiError extends Error {
 async function answer(response) {
   const body = await response.json().catch(() => null);
   if (response.ok) return body;
-  throw new ApiError(response.status, body?.detail ?? `The server answered ${response.status}.`);
+  throw new ApiError(response.status, body?.detail ?? `The server returned status ${response.status}.`);
 }
 
 async function ask(path, options) {
@@ -36,5 +36,5 @@ export async function send(path, form) {
   return answer(await ask(path, { method: "POST", body: form }));
 }
 
-// In the query: a browser takes an id of ".." in a path for a folder, however encoded.
+// In the query: browsers treat an id of ".." in a path as a folder, however it is encoded.
 export const getItem = (id) => get("/api/item", { item_id: id });

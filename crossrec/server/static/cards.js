@@ -1,8 +1,8 @@
-// One place of a list as a card.
+// A list entry as a card.
 
 import { el, icon, nameOf, picture, priceOf, shownText } from "./dom.js";
 
-// mark: what became of the item beside the other list, as { kind, text }; null where there is no other list.
+// mark: difference from the other list, as { kind, text }; null if there is no other list.
 export function card(place, mark, actions) {
   const { item } = place;
   const name = nameOf(item);
@@ -26,26 +26,26 @@ export function card(place, mark, actions) {
         "div",
         { class: "actions" },
         el("button", { type: "button", "aria-label": `Why ${name}`, onclick: () => actions.why(place) }, "Why?"),
-        el("button", { type: "button", "aria-label": `Items like ${name}`, onclick: () => actions.like(place) }, "Similar"),
+        el("button", { type: "button", "aria-label": `Items similar to ${name}`, onclick: () => actions.like(place) }, "Similar"),
         el("span", { class: "push" }),
-        button("Thumb up: into the history", icon("up"), () => actions.vote(place, "up")),
-        button("Thumb down: hide it", icon("down"), () => actions.vote(place, "down")),
+        button("Thumbs up: add to the history", icon("up"), () => actions.vote(place, "up")),
+        button("Thumbs down: hide this item", icon("down"), () => actions.vote(place, "down")),
       ),
     ),
   );
 }
 
-// What became of each place of the plain list (gone) and of the diverse one (new, up, down, same).
+// Marks for the original list (gone) and for the reranked list (new, moved, same).
 export function marks(plain, diverse) {
   const before = new Map(plain.map((place) => [place.item.item_id, place.rank]));
   const after = new Map(diverse.map((place) => [place.item.item_id, place.rank]));
   const inDiverse = diverse.map((place) => moved(before.get(place.item.item_id), place.rank));
-  const inPlain = plain.map((place) => (after.has(place.item.item_id) ? null : { kind: "gone", text: "left out" }));
+  const inPlain = plain.map((place) => (after.has(place.item.item_id) ? null : { kind: "gone", text: "dropped" }));
   return { inPlain, inDiverse };
 }
 
 function moved(before, now) {
   if (before === undefined) return { kind: "new", text: "new" };
-  if (before === now) return { kind: "same", text: "same place" };
+  if (before === now) return { kind: "same", text: "same rank" };
   return before > now ? { kind: "moved", text: `▲ ${before - now}` } : { kind: "moved", text: `▼ ${now - before}` };
 }

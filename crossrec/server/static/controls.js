@@ -4,25 +4,25 @@ import { byId, el } from "./dom.js";
 import { NO_RERANK, RUN_RERANK, change, state } from "./state.js";
 
 const NAMES = {
-  none: "nothing: the plain list",
+  none: "none (original list)",
   mmr: "MMR",
   dpp: "DPP",
   max_sum: "max-sum dispersion",
-  ssd: "sliding spectrum",
+  ssd: "sliding spectrum decomposition",
   xquad: "xQuAD",
   calibrated: "calibration",
-  popularity: "less popular items",
+  popularity: "popularity penalty",
   fatigue: "fatigue",
 };
-const SPACES = { category: "categories", model: "the model's own view", text: "text", image: "picture", content: "text and picture" };
-const MODALITIES = { id: "item id", group: "item group", text: "text", image: "picture" };
+const SPACES = { category: "categories", model: "model embeddings", text: "text", image: "image", content: "text and image" };
+const MODALITIES = { id: "item ID", group: "item group", text: "text", image: "image" };
 
 const chosen = () => state.model.rerankers.find((reranker) => reranker.type === state.rerank);
 
 export function startControls(address) {
   const { model } = state;
   const options = model.rerankers.map((reranker) => el("option", { value: reranker.type }, NAMES[reranker.type] ?? reranker.type));
-  const own = model.run_rerank === null ? [] : [el("option", { value: RUN_RERANK }, `this run's own: ${model.run_rerank}`)];
+  const own = model.run_rerank === null ? [] : [el("option", { value: RUN_RERANK }, `run default: ${model.run_rerank}`)];
   byId("rerank").append(...own, ...options, el("option", { value: NO_RERANK }, NAMES.none));
   const usual = own.length ? RUN_RERANK : (model.rerankers[0]?.type ?? NO_RERANK);
   const known = [...byId("rerank").options].some((option) => option.value === address.rerank);
@@ -56,7 +56,7 @@ function box(name) {
 
 function toggle(name) {
   const left = state.model.modalities.filter((other) => (other === name) !== state.modalities.includes(other));
-  // Something must stay to look at.
+  // At least one modality stays selected.
   change({ modalities: left.length ? left : state.modalities });
 }
 

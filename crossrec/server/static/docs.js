@@ -1,4 +1,4 @@
-// Shows openapi.json: every operation with its parameters, body, answers and a curl line to try it.
+// Renders openapi.json: every operation with its parameters, body, responses and a curl example.
 
 import { get } from "./api.js";
 import { byId, el } from "./dom.js";
@@ -18,7 +18,7 @@ function typeOf(schema) {
   return schema.type ?? "anything";
 }
 
-const BOUNDS = { minimum: "from", maximum: "to", minLength: "at least", maxLength: "at most", minItems: "at least", maxItems: "at most" };
+const BOUNDS = { minimum: "minimum", maximum: "maximum", minLength: "at least", maxLength: "at most", minItems: "at least", maxItems: "at most" };
 const UNITS = { minLength: " characters", maxLength: " characters", minItems: " items", maxItems: " items" };
 
 function bounds(schema) {
@@ -35,7 +35,7 @@ function table(rows) {
     const notes = [required ? "required" : fallback, bounds(schema), schema.description].filter(Boolean).join("; ");
     return el("tr", {}, el("td", {}, el("code", {}, name)), el("td", {}, typeOf(schema)), el("td", {}, notes));
   };
-  const head = el("tr", {}, ...["name", "type", "notes"].map((name) => el("th", { scope: "col" }, name)));
+  const head = el("tr", {}, ...["Name", "Type", "Description"].map((name) => el("th", { scope: "col" }, name)));
   return el("div", { class: "scroll", tabindex: "0" }, el("table", {}, el("thead", {}, head), el("tbody", {}, ...rows.map(line))));
 }
 
@@ -45,7 +45,7 @@ function body(operation) {
   const [kind, content] = Object.entries(operation.requestBody?.content ?? {})[0] ?? [];
   if (!kind) return { nodes: [], curl: "" };
   const schema = resolve(content.schema);
-  const nodes = [el("h3", {}, `Body, ${kind}`), table(fields(schema))];
+  const nodes = [el("h3", {}, `Request body (${kind})`), table(fields(schema))];
   for (const [name, nested] of nestedOf(schema)) nodes.push(el("h3", {}, name), table(fields(nested)));
   const needed = schema.required ?? [];
   if (kind === "application/json") {
@@ -55,7 +55,7 @@ function body(operation) {
   return { nodes, curl: ` ${needed.map((name) => `-F ${name}=…`).join(" ")} -F title=… -F image=@picture.jpg` };
 }
 
-// Objects that fields of a body refer to.
+// Nested schemas that the body refers to.
 function nestedOf(schema) {
   const names = new Set(JSON.stringify(schema.properties ?? {}).match(/#\/components\/schemas\/\w+/g) ?? []);
   return [...names].map((ref) => [ref.split("/").pop(), resolve({ $ref: ref })]).filter(([, nested]) => nested.properties);
@@ -71,14 +71,14 @@ function operationOf(path, method, operation) {
   const answers = Object.entries(operation.responses).map(([status, response]) =>
     el("tr", {}, el("td", {}, status), el("td", {}, answerType(response)), el("td", {}, response.description)),
   );
-  const head = el("tr", {}, ...["status", "body", "meaning"].map((name) => el("th", { scope: "col" }, name)));
+  const head = el("tr", {}, ...["Status", "Body", "Description"].map((name) => el("th", { scope: "col" }, name)));
   return el(
     "details",
     {},
     el("summary", {}, el("span", { class: "method" }, method.toUpperCase()), el("code", {}, path), el("span", { class: "what" }, operation.description ?? "")),
     ...(parameters.length ? [el("h3", {}, "Parameters"), table(parameters)] : []),
     ...nodes,
-    el("h3", {}, "Answers"),
+    el("h3", {}, "Responses"),
     el("div", { class: "scroll", tabindex: "0" }, el("table", {}, el("thead", {}, head), el("tbody", {}, ...answers))),
     el("h3", {}, "Try it"),
     el("pre", { tabindex: "0" }, `curl${method === "get" ? "" : ` -X ${method.toUpperCase()}`} '${window.location.origin}${path}'${curl}`),

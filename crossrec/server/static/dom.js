@@ -1,4 +1,4 @@
-// Elements made by name. What comes from data is only ever text: nothing here reads HTML.
+// DOM helpers. Data is always inserted as text; nothing here parses HTML.
 
 export const byId = (id) => document.getElementById(id);
 

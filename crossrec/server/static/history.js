@@ -1,4 +1,4 @@
-// The history: a user's clicks, or items clicked together.
+// The history: a user's clicks, plus items clicked on the page.
 
 import { get, getItem } from "./api.js";
 import { byId, el, nameOf, picture } from "./dom.js";
@@ -29,7 +29,7 @@ async function suggest() {
   byId("users").replaceChildren(...found.users.map((id) => el("option", { value: id })));
 }
 
-async function anybody() {
+async function randomUser() {
   const place = Math.floor(Math.random() * state.model.users);
   const found = await get("/api/users", { offset: place, limit: 1 });
   if (found.users.length) await chooseUser(found.users[0]);
@@ -47,7 +47,7 @@ export function startHistory() {
   user.addEventListener("input", () => {
     clearTimeout(asked);
     const known = [...byId("users").options].some((option) => option.value === user.value);
-    // A choice from the list comes as an input, too.
+    // Choosing from the list also fires an input event.
     if (known && user.value !== state.user) chooseUser(user.value);
     else asked = setTimeout(suggest, 120);
   });
@@ -55,7 +55,7 @@ export function startHistory() {
   user.addEventListener("keydown", (event) => {
     if (event.key === "Enter" && user.value.trim()) chooseUser(user.value.trim());
   });
-  byId("random-user").addEventListener("click", anybody);
+  byId("random-user").addEventListener("click", randomUser);
   byId("clear-history").addEventListener("click", () => {
     user.value = "";
     byId("user-error").textContent = "";
@@ -69,13 +69,13 @@ export function showHistory() {
   const latest = state.clicks.map((id, place) => ({ item: state.items.get(id), place })).reverse();
   byId("history").replaceChildren(...latest.slice(0, SHOWN).map(thumb));
   const more = latest.length - SHOWN;
-  const hint = more > 0 ? `${latest.length} clicks, the latest ${SHOWN} are shown; the newest is first.` : "The newest is first.";
+  const hint = more > 0 ? `Latest ${SHOWN} of ${latest.length} clicks, newest first. Click one to remove it.` : "Newest first. Click an item to remove it.";
   byId("history-hint").textContent = latest.length
     ? hint
-    : "Nothing yet: these are the most popular items. Choose a user, or click items of the catalogue.";
+    : "No clicks yet, so the list shows the most popular items. Choose a user, or click items in the catalog.";
   byId("clear-history").hidden = !latest.length && state.user === null;
   byId("hidden-row").hidden = !state.hidden.length;
-  byId("hidden-count").textContent = `${state.hidden.length} hidden by thumbs down.`;
+  byId("hidden-count").textContent = `${state.hidden.length} hidden by thumbs down`;
 }
 
 function thumb({ item, place }) {

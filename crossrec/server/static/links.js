@@ -1,4 +1,4 @@
-// Lines between the same item in the two lists.
+// Lines that connect an item's positions in the two lists.
 
 import { byId } from "./dom.js";
 
@@ -27,7 +27,7 @@ export function drawLinks() {
   svg.replaceChildren(...paths);
 }
 
-// The item under the pointer or with the focus is lit in both lists.
+// Highlights the hovered or focused item in both lists.
 export function startLinks() {
   const pair = byId("pair");
   const light = (id) => {

@@ -1,4 +1,4 @@
-// The two lists: asked for together, shown side by side.
+// The original and the reranked list, requested together and shown side by side.
 
 import { get, post } from "./api.js";
 import { card, marks } from "./cards.js";
@@ -10,7 +10,7 @@ import { change, click, remember, state, whose } from "./state.js";
 
 let running = null;
 let waiting = null;
-let shownFor = null; // the item that "Similar" was asked for; null for recommendations
+let shownFor = null; // query item of the "Similar" list; null for recommendations
 
 export function startLists() {
   startLinks();
@@ -22,7 +22,7 @@ export function startLists() {
   });
 }
 
-// Soon, so that a slider that moves asks once.
+// Debounced, so that dragging a slider sends one request.
 export function refreshSoon() {
   shownFor = null;
   clearTimeout(waiting);
@@ -41,7 +41,7 @@ async function refresh() {
   try {
     const [plain, diverse] = await Promise.all([rerank === null ? { items: [] } : ask(null), ask(rerank)]);
     show(plain.items, diverse.items, rerank !== null);
-    byId("lists-title").textContent = diverse.retrieval === "popular" ? "What others like most" : "Recommendations";
+    byId("lists-title").textContent = diverse.retrieval === "popular" ? "Popular items" : "Recommendations";
   } catch (error) {
     if (error.name !== "AbortError") fail(error);
   }
@@ -68,14 +68,14 @@ function show(plain, diverse, both) {
 }
 
 function summary(diverse, inDiverse) {
-  if (!diverse.length) return "Nothing is left to recommend.";
+  if (!diverse.length) return "No items left to recommend.";
   if (inDiverse === null) return `${diverse.length} items.`;
   const count = (kind) => inDiverse.filter((mark) => mark.kind === kind).length;
-  return `${diverse.length} items; beside the plain list, ${count("new")} are new, ${count("moved")} moved, ${count("same")} kept their place.`;
+  return `${diverse.length} items. Compared with the original list: ${count("new")} new, ${count("moved")} moved, ${count("same")} at the same rank.`;
 }
 
 async function similar(place) {
-  // Of what was asked for last, the answer is shown.
+  // Only the latest request is shown.
   clearTimeout(waiting);
   running?.abort();
   running = new AbortController();
@@ -84,8 +84,8 @@ async function similar(place) {
     const found = await get("/api/similar", { item_id: place.item.item_id, k: state.k }, signal);
     shownFor = place.item;
     show([], found.items, false);
-    byId("lists-title").textContent = `Like “${nameOf(place.item)}”`;
-    byId("status").textContent = `${found.items.length} items, the most alike first. Change anything to go back.`;
+    byId("lists-title").textContent = `Similar to “${nameOf(place.item)}”`;
+    byId("status").textContent = `${found.items.length} items, most similar first. Change the history or an option to return to the recommendations.`;
     byId("lists").focus();
   } catch (error) {
     if (error.name !== "AbortError") fail(error);
@@ -97,7 +97,7 @@ async function vote(place, which) {
   const shown = [...byId("diverse").children].map((node) => node.dataset.item);
   const { user_id, history } = whose();
   const note = { item_id: id, vote: which, user_id, history, shown: shownFor === null ? shown : [], rank: place.rank };
-  // The page goes on whether or not the thumb could be kept.
+  // The page continues even if the server can't store the vote.
   post("/api/feedback", note).catch(fail);
   if (which === "up") click(id);
   else change({ hidden: [...state.hidden, id] });

@@ -1,4 +1,4 @@
-// Starts the page: what is served first, then what the address asks for.
+// Starts the page: loads the model description, then the state encoded in the address.
 
 import { get } from "./api.js";
 import { showControls, startControls } from "./controls.js";
@@ -11,14 +11,14 @@ import { change, onChange, readAddress, state } from "./state.js";
 import { startUpload } from "./upload.js";
 
 const FIGURES = {
-  "ndcg@10": "NDCG",
-  "recall@10": "recall",
-  "hit@10": "hit rate",
-  "coverage@10": "coverage",
-  "gini@10": "Gini of exposure",
-  "ild@10": "intra-list distance",
-  "ild_category@10": "distance of categories",
-  "novelty@10": "novelty, bits",
+  "ndcg@10": "NDCG@10",
+  "recall@10": "Recall@10",
+  "hit@10": "Hit rate@10",
+  "coverage@10": "Coverage@10",
+  "gini@10": "Exposure Gini@10",
+  "ild@10": "Intra-list distance@10",
+  "ild_category@10": "Category distance@10",
+  "novelty@10": "Novelty@10 (bits)",
 };
 
 async function start() {
@@ -67,8 +67,8 @@ function showModel(model) {
     el(
       "div",
       {},
-      el("dt", {}, `${FIGURES[name] ?? name} of 10`),
-      el("dd", {}, value.toPrecision(3), ci95 ? el("small", {}, `95 %: ${ci95.low.toPrecision(3)} to ${ci95.high.toPrecision(3)}`) : null),
+      el("dt", {}, FIGURES[name] ?? name),
+      el("dd", {}, value.toPrecision(3), ci95 ? el("small", {}, `95 % CI: ${ci95.low.toPrecision(3)} to ${ci95.high.toPrecision(3)}`) : null),
     ),
   );
   byId("figures").replaceChildren(...figures);

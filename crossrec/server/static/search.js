@@ -1,4 +1,4 @@
-// The catalogue, searched by words; a click on an item puts it into the history.
+// Catalog search; clicking an item adds it to the history.
 
 import { get } from "./api.js";
 import { byId, el, nameOf, picture, priceOf } from "./dom.js";
@@ -50,7 +50,7 @@ async function page() {
 function status(total) {
   const count = total.toLocaleString("en");
   if (!words) return `${count} items.`;
-  return total ? `${count} ${total === 1 ? "item has" : "items have"} these words.` : "No item has all these words.";
+  return total ? `${count} ${total === 1 ? "item matches" : "items match"}.` : "No item contains all these words.";
 }
 
 function tile(item) {

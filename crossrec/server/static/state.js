@@ -1,4 +1,4 @@
-// What the page shows, and the part of it that stands in the address, so that a view can be sent to somebody.
+// Page state; most of it is encoded in the address, so that a view can be shared as a link.
 
 export const NO_RERANK = "none";
 export const RUN_RERANK = "run";
@@ -6,10 +6,10 @@ export const RUN_RERANK = "run";
 export const state = {
   model: null,
   user: null, // id of the chosen user
-  log: [], // that user's item ids, as the log has them
-  clicks: [], // item ids of the history, oldest first; the user's log among them
-  hidden: [], // item ids with a thumb down
-  items: new Map(), // item id -> card, of what was shown
+  log: [], // that user's item ids in log order
+  clicks: [], // item ids of the history, oldest first, including the user's log
+  hidden: [], // item ids with a thumbs down
+  items: new Map(), // item id -> item, for all items shown so far
   rerank: NO_RERANK,
   diversity: 0.3,
   space: "",
@@ -33,7 +33,7 @@ export function remember(items) {
   for (const item of items) state.items.set(item.item_id, item);
 }
 
-// The server knows a user's log with its times, so it is asked by name as long as nothing was taken out of it.
+// The server has the timestamps of a user's log, so requests name the user unless a click was removed.
 export function whose() {
   const whole = state.user !== null && state.log.every((id, place) => state.clicks[place] === id);
   return whole

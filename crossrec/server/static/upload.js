@@ -1,4 +1,4 @@
-// A new item: text and picture, recommendable at once.
+// Upload form for a new item (text and image), which can be recommended immediately.
 
 import { send } from "./api.js";
 import { byId } from "./dom.js";
@@ -43,7 +43,7 @@ function filled(form) {
 function tooLarge() {
   const file = byId("new-image").files[0];
   const most = state.model.max_upload_bytes;
-  return file && file.size > 0.98 * most ? `The picture is larger than ${Math.floor(most / 1e6)} MB.` : "";
+  return file && file.size > 0.98 * most ? `The image is larger than ${Math.floor(most / 1e6)} MB.` : "";
 }
 
 function preview() {

@@ -63,13 +63,14 @@ MEASURES: dict[str, Measure] = {
     ),
     "entropy_shown": Measure(
         "entropy shown, per user",
-        "Shannon entropy, in nats, of the categories of all that a user was shown since the start.",
+        "Shannon entropy, in nats, of the categories of all items shown to a user since the start.",
         "last",
         higher_is_better=True,
     ),
     "entropy_clicked": Measure(
         "entropy clicked, per user",
-        "The same of what a user clicked since the start; it grows with the number of clicks.",
+        "Shannon entropy, in nats, of the categories of all items that a user clicked since the start; "
+        "it grows with the number of clicks.",
         "last",
         higher_is_better=True,
     ),
@@ -81,8 +82,10 @@ MEASURES: dict[str, Measure] = {
     "homogeneity": Measure(
         "homogeneity", "Mean Jaccard overlap of two users' lists.", "mean", higher_is_better=False
     ),
-    "coverage": Measure("coverage", "Share of the catalogue shown to anybody in a round.", "mean"),
-    "gini": Measure("Gini of exposure", "0: all items are shown alike; 1: one gets all.", "mean"),
+    "coverage": Measure("coverage", "Share of the catalog shown to at least one user in a round.", "mean"),
+    "gini": Measure(
+        "Gini of exposure", "0: equal exposure for all items; 1: all exposure on one item.", "mean"
+    ),
 }
 """Measure of tables and plots, in this order."""
 
@@ -174,9 +177,9 @@ def _difference(config: FeedbackLoopConfig, values: Values, name: str, other: st
         axes.set(xlabel="simulated round", ylabel=f"{measure.title}, difference")
         axes.legend(fontsize=8.5)
     return Plot(
-        f"{measure.title} less that of {short(other)}",
-        "Paired by seed. Where a band leaves out 0, the difference is settled in that round; bands are "
-        "pointwise, so that about one round in twenty leaves out 0 by chance alone.",
+        f"{measure.title}: difference from {short(other)}",
+        "Paired by seed. The difference is conclusive in rounds whose band excludes 0. Bands are pointwise, "
+        "so about one round in twenty excludes 0 by chance alone.",
         f"Differences in {measure.title} from {other}: {'; '.join(told)}.",
         drawn[0],
     )
@@ -282,12 +285,12 @@ def results(config: FeedbackLoopConfig, values: Values) -> dict[str, Any]:
 def tables(config: FeedbackLoopConfig, values: Values) -> list[Table]:
     """Return the tables of the terminal: whole runs, then gains over each policy of ``compare_with``."""
     about = f"{config.rounds} rounds, {len(config.seeds)} seeds; simulated users"
-    whole = _table(f"Whole runs, {about}", "mean over seeds, 95 % intervals over seeds")
+    whole = _table(f"Full runs, {about}", "mean over seeds, 95 % intervals over seeds")
     for policy in config.policies:
         whole.add_row(policy, *(_text(over_seeds(whole_run(values, policy, n)), "{:.4f}") for n in SHOWN))
     found = [whole]
     for other in config.references:
-        gains = _table(f"Gain over {other}, {about}", "relative, paired by seed; * the interval leaves out 0")
+        gains = _table(f"Gain over {other}, {about}", "relative, paired by seed; * the interval excludes 0")
         for policy in config.policies:
             if policy != other:
                 spreads = [relative_gain(values, policy, other, n) for n in SHOWN]
@@ -334,7 +337,7 @@ def _sentence(config: FeedbackLoopConfig, values: Values, policy: str, other: st
     for name in BUBBLE:
         above, below = settled_rounds(values, policy, other, name)
         told = [f"{word} in {_rounds(r, config)}" for word, r in (("higher", above), ("lower", below)) if r]
-        parts.append(f"{MEASURES[name].title} {' and '.join(told) if told else 'settled in no round'}")
+        parts.append(f"{MEASURES[name].title} {' and '.join(told) if told else 'conclusive in no round'}")
     return f"{policy}: {'; '.join(parts)}."
 
 

@@ -290,9 +290,9 @@ def _caption(results: Results) -> str:
     return (
         f"{comparison.protocol}; part: {results.config.measured_part}. Mean ± standard deviation over "
         f"{n_seeds} seeds, [95 % interval over {comparison.n_users:,} users], (difference from "
-        f"{comparison.systems[0]}, Holm's p of the {comparison.config.test} test or, for measures of all "
-        "lists together, of the swap test). "
-        f"{SETTLED} p below .05 and one sign in all seeds."
+        f"{comparison.systems[0]}, Holm-corrected p of the {comparison.config.test} test or, for aggregate "
+        "metrics, of the swap test). "
+        f"{SETTLED} p below 0.05 and the same sign in all seeds."
     )
 
 

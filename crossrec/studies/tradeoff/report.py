@@ -81,13 +81,13 @@ def _plot(
         axes.set(xlabel=f"{x_name}, {better}", ylabel=f"{y_name}, better →")
         axes.legend(loc="lower left")
     how = (
-        "Lines: fronts of the means over seeds; faint: all points."
+        "Lines: Pareto fronts of the means over seeds; faint: all points."
         if part == "validation"
-        else "The points that made the fronts on validation, in their order there; nothing was chosen here."
+        else "The points on the validation fronts, in the same order; nothing was selected on test."
     )
     return Plot(
         f"{y_name} against {x_name}, {part}",
-        f"{how} Rings: picked points. Dashed: the budget.",
+        f"{how} Rings: selected points. Dashed: maximum allowed loss.",
         f"Fronts on {part}: {'; '.join(told)}.",
         drawn[0],
     )
@@ -145,9 +145,9 @@ def _goal_table(found: dict[str, Any], goal: dict[str, Any]) -> Table:
     shown = list(dict.fromkeys([accuracy, *goal["wanted"], *found["reference"]["test"]]))
     wanted = ", ".join(f"{m}@{k} +{gain:.0%}" for m, gain in goal["wanted"].items())
     table = Table(
-        title=f"{goal['goal']}: wanted {wanted} at a loss of at most {goal['budget']:.1%} of {accuracy}@{k}",
-        caption="Test values of points picked on validation, means over seeds; relative gain below, with its "
-        "95 % interval over users. * picked on validation among all methods.",
+        title=f"{goal['goal']}: target {wanted} at a loss of at most {goal['budget']:.1%} of {accuracy}@{k}",
+        caption="Test values of points selected on validation, means over seeds; relative gain below, with "
+        "its 95 % interval over users. * best method on validation.",
         show_lines=True,
     )
     table.add_column("method")
@@ -301,7 +301,9 @@ def _verdict(found: Mapping[str, Any], goal: Mapping[str, Any]) -> str:
     changes = [f"{percent(test[m]['gain'])} {m}@{found['k']}" for m in [found["accuracy"], *goal["wanted"]]]
     missed = [m for m, kept in goal["picks"][name]["kept_on_test"].items() if not kept]
     ending = f"; on test it misses the required gain of {', '.join(missed)}" if missed else ", as required"
-    return f"{goal['picks'][name]['label']} was picked on validation. On test: {', '.join(changes)}{ending}."
+    return (
+        f"{goal['picks'][name]['label']} was selected on validation. On test: {', '.join(changes)}{ending}."
+    )
 
 
 def _by_measure(found: Mapping[str, Any]) -> list[dict[str, Any]]:

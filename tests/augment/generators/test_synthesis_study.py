@@ -60,7 +60,7 @@ def test_a_study_writes_generators_figures_grids_and_a_page(
     assert page.count("data:image/png;base64,") == 2
     assert "KL terms of beta_vae" in page
     told = capsys.readouterr().out
-    assert "synthetic samples against 160 training samples, 40 held back" in told
+    assert "synthetic samples against 160 training samples, 40 held out" in told
     first = (tmp_path / study.RESULTS_FILE).read_bytes()
     study.run_synthesis(config)
     assert (tmp_path / study.RESULTS_FILE).read_bytes() == first

@@ -83,5 +83,5 @@ def test_nobody_to_show(
             n_shown_users=0,
         )
     )
-    assert "What users are shown" not in page.text
+    assert "Example recommendations" not in page.text
     assert "0.1234" in page.text

@@ -43,7 +43,7 @@ def test_a_user_gets_two_lists_whose_differences_are_marked(browser: Any, page: 
     gone = browser.js("[...document.querySelectorAll('#plain .card.gone')].map(node => node.dataset.item)")
     assert set(new) == set(diverse) - set(plain)
     assert set(gone) == set(plain) - set(diverse)
-    assert f"{len(new)} are new" in browser.js("document.querySelector('#status').textContent")
+    assert f"{len(new)} new" in browser.js("document.querySelector('#status').textContent")
     assert browser.js("document.querySelectorAll('#links path').length") == len(set(plain) & set(diverse))
     # What is data stays text.
     assert "<b>x</b>" in browser.js("document.querySelector('.card .text').textContent")
@@ -68,7 +68,7 @@ def test_a_history_is_clicked_together_and_taken_apart(browser: Any, page: httpx
     assert "popular" in browser.js("document.querySelector('#history-hint').textContent")
 
 
-def test_the_slider_and_the_switches_ask_anew(browser: Any, page: httpx.Client, fake_shop: Any) -> None:
+def test_the_slider_and_the_switches_send_requests(browser: Any, page: httpx.Client, fake_shop: Any) -> None:
     choose(browser, "u2")
     asked: list[dict[str, Any]] = []
     whole = fake_shop.recommend_many
@@ -100,11 +100,11 @@ def test_the_slider_and_the_switches_ask_anew(browser: Any, page: httpx.Client, 
 def test_thumbs_feed_the_history_and_hide(browser: Any, page: httpx.Client) -> None:
     choose(browser, "u1")
     first = browser.js(IDS.format("diverse"))[0]
-    browser.click("#diverse .card:nth-child(1) [aria-label^='Thumb up']")
+    browser.click("#diverse .card:nth-child(1) [aria-label^='Thumbs up']")
     browser.until(f"{CHOSEN}[0] === {first!r}")
     browser.until(f"!{IDS.format('diverse')}.includes({first!r})")
     hide = browser.js(IDS.format("diverse"))[0]
-    browser.click("#diverse .card:nth-child(1) [aria-label^='Thumb down']")
+    browser.click("#diverse .card:nth-child(1) [aria-label^='Thumbs down']")
     browser.until(f"!{IDS.format('diverse')}.includes({hide!r}) && !{IDS.format('plain')}.includes({hide!r})")
     assert browser.js(f"{IDS.format('diverse')}.length") == 10
     assert 'crossrec_feedback_total{vote="down"} 1.0' in page.get("/metrics").text
@@ -186,7 +186,7 @@ def test_keys_reach_everything_and_everything_has_a_name(browser: Any, page: htt
             break
     for wanted in ("open-upload", "user", "random-user", "rerank", "diversity", "k", "words"):
         assert wanted in seen
-    assert sum(str(name).startswith("Thumb up") for name in seen) == 20
+    assert sum(str(name).startswith("Thumbs up") for name in seen) == 20
     nodes = browser.call("Accessibility.getFullAXTree")["nodes"]
     roles = {"button", "textbox", "searchbox", "combobox", "slider", "checkbox", "link", "list", "dialog"}
     nameless = [
