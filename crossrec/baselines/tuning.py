@@ -69,7 +69,7 @@ def tune(
 
     Args:
         grid: settings to try, usually ``config.grid()``.
-        context: the catalogue.
+        items: item features, from which each setting is built.
         train: training clicks, one row per user.
         validate: function from a fitted recommender to its validation score, higher is better.
         budget: limits on settings and seconds; the whole grid when None.
