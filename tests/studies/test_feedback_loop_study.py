@@ -74,7 +74,7 @@ def test_a_study_writes_its_files_and_resumes(content: dict[str, Any]) -> None:
     first = table.filter(pl.col("round") == 0).group_by("seed").agg(pl.col("visits").n_unique())
     assert first["visits"].to_list() == [1, 1]
     page = (config.out / "simulation.html").read_text()
-    assert "no figure here is of real users" in page
+    assert "no result on this page comes from real users" in page
     assert "Choice model" in page
     files = sorted((config.out / ROUNDS_FOLDER).glob("*.parquet"))
     assert len(files) == 4
