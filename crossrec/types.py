@@ -43,11 +43,13 @@ class Sequences:
         offsets: (B + 1,) int64; row b contains clicks ``offsets[b]:offsets[b + 1]``.
         items: (T,) int32 or int64, catalogue indices.
         times: (T,) int64 seconds, or None where time is not known.
+        weights: (T,) float32 weight of each click, above 0; None where every click has weight 1.
     """
 
     offsets: np.ndarray
     items: np.ndarray
     times: np.ndarray | None = None
+    weights: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.offsets) - 1
@@ -108,8 +110,19 @@ class Sequences:
         offsets = np.zeros(len(starts) + 1, dtype=np.int64)
         np.cumsum(lengths, out=offsets[1:])
         positions = np.arange(offsets[-1]) + np.repeat(starts - offsets[:-1], lengths)
-        times = None if self.times is None else self.times[positions]
-        return Sequences(offsets, self.items[positions], times)
+        return self.at(positions, offsets)
+
+    def at(self, positions: np.ndarray, offsets: np.ndarray) -> Sequences:
+        """Return the clicks at some positions of the flat arrays, with their times and weights, as new rows.
+
+        Args:
+            positions: (T',) indices of clicks, or a (T,) bool mask.
+            offsets: (B' + 1,) limits of the new rows.
+        """
+        times, weights = (
+            None if values is None else values[positions] for values in (self.times, self.weights)
+        )
+        return Sequences(offsets, self.items[positions], times, weights)
 
     @classmethod
     def from_lists(cls, rows: Iterable[Iterable[int]]) -> Sequences:

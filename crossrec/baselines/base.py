@@ -139,7 +139,7 @@ def history_matrix(histories: Sequences, n_items: int, recency: float = 1.0) -> 
     """Return histories as a sparse matrix of summed click weights.
 
     Args:
-        histories: B rows, oldest click first.
+        histories: B rows, oldest click first; a click's own weight, if it has one, is a factor.
         n_items: N, items in the catalogue.
         recency: weight of a click relative to the next later one; the last has weight 1.
 
@@ -158,6 +158,32 @@ def history_matrix(histories: Sequences, n_items: int, recency: float = 1.0) -> 
         )
     ages = np.repeat(np.asarray(histories.offsets)[1:], histories.lengths) - 1 - np.arange(len(items))
     weights = np.power(recency, ages.astype(np.float64))
+    if histories.weights is not None:
+        weights *= histories.weights
     matrix = csr_matrix((weights, items, np.asarray(histories.offsets)), shape=(len(histories), n_items))
     matrix.sum_duplicates()
+    return matrix
+
+
+def distinct_matrix(histories: Sequences, n_items: int) -> csr_matrix:
+    """Return the distinct items of histories as a sparse matrix.
+
+    Args:
+        histories: B rows.
+        n_items: N, items in the catalogue.
+
+    Returns:
+        (B, N) float64, the largest weight of the row's clicks on an item: 1 where clicks have no weights.
+
+    Raises:
+        ValueError: if an item is outside the catalogue.
+    """
+    matrix = history_matrix(histories, n_items)
+    if histories.weights is None:
+        matrix.data[:] = 1
+        return matrix
+    key = histories.row_of_click * n_items + np.asarray(histories.items, dtype=np.int64)
+    order = np.lexsort((histories.weights, key))
+    last = np.append(np.diff(key[order]) != 0, True)[: len(key)]
+    matrix.data[:] = histories.weights[order][last]  # both are sorted by row and item
     return matrix

@@ -9,7 +9,7 @@ import torch
 from pydantic import Field
 from scipy.sparse import csr_matrix
 
-from crossrec.baselines.base import Baseline, TunableOptions, history_matrix
+from crossrec.baselines.base import Baseline, TunableOptions, distinct_matrix
 from crossrec.data.item_table import ItemTable
 from crossrec.types import InputError, Sequences
 
@@ -20,8 +20,9 @@ TABLES = 2
 class EASE(Baseline):
     """Linear item-to-item model: an item's score is the sum of weights from the history's distinct items.
 
-    Weights may be negative, so scores may be, too. An empty history scores 0 everywhere, and the
-    ranking falls back to catalogue order; an item without training clicks always scores 0.
+    Of a user's clicks on an item, the one of the largest weight counts. Weights between items may be
+    negative, so scores may be, too. An empty history scores 0 everywhere, and the ranking falls back to
+    catalogue order; an item without training clicks always scores 0.
 
     Args:
         options: regularisation, memory bound.
@@ -64,9 +65,8 @@ class EASE(Baseline):
             )
 
     def _learn(self, train: Sequences, clicks_UN: csr_matrix) -> None:
-        binary_UN = clicks_UN.astype(np.float32)
-        binary_UN.data[:] = 1
-        gram_NN = torch.from_numpy((binary_UN.T @ binary_UN).toarray())
+        distinct_UN = distinct_matrix(train, self.n_items).astype(np.float32)
+        gram_NN = torch.from_numpy((distinct_UN.T @ distinct_UN).toarray())
         gram_NN.diagonal().add_(self.options.regularization)
         torch.linalg.cholesky(gram_NN, out=gram_NN)
         weights_NN = torch.cholesky_inverse(gram_NN)
@@ -76,6 +76,5 @@ class EASE(Baseline):
         self._weights_NN = weights_NN.numpy()
 
     def _score(self, histories: Sequences) -> torch.Tensor:
-        history_BN = history_matrix(histories, self.n_items).astype(np.float32)
-        history_BN.data[:] = 1
+        history_BN = distinct_matrix(histories, self.n_items).astype(np.float32)
         return torch.from_numpy(history_BN @ self._weights_NN)

@@ -1,4 +1,4 @@
-"""Popularity: number of training clicks, all of them or decayed by age."""
+"""Popularity: weight of the training clicks, all of them or decayed by age."""
 
 from __future__ import annotations
 
@@ -88,7 +88,7 @@ def has_times(train: Sequences) -> bool:
 
 
 def decayed_counts(train: Sequences, n_items: int, half_life_days: float, asker: str) -> np.ndarray:
-    """Return (N,) float64 sum over an item's clicks of 2 ** (-age / half-life), ages from the last click.
+    """Return (N,) float64 sum over clicks of weight * 2 ** (-age / half-life), ages from the last click.
 
     Raises:
         InputError: if the clicks have no times, or an order in their place.
@@ -99,4 +99,5 @@ def decayed_counts(train: Sequences, n_items: int, half_life_days: float, asker:
             "give it timestamps, or use the baseline 'popularity'"
         )
     ages = (float(train.times.max()) - train.times) / (half_life_days * DAY)
-    return np.bincount(train.items, weights=np.exp2(-ages), minlength=n_items)
+    weights = np.exp2(-ages) if train.weights is None else np.exp2(-ages) * train.weights
+    return np.bincount(train.items, weights=weights, minlength=n_items)

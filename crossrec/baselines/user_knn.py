@@ -9,7 +9,7 @@ import numpy as np
 from pydantic import Field
 from scipy.sparse import csr_matrix
 
-from crossrec.baselines.base import SparseBaseline, TunableOptions, history_matrix
+from crossrec.baselines.base import SparseBaseline, TunableOptions, distinct_matrix, history_matrix
 from crossrec.baselines.similarity import cosine_neighbours, pearson_neighbours
 from crossrec.data.item_table import ItemTable
 from crossrec.types import Sequences
@@ -66,8 +66,8 @@ class UserKNN(SparseBaseline):
         self.options = options
 
     def _learn(self, train: Sequences, clicks_UN: csr_matrix) -> None:
-        self._clicks_UN = csr_matrix(clicks_UN[np.diff(clicks_UN.indptr) > 0], dtype=np.float32)
-        self._clicks_UN.data[:] = 1
+        distinct_UN = distinct_matrix(train, self.n_items)
+        self._clicks_UN = csr_matrix(distinct_UN[np.diff(distinct_UN.indptr) > 0], dtype=np.float32)
 
     def _sparse_scores(self, histories: Sequences) -> csr_matrix:
         history_BN = history_matrix(histories, self.n_items, self.options.recency)

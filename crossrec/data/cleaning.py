@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass
-from typing import Literal, Self
+from typing import Annotated, Literal, Self
 
 import numpy as np
 import polars as pl
@@ -24,6 +24,9 @@ from crossrec.runtime import distributed
 logger = logging.getLogger(__name__)
 
 
+EventWeight = Annotated[float, Field(gt=0, le=1_000_000)]
+
+
 class CleaningConfig(Config):
     """Conditions that a click must meet to be kept.
 
@@ -36,6 +39,12 @@ class CleaningConfig(Config):
         k_users: minimum number of clicks per user (k-core, together with ``k_items``).
         k_items: minimum number of clicks per item in the log.
         catalog: whether to keep all items, or only those in the cleaned log.
+        events: the event types that are kept, each with its weight, such as ``{view: 1, purchase: 5}``;
+            not set, all clicks are kept, with weight 1. A click of weight 5 counts as five clicks in the
+            training loss and in the baselines that count clicks; metrics and popularity by
+            ``train_counts`` count every click once.
+        target_events: event types that validation and test ask for, such as ``[purchase]``; histories and
+            training hold all types. Not set, every click can be a target.
     """
 
     min_time: TimePoint | None = None
@@ -46,6 +55,8 @@ class CleaningConfig(Config):
     k_users: int = Field(default=1, ge=1)
     k_items: int = Field(default=1, ge=1)
     catalog: Literal["all", "clicked"] = "all"
+    events: dict[str, EventWeight] | None = Field(default=None, min_length=1)
+    target_events: tuple[str, ...] | None = Field(default=None, min_length=1)
 
     @model_validator(mode="after")
     def _ranges_are_not_empty(self) -> Self:
@@ -55,26 +66,38 @@ class CleaningConfig(Config):
                 raise ValueError(f"min_{name} {low:g} is above max_{name} {high:g}: nothing would stay")
         return self
 
+    @model_validator(mode="after")
+    def _targets_are_kept(self) -> Self:
+        dropped = [name for name in self.target_events or () if self.events and name not in self.events]
+        if dropped:
+            raise ValueError(
+                f"target_events names '{dropped[0]}', which events drops; give it a weight in events, or "
+                f"choose from {', '.join(self.events or ())}"
+            )
+        return self
+
 
 def clean(raw: RawData, config: CleaningConfig) -> tuple[Catalog, ClickLog, CleaningReport]:
     """Drop and count unusable rows; sort by user, time and, within ties, a hash of (user, item).
 
-    The steps on clicks, in order: missing ids, missing times, time out of range, rating out of range,
-    unknown items, exact duplicates (user, item and time), repeats, k-core, ties in time. Items without text
-    or picture are counted and stay; a price that is no number or negative becomes null. The report begins
-    with what the source counted in reading.
+    The steps on clicks, in order: other events, missing ids, missing times, time out of range, rating out
+    of range, unknown items, exact duplicates (user, item and time), repeats, k-core, ties in time. With
+    ``events`` or ``target_events``, only clicks of one event type are duplicates or repeats. Items without
+    text or picture are counted and stay; a price that is no number or negative becomes null. The report
+    begins with what the source counted in reading.
 
     Returns:
         The catalogue, the sorted clicks (item indices are rows of that catalogue), the report.
 
     Raises:
-        InteractionDataError: if no click is left (with the report), a rating range is set without ratings, or
-            times are in several units.
+        InteractionDataError: if no click is left (with the report), a rating range is set without ratings,
+            event types are set without events or unknown to the log, or times are in several units.
     """
 
     log, log_steps, warnings = clean_log(raw, config)
     catalog, rows, catalog_steps = clean_catalog(raw.catalog, log.item, config)
-    clicks = ClickLog.from_codes(log.user, rows[log.item], log.time, log.user_ids)
+    weights, targets_T = _meaning(log.event, config)
+    clicks = ClickLog.from_codes(log.user, rows[log.item], log.time, log.user_ids, weights, targets_T)
     return catalog, clicks, CleaningReport((*raw.steps, *log_steps, *catalog_steps), tuple(warnings))
 
 
@@ -151,12 +174,14 @@ class CodedLog:
         item: (T,) catalogue indices.
         time: (T,) int64 seconds.
         user_ids: (U,) original ids, each with a click.
+        event: (T,) event types as text; None where the configuration names none.
     """
 
     user: np.ndarray
     item: np.ndarray
     time: np.ndarray
     user_ids: np.ndarray
+    event: pl.Series | None = None
 
 
 def clean_log(raw: RawData, config: CleaningConfig) -> tuple[CodedLog, list[Step], list[str]]:
@@ -164,13 +189,16 @@ def clean_log(raw: RawData, config: CleaningConfig) -> tuple[CodedLog, list[Step
     if not len(raw.interactions):
         raise InteractionDataError(f"the log of '{raw.name}' is empty: it has no row at all")
     steps: list[Step] = []
-    frame = _drop_missing(raw.interactions.frame, steps)
+    frame = _drop_missing(_select_events(raw.interactions.frame, config, steps), steps)
     frame = _drop_out_of_range(frame, config, steps)
     warnings = [] if raw.ordinal else time_warnings(frame["timestamp"], raw.name)
     frame, user_ids = _encode(frame, raw.catalog, steps)
     user, item, time = (frame[name].to_numpy() for name in ("user", "item", "timestamp"))
     warnings += share_warnings(user, item, user_ids, raw.catalog.item_ids)
-    kept = _drop_repeats(user, item, time, config, steps)
+    event = frame["event"] if "event" in frame.columns else None
+    # A click without an event is a kind of its own.
+    kinds = None if event is None else event.to_physical().cast(pl.Int32).fill_null(-1).to_numpy() + 1
+    kept = _drop_repeats(user, item, time, kinds, config, steps)
     kept = kept[_k_core(user[kept], item[kept], config, steps)]
     if not len(kept):
         report = CleaningReport((*raw.steps, *steps))
@@ -181,21 +209,26 @@ def clean_log(raw: RawData, config: CleaningConfig) -> tuple[CodedLog, list[Step
         )
     codes, user = np.unique(user[kept], return_inverse=True)
     ids = user_ids.gather(codes).to_numpy()
-    item = _order_ties(user, item[kept], time[kept], ids, raw.catalog.item_ids, steps)
-    return CodedLog(user, item, time[kept].astype(np.int64), ids), steps, warnings
+    order = _order_ties(
+        user, item[kept], time[kept], None if kinds is None else kinds[kept], ids, raw.catalog.item_ids, steps
+    )
+    item, time = item[kept][order], time[kept].astype(np.int64)
+    return CodedLog(user, item, time, ids, None if event is None else event[kept[order]]), steps, warnings
 
 
 def _order_ties(
     user: np.ndarray,
     item: np.ndarray,
     time: np.ndarray,
+    kinds: np.ndarray | None,
     user_ids: np.ndarray,
     item_ids: np.ndarray,
     steps: list[Step],
 ) -> np.ndarray:
-    """Return items of clicks sorted by (user, time), with ties ordered by a hash of (user id, item id).
+    """Return the order of clicks sorted by (user, time), with ties ordered by a hash of (user id, item id).
 
-    File order would leak if a file is sorted by item: sequence models learn that order.
+    Events of a user on one item at one time follow the order of the configuration. File order would leak if a
+    file is sorted by item: sequence models learn that order.
     """
     again = np.zeros(len(user), dtype=bool)
     again[1:] = (user[1:] == user[:-1]) & (time[1:] == time[:-1])
@@ -209,9 +242,10 @@ def _order_ties(
     items, item_rows = np.unique(item[tied], return_inverse=True)
     of_users = mix_bits(hash_ids(str(user_ids[row]) for row in users) + np.uint64(TIE_SALT))
     hashes = mix_bits(of_users[user_rows] + hash_ids(str(item_ids[row]) for row in items)[item_rows])
-    ordered = item.copy()
-    ordered[tied] = item[tied][np.lexsort((hashes, np.cumsum(~again)[tied]))]
-    return ordered
+    keys = [hashes, np.cumsum(~again)[tied]]
+    order = np.arange(len(item))
+    order[tied] = tied[np.lexsort(keys if kinds is None else [kinds[tied], *keys])]
+    return order
 
 
 def _keep(frame: pl.DataFrame, steps: list[Step], name: str, keep: pl.Expr, detail: str) -> pl.DataFrame:
@@ -223,6 +257,61 @@ def _keep(frame: pl.DataFrame, steps: list[Step], name: str, keep: pl.Expr, deta
 def _count(frame: pl.DataFrame, **conditions: pl.Expr) -> dict[str, int]:
     row = frame.select(**{name: condition.sum() for name, condition in conditions.items()}).row(0, named=True)
     return {name: int(value or 0) for name, value in row.items()}
+
+
+def _select_events(frame: pl.DataFrame, config: CleaningConfig, steps: list[Step]) -> pl.DataFrame:
+    """Drop clicks of event types without a weight; the column ``event`` becomes an Enum of the known types.
+
+    Without ``events`` and ``target_events`` the frame is returned as it is.
+
+    Raises:
+        InteractionDataError: if the log has no events, or lacks a type that the configuration names.
+    """
+    if config.events is None and config.target_events is None:
+        return frame
+    if "event" not in frame.columns:
+        raise InteractionDataError(
+            "data.cleaning.events or target_events is set, but the log has no event types: unset it, or name "
+            "the column in data.source.interaction_columns.event"
+        )
+    event = pl.col("event").cast(pl.String).str.strip_chars()
+    counts = frame.select(event).drop_nulls().filter(pl.col("event") != "")["event"].value_counts(sort=True)
+    there = dict(counts.sort(["count", "event"], descending=[True, False]).rows())
+    for key, names in (("events", config.events), ("target_events", config.target_events)):
+        unknown = [name for name in names or () if name not in there]
+        if unknown:
+            values = ", ".join(f"{name} ({count:,})" for name, count in [*there.items()][:_SHOWN_EVENTS])
+            raise InteractionDataError(
+                f"data.cleaning.{key}: no click has the event '{unknown[0]}'; the log has {values or 'none'}"
+            )
+    kept = list(config.events or there)
+    dropped = ", ".join(f"{name} {count:,}" for name, count in there.items() if name not in kept)
+    frame = frame.with_columns(event=pl.when(event != "").then(event))
+    none = _count(frame, none=pl.col("event").is_null())["none"]
+    detail = f"kept: {', '.join(f'{name} {there[name]:,}' for name in kept)}"
+    if config.events is None:
+        steps.append(Step("other event", "clicks", frame.height, 0, f"{detail}, without an event {none:,}"))
+    else:
+        detail += f"; dropped: {dropped or 'no other'}, without an event {none:,}"
+        known = pl.col("event").is_in(kept).fill_null(False)
+        frame = _keep(frame, steps, "other event", known, detail)
+    return frame.with_columns(pl.col("event").cast(pl.Enum(kept)))
+
+
+_SHOWN_EVENTS = 20
+
+
+def _meaning(event: pl.Series | None, config: CleaningConfig) -> tuple[np.ndarray | None, np.ndarray | None]:
+    """Return (T,) weights, None if all are 1, and (T,) whether a click may be a target, None if all may."""
+    if event is None:
+        return None, None
+    weights = targets_T = None
+    if config.events is not None and any(weight != 1 for weight in config.events.values()):
+        weight_of = np.array(list(config.events.values()), dtype=np.float32)
+        weights = weight_of[event.to_physical().to_numpy()]
+    if config.target_events is not None:
+        targets_T = event.is_in(list(config.target_events)).fill_null(False).to_numpy()
+    return weights, targets_T
 
 
 def _drop_missing(frame: pl.DataFrame, steps: list[Step]) -> pl.DataFrame:
@@ -289,7 +378,8 @@ def _range(low: float | None, high: float | None, times: bool) -> str:
 
 def _encode(frame: pl.DataFrame, catalog: Catalog, steps: list[Step]) -> tuple[pl.DataFrame, pl.Series]:
     """Drop unknown items, encode ids as numbers, and sort by (user, time)."""
-    log = frame.select("user_id", "item_id", "timestamp").with_columns(
+    event = ["event"] if isinstance(frame.schema.get("event"), pl.Enum) else []
+    log = frame.select("user_id", "item_id", "timestamp", *event).with_columns(
         item=_codes(pl.col("item_id"), pl.Series(list(catalog.index), dtype=pl.String))
     )
     unknown = log.filter(pl.col("item").is_null())["item_id"]
@@ -298,7 +388,7 @@ def _encode(frame: pl.DataFrame, catalog: Catalog, steps: list[Step]) -> tuple[p
         detail += f": {unknown.n_unique():,} ids such as '{unknown.sort()[0]}'{_zeros(unknown, catalog)}"
     log = _keep(log.drop("item_id"), steps, "unknown item", pl.col("item").is_not_null(), detail)
     user_ids = log["user_id"].unique(maintain_order=True)
-    log = log.select("item", "timestamp", user=_codes(pl.col("user_id"), user_ids))
+    log = log.select("item", "timestamp", *event, user=_codes(pl.col("user_id"), user_ids))
     return log.sort("user", "timestamp", maintain_order=True), user_ids
 
 
@@ -326,11 +416,20 @@ def _codes(ids: pl.Expr, known: pl.Series) -> pl.Expr:
 
 
 def _drop_repeats(
-    user: np.ndarray, item: np.ndarray, time: np.ndarray, config: CleaningConfig, steps: list[Step]
+    user: np.ndarray,
+    item: np.ndarray,
+    time: np.ndarray,
+    kinds: np.ndarray | None,
+    config: CleaningConfig,
+    steps: list[Step],
 ) -> np.ndarray:
     """Return the rows that are kept, in order; rows are sorted by (user, time)."""
     n_items = int(item.max(initial=0)) + 1
     pair = user.astype(np.int64) * n_items + item
+    same, repeated = "same user, item and time", "a user's later click on an item"
+    if kinds is not None:
+        pair = pair * (int(kinds.max(initial=0)) + 1) + kinds
+        same, repeated = "same user, item, time and event", f"{repeated} of the same event"
     order = np.argsort(pair, kind="stable")  # one user's clicks on one item, oldest first
     again = np.zeros(len(pair), dtype=bool)
     again[order[1:]] = pair[order[1:]] == pair[order[:-1]]
@@ -338,10 +437,10 @@ def _drop_repeats(
     duplicate[order[1:]] = again[order[1:]] & (time[order[1:]] == time[order[:-1]])
     kept = np.flatnonzero(~duplicate)
     dropped = len(pair) - len(kept)
-    steps.append(Step("exact duplicate", "clicks", len(pair), dropped, "same user, item and time"))
+    steps.append(Step("exact duplicate", "clicks", len(pair), dropped, same))
     repeats = int(again.sum()) - dropped
     if config.repeats == "drop":
-        steps.append(Step("repeat click", "clicks", len(kept), repeats, "a user's later click on an item"))
+        steps.append(Step("repeat click", "clicks", len(kept), repeats, repeated))
         return np.flatnonzero(~again)
     steps.append(Step("repeat click", "clicks", len(kept), 0, f"{repeats:,} kept"))
     return kept

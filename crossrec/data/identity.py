@@ -200,6 +200,8 @@ def _digest_rows(rows: Sequences, names: np.ndarray, item_ids: np.ndarray, *more
     arrays = [some.offsets, place[some.items], *(extra[order] for extra in more)]
     if some.times is not None:
         arrays.append(some.times)
+    if some.weights is not None:
+        parts.append(np.ascontiguousarray(some.weights, np.float64).tobytes())
     return _hexdigest(*parts, *(np.ascontiguousarray(array, np.int64).tobytes() for array in arrays))
 
 

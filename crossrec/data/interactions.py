@@ -14,7 +14,7 @@ from crossrec.types import InputError, Sequences
 
 REQUIRED = {"user_id": pl.String, "item_id": pl.String, "timestamp": pl.Float64}
 """Columns of every log. ``timestamp`` is in seconds (or any growing number where a source has only
-an order). ``rating``, ``label`` ("click", "purchase", …) and further columns are optional."""
+an order). ``rating``, ``event`` ("view", "purchase", …) and further columns are optional."""
 
 MISSING_WORDS = (
     *("", "nan", "NaN", "NAN", "-nan", "null", "NULL", "Null", "none", "None", "NONE", "undefined"),
@@ -58,14 +58,22 @@ class ClickLog:
     Args:
         sequences: one row per user, sorted by time, ties by a hash of (user, item).
         user_ids: (U,) original ids.
+        targets_T: (T,) bool, clicks that validation and test may ask for; None if all are.
     """
 
     sequences: Sequences
     user_ids: np.ndarray
+    targets_T: np.ndarray | None = None
 
     @classmethod
     def from_codes(
-        cls, user: np.ndarray, item: np.ndarray, time: np.ndarray, user_ids: np.ndarray
+        cls,
+        user: np.ndarray,
+        item: np.ndarray,
+        time: np.ndarray,
+        user_ids: np.ndarray,
+        weights: np.ndarray | None = None,
+        targets_T: np.ndarray | None = None,
     ) -> ClickLog:
         """Return clicks from numbers that are sorted by user and time already.
 
@@ -74,10 +82,12 @@ class ClickLog:
             item: (T,) catalogue indices.
             time: (T,) int64 seconds.
             user_ids: (U,) original ids.
+            weights: (T,) float32, see :class:`Sequences`.
+            targets_T: (T,) bool, see the class.
         """
         offsets = np.zeros(len(user_ids) + 1, dtype=np.int64)
         np.cumsum(np.bincount(user, minlength=len(user_ids)), out=offsets[1:])
-        return cls(Sequences(offsets, item.astype(np.int32), time), user_ids)
+        return cls(Sequences(offsets, item.astype(np.int32), time, weights), user_ids, targets_T)
 
 
 _EARLIEST_SHOWN_AS_DATE = 1e8

@@ -131,8 +131,29 @@ def prepare(config: DataConfig, *, repeats: bool = False) -> PreparedData:
     name, note = raw.name, raw.note
     catalog, clicks, report = clean(raw, config.cleaning)
     del raw  # the id strings of a long log need more memory than all derived data
-    split = config.split.build().split(clicks.sequences, len(catalog), repeats=repeats)
+    split = divide(clicks, len(catalog), config, repeats=repeats)
     return PreparedData(name, note, catalog, clicks, split, report)
+
+
+def divide(clicks: ClickLog, n_items: int, config: DataConfig, *, repeats: bool) -> Split:
+    """Divide a cleaned log, with the target events of the cleaning.
+
+    Args:
+        clicks: the cleaned log.
+        n_items: N, size of the catalogue.
+        config: configuration of the split, and of the target events.
+        repeats: as in :func:`prepare`.
+
+    Raises:
+        SplitError: if a part of the split stays empty.
+    """
+    splitter = config.split.build()
+    if clicks.targets_T is None:
+        split: Split = splitter.split(clicks.sequences, n_items, repeats=repeats)
+        return split
+    split = splitter.split(clicks.sequences, n_items, repeats=repeats, targets_T=clicks.targets_T)
+    names = ", ".join(config.cleaning.target_events or ())
+    return replace(split, protocol=f"{split.protocol}; targets are events of the type {names} only")
 
 
 def _load(config: DataConfig) -> RawData:

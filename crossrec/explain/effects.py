@@ -146,7 +146,6 @@ def scores_with_clicks(
     """
     clicks = histories.take(np.zeros(len(kept_VL), np.int64))
     offsets = np.concatenate([[0], np.cumsum(kept_VL.sum(1))]).astype(np.int64)
-    times_T = None if clicks.times is None else clicks.times[kept_VL.ravel()]
-    variants = Sequences(offsets, clicks.items[kept_VL.ravel()], times_T)
+    variants = clicks.at(kept_VL.ravel(), offsets)
     scores_V1 = recommender.score(variants, np.full((len(kept_VL), 1), item))
     return scores_V1[:, 0].double().cpu().numpy()

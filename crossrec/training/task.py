@@ -93,7 +93,10 @@ class ItemPredictionTask(nn.Module):
         history_BLD, candidates = self._item_vectors(batch, negatives)
         queries_TD = self._queries(history_BLD, batch, masked_BL)
         targets_T = self.position_of[batch.targets_T]
-        ranking = self.objective.loss(queries_TD, targets_T, candidates).sum() * scale
+        losses_T = self.objective.loss(queries_TD, targets_T, candidates)
+        if batch.weights_T is not None:
+            losses_T = losses_T * batch.weights_T
+        ranking = losses_T.sum() * scale
         values = self._term_values(batch, masked_BL, queries_TD, candidates)
         found_contrast = self._contrast(batch, candidates, n_all)
         means = {**values, **found_contrast.values}

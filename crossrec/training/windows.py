@@ -136,8 +136,7 @@ class Windows:
         lengths = self.ends - self.starts
         offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
         at = np.arange(offsets[-1]) + np.repeat(self.starts - offsets[:-1], lengths)
-        times = self.clicks.times
-        return Sequences(offsets, self.clicks.items[at], None if times is None else times[at])
+        return self.clicks.at(at, offsets)
 
 
 @dataclass(frozen=True)
@@ -152,6 +151,8 @@ class Batch:
         places_T: (T,) where each target stands among those of the whole step.
         times_BL: (B, L) int64 seconds; None if unknown.
         views: augmented views of the inputs; None where no loss compares them.
+        weights_T: (T,) float32 weight of each target, 1 on average over the training clicks; None if all
+            weigh the same.
     """
 
     items_BL: Tensor
@@ -161,6 +162,7 @@ class Batch:
     places_T: Tensor
     times_BL: Tensor | None = None
     views: ViewBatch | None = None
+    weights_T: Tensor | None = None
 
     def to(self, device: torch.device) -> Batch:
         """Return the batch on a device."""
@@ -172,6 +174,7 @@ class Batch:
             self.places_T.to(device),
             None if self.times_BL is None else self.times_BL.to(device),
             None if self.views is None else self.views.to(device),
+            None if self.weights_T is None else self.weights_T.to(device),
         )
 
     def only(self, chosen_T: Tensor) -> Batch:
@@ -181,6 +184,7 @@ class Batch:
             positions_T=self.positions_T[chosen_T],
             targets_T=self.targets_T[chosen_T],
             places_T=self.places_T[chosen_T],
+            weights_T=None if self.weights_T is None else self.weights_T[chosen_T],
         )
 
 
@@ -189,7 +193,9 @@ class WindowBatches:
 
     Every click that has another before it (beside it, if clicks are masked) is a target exactly once per
     epoch. Long histories are cut into overlapping windows of ``max_length`` inputs, at other places in each
-    epoch. Everything depends on (seed, epoch) alone, so a resumed run continues with the same batches.
+    epoch. Weights of clicks are divided by their mean over the training clicks, so that the size of the loss
+    doesn't depend on their scale. Everything depends on (seed, epoch) alone, so a resumed run continues with
+    the same batches.
 
     Args:
         sequences: training clicks, one row per user.
@@ -229,6 +235,8 @@ class WindowBatches:
         """Targets of an epoch, without augmented copies."""
         if self.n_targets == 0:
             raise ValueError("no user has two training clicks: there is nothing to predict")
+        weights = sequences.weights
+        self._mean_weight = 1.0 if weights is None else float(weights.mean(dtype=np.float64))
         self._steps = len(self._deal(self._whole, 0))
         self.mean_targets = self.n_targets / self._steps
         """Mean targets per step without copies; steps divide by it, so that every click weighs the same:
@@ -304,6 +312,10 @@ class WindowBatches:
             some = lengths if len(rows) else np.zeros(1, np.int64)
             return torch.from_numpy(pad_rows(values[at_BL[real_BL]], some))
 
+        weights_T = None
+        if step.clicks.weights is not None:
+            weights = step.clicks.weights[at_BL[wanted_BL] + self.shift] / self._mean_weight
+            weights_T = torch.from_numpy(weights.astype(np.float32))
         return Batch(
             items_BL=padded(items),
             lengths_B=torch.from_numpy(lengths if len(rows) else np.ones(1, np.int64)),
@@ -311,6 +323,7 @@ class WindowBatches:
             targets_T=torch.from_numpy(items[at_BL[wanted_BL] + self.shift].astype(np.int64)),
             places_T=torch.from_numpy(places_BL[wanted_BL]),
             times_BL=None if times is None else padded(times),
+            weights_T=weights_T,
         )
 
     def parts(

@@ -239,7 +239,7 @@ def test_log_holds_each_pair_once_and_grows_in_time(raw: RawData) -> None:
     assert frame.select("user_id", "item_id").is_unique().all()
     assert frame.select("user_id", "timestamp").is_unique().all()
     assert frame["timestamp"].is_sorted()
-    assert set(frame["label"].unique()) == {"click", "purchase"}
+    assert set(frame["event"].unique()) == {"click", "purchase"}
     elapsed = (frame["timestamp"].to_numpy() - FIRST_SECOND) / (DAY * SMALL.days)
     assert elapsed.min() >= 0
     assert elapsed.max() <= 1

@@ -37,7 +37,7 @@ MAPPING: dict[str, Any] = {
         "price": "cost",
     },
     "interaction_columns": {
-        "user": "who", "item": "what", "timestamp": "when", "rating": "stars", "label": "kind",
+        "user": "who", "item": "what", "timestamp": "when", "rating": "stars", "event": "kind",
     },
     "category_separator": ";",
     "text_separator": ". ",
@@ -77,7 +77,7 @@ def test_csv_and_parquet_give_the_same(tmp_path: Path, suffix: str) -> None:
     assert log["item_id"].to_list() == ["007", "9", "8"]
     assert log["timestamp"].to_list() == [100.5, 200.0, 300.0]
     assert log["rating"].to_list() == [4.0, None, 2.0]
-    assert log["label"].to_list() == ["click", "purchase", "click"]
+    assert log["event"].to_list() == ["click", "purchase", "click"]
     assert (raw.name, raw.note) == ("shop", "a test")
 
 

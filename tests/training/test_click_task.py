@@ -154,6 +154,44 @@ def test_parts_of_a_step_add_up_to_the_whole(objective: str) -> None:
         torch.testing.assert_close(sum(shares), whole, rtol=1e-5, atol=1e-5)
 
 
+@pytest.mark.parametrize(("model", "objective"), [("sasrec", "bpr"), ("bert4rec", "full_softmax")])
+def test_a_weight_scales_the_loss_of_its_click(model: str, objective: str) -> None:
+    learner, log = task(model, objective), clicks()
+    plain, alike, some = (
+        WindowBatches(
+            replace(log, weights=weights),
+            max_length=LENGTH,
+            batch_size=12,
+            overlap=0.25,
+            seed=0,
+            masked=model == "bert4rec",
+        )
+        for weights in (
+            None,
+            np.full(len(log.items), 7, np.float32),
+            np.where(log.items % 2 == 0, 3, 1).astype(np.float32),
+        )
+    )
+    for windows, same, weighted in zip(plain.epoch(0), alike.epoch(0), some.epoch(0), strict=True):
+        negatives = learner.sample_negatives(5, plain.targets(windows))
+        losses = []
+        for dealer, step in ((plain, windows), (alike, same)):
+            torch.manual_seed(0)
+            losses.append(learner(dealer.collate(step), negatives)["next_item"])
+        torch.testing.assert_close(*losses)
+        batch = some.collate(weighted)
+        mean = float(np.where(log.items % 2 == 0, 3, 1).mean())
+        assert batch.weights_T is not None
+        torch.testing.assert_close(batch.weights_T * mean, torch.where(batch.targets_T % 2 == 0, 3.0, 1.0))
+        even = replace(batch, weights_T=(batch.targets_T % 2 == 0).float())
+        odd = replace(batch, weights_T=(batch.targets_T % 2 == 1).float())
+        parts = []
+        for part in (batch, even, odd):
+            torch.manual_seed(0)
+            parts.append(learner(part, negatives)["next_item"])
+        torch.testing.assert_close(parts[0], (3 * parts[1] + parts[2]) / mean, rtol=1e-4, atol=1e-4)
+
+
 def test_masked_clicks_are_the_only_targets_and_are_hidden() -> None:
     learner = task("bert4rec", "full_softmax")
     dealer = batches(learner)

@@ -285,8 +285,9 @@ def synthesise_users(
         for start in range(0, len(like), step)
     ]
     offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
-    times = train.take(like, lengths).times
-    rows = Sequences(offsets, clicked[np.concatenate(items)].astype(train.items.dtype), times)
+    like_clicks = train.take(like, lengths)
+    drawn = clicked[np.concatenate(items)].astype(train.items.dtype)
+    rows = Sequences(offsets, drawn, like_clicks.times, like_clicks.weights)
     return SyntheticUsers(rows, like, int((train.lengths > 1).sum()))
 
 

@@ -26,12 +26,11 @@ def place_of_click(samples: Sequences) -> np.ndarray:
 def choose_clicks(samples: Sequences, kept_T: np.ndarray) -> Sequences:
     """Return the same rows with a subset of their clicks, in order."""
     counts = np.concatenate([[0], np.cumsum(kept_T)])
-    times = None if samples.times is None else samples.times[kept_T]
-    return Sequences(counts[samples.offsets], samples.items[kept_T], times)
+    return samples.at(kept_T, counts[samples.offsets])
 
 
 def stack_rows(parts: Sequence[Sequences]) -> Sequences:
-    """Concatenate the rows of several sequences; times are kept if all have them."""
+    """Concatenate the rows of several sequences; times are kept if all have them, weights if any has."""
     lengths = np.concatenate([part.lengths for part in parts])
     offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
     times = [part.times for part in parts if part.times is not None]
@@ -39,6 +38,15 @@ def stack_rows(parts: Sequence[Sequences]) -> Sequences:
         offsets,
         np.concatenate([part.items for part in parts]),
         np.concatenate(times) if len(times) == len(parts) else None,
+        _stacked_weights(parts),
+    )
+
+
+def _stacked_weights(parts: Sequence[Sequences]) -> np.ndarray | None:
+    if all(part.weights is None for part in parts):
+        return None
+    return np.concatenate(
+        [np.ones(len(p.items), np.float32) if p.weights is None else p.weights for p in parts]
     )
 
 

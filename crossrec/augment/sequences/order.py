@@ -6,6 +6,8 @@ Source:
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 from pydantic import Field
 
@@ -110,7 +112,8 @@ class ItemReorder(RowAugmenter):
         # Before the part, the part, and after it; the sort is stable outside the part.
         section_T = (place_T >= begin[row_T]).astype(np.int8) + (place_T >= end[row_T])
         order = np.lexsort((key_T, section_T, row_T))
-        return Sequences(samples.offsets, samples.items[order], samples.times)
+        moved = samples.at(order, samples.offsets)
+        return replace(moved, times=samples.times)
 
     def _sizes(self, lengths: np.ndarray) -> np.ndarray:
         return (lengths * self.share).astype(np.int64)

@@ -9,6 +9,7 @@ Source:
 from __future__ import annotations
 
 from abc import abstractmethod
+from dataclasses import replace
 
 import numpy as np
 from pydantic import Field
@@ -124,7 +125,7 @@ class ItemSubstitute(SimilarItems):
         """Replace the clicks; lengths stay."""
         items = np.array(samples.items)
         items[at_C] = items_C
-        return Sequences(samples.offsets, items, samples.times)
+        return replace(samples, items=items)
 
 
 class ItemInsert(SimilarItems):
@@ -142,5 +143,8 @@ class ItemInsert(SimilarItems):
         grown = np.bincount(samples.row_of_click[at_C], minlength=len(samples))
         offsets = np.concatenate([[0], np.cumsum(samples.lengths + grown)]).astype(np.int64)
         items = np.insert(samples.items, at_C, items_C)
-        times = None if samples.times is None else np.insert(samples.times, at_C, samples.times[at_C])
-        return Sequences(offsets, items, times)
+        times, weights = (
+            None if values is None else np.insert(values, at_C, values[at_C])
+            for values in (samples.times, samples.weights)
+        )
+        return Sequences(offsets, items, times, weights)

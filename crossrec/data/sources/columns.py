@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import polars as pl
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from crossrec.config import ComponentOptions, Config
 from crossrec.data.catalog import REQUIRED, Catalog
@@ -53,14 +53,23 @@ class InteractionColumns(Config):
         item: item ids; required.
         timestamp: numbers in ``time_unit``, ISO dates or ISO datetimes; required.
         rating: a number ("4.5" or "4,5"); not set, the column ``rating`` where the table has one.
-        label: "click", "purchase", …; not set, the column ``label`` where the table has one.
+        event: type of each event ("view", "cart", "purchase"), which ``data.cleaning.events`` and
+            ``data.cleaning.target_events`` refer to; not set, the column ``event`` where the table has one.
     """
 
     user: str = "user_id"
     item: str = "item_id"
     timestamp: str = "timestamp"
     rating: str | None = None
-    label: str | None = None
+    event: str | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _read_label(cls, value: Any) -> Any:
+        """Read ``label``, the key of configurations that version 0.1 stored with its runs."""
+        if isinstance(value, Mapping) and "label" in value and "event" not in value:
+            return {"event" if key == "label" else key: content for key, content in value.items()}
+        return value
 
 
 class TwoTableOptions(ComponentOptions):
@@ -145,7 +154,7 @@ class Columns:
             "item_id": self.required(names.item, "item"),
             "timestamp": self.required(names.timestamp, "timestamp"),
             "rating": self.optional(names.rating, "rating"),
-            "label": self.optional(names.label, "label"),
+            "event": self.optional(names.event, "event"),
         }
         return {part: name for part, name in found.items() if name is not None}
 
@@ -223,8 +232,8 @@ def read_log(
         ratings = numbers(frame[columns["rating"]], decimal)
         steps.append(ratings.step("rating", "clicks"))
         parts.append(ratings.values.alias("rating"))
-    if "label" in columns:
-        parts.append(frame[columns["label"]].cast(pl.String).alias("label"))
+    if "event" in columns:
+        parts.append(frame[columns["event"]].cast(pl.String).alias("event"))
     return pl.DataFrame(parts), steps
 
 

@@ -100,13 +100,22 @@ class Splitter(Component, ABC):
         self.options = options
 
     @abstractmethod
-    def split(self, clicks: Sequences, n_items: int, *, repeats: bool = False) -> Split:
+    def split(
+        self,
+        clicks: Sequences,
+        n_items: int,
+        *,
+        repeats: bool = False,
+        targets_T: np.ndarray | None = None,
+    ) -> Split:
         """Divide a log.
 
         Args:
             clicks: one row per user, oldest click first.
             n_items: N, size of the catalogue.
             repeats: whether an item of the history can be a target.
+            targets_T: (T,) bool, clicks that can be targets; all of them when None. Histories and training
+                hold the others too.
 
         Raises:
             SplitError: if the log can't be divided so, or a part stays empty.
@@ -136,6 +145,7 @@ def build_eval_queries(
     stops: np.ndarray,
     *,
     repeats: bool,
+    targets_T: np.ndarray | None = None,
 ) -> tuple[Queries, dict[str, int]]:
     """Return queries with their distinct targets; items of the history are targets only with ``repeats``.
 
@@ -147,6 +157,7 @@ def build_eval_queries(
         starts: (Q,) first target, counted within the user's row; ``ends <= starts``.
         stops: (Q,) one past the last target.
         repeats: whether an item of the history can be a target, as where lists may hold seen items.
+        targets_T: (T,) bool, clicks that can be targets; all of them when None.
 
     Returns:
         The queries that keep a target; counts of removed targets, of queries that lost all of theirs.
@@ -156,6 +167,11 @@ def build_eval_queries(
     query = np.repeat(np.arange(len(users)), lengths)
     shift = base + starts - (np.cumsum(lengths) - lengths)
     position = np.arange(len(query)) + shift[query]
+    n_other = 0
+    if targets_T is not None:
+        wanted = targets_T[position]
+        query, position = query[wanted], position[wanted]
+        n_other = int((~wanted).sum())
     seen = first[position] < (base + ends)[query]
     again = _repeated(query, clicks.items[position])
     if not repeats:
@@ -166,12 +182,16 @@ def build_eval_queries(
     offsets = np.concatenate([[0], np.cumsum(left[answered])]).astype(np.int64)
     targets = Sequences(offsets, np.asarray(clicks.items[position[kept]], dtype=np.int64))
     counts = {"targets clicked twice": int(again.sum())}
+    if targets_T is not None:
+        counts = {"clicks of other events": n_other, **counts}
     if not repeats:
         counts = {
             "targets already in the history": int(seen.sum()),
             **counts,
             "queries without a new target": int((~answered).sum()),
         }
+    elif targets_T is not None:
+        counts["queries without a target"] = int((~answered).sum())
     return Queries(users[answered], ends[answered], targets), counts
 
 

@@ -44,27 +44,38 @@ class LeaveOneOutSplitter(Splitter):
 
     options: Options
 
-    def split(self, clicks: Sequences, n_items: int, *, repeats: bool = False) -> Split:
+    def split(
+        self,
+        clicks: Sequences,
+        n_items: int,
+        *,
+        repeats: bool = False,
+        targets_T: np.ndarray | None = None,
+    ) -> Split:
         """Divide a log.
 
         Args:
             clicks: one row per user, oldest first.
             n_items: N, size of the catalogue.
             repeats: whether an item of the history can be a target.
+            targets_T: (T,) bool, clicks that can be targets; all of them when None.
 
         Raises:
             SplitError: if no user has enough clicks.
         """
-        lengths = clicks.lengths
-        long_enough = np.flatnonzero(lengths > 2 * self.options.n_last)
-        train_ends = lengths.copy()
-        train_ends[long_enough] -= 2 * self.options.n_last
+        n_last = self.options.n_last
+        users, held_UH = _last_targets(clicks, 2 * n_last, targets_T)
+        train_ends = clicks.lengths.copy()
+        train_ends[users] = held_UH[:, 0]
         first = first_clicks(clicks, n_items)
-        valid, valid_counts = self._last(clicks, long_enough, 2 * self.options.n_last, first, repeats)
-        test, test_counts = self._last(clicks, long_enough, self.options.n_last, first, repeats)
-        excluded = {
-            f"users with fewer than {2 * self.options.n_last + 1} clicks": len(clicks) - len(long_enough)
-        }
+        (valid, valid_counts), (test, test_counts) = (
+            _one_each(clicks, users, places_UH, first, repeats)
+            for places_UH in (held_UH[:, :n_last], held_UH[:, n_last:])
+        )
+        short = f"users with fewer than {2 * n_last + 1} clicks"
+        if targets_T is not None:
+            short = f"users with fewer than {2 * n_last} clicks that can be targets, or none before them"
+        excluded = {short: len(clicks) - len(users)}
         excluded |= {f"valid: {reason}": count for reason, count in valid_counts.items()}
         excluded |= {f"test: {reason}": count for reason, count in test_counts.items()}
         each = "click tests" if self.options.n_last == 1 else f"{self.options.n_last} clicks test"
@@ -73,10 +84,25 @@ class LeaveOneOutSplitter(Splitter):
         split = Split(clicks, train_ends, valid, test, n_items, protocol, excluded)
         return require_parts(split, "Lower data.split.n_last or raise data.cleaning.k_users")
 
-    def _last(
-        self, clicks: Sequences, users: np.ndarray, from_end: int, first: np.ndarray, repeats: bool
-    ) -> tuple[Queries, dict[str, int]]:
-        rows = np.repeat(users, self.options.n_last)
-        steps = np.tile(np.arange(self.options.n_last), len(users))
-        positions = clicks.lengths[rows] - from_end + steps
-        return build_eval_queries(clicks, first, rows, positions, positions, positions + 1, repeats=repeats)
+
+def _last_targets(clicks: Sequences, n: int, targets_T: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
+    """Return (U',) users with n possible targets and a click before them, and (U', n) their last places."""
+    if targets_T is None:
+        users = np.flatnonzero(clicks.lengths > n)
+        return users, clicks.lengths[users][:, None] - n + np.arange(n)
+    position = np.flatnonzero(targets_T)
+    counts = np.bincount(clicks.row_of_click[position], minlength=len(clicks))
+    users = np.flatnonzero(counts >= n)
+    held_UH = position[np.cumsum(counts)[users][:, None] - n + np.arange(n)]
+    held_UH -= np.asarray(clicks.offsets)[users][:, None]
+    enough = held_UH[:, 0] > 0
+    return users[enough], held_UH[enough]
+
+
+def _one_each(
+    clicks: Sequences, users: np.ndarray, places_UH: np.ndarray, first: np.ndarray, repeats: bool
+) -> tuple[Queries, dict[str, int]]:
+    """Return a query for each held-out click, from all clicks before it."""
+    rows = np.repeat(users, places_UH.shape[1])
+    places = places_UH.ravel()
+    return build_eval_queries(clicks, first, rows, places, places, places + 1, repeats=repeats)

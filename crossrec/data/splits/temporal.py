@@ -64,13 +64,21 @@ class TemporalSplitter(Splitter):
 
     options: Options
 
-    def split(self, clicks: Sequences, n_items: int, *, repeats: bool = False) -> Split:
+    def split(
+        self,
+        clicks: Sequences,
+        n_items: int,
+        *,
+        repeats: bool = False,
+        targets_T: np.ndarray | None = None,
+    ) -> Split:
         """Divide a log.
 
         Args:
             clicks: one row per user, oldest first, with times.
             n_items: N, size of the catalogue.
             repeats: whether an item of the history can be a target.
+            targets_T: (T,) bool, clicks that can be targets; all of them when None.
 
         Raises:
             SplitError: if there are no times, they fall within a row, or a part stays empty.
@@ -82,8 +90,8 @@ class TemporalSplitter(Splitter):
         train_ends = _count_before(clicks, times, valid_from)
         valid_ends = _count_before(clicks, times, test_from)
         first = first_clicks(clicks, n_items)
-        valid, valid_counts = self._window(clicks, first, train_ends, valid_ends, repeats)
-        test, test_counts = self._window(clicks, first, valid_ends, clicks.lengths, repeats)
+        valid, valid_counts = self._window(clicks, first, train_ends, valid_ends, repeats, targets_T)
+        test, test_counts = self._window(clicks, first, valid_ends, clicks.lengths, repeats, targets_T)
         excluded = {f"valid: {reason}": count for reason, count in valid_counts.items()}
         excluded |= {f"test: {reason}": count for reason, count in test_counts.items()}
         what = "all later clicks" if self.options.targets == "all" else "the next click"
@@ -102,19 +110,38 @@ class TemporalSplitter(Splitter):
         return float(np.partition(times, rank)[rank])
 
     def _window(
-        self, clicks: Sequences, first: np.ndarray, starts: np.ndarray, stops: np.ndarray, repeats: bool
+        self,
+        clicks: Sequences,
+        first: np.ndarray,
+        starts: np.ndarray,
+        stops: np.ndarray,
+        repeats: bool,
+        targets_T: np.ndarray | None,
     ) -> tuple[Queries, dict[str, int]]:
         active = stops > starts
         users = np.flatnonzero(active & (starts > 0))
-        begin, end = starts[users], stops[users]
+        ends, end = starts[users], stops[users]
+        begin = ends
         if self.options.targets == "next":
-            end = begin + 1
-        queries, counts = build_eval_queries(clicks, first, users, begin, begin, end, repeats=repeats)
+            begin = ends if targets_T is None else _next_target(clicks, users, ends, end, targets_T)
+            end = np.minimum(begin + 1, end)
+        queries, counts = build_eval_queries(
+            clicks, first, users, ends, begin, end, repeats=repeats, targets_T=targets_T
+        )
         without = {
             "users without a click in the window": int((~active).sum()),
             "users without a history": int((active & (starts == 0)).sum()),
         }
         return queries, without | counts
+
+
+def _next_target(
+    clicks: Sequences, users: np.ndarray, begin: np.ndarray, end: np.ndarray, targets_T: np.ndarray
+) -> np.ndarray:
+    """Return (Q,) place of each user's first possible target from ``begin`` on, at most ``end``."""
+    places = np.append(np.flatnonzero(targets_T), len(targets_T))
+    base = np.asarray(clicks.offsets)[users]
+    return np.minimum(places[np.searchsorted(places, base + begin)] - base, end)
 
 
 def _sorted_times(clicks: Sequences) -> np.ndarray:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -40,6 +41,18 @@ def with_times(rows: list[list[int]]) -> Sequences:
     plain = Sequences.from_lists(rows)
     times = np.concatenate([np.arange(len(row)) // 2 * 10 + 1000 * b for b, row in enumerate(rows)] or [[]])
     return Sequences(plain.offsets, plain.items, times.astype(np.int64))
+
+
+@pytest.mark.parametrize("name", TYPES)
+def test_a_weight_goes_with_its_click(name: str) -> None:
+    rows = [list(range(b, b + 12)) for b in range(0, 18, 3)]
+    train = with_times(rows)
+    train = replace(train, weights=(train.items + 1).astype(np.float32))
+    made = augment({"type": name, "probability": 1.0}, train).samples
+    assert made.weights is not None
+    assert len(made.weights) == len(made.items)
+    if name not in ("insert", "substitute"):
+        assert made.weights.tolist() == (made.items + 1).tolist()
 
 
 def context(train: Sequences) -> SequenceContext:
