@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
@@ -49,10 +50,12 @@ def write(root: Path, suffix: str) -> None:
     (root / "photos").mkdir(exist_ok=True)
     for name, content in (("items", ITEMS), ("clicks", CLICKS)):
         frame = pl.DataFrame(content)
-        if suffix == "csv":
-            frame.write_csv(root / f"{name}.csv")
-        else:
-            frame.write_parquet(root / f"{name}.parquet")
+        path = root / f"{name}.{suffix}"
+        if suffix == "parquet":
+            frame.write_parquet(path)
+            continue
+        text = frame.write_csv() if suffix.startswith("csv") else frame.write_ndjson()
+        path.write_bytes(gzip.compress(text.encode()) if suffix.endswith("gz") else text.encode())
 
 
 def load(root: Path, suffix: str = "csv", **changes: Any) -> RawData:
@@ -60,8 +63,8 @@ def load(root: Path, suffix: str = "csv", **changes: Any) -> RawData:
     return validate(TableSource.Options, content, "test").build(root, Path("unused")).load()
 
 
-@pytest.mark.parametrize("suffix", ["csv", "parquet"])
-def test_csv_and_parquet_give_the_same(tmp_path: Path, suffix: str) -> None:
+@pytest.mark.parametrize("suffix", ["csv", "parquet", "jsonl", "csv.gz", "jsonl.gz"])
+def test_all_forms_give_the_same(tmp_path: Path, suffix: str) -> None:
     write(tmp_path, suffix)
     raw = load(tmp_path, suffix, name="shop", note="a test")
     rows = raw.catalog.dataset
@@ -224,3 +227,24 @@ def test_addresses_of_pictures_are_refused(tmp_path: Path) -> None:
     pl.DataFrame(ITEMS | {"photo": [None, "https://x/y.jpg", None]}).write_csv(tmp_path / "items.csv")
     with pytest.raises(SourceError, match=r"row 1 of items\.csv names a picture by its address"):
         load(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("items.jsonl", b'{"sku": "1"}\nno\n', r"items\.jsonl, line 2: not JSON"),
+        ("items.jsonl", b" \n", "items.jsonl is empty"),
+        ("items.jsonl.gz", gzip.compress(b'{"sku": "1"}')[:-9], r"items\.jsonl\.gz can't be unpacked"),
+        ("items.csv.gz", gzip.compress(b"sku,name\n1,2\n")[:-9], r"items\.csv\.gz can't be unpacked"),
+        ("items.csv.gz", gzip.compress(b"sku,name\n1,2,3\n"), r"items\.csv\.gz, line 2: 3 fields"),
+        ("items.csv.gz", gzip.compress(b'sku,name\n1,"a" b\n'), r"items\.csv\.gz, line 2: "),
+        ("items.parquet.gz", b"", "must end in one of"),
+    ],
+)
+def test_faults_of_packed_files_and_json_lines(
+    tmp_path: Path, name: str, content: bytes, message: str
+) -> None:
+    write(tmp_path, "csv")
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(SourceError, match=message):
+        load(tmp_path, items=name, item_columns={"id": "sku"})

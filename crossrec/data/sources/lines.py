@@ -9,7 +9,7 @@ import json
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, BinaryIO, cast
+from typing import Any
 
 import polars as pl
 
@@ -18,6 +18,7 @@ from crossrec.data.sources.reading import (
     SourceError,
     codec,
     guessed_encoding,
+    open_binary,
     require_encoding,
     suggest,
 )
@@ -120,7 +121,7 @@ def read_jsonl(path: Path, schema: Mapping[str, pl.DataType], key: str) -> Itera
     """
     number = 1
     try:
-        with _open(path) as handle:
+        with open_binary(path) as handle:
             while lines := handle.readlines(BLOCK_BYTES):
                 if number == 1:
                     lines[0] = lines[0].removeprefix(codecs.BOM_UTF8)
@@ -139,7 +140,7 @@ def first_object(path: Path, required: Sequence[str], key: str) -> dict[str, Any
         SourceError: if the file is empty, its first line is no object, or it lacks a field.
     """
     try:
-        with _open(path) as handle:
+        with open_binary(path) as handle:
             line = next((line for line in handle if line.strip()), b"")
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
         raise SourceError(f"{path} can't be unpacked ({error}): fetch it again, or set {key}") from error
@@ -160,8 +161,30 @@ def first_object(path: Path, required: Sequence[str], key: str) -> dict[str, Any
     return found
 
 
-def _open(path: Path) -> BinaryIO:
-    return cast(BinaryIO, gzip.open(path, "rb")) if path.suffix == ".gz" else path.open("rb")
+def read_objects(path: Path, key: str) -> pl.DataFrame:
+    """Return all fields of a file with one JSON object per line, each with the narrowest type that fits.
+
+    Args:
+        path: the file; ``.gz`` is unpacked.
+        key: the config key that names the file, for messages.
+
+    Raises:
+        SourceError: if a line is no JSON object; the message names the line.
+    """
+    try:
+        with open_binary(path) as handle:
+            data = handle.read().removeprefix(codecs.BOM_UTF8)
+    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+        raise SourceError(f"{path} can't be unpacked ({error}): fetch it again, or set {key}=FILE") from error
+    if not data.strip():
+        raise SourceError(f"{path} is empty: it must hold one JSON object a line. Set {key}=FILE")
+    try:
+        return pl.read_ndjson(io.BytesIO(data), infer_schema_length=None)
+    except pl.exceptions.PolarsError as error:
+        for number, line in enumerate(data.splitlines(), start=1):
+            if line.strip() and (reason := _why_no_json(path, line)):
+                raise SourceError(f"{path}, line {number}: {reason}. Fix or remove the line") from error
+        raise SourceError(f"{path} can't be read: a field has values of several kinds ({error})") from error
 
 
 def _parse(

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import codecs
 import difflib
+import gzip
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, TextIO
+from typing import Annotated, BinaryIO, TextIO, cast
 
 import polars as pl
 from pydantic import AfterValidator
@@ -84,6 +85,11 @@ class Faults:
             raise SourceError(found[0])
 
 
+def open_binary(path: Path) -> BinaryIO:
+    """Open a file for reading; ``.gz`` is unpacked on the fly."""
+    return cast(BinaryIO, gzip.open(path, "rb")) if path.suffix.lower() == ".gz" else path.open("rb")
+
+
 def codec(encoding: str) -> str:
     """Return the codec to read a file with: UTF-8 with or without a byte order mark."""
     name = codecs.lookup(encoding).name
@@ -103,7 +109,7 @@ def require_encoding(path: Path, encoding: str, way_out: str) -> None:
     """
     decoder = codecs.getincrementaldecoder(codec(encoding))()
     lines = 0
-    with path.open("rb") as handle:
+    with open_binary(path) as handle:
         while True:
             block = handle.read(_BLOCK_BYTES)
             held = decoder.getstate()[0]
@@ -134,7 +140,7 @@ def _other_encoding(path: Path, encoding: str, line: int, way_out: str) -> str:
 
 def guessed_encoding(path: Path) -> str | None:
     """Return the guessed encoding of a file's first megabytes: UTF-8, UTF-16, or a Western 8-bit encoding."""
-    with path.open("rb") as handle:
+    with open_binary(path) as handle:
         data = handle.read(_BLOCK_BYTES)
     if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
         return "utf-16"

@@ -1,4 +1,4 @@
-"""Items and interactions as two tables, CSV or Parquet."""
+"""Items and interactions as two tables: CSV, Parquet or JSON Lines."""
 
 from __future__ import annotations
 
@@ -27,8 +27,9 @@ class TableSource(DataSource):
         """Options of two tables.
 
         Args:
-            items: CSV (``.csv``, ``.tsv``, ``.txt``) or Parquet (``.parquet``, ``.pq``) file of items.
-            interactions: file of interactions, in either form.
+            items: file of items: CSV (``.csv``, ``.tsv``, ``.txt``), Parquet (``.parquet``, ``.pq``) or JSON
+                Lines (``.jsonl``, ``.ndjson``); CSV and JSON Lines may be packed as ``.gz``.
+            interactions: file of interactions, in any of these forms.
         """
 
         items: str = "items.csv"

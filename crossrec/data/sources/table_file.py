@@ -1,19 +1,33 @@
-"""One CSV or Parquet file: its columns, and reading some of them."""
+"""One CSV, Parquet or JSON Lines file: its columns, and reading some of them."""
 
 from __future__ import annotations
 
 import csv
+import gzip
+import io
 import sys
+import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
+from typing import TextIO
 
 import numpy as np
 import polars as pl
 import pyarrow as pa
 from pyarrow import csv as arrow_csv
 
-from crossrec.data.sources.reading import SourceError, codec, nearest_file, require_encoding
+from crossrec.data.sources.lines import read_objects
+from crossrec.data.sources.reading import SourceError, codec, nearest_file, open_binary, require_encoding
+
+
+def table_suffix(path: Path) -> str:
+    """Return the suffix that names the kind of a table, such as ``.csv`` of ``items.csv.gz``."""
+    return Path(path.stem if path.suffix.lower() == ".gz" else path.name).suffix.lower()
+
+
+def _open_text(path: Path, encoding: str, errors: str = "strict") -> TextIO:
+    return io.TextIOWrapper(open_binary(path), encoding=encoding, errors=errors, newline="")
 
 
 def twin_columns(path: Path, delimiter: str = ",", encoding: str = "utf-8-sig") -> str | None:
@@ -24,7 +38,7 @@ def twin_columns(path: Path, delimiter: str = ",", encoding: str = "utf-8-sig") 
     Raises:
         csv.Error: if this is not a CSV file.
     """
-    with path.open(encoding=encoding, errors="replace", newline="") as lines:
+    with _open_text(path, encoding, "replace") as lines:
         header = next((names for names in csv.reader(lines, delimiter=delimiter) if names), [])
     for name in dict.fromkeys(header):
         places = [str(place) for place, other in enumerate(header, start=1) if other == name]
@@ -40,13 +54,20 @@ CSV_SUFFIXES = (".csv", ".tsv", ".txt")
 
 PARQUET_SUFFIXES = (".parquet", ".pq")
 
+JSON_SUFFIXES = (".jsonl", ".ndjson")
+
+TABLE_SUFFIXES = CSV_SUFFIXES + PARQUET_SUFFIXES + JSON_SUFFIXES
+"""Suffixes of tables; of all but Parquet, ``.gz`` may follow."""
+
 DELIMITERS = (";", "\t", "|", ",")
 
 _BLOCK_BYTES = 16 << 20
 
 
 class TableFile:
-    """Table on disk, of which only the header is read at first.
+    """Table on disk, of which only the header is read at first (JSON Lines: all of it).
+
+    CSV and JSON Lines may be packed as ``.gz``.
 
     Args:
         root: folder that ``name`` is relative to.
@@ -76,15 +97,27 @@ class TableFile:
         self._encoding = codec(encoding)
         if not self.path.is_file():
             likely = _holding(root, expected, delimiter)
-            hint = nearest_file(root, name, CSV_SUFFIXES + PARQUET_SUFFIXES, likely)
+            hint = nearest_file(root, name, (*TABLE_SUFFIXES, ".gz"), likely)
             raise SourceError(f"{self.path} does not exist; {hint}. Set {key}=FILE")
-        suffix = self.path.suffix.lower()
-        if suffix not in CSV_SUFFIXES + PARQUET_SUFFIXES:
-            known = ", ".join(CSV_SUFFIXES + PARQUET_SUFFIXES)
-            raise SourceError(f"{self.path} must end in one of {known}: convert it and set {key}=FILE")
+        suffix = table_suffix(self.path)
+        if suffix not in TABLE_SUFFIXES or (self.path.suffix.lower() == ".gz" and suffix in PARQUET_SUFFIXES):
+            known = ", ".join(TABLE_SUFFIXES)
+            raise SourceError(
+                f"{self.path} must end in one of {known}, or in .csv.gz or .jsonl.gz: convert it and set "
+                f"{key}=FILE"
+            )
         self.is_text = suffix in CSV_SUFFIXES
-        if self.is_text:
-            require_encoding(self.path, encoding, encoding_key)
+        self._objects: pl.DataFrame | None = None
+        if suffix in JSON_SUFFIXES:
+            self._objects = read_objects(self.path, key)
+            self.columns = self._objects.columns
+        elif self.is_text:
+            try:
+                require_encoding(self.path, encoding, encoding_key)
+            except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+                raise SourceError(
+                    f"{self.path} can't be unpacked ({error}): fetch it again, or set {key}=FILE"
+                ) from error
             if twins := twin_columns(self.path, delimiter, self._encoding):
                 raise SourceError(twins)
             self._header = csv_header(self.path, delimiter, self._encoding)
@@ -106,6 +139,8 @@ class TableFile:
         if self.is_text:
             parts = [pl.DataFrame(table) for table in self.batches(columns)]
             return pl.concat(parts) if parts else pl.DataFrame(schema=dict.fromkeys(columns, pl.String))
+        if self._objects is not None:
+            return self._objects.select(columns)
         try:
             return pl.read_parquet(self.path, columns=list(columns))
         except (pl.exceptions.PolarsError, OSError) as error:
@@ -144,7 +179,11 @@ class TableFile:
         """Return whether a quotation mark is invalid CSV: not at the edge of a field, or not closed."""
         if self._encoding.startswith(("utf-16", "utf_16", "utf-32")):
             return True
-        data = np.memmap(self.path, np.uint8, "r")
+        if self.path.suffix.lower() == ".gz":
+            with open_binary(self.path) as handle:
+                data = np.frombuffer(handle.read(), np.uint8)
+        else:
+            data = np.memmap(self.path, np.uint8, "r")
         edges = np.zeros(256, dtype=bool)
         edges[[ord(character) for character in ('"', "\n", "\r", self.delimiter) if ord(character) < 256]] = (
             True
@@ -168,7 +207,7 @@ class TableFile:
         width, start = len(self._header), 1
         limit = csv.field_size_limit(min(sys.maxsize, 2**31 - 1))
         try:
-            with self.path.open(encoding=self._encoding, newline="") as handle:
+            with _open_text(self.path, self._encoding) as handle:
                 reader = csv.reader(handle, delimiter=self.delimiter, strict=True)
                 for row in reader:
                     if len(row) not in (0, width):
@@ -200,7 +239,7 @@ class TableFile:
 
 def csv_header(path: Path, delimiter: str, encoding: str) -> list[str]:
     """Return the names in the first line that is not blank; none in an empty file."""
-    with path.open(encoding=encoding, errors="replace", newline="") as lines:
+    with _open_text(path, encoding, "replace") as lines:
         try:
             return next((names for names in csv.reader(lines, delimiter=delimiter) if names), [])
         except csv.Error as error:
@@ -220,7 +259,7 @@ def _holding(root: Path, columns: Sequence[str], delimiter: str) -> list[str]:
     found: list[str] = []
     for path in sorted(root.iterdir())[:200] if columns else []:
         with suppress(SourceError, OSError, UnicodeError, pl.exceptions.PolarsError, csv.Error):
-            if path.suffix.lower() in CSV_SUFFIXES:
+            if table_suffix(path) in CSV_SUFFIXES:
                 there = csv_header(path, delimiter, "utf-8-sig")
             elif path.suffix.lower() in PARQUET_SUFFIXES:
                 there = list(pl.read_parquet_schema(path))
