@@ -1,4 +1,4 @@
-"""A small training as a program, which tests run in other processes: FOLDER [STEP AT WHICH TO DIE]."""
+"""A small training as a function, and as a program for other processes: FOLDER [STEP AT WHICH TO DIE]."""
 
 from __future__ import annotations
 
@@ -64,10 +64,7 @@ def network(counts: np.ndarray) -> SequentialNetwork:
     return SequentialNetwork(items, sequence, N_ITEMS, similarity="cosine", temperature=0.1)
 
 
-def main() -> None:
-    folder = Path(sys.argv[1])
-    die_at = int(sys.argv[2]) if len(sys.argv) > 2 else None
-    objective = OBJECTIVES[os.environ.get("OBJECTIVE", "full")]
+def train(folder: Path, die_at: int | None = None, objective: str = "full") -> None:
     split = LeaveOneOutSplitter.Options().build().split(log_with_order(), N_ITEMS)
     config = TrainerConfig(epochs=6, batch_size=8, lr=0.01, checkpoint_every=7, patience=50)
     accelerator = build_accelerator(config, folder)
@@ -81,7 +78,7 @@ def main() -> None:
         return {"ndcg@10": float(hits.sum(1).mean())}
 
     trainer = Trainer(
-        ItemPredictionTask(model, objective.build(split.train_counts), torch.arange(N_ITEMS)),
+        ItemPredictionTask(model, OBJECTIVES[objective].build(split.train_counts), torch.arange(N_ITEMS)),
         WindowBatches(split.train, max_length=10, batch_size=config.batch_size, overlap=0.25, seed=0),
         config,
         accelerator=accelerator,
@@ -107,4 +104,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    train(Path(sys.argv[1]), *map(int, sys.argv[2:]), objective=os.environ.get("OBJECTIVE", "full"))
