@@ -13,7 +13,7 @@ from crossrec.experiment.config import ExperimentConfig
 
 REPOSITORY = Path(__file__).parents[2]
 SMALL = [
-    "data.source={type: demo, n_products: 80, n_shoppers: 150, image_size: 32, clicks_per_shopper: 12}",
+    "data.source={type: demo, n_products: 60, n_shoppers: 100, image_size: 32, clicks_per_shopper: 12}",
     "model.text.max_tokens=16",
     "model.image={type: timm, model: test_resnet, weights: random, image_size: 32}",
     "model.whiten=16",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 from collections.abc import Iterator
@@ -19,6 +20,13 @@ PARAMETERS, MOST_CELLS = "parameters", 10
 WHOLE = "CROSSREC_WHOLE_NOTEBOOKS"
 """Set to run notebooks as they are, with all their trainings, into ``runs/ablations``."""
 SOURCE = {"data.source.n_products": 60, "data.source.n_shoppers": 120}
+TINY = "{type: timm, model: test_resnet, weights: random, image_size: 32}"
+ENCODERS = {
+    "spaces.text.max_tokens": 16,
+    "spaces.image": TINY,
+    "model.text.max_tokens": 16,
+    "model.image": TINY,
+}
 TRAINER = {"trainer.epochs": 1, "trainer.eval_every": 1}
 
 
@@ -38,7 +46,7 @@ def shrunk(name: str, folder: Path) -> list[str]:
         changes = ", ".join(f"{key}={value}" for key, value in small.items())
         return [out, f"changes=[{changes}]", "rounds=2", "users=20", "seeds=[0]"]
     overrides = [out, "seeds=[0]", "comparison.n_permutations=100", "comparison.n_bootstrap=1000"]
-    overrides += [f"changes.{key}={value}" for key, value in small.items()]
+    overrides += [f"changes.{key}={value}" for key, value in {**small, **ENCODERS}.items()]
     if name == "5_large_model":
         # No matter which model: reading the large one's weights takes longer than all else here.
         overrides.append("axes.reader.llm.model.sequence.type=gru4rec")
@@ -48,15 +56,42 @@ def shrunk(name: str, folder: Path) -> list[str]:
     return overrides
 
 
-@pytest.fixture(scope="module")
-def kernel() -> Iterator[Any]:
-    """One kernel for all, so that torch is imported once; names are forgotten in between."""
-    from jupyter_client.manager import KernelManager
+def run_in_kernel(notebook: Any, place: Path) -> list[dict[str, Any]]:
+    """Run a notebook as Jupyter does; its outputs, each a mapping of MIME types to data."""
+    nbclient.NotebookClient(notebook, timeout=1800, resources={"metadata": {"path": str(place)}}).execute()
+    cells = [cell for cell in notebook.cells if cell.cell_type == "code"]
+    return [output["data"] for cell in cells for output in cell.outputs if "data" in output]
 
-    manager = KernelManager(kernel_name="python3")
-    manager.start_kernel(env={**os.environ, "OMP_NUM_THREADS": "1"})
-    yield manager
-    manager.shutdown_kernel(now=True)
+
+@pytest.fixture(scope="module")
+def shell() -> Iterator[Any]:
+    """IPython in this process, which has the libraries loaded; a new kernel needs 15 seconds for them."""
+    from IPython.core.interactiveshell import InteractiveShell
+
+    class Shell(InteractiveShell):
+        def enable_gui(self, gui: Any = None) -> None:
+            """Open no window."""
+
+    yield Shell.instance()
+    Shell.clear_instance()
+
+
+def run_here(notebook: Any, place: Path, shell: Any) -> list[dict[str, Any]]:
+    """Run a notebook in a shell; its outputs, each a mapping of MIME types to data."""
+    from IPython.utils.capture import capture_output
+
+    found: list[dict[str, Any]] = []
+    shell.reset()
+    with contextlib.chdir(place):
+        for cell in notebook.cells:
+            if cell.cell_type == "code":
+                with capture_output() as captured:
+                    ended = shell.run_cell(source_of(cell))
+                    ended.raise_error()
+                found += [output.data for output in captured.outputs]
+                if ended.result is not None:
+                    found.append(shell.display_formatter.format(ended.result)[0])
+    return found
 
 
 @pytest.fixture(scope="module")
@@ -85,20 +120,15 @@ def test_a_notebook_is_short_clean_and_has_parameters(path: Path) -> None:
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
-def test_a_notebook_runs_top_to_bottom(path: Path, kernel: Any, folder: Path) -> None:
+def test_a_notebook_runs_top_to_bottom(path: Path, shell: Any, folder: Path) -> None:
     notebook = nbformat.read(path, as_version=4)
     whole = os.environ.get(WHOLE)
     for cell in notebook.cells:
         if PARAMETERS in cell.metadata.get("tags", []) and not whole:
             cell["source"] = f"OVERRIDES = {shrunk(path.stem, folder)!r}"
-    notebook.cells.insert(0, nbformat.v4.new_code_cell("%reset -f"))
-    client = nbclient.NotebookClient(
-        notebook, km=kernel, timeout=1800, resources={"metadata": {"path": str(path.parent)}}
-    )
-    client.execute()
-    shown = [output for cell in notebook.cells if cell.cell_type == "code" for output in cell.outputs]
-    assert any("image/png" in output.get("data", {}) for output in shown), "no plot"
-    told = [output["data"]["text/markdown"] for output in shown if "text/markdown" in output.get("data", {})]
+    shown = run_in_kernel(notebook, path.parent) if whole else run_here(notebook, path.parent, shell)
+    assert any("image/png" in data for data in shown), "no plot"
+    told = [data["text/markdown"] for data in shown if "text/markdown" in data]
     assert told, "no concluding sentence"
     assert "@10" in told[-1] or "[" in told[-1], "it is computed from results"
     if whole:

@@ -43,16 +43,9 @@ def two_processes(mode: str, victim: int, seconds: float = SECONDS) -> Iterator[
             process.communicate()
 
 
-@pytest.mark.parametrize(
-    ("mode", "victim"),
-    [
-        ("stop", 1),
-        # The process through which the others meet.
-        pytest.param("stop", 0, marks=pytest.mark.slow),
-        pytest.param("kill", 1, marks=pytest.mark.slow),
-        pytest.param("kill", 0, marks=pytest.mark.slow),
-    ],
-)
+# Rank 0 is the process through which the others meet.
+@pytest.mark.slow
+@pytest.mark.parametrize(("mode", "victim"), [("stop", 1), ("stop", 0), ("kill", 1), ("kill", 0)])
 def test_the_other_process_ends_and_says_why(mode: str, victim: int) -> None:
     with two_processes(mode, victim) as processes:
         other = processes[1 - victim]

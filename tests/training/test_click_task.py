@@ -88,7 +88,7 @@ def test_an_order_is_learned(model: str, objective: str) -> None:
     optimiser = torch.optim.Adam(learner.parameters(), lr=0.003 if post_norm else 0.01)
     learner.train()
     step = 0
-    for epoch in range(100 if post_norm else 30):
+    for epoch in range(75 if post_norm else 20 if objective == "gbce" else 10):
         for windows in dealer.epoch(epoch):
             negatives = learner.sample_negatives(step, dealer.targets(windows))
             loss = sum(learner(dealer.collate(windows), negatives).values())

@@ -198,7 +198,7 @@ def test_collapse_is_seen_when_a_generator_gets_no_noise(
 
 def test_failure_is_seen_when_rates_are_far_too_high(small: Any, tmp_path: Path) -> None:
     config = WganGp.Options(
-        latent=8, width=32, depth=1, lr=1.0, critic_steps=1, loop=LEARNING.model_copy(update={"steps": 300})
+        latent=8, width=32, depth=1, lr=1.0, critic_steps=1, loop=LEARNING.model_copy(update={"steps": 100})
     )
     assert {w.failure for w in _fitted(small, config, tmp_path).warnings} & {
         Failure.MODE_COLLAPSE,
