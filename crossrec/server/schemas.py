@@ -42,7 +42,7 @@ class ApiRequest(BaseModel):
 
 
 class FilterRequest(ApiRequest):
-    """Filter on a column of the catalogue, with exactly one test."""
+    """Filter on a column of the catalog, with exactly one test."""
 
     column: Annotated[str, StringConstraints(min_length=1, max_length=100)]
     equals: str | Number | bool | None = None
@@ -81,7 +81,7 @@ class RecommendRequest(ApiRequest):
     )
     k: int = Field(default=10, ge=1, le=MAX_K)
     rerank: RerankRequest | Literal["run"] | None = Field(
-        default=None, description="reranker; 'run' for the run's own reranking"
+        default=None, description="reranker; 'run' for the reranking configured in the run"
     )
     filters: list[FilterRequest] = Field(default=[], max_length=20)
     context: dict[str, str | Number] | None = Field(default=None, max_length=20)
@@ -242,7 +242,7 @@ class ModelResponse(BaseModel):
     modalities: list[str]
     spaces: list[str] = Field(description="spaces in which items can be compared")
     rerankers: list[RerankerInfo]
-    run_rerank: str | None = Field(description="the run's own reranking; null without one")
+    run_rerank: str | None = Field(description="reranking configured in the run; null if there is none")
     data: str
     note: str = Field(description="note on the data, such as that it is generated; may be empty")
     metrics: dict[str, MetricValue] = Field(description="metrics on the test split; empty when not measured")
