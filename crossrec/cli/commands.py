@@ -9,6 +9,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import cast
 
+from crossrec.version import __version__
+
 
 @dataclass(frozen=True)
 class Command:
@@ -66,6 +68,7 @@ COMMANDS: dict[str, Command] = {
     "simulate": Command(
         "crossrec.cli.studies:simulate", "simulate policies with users in a feedback loop, round after round"
     ),
+    "weights": Command("crossrec.cli.weights:weights", "list or install packages of pretrained weights"),
 }
 
 
@@ -82,6 +85,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "command", choices=tuple(COMMANDS), metavar="COMMAND", help="a command of the list below"
     )
+    parser.add_argument("--version", action="version", version=f"crossrec {__version__}")
     # All arguments after the name belong to the subcommand, including --help.
     name = parser.parse_args(given[:1]).command
     return COMMANDS[name].run(given[1:])

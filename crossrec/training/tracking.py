@@ -33,7 +33,7 @@ def check_tracker(config: TrainerConfig) -> None:
         return
     if importlib.util.find_spec(config.tracker) is None:
         raise InputError(
-            f"trainer.tracker: {config.tracker} is not installed: uv pip install {config.tracker}, or set "
+            f"trainer.tracker: {config.tracker} is not installed: pip install {config.tracker}, or set "
             "trainer.tracker=none (log.jsonl is written in any case)"
         )
     if config.tracker == "wandb" and config.wandb_mode == "online":

@@ -22,7 +22,7 @@ from crossrec.runtime.weights import (
 from crossrec.runtime.weights.readers import efficientnet_name
 from crossrec.runtime.weights.resolve import Fits, Layout
 
-WAYS = ("crossrec[weights]", "local file", "hub:", "random")
+WAYS = ("crossrec weights get", "local file", "hub:", "random")
 
 
 def assert_lists_the_ways(error: BaseException) -> None:
@@ -41,7 +41,7 @@ def test_weights_that_cannot_be_had_list_the_ways(name: str) -> None:
 
 def test_a_package_that_is_not_installed_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     missing = PackagedWeights(
-        "some-dist", "no_such_module", "x", Fits.TEXT_ENCODER, Layout.TRANSFORMERS_FOLDER
+        "some-dist", "1.0", 1, "no_such_module", "x", Fits.TEXT_ENCODER, Layout.TRANSFORMERS_FOLDER
     )
     monkeypatch.setitem(PACKAGES, "absent", missing)
     with pytest.raises(WeightsError, match="some-dist is not installed") as caught:

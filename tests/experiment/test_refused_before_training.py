@@ -151,7 +151,7 @@ def test_trackers_that_can_not_log_are_refused(
 ) -> None:
     monkeypatch.setitem(sys.modules, "tensorboard", None)
     assert train(shop, "trainer.tracker=tensorboard") == 2
-    assert "tensorboard is not installed: uv pip install tensorboard" in capsys.readouterr().err
+    assert "tensorboard is not installed: pip install tensorboard" in capsys.readouterr().err
     import wandb
 
     monkeypatch.setattr(wandb, "login", lambda prompt=True: False)

