@@ -71,7 +71,7 @@ def install(wheel: Path, folder: Path) -> Path:
     """Return the commands of a fresh environment with the wheel, and with the libraries of this one."""
     venv.create(folder, with_pip=False, symlinks=True)
     (site,) = folder.glob("lib/python*/site-packages")
-    # A folder on a .pth line is searched last; its own .pth files, such as that of the checkout, are not read.
+    # A folder on a .pth line is searched last; its own .pth files, such as the checkout's, are not read.
     (site / "libraries.pth").write_text(sysconfig.get_path("purelib") + "\n")
     uv = Path(sys.executable).with_name("uv")
     run(uv, "pip", "install", "--quiet", "--no-deps", "--python", folder / "bin" / "python", wheel)

@@ -23,7 +23,10 @@ from crossrec.experiment.config import ExperimentConfig
 
 REPOSITORY = Path(__file__).parents[2]
 GIVEN = Path(__file__).with_name("given")
-PAGES = [*sorted((REPOSITORY / "docs").glob("*.md")), REPOSITORY / "README.md"]
+PAGES = [
+    *sorted((REPOSITORY / "docs").glob("*.md")),
+    *(REPOSITORY / name for name in ("CONTRIBUTING.md", "README.md")),
+]
 FENCE = re.compile(r"^```(\w*)[^\n]*\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 COMMAND_LANGUAGES = ("", "bash", "shell", "console")
 SLOW_PAGES = ("ablations",)
@@ -118,7 +121,7 @@ def only_parsed(monkeypatch: pytest.MonkeyPatch) -> list[Callable[[], None]]:
         validate(*arguments, **options)
         raise _Read
 
-    for name in ("runs", "studies"):
+    for name in ("runs", "studies", "weights"):
         monkeypatch.setattr(f"crossrec.cli.{name}.guarded", guarded)
     for module in ("crossrec.config", "crossrec.experiment.run_folder"):
         monkeypatch.setattr(f"{module}.validate", read_and_stop)

@@ -131,20 +131,3 @@ def test_installed_versions_are_those_of_the_lock() -> None:
     pins = sorted(f"{package.distribution}=={package.release}" for package in PACKAGES.values())
     assert sorted(project["dependency-groups"]["weights"]) == pins
     assert not set(pins) - set((REPOSITORY / "requirements.txt").read_text(encoding="utf-8").split())
-
-
-def test_all_is_every_extra_of_users() -> None:
-    extras = tomllib.loads((REPOSITORY / "pyproject.toml").read_text(encoding="utf-8"))["project"][
-        "optional-dependencies"
-    ]
-    names = ",".join(sorted(set(extras) - {"all", "dev"}))
-    assert extras["all"] == [f"crossrec[{names}]"]
-
-
-def test_the_version_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
-    from crossrec import __version__
-
-    with pytest.raises(SystemExit) as ended:
-        main(["--version"])
-    assert ended.value.code == 0
-    assert capsys.readouterr().out == f"crossrec {__version__}\n"
