@@ -34,6 +34,7 @@ class Command:
 
 COMMANDS: dict[str, Command] = {
     "train": Command("crossrec.cli.runs:train", "train a recommender and measure it beside the baselines"),
+    "init": Command("crossrec.cli.init:init", "write a first configuration for a folder of data"),
     "evaluate": Command("crossrec.cli.runs:evaluate", "measure a run, or a file of predictions"),
     "recommend": Command(
         "crossrec.cli.runs:recommend", "recommend with a trained recommender, for one user or for all"

@@ -20,10 +20,10 @@ LARGE_SHARE = 0.2
 MIN_CLICKS = 20
 MIN_USERS = 10
 
-_UNITS = (("ns", 1e9), ("us", 1e6), ("ms", 1e3), ("s", 1.0))
+UNITS = (("ns", 1e9), ("us", 1e6), ("ms", 1e3), ("s", 1.0))
 _FACTORS = (1e-9, 1e-6, 1e-3, 1.0, 1e3, 1e6, 1e9)
 """Possible factors between times written in one unit and read in another."""
-_PLAUSIBLE = (FIRST_TIME, 4102444800.0)
+PLAUSIBLE = (FIRST_TIME, 4102444800.0)
 """Plausible range in seconds (1990 to 2100), by which units are recognised."""
 
 
@@ -60,7 +60,7 @@ def time_warnings(times: pl.Series, name: str) -> list[str]:
 
 def _refuse_mixed_units(times: pl.Series, name: str) -> None:
     """Reject times of which a part is plausible in seconds and another part in a different unit."""
-    low, high = _PLAUSIBLE
+    low, high = PLAUSIBLE
     found = {factor: int(times.is_between(low * factor, high * factor).sum()) for factor in _FACTORS}
     plausible = {
         factor: count for factor, count in found.items() if count >= (1 if factor >= 1 else len(times) / 100)
@@ -78,15 +78,15 @@ def _refuse_mixed_units(times: pl.Series, name: str) -> None:
 
 
 def _one(times: pl.Series, factor: float) -> float:
-    low, high = _PLAUSIBLE
+    low, high = PLAUSIBLE
     return float(times.filter(times.is_between(low * factor, high * factor))[0])
 
 
 def _likely_unit(times: pl.Series) -> str | None:
     """Return the unit in which all times would be plausible, had they been read as seconds."""
-    low, high = _PLAUSIBLE
+    low, high = PLAUSIBLE
     return next(
-        (unit for unit, factor in _UNITS if bool(times.is_between(low * factor, high * factor).all())), None
+        (unit for unit, factor in UNITS if bool(times.is_between(low * factor, high * factor).all())), None
     )
 
 

@@ -121,7 +121,7 @@ def only_parsed(monkeypatch: pytest.MonkeyPatch) -> list[Callable[[], None]]:
         validate(*arguments, **options)
         raise _Read
 
-    for name in ("runs", "studies", "weights"):
+    for name in ("init", "runs", "studies", "weights"):
         monkeypatch.setattr(f"crossrec.cli.{name}.guarded", guarded)
     for module in ("crossrec.config", "crossrec.experiment.run_folder"):
         monkeypatch.setattr(f"{module}.validate", read_and_stop)

@@ -146,6 +146,29 @@ class TableFile:
         except (pl.exceptions.PolarsError, OSError) as error:
             raise self._no_parquet() from error
 
+    def read_head(self, n: int, columns: Sequence[str] | None = None) -> pl.DataFrame:
+        """Read the first rows, of some columns or all.
+
+        Raises:
+            SourceError: as :meth:`read` does.
+        """
+        wanted = self.columns if columns is None else list(columns)
+        if self.is_text:
+            frames: list[pl.DataFrame] = []
+            for table in self.batches(wanted):
+                frames.append(pl.DataFrame(table))
+                if sum(frame.height for frame in frames) >= n:
+                    break
+            return (
+                pl.concat(frames).head(n) if frames else pl.DataFrame(schema=dict.fromkeys(wanted, pl.String))
+            )
+        if self._objects is not None:
+            return self._objects.select(wanted).head(n)
+        try:
+            return pl.scan_parquet(self.path).select(wanted).head(n).collect()
+        except (pl.exceptions.PolarsError, OSError) as error:
+            raise self._no_parquet() from error
+
     def batches(self, columns: Sequence[str]) -> Iterator[pa.Table]:
         """Yield the columns of a CSV file as text, some megabytes at a time."""
         if self._has_odd_quotes():
