@@ -23,6 +23,7 @@ import torch
 
 from crossrec.baselines import BASELINES, BaselineOptions
 from crossrec.baselines.als import ALS
+from crossrec.baselines.base import TunableOptions
 from crossrec.baselines.bpr import BPRMF
 from crossrec.baselines.content import ContentBased
 from crossrec.baselines.ease import EASE
@@ -47,7 +48,7 @@ from crossrec.studies.folder import key_of
 from crossrec.types import InputError
 
 CONFIGS = Path(__file__).parents[1] / "configs"
-COMPARED: dict[str, BaselineOptions] = {
+COMPARED: dict[str, TunableOptions] = {
     "popularity": Popularity.Options(),
     "recent_popularity": RecentPopularity.Options(),
     "item_knn_cosine": ItemKNN.Options(similarity="cosine"),
@@ -164,7 +165,7 @@ def _stored(path: Path) -> list[TuningTrial]:
 
 def _cell(estimate: Mapping[str, Any]) -> str:
     interval = estimate.get("ci95")
-    bounds = "" if no_interval(interval) else f" [{interval[0]:.4f}, {interval[1]:.4f}]"
+    bounds = "" if interval is None or no_interval(interval) else f" [{interval[0]:.4f}, {interval[1]:.4f}]"
     return f"{estimate['value']:.4f}{bounds}"
 
 

@@ -20,7 +20,8 @@ from __future__ import annotations
 import argparse
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from functools import partial
 from typing import TypeVar
 
 import numpy as np
@@ -120,7 +121,7 @@ def compare(
     table: Table,
     title: str,
     full: Recommender,
-    retrievers: dict[str, Recommender],
+    retrievers: Mapping[str, Recommender],
     asked: tuple[Sequences, Sequences],
     args: argparse.Namespace,
 ) -> None:
@@ -136,7 +137,7 @@ def compare(
             cascade = Cascade(retriever, full, candidates=candidates)
             cascade.recommend(histories.take(np.arange(8)), K, None)
             cascade.times = StageTimes(clock=time.process_time)
-            found, spent = timed(lambda c=cascade: c.recommend(histories, K, histories), args.repeats)
+            found, spent = timed(partial(cascade.recommend, histories, K, histories), args.repeats)
             value, share = kept(found, lists, targets)
             own = 1e6 * spent / len(histories)
             stages = " + ".join(f"{stage} {t:,.0f}" for stage, t in cascade.times.per_user().items())

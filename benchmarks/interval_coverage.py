@@ -181,8 +181,9 @@ def replicate(
     for what in ("equal", "different"):
         for place, name in enumerate(names):
             found_apart = estimate_difference(means[what][:, place] - means[REFERENCE[what]][:, place])
+            low, high = found_apart["ci95"]
             p = float(p_M[place]) if what == "equal" else None
-            yield _row(name, what, found_apart["value"], *found_apart["ci95"], p)
+            yield _row(name, what, found_apart["value"], low, high, p)
     lists = {name: systems[system].drawn(rows, n_queries) for name, (system, rows) in drawn.items()}
     values = {name: exposure_values(one, EXPOSURE, N_ITEMS, K) for name, one in lists.items()}
     moved = {name: jackknife.influences(one, EXPOSURE, N_ITEMS, K) for name, one in lists.items()}
@@ -257,7 +258,8 @@ def summarize(rows: pl.DataFrame, n_queries: int) -> dict[str, dict[str, float]]
         if what == "single":
             columns["printed"] = float(printed.mean())
         if part["p"].null_count() == 0:
-            columns["size" if what == "equal" else f"size, {what}"] = float((part["p"] <= 0.05 + 1e-9).mean())
+            rejected = part["p"].to_numpy() <= 0.05 + 1e-9
+            columns["size" if what == "equal" else f"size, {what}"] = float(rejected.mean())
     return found
 
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import csv
 import time
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -184,12 +185,12 @@ def measure_training(train: Sequences, n_items: int, machine: Machine, steps: in
     # AdamW reads weight, gradient and two moments, writes three; gradients are written and their norm read.
     moved = 4 * 9 * sum(p.numel() for p in task.parameters())
     name = f"sampled softmax, {NEGATIVES} negatives" if sampled else "full softmax in chunks"
-    print_share(f"training step: {name}", taken, flops, machine.loss_flops, moved, machine.copy_bytes)
+    print_share(f"training step: {name}", taken, float(flops), machine.loss_flops, moved, machine.copy_bytes)
     console.print(
         f"{targets:.0f} targets, {positions:.0f} positions with padding, {targets / taken:,.0f} targets/s, "
         f"epoch of {len(epoch)} steps about {taken * len(epoch):.1f} s; loss {loss / flops:.0%} of operations"
     )
-    print_profile(lambda: [step(number) for number in range(4)])
+    print_profile(lambda: deque(map(step, range(4)), maxlen=0))
 
 
 def measure_ranking(clicks: Sequences, n_items: int, machine: Machine) -> None:

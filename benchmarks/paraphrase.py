@@ -14,6 +14,7 @@ import csv
 import json
 import re
 import time
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -104,11 +105,13 @@ def _new_names(old: str, new: str) -> set[str]:
     return {word for word in inside if word.lower() not in old.lower()}
 
 
-def _page(augmenter: Paraphrase, sentences: list[str], draws: SampleRng, figures: dict[str, object]) -> str:
+def _page(
+    augmenter: Paraphrase, sentences: list[str], draws: SampleRng, figures: Mapping[str, object]
+) -> str:
     """Markdown with the first kept and dropped sentences."""
     drafts = augmenter.drafts.of(sentences, draws)
     best, _ = augmenter.paraphrases(sentences, draws)
-    bounds = augmenter.config.filters
+    bounds = augmenter.options.filters
     lines: dict[str, list[str]] = {KEPT: [], DROPPED: []}
     for old in sentences:
         if old in best:

@@ -113,7 +113,7 @@ class Ours:
     def __init__(self, args: argparse.Namespace, data: dict[str, np.ndarray]) -> None:
         import torch
 
-        from crossrec.rerank.base import ItemTable
+        from crossrec.data.item_table import ItemTable
 
         torch.set_num_threads(args.threads)
         self._data, self._k = data, args.k

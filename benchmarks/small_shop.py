@@ -120,7 +120,8 @@ def draw(category: str, color: tuple[int, int, int], generator: np.random.Genera
     ground = tuple(int(part) for part in generator.integers(205, 250, 3))
     picture = Image.new("RGB", (128, 128), ground)
     pen = ImageDraw.Draw(picture)
-    x, y, s = *generator.integers(-8, 9, 2).tolist(), float(generator.uniform(0.85, 1.1))
+    x, y = generator.integers(-8, 9, 2).tolist()
+    s = float(generator.uniform(0.85, 1.1))
 
     def box(left: float, top: float, right: float, bottom: float) -> list[float]:
         return [64 + x + s * (v - 64) if i % 2 == 0 else 64 + y + s * (v - 64)

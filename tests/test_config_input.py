@@ -100,7 +100,7 @@ def test_a_boolean_is_no_number_and_an_infinity_no_rate() -> None:
             validate(ExperimentConfig, content, "c.yaml")
 
 
-VALUES = (
+VALUES: tuple[Any, ...] = (
     0, -1, -0.5, 10**9, 1e30, 2**70, float("inf"), float("nan"), True, "x", "a\0b", "\ud800", None, [], {}
 )  # fmt: skip
 

@@ -8,10 +8,10 @@ from crossrec.vectors import centred_rows, pad_rows, unit_rows
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_rows_have_unit_length_and_zeros_stay(dtype: type) -> None:
-    rows = np.asarray([[3, 4], [0, 0], [0, -2]], dtype)
+    rows: np.ndarray = np.asarray([[3, 4], [0, 0], [0, -2]], dtype)
     found = unit_rows(rows)
     assert found.dtype == dtype
-    np.testing.assert_allclose(found, [[0.6, 0.8], [0, 0], [0, -1]], rtol=1e-6)
+    np.testing.assert_allclose(found, [[0.6, 0.8], [0.0, 0.0], [0.0, -1.0]], rtol=1e-6)
 
 
 def test_short_rows_can_count_as_zeros() -> None:

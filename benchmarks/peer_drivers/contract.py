@@ -83,8 +83,14 @@ class Clicks:
     def load(cls, folder: Path) -> Clicks:
         """Reads ``clicks.npz``."""
         with np.load(folder / "clicks.npz") as arrays:
-            names = ("train_offsets", "train_items", "query_users", "history_offsets", "history_items")
-            return cls(*(arrays[name] for name in names), int(arrays["n_items"]))
+            return cls(
+                train_offsets=arrays["train_offsets"],
+                train_items=arrays["train_items"],
+                query_users=arrays["query_users"],
+                history_offsets=arrays["history_offsets"],
+                history_items=arrays["history_items"],
+                n_items=int(arrays["n_items"]),
+            )
 
     def train_rows(self) -> list[np.ndarray]:
         """One array a user."""
@@ -170,7 +176,7 @@ def _measure(drive: Drive, request: Request, report: Report, out: Path) -> dict[
         "n_queries": len(lists),
         "peak_rss": peaks,
         "versions": _versions(),
-        **report.items,
+        **report.facts,
     }
 
 

@@ -10,6 +10,7 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
+import polars as pl
 
 from crossrec.data.catalog import Catalog
 from crossrec.data.item_table import MODEL
@@ -129,7 +130,7 @@ class LoadedItems:
         with self._lock:
             return ItemEmbeddings(self.item_ids, self._vectors(space)[0].copy())
 
-    def add_items(self, items: Sequence[Mapping[str, Any]] | Frame) -> list[str]:
+    def add_items(self, items: Sequence[Mapping[str, Any]] | Frame | pl.DataFrame) -> list[str]:
         """Add new items, which can be recommended, filtered, reranked and clicked at once.
 
         Nothing is retrained or refitted, so scores of the other items do not change. New items are

@@ -9,6 +9,7 @@ from numbers import Real
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
+import polars as pl
 import pyarrow as pa
 from PIL.Image import Image
 
@@ -38,7 +39,7 @@ class Frame(Protocol):
         """Return which values are present."""
 
 
-def rows_of(items: Sequence[Mapping[str, Any]] | Frame) -> list[dict[str, Any]]:
+def rows_of(items: Sequence[Mapping[str, Any]] | Frame | pl.DataFrame) -> list[dict[str, Any]]:
     """Return rows from a list of mappings or a frame; NaN, pandas' missing value, becomes None.
 
     Raises:
@@ -55,7 +56,7 @@ def rows_of(items: Sequence[Mapping[str, Any]] | Frame) -> list[dict[str, Any]]:
     return [{str(key): None if _is_nan(value) else value for key, value in row.items()} for row in found]
 
 
-def new_catalog(items: Sequence[Mapping[str, Any]] | Frame, catalog: Catalog) -> Catalog:
+def new_catalog(items: Sequence[Mapping[str, Any]] | Frame | pl.DataFrame, catalog: Catalog) -> Catalog:
     """Return a catalogue of the new items alone, with the columns of the existing catalogue.
 
     Args:

@@ -27,7 +27,7 @@ TRAIN = Sequences.from_lists([[0, 1, 2, 3, 0, 1, 2, 3], [0, 4], [5], [], [1, 2, 
 COUNTS = np.bincount(TRAIN.items, minlength=8)
 FEATURES = np.concatenate([np.repeat(np.eye(2), 4, axis=0), np.eye(8)], axis=1).astype(np.float32)
 FEATURES[6] = 0
-PRESENT = FEATURES.any(1)
+PRESENT = np.asarray(FEATURES.any(1))
 
 
 def near_class(classes: np.ndarray, seed: int) -> np.ndarray:
@@ -142,7 +142,9 @@ def test_a_ratio_below_one_enlarges_some_and_times_come_along() -> None:
     found = synthesise_users(timed, FEATURES, classes, near_class, config, seed=0)
     assert len(found.rows) == 1
     assert found.rows.times is not None
-    assert np.array_equal(found.rows.times, timed.take(found.like).times)
+    copied = timed.take(found.like).times
+    assert copied is not None
+    assert np.array_equal(found.rows.times, copied)
 
 
 def test_synthesis_of_nothing_is_refused() -> None:

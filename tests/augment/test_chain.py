@@ -73,4 +73,5 @@ def test_order_and_company_change_nothing(texts: list[str], seed: int, shuffler:
 
 def test_no_samples_and_no_links() -> None:
     assert Compose([RandomApply("a", Append())]).augment([], draws([])).samples == []
-    assert Compose([]).augment(["x"], draws(["x"])).samples == ["x"]
+    nothing: Compose[str] = Compose([])
+    assert nothing.augment(["x"], draws(["x"])).samples == ["x"]

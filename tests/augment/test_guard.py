@@ -61,6 +61,7 @@ def test_another_item_in_the_same_place_is_caught(split: Split, guard: LeakageCh
 
 
 def test_times_of_other_clicks_are_caught(split: Split, guard: LeakageChecker) -> None:
+    assert split.train.times is not None
     later = Sequences(split.train.offsets, split.train.items, split.train.times + 1)
     with pytest.raises(DataLeakageError, match=r"row 0 .*time 1"):
         guard.check_sequences(later, "the network")

@@ -10,6 +10,7 @@ import pytest
 
 from crossrec.baselines import BASELINES, BaselineOptions
 from crossrec.baselines.als import ALS
+from crossrec.baselines.base import TunableOptions
 from crossrec.baselines.bpr import BPRMF
 from crossrec.baselines.content import ContentBased
 from crossrec.baselines.ease import EASE
@@ -106,7 +107,7 @@ def test_tune_prefers_the_family_that_validation_prefers() -> None:
     ],
     ids=BASELINES.name_of,
 )
-def test_every_grid_is_valid_without_repeats_and_round_trips(config: BaselineOptions) -> None:
+def test_every_grid_is_valid_without_repeats_and_round_trips(config: TunableOptions) -> None:
     grid = config.grid()
     assert len(set(grid)) == len(grid) > 1
     assert all(Holder.model_validate(Holder(baseline=t).model_dump()).baseline == t for t in grid)

@@ -97,7 +97,7 @@ def test_summed_items_divide_by_the_root_of_the_clicks() -> None:
     items = np.arange(2 * N, dtype=np.float32).reshape(N, 2)
     rows = history_matrix(Sequences.from_lists([[1, 2, 2, 3], []]), N)
     np.testing.assert_allclose(
-        summed_items(rows, items), [[(2 + 4 + 4 + 6) / 2, (3 + 5 + 5 + 7) / 2], [0, 0]]
+        summed_items(rows, items), [[(2 + 4 + 4 + 6) / 2, (3 + 5 + 5 + 7) / 2], [0.0, 0.0]]
     )
 
 

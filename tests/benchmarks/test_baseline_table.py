@@ -32,5 +32,6 @@ def test_trials_are_kept_by_all_that_decides_their_values() -> None:
     ]
     keys = [table._validated_on(validate(ExperimentConfig, change, "test")) for change in changes]
     assert len(set(keys)) == len(keys)
+    same: list[dict[str, Any]]
     same = [{"name": "other"}, {"data": {"cache_dir": "elsewhere"}}, {"trainer": {"epochs": 3}}]
     assert {table._validated_on(validate(ExperimentConfig, s, "test")) for s in same} == {keys[0]}

@@ -194,8 +194,9 @@ def test_a_picture_follows_from_category_colour_and_pattern_alone(raw: RawData, 
     seeds = np.random.default_rng(stream).integers(2**63, size=SMALL.n_products)
     painter = Painter(SMALL.image_size)
     for i in np.flatnonzero(raw.catalog.has_image)[:40]:
-        look = (int(truth.levels[name][i]) for name in ("category", "colour", "pattern"))
-        assert painter.draw(*look, np.random.default_rng(seeds[i])) == raw.catalog.image_bytes(int(i))
+        category, colour, pattern = (int(truth.levels[name][i]) for name in ("category", "colour", "pattern"))
+        drawn = painter.draw(category, colour, pattern, np.random.default_rng(seeds[i]))
+        assert drawn == raw.catalog.image_bytes(int(i))
 
 
 def test_every_picture_opens_at_its_size(raw: RawData) -> None:

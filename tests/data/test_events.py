@@ -114,6 +114,7 @@ def test_unusable_options_are_refused(config: dict[str, Any], message: str) -> N
 
 
 def test_another_event_at_the_same_time_is_no_duplicate_and_has_a_fixed_place() -> None:
+    rows: list[tuple[str, str, float, str | None]]
     rows = [("a", "i1", 1.0, "purchase"), ("a", "i1", 1.0, "view"), ("a", "i1", 1.0, "view")]
     config = CleaningConfig(events={"view": 1, "purchase": 5})
     for given in (rows, rows[::-1]):

@@ -23,7 +23,7 @@ def png(colour: str) -> bytes:
     return data.getvalue()
 
 
-ITEMS = {
+ITEMS: dict[str, list[Any]] = {
     "sku": [7, 8, 9],
     "title": ["Shoe", None, "Hat"],
     "blurb": [["For", "walking"], [], None],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Literal
 
 import numpy as np
 import pytest
@@ -55,7 +56,10 @@ def row(context: SequenceContext, similarity: str, item: int, others: list[int])
 @pytest.mark.parametrize("similarity", ["clicks", "content", "both"])
 @pytest.mark.parametrize("at_once", [1, 60, 1 << 24])
 def test_lists_are_the_oracle_s(
-    context: SequenceContext, similarity: str, at_once: int, monkeypatch: pytest.MonkeyPatch
+    context: SequenceContext,
+    similarity: Literal["clicks", "content", "both"],
+    at_once: int,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(neighbours, "SCORES_AT_ONCE", at_once)
     monkeypatch.setattr(neighbours, "ROWS", max(at_once // 20, 1))

@@ -111,7 +111,7 @@ def test_peft_loads_the_adapter_by_itself(tmp_path: Path) -> None:
                 parameter.normal_()
     adapter = encoder.adapter()
     assert adapter is not None
-    adapter.save_pretrained(tmp_path)
+    adapter.save_pretrained(str(tmp_path))
     base = timm.create_model("test_vit", num_classes=0)
     base.load_state_dict(build("test_vit").backbone.state_dict())
     size = encoder.settings["input_size"]

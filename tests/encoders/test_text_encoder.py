@@ -124,7 +124,7 @@ def test_peft_loads_the_adapter_by_itself(tiny_bert: Path, tmp_path: Path) -> No
                 parameter.normal_()
     adapter = encoder.adapter()
     assert adapter is not None
-    adapter.save_pretrained(tmp_path)
+    adapter.save_pretrained(str(tmp_path))
     base = BertModel.from_pretrained(tiny_bert, add_pooling_layer=False)
     loaded = PeftModel.from_pretrained(base, tmp_path).eval()
     tokens = encoder.tokenize(TEXTS)

@@ -125,8 +125,8 @@ def test_a_chain_of_rerankers_orders_all_candidates(train: Sequences) -> None:
     traits = ItemTable(np.bincount(train.items, minlength=N), torch.zeros(N, 0))
     stages = [PopularityDebias.Options(diversity=0.8).build(traits)]
 
-    def rerank(candidates: TopK, of: Sequences, k: int) -> TopK:
-        return rerank_lists(candidates, of, stages, k)
+    def rerank(candidates: TopK, histories: Sequences, k: int) -> TopK:
+        return rerank_lists(candidates, histories, stages, k)
 
     chained = Cascade(both.retriever, both.ranker, candidates=12, rerank=rerank)
     wrapped = RerankedRecommender(both, stages, candidates=12, name="wrapped")

@@ -65,7 +65,7 @@ finite = st.floats(-30, 30, width=32).map(lambda x: round(x, 2))
 @settings(max_examples=50)
 @given(own=st.lists(finite, min_size=2, max_size=PLACES), other=st.lists(finite, max_size=4))
 def test_a_normalisation_equals_its_loop(name: str, own: list[float], other: list[float]) -> None:
-    own, other = (np.float32(values).tolist() for values in (own, other))
+    own, other = (np.asarray(values, np.float32).tolist() for values in (own, other))
     scores = [*own, *other, -INF]
     said = opinion([*own, -INF], scores, [*range(1, len(own) + 1), *[INF] * (len(other) + 1)])
     added = ScoreFusion.Options.model_validate({"normalise": name}).build(PLACES)(said)[0].tolist()

@@ -69,7 +69,7 @@ class Planted:
         parts = []
         for rows in np.array_split(np.arange(QUERIES), 3):
             found = union_of_lists(
-                members, self.histories.take(rows), None, places, ask_beyond=fusion.beyond == "scored"
+                members, self.histories.take(rows), None, places, ask_beyond=fusion.scores_unlisted
             )
             parts.append(answered(found, self.targets.take(rows), int(rows[0])))
         counts = distinct(self.targets, N).lengths

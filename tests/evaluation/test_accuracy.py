@@ -91,4 +91,4 @@ def test_values_known_by_hand(ranked: List, targets: List, expected: dict[str, f
     rows = Sequences.from_lists([targets])
     laid = match_targets(np.array([ranked]), rows, rows, N_ITEMS)
     for name, value in expected.items():
-        assert ACCURACY[name](laid.hits_QK, laid.n_targets_Q, 3)[0] == pytest.approx(value), name  # type: ignore[index]
+        assert ACCURACY[name](laid.hits_QK, laid.n_targets_Q, 3)[0] == pytest.approx(value), name

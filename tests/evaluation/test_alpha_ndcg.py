@@ -39,7 +39,8 @@ def discounted(order: list[int], relevant: set[int], categories: list[set[int]])
 
 
 def oracle(ranked: list[int], targets: list[int], categories: list[set[int]], k: int) -> float:
-    left, ideal = sorted(set(targets)), []
+    left = sorted(set(targets))
+    ideal: list[int] = []
     while left and len(ideal) < k:
         best = max(left, key=lambda item: (gain(item, ideal, categories), -item))
         ideal.append(best)

@@ -25,7 +25,7 @@ def test_intervals_hold_rare_hits_and_sparse_differences() -> None:
         hit, rank = rng.random((2, 60)) < 0.25, 1 / rng.integers(1, 11, (2, 60))
         values = hit * rank
         low, high = estimate_means({"mrr": values[0]}, 400, seed)["mrr"]["ci95"]
-        rare += np.isnan(low) or low <= 0.25 * np.mean(1 / np.arange(1, 11)) <= high
+        rare += bool(np.isnan(low)) or bool(low <= 0.25 * np.mean(1 / np.arange(1, 11)) <= high)
         low, high = estimate_difference(values[0] - values[1])["ci95"]
         sparse += low <= 0 <= high
     # 300 samples of an interval of 95 % have a standard deviation of .013.

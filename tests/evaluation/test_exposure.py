@@ -81,7 +81,7 @@ def test_one_item_gets_all_and_all_get_the_same() -> None:
 def test_intervals_lie_around_the_value_and_in_range(rows: list[tuple[list[int], int]], k: int) -> None:
     for name, entry in estimate(rows, k, intervals=True).items():
         value, (low, high) = entry["value"], entry["ci95"]
-        upper = AGGREGATE[name].upper(N_ITEMS)  # type: ignore[index]
+        upper = AGGREGATE[name].upper(N_ITEMS)
         if not math.isnan(value) and not math.isnan(low):
             assert 0 <= low <= high <= upper + 1e-12, name
 
@@ -96,7 +96,7 @@ def test_leaving_out_one_user_is_measuring_the_others(rows: list[tuple[list[int]
         others = [(ranked, user) for ranked, user in rows if user != left_out]
         expected = oracle(others, k) if others else {"coverage": 0.0}
         for name, value in expected.items():
-            np.testing.assert_allclose(found[name][place], value, atol=1e-12, err_msg=name)  # type: ignore[index]
+            np.testing.assert_allclose(found[name][place], value, atol=1e-12, err_msg=name)
 
 
 def test_the_standard_error_is_the_jackknife_s_by_hand() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -90,7 +91,7 @@ def trained(folder: Path, prepared: PreparedExperiment) -> dict[str, Trained]:
 
 def taste_served(prepared: PreparedExperiment, ids_QK: np.ndarray, attributes: tuple[str, ...]) -> np.ndarray:
     """(Q,) true taste for the recommended products' attributes, above that for a product drawn at random."""
-    source = prepared.config.data.source
+    source: Any = prepared.config.data.source
     truth = DemoTruth.load(source.folder(prepared.config.data.cache_dir))
     hidden = {"category", "price", "colour", "pattern", "material", "occasion"} - set(attributes)
     truth = truth.without(*hidden)

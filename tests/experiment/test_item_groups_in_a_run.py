@@ -51,7 +51,9 @@ def test_the_embeddings_are_trained_and_matter(config: ExperimentConfig) -> None
     assert isinstance(groups, ItemGroupEmbedding)
     assert prepared.item_groups is not None
     np.testing.assert_array_equal(groups.labels.numpy(), prepared.item_groups.labels)
-    start = untrained.items.modalities["group"].embedding.weight
+    before = untrained.items.modalities["group"]
+    assert isinstance(before, ItemGroupEmbedding)
+    start = before.embedding.weight
     assert not torch.equal(groups.embedding.weight, start)
     hidden = trained.item_vectors(torch.arange(prepared.data.split.n_items), shown=["id"])
     assert not torch.allclose(hidden, trained.item_vectors(torch.arange(prepared.data.split.n_items)))

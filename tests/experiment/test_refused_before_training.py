@@ -106,6 +106,7 @@ def test_refused_in_one_line_before_anything_is_encoded(
     monkeypatch.setattr(EncodedCatalog, "text_features", never)
     monkeypatch.setattr(EncodedCatalog, "image_features", never)
     overrides, told = REFUSED[name]
+    spaces: dict[str, Any] | None
     spaces = {"text": {}, "image": {}} if any("spaces" in o for o in overrides) else None
     assert train(shop, *overrides, **({"spaces": spaces} if spaces else {})) == 2
     error = capsys.readouterr().err.splitlines()[-1]

@@ -77,7 +77,9 @@ def test_neighbours_are_those_of_the_training_clicks(config: ExperimentConfig) -
     np.testing.assert_array_equal(ids.mixed.numpy(), np.hstack([own, np.where(known, expected.ids_NK, own)]))
     shares = 0.4 * expected.similarities_NK / np.maximum(expected.similarities_NK.sum(1, keepdims=True), 1e-9)
     np.testing.assert_allclose(ids.shares.numpy()[:, 1:], shares, atol=1e-6)
-    start = prepared.network().items.modalities["id"].embedding.weight
+    before = prepared.network().items.modalities["id"]
+    assert isinstance(before, SmoothedIdEmbedding)
+    start = before.embedding.weight
     assert not torch.equal(ids.embedding.weight, start)
 
 
@@ -112,6 +114,6 @@ def test_smoothing_needs_ids_and_neighbours(id_shop: dict[str, Any]) -> None:
     prepared = PreparedExperiment.of(experiment(id_shop))
     with pytest.raises(ValueError, match=r"model\.smoothing needs"):
         build_network(prepared.config.model, prepared.content, prepared.data.split.train_counts, 0)
-    model = {"image": None, "smoothing": {}}
+    model: dict[str, Any] = {"image": None, "smoothing": {}}
     with pytest.raises(ConfigError, match="set item_id: true, or smoothing: null"):
         validate(ExperimentConfig, {**id_shop, "model": model}, "test")

@@ -15,6 +15,7 @@ from crossrec.augment.guard import DataLeakageError, LeakageChecker
 from crossrec.config import validate
 from crossrec.encoders.cache import Features
 from crossrec.experiment.augmentation import build_augmentation, check_augmentation
+from crossrec.experiment.config import ExperimentConfig
 from crossrec.experiment.prepared import PreparedExperiment
 from crossrec.experiment.run_folder import DATA_FILE
 from crossrec.experiment.synthesis import Synthesis, SyntheticLookups, segment_classes
@@ -26,7 +27,7 @@ from crossrec.types import ConfigError, InputError
 
 LOOP = {"steps": 60, "batch_size": 16, "check_every": 30}
 GENERATOR = {"type": "beta_vae", "latent": 4, "width": 16, "depth": 1, "loop": LOOP}
-SYNTHESIS = {
+SYNTHESIS: dict[str, Any] = {
     "items": {"generator": GENERATOR, "tail_share": 0.2, "ratio": 3, "pool": 4, "share": 0.5},
     "users": {"generator": GENERATOR, "max_clicks": 4, "ratio": 2.0},
     "components": 6,
@@ -82,6 +83,12 @@ def test_counts_and_ratio_are_kept_and_shown(
     assert "coverage" in found["generators"]["text features"]
 
 
+def synthesis_of(config: ExperimentConfig) -> Any:
+    """The configuration's synthesis, which is there."""
+    assert config.augment is not None
+    return config.augment.synthesis
+
+
 def test_weights_and_scores_need_no_synthesis(prepared: PreparedExperiment, planted: Any) -> None:
     recommender = fit(prepared)
     recommender.network.eval()
@@ -100,7 +107,9 @@ def test_lookups_are_synthetic_in_training_alone(planted: Any, prepared: Prepare
     original = modality.eval()(everything)
     far = SyntheticItems(np.array([7, 9]), np.full((2, 2, planted.width), 50, np.float32), 54)
     schedule = {"items": {**SYNTHESIS["items"], "share": 1.0, "schedule": {"stop": 0.5}}}
-    config = validate(type(prepared.config.augment.synthesis), schedule, "test").items
+    config = validate(SynthesisUseConfig, schedule, "test").items
+    assert config is not None
+    assert isinstance(modality, FrozenFeatures)
     SyntheticLookups(far, modality, config.share, config.schedule, 0).attach(modality)
     assert torch.equal(modality(everything), original)
     network.train()
@@ -129,7 +138,7 @@ def test_generators_are_told_of_the_largest_categories_alone(prepared: PreparedE
     synthesis = Synthesis(
         prepared, data.split.train, guard, accelerator, SynthesisUseConfig(**SYNTHESIS, max_classes=2)
     )
-    synthesis.items(prepared.config.augment.synthesis.items, 0)
+    synthesis.items(synthesis_of(prepared.config).items, 0)
     (folder,) = (
         path.parent
         for path in (prepared.config.data.cache_dir / "synthesis").glob("*/generator.json")
@@ -207,9 +216,9 @@ def test_a_generator_fitted_on_an_item_without_a_training_click_is_caught(
         with pytest.raises(
             DataLeakageError, match=r"PCA of text features would be fitted on .*no training click"
         ):
-            Synthesis(
-                prepared, data.split.train, guard, accelerator, prepared.config.augment.synthesis
-            ).items(prepared.config.augment.synthesis.items, 0)
+            Synthesis(prepared, data.split.train, guard, accelerator, synthesis_of(prepared.config)).items(
+                synthesis_of(prepared.config).items, 0
+            )
     finally:
         data.split.__dict__["train_counts"] = data.split.train_counts - 1
 

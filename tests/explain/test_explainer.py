@@ -75,7 +75,8 @@ def test_any_recommender_has_its_clicks_explained(networks: Callable[..., Neural
         n_items = network.n_items
         fit, score, recommend = network.fit, network.score, network.recommend
 
-    found = explain(Behind(), Sequences.from_lists([CLICKS]), 13)
+    behind: Any = Behind()
+    found = explain(behind, Sequences.from_lists([CLICKS]), 13)
     assert set(found.left_out) == set(METHODS) - {"click_leave_one_out"}
     assert len(found.clicks[0].values_L) == len(CLICKS)
 
@@ -140,9 +141,8 @@ def test_a_part_that_fails_leaves_the_others(shop: Any, catalog: Any) -> None:
         def image(self, row: int) -> Any:
             raise OSError("cannot identify image file")
 
-    explainer = Explainer(
-        shop.recommender, ItemContent(Broken(), shop.content.config, shop.content.cache_dir)
-    )
+    broken: Any = Broken()
+    explainer = Explainer(shop.recommender, ItemContent(broken, shop.content.config, shop.content.cache_dir))
     history = Sequences.from_lists([[1, 2, 3]])
     found = explainer.explain(history, 5)
     assert found.left_out["picture"] == "cannot identify image file"

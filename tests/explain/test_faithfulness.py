@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import pytest
 
@@ -40,12 +42,17 @@ def test_all_variants_are_scored_in_one_call() -> None:
     np.testing.assert_array_equal(10 - calls[0][1:].sum(1), [1, 2, 3, 4, 5] * 4)
 
 
+def linear(weights: np.ndarray) -> Callable[[np.ndarray], np.ndarray]:
+    """A score that is a weighted sum of what is kept."""
+    return lambda kept_VP: kept_VP @ weights
+
+
 def test_a_true_explanation_passes_and_a_shuffled_one_fails() -> None:
     true, shuffled = [], []
     for seed in range(40):
         weights, wrong = planted(seed)
-        true.append(Deletion(weights, lambda kept_VP, w=weights: kept_VP @ w))
-        shuffled.append(Deletion(wrong, lambda kept_VP, w=weights: kept_VP @ w))
+        true.append(Deletion(weights, linear(weights)))
+        shuffled.append(Deletion(wrong, linear(weights)))
     found = faithfulness(true)
     assert found.passes
     assert found.n_pairs == 40
@@ -54,10 +61,7 @@ def test_a_true_explanation_passes_and_a_shuffled_one_fails() -> None:
 
 
 def test_an_explanation_upside_down_is_worse_than_chance() -> None:
-    cases = [
-        Deletion(-weights, lambda kept_VP, w=weights: kept_VP @ w)
-        for weights, _ in (planted(seed) for seed in range(40))
-    ]
+    cases = [Deletion(-weights, linear(weights)) for weights, _ in (planted(seed) for seed in range(40))]
     found = faithfulness(cases)
     assert not found.passes
     assert found.difference["ci95"][1] < 0

@@ -158,6 +158,8 @@ def test_places_of_plackett_luce_against_all_orders() -> None:
             left -= weights[item]
         exact_KN[np.arange(K), order] += chance
     ids = found.pool.ids_BC.numpy()
+    assert found.placement_BK is not None
+    assert found.inclusion_BK is not None
     # Measured: 1e-7, from the part of the integral that is cut off.
     np.testing.assert_allclose(found.placement_BK, exact_KN[np.arange(K), ids], atol=1e-6)
     np.testing.assert_allclose(found.inclusion_BK, exact_KN.sum(0)[ids], atol=1e-6)

@@ -67,7 +67,7 @@ def test_matches_the_formula_with_false_negatives_left_out(name: str, shared: bo
 
 
 SMOOTHED = {"type": "sampled_softmax", "label_smoothing": 0.2}
-LOSSES: dict[str, dict[str, Any]] = {
+CASES: dict[str, dict[str, Any]] = {
     **{name: {"type": name} for name in NAMES},
     "smoothed": SMOOTHED,
     "uncorrected": {**SMOOTHED, "correct_log_q": False},
@@ -75,7 +75,7 @@ LOSSES: dict[str, dict[str, Any]] = {
 
 
 @pytest.mark.parametrize("chunk", [4, 1024])
-@pytest.mark.parametrize("loss", LOSSES.values(), ids=LOSSES)
+@pytest.mark.parametrize("loss", CASES.values(), ids=CASES)
 def test_shared_and_own_negatives_agree_when_they_are_the_same(
     loss: dict[str, Any], chunk: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -95,7 +95,7 @@ def test_shared_and_own_negatives_agree_when_they_are_the_same(
             torch.testing.assert_close(a, b, rtol=1e-5, atol=1e-5)
 
 
-@pytest.mark.parametrize("loss", LOSSES.values(), ids=LOSSES)
+@pytest.mark.parametrize("loss", CASES.values(), ids=CASES)
 @pytest.mark.parametrize("stretch", [1.0, 400.0])
 def test_gradcheck_in_float64(loss: dict[str, Any], stretch: float) -> None:
     queries, items, targets = inputs(torch.float64)

@@ -103,7 +103,7 @@ def kinds() -> dict[str, tuple[bytes, tuple[int, int, int], tuple[int, int, int]
     sideways = halves().transpose(Image.Transpose.ROTATE_90)
     found["turned TIFF"] = (encoded(sideways, "TIFF", exif=exif), BLUE, RED)
     found["turned PNG"] = (encoded(sideways, "PNG", exif=exif), BLUE, RED)
-    return found  # type: ignore[return-value]
+    return found
 
 
 KINDS = kinds()

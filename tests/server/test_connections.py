@@ -147,7 +147,7 @@ def test_small_answers_are_sent_at_once() -> None:
 @pytest.mark.parametrize("origin", ["http://[", "http://[::1", "[", "http://a]b", "//", "\xff"])
 def test_an_origin_that_is_no_address_is_refused(client: httpx.Client, origin: str) -> None:
     vote = {"item_id": "i1", "vote": "up"}
-    answer = client.post("/api/feedback", json=vote, headers={"Origin": origin.encode("latin-1")})
+    answer = client.post("/api/feedback", json=vote, headers={b"Origin": origin.encode("latin-1")})
     assert answer.status_code == 403
 
 

@@ -196,7 +196,7 @@ def test_a_bug_is_a_500_that_tells_nothing(
 def test_good_and_bad_requests_at_once_get_what_each_deserves(client: httpx.Client) -> None:
     async def ask() -> list[int]:
         async with httpx.AsyncClient(base_url=client.base_url, timeout=30) as together:
-            cases = [
+            cases: list[dict[str, Any]] = [
                 ({"history": [f"i{n % 30}"]}, {"history": ["nope"]}, {"k": []})[n % 3] for n in range(60)
             ]
             answers = await asyncio.gather(*(together.post("/api/recommend", json=case) for case in cases))

@@ -64,6 +64,7 @@ def test_full_queues_send_clients_away_for_a_moment(serving: Callable[..., Any],
             return await asyncio.gather(*asked)
 
     with serving(fake_shop, queue=3, slow_queue=3, batch_size=1) as client:
+        cases: dict[str, dict[str, Any]]
         cases = {"/api/recommend": {"history": ["i1"]}, "/api/explain": {"history": ["i1"], "item_id": "i2"}}
         for path, body in cases.items():
             fake_shop.gate.clear()

@@ -68,7 +68,7 @@ def test_a_study_writes_its_files_and_resumes(content: dict[str, Any]) -> None:
     table = pl.read_parquet(config.out / "rounds.parquet")
     assert len(table) == 2 * 2 * 2
     rows = table.filter((pl.col("policy") == "knn") & (pl.col("seed") == 1))
-    rate = rows["clicks"].sum() / rows["shown"].sum()
+    rate = rows["clicks"].to_numpy().sum() / rows["shown"].to_numpy().sum()
     assert found["policies"]["knn"]["click_rate"]["seeds"][1] == pytest.approx(rate)
     # Luck and visitors are shared: in the first round the same users come.
     first = table.filter(pl.col("round") == 0).group_by("seed").agg(pl.col("visits").n_unique())
@@ -247,8 +247,8 @@ def test_the_shipped_studies_give_baselines_what_models_have() -> None:
         of_knn = {
             repr((p.rerank, p.explore))
             for p in policies
-            if getattr(p.learner, "baseline", None) is not None
-            and BASELINES.name_of(p.learner.baseline) == "item_knn"
+            if (baseline := getattr(p.learner, "baseline", None)) is not None
+            and BASELINES.name_of(baseline) == "item_knn"
         }
         assert of_knn == used, path.name
 

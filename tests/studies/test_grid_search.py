@@ -90,8 +90,7 @@ def test_proposals_become_settings_of_the_run(base: Path, tmp_path: Path) -> Non
         assert trial.name == f"trial-0000.{seed}"
         assert trial.config.trainer.lr == proposal.values["trainer.lr"]
         assert trial.config.model.width == proposal.values["model.width"]
-        layers = trial.config.model.sequence.layers  # type: ignore[union-attr]
-        assert layers == {"one": 1, "two": 2}[proposal.values["layers"]]
+        assert vars(trial.config.model.sequence)["layers"] == {"one": 1, "two": 2}[proposal.values["layers"]]
 
 
 def test_the_budget_ends_a_search_by_number_and_by_time(

@@ -148,9 +148,9 @@ def test_trials_that_were_measured_before_and_after_their_files_changed_make_no_
 
 
 def test_sentences_say_what_the_numbers_say(results: Results) -> None:
-    entry = results.comparison.entry("wide", "ndcg@10")  # type: ignore[union-attr]
+    entry = results.comparison.entry("wide", "ndcg@10")
     told = sentence(results, "ndcg@10")
-    assert f"wide {entry.difference.value:+.4f}" in told  # type: ignore[union-attr]
+    assert f"wide {entry.difference.value:+.4f}" in told
     assert finding(results, "wide", "ndcg@10") in told
     assert "all 2 seeds" in how_settled(results)
 

@@ -71,9 +71,9 @@ def test_resamples_are_metrics_of_the_drawn_users(case: tuple[np.ndarray, Querie
         value = evaluation.metrics[f"{name}@{K}"]["value"]
         without_U = np.zeros(N_USERS)
         for user in range(N_USERS):
-            rows = np.flatnonzero(queries.users != user)
-            others = Queries(queries.users[rows], queries.ends[rows], queries.targets.take(rows))
-            without_U[user] = values_of(ids_QK[rows], others, facts)[f"{name}@{K}"]
+            kept = np.flatnonzero(queries.users != user)
+            others = Queries(queries.users[kept], queries.ends[kept], queries.targets.take(kept))
+            without_U[user] = values_of(ids_QK[kept], others, facts)[f"{name}@{K}"]
         # A user drawn once more moves the value as far as leaving the user out moves it back. The jackknife's
         # variance is 5/6 of the sum of squares; 2.57 is the end of Student's interval, 1.96 a normal's.
         moves_R = (weights_RU - 1) @ (without_U.mean() - without_U)

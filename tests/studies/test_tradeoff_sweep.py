@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any, cast
+from typing import Any, Literal, cast
 
 import numpy as np
 import pytest
@@ -98,7 +98,7 @@ def run_sweep(
     study: Study, store: PointStore, *, intervals: bool = False
 ) -> tuple[list[TradeoffPoint], PointTable]:
     variants = all_variants(study.config)
-    part = "test" if intervals else "valid"
+    part: Literal["valid", "test"] = "test" if intervals else "valid"
     table, _ = sweep(
         study, variants, range(len(variants)), part, store, lambda label: None, intervals=intervals
     )

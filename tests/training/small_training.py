@@ -104,4 +104,5 @@ def train(folder: Path, die_at: int | None = None, objective: str = "full") -> N
 
 
 if __name__ == "__main__":
-    train(Path(sys.argv[1]), *map(int, sys.argv[2:]), objective=os.environ.get("OBJECTIVE", "full"))
+    die_at = int(sys.argv[2]) if sys.argv[2:] else None
+    train(Path(sys.argv[1]), die_at, objective=os.environ.get("OBJECTIVE", "full"))

@@ -50,7 +50,7 @@ def dealer(train: Sequences, source: AugmentedCopies | None, **options: Any) -> 
 
 
 def rows_of(epoch: EpochSequences, augmented: bool) -> list[tuple[int, ...]]:
-    return [tuple(epoch.sequences.row(b)) for b in np.flatnonzero(epoch.augmented_B == augmented)]
+    return [tuple(epoch.sequences.row(int(b))) for b in np.flatnonzero(epoch.augmented_B == augmented)]
 
 
 def test_originals_come_first_and_copies_are_marked() -> None:
@@ -60,7 +60,10 @@ def test_originals_come_first_and_copies_are_marked() -> None:
     assert not epoch.augmented_B[:n].any()
     assert epoch.augmented_B[n:].all()
     assert np.array_equal(epoch.sequences.items[: len(train.items)], train.items)
-    assert np.array_equal(epoch.sequences.take(np.arange(n)).times, train.times)
+    originals = epoch.sequences.take(np.arange(n))
+    assert originals.times is not None
+    assert train.times is not None
+    assert np.array_equal(originals.times, train.times)
     assert n < len(epoch.augmented_B) - n < 2 * n
     for b in range(n, len(epoch.augmented_B)):
         original = train.row(int(epoch.users_B[b])).tolist()

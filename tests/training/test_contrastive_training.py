@@ -179,7 +179,7 @@ def fit_in_pair(rank: int, folder: Path, options: dict[str, Any], accumulation: 
     [("full", "bert4rec"), ("sampled", "hstu"), pytest.param("full", "sasrec", marks=pytest.mark.slow)],
 )
 def test_a_broken_run_resumes_to_the_same_losses(tmp_path: Path, objective: str, model: str) -> None:
-    options = {"objective": objective, "model": model, "dropout": 0.2}
+    options: dict[str, Any] = {"objective": objective, "model": model, "dropout": 0.2}
     unbroken = fit(tmp_path / "a", task(TERMS, **options))
     with pytest.raises(KeyboardInterrupt):
         fit(tmp_path / "b", task(TERMS, **options), die_at=7)
@@ -194,7 +194,7 @@ def test_a_broken_run_resumes_to_the_same_losses(tmp_path: Path, objective: str,
 @pytest.mark.parametrize("objective", ["sampled", pytest.param("full", marks=pytest.mark.slow)])
 def test_terms_without_weight_change_no_bit(tmp_path: Path, objective: str) -> None:
     silent = {name: {**term, "weight": 0} for name, term in TERMS.items()}
-    options = {"objective": objective, "dropout": 0.2}
+    options: dict[str, Any] = {"objective": objective, "dropout": 0.2}
     measured = fit(tmp_path / "a", task(silent, **options), accumulation=2)
     nothing = fit(tmp_path / "b", task(None, **options), accumulation=2)
     assert [line["loss"] for line in measured] == [line["loss"] for line in nothing]
@@ -213,7 +213,7 @@ def test_terms_without_weight_change_no_bit(tmp_path: Path, objective: str) -> N
 def test_two_processes_give_one_process_losses(
     tmp_path: Path, objective: str, model: str, accumulation: int
 ) -> None:
-    options = {"objective": objective, "model": model}
+    options: dict[str, Any] = {"objective": objective, "model": model}
     one = fit(tmp_path / "one", task(TERMS, **options), accumulation=accumulation)
     # Forked processes need no imports of their own. Where there is an accelerator, autograd can't be forked.
     start = "spawn" if torch.accelerator.is_available() else "fork"

@@ -20,7 +20,8 @@ from crossrec.training.trainer import Trainer
 from crossrec.training.windows import WindowBatches
 from crossrec.types import Sequences
 
-Task, Terms = Callable[..., ItemPredictionTask], dict[str, dict[str, Any]]
+Task = Callable[..., ItemPredictionTask]
+Terms = dict[str, dict[str, Any]]
 
 
 @pytest.fixture(autouse=True)

@@ -17,7 +17,8 @@ from crossrec.training.windows import WindowBatches
 from crossrec.types import Sequences
 
 N_ITEMS, KINDS, WIDTH = 60, 3, 16
-Task, Terms = Callable[..., ItemPredictionTask], dict[str, dict[str, Any]]
+Task = Callable[..., ItemPredictionTask]
+Terms = dict[str, dict[str, Any]]
 
 
 @pytest.fixture(scope="module")

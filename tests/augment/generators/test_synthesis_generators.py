@@ -242,7 +242,8 @@ def test_a_generator_from_outside_is_trained_and_saved(small: Any, tmp_path: Pat
 
 
 def test_a_gaussian_goes_through_the_same_door(small: Any, tmp_path: Path) -> None:
-    data = TrainingSamples.divide(*small.ring(200, 0), 0.2, 0)
+    samples, classes = small.ring(200, 0)
+    data = TrainingSamples.divide(samples, classes, held_back=0.2, seed=0)
     fitted = fit_generator(Gaussian.Options(), data, seed=0, folder=tmp_path, accelerator=small.accelerator())
     assert fitted.outcome is None
     assert fitted.quality.n_held_back == 40

@@ -40,7 +40,7 @@ def _train(
             raise Killed
         return honest(samples_BW, classes_BG, turn)
 
-    learner.step = step  # type: ignore[method-assign]
+    learner.step = step
     scores = {8: 1.0, 16: 3.0, 24: 2.0}
     seen = iter([scores[s] for s in (8, 16, 24)] if not (folder / STATE_FILE).exists() else [3.0, 2.0])
 
@@ -155,7 +155,8 @@ LEARNING = LoopConfig(
 
 
 def _fitted(small: Any, config: ComponentOptions, folder: Path) -> Fitted:
-    data = TrainingSamples.divide(*small.modes(600, 0), 0.2, 0)
+    samples, classes = small.modes(600, 0)
+    data = TrainingSamples.divide(samples, classes, held_back=0.2, seed=0)
     return fit_generator(config, data, seed=0, folder=folder, accelerator=small.accelerator())
 
 

@@ -131,7 +131,9 @@ def test_samples_at_one_real_place_are_collapse_by_recall() -> None:
 def test_losses_that_grow_are_named() -> None:
     train, classes, held_back = _real()
     quality = measure(train[::-1] * 0.999, classes, train, classes, held_back)
+    calm: list[dict[str, float | str]]
     calm = [{"kind": "step", "step": i, "distance": 5.0 - 0.01 * i, "generator": 0.1} for i in range(30)]
+    wild: list[dict[str, float | str]]
     wild = [{"kind": "step", "step": i, "distance": 2.0**i, "generator": 0.1} for i in range(30)]
     assert Failure.DIVERGING not in {w.failure for w in find_failures(quality, calm)}
     assert Failure.DIVERGING in {w.failure for w in find_failures(quality, wild)}
@@ -157,7 +159,7 @@ def test_the_mean_over_draws_is_of_every_figure() -> None:
     pair = [measure(train * factor, classes, train, classes, held_back) for factor in (1.0, 1.1)]
     rows = [quality.row() for quality in pair]
     for name, value in mean_quality(pair).row().items():
-        assert value == pytest.approx(np.mean([row[name] for row in rows])), name  # type: ignore[arg-type]
+        assert value == pytest.approx(np.mean([row[name] for row in rows])), name
 
 
 def test_of_many_samples_some_are_compared(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -39,7 +39,8 @@ def parsed(config: dict[str, Any]) -> Config:
 def with_times(rows: list[list[int]]) -> Sequences:
     """Times rise within a row, and two clicks may share one."""
     plain = Sequences.from_lists(rows)
-    times = np.concatenate([np.arange(len(row)) // 2 * 10 + 1000 * b for b, row in enumerate(rows)] or [[]])
+    empty = [np.zeros(0, int)]
+    times = np.concatenate([np.arange(len(row)) // 2 * 10 + 1000 * b for b, row in enumerate(rows)] or empty)
     return Sequences(plain.offsets, plain.items, times.astype(np.int64))
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
+from typing import Any
 
 import pytest
 import torch
@@ -78,7 +80,8 @@ def of_items(sample: ItemSample, temperature: float) -> Tensor:
 @pytest.mark.parametrize("name", [*CONTRASTIVE_TERMS])
 def test_a_step_down_the_gradient_lowers_every_term(name: str) -> None:
     term: Term = CONTRASTIVE_TERMS.parse({"type": name}).build()
-    part = {"views": views, "items": items}[term.sees]()
+    samples: dict[str, Callable[[], Any]] = {"views": views, "items": items}
+    part = samples[term.sees]()
     vectors = [value for value in vars(part).values() if value.requires_grad]
     before = term(part)
     assert before.shape == ()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from itertools import permutations
+from typing import Any
 
 import numpy as np
 import pytest
@@ -101,7 +102,9 @@ def test_similarity_is_the_mean_over_pairs(space: str) -> None:
     known = info()
     step = sample(known)
     assert step.items_ND is not None
-    rows = {"category": known.categories_NG, "text": known.vectors("text"), "model": step.items_ND}[space]
+    spaces: dict[str, Any]
+    spaces = {"category": known.categories_NG, "text": known.vectors("text"), "model": step.items_ND}
+    rows = spaces[space]
     value = SimilarityTerm.Options(space=space, k=K).build(known, D)(step)
     there = [any(row) for row in rows.tolist()]
     assert float(value) == pytest.approx(pairs_oracle(step.soft(K, 0.5), cosines(rows), there), abs=1e-5)
@@ -126,7 +129,7 @@ def test_dpp_is_the_log_of_the_sum_over_subsets(candidates: int) -> None:
         chosen = np.argsort(-soft)[:candidates]
         kernel = (
             np.sqrt(np.outer(soft[chosen], soft[chosen]))
-            * np.array(cosines(known.vectors("text")))[chosen][:, chosen]
+            * np.array(cosines(torch.as_tensor(known.vectors("text"))))[chosen][:, chosen]
         )
         minors = [
             np.linalg.det(kernel[np.ix_(subset, subset)]) if subset else 1.0
@@ -169,7 +172,7 @@ def test_adversary_is_a_cross_entropy_over_labelled_positions() -> None:
     known = info()
     step = sample(known, targets_B=torch.tensor([0, 1, 2, 3, 4, 5]))
     for of in ("target", "history"):
-        term = AdversarialTerm.Options(hidden=8, of=of, reversal=2.0).build(known, D)  # type: ignore[arg-type]
+        term = AdversarialTerm.Options(hidden=8, of=of, reversal=2.0).build(known, D)
         losses = []
         for row in range(B):
             items = (
@@ -259,7 +262,7 @@ def test_detached_model_space_moves_scores_only() -> None:
         assert step.items_ND is not None
         step.items_ND.requires_grad_()
         SimilarityTerm.Options(space="model", k=K, detach=detach).build(known, D)(step).backward()
-        gradients.append(float(step.items_ND.grad.abs().max()))  # type: ignore[union-attr]
+        gradients.append(float(step.items_ND.grad.abs().max()))
     # Scores of queries of zeros do not depend on item vectors.
     assert gradients[0] == 0 < gradients[1]
 

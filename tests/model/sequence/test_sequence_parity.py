@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -136,15 +137,16 @@ def test_bert4rec_block_is_berts(build: Build) -> None:
     from transformers import BertConfig
     from transformers.models.bert.modeling_bert import BertLayer
 
-    block = build({"type": "bert4rec", "heads": HEADS}).eval().blocks[0]
+    block = build({"type": "bert4rec", "heads": HEADS}).eval().get_submodule("blocks.0")
     w = weights_of(block)
+    eager: dict[str, Any] = {"attn_implementation": "eager"}  # known to all configurations
     config = BertConfig(
         hidden_size=D,
         num_attention_heads=HEADS,
         intermediate_size=4 * D,
         hidden_act="gelu",
         layer_norm_eps=1e-5,
-        attn_implementation="eager",
+        **eager,
     )
     bert = BertLayer(config).eval()
     query, key, value = w["qkv.weight"].split(D)

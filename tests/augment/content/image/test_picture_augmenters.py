@@ -85,7 +85,7 @@ def test_another_sample_view_or_seed_draws_otherwise(name: str) -> None:
 def test_generators_and_input_are_left_alone(name: str) -> None:
     torch.manual_seed(3)
     np.random.seed(3)  # noqa: NPY002
-    before = torch.get_rng_state().clone(), np.random.get_state()[1].copy()  # type: ignore[index,union-attr] # noqa: NPY002
+    before = torch.get_rng_state().clone(), np.random.get_state()[1].copy()  # type: ignore[index] # noqa: NPY002
     copies = [p.copy() for p in PICTURES]
     build(name).augment(PICTURES, draws())
     assert torch.equal(torch.get_rng_state(), before[0])

@@ -36,8 +36,9 @@ def tiny_model(seq2seq: bool, n_tokens: int) -> Any:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         if seq2seq:
+            start: dict[str, Any] = {"decoder_start_token_id": 0}  # known to all configurations
             t5 = T5Config(vocab_size=n_tokens, d_model=16, d_kv=8, d_ff=32, num_layers=1, num_heads=2,
-                          decoder_start_token_id=0, pad_token_id=0, eos_token_id=1)  # fmt: skip
+                          pad_token_id=0, eos_token_id=1, **start)  # fmt: skip
             return T5ForConditionalGeneration(t5).eval()
         llama = LlamaConfig(vocab_size=n_tokens, hidden_size=16, intermediate_size=32, num_hidden_layers=2,
                             num_attention_heads=2, pad_token_id=0, eos_token_id=1)  # fmt: skip

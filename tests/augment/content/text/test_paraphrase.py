@@ -28,7 +28,8 @@ class Scripted:
     """Answers of a language model that are written down; counts how often it is asked."""
 
     def __init__(self, answers: dict[str, str | None]) -> None:
-        self.answers, self.asked = answers, []
+        self.answers = answers
+        self.asked: list[Any] = []
 
     def draw(
         self, prompts: list[Prompt], generators: Sequence[np.random.Generator], max_new_tokens: int

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +21,7 @@ KEYS = ["a", "b", "c", "d", "e"]
 NOISE = {"type": "character_noise", "rate": 0.2}
 
 
-def config(*augmenters: dict[str, object], **fields: object) -> TextVariantsConfig:
+def config(*augmenters: Mapping[str, object], **fields: object) -> TextVariantsConfig:
     return validate(TextVariantsConfig, {"augmenters": augmenters, **fields}, "test", trust_code=True)
 
 
