@@ -122,9 +122,9 @@ class Ours:
 
     def rerank(self, algorithm: str, diversity: float, rows: range) -> tuple[np.ndarray, np.ndarray]:
         """Seconds on the clock and of processors, and (rows, k) catalogue indices."""
+        from crossrec.rerank.base import rerank_lists
         from crossrec.rerank.dpp import GreedyDPP
         from crossrec.rerank.mmr import MMR
-        from crossrec.rerank.recommender import rerank_lists
         from crossrec.types import Sequences, TopK
 
         config = {"mmr": MMR.Options, "dpp": GreedyDPP.Options}[algorithm](diversity=diversity, space="text")

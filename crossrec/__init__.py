@@ -1,17 +1,88 @@
-"""crossrec: cross-modal, LLM-based recommenders with diversity as a first-class goal."""
+"""crossrec: cross-modal, LLM-based recommenders with diversity as a first-class goal.
+
+Everything that YAML can name is here by its class: ``crossrec.MMR(diversity=0.2)`` is what
+``{type: mmr, diversity: 0.2}`` is in a configuration. Names are imported on first use.
+"""
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from crossrec.version import __version__
 
 if TYPE_CHECKING:
+    from crossrec.data.dataset import Dataset
+    from crossrec.data.fitted import FittedRecommender
+    from crossrec.ensemble.recommender import Ensemble
+    from crossrec.experiment.measure import evaluate
+    from crossrec.rerank.recommender import RerankConfig
     from crossrec.serving.loaded import LoadedRecommender
+    from crossrec.serving.sequential import SequentialRecommender
 
-__all__ = ["__version__", "load"]
+_NAMES = {
+    "Dataset": "crossrec.data.dataset:Dataset",
+    "SequentialRecommender": "crossrec.serving.sequential:SequentialRecommender",
+    "FittedRecommender": "crossrec.data.fitted:FittedRecommender",
+    "Ensemble": "crossrec.ensemble.recommender:Ensemble",
+    "RerankConfig": "crossrec.rerank.recommender:RerankConfig",
+    "evaluate": "crossrec.experiment.measure:evaluate",
+}
+_FAMILIES = (
+    "crossrec.model.fusion:FUSIONS",
+    "crossrec.model.sequence:SEQUENCE_MODELS",
+    "crossrec.baselines:BASELINES",
+    "crossrec.rerank:RERANKERS",
+    "crossrec.exploration:EXPLORERS",
+    "crossrec.ensemble:LIST_FUSIONS",
+    "crossrec.losses:LOSSES",
+    "crossrec.losses:DIVERSITY_SETS",
+    "crossrec.losses.terms:DIVERSITY_TERMS",
+    "crossrec.losses.terms:CONTRASTIVE_TERMS",
+    "crossrec.augment.content.text:TEXT_AUGMENTERS",
+    "crossrec.augment.content.image:IMAGE_AUGMENTERS",
+    "crossrec.augment.sequences:SEQUENCE_AUGMENTERS",
+    "crossrec.augment.generators:GENERATORS",
+    "crossrec.data.sources:SOURCES",
+    "crossrec.data.splits:SPLITS",
+)
+"""Families whose members are public here by their class names."""
+
+__all__ = [
+    "Dataset",
+    "Ensemble",
+    "FittedRecommender",
+    "RerankConfig",
+    "SequentialRecommender",
+    "__version__",
+    "evaluate",
+    "load",
+]
+
+
+def _found(target: str) -> Any:
+    module, _, name = target.partition(":")
+    return getattr(importlib.import_module(module), name)
+
+
+def _components() -> dict[str, str]:
+    """Return the class name of each member of the families -> ``module:Class``."""
+    members = (target for family in _FAMILIES for target in _found(family).members.values())
+    return {target.partition(":")[2]: target for target in members}
+
+
+def __getattr__(name: str) -> Any:
+    target = _NAMES.get(name) or (None if name.startswith("_") else _components().get(name))
+    if target is None:
+        raise AttributeError(f"module 'crossrec' has no attribute '{name}'")
+    value = globals()[name] = _found(target)
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__, *_components()})
 
 
 def load(

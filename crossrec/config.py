@@ -10,7 +10,9 @@ from __future__ import annotations
 
 import difflib
 import importlib
+import inspect
 import types
+from abc import ABCMeta
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -66,16 +68,49 @@ class ComponentOptions(Config):
     """Base of a component's options: the nested class ``Options`` of a :class:`Component`."""
 
     component: ClassVar[type]
+    positional: ClassVar[tuple[str, ...]] = ()
+    """Fields that may be given without their names when the component is called."""
 
     def __repr_name__(self) -> str:
-        return type(self).__qualname__
+        return type(self).__qualname__.removesuffix(".Options")
+
+    def __str__(self) -> str:
+        return repr(self)
+
+    def __repr_args__(self) -> Iterator[tuple[str | None, Any]]:
+        """Yield the fields that differ from their defaults."""
+        for name, field in type(self).model_fields.items():
+            value = getattr(self, name)
+            if field.is_required() or value != field.get_default(call_default_factory=True):
+                yield name, value
 
     def build(self, *arguments: Any, **keywords: Any) -> Any:
         """Return the component with these options; arguments follow them, the same for a whole family."""
         return self.component(self, *arguments, **keywords)
 
 
-class Component:
+class ComponentType(ABCMeta):
+    """Type of components: a call with options alone returns these options, checked and frozen.
+
+    ``MMR(diversity=0.2)`` is what ``{type: mmr, diversity: 0.2}`` is in YAML: a description, which is printed,
+    compared and saved. The object at work also needs what is known only later, such as the items: it is made
+    by ``build``, by the parts of crossrec that take the description.
+    """
+
+    def __call__(cls, *arguments: Any, **keywords: Any) -> Any:
+        options = getattr(cls, "Options", None)
+        given = arguments[0] if arguments else keywords.get("options")
+        if options is None or isinstance(given, ComponentOptions):
+            return super().__call__(*arguments, **keywords)
+        names = options.positional
+        if len(arguments) > len(names):
+            takes = f"by position only {', '.join(names)}" if names else "options by name only"
+            raise TypeError(f"{cls.__name__} takes {takes}: {cls.__name__}{inspect.signature(options)}")
+        content = {**dict(zip(names, arguments, strict=False)), **keywords}
+        return validate(options, content, cls.__name__, trust_code=True)
+
+
+class Component(metaclass=ComponentType):
     """Base of a family's members: classes with nested ``Options``, which come first in ``__init__``."""
 
     Options: ClassVar[type[ComponentOptions]]
@@ -87,6 +122,7 @@ class Component:
                 names = {"__module__": cls.__module__, "__qualname__": f"{cls.__qualname__}.Options"}
                 cls.Options = type("Options", (cls.Options,), {**names, "__doc__": cls.Options.__doc__})
             cls.Options.component = cls
+            cls.__signature__ = inspect.signature(cls.Options)  # type: ignore[attr-defined]
 
 
 class _UnusableValue(ValueError):

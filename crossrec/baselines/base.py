@@ -10,6 +10,9 @@ import torch
 from scipy.sparse import csr_matrix
 
 from crossrec.config import Component, ComponentOptions
+from crossrec.data.fitted import FittedRecommender
+from crossrec.data.item_table import ItemTable
+from crossrec.data.prepare import PreparedData
 from crossrec.runtime.ranking import recommend_by_score
 from crossrec.runtime.ranking.search import pick_candidates
 from crossrec.runtime.ranking.sparse import best_positive
@@ -30,6 +33,21 @@ class TunableOptions(ComponentOptions):
     def grid(self) -> list[Self]:
         """Return the options that tuning tries; only these if there is nothing to tune."""
         return [self]
+
+    def fit(self, data: PreparedData, items: ItemTable | None = None) -> FittedRecommender:
+        """Build the baseline and fit it to the training clicks of a data set.
+
+        Args:
+            data: cleaned and split data.
+            items: features of the items; the data's own, without vectors, when None.
+
+        Raises:
+            InputError: if the baseline needs features that the items lack.
+        """
+        items = data.item_table() if items is None else items
+        for need in self.needs:
+            items.check(need, repr(self))
+        return FittedRecommender(self.build(items).fit(data.split.train), data, items)
 
 
 class Baseline(Component, ABC):

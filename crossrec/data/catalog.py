@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +15,7 @@ import pyarrow.compute as pc
 from scipy.sparse import csr_matrix
 
 from crossrec.data.interactions import is_missing
+from crossrec.data.item_table import LazyMapping
 from crossrec.runtime.pictures import (
     HEAD,
     UnreadablePicture,
@@ -284,3 +285,30 @@ def _arrow(values: Sequence[Any] | pa.ChunkedArray, kind: pa.DataType | None) ->
     if not isinstance(values, pa.Array | pa.ChunkedArray):
         return pa.array(values, type=kind)
     return values if kind is None else values.cast(kind)
+
+
+def context_columns(catalog: Catalog) -> Mapping[str, np.ndarray]:
+    """Return (N,) values of the catalogue's columns that rerankers may filter by; None where unknown."""
+    fixed = {*REQUIRED.names, "image_bytes"} - {"price"}
+
+    def made(name: str) -> np.ndarray:
+        column = catalog.column(name)
+        values = np.empty(len(column), dtype=object)
+        values[:] = column.to_pylist()
+        return values
+
+    names = [name for name in catalog.dataset.column_names if name not in fixed]
+    return LazyMapping({name: partial(made, name) for name in names if _is_scalar(catalog.column(name).type)})
+
+
+def _is_scalar(kind: pa.DataType) -> bool:
+    types = pa.types
+    tests = (
+        types.is_string,
+        types.is_large_string,
+        types.is_integer,
+        types.is_floating,
+        types.is_boolean,
+        types.is_temporal,
+    )
+    return any(test(kind) for test in tests)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -10,11 +11,12 @@ from typing import Any
 import numpy as np
 
 from crossrec.config import Config
-from crossrec.data.catalog import Catalog
+from crossrec.data.catalog import Catalog, context_columns
 from crossrec.data.cleaning import CleaningConfig, clean
 from crossrec.data.cleaning_report import CleaningReport
 from crossrec.data.identity import DataIdentity
 from crossrec.data.interactions import ClickLog, show_time
+from crossrec.data.item_table import ItemTable, Vectors
 from crossrec.data.sources import SourceOptions
 from crossrec.data.sources.base import RawData
 from crossrec.data.sources.demo.source import DemoSource
@@ -43,7 +45,7 @@ class DataConfig(Config):
     split: SplitOptions = TemporalSplitter.Options()
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class PreparedData:
     """Cleaned and split data; row i of the catalogue is item i of the clicks.
 
@@ -54,6 +56,7 @@ class PreparedData:
         clicks: the cleaned log, one row per user.
         split: training clicks and queries.
         report: what cleaning dropped, and why.
+        config: configuration of source, cleaning and split.
     """
 
     name: str
@@ -62,6 +65,7 @@ class PreparedData:
     clicks: ClickLog
     split: Split
     report: CleaningReport
+    config: DataConfig = DataConfig()
 
     @cached_property
     def identity(self) -> DataIdentity:
@@ -88,6 +92,25 @@ class PreparedData:
             catalog=self.catalog.select(order),
             clicks=replace(self.clicks, sequences=clicks),
             split=replace(split, clicks=clicks, valid=valid, test=test),
+        )
+
+    def item_table(self, spaces: Mapping[str, Vectors] | None = None) -> ItemTable:
+        """Return the items' features: training clicks, categories, columns, texts.
+
+        Args:
+            spaces: name -> vectors of the items, such as an encoder's; none when None.
+        """
+        catalog = self.catalog
+        texts = catalog.texts if catalog.has_text.any() else None
+        columns = context_columns(catalog)
+        return ItemTable(self.split.train_counts, catalog.category_matrix, spaces, columns, texts)
+
+    def __repr__(self) -> str:
+        counts = self.summary()
+        return (
+            f"{self.name}: {counts['users']:,} users, {counts['items']:,} items "
+            f"({counts['items_with_text']:,} with text, {counts['items_with_image']:,} with image), "
+            f"{counts['clicks']:,} clicks; {self.split.protocol}"
         )
 
     def summary(self) -> dict[str, Any]:
@@ -131,8 +154,22 @@ def prepare(config: DataConfig, *, repeats: bool = False) -> PreparedData:
     name, note = raw.name, raw.note
     catalog, clicks, report = clean(raw, config.cleaning)
     del raw  # the id strings of a long log need more memory than all derived data
+    return divided(name, note, catalog, clicks, report, config, repeats=repeats)
+
+
+def divided(
+    name: str,
+    note: str,
+    catalog: Catalog,
+    clicks: ClickLog,
+    report: CleaningReport,
+    config: DataConfig,
+    *,
+    repeats: bool,
+) -> PreparedData:
+    """Return cleaned data with its split; arguments as in :class:`PreparedData` and :func:`prepare`."""
     split = divide(clicks, len(catalog), config, repeats=repeats)
-    return PreparedData(name, note, catalog, clicks, split, report)
+    return PreparedData(name, note, catalog, clicks, split, report, config)
 
 
 def divide(clicks: ClickLog, n_items: int, config: DataConfig, *, repeats: bool) -> Split:

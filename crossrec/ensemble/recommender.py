@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 import torch
@@ -49,7 +49,7 @@ class Ensemble:
     items may change more of a list than these items.
 
     Args:
-        members: name -> recommender of the same catalogue.
+        members: name -> recommender of the same catalogue, or a model from Python that holds one.
         weights: name -> weight of 0 or more, divided by their sum; equal if None.
         config: fusion and candidates.
         name: name in tables; members and weights if None.
@@ -60,12 +60,14 @@ class Ensemble:
 
     def __init__(
         self,
-        members: Mapping[str, Recommender],
+        members: Mapping[str, Any],
         weights: Mapping[str, float] | None = None,
         config: EnsembleConfig | None = None,
         name: str | None = None,
     ) -> None:
-        self.members = dict(members)
+        self.members: dict[str, Recommender] = {
+            name: getattr(member, "recommender", member) for name, member in members.items()
+        }
         _check_members(self.members)
         self.weights = _checked_weights(list(self.members), weights)
         self.config = config or EnsembleConfig()

@@ -5,18 +5,16 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cached_property, partial
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
-import pyarrow as pa
 from torch import Tensor
 
 from crossrec.augment.config import AugmentConfig
 from crossrec.config import Config
-from crossrec.data.catalog import REQUIRED, Catalog
 from crossrec.data.identity import DataIdentity
-from crossrec.data.item_table import CONTENT, MODEL, ItemTable, LazyMapping, VectorSpace
+from crossrec.data.item_table import CONTENT, MODEL, ItemTable, VectorSpace
 from crossrec.data.neighbours import CLICKS, find_neighbours
 from crossrec.data.prepare import PreparedData, prepare
 from crossrec.data.segments import ClusterAssignment, cluster_items, cluster_users
@@ -223,7 +221,7 @@ def item_table(data: PreparedData, config: SpacesConfig, content: EncodedCatalog
         both = np.concatenate([np.asarray(space.vectors_ND) for space in spaces.values()], axis=1)
         present = np.logical_or.reduce([space.present_N for space in spaces.values()])
         spaces[CONTENT] = VectorSpace(both, present)
-    return _table(data, spaces)
+    return data.item_table(spaces)
 
 
 def blank_item_table(data: PreparedData, config: SpacesConfig) -> ItemTable:
@@ -235,14 +233,7 @@ def blank_item_table(data: PreparedData, config: SpacesConfig) -> ItemTable:
     }
     names = [name for name, there in has.items() if there]
     blank = VectorSpace(np.zeros((n_items, 1), np.float32), np.zeros(n_items, dtype=bool))
-    return _table(data, dict.fromkeys([*names, *([CONTENT] if names else [])], blank))
-
-
-def _table(data: PreparedData, spaces: dict[str, VectorSpace]) -> ItemTable:
-    catalog = data.catalog
-    texts = catalog.texts if catalog.has_text.any() else None
-    columns = context_columns(catalog)
-    return ItemTable(data.split.train_counts, catalog.category_matrix, spaces, columns, texts)
+    return data.item_table(dict.fromkeys([*names, *([CONTENT] if names else [])], blank))
 
 
 def _centred_unit(features: Features) -> VectorSpace:
@@ -272,33 +263,3 @@ def content_vectors(prepared: PreparedExperiment) -> np.ndarray | None:
         centred = centred_rows(vectors, present, vectors[known].mean(0)) if known.any() else vectors
         parts.append(unit_rows(centred))
     return np.concatenate(parts, axis=1) if parts else None
-
-
-PRICE = "price"
-
-
-def context_columns(catalog: Catalog) -> Mapping[str, np.ndarray]:
-    """Return (N,) values of the catalogue's columns that rerankers may filter by; None where unknown."""
-    fixed = {*REQUIRED.names, "image_bytes"} - {PRICE}
-
-    def made(name: str) -> np.ndarray:
-        column = catalog.column(name)
-        values = np.empty(len(column), dtype=object)
-        values[:] = column.to_pylist()
-        return values
-
-    names = [name for name in catalog.dataset.column_names if name not in fixed]
-    return LazyMapping({name: partial(made, name) for name in names if _is_scalar(catalog.column(name).type)})
-
-
-def _is_scalar(kind: pa.DataType) -> bool:
-    types = pa.types
-    tests = (
-        types.is_string,
-        types.is_large_string,
-        types.is_integer,
-        types.is_floating,
-        types.is_boolean,
-        types.is_temporal,
-    )
-    return any(test(kind) for test in tests)

@@ -15,6 +15,7 @@ import yaml
 from rich.console import Console
 from rich.table import Table
 
+from crossrec.data.prepare import PreparedData
 from crossrec.data.segments import ClusterAssignment
 from crossrec.data.splits.base import Queries
 from crossrec.evaluation.bootstrap import Estimate
@@ -254,11 +255,14 @@ def show_account(prepared: PreparedExperiment) -> None:
 
 def show_results(prepared: PreparedExperiment, found: Sequence[MeasuredRecommender], part: str) -> None:
     """Print the final table: recommenders by metrics with 95 % intervals, the best of each starred."""
-    if not distributed.is_main():
-        return
-    k = max(prepared.config.evaluation.ks)
+    if distributed.is_main():
+        console().print(results_table(prepared.data, found, part, max(prepared.config.evaluation.ks)))
+
+
+def results_table(data: PreparedData, found: Sequence[MeasuredRecommender], part: str, k: int) -> Table:
+    """Return the table of recommenders by metrics at k with 95 % intervals, the best of each starred."""
     names = [f"{c}@{k}" for c in COLUMNS if f"{c}@{k}" in found[0].evaluation.metrics]
-    note = f"{prepared.data.name}: {prepared.data.note}" if prepared.data.note else prepared.data.name
+    note = f"{data.name}: {data.note}" if data.note else data.name
     evaluation = found[0].evaluation
     title = f"{part}, {evaluation.n_users:,} users, {evaluation.n_queries:,} queries ({note})"
     shown = [(name, m.evaluation.metrics[name]["value"]) for name in names for m in found]
@@ -268,11 +272,14 @@ def show_results(prepared: PreparedExperiment, found: Sequence[MeasuredRecommend
     for name in [*names, f"cold recall@{k}"]:
         table.add_column(name, justify="right")
     columns = [[m.evaluation.metrics[name] for m in found] for name in names]
-    columns.append([m.evaluation.slices[COLD][f"recall@{k}"] for m in found])
+    columns.append([m.evaluation.slices.get(COLD, {}).get(f"recall@{k}", _UNKNOWN) for m in found])
     marked = [_mark(column, name.split("@")[0]) for column, name in zip(columns, [*names, ""], strict=True)]
     for row, measured in enumerate(found):
         table.add_row(measured.name, *(cells[row] for cells in marked))
-    console().print(table)
+    return table
+
+
+_UNKNOWN: Estimate = {"value": float("nan"), "ci95": [], "n_users": 0}
 
 
 def _mark(estimates: Sequence[Estimate], metric: str) -> list[str]:

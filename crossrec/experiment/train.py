@@ -78,6 +78,33 @@ def _train_and_measure(
     report: bool,
 ) -> None:
     prepared = PreparedExperiment.of(config) if shared is None else shared.in_saved_order()
+    try:
+        recommender, outcome = fit_run(prepared, accelerator)
+        found = evaluate_run(prepared, recommender, part, report=report)
+        values = {name: float(value["value"]) for name, value in found[0].evaluation.metrics.items()}
+        page = results_folder(prepared, part)[0] / "report.html"
+        track_results(accelerator, part, values, outcome.steps, page if report else None)
+    finally:
+        finish_trackers(accelerator)
+    accelerator.end_training()
+
+
+def fit_run(
+    prepared: PreparedExperiment, accelerator: Accelerator
+) -> tuple[NeuralRecommender, TrainingOutcome]:
+    """Train the network of a prepared experiment in its run folder, where a killed training is resumed.
+
+    Args:
+        prepared: prepared experiment, in the order of the items of its run.
+        accelerator: processes and device.
+
+    Returns:
+        The recommender with the best weights, and how training ended.
+
+    Raises:
+        InputError: if a part lacks data that it needs; nothing has been written then.
+    """
+    config = prepared.config
     _check_same_data(prepared)
     show_account(prepared)
     check_setting(prepared, accelerator.device)
@@ -97,15 +124,8 @@ def _train_and_measure(
         show_outcome(outcomes[-1], config)
 
     recommender = NeuralRecommender(network, fitter=fit, name=describe_model(config))
-    try:
-        recommender.fit(prepared.data.split.train)
-        found = evaluate_run(prepared, recommender, part, report=report)
-        values = {name: float(value["value"]) for name, value in found[0].evaluation.metrics.items()}
-        page = results_folder(prepared, part)[0] / "report.html"
-        track_results(accelerator, part, values, outcomes[-1].steps, page if report else None)
-    finally:
-        finish_trackers(accelerator)
-    accelerator.end_training()
+    recommender.fit(prepared.data.split.train)
+    return recommender, outcomes[-1]
 
 
 def train_network(

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
+import numpy as np
 import torch
 from pydantic import Field
 from torch import Tensor
 
 from crossrec.config import Component, ComponentOptions
-from crossrec.types import ABSENT, Sequences
+from crossrec.types import ABSENT, Sequences, TopK
 
 Relevance = Literal["minmax", "softmax", "rank"]
 """Scales of relevance; see :meth:`Pool.relevance`."""
@@ -106,6 +108,50 @@ class Reranker(Component):
         rerankers that change scores return the new ones.
         """
         raise NotImplementedError("a reranker implements rerank()")
+
+    def rerank_lists(self, candidates: TopK, histories: Sequences, k: int) -> TopK:
+        """Return the first k of given lists after reranking; see :func:`rerank_lists`."""
+        return rerank_lists(candidates, histories, [self], k)
+
+
+BATCH = 1024
+"""Number of users per batch; bounds memory by BATCH * candidates * width of a vector."""
+
+
+def rerank_lists(
+    candidates: TopK,
+    histories: Sequences,
+    stages: Sequence[Reranker],
+    k: int,
+    device: torch.device | str = "cpu",
+) -> TopK:
+    """Rerank given lists.
+
+    Args:
+        candidates: (B, C) best first.
+        histories: B rows.
+        stages: rerankers in order.
+        k: length of the resulting lists.
+        device: device of the reranking.
+
+    Returns:
+        (B, k), ``ABSENT`` at the end of shorter rows.
+    """
+    ids = np.full((len(candidates), k), -1, np.int64)
+    scores = np.full((len(candidates), k), -np.inf, np.float32)
+    for start in range(0, len(candidates), BATCH):
+        rows = np.arange(start, min(start + BATCH, len(candidates)))
+        pool = Pool(
+            torch.from_numpy(candidates.ids[rows]).to(device),
+            torch.from_numpy(candidates.scores[rows]).to(device),
+            histories.take(rows),
+        )
+        for number, stage in enumerate(stages):
+            pool = stage.rerank(pool, k if number == len(stages) - 1 else pool.ids_BC.shape[1])
+        width = min(k, pool.ids_BC.shape[1])
+        ids[rows, :width] = pool.ids_BC[:, :width].cpu().numpy()
+        scores[rows, :width] = pool.scores_BC[:, :width].cpu().numpy()
+    return TopK(ids, scores)
 
 
 class TradeOff(ComponentOptions):

@@ -12,7 +12,7 @@ from pydantic import Field, model_validator
 from crossrec.config import Config
 from crossrec.data.item_table import ItemTable
 from crossrec.rerank import RERANKERS, RerankerOptions
-from crossrec.rerank.base import Pool, Reranker
+from crossrec.rerank.base import Reranker, rerank_lists
 from crossrec.types import InputError, Recommender, Sequences, TopK
 
 
@@ -62,10 +62,6 @@ class RerankConfig(Config):
         return RerankedRecommender(recommender, stages, candidates=self.candidates, name=name, device=device)
 
 
-BATCH = 1024
-"""Number of users per batch; bounds memory by BATCH * candidates * width of a vector."""
-
-
 class RerankedRecommender:
     """Recommender whose best candidates are reranked.
 
@@ -111,39 +107,3 @@ class RerankedRecommender:
         pool = max(min(self.candidates, self.n_items), k)
         candidates = self.inner.recommend(histories, pool, exclude)
         return rerank_lists(candidates, histories, self.stages, k, self.device)
-
-
-def rerank_lists(
-    candidates: TopK,
-    histories: Sequences,
-    stages: Sequence[Reranker],
-    k: int,
-    device: torch.device | str = "cpu",
-) -> TopK:
-    """Rerank given lists.
-
-    Args:
-        candidates: (B, C) best first.
-        histories: B rows.
-        stages: rerankers in order.
-        k: length of the resulting lists.
-        device: device of the reranking.
-
-    Returns:
-        (B, k), ``ABSENT`` at the end of shorter rows.
-    """
-    ids = np.full((len(candidates), k), -1, np.int64)
-    scores = np.full((len(candidates), k), -np.inf, np.float32)
-    for start in range(0, len(candidates), BATCH):
-        rows = np.arange(start, min(start + BATCH, len(candidates)))
-        pool = Pool(
-            torch.from_numpy(candidates.ids[rows]).to(device),
-            torch.from_numpy(candidates.scores[rows]).to(device),
-            histories.take(rows),
-        )
-        for number, stage in enumerate(stages):
-            pool = stage.rerank(pool, k if number == len(stages) - 1 else pool.ids_BC.shape[1])
-        width = min(k, pool.ids_BC.shape[1])
-        ids[rows, :width] = pool.ids_BC[:, :width].cpu().numpy()
-        scores[rows, :width] = pool.scores_BC[:, :width].cpu().numpy()
-    return TopK(ids, scores)

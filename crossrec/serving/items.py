@@ -11,11 +11,10 @@ from typing import Any
 import numpy as np
 import torch
 
-from crossrec.data.catalog import Catalog
+from crossrec.data.catalog import Catalog, context_columns
 from crossrec.data.item_table import CONTENT, MODEL, ItemTable, LazyMapping, VectorSpace
 from crossrec.encoders.cache import Features
 from crossrec.experiment.config import SpacesConfig
-from crossrec.experiment.prepared import context_columns
 from crossrec.model.encoded_catalog import EncodedCatalog
 from crossrec.model.growth import IMAGE, TEXT, content_features
 from crossrec.model.recommender import NeuralRecommender

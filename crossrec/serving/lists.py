@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 import torch
 from torch import Tensor
 
-from crossrec.config import validate
+from crossrec.config import ComponentOptions, validate
 from crossrec.rerank.recommender import RerankConfig, RerankedRecommender
 from crossrec.runtime.files import atomic_path
 from crossrec.runtime.progress import progress_bar
@@ -67,12 +67,12 @@ RUN_RERANK = "run"
 
 
 def as_rerank(
-    given: RerankConfig | str | Mapping[str, Any] | None, of_run: RerankConfig | None
+    given: RerankConfig | ComponentOptions | str | Mapping[str, Any] | None, of_run: RerankConfig | None
 ) -> RerankConfig | None:
     """Return the chain of rerankers for an argument.
 
     Args:
-        given: configuration; name of one reranker, with its default strength; ``"run"`` for the run's own;
+        given: configuration; options of one reranker; name of one reranker, with its default strength; ``"run"`` for the run's own;
             mapping as in YAML, of the whole chain or of one stage; None for no reranking.
         of_run: reranking of the run's configuration.
 
@@ -82,6 +82,8 @@ def as_rerank(
     """
     if given is None or isinstance(given, RerankConfig):
         return given
+    if isinstance(given, ComponentOptions):
+        return RerankConfig(stages=(given,))
     if given == RUN_RERANK:
         if of_run is None:
             raise InputError(

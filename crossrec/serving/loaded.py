@@ -4,8 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, overload
 
+import polars as pl
+
+from crossrec.config import ComponentOptions
+from crossrec.data.fitted import lists_frame
 from crossrec.explain.content import ItemContent
 from crossrec.explain.explainer import Explainer
 from crossrec.explain.explanation import Explanation, Method
@@ -19,6 +23,8 @@ from crossrec.serving.pretrained.save import save_folder, upload
 from crossrec.serving.results import Recommendations
 from crossrec.serving.state import RecommenderState, UserLog
 from crossrec.types import InputError, Sequences, TopK
+
+Rerank = RerankConfig | ComponentOptions | str | Mapping[str, Any] | None
 
 
 class LoadedRecommender(LoadedItems):
@@ -53,6 +59,7 @@ class LoadedRecommender(LoadedItems):
         """
         return [self.item_ids[row] for row in self.users.histories([user_id]).items]
 
+    @overload
     def recommend(
         self,
         history: Sequence[str] | None = None,
@@ -60,21 +67,55 @@ class LoadedRecommender(LoadedItems):
         user_id: str | None = None,
         times: Sequence[float] | None = None,
         k: int = 10,
-        rerank: RerankConfig | str | Mapping[str, Any] | None = None,
+        rerank: Rerank = None,
         filters: Sequence[Filter | Mapping[str, Any]] = (),
         context: Mapping[str, str | float] | None = None,
         exclude_seen: bool | None = None,
         modalities: Collection[str] | None = None,
-    ) -> Recommendations:
-        """Return the best items for a history, or for a user of the log.
+    ) -> Recommendations: ...
+
+    @overload
+    def recommend(
+        self,
+        *,
+        users: Sequence[str] | None = None,
+        histories: Sequence[Sequence[str]] | None = None,
+        k: int = 10,
+        rerank: Rerank = None,
+        filters: Sequence[Filter | Mapping[str, Any]] = (),
+        context: Mapping[str, str | float] | None = None,
+        exclude_seen: bool | None = None,
+        modalities: Collection[str] | None = None,
+    ) -> pl.DataFrame: ...
+
+    def recommend(
+        self,
+        history: Sequence[str] | None = None,
+        *,
+        user_id: str | None = None,
+        users: Sequence[str] | None = None,
+        histories: Sequence[Sequence[str]] | None = None,
+        times: Sequence[float] | None = None,
+        k: int = 10,
+        rerank: Rerank = None,
+        filters: Sequence[Filter | Mapping[str, Any]] = (),
+        context: Mapping[str, str | float] | None = None,
+        exclude_seen: bool | None = None,
+        modalities: Collection[str] | None = None,
+    ) -> Recommendations | pl.DataFrame:
+        """Return the best items for a history or a user of the log, or a data frame for several of them.
 
         Args:
             history: original ids, oldest first; may include added items.
             user_id: user of the log, in place of a history.
+            users: several users of the log, for a data frame with the columns ``user_id``, ``item_id``,
+                ``rank`` (from 1) and ``score``.
+            histories: several histories, in place of users; ``user_id`` is then their number.
             times: times of the history's clicks, seconds; only for models and rerankers that read them.
             k: length of the list; at most the number of items.
-            rerank: None for the model's own order; the name of a reranker, such as ``"mmr"``, with its
-                default strength; ``"run"`` for the run's own; a mapping as in YAML or a configuration.
+            rerank: None for the model's own order; a reranker such as ``crossrec.MMR(diversity=0.2)``, or
+                its name, such as ``"mmr"``, with its default strength; ``"run"`` for the run's own; a mapping
+                as in YAML or a configuration.
             filters: tests that every listed item passes. They apply before ranking, so that lists are full
                 if enough items pass.
             context: column of the catalogue -> value that every listed item has, like ``allow`` of the
@@ -88,8 +129,21 @@ class LoadedRecommender(LoadedItems):
             InputError: for neither history nor user or both, an empty history, an unknown item, user, column,
                 reranker or modality.
         """
-        if (history is None) == (user_id is None):
-            raise InputError("give either a history or a user_id")
+        given = [value for value in (history, user_id, users, histories) if value is not None]
+        if len(given) != 1:
+            raise InputError("give one of history, user_id, users and histories")
+        if users is not None or histories is not None:
+            chain, rules = as_rerank(rerank, self.config.rerank), as_filters(filters)
+            options = ListOptions(
+                self._places(k), chain, rules, context, self._excludes_seen(exclude_seen), modalities
+            )
+            with self._lock:
+                if users is not None:
+                    names, rows = [str(user) for user in users], self.users.histories(users)
+                else:
+                    rows = self._histories(histories or [], None)
+                    names = [str(number) for number in range(len(rows))]
+                return lists_frame(rank(self.model, self.items, rows, options), names, self.item_ids)
         found = self.recommend_many(
             None if history is None else [history],
             user_ids=None if user_id is None else [user_id],
@@ -110,7 +164,7 @@ class LoadedRecommender(LoadedItems):
         user_ids: Sequence[str] | None = None,
         times: Sequence[Sequence[float]] | None = None,
         k: int = 10,
-        rerank: RerankConfig | str | Mapping[str, Any] | None = None,
+        rerank: Rerank = None,
         filters: Sequence[Filter | Mapping[str, Any]] = (),
         context: Mapping[str, str | float] | None = None,
         exclude_seen: bool | None = None,
@@ -130,21 +184,21 @@ class LoadedRecommender(LoadedItems):
 
     def recommend_batch(
         self,
-        path: str | Path,
+        path: str | Path | None = None,
         *,
         user_ids: Sequence[str] | None = None,
         k: int = 10,
-        rerank: RerankConfig | str | Mapping[str, Any] | None = None,
+        rerank: Rerank = None,
         filters: Sequence[Filter | Mapping[str, Any]] = (),
         exclude_seen: bool | None = None,
         batch_size: int = USERS_AT_A_TIME,
-    ) -> Path:
+    ) -> Path | pl.DataFrame:
         """Write the lists of all or some users of the log to one Parquet file, in bounded memory.
 
         Columns are ``user_id``, ``item_id``, ``rank`` (from 1) and ``score``.
 
         Args:
-            path: path of the Parquet file, which appears when it is complete.
+            path: path of the Parquet file, which appears when it is complete; None for a data frame.
             user_ids: all users of the log when None.
             k: length of the lists.
             rerank: as in :meth:`recommend`.
@@ -153,7 +207,7 @@ class LoadedRecommender(LoadedItems):
             batch_size: users ranked at a time, each batch a row group of the file; bounds memory.
 
         Returns:
-            The path of the file.
+            The path of the file, or the data frame.
         """
         chain = as_rerank(rerank, self.config.rerank)
         places, without_seen = self._places(k), self._excludes_seen(exclude_seen)
@@ -168,6 +222,10 @@ class LoadedRecommender(LoadedItems):
                 lists = rank(self.model, self.items, self.users.histories(some), options)
                 return lists, self.item_ids
 
+        if path is None:
+            batches = [users[start : start + batch_size] for start in range(0, len(users), batch_size)]
+            found = ((ranked(some), some) for some in batches)
+            return pl.concat([lists_frame(lists, some, ids) for (lists, ids), some in found])
         write_lists(Path(path), users, ranked, batch_size)
         return Path(path)
 

@@ -80,8 +80,13 @@ def open_run(
     prepared = PreparedExperiment.of(config)
     recommender = load_recommender(prepared, measured=False)
     recommender.network.to(device)
+    return state_of(prepared, recommender)
+
+
+def state_of(prepared: PreparedExperiment, recommender: NeuralRecommender) -> RecommenderState:
+    """Return the state of a trained recommender with the data of its experiment."""
+    config, data = prepared.config, prepared.data
     remember_encoded(recommender.network)
-    data = prepared.data
     model = ServedModel(recommender, config.model, prepared.content)
     spaces = ItemSpaces.of_catalog(config.spaces, model.contents)
     return RecommenderState(

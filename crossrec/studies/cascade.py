@@ -24,7 +24,8 @@ from crossrec.experiment.results import (
     show_results,
 )
 from crossrec.model.recommender import NeuralRecommender
-from crossrec.rerank.recommender import RerankConfig, RerankedRecommender, rerank_lists
+from crossrec.rerank.base import rerank_lists
+from crossrec.rerank.recommender import RerankConfig, RerankedRecommender
 from crossrec.runtime import distributed
 from crossrec.studies.folder import write_config, write_json
 from crossrec.studies.members import MeasuredOnTest, MemberStudyConfig, Opened, open_members

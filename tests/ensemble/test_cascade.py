@@ -14,8 +14,9 @@ from crossrec.baselines.popularity import Popularity
 from crossrec.data.item_table import ItemTable
 from crossrec.ensemble import cascade as module
 from crossrec.ensemble.cascade import RANK, RERANK, RETRIEVE, Cascade
+from crossrec.rerank.base import rerank_lists
 from crossrec.rerank.popularity import PopularityDebias
-from crossrec.rerank.recommender import RerankedRecommender, rerank_lists
+from crossrec.rerank.recommender import RerankedRecommender
 from crossrec.types import ABSENT, InputError, Recommender, Sequences, TopK
 
 N = 30

@@ -10,9 +10,9 @@ import pytest
 import torch
 from scipy.sparse import csr_matrix
 
-from crossrec.data.catalog import Catalog
+from crossrec.data.catalog import Catalog, context_columns
 from crossrec.data.item_table import CONTENT, ItemTable
-from crossrec.experiment.prepared import PreparedExperiment, context_columns
+from crossrec.experiment.prepared import PreparedExperiment
 
 
 @pytest.fixture

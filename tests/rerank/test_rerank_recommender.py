@@ -9,11 +9,11 @@ import torch
 from crossrec.baselines.item_knn import ItemKNN
 from crossrec.data.item_table import ItemTable
 from crossrec.rerank import recommender as module
-from crossrec.rerank.base import Reranker
+from crossrec.rerank.base import Reranker, rerank_lists
 from crossrec.rerank.calibrated import Calibrated
 from crossrec.rerank.context import Constraints
 from crossrec.rerank.popularity import PopularityDebias
-from crossrec.rerank.recommender import RerankedRecommender, rerank_lists
+from crossrec.rerank.recommender import RerankedRecommender
 from crossrec.rerank.xquad import XQuAD
 from crossrec.types import ABSENT, Recommender, Sequences, TopK
 

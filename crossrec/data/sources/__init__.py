@@ -9,6 +9,7 @@ SOURCES = Family(
     {
         "demo": "crossrec.data.sources.demo.source:DemoSource",
         "table": "crossrec.data.sources.table:TableSource",
+        "frames": "crossrec.data.sources.frames:FrameSource",
         "movielens": "crossrec.data.sources.movielens:MovieLensSource",
         "amazon_reviews_2023": "crossrec.data.sources.amazon:AmazonReviews2023Source",
         "microlens": "crossrec.data.sources.microlens:MicroLensSource",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import polars as pl
@@ -10,6 +11,7 @@ from crossrec.data.interactions import Interactions
 from crossrec.data.sources.base import DataSource, RawData
 from crossrec.data.sources.columns import (
     Columns,
+    ItemUses,
     TwoTableOptions,
     catalog,
     read_items,
@@ -61,40 +63,78 @@ class TableSource(DataSource):
             )
         faults.report()
         assert log_file is not None and item_file is not None  # noqa: PT018
-        log, steps = read_log(
-            log_file.read(list(dict.fromkeys(log_columns.values()))),
+        log = log_file.read(list(dict.fromkeys(log_columns.values())))
+        items = item_file.read(item_file.columns)
+        return joined_tables(
+            options,
+            log,
             log_columns,
-            options.time_unit,
-            options.decimal,
-            str(log_file.path),
-            "data.source.interaction_columns",
-        )
-        frame = item_file.read(item_file.columns)
-        items, more = read_items(
-            frame,
+            items,
             uses,
-            separator=options.category_separator,
-            text_separator=options.text_separator,
-            decimal=options.decimal,
-            where=str(item_file.path),
-            key="data.source.item_columns",
+            root=root,
+            name=options.name or root.name,
+            where=(str(log_file.path), str(item_file.path)),
             untyped=item_file.is_text,
         )
-        columns, log = with_identifiers(items, log, f"{item_file.path} and {log_file.path}")
-        pictures = frame[uses.image] if uses.image is not None else None
-        if pictures is not None and pictures.dtype == pl.Binary:
-            columns["image_bytes"] = pictures
-        else:
-            ids = columns["item_id"].to_list()
-            columns["image_path"] = image_paths(root, options.images, ids, pictures, options.items)
-        return RawData(
-            options.name or root.name,
-            options.note,
-            catalog(columns, (image_folder(root, options.images),)),
-            Interactions(log),
-            steps=(*steps, *more),
-            ordinal=options.time_unit == "order",
-        )
+
+
+def joined_tables(
+    options: TwoTableOptions,
+    log: pl.DataFrame,
+    log_columns: Mapping[str, str],
+    items: pl.DataFrame,
+    uses: ItemUses,
+    *,
+    root: Path,
+    name: str,
+    where: tuple[str, str],
+    untyped: bool,
+) -> RawData:
+    """Return the data set of a log and an item table.
+
+    Args:
+        options: roles and forms of the columns.
+        log: the log, one row per click.
+        log_columns: column of each part of the log, from :meth:`Columns.log`.
+        items: the item table, one row per item.
+        uses: column of each part of the catalogue, from :meth:`Columns.items`.
+        root: folder that ``options.images`` and image paths are relative to.
+        name: name of the data set.
+        where: names of the log and of the item table in errors.
+        untyped: whether the items' values are text that may hold numbers.
+
+    Raises:
+        SourceError: if a column can't be read.
+    """
+    of_log, of_items = where
+    log, steps = read_log(
+        log, log_columns, options.time_unit, options.decimal, of_log, "data.source.interaction_columns"
+    )
+    columns, more = read_items(
+        items,
+        uses,
+        separator=options.category_separator,
+        text_separator=options.text_separator,
+        decimal=options.decimal,
+        where=of_items,
+        key="data.source.item_columns",
+        untyped=untyped,
+    )
+    columns, log = with_identifiers(columns, log, f"{of_items} and {of_log}")
+    pictures = items[uses.image] if uses.image is not None else None
+    if pictures is not None and pictures.dtype == pl.Binary:
+        columns["image_bytes"] = pictures
+    else:
+        ids = columns["item_id"].to_list()
+        columns["image_path"] = image_paths(root, options.images, ids, pictures, of_items)
+    return RawData(
+        name,
+        options.note,
+        catalog(columns, (image_folder(root, options.images),)),
+        Interactions(log),
+        steps=(*steps, *more),
+        ordinal=options.time_unit == "order",
+    )
 
 
 def _file(

@@ -15,7 +15,7 @@ from crossrec.evaluation.report.glossary import info
 from crossrec.evaluation.results import Evaluation
 from crossrec.experiment.results import SplitPart
 from crossrec.rerank import RERANKERS
-from crossrec.rerank.recommender import rerank_lists
+from crossrec.rerank.base import rerank_lists
 from crossrec.studies.folder import key_of
 from crossrec.studies.statistics import resampled_metrics
 from crossrec.studies.tradeoff.config import UNRERANKED, TradeoffPoint

@@ -1,0 +1,196 @@
+"""The cross-modal sequential recommender for use from Python: build, fit, recommend, save."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Self
+
+from crossrec.config import validate
+from crossrec.data.item_table import ItemTable
+from crossrec.data.prepare import PreparedData
+from crossrec.encoders.base import Tuning
+from crossrec.experiment.checks import check_config
+from crossrec.experiment.config import ExperimentConfig
+from crossrec.experiment.prepared import PreparedExperiment, describe_model
+from crossrec.experiment.run_folder import check_run, hold_run
+from crossrec.experiment.train import fit_run
+from crossrec.model.config import ModelConfig
+from crossrec.model.encoded_catalog import EncodedCatalog
+from crossrec.model.recommender import NeuralRecommender
+from crossrec.runtime import distributed
+from crossrec.serving.loaded import LoadedRecommender
+from crossrec.serving.opening import state_of
+from crossrec.serving.pretrained.files import Pictures
+from crossrec.training.config import TrainerConfig
+from crossrec.training.parallel import build_accelerator
+from crossrec.types import InputError
+
+EXPERIMENT = ("seed", "objective", "diversity", "contrastive", "augment", "segments", "rerank", "spaces")
+"""Keys of an experiment that belong to a model; those of the data and of the trainer come with ``fit``."""
+
+
+class SequentialRecommender:
+    """Cross-modal sequential recommender: item vectors from modalities, read in order by a sequence model.
+
+    Names and options are those of YAML: ``SequentialRecommender(sequence=SASRec(layers=2), width=64)`` is
+    ``model: {sequence: {type: sasrec, layers: 2}, width: 64}``.
+
+    Args:
+        name: name of the model, and of its run folder.
+        options: keys of ``model`` in YAML (``modalities``, ``fusion``, ``sequence``, ``width``, …), and
+            ``seed``, ``objective``, ``diversity``, ``contrastive``, ``augment``, ``segments``, ``rerank`` and
+            ``spaces`` of an experiment. Values are components (``SASRec(layers=2)``) or mappings as in YAML.
+
+    Raises:
+        ConfigError: if there is no such option, or a value does not fit.
+    """
+
+    def __init__(self, *, name: str = "crossrec", **options: Any) -> None:
+        experiment = {key: options.pop(key) for key in EXPERIMENT if key in options}
+        model = validate(ModelConfig, options, type(self).__name__, trust_code=True)
+        content = {"name": name, "model": model, "baselines": (), **experiment}
+        if "spaces" not in experiment:
+            content["spaces"] = _frozen_encoders(model)
+        self.config = validate(ExperimentConfig, content, type(self).__name__, trust_code=True)
+        self._loaded: LoadedRecommender | None = None
+        self._prepared: PreparedExperiment | None = None
+        self._scratch: tempfile.TemporaryDirectory[str] | None = None
+
+    @classmethod
+    def of(cls, config: ExperimentConfig) -> Self:
+        """Return the model of a configuration, such as one read from YAML."""
+        found = cls(name=config.name)
+        found.config = config
+        return found
+
+    @property
+    def name(self) -> str:
+        """Sequence model, modalities and fusion, as in tables."""
+        return describe_model(self.config)
+
+    @property
+    def n_items(self) -> int:
+        """N."""
+        return self.recommender.n_items
+
+    def fit(
+        self, data: PreparedData, *, epochs: int = 20, folder: str | Path | None = None, **options: Any
+    ) -> Self:
+        """Train on the training clicks, with early stopping on the validation queries.
+
+        Args:
+            data: cleaned and split data, from :meth:`crossrec.Dataset.split`.
+            epochs: maximum number of epochs.
+            folder: run folder, with checkpoints and log, in which a stopped training is resumed; a temporary
+                one when None.
+            options: options of the trainer, by their names in YAML, such as ``lr=0.003``, ``batch_size=32``,
+                ``patience=3``.
+
+        Raises:
+            ConfigError: if there is no such option.
+            InputError: if the data lack what the model reads.
+        """
+        trainer = validate(TrainerConfig, {"epochs": epochs, **options}, f"{type(self).__name__}.fit")
+        config = self.config.model_copy(update={"trainer": trainer, "data": data.config})
+        if folder is None:
+            self._scratch = tempfile.TemporaryDirectory(prefix="crossrec-")
+            folder = Path(self._scratch.name) / config.name
+        place = Path(folder)
+        config = config.model_copy(update={"runs_dir": place.parent, "name": place.name})
+        check_config(config)
+        accelerator = build_accelerator(trainer, config.run_folder)
+        with distributed.explained(trainer.collective_timeout), hold_run(config.run_folder):
+            check_run(config)
+            content = EncodedCatalog(data.catalog, data.config.cache_dir)
+            prepared = PreparedExperiment(config, data, content).in_saved_order()
+            recommender, _ = fit_run(prepared, accelerator)
+        distributed.unwatch()
+        self._prepared = prepared
+        self._loaded = LoadedRecommender(state_of(prepared, recommender))
+        return self
+
+    @property
+    def loaded(self) -> LoadedRecommender:
+        """The trained model in use, as :func:`crossrec.load` returns it: explanations, new items, similar ones.
+
+        Raises:
+            InputError: if the model has not been fitted.
+        """
+        if self._loaded is None:
+            raise InputError("this model has not been fitted: call fit(data) first")
+        return self._loaded
+
+    @property
+    def recommender(self) -> NeuralRecommender:
+        """The model over catalogue indices."""
+        return self.loaded.recommender
+
+    @property
+    def items(self) -> ItemTable:
+        """Features of the items: training clicks, categories, columns, and vectors of frozen encoders."""
+        if self._prepared is None:
+            raise InputError("this model has not been fitted: call fit(data) first")
+        return self._prepared.items_of(self.recommender)
+
+    def recommend(
+        self,
+        users: Sequence[str] | None = None,
+        histories: Sequence[Sequence[str]] | None = None,
+        **options: Any,
+    ) -> Any:
+        """Return ranked lists as a data frame.
+
+        Args:
+            users: ids of users of the data; all users when neither users nor histories are given.
+            histories: lists of item ids, oldest first, in place of users.
+            options: ``k``, ``rerank``, ``filters``, ``context``, ``exclude_seen`` and ``modalities``, as in
+                :meth:`LoadedRecommender.recommend`.
+
+        Returns:
+            ``user_id``, ``item_id``, ``rank`` (from 1) and ``score``, one row per recommendation.
+        """
+        if users is None and histories is None:
+            return self.loaded.recommend_batch(**options)
+        given = {"users": users} if histories is None else {"histories": histories}
+        if users is not None and histories is not None:
+            raise InputError("give users or histories, not both")
+        return self.loaded.recommend(**given, **options)
+
+    def show(self, user: str | None = None, history: Sequence[str] | None = None, **options: Any) -> Any:
+        """Return one user's list with titles and pictures, which notebooks display as cards.
+
+        Args:
+            user: id of a user of the data.
+            history: item ids, oldest first, in place of a user.
+            options: as in :meth:`recommend`.
+        """
+        return self.loaded.recommend(history, user_id=user, **options)
+
+    def explain(self, history: Sequence[str], item_id: str, **options: Any) -> Any:
+        """Explain an item's score after a history; see :meth:`LoadedRecommender.explain`."""
+        return self.loaded.explain(history, item_id, **options)
+
+    def save(self, folder: str | Path, *, with_users: bool = True, pictures: Pictures = "thumbnails") -> Path:
+        """Write a folder that :func:`crossrec.load` reads, without the data and the run.
+
+        Args:
+            folder: new folder, or one with an earlier version, which is replaced.
+            with_users: whether to include the users' clicks, so that their ids can be used; they are private.
+            pictures: ``none``, ``thumbnails`` or ``full``.
+        """
+        return self.loaded.save_pretrained(folder, with_users=with_users, pictures=pictures)
+
+    def __repr__(self) -> str:
+        state = "not fitted" if self._prepared is None else f"fitted to {self._prepared.data.name}"
+        return f"{self.name}, {state}"
+
+
+def _frozen_encoders(model: ModelConfig) -> Mapping[str, Any]:
+    """Return the model's own frozen encoders as spaces of diversity: their features are there anyway."""
+    own = {"text": model.text, "image": model.image}
+    return {
+        name: encoder if encoder is not None and encoder.training is Tuning.FROZEN else None
+        for name, encoder in own.items()
+    }
