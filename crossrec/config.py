@@ -92,9 +92,9 @@ class ComponentOptions(Config):
 class ComponentType(ABCMeta):
     """Type of components: a call with options alone returns these options, checked and frozen.
 
-    ``MMR(diversity=0.2)`` is what ``{type: mmr, diversity: 0.2}`` is in YAML: a description, which is printed,
-    compared and saved. The object at work also needs what is known only later, such as the items: it is made
-    by ``build``, by the parts of crossrec that take the description.
+    ``MMR(diversity=0.2)`` is what ``{type: mmr, diversity: 0.2}`` is in YAML: a description, which is
+    printed, compared and saved. The object at work also needs what is known only later, such as the items;
+    ``build`` makes it, in the parts of crossrec that take the description.
     """
 
     def __call__(cls, *arguments: Any, **keywords: Any) -> Any:

@@ -120,7 +120,7 @@ def name_of(recommender: Any) -> str:
     return str(getattr(recommender, "name", type(recommender).__name__))
 
 
-def lists_frame(lists: TopK, names: Sequence[str], item_ids: np.ndarray | Sequence[str]) -> pl.DataFrame:
+def lists_frame(lists: TopK, names: Sequence[str], item_ids: Sequence[str] | np.ndarray) -> pl.DataFrame:
     """Return lists as a frame: ``user_id``, ``item_id``, ``rank`` and ``score``, without empty places.
 
     Args:
@@ -132,7 +132,7 @@ def lists_frame(lists: TopK, names: Sequence[str], item_ids: np.ndarray | Sequen
     ids = np.asarray(item_ids)
     return pl.DataFrame(
         {
-            "user_id": pl.Series([names[row] for row in rows], dtype=pl.String),
+            "user_id": pl.Series([names[row] for row in rows.tolist()], dtype=pl.String),
             "item_id": pl.Series([str(item) for item in ids[lists.ids[rows, places]]], dtype=pl.String),
             "rank": pl.Series(places + 1, dtype=pl.Int32),
             "score": pl.Series(lists.scores[rows, places], dtype=pl.Float32),

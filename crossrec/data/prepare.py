@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -65,7 +65,7 @@ class PreparedData:
     clicks: ClickLog
     split: Split
     report: CleaningReport
-    config: DataConfig = DataConfig()
+    config: DataConfig = field(default_factory=DataConfig)
 
     @cached_property
     def identity(self) -> DataIdentity:
@@ -93,6 +93,10 @@ class PreparedData:
             clicks=replace(self.clicks, sequences=clicks),
             split=replace(split, clicks=clicks, valid=valid, test=test),
         )
+
+    def users(self, part: Literal["valid", "test"]) -> list[str]:
+        """Return the ids of the users with a query in a part of the split, in the order of the queries."""
+        return [str(user) for user in self.clicks.user_ids[self.split.queries(part).users]]
 
     def item_table(self, spaces: Mapping[str, Vectors] | None = None) -> ItemTable:
         """Return the items' features: training clicks, categories, columns, texts.

@@ -6,7 +6,7 @@ import html
 import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import polars as pl
 from rich.console import Console
@@ -20,7 +20,7 @@ from crossrec.evaluation.evaluate import evaluate_lists, rank_queries
 from crossrec.evaluation.predictions import load_predictions
 from crossrec.experiment.results import MeasuredRecommender, SplitPart, results_table
 from crossrec.runtime.progress import progress_bar
-from crossrec.types import InputError, TopK
+from crossrec.types import InputError, Recommender, TopK
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -51,8 +51,8 @@ class EvaluationTable(Sequence[MeasuredRecommender]):
         """Return one row per recommender and metric.
 
         Returns:
-            ``recommender``, ``metric`` (such as ``ndcg@10``), ``value``, and ``low`` and ``high``, the ends of
-            its 95 % interval over users; null where there is none.
+            ``recommender``, ``metric`` (such as ``ndcg@10``), ``value``, and ``low`` and ``high``, the
+            ends of its 95 % interval over users; null where there is none.
         """
         rows = []
         for one in self.measured:
@@ -84,9 +84,16 @@ class EvaluationTable(Sequence[MeasuredRecommender]):
             for metric in (x, y):
                 if metric not in there:
                     raise InputError(f"'{metric}' was not measured; there are {', '.join(there)}")
-            at = [there[metric]["value"] for metric in (x, y)]
-            spans = [_span(there[metric]) for metric in (x, y)]
-            axes.errorbar(*at, xerr=spans[0], yerr=spans[1], fmt="o", capsize=3, label=one.name)
+            of_x, of_y = there[x], there[y]
+            axes.errorbar(
+                of_x["value"],
+                of_y["value"],
+                xerr=_span(of_x),
+                yerr=_span(of_y),
+                fmt="o",
+                capsize=3,
+                label=one.name,
+            )
         axes.legend(fontsize="small")
         return figure
 
@@ -146,10 +153,8 @@ def evaluate(
     k = max(config.ks)
     if items is None:
         tables = (getattr(recommender, "items", None) for _, recommender in pairs)
-        found = [
-            table for table in tables if isinstance(table, ItemTable) and len(table) == len(data.catalog)
-        ]
-        items = max(found, key=lambda table: len(table.spaces), default=data.item_table())
+        fitting = [t for t in tables if isinstance(t, ItemTable) and len(t) == len(data.catalog)]
+        items = max(fitting, key=lambda table: len(table.spaces), default=data.item_table())
     queries, split = data.split.queries(part), data.split
     measured: list[MeasuredRecommender] = []
     with progress_bar("evaluation", len(pairs)) as advance:
@@ -158,11 +163,11 @@ def evaluate(
             if _is_frame(recommender):
                 lists = _lists_of(recommender, data, part, k)
             else:
-                inner = getattr(recommender, "recommender", recommender)
+                inner = cast(Recommender, getattr(recommender, "recommender", recommender))
                 if inner.n_items != len(data.catalog):
                     raise InputError(
-                        f"{name} knows {inner.n_items:,} items, {data.name} has {len(data.catalog):,}: fit it "
-                        "to these data"
+                        f"{name} knows {inner.n_items:,} items, {data.name} has {len(data.catalog):,}: fit "
+                        "it to these data"
                     )
                 lists = rank_queries(inner, split, queries, k, config.exclude_seen, config.batch)
             evaluation = evaluate_lists(

@@ -72,8 +72,9 @@ def as_rerank(
     """Return the chain of rerankers for an argument.
 
     Args:
-        given: configuration; options of one reranker; name of one reranker, with its default strength; ``"run"`` for the run's own;
-            mapping as in YAML, of the whole chain or of one stage; None for no reranking.
+        given: configuration; options of one reranker; name of one reranker, with its default strength;
+            ``"run"`` for the run's own; mapping as in YAML, of the whole chain or of one stage; None for no
+            reranking.
         of_run: reranking of the run's configuration.
 
     Raises:

@@ -113,7 +113,7 @@ class SequentialRecommender:
 
     @property
     def loaded(self) -> LoadedRecommender:
-        """The trained model in use, as :func:`crossrec.load` returns it: explanations, new items, similar ones.
+        """The trained model in use, as :func:`crossrec.load` returns it.
 
         Raises:
             InputError: if the model has not been fitted.

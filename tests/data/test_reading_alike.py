@@ -113,7 +113,7 @@ WRITERS: dict[str, Writer] = {
     "movielens": movielens,
     "microlens": microlens,
 }
-GENERATED = {"demo"}
+GENERATED = {"demo", "frames"}
 """Sources that read no files."""
 
 ALL = [*WRITERS.values()]

@@ -1,7 +1,8 @@
 """Examples in the documentation work: Python blocks run, command lines are parsed, YAML blocks are read.
 
 A page's Python blocks run in order, in one namespace, in a folder that holds a small trained ``runs/demo``
-and the repository's ``configs``; what a page takes as given is made by ``given/<page>.py``. A block below
+and the repository's ``configs``; what a page takes as given is made by ``given/<page>.py``
+(README: ``given/python.py``). A block below
 ``<!-- not run: reason -->`` is left out, one below ``<!-- slow -->`` runs with the slow tests.
 """
 
@@ -83,7 +84,7 @@ def python_pages(*, slow: bool) -> list[Path]:
 def run_page(page: Path, place: Path, monkeypatch: pytest.MonkeyPatch, *, slow: bool) -> None:
     monkeypatch.chdir(place)
     namespace: dict[str, Any] = {"__name__": page.stem}
-    given = GIVEN / f"{page.stem}.py"
+    given = GIVEN / ("python.py" if page.stem == "README" else f"{page.stem}.py")
     if given.exists():
         exec(compile(given.read_text(), str(given), "exec"), namespace)
     for block in blocks(page):

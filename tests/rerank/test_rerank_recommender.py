@@ -8,7 +8,7 @@ import torch
 
 from crossrec.baselines.item_knn import ItemKNN
 from crossrec.data.item_table import ItemTable
-from crossrec.rerank import recommender as module
+from crossrec.rerank import base
 from crossrec.rerank.base import Reranker, rerank_lists
 from crossrec.rerank.calibrated import Calibrated
 from crossrec.rerank.context import Constraints
@@ -105,7 +105,7 @@ def test_rows_are_reranked_in_batches_with_their_own_histories(
 ) -> None:
     both = reranked(train, [Calibrated.Options(diversity=0.9).build(traits)])
     at_once = both.recommend(train, 6)
-    monkeypatch.setattr(module, "BATCH", 7)
+    monkeypatch.setattr(base, "BATCH", 7)
     in_parts = both.recommend(train, 6)
     np.testing.assert_array_equal(at_once.ids, in_parts.ids)
     np.testing.assert_array_equal(at_once.scores, in_parts.scores)

@@ -196,8 +196,8 @@ def test_an_item_without_a_vector_has_no_neighbours(shop: LoadedRecommender) -> 
 @pytest.mark.parametrize(
     ("call", "told"),
     [
-        (lambda s: s.recommend(), "either a history or a user_id"),
-        (lambda s: s.recommend(HISTORY, user_id="u1"), "either a history or a user_id"),
+        (lambda s: s.recommend(), "one of history, user_id, users and histories"),
+        (lambda s: s.recommend(HISTORY, user_id="u1"), "one of history, user_id, users and histories"),
         (lambda s: s.recommend([]), "popular"),
         (lambda s: s.recommend("i2"), "not the text 'i2'"),
         (lambda s: s.recommend(["i2", "i3x"]), "'i3x' is not in the catalogue; near ids: .*i3"),

@@ -73,6 +73,6 @@ def _polars(frame: Any, name: str) -> pl.DataFrame:
         return frame if isinstance(frame, pl.DataFrame) else pl.DataFrame(frame)
     except (TypeError, ValueError, pl.exceptions.PolarsError) as error:
         raise SourceError(
-            f"{name}: polars can't read a {type(frame).__name__} as a table ({error}); pass a polars or pandas "
-            "data frame or an Arrow table"
+            f"{name}: polars can't read a {type(frame).__name__} as a table ({error}); pass a polars or "
+            "pandas data frame or an Arrow table"
         ) from error

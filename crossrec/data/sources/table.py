@@ -110,7 +110,7 @@ def joined_tables(
     log, steps = read_log(
         log, log_columns, options.time_unit, options.decimal, of_log, "data.source.interaction_columns"
     )
-    columns, more = read_items(
+    read, more = read_items(
         items,
         uses,
         separator=options.category_separator,
@@ -120,13 +120,13 @@ def joined_tables(
         key="data.source.item_columns",
         untyped=untyped,
     )
-    columns, log = with_identifiers(columns, log, f"{of_items} and {of_log}")
+    columns, log = with_identifiers(read, log, f"{of_items} and {of_log}")
     pictures = items[uses.image] if uses.image is not None else None
     if pictures is not None and pictures.dtype == pl.Binary:
         columns["image_bytes"] = pictures
     else:
         ids = columns["item_id"].to_list()
-        columns["image_path"] = image_paths(root, options.images, ids, pictures, of_items)
+        columns["image_path"] = image_paths(root, options.images, ids, pictures, Path(of_items).name)
     return RawData(
         name,
         options.note,
