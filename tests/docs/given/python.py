@@ -24,7 +24,9 @@ for _user in range(80):
     for _step, _number in enumerate(_random.permutation(20)[: int(_random.integers(6, 12))]):
         _clicks.append((f"u{_user}", f"i{3 * int(_number) + _own}", _start + 86_400 * _step))
 clicks = pd.DataFrame(_clicks, columns=["user_id", "item_id", "timestamp"])
+_seen = {user: {*group} for user, group in clicks.groupby("user_id")["item_id"]}
+_new = {user: [item for item in items["item_id"] if item not in seen][:10] for user, seen in _seen.items()}
 lists = pd.DataFrame(
-    [(f"u{_user}", f"i{_place}", _place + 1) for _user in range(80) for _place in range(10)],
+    [(user, item, rank) for user, new in _new.items() for rank, item in enumerate(new, 1)],
     columns=["user_id", "item_id", "rank"],
 )
