@@ -182,6 +182,32 @@ class LoadedRecommender(LoadedItems):
             lists = rank(self.model, self.items, asked, options)
             return [self._named(lists, row) for row in range(len(lists))]
 
+    @overload
+    def recommend_batch(
+        self,
+        path: str | Path,
+        *,
+        user_ids: Sequence[str] | None = None,
+        k: int = 10,
+        rerank: Rerank = None,
+        filters: Sequence[Filter | Mapping[str, Any]] = (),
+        exclude_seen: bool | None = None,
+        batch_size: int = USERS_AT_A_TIME,
+    ) -> Path: ...
+
+    @overload
+    def recommend_batch(
+        self,
+        path: None = None,
+        *,
+        user_ids: Sequence[str] | None = None,
+        k: int = 10,
+        rerank: Rerank = None,
+        filters: Sequence[Filter | Mapping[str, Any]] = (),
+        exclude_seen: bool | None = None,
+        batch_size: int = USERS_AT_A_TIME,
+    ) -> pl.DataFrame: ...
+
     def recommend_batch(
         self,
         path: str | Path | None = None,

@@ -18,7 +18,7 @@ from crossrec.experiment.train import run_training
 from crossrec.types import ConfigError, InputError
 
 N_ITEMS = 40
-TRAINER = {"epochs": 2, "batch_size": 16, "lr": 0.01}
+TRAINER: dict[str, Any] = {"epochs": 2, "batch_size": 16, "lr": 0.01}
 
 
 @pytest.fixture(scope="module")
