@@ -265,7 +265,7 @@ def load_generator(options: Paraphrase.Options, cache_dir: Path) -> LineGenerato
     seq2seq = options.model is LanguageModel.SEQ2SEQ
     auto_class = AutoModelForSeq2SeqLM if seq2seq else AutoModelForCausalLM
     model, tokenizer = load_model(auto_class, options.weights, cache_dir, options.architecture, 0)
-    model.to(pick_device(options.device))  # transformers wraps the method without its self
+    model.to(pick_device(options.device))
     return LineGenerator(
         model,
         tokenizer,
