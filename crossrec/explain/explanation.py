@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import html
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, is_dataclass
-from typing import Any, Literal, get_args
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import numpy as np
 from PIL.Image import Image
 
 from crossrec.runtime.pictures import clean_picture
 from crossrec.types import InputError
+
+if TYPE_CHECKING:
+    import polars as pl
 
 DIGITS = 6
 """Significant digits: more is noise of float32."""
@@ -265,7 +269,7 @@ class WordWeights:
         }
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Explanation:
     """Explanation of the score of an item after a history.
 
@@ -309,3 +313,61 @@ class Explanation:
             "words": self.words.to_dict() if self.words else None,
             "left_out": dict(self.left_out),
         }
+
+    def effects(self) -> list[tuple[str, str, str, float]]:
+        """Return all effects as rows: kind (``modality``, ``click``, ``word``), name, method, effect."""
+        rows = [
+            ("modality", name, effects.method, float(value))
+            for effects in self.modalities
+            for name, value in zip(effects.names, effects.both_M, strict=True)
+        ]
+        clicks = [self.item_ids.get(item, str(item)) for item in self.clicks_L.tolist()]
+        rows += [
+            ("click", name, effects.method, float(value))
+            for effects in self.clicks
+            for name, value in zip(clicks, effects.values_L, strict=True)
+        ]
+        words = () if self.words is None else self.words.words
+        return rows + [("word", word.text, "words", word.weight) for word in words]
+
+    def to_frame(self) -> pl.DataFrame:
+        """Return all effects as a data frame.
+
+        Returns:
+            ``kind`` (``modality``, ``click`` or ``word``), ``name``, ``method``, and ``effect`` in units of
+            the score.
+        """
+        import polars as pl
+
+        names = ("kind", "name", "method")
+        schema = {**dict.fromkeys(names, pl.String), "effect": pl.Float64}
+        return pl.DataFrame(self.effects(), schema=schema, orient="row")
+
+    def __repr__(self) -> str:
+        name, n_effects = self.item_ids.get(self.item, str(self.item)), len(self.effects())
+        return f"score {self.score:.4f} of {name} after {len(self.clicks_L)} clicks, {n_effects} effects"
+
+    def _repr_html_(self) -> str:
+        """Return bars of all effects, for notebooks: green raises the score, red lowers it."""
+        rows = self.effects()
+        most = {kind: max(abs(r[3]) for r in rows if r[0] == kind) or 1.0 for kind in {r[0] for r in rows}}
+        lines = [
+            f"<tr><td>{kind}</td><td>{html.escape(name)}</td><td>{html.escape(method)}</td>"
+            f"<td>{effect:+.3g}</td><td>{_bar(effect / most[kind])}</td></tr>"
+            for kind, name, method, effect in rows
+        ]
+        head = "".join(f"<th>{name}</th>" for name in ("kind", "name", "method", "effect", ""))
+        left = "".join(
+            f"<br><small>{html.escape(method)}: {html.escape(why)}</small>"
+            for method, why in self.left_out.items()
+        )
+        return f"{html.escape(repr(self))}<table><tr>{head}</tr>{''.join(lines)}</table>{left}"
+
+
+BAR_PIXELS = 120
+"""Length of the longest bar in notebooks."""
+
+
+def _bar(share: float) -> str:
+    color, width = ("#2a7" if share > 0 else "#c44"), abs(share) * BAR_PIXELS
+    return f"<div style='background:{color};height:10px;width:{width:.0f}px'></div>"

@@ -23,6 +23,17 @@ from crossrec.types import InputError, Sequences
 CLICKS = [9, 8, 1, 7, 2, 11, 5, 3]
 
 
+def test_effects_are_a_frame_and_bars_in_notebooks(shop: Any) -> None:
+    found = shop.explainer.explain(Sequences.from_lists([CLICKS]), 13)
+    frame = found.to_frame()
+    assert set(frame["kind"]) == {"modality", "click", "word"}
+    clicks = frame.filter((frame["kind"] == "click") & (frame["method"] == "click_leave_one_out"))
+    by_loo = next(effects for effects in found.clicks if effects.method == "click_leave_one_out")
+    assert clicks["effect"].to_list() == by_loo.values_L.tolist()
+    assert found._repr_html_().count("<tr>") == len(frame) + 1
+    assert "6 clicks" in repr(found)  # the model reads the last six
+
+
 def test_one_call_says_everything(shop: Any) -> None:
     histories = Sequences.from_lists([CLICKS])
     found = shop.explainer.explain(histories, 13)

@@ -42,6 +42,8 @@ LEFT_OUT = {
 def shrunk(name: str, folder: Path) -> list[str]:
     """Overrides that make a notebook's study small; what it says then means nothing."""
     out, small = f"out={folder / name}", {**SOURCE, **TRAINER, "data.cache_dir": folder / "cache"}
+    if name == "0_from_pandas":
+        return [f"{key}={value}" for key, value in {**SOURCE, **TRAINER}.items()]
     if name == "6_feedback_loop":
         changes = ", ".join(f"{key}={value}" for key, value in small.items())
         return [out, f"changes=[{changes}]", "rounds=2", "users=20", "seeds=[0]"]
