@@ -316,7 +316,7 @@ class Explanation:
 
     def effects(self) -> list[tuple[str, str, str, float]]:
         """Return all effects as rows: kind (``modality``, ``click``, ``word``), name, method, effect."""
-        rows = [
+        rows: list[tuple[str, str, str, float]] = [
             ("modality", name, effects.method, float(value))
             for effects in self.modalities
             for name, value in zip(effects.names, effects.both_M, strict=True)
