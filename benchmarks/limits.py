@@ -27,7 +27,7 @@ from torch.profiler import ProfilerActivity, profile
 from crossrec.losses.full_softmax import FullSoftmax
 from crossrec.losses.sampled_softmax import SampledSoftmax
 from crossrec.model.fusion.base import SingleModality
-from crossrec.model.modalities import ItemIdEmbedding
+from crossrec.model.modalities.item_id import ItemIdEmbedding
 from crossrec.model.network import ItemEncoder, SequentialNetwork
 from crossrec.model.recommender import NeuralRecommender
 from crossrec.model.sequence.sasrec import SASRec

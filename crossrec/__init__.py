@@ -31,6 +31,7 @@ _NAMES = {
     "evaluate": "crossrec.experiment.measure:evaluate",
 }
 _FAMILIES = (
+    "crossrec.model.modalities:MODALITIES",
     "crossrec.model.fusion:FUSIONS",
     "crossrec.model.sequence:SEQUENCE_MODELS",
     "crossrec.baselines:BASELINES",

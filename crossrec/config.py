@@ -58,7 +58,7 @@ class Config(BaseModel):
                     raise ValueError(f"unknown key '{key}'; {nearest(str(key), list(cls.model_fields))}")
                 annotation = cls.model_fields[key].annotation
                 if isinstance(content, bool) and _is_number(annotation):
-                    raise _UnusableValue((key,), f"needs a number, not {str(content).lower()}")
+                    raise UnusableValue((key,), f"needs a number, not {str(content).lower()}")
                 names_file = isinstance(content, str) and Path in (annotation, *get_args(annotation))
                 _check_value(Path(content) if names_file else content, (key,), cls.largest_integer)
         return value
@@ -125,7 +125,7 @@ class Component(metaclass=ComponentType):
             cls.__signature__ = inspect.signature(cls.Options)  # type: ignore[attr-defined]
 
 
-class _UnusableValue(ValueError):
+class UnusableValue(ValueError):
     """A value that no field can use.
 
     Args:
@@ -152,22 +152,22 @@ def _check_value(value: Any, place: tuple[str, ...], largest: int | None) -> Non
     """Reject values that no field can use, at any depth.
 
     Raises:
-        _UnusableValue: for an integer that is too large, text that can't be written to a file, or a path
+        UnusableValue: for an integer that is too large, text that can't be written to a file, or a path
             that no file system has.
     """
     if isinstance(value, int) and not isinstance(value, bool):
         if largest is not None and abs(value) > largest:
-            raise _UnusableValue(place, f"whole numbers go up to {largest:,}")
+            raise UnusableValue(place, f"whole numbers go up to {largest:,}")
     elif isinstance(value, str | Path):
         text = str(value)
         if "\0" in text:
-            raise _UnusableValue(place, "text can't hold a NUL character")
+            raise UnusableValue(place, "text can't hold a NUL character")
         try:
             text.encode()
         except UnicodeEncodeError as error:
-            raise _UnusableValue(place, f"text that is not valid Unicode: {error.reason}") from error
+            raise UnusableValue(place, f"text that is not valid Unicode: {error.reason}") from error
         if isinstance(value, Path) and any(len(part.encode()) > LONGEST_NAME for part in value.parts):
-            raise _UnusableValue(place, f"a part of the path is longer than {LONGEST_NAME} bytes")
+            raise UnusableValue(place, f"a part of the path is longer than {LONGEST_NAME} bytes")
     elif isinstance(value, Mapping):
         for key, content in value.items():
             _check_value(key, place, largest)
@@ -393,7 +393,7 @@ def _flatten(error: ValidationError, prefix: tuple[str, ...]) -> list[tuple[tupl
         cause = entry.get("ctx", {}).get("error")
         if isinstance(cause, ValidationError):
             found.extend(_flatten(cause, loc))
-        elif isinstance(cause, _UnusableValue):
+        elif isinstance(cause, UnusableValue):
             found.append((loc + cause.place, cause.reason))
         else:
             found.append((loc, entry["msg"].removeprefix("Value error, ")))

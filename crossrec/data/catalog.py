@@ -14,6 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from scipy.sparse import csr_matrix
 
+from crossrec.config import nearest
 from crossrec.data.interactions import is_missing
 from crossrec.data.item_table import LazyMapping
 from crossrec.runtime.pictures import (
@@ -117,9 +118,37 @@ class Catalog:
     @cached_property
     def has_text(self) -> np.ndarray:
         """(N,) bool, false where the text is missing or blank."""
-        text = self.column("text").cast(pa.string())
+        return self.has_text_in("text")
+
+    def has_text_in(self, column: str) -> np.ndarray:
+        """Return (N,) bool, false where the text of a column is missing or blank.
+
+        Raises:
+            CatalogError: if there is no such column, or it doesn't hold texts.
+        """
+        kind = self.kind(column, "a text")
+        if not (pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_null(kind)):
+            raise CatalogError(
+                f"column '{column}' of the item table holds {kind}; texts are read from strings"
+            )
+        text = self.column(column).cast(pa.string())
         written = pc.not_equal(pc.utf8_trim_whitespace(text), "")
         return np.asarray(pc.fill_null(written, False).to_numpy(), dtype=bool)
+
+    def kind(self, column: str, what: str) -> pa.DataType:
+        """Return the type of a column.
+
+        Args:
+            column: name of the column.
+            what: what is read from it, for the message.
+
+        Raises:
+            CatalogError: if there is no such column; the message suggests one.
+        """
+        names = self.dataset.column_names
+        if column not in names:
+            raise CatalogError(f"{what} is read from column '{column}', but {nearest_column(column, names)}")
+        return self.dataset.features.arrow_schema.field(column).type
 
     @cached_property
     def names_image(self) -> np.ndarray:
@@ -156,10 +185,14 @@ class Catalog:
         return pc.binary_slice(data, 0, HEAD).to_pylist()
 
     def _head(self, path: str) -> bytes:
-        return read_head(self._inside(path))
+        return read_head(self.inside(path))
 
-    def _inside(self, path: str) -> str:
-        """Return a path, if it stays inside the pictures' folder (``..`` and symbolic links resolved)."""
+    def inside(self, path: str) -> str:
+        """Return a path, if it stays inside the pictures' folder (``..`` and symbolic links resolved).
+
+        Raises:
+            UnreadablePicture: if it leads out of it.
+        """
         roots = self._resolved_roots
         if roots is not None and not os.path.realpath(path).startswith(roots):
             raise UnreadablePicture(f"{path} leads out of the pictures' folder")
@@ -171,13 +204,18 @@ class Catalog:
             return None
         return tuple(os.path.join(os.path.realpath(root), "") for root in self.image_roots)
 
-    def texts(self, rows: np.ndarray) -> list[str]:
+    def texts(self, rows: np.ndarray, column: str = "text") -> list[str]:
         """Return the texts of some rows; the empty string where missing."""
-        return [text or "" for text in self._texts[np.asarray(rows).tolist()]["text"]]
+        return [text or "" for text in self._texts(column)[np.asarray(rows).tolist()][column]]
+
+    def _texts(self, column: str) -> Dataset:
+        if column not in self._text_columns:
+            self._text_columns[column] = self.dataset.select_columns([column])
+        return self._text_columns[column]
 
     @cached_property
-    def _texts(self) -> Dataset:
-        return self.dataset.select_columns(["text"])
+    def _text_columns(self) -> dict[str, Dataset]:
+        return {}
 
     @cached_property
     def _pictures(self) -> Dataset:
@@ -217,7 +255,7 @@ class Catalog:
         if item.get("image_bytes") is not None:
             return bytes(item["image_bytes"])
         path = item["image_path"]
-        return read_picture(self._inside(path)) if path else None
+        return read_picture(self.inside(path)) if path else None
 
     @cached_property
     def category_names(self) -> list[str]:
@@ -279,6 +317,11 @@ class Catalog:
         if "has_image" in self.__dict__:
             changed.__dict__["has_image"] = self.has_image
         return changed
+
+
+def nearest_column(name: str, names: Sequence[str]) -> str:
+    """Return the end of an error message: there is no such column, with the closest name and all names."""
+    return f"the item table has none of this name; {nearest(name, [str(known) for known in names])}"
 
 
 def _arrow(values: Sequence[Any] | pa.ChunkedArray, kind: pa.DataType | None) -> pa.Array | pa.ChunkedArray:

@@ -48,8 +48,8 @@ class Neighbours:
 def no_content() -> InputError:
     """Return the error for content similarity without item vectors."""
     return InputError(
-        "item similarity by content needs vectors of a frozen text or image encoder, and this model has "
-        "none; set similarity: clicks, or give it model.text or model.image with training: frozen"
+        "item similarity by content needs frozen features, and this model has none; set similarity: clicks, "
+        "or give it model.text or model.image with training: frozen"
     )
 
 

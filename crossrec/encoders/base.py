@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from enum import StrEnum
-from typing import TYPE_CHECKING, Self, cast
+from typing import TYPE_CHECKING, Any, Self, cast
 
 import torch
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from crossrec.config import Component
+from crossrec.config import Component, UnusableValue
 from crossrec.runtime.weights.lora import LoRAOptions, attach_lora, lora_targets
 
 if TYPE_CHECKING:
@@ -90,6 +91,23 @@ class Encoder(Component, nn.Module):
     def _identity(self, preprocessing: str) -> str:
         dtype = EncoderPrecision.BF16 if self._uses_bf16() else EncoderPrecision.FP32
         return f"{preprocessing}|{dtype}|parameters={parameter_digest(self.backbone)}"
+
+
+def without_type(name: str) -> Callable[[Any], Any]:
+    """Return a validator that drops the key ``type``, which earlier versions wrote into every configuration.
+
+    Args:
+        name: the only type that there was.
+    """
+
+    def drop(value: Any) -> Any:
+        if not isinstance(value, Mapping) or "type" not in value:
+            return value
+        if value["type"] != name:
+            raise UnusableValue(("type",), f"'{value['type']}' is no encoder; leave 'type' out")
+        return {key: content for key, content in value.items() if key != "type"}
+
+    return drop
 
 
 def parameter_digest(module: nn.Module) -> str:

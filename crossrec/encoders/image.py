@@ -5,14 +5,14 @@ from __future__ import annotations
 import difflib
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from crossrec.config import ComponentOptions
-from crossrec.encoders.base import Encoder, EncoderPrecision, Tuning
+from crossrec.encoders.base import Encoder, EncoderPrecision, Tuning, without_type
 from crossrec.runtime.pictures import DECODING, clean_picture
 from crossrec.runtime.weights import (
     ResolvedWeights,
@@ -53,7 +53,6 @@ class ImageEncoder(Encoder):
     class Options(ComponentOptions):
         """Any model of ``timm``, without its classifier."""
 
-        type: Literal["timm"] = "timm"
         model: str = Field(default="tf_efficientnet_lite0", description="timm architecture")
         weights: str = Field(
             default="package:efficientnet-lite0",
@@ -71,6 +70,8 @@ class ImageEncoder(Encoder):
             default=32, ge=1, le=10_000_000, description="number of pictures encoded at once"
         )
         precision: EncoderPrecision = EncoderPrecision.AUTO
+
+        _type = model_validator(mode="before")(without_type("timm"))
 
         def check(self, cache_dir: Path) -> None:
             """Check the options, from names and the model's settings alone.

@@ -7,15 +7,15 @@ import inspect
 import json
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
-from pydantic import Field
+from pydantic import Field, model_validator
 from torch import nn
 
 from crossrec.config import ComponentOptions
-from crossrec.encoders.base import Encoder, EncoderPrecision, Tuning
+from crossrec.encoders.base import Encoder, EncoderPrecision, Tuning, without_type
 from crossrec.runtime.weights import load_model, load_settings
 from crossrec.runtime.weights.lora import LoRAOptions
 from crossrec.types import InputError
@@ -49,7 +49,6 @@ class TextEncoder(Encoder):
     class Options(ComponentOptions):
         """Any encoder of ``transformers``, pooled to one vector per text."""
 
-        type: Literal["transformer"] = "transformer"
         weights: str = Field(
             default="package:minilm", description="path, package:NAME, hub:ORG/NAME or random"
         )
@@ -68,6 +67,8 @@ class TextEncoder(Encoder):
             default=64, ge=1, le=10_000_000, description="number of texts encoded at once"
         )
         precision: EncoderPrecision = EncoderPrecision.AUTO
+
+        _type = model_validator(mode="before")(without_type("transformer"))
 
         def check(self, cache_dir: Path) -> None:
             """Check the options, from the tokenizer and the model's settings alone.

@@ -26,7 +26,7 @@ from crossrec.data.neighbours import no_content
 from crossrec.experiment.config import ExperimentConfig
 from crossrec.experiment.prepared import PreparedExperiment, content_vectors, frozen_features
 from crossrec.experiment.synthesis import Synthesis, SyntheticLookups, required_features, wanted_spaces
-from crossrec.model.modalities import FrozenFeatures
+from crossrec.model.modalities.layers import FrozenFeatures
 from crossrec.model.network import SequentialNetwork
 from crossrec.model.variant_modalities import VariantEncoder, VariantFeatures
 from crossrec.training.epochs import AugmentedCopies, EpochSequences, EpochSource, LogRows

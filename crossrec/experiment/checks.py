@@ -12,8 +12,6 @@ import torch
 
 from crossrec.baselines import BASELINES
 from crossrec.data.item_table import MODEL
-from crossrec.encoders.image import ImageEncoder
-from crossrec.encoders.text import TextEncoder
 from crossrec.experiment.baselines import check_metric
 from crossrec.experiment.config import ExperimentConfig
 from crossrec.experiment.prepared import PreparedExperiment, blank_item_table
@@ -38,8 +36,11 @@ def check_config(config: ExperimentConfig) -> None:
     check_metric(config)
     check_folder("runs_dir and name", config.run_folder)
     check_tracker(config.trainer)
-    for encoder in dict.fromkeys(_encoders(config)):
-        encoder.check(config.data.cache_dir)
+    for encoder in (config.spaces.text, config.spaces.image):
+        if encoder is not None:
+            encoder.check(config.data.cache_dir)
+    for part in config.model.build_modalities().values():
+        part.check(config.data.cache_dir)
     config.model.sequence.check(config.data.cache_dir)
 
 
@@ -106,11 +107,9 @@ def check_memory(model: ModelConfig, n_items: int, device: torch.device, cache_d
 
 def count_parameters(model: ModelConfig, n_items: int, cache_dir: Path) -> int:
     """Count the trained parameters of a configuration, without pretrained ones and without building it."""
-    modalities = [name for name in ("text", "image") if getattr(model, name) is not None]
-    whitened = model.whiten if isinstance(model.whiten, int) else model.width
-    count = len(modalities) * model.width * whitened
-    count += n_items * model.width * model.item_id
-    n_modalities = len(modalities) + model.item_id + model.item_group
+    modalities = model.build_modalities().values()
+    count = sum(part.parameters(model.width, model.whiten, n_items) for part in modalities)
+    n_modalities = len(modalities)
     parts: list[torch.nn.Module] = []
     with torch.device("meta"):
         if n_modalities > 1:
@@ -118,13 +117,6 @@ def count_parameters(model: ModelConfig, n_items: int, cache_dir: Path) -> int:
         if not model.sequence.pretrained:
             parts.append(model.sequence.build(model.width, cache_dir))
     return count + sum(p.numel() for part in parts for p in part.parameters())
-
-
-def _encoders(config: ExperimentConfig) -> Iterator[TextEncoder.Options | ImageEncoder.Options]:
-    for part in (config.model, config.spaces):
-        for encoder in (part.text, part.image):
-            if encoder is not None:
-                yield encoder
 
 
 def _warnings(prepared: PreparedExperiment) -> Iterator[str]:

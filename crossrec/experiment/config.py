@@ -92,7 +92,7 @@ class ExperimentConfig(Config):
         resample = None if self.augment is None else self.augment.resample
         if resample is not None and resample.segment > 0 and self.segments is None:
             raise ValueError("augment.resample.segment evens out user segments: give the section 'segments'")
-        if self.model.item_group and self.segments is None:
+        if self.model.group_name is not None and self.segments is None:
             raise ValueError("model.item_group embeds groups of items: give the section 'segments'")
         synthesis = None if self.augment is None else self.augment.synthesis
         if synthesis is not None and synthesis.classes == "segments" and self.segments is None:

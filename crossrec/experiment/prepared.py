@@ -18,7 +18,6 @@ from crossrec.data.item_table import CONTENT, MODEL, ItemTable, VectorSpace
 from crossrec.data.neighbours import CLICKS, find_neighbours
 from crossrec.data.prepare import PreparedData, prepare
 from crossrec.data.segments import ClusterAssignment, cluster_items, cluster_users
-from crossrec.encoders.base import Tuning
 from crossrec.encoders.cache import Features
 from crossrec.experiment.config import ExperimentConfig, SpacesConfig
 from crossrec.model.build import build_network
@@ -101,8 +100,8 @@ class PreparedExperiment:
 
     def network(self) -> SequentialNetwork:
         """Return an untrained network, with the variants of items for training."""
-        if self.config.model.image is not None:
-            self.content.need_pictures(self.data.catalog.has_image)
+        for part in self.config.model.build_modalities().values():
+            part.check_catalog(self.content)
         relations = self.relations(self.data.split.train)
         return self._network(relations, self.config.augment)
 
@@ -167,20 +166,15 @@ class PreparedExperiment:
             content = None if wanted.similarity == CLICKS else content_vectors(self)
             n_items = self.data.split.n_items
             neighbours = find_neighbours(train, n_items, wanted.neighbours, wanted.similarity, content)
-        groups = self.item_groups if model.item_group else None
+        groups = None if model.group_name is None else self.item_groups
         return ItemRelations(None if groups is None else groups.labels, neighbours)
 
 
 def describe_model(config: ExperimentConfig) -> str:
     """Return the model's name in tables: sequence model, modalities and fusion."""
     model = config.model
-    parts = {
-        "id": model.item_id,
-        "group": model.item_group,
-        "text": model.text is not None,
-        "image": model.image is not None,
-    }
-    known = [name for name, used in parts.items() if used]
+    parts = model.build_modalities()
+    known = sorted(parts, key=lambda name: not parts[name].learned)
     sequence = model.sequence
     reader = _short(SEQUENCE_MODELS.name_of(sequence))
     if sequence.has_adapters:
@@ -244,13 +238,14 @@ def _centred_unit(features: Features) -> VectorSpace:
 
 
 def frozen_features(prepared: PreparedExperiment) -> dict[str, Features]:
-    """Return features of the model's frozen encoders by space."""
-    model, found = prepared.config.model, {}
-    if model.text is not None and model.text.training is Tuning.FROZEN:
-        found["text"] = prepared.content.text_features(model.text)
-    if model.image is not None and model.image.training is Tuning.FROZEN:
-        found["image"] = prepared.content.image_features(model.image)
-    return {space: features for space, features in found.items() if features.present_N.any()}
+    """Return frozen features by the name of their modality, as far as any item has them."""
+    parts = prepared.config.model.build_modalities()
+    found = {name: part.features(prepared.content) for name, part in parts.items()}
+    return {
+        name: features
+        for name, features in found.items()
+        if features is not None and features.present_N.any()
+    }
 
 
 def content_vectors(prepared: PreparedExperiment) -> np.ndarray | None:

@@ -40,7 +40,7 @@ from crossrec.config import ComponentOptions, outside_classes
 from crossrec.data.segments import ClusterAssignment
 from crossrec.encoders.cache import Features
 from crossrec.experiment.prepared import PreparedExperiment, frozen_features
-from crossrec.model.modalities import FrozenFeatures
+from crossrec.model.modalities.layers import FrozenFeatures
 from crossrec.model.variant_modalities import VariantChoice
 from crossrec.runtime import distributed
 from crossrec.runtime.files import write_text
@@ -240,7 +240,7 @@ def required_features(prepared: PreparedExperiment) -> dict[str, Features]:
     if not found:
         raise InputError(
             "augment.synthesis generates features of frozen encoders, and this model has none: give it "
-            "model.text or model.image with training: frozen, or set augment.synthesis=null"
+            "model.text or model.image with training: frozen, or vectors, or set augment.synthesis=null"
         )
     return found
 

@@ -25,7 +25,7 @@ from crossrec.experiment.prepared import PreparedExperiment, describe_model
 from crossrec.experiment.results import SplitPart, show, show_account
 from crossrec.experiment.run_folder import add_account, changed_counts, check_run, hold_run, open_run
 from crossrec.losses.base import RankingLoss
-from crossrec.model.modalities import FrozenFeatures
+from crossrec.model.modalities.layers import FrozenFeatures
 from crossrec.model.network import SequentialNetwork
 from crossrec.model.recommender import NeuralRecommender
 from crossrec.runtime import distributed

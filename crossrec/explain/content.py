@@ -17,7 +17,9 @@ from crossrec.encoders.text import TextEncoder
 from crossrec.explain.explanation import Unavailable
 from crossrec.explain.score import Pair
 from crossrec.model.config import ModelConfig
-from crossrec.model.modalities import FrozenFeatures, Modality, TrainableEncoder
+from crossrec.model.modalities.image import Image
+from crossrec.model.modalities.layers import FrozenFeatures, Modality, TrainableEncoder
+from crossrec.model.modalities.text import Text
 from crossrec.types import InputError
 
 TEXT, IMAGE = "text", "image"
@@ -42,38 +44,62 @@ class ItemContent:
     def __init__(self, catalog: Catalog, config: ModelConfig, cache_dir: Path) -> None:
         self.catalog, self.config, self.cache_dir = catalog, config, cache_dir
 
-    @cached_property
-    def text_encoder(self) -> TextEncoder | None:
-        """Encoder of frozen text features; None if the model reads no text."""
-        return None if self.config.text is None else self.config.text.build(self.cache_dir)
+    def encoder(self, name: str) -> TextEncoder | ImageEncoder | None:
+        """Return the encoder of a modality's frozen features; None if the model has no such modality."""
+        if name not in self._encoders:
+            options = self.config.modalities.get(name)
+            if not isinstance(options, Text.Options | Image.Options):
+                return None
+            self._encoders[name] = options.encoder_options().build(self.cache_dir)
+        return self._encoders[name]
 
     @cached_property
-    def image_encoder(self) -> ImageEncoder | None:
-        """Encoder of frozen picture features; None if the model reads no pictures."""
-        return None if self.config.image is None else self.config.image.build(self.cache_dir)
+    def _encoders(self) -> dict[str, TextEncoder | ImageEncoder]:
+        return {}
+
+    def column(self, name: str) -> str | None:
+        """Return the column that a modality reads; None for the catalogue's own pictures."""
+        found: str | None = getattr(self.config.modalities[name], "column", None)
+        return found
+
+    def names(self, pair: Pair, kind: str) -> list[str]:
+        """Return the modalities of a type that the scored item has, in the model's order.
+
+        Args:
+            pair: history and item.
+            kind: ``text`` or ``image``.
+
+        Raises:
+            Unavailable: if the model reads none of this type, or the scored item has none.
+        """
+        read = [name for name in self.config.of_type(kind) if name in pair.names]
+        found = [name for name in read if bool(pair.present_KM[-1, pair.names.index(name)])]
+        if not found:
+            used_modality(pair, read[0] if read else kind, self)  # which raises, with the reason
+        return found
 
 
-def text_encoder(pair: Pair, content: ItemContent) -> TextEncoder:
-    """Return the encoder that made the text's feature.
+def text_encoder(pair: Pair, content: ItemContent, name: str) -> TextEncoder:
+    """Return the encoder that made a text's feature.
 
     Raises:
-        Unavailable: if the model reads no text, or the scored item has none.
+        Unavailable: if the model reads no such text, or the scored item has none.
     """
-    modality = used_modality(pair, TEXT, content)
-    found = modality.encoder if isinstance(modality, TrainableEncoder) else content.text_encoder
+    modality = used_modality(pair, name, content)
+    found = modality.encoder if isinstance(modality, TrainableEncoder) else content.encoder(name)
     if not isinstance(found, TextEncoder):
         raise Unavailable(f"the text's encoder is a {type(found).__name__}, whose tokens are unknown")
     return found
 
 
-def image_encoder(pair: Pair, content: ItemContent) -> ImageEncoder:
-    """Return the encoder that made the picture's feature.
+def image_encoder(pair: Pair, content: ItemContent, name: str) -> ImageEncoder:
+    """Return the encoder that made a picture's feature.
 
     Raises:
-        Unavailable: if the model reads no pictures, or the scored item has none.
+        Unavailable: if the model reads no such picture, or the scored item has none.
     """
-    modality = used_modality(pair, IMAGE, content)
-    found = modality.encoder if isinstance(modality, TrainableEncoder) else content.image_encoder
+    modality = used_modality(pair, name, content)
+    found = modality.encoder if isinstance(modality, TrainableEncoder) else content.encoder(name)
     if not isinstance(found, ImageEncoder):
         raise Unavailable(f"the picture's encoder is a {type(found).__name__}, whose parts are unknown")
     return found
@@ -147,9 +173,10 @@ def check_feature(pair: Pair, content: ItemContent, name: str, raw_W: Tensor) ->
             modality(torch.tensor([pair.item], device=pair.features_KMD.device))[0].float().cpu(),
             0.0,
         )
-    encoder = getattr(content.config, name)
-    exact = encoder is not None and encoder.precision is EncoderPrecision.FP32
-    bound = stored_error + (FP32_ERROR if exact else BF16_ERROR[name])
+    options = content.config.modalities.get(name)
+    exact = getattr(options, "precision", None) is EncoderPrecision.FP32
+    kind = TEXT if isinstance(options, Text.Options) else IMAGE
+    bound = stored_error + (FP32_ERROR if exact else BF16_ERROR[kind])
     distance = float((known_W - raw_W.float().cpu()).norm() / known_W.norm().clamp(min=1e-12))
     if not np.isfinite(distance) or distance > bound:
         raise InputError(

@@ -11,7 +11,7 @@ import numpy as np
 from torch import Tensor
 
 from crossrec.explain.attention import history_attention
-from crossrec.explain.content import ItemContent
+from crossrec.explain.content import IMAGE, TEXT, ItemContent
 from crossrec.explain.effects import (
     click_gradients,
     click_leave_one_out,
@@ -148,6 +148,8 @@ class Question:
     def __init__(self, explainer: Explainer, histories: Sequences, item: int) -> None:
         self.explainer, self.item = explainer, item
         self.histories = self._read(histories)
+        self.further_pictures: list[HeatMap] = []
+        self.further_words: list[WordWeights] = []
 
     def _read(self, histories: Sequences) -> Sequences:
         """Return the clicks that the recommender reads, as far as that is known."""
@@ -163,13 +165,27 @@ class Question:
 
     @cached_property
     def shown(self) -> PictureInput:
-        """The item's picture and its path to the score."""
+        """The item's picture, the first that the model reads, and its path to the score."""
         return PictureInput.of(self.pair, self.explainer.known_content())
 
     @cached_property
     def read_text(self) -> TextInput:
-        """The item's text and its path to the score."""
+        """The item's text, the first that the model reads, and its path to the score."""
         return TextInput.of(self.pair, self.explainer.known_content())
+
+    def _pictures(self) -> HeatMap:
+        """Explain all pictures of the item, and return the map of the first."""
+        first, content = heat_map(self.shown), self.explainer.known_content()
+        others = content.names(self.pair, IMAGE)[1:]
+        self.further_pictures = [heat_map(PictureInput.of(self.pair, content, name)) for name in others]
+        return first
+
+    def _texts(self) -> WordWeights:
+        """Explain all texts of the item, and return the words of the first."""
+        first, content = word_weights(self.read_text), self.explainer.known_content()
+        others = content.names(self.pair, TEXT)[1:]
+        self.further_words = [word_weights(TextInput.of(self.pair, content, name)) for name in others]
+        return first
 
     def answer(self, method: Method) -> Found:
         """Return the result of one method.
@@ -185,8 +201,8 @@ class Question:
             ),
             "click_gradients": lambda: click_gradients(self.pair, self.explainer.mean_D),
             "attention": lambda: history_attention(self.pair),
-            "picture": lambda: heat_map(self.shown),
-            "words": lambda: word_weights(self.read_text),
+            "picture": self._pictures,
+            "words": self._texts,
         }
         return answers[method]()
 
@@ -203,6 +219,8 @@ class Question:
             attention=next(_of_type(found, HistoryAttention), None),
             picture=next(_of_type(found, HeatMap), None),
             words=next(_of_type(found, WordWeights), None),
+            further_pictures=tuple(self.further_pictures),
+            further_words=tuple(self.further_words),
             left_out=left_out,
             item_ids=self._item_ids(clicks_L),
         )

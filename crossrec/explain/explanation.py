@@ -52,17 +52,20 @@ class HeatMap:
         input_SS: the same on the encoder's square input.
         grid: rows and columns of the encoder's map.
         method: name of the method.
+        modality: name of the modality.
     """
 
     map_HW: np.ndarray
     input_SS: np.ndarray
     grid: tuple[int, int]
     method: MapMethod
+    modality: str = "image"
 
     def to_dict(self) -> dict[str, Any]:
         """Return a mapping for JSON: rows of the map, shrunk if large, and the picture's size."""
         height, width = self.map_HW.shape
         return {
+            "modality": self.modality,
             "method": self.method,
             "map": plain(self._shrunk().round(3)),
             "height": height,
@@ -250,6 +253,7 @@ class WordWeights:
         rest: effect of all tokens outside of words, such as punctuation.
         cut: whether the encoder truncates the text.
         completeness: completeness of the integrated gradients.
+        modality: name of the modality.
     """
 
     text: str
@@ -257,10 +261,12 @@ class WordWeights:
     rest: float
     cut: bool
     completeness: Completeness
+    modality: str = "text"
 
     def to_dict(self) -> dict[str, Any]:
         """Return a mapping for JSON."""
         return {
+            "modality": self.modality,
             "text": self.text,
             "words": [plain(word) for word in self.words],
             "rest": self.rest,
@@ -280,8 +286,10 @@ class Explanation:
         modalities: effects of modalities, one entry per method.
         clicks: effects of clicks, one entry per method.
         attention: attention over the history.
-        picture: heat map on the scored item's picture.
-        words: effects of words in the scored item's text.
+        picture: heat map on the scored item's picture, the first that the model reads.
+        words: effects of words in the scored item's text, the first that the model reads.
+        further_pictures: heat maps on the item's other pictures.
+        further_words: effects of words in the item's other texts.
         left_out: method -> reason why it is not possible.
         item_ids: catalogue index -> original id of the items above; empty where no catalogue was given.
     """
@@ -294,6 +302,8 @@ class Explanation:
     attention: HistoryAttention | None = None
     picture: HeatMap | None = None
     words: WordWeights | None = None
+    further_pictures: tuple[HeatMap, ...] = ()
+    further_words: tuple[WordWeights, ...] = ()
     left_out: Mapping[str, str] = field(default_factory=dict)
     item_ids: Mapping[int, str] = field(default_factory=dict)
 
@@ -311,6 +321,8 @@ class Explanation:
             "attention": self.attention.to_dict() if self.attention else None,
             "picture": self.picture.to_dict() if self.picture else None,
             "words": self.words.to_dict() if self.words else None,
+            "further_pictures": [picture.to_dict() for picture in self.further_pictures],
+            "further_words": [words.to_dict() for words in self.further_words],
             "left_out": dict(self.left_out),
         }
 

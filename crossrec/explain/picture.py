@@ -13,6 +13,7 @@ from PIL.Image import Image
 from torch import Tensor
 from torch.nn import functional as F
 
+from crossrec.data.pictures import pictures_of
 from crossrec.encoders.image import CropMode, ImageEncoder
 from crossrec.explain.attention import AttentionRecorder, gradient_rollout, rollout
 from crossrec.explain.content import (
@@ -39,31 +40,39 @@ class PictureInput:
         picture: picture of the catalogue.
         pixels_3SS: preprocessed picture.
         raw_scores: function from encoder output (B, W) to scores (B,).
+        modality: name of the modality.
     """
 
     encoder: ImageEncoder
     picture: Image
     pixels_3SS: Tensor
     raw_scores: Callable[[Tensor], Tensor]
+    modality: str = IMAGE
 
     @classmethod
-    def of(cls, pair: Pair, content: ItemContent) -> PictureInput:
-        """Read the scored item's picture, and check that it is the one that the model encoded.
+    def of(cls, pair: Pair, content: ItemContent, name: str | None = None) -> PictureInput:
+        """Read a picture of the scored item, and check that it is the one that the model encoded.
+
+        Args:
+            pair: history and item.
+            content: catalogue and encoders.
+            name: name of the modality; the first picture that the item has when None.
 
         Raises:
             Unavailable: if the model reads no pictures, or the item has none.
             InputError: if the picture's feature differs from the model's.
         """
-        encoder = image_encoder(pair, content).eval()
-        picture = content.catalog.image(pair.item)
+        name = content.names(pair, IMAGE)[0] if name is None else name
+        encoder = image_encoder(pair, content, name).eval()
+        picture = pictures_of(content.catalog, content.column(name)).image(pair.item)
         if picture is None:
             raise Unavailable(f"item {item_name(pair, content)} has no picture in this catalogue")
         device = pair.features_KMD.device
         encoder.to(device)
         pixels_3SS = encoder.preprocess(picture).to(device)
-        shown = cls(encoder, picture, pixels_3SS, scores_of_raw(pair, IMAGE))
+        shown = cls(encoder, picture, pixels_3SS, scores_of_raw(pair, name), name)
         # In the arithmetic of the stored features, through which gradients don't pass.
-        check_feature(pair, content, IMAGE, torch.from_numpy(encoder.encode([picture])[0]))
+        check_feature(pair, content, name, torch.from_numpy(encoder.encode([picture])[0]))
         return shown
 
     @property
@@ -267,7 +276,8 @@ def heat_map(shown: PictureInput, method: MapMethod | None = None) -> HeatMap:
     input_SS = enlarged(coarse, shown.pixels_3SS.shape[-1])
     width, height = shown.picture.size
     grid = (int(coarse.shape[0]), int(coarse.shape[1]))
-    return HeatMap(on_picture(input_SS, shown.encoder, width, height), input_SS, grid, chosen)
+    on_pixels = on_picture(input_SS, shown.encoder, width, height)
+    return HeatMap(on_pixels, input_SS, grid, chosen, shown.modality)
 
 
 @torch.no_grad()

@@ -32,25 +32,33 @@ class TextInput:
         encoder: text encoder.
         text: text of the catalogue.
         raw_scores: function from encoder output (B, W) to scores (B,).
+        modality: name of the modality.
     """
 
     encoder: TextEncoder
     text: str
     raw_scores: Callable[[Tensor], Tensor]
+    modality: str = TEXT
 
     @classmethod
-    def of(cls, pair: Pair, content: ItemContent) -> TextInput:
-        """Read the scored item's text, and check that it is the one that the model encoded.
+    def of(cls, pair: Pair, content: ItemContent, name: str | None = None) -> TextInput:
+        """Read a text of the scored item, and check that it is the one that the model encoded.
+
+        Args:
+            pair: history and item.
+            content: catalogue and encoders.
+            name: name of the modality; the first text that the item has when None.
 
         Raises:
             Unavailable: if the model reads no texts, or the item has none.
             InputError: if the text's feature differs from the model's.
         """
-        encoder = text_encoder(pair, content).eval()
+        name = content.names(pair, TEXT)[0] if name is None else name
+        encoder = text_encoder(pair, content, name).eval()
         encoder.to(pair.features_KMD.device)
-        (text,) = content.catalog.texts(np.asarray([pair.item]))
-        read = cls(encoder, text, scores_of_raw(pair, TEXT))
-        check_feature(pair, content, TEXT, read.raw([text])[0])
+        (text,) = content.catalog.texts(np.asarray([pair.item]), content.column(name) or TEXT)
+        read = cls(encoder, text, scores_of_raw(pair, name), name)
+        check_feature(pair, content, name, read.raw([text])[0])
         return read
 
     def raw(self, texts: list[str]) -> Tensor:
@@ -106,6 +114,7 @@ def word_weights(read: TextInput, steps: int = STEPS) -> WordWeights:
         rest=float(weights_L.sum() - sum(word.weight for word in words)),
         cut=max(end for _, end in spans) <= max((m.start() for m in WORD.finditer(read.text)), default=-1),
         completeness=found.completeness,
+        modality=read.modality,
     )
 
 

@@ -3,34 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from crossrec.encoders.base import Tuning
-from crossrec.encoders.image import ImageEncoder
-from crossrec.encoders.text import TextEncoder
 from crossrec.model.config import ModelConfig
 from crossrec.model.encoded_catalog import EncodedCatalog
 from crossrec.model.fusion.base import SingleModality
-from crossrec.model.modalities import (
-    FrozenFeatures,
-    ItemGroupEmbedding,
-    ItemIdEmbedding,
-    Modality,
-    SmoothedIdEmbedding,
-    TrainableEncoder,
-)
+from crossrec.model.modalities.base import ItemModality, ModalityInputs
+from crossrec.model.modalities.layers import Modality
 from crossrec.model.network import ItemEncoder, SequentialNetwork
-from crossrec.model.relations import ItemRelations
-from crossrec.model.variants import (
-    ContentAugmentation,
-    TrainingVariants,
-    image_with_variants,
-    text_with_variants,
-)
-from crossrec.model.whitening import FeatureMap, Whitening, saved_maps
+from crossrec.model.relations import PREFIX, ItemRelations
+from crossrec.model.variants import ContentAugmentation, TrainingVariants
+from crossrec.model.whitening import FeatureMap, saved_maps
 from crossrec.types import InputError
 
 SMALL_STD = 0.02
@@ -62,22 +49,32 @@ def build_network(
         InputError: if there are variants of content that the model does not read.
         ValueError: if the model uses groups or neighbours, and they are not given.
     """
-    variants = None if augment is None else TrainingVariants(augment, train_counts > 0, seed)
+    parts = config.build_modalities()
     _check_variants(config, augment)
-    maps: dict[str, FeatureMap] = {} if saved is None else saved_maps(saved)
-    modalities: dict[str, Modality] = {}
-    if config.text is not None:
-        modalities["text"] = text_modality(content, config.text, maps.get("text", config.whiten), variants)
-    if config.image is not None:
-        modalities["image"] = image_modality(
-            content, config.image, maps.get("image", config.whiten), variants
-        )
-    torch.manual_seed(seed)
     relations = relations or ItemRelations()
-    clicked_N = train_counts > 0 if relations.trained is None else relations.trained
-    modalities |= _trained_vectors(config, clicked_N, relations)
+    maps: dict[str, FeatureMap] = {} if saved is None else saved_maps(saved)
+    clicked_N = train_counts > 0
+    inputs = ModalityInputs(
+        content,
+        config.width,
+        clicked_N,
+        whiten=config.whiten,
+        variants=None if augment is None else TrainingVariants(augment, clicked_N, seed),
+        id_std=_id_std(config),
+        groups=relations.groups,
+        neighbours=relations.neighbours,
+    )
+    made: dict[str, Modality] = {}
+    # What only loads comes first: weights drawn afterwards do not depend on how an encoder is made.
+    for seeded in (False, True):
+        if seeded:
+            torch.manual_seed(seed)
+        for name, part in parts.items():
+            if part.seeded is seeded:
+                made[name] = part.network(_inputs_of(part, inputs, maps, relations, saved))
+    modalities = {name: made[name] for name in parts}
     # Ids alone need no layers; projected features of one modality still benefit from the fusion's.
-    ids_alone = list(modalities) == ["id"]
+    ids_alone = list(modalities) == [config.id_name]
     fusion = (
         SingleModality(1, config.width) if ids_alone else config.fusion.build(len(modalities), config.width)
     )
@@ -101,79 +98,20 @@ def build_network(
     )
 
 
-def text_modality(
-    content: EncodedCatalog,
-    config: TextEncoder.Options,
-    whiten: Whitening | FeatureMap,
-    variants: TrainingVariants | None = None,
-) -> Modality:
-    """Return the text modality: frozen features, or an encoder in the training step.
-
-    Args:
-        content: catalogue and its encoded features.
-        config: options of the encoder.
-        whiten: see ``components`` of :class:`FrozenFeatures`.
-        variants: training items and options of their variants; None for a network that is not trained.
-    """
-    if variants is not None and variants.augment.text is not None:
-        return text_with_variants(content, config, whiten, variants, variants.augment.text)
-    if config.training is Tuning.FROZEN:
-        features = content.text_features(config)
-        return FrozenFeatures(features.vectors_ND, features.present_N, components=whiten)
-    encoder = config.build(content.cache_dir)
-    return TrainableEncoder(
-        encoder, lambda rows: content.tokens(encoder, rows), content.catalog.has_text, encoder.width
-    )
-
-
-def image_modality(
-    content: EncodedCatalog,
-    config: ImageEncoder.Options,
-    whiten: Whitening | FeatureMap,
-    variants: TrainingVariants | None = None,
-) -> Modality:
-    """Return the image modality: frozen features, or an encoder in the training step.
-
-    Args:
-        content: catalogue and its encoded features.
-        config: options of the encoder.
-        whiten: see ``components`` of :class:`FrozenFeatures`.
-        variants: training items and options of their variants; None for a network that is not trained.
-
-    Raises:
-        InputError: if no item has a readable picture.
-    """
-    frozen = config.training is Tuning.FROZEN
-    content.need_pictures(content.image_features(config).present_N if frozen else content.readable_pictures())
-    if variants is not None and variants.augment.image is not None:
-        return image_with_variants(content, config, whiten, variants, variants.augment.image)
-    if frozen:
-        features = content.image_features(config)
-        return FrozenFeatures(features.vectors_ND, features.present_N, components=whiten)
-    encoder = config.build(content.cache_dir)
-    return TrainableEncoder(
-        encoder, lambda rows: content.pixels(encoder, rows), content.readable_pictures(), encoder.width
-    )
-
-
-def _trained_vectors(
-    config: ModelConfig, clicked_N: np.ndarray, relations: ItemRelations
-) -> dict[str, Modality]:
-    """Return the configured learned embeddings of items and of their groups."""
-    found: dict[str, Modality] = {}
-    std = _id_std(config)
-    if config.item_id and config.smoothing is None:
-        found["id"] = ItemIdEmbedding(clicked_N, config.width, std)
-    elif config.smoothing is not None:
-        if relations.neighbours is None:
-            raise ValueError("model.smoothing needs the items' neighbours")
-        share = config.smoothing.share
-        found["id"] = SmoothedIdEmbedding(clicked_N, config.width, std, relations.neighbours, share)
-    if config.item_group:
-        if relations.groups is None:
-            raise ValueError("model.item_group needs the items' groups")
-        found["group"] = ItemGroupEmbedding(relations.groups, config.width, std)
-    return found
+def _inputs_of(
+    part: ItemModality,
+    inputs: ModalityInputs,
+    maps: Mapping[str, FeatureMap],
+    relations: ItemRelations,
+    saved: Mapping[str, Tensor] | None,
+) -> ModalityInputs:
+    """Return the inputs of one modality: with its saved statistics, and its saved rows if it is learned."""
+    prefix = f"{PREFIX}{part.name}."
+    own = {
+        name.removeprefix(prefix): value for name, value in (saved or {}).items() if name.startswith(prefix)
+    }
+    trained_N = relations.trained if part.learned and relations.trained is not None else inputs.trained_N
+    return replace(inputs, whiten=maps.get(part.name, inputs.whiten), trained_N=trained_N, saved=own)
 
 
 def _id_std(config: ModelConfig) -> float | None:
@@ -188,12 +126,9 @@ def _id_std(config: ModelConfig) -> float | None:
 def _check_variants(config: ModelConfig, augment: ContentAugmentation | None) -> None:
     if augment is None:
         return
-    for name, variants, encoder in (
-        ("text", augment.text, config.text),
-        ("image", augment.image, config.image),
-    ):
-        if variants is not None and encoder is None:
+    for kind, variants in (("text", augment.text), ("image", augment.image)):
+        if variants is not None and not config.of_type(kind):
             raise InputError(
-                f"augment.{name} makes variants, but model.{name} is null: set augment.{name}=null, or "
-                f"give the model a {name} encoder"
+                f"augment.{kind} makes variants, but model.{kind} is null (no modality is of this type): "
+                f"set augment.{kind}=null, or give the model a {kind} encoder"
             )

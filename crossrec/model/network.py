@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from crossrec.model.fusion.base import Fusion
-from crossrec.model.modalities import ItemIdEmbedding, Modality, TrainableEncoder
+from crossrec.model.modalities.layers import Modality, TrainableEncoder
 from crossrec.model.sequence.base import History, SequenceModel
 from crossrec.model.variant_modalities import VariantChoice
 from crossrec.runtime.dropout import Dropout
@@ -116,7 +116,7 @@ class ItemEncoder(nn.Module):
     """Item vectors from the modalities that are present.
 
     Args:
-        modalities: name ("text", "image", "id") -> modality.
+        modalities: name, such as "text" -> modality.
         fusion: fusion of (B, M, D), in the order of ``modalities``.
         width: D.
         dropout: dropout rate of projected features.
@@ -175,6 +175,6 @@ class ItemEncoder(nn.Module):
 
 
 def _projection(modality: Modality, width: int) -> nn.Module:
-    if isinstance(modality, ItemIdEmbedding):
+    if modality.learned:
         return nn.Identity() if modality.width == width else nn.Linear(modality.width, width)
     return nn.Sequential(nn.Linear(modality.width, width), nn.LayerNorm(width))

@@ -15,7 +15,7 @@ from crossrec.data.neighbours import Neighbours
 from crossrec.model.config import ModelConfig
 from crossrec.types import ABSENT, InputError
 
-_MODALITIES = "items.modalities."
+PREFIX = "items.modalities."
 """Prefix of the modalities' names in a network's weights."""
 
 
@@ -48,34 +48,46 @@ class ItemRelations:
             InputError: if the weights are of another model.
         """
         groups = neighbours = None
-        if config.item_group:
-            (groups,) = _arrays(tensors, weights, "group.labels")
+        if config.group_name is not None:
+            (groups,) = _arrays(tensors, weights, f"{config.group_name}.labels")
         if config.smoothing is not None:
-            items, shares = _arrays(tensors, weights, "id.mixed", "id.shares")
+            items, shares = _arrays(tensors, weights, f"{config.id_name}.mixed", f"{config.id_name}.shares")
             neighbours = Neighbours(np.where(shares > 0, items, ABSENT)[:, 1:], shares[:, 1:])
-        trained = tensors.get(_MODALITIES + "id.trained")
+        trained = tensors.get(f"{PREFIX}{config.id_name}.trained")
         return cls(groups, neighbours, None if trained is None else trained.numpy())
 
 
 def _arrays(tensors: Mapping[str, Tensor], weights: Path, *names: str) -> list[np.ndarray]:
     for name in names:
-        if _MODALITIES + name not in tensors:
+        if PREFIX + name not in tensors:
             raise InputError(
-                f"{weights} does not fit this model: {_MODALITIES + name} is missing; it was saved with "
+                f"{weights} does not fit this model: {PREFIX + name} is missing; it was saved with "
                 "another configuration or by another version of crossrec"
             )
-    return [tensors[_MODALITIES + name].numpy() for name in names]
+    return [tensors[PREFIX + name].numpy() for name in names]
 
 
-PER_ITEM = {"id.embedding.weight": 0, "id.trained": False, "group.labels": ABSENT, "group.trained": False}
-"""Weights with one row per item -> value for a new item, besides those of smoothing."""
-_SMOOTHED = ("id.mixed", "id.shares")
+def _per_item(tensors: Mapping[str, Tensor]) -> dict[str, int | bool]:
+    """Return the weights with one row per item -> value for a new item, besides those of smoothing."""
+    found: dict[str, int | bool] = {}
+    for name in _learned(tensors):
+        found[f"{name}.trained"] = False
+        if f"{name}.labels" in tensors:  # a group, whose embeddings are not per item
+            found[f"{name}.labels"] = ABSENT
+        else:
+            found[f"{name}.embedding.weight"] = 0
+    return found
+
+
+def _learned(tensors: Mapping[str, Tensor]) -> list[str]:
+    """Return the prefixes of the embeddings of ids and groups, whatever their names."""
+    end = ".trained"
+    return [name.removesuffix(end) for name in tensors if name.startswith(PREFIX) and name.endswith(end)]
 
 
 def n_item_rows(tensors: Mapping[str, Tensor]) -> int | None:
     """Return N, the items of a network's weights; None where no weight has one row per item."""
-    lengths = (len(tensors[_MODALITIES + name]) for name in PER_ITEM if _MODALITIES + name in tensors)
-    return next(lengths, None)
+    return next((len(tensors[name]) for name in _per_item(tensors)), None)
 
 
 def align_rows(tensors: Mapping[str, Tensor], rows_N: np.ndarray) -> dict[str, Tensor]:
@@ -89,20 +101,20 @@ def align_rows(tensors: Mapping[str, Tensor], rows_N: np.ndarray) -> dict[str, T
             no trained embedding and is in no group.
     """
     found = dict(tensors)
-    mixed, shares = (found.get(_MODALITIES + name) for name in _SMOOTHED)
-    if mixed is not None and shares is not None:
-        table = found[_MODALITIES + "id.embedding.weight"]
-        own = torch.arange(len(rows_N))[:, None].expand(-1, mixed.shape[1])
-        found[_MODALITIES + "id.embedding.weight"] = F.embedding_bag(
-            mixed, table, per_sample_weights=shares.to(table.dtype), mode="sum"
-        )
-        found[_MODALITIES + "id.mixed"] = own.contiguous()
-        found[_MODALITIES + "id.shares"] = (torch.arange(mixed.shape[1]) == 0).to(shares).repeat(len(own), 1)
+    for prefix in _learned(tensors):
+        mixed, shares = found.get(f"{prefix}.mixed"), found.get(f"{prefix}.shares")
+        if mixed is not None and shares is not None:
+            table = found[f"{prefix}.embedding.weight"]
+            own = torch.arange(len(rows_N))[:, None].expand(-1, mixed.shape[1])
+            found[f"{prefix}.embedding.weight"] = F.embedding_bag(
+                mixed, table, per_sample_weights=shares.to(table.dtype), mode="sum"
+            )
+            found[f"{prefix}.mixed"] = own.contiguous()
+            found[f"{prefix}.shares"] = (torch.arange(mixed.shape[1]) == 0).to(shares).repeat(len(own), 1)
     rows = torch.from_numpy(rows_N)
-    for name, nothing in PER_ITEM.items():
-        if _MODALITIES + name in found:
-            table = found[_MODALITIES + name]
-            moved = table.new_full((len(rows), *table.shape[1:]), nothing)
-            moved[rows != ABSENT] = table[rows[rows != ABSENT]]
-            found[_MODALITIES + name] = moved
+    for name, nothing in _per_item(tensors).items():
+        table = found[name]
+        moved = table.new_full((len(rows), *table.shape[1:]), nothing)
+        moved[rows != ABSENT] = table[rows[rows != ABSENT]]
+        found[name] = moved
     return found

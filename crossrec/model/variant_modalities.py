@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from crossrec.augment.base import Schedule
 from crossrec.encoders.base import Encoder
-from crossrec.model.modalities import RESIDENT_BYTES, FrozenFeatures, TrainableEncoder
+from crossrec.model.modalities.layers import RESIDENT_BYTES, FrozenFeatures, TrainableEncoder
 from crossrec.model.whitening import FeatureMap, Whitening
 
 CHUNK = 4096

@@ -21,13 +21,13 @@ from crossrec.augment.content.variants import (
     TextVariantsConfig,
     variant_key,
 )
-from crossrec.data.catalog import Catalog
+from crossrec.data.pictures import ItemPictures
 from crossrec.encoders.base import Tuning
 from crossrec.encoders.cache import FeatureCache, content_key, fetch_each
 from crossrec.encoders.image import ImageEncoder
 from crossrec.encoders.text import TextEncoder
-from crossrec.model.encoded_catalog import EncodedCatalog
-from crossrec.model.modalities import Modality
+from crossrec.model.encoded_catalog import TEXT_COLUMN, EncodedCatalog
+from crossrec.model.modalities.layers import Modality
 from crossrec.model.variant_modalities import VariantChoice, VariantEncoder, VariantFeatures, VariantVectors
 from crossrec.model.whitening import FeatureMap, Whitening
 from crossrec.runtime import distributed
@@ -100,6 +100,8 @@ def text_with_variants(
     whiten: Whitening | FeatureMap,
     variants: TrainingVariants,
     wanted: TextVariantsConfig,
+    name: str = "text",
+    column: str = TEXT_COLUMN,
 ) -> Modality:
     """Return the text modality with variants, for a network that will be trained.
 
@@ -109,12 +111,14 @@ def text_with_variants(
         whiten: see ``components`` of ``FrozenFeatures``.
         variants: training items and seed.
         wanted: options of the variants.
+        name: name of the modality, whose draws differ from those of other modalities.
+        column: column of the texts.
     """
     encoder = config.build(content.cache_dir)
-    made = CatalogTextVariants(wanted, variants, content.catalog, content.cache_dir, encoder)
-    choice = VariantChoice(wanted.share, wanted.schedule, variants.seed, "text")
+    made = CatalogTextVariants(wanted, variants, content, encoder, column)
+    choice = VariantChoice(wanted.share, wanted.schedule, variants.seed, name)
     if config.training is Tuning.FROZEN:
-        features, vectors = content.text_features(config), made.vectors(encoder, content.cache_dir)
+        features, vectors = content.text_features(config, column), made.vectors(encoder, content.cache_dir)
         return VariantFeatures(
             features.vectors_ND, features.present_N, vectors, choice, components=whiten, met=made.met
         )
@@ -123,7 +127,7 @@ def text_with_variants(
         return encoder.tokenize(made.texts(rows, chosen))
 
     return VariantEncoder(
-        encoder, load, made.counts, choice, content.catalog.has_text, encoder.width, met=made.met
+        encoder, load, made.counts, choice, content.has_text(column), encoder.width, met=made.met
     )
 
 
@@ -133,9 +137,9 @@ class CatalogTextVariants:
     Args:
         config: options of the variants.
         variants: training items and seed.
-        catalog: N items.
-        cache_dir: folder of the paraphrases.
+        content: catalogue of N items, and the folder of the paraphrases.
         encoder: encoder that measures the similarity of paraphrases.
+        column: column of the texts.
 
     Attributes:
         met: counts of each augmenter over all variants: kept, dropped.
@@ -145,15 +149,15 @@ class CatalogTextVariants:
         self,
         config: TextVariantsConfig,
         variants: TrainingVariants,
-        catalog: Catalog,
-        cache_dir: Path,
+        content: EncodedCatalog,
         encoder: TextEncoder,
+        column: str = TEXT_COLUMN,
     ) -> None:
-        self.catalog = catalog
-        items = np.flatnonzero(variants.trained_N & catalog.has_text)
-        texts = catalog.texts(items)
+        self.catalog, self.column = content.catalog, column
+        items = np.flatnonzero(variants.trained_N & content.has_text(column))
+        texts = self.catalog.texts(items, column)
         keys = [str(content_key(text)) for text in texts]
-        maker = config.build(cache_dir, encoder.encode)
+        maker = config.build(content.cache_dir, encoder.encode)
         self._of: dict[int, list[str]] = {}
         self.met: Counter[str] = Counter()
         for number in range(maker.count):
@@ -173,7 +177,7 @@ class CatalogTextVariants:
 
     def texts(self, items_K: np.ndarray, variants_K: np.ndarray) -> list[str]:
         """Return K texts: the variant with that number, or the original for -1."""
-        originals = self.catalog.texts(items_K)
+        originals = self.catalog.texts(items_K, self.column)
         pairs = zip(items_K.tolist(), variants_K.tolist(), originals, strict=True)
         return [text if variant < 0 else self._of[item][variant] for item, variant, text in pairs]
 
@@ -196,6 +200,8 @@ def image_with_variants(
     whiten: Whitening | FeatureMap,
     variants: TrainingVariants,
     wanted: ImageVariantsConfig,
+    name: str = "image",
+    column: str | None = None,
 ) -> Modality:
     """Return the image modality with variants, for a network that will be trained.
 
@@ -205,21 +211,25 @@ def image_with_variants(
         whiten: see ``components`` of ``FrozenFeatures``.
         variants: training items and seed.
         wanted: options of the variants.
+        name: name of the modality, whose draws differ from those of other modalities.
+        column: column of the pictures; None for the catalogue's own.
 
     Raises:
         InputError: if an augmenter mixes pictures, and no category has two.
     """
-    choice = VariantChoice(wanted.share, wanted.schedule, variants.seed, "image")
+    choice = VariantChoice(wanted.share, wanted.schedule, variants.seed, name)
     encoder = config.build(content.cache_dir)
     if config.training is Tuning.FROZEN:
-        features = content.image_features(config)
+        features = content.image_features(config, column)
         made = CatalogImageVariants(
-            wanted, variants, content.catalog, content.image_keys(), features.present_N
+            wanted, variants, content.pictures(column), content.image_keys(column), features.present_N
         )
         vectors = made.vectors(encoder, content.cache_dir)
         return VariantFeatures(features.vectors_ND, features.present_N, vectors, choice, components=whiten)
-    readable_N = content.readable_pictures()
-    made = CatalogImageVariants(wanted, variants, content.catalog, content.image_keys(), readable_N)
+    readable_N = content.readable_pictures(column)
+    made = CatalogImageVariants(
+        wanted, variants, content.pictures(column), content.image_keys(column), readable_N
+    )
 
     def load(rows: np.ndarray, chosen: np.ndarray) -> dict[str, Tensor]:
         return {"pixels": torch.stack([encoder.preprocess(p) for p in made.pictures(rows, chosen)])}
@@ -233,7 +243,7 @@ class CatalogImageVariants:
     Args:
         config: options of the variants.
         variants: training items and seed.
-        catalog: N items.
+        pictures: pictures of N items.
         keys: N digests of the pictures, None where there is none.
         readable_N: (N,) bool, readable pictures.
     """
@@ -242,11 +252,11 @@ class CatalogImageVariants:
         self,
         config: ImageVariantsConfig,
         variants: TrainingVariants,
-        catalog: Catalog,
+        pictures: ItemPictures,
         keys: list[str | None],
         readable_N: np.ndarray,
     ) -> None:
-        self.catalog, self.seed = catalog, variants.seed
+        self.source, self.catalog, self.seed = pictures, pictures.catalog, variants.seed
         self.items = np.flatnonzero(variants.trained_N & readable_N)
         self.n_trained = int(variants.trained_N.sum())
         self._keys = {int(item): str(keys[item]) for item in self.items}
@@ -263,7 +273,7 @@ class CatalogImageVariants:
         """Return K pictures: the variant with that number, or the original for -1."""
         found = []
         for item, variant in zip(items_K.tolist(), variants_K.tolist(), strict=True):
-            picture = self.catalog.image(item)
+            picture = self.source.image(item)
             if picture is not None:
                 found.append(picture if variant < 0 else self._variant(item, picture, variant, Counter())[0])
         return found
@@ -273,7 +283,7 @@ class CatalogImageVariants:
         n_variants = self.maker.count
         items_T = np.repeat(self.items, n_variants)
         counts: Counter[str] = Counter()
-        original = lru_cache(maxsize=1)(self.catalog.image)
+        original = lru_cache(maxsize=1)(self.source.image)
 
         def read(place: int) -> tuple[Image, bool] | None:
             item, variant = int(items_T[place]), place % n_variants
@@ -312,5 +322,5 @@ class CatalogImageVariants:
         return Partners(
             [self._keys[int(item)] for item in self.items],
             [categories[item] or () for item in self.items],
-            lambda place: self.catalog.image(int(self.items[place])),
+            lambda place: self.source.image(int(self.items[place])),
         )

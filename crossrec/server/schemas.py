@@ -11,7 +11,7 @@ from crossrec.rerank import RERANKERS
 from crossrec.server.config import MAX_HISTORY, MAX_ID, MAX_K
 
 Identifier = Annotated[str, StringConstraints(min_length=1, max_length=MAX_ID)]
-Modality = Literal["id", "group", "text", "image"]
+ModalityName = Annotated[str, StringConstraints(min_length=1, max_length=100)]
 Space = Literal["model", "text", "image", "content"]
 FoundBy = Literal["exact", "faiss", "popular"]
 Number = Annotated[float, Field(allow_inf_nan=False)]
@@ -89,8 +89,11 @@ class RecommendRequest(ApiRequest):
         default=None, description="omit the history's items; as in the run's evaluation when null"
     )
     exclude: list[Identifier] = Field(default=[], max_length=MAX_K, description="items not to show")
-    modalities: list[Modality] | None = Field(
-        default=None, min_length=1, max_length=3, description="modalities that the model reads; all when null"
+    modalities: list[ModalityName] | None = Field(
+        default=None,
+        min_length=1,
+        max_length=100,
+        description="modalities that the model reads; all when null",
     )
 
 

@@ -14,9 +14,10 @@ import torch
 from crossrec.data.catalog import Catalog, context_columns
 from crossrec.data.item_table import CONTENT, MODEL, ItemTable, LazyMapping, VectorSpace
 from crossrec.encoders.cache import Features
+from crossrec.encoders.image import ImageEncoder
+from crossrec.encoders.text import TextEncoder
 from crossrec.experiment.config import SpacesConfig
 from crossrec.model.encoded_catalog import EncodedCatalog
-from crossrec.model.growth import IMAGE, TEXT, content_features
 from crossrec.model.recommender import NeuralRecommender
 from crossrec.rerank.base import Pool, Reranker
 from crossrec.rerank.context import Constraints
@@ -24,6 +25,9 @@ from crossrec.rerank.recommender import RerankConfig
 from crossrec.serving.filters import Filter, passing
 from crossrec.types import ABSENT, InputError, Sequences
 from crossrec.vectors import centred_rows, unit_rows
+
+TEXT, IMAGE = "text", "image"
+"""Spaces of one modality."""
 
 
 @dataclass(frozen=True)
@@ -106,7 +110,7 @@ class ItemSpaces:
         if name not in self._single:
             raise InputError(f"there are no item vectors in the space '{name}'; there are {self.names}")
         for content in self.contents[self._used.get(name, 0) :]:
-            features = content_features(name, self.config, content)
+            features = space_features(name, self.config, content)
             there = self._tables.get(name)
             self._tables[name] = SpaceTable.of(features) if there is None else there.extended(features)
             self._used[name] = self._used.get(name, 0) + 1
@@ -119,6 +123,26 @@ class ItemSpaces:
             unit_rows(np.concatenate([table.vectors_ND for table in tables], axis=1)),
             np.logical_or.reduce([table.present_N for table in tables]),
         )
+
+
+def space_encoder(name: str, config: SpacesConfig) -> TextEncoder.Options | ImageEncoder.Options:
+    """Return the encoder of a space.
+
+    Raises:
+        ValueError: if the configuration has none.
+    """
+    found = config.text if name == TEXT else config.image
+    if found is None:
+        raise ValueError(f"no encoder of the space {name} is configured")
+    return found
+
+
+def space_features(name: str, config: SpacesConfig, content: EncodedCatalog) -> Features:
+    """Encode a catalogue with the encoder of a space, ``text`` or ``image``."""
+    encoder = space_encoder(name, config)
+    if isinstance(encoder, TextEncoder.Options):
+        return content.text_features(encoder)
+    return content.image_features(encoder)
 
 
 LOOKED_THROUGH = 20_000

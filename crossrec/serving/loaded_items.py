@@ -75,7 +75,7 @@ class LoadedItems:
 
     @property
     def modalities(self) -> list[str]:
-        """Modalities of the model, among ``id``, ``text`` and ``image``."""
+        """Names of the model's modalities, such as ``text``, ``image`` and ``id``."""
         return self.model.modalities
 
     @property

@@ -11,7 +11,8 @@ from torch import Tensor
 from crossrec.data.catalog import Catalog
 from crossrec.model.config import ModelConfig
 from crossrec.model.encoded_catalog import EncodedCatalog
-from crossrec.model.growth import ContentVectors, append_items, encode_items
+from crossrec.model.growth import append_items, encode_items
+from crossrec.model.modalities.base import ContentVectors
 from crossrec.model.recommender import NeuralRecommender
 from crossrec.types import InputError, Sequences
 
@@ -85,7 +86,7 @@ class ServedModel:
         """Return scores by some modalities of the model; item vectors are computed once per choice.
 
         Args:
-            modalities: subset of ``id``, ``text`` and ``image`` that the model reads; all when None.
+            modalities: names of some of the model's modalities; all when None.
 
         Raises:
             InputError: if none is named, or one that the model doesn't have.

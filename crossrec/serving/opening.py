@@ -14,8 +14,9 @@ from crossrec.experiment.prepared import PreparedExperiment, describe_model
 from crossrec.experiment.run_folder import read_run
 from crossrec.model.build import build_network
 from crossrec.model.encoded_catalog import EncodedCatalog
-from crossrec.model.growth import ContentVectors, content_names, remember_encoded
-from crossrec.model.modalities import TrainableEncoder
+from crossrec.model.growth import content_names, remember_encoded
+from crossrec.model.modalities.base import ContentVectors
+from crossrec.model.modalities.layers import TrainableEncoder
 from crossrec.model.recommender import NeuralRecommender
 from crossrec.model.relations import ItemRelations
 from crossrec.runtime.device import AUTO, pick_device

@@ -189,8 +189,8 @@ class SequentialRecommender:
 
 def _frozen_encoders(model: ModelConfig) -> Mapping[str, Any]:
     """Return the model's own frozen encoders as spaces of diversity: their features are there anyway."""
-    own = {"text": model.text, "image": model.image}
-    return {
-        name: encoder if encoder is not None and encoder.training is Tuning.FROZEN else None
-        for name, encoder in own.items()
-    }
+    found: dict[str, Any] = {"text": None, "image": None}
+    for kind in found:
+        frozen = [own for own in model.of_type(kind).values() if own.training is Tuning.FROZEN]
+        found[kind] = frozen[0].encoder_options() if frozen else None
+    return found

@@ -29,11 +29,11 @@ from crossrec.augment.generators.quality import manifold
 from crossrec.augment.generators.wgan_gp import WganGp
 from crossrec.config import ComponentOptions, Config
 from crossrec.encoders.cache import Features, fetch_each
-from crossrec.experiment.prepared import PreparedExperiment
+from crossrec.experiment.prepared import PreparedExperiment, frozen_features
 from crossrec.experiment.results import console, show
 from crossrec.experiment.run_folder import load_experiment
 from crossrec.experiment.synthesis import item_classes, segment_classes
-from crossrec.model.modalities import FrozenFeatures
+from crossrec.model.modalities.layers import FrozenFeatures
 from crossrec.model.whitening import Whitening
 from crossrec.runtime import distributed
 from crossrec.runtime.device import pick_device
@@ -46,7 +46,8 @@ if TYPE_CHECKING:
     from accelerate import Accelerator
 
 
-SpaceName = Literal["text", "image", "profile"]
+PROFILE = "profile"
+"""The space of users' profiles; the other spaces are named like the run's modalities."""
 
 
 def _member(name: str) -> BeforeValidator:
@@ -66,8 +67,8 @@ class SynthesisConfig(Config):
         base: configuration file of a run, with data and encoders.
         changes: overrides of the run.
         out: folder of the results; a killed study is resumed.
-        spaces: spaces to generate: items' text features, their image features, or users' profiles (means of
-            the features of their training clicks).
+        spaces: spaces to generate: frozen features by name of the modality, such as ``text`` and ``image``,
+            or ``profile``, the users' profiles (means of the features of their training clicks).
         components: number of whitened dimensions of frozen features, or auto, as in ``model.whiten``; null
             only centres and scales them.
         generators: generators of vectors.
@@ -84,7 +85,7 @@ class SynthesisConfig(Config):
     base: Path
     changes: tuple[str, ...] = ()
     out: Path = Path("runs/synthesis")
-    spaces: tuple[SpaceName, ...] = ("text", "image")
+    spaces: tuple[str, ...] = ("text", "image")
     components: Annotated[int, Field(ge=2, le=65_536)] | Literal["auto"] | None = 64
     generators: tuple[VectorGeneratorOptions, ...] = (WganGp.Options(), BetaVae.Options())
     gaussian: Annotated[Gaussian.Options, _member("gaussian"), _DUMPED] = Gaussian.Options()
@@ -100,13 +101,13 @@ LEAST_CLICKS = 2
 """Minimum number of training clicks of a user with a profile."""
 
 
-def vectors(prepared: PreparedExperiment, space: SpaceName, config: SynthesisConfig) -> LabeledSamples:
+def vectors(prepared: PreparedExperiment, space: str, config: SynthesisConfig) -> LabeledSamples:
     """Return the training items' features or the users' profiles.
 
     Raises:
         InputError: if the run's model has no such features.
     """
-    if space == "profile":
+    if space == PROFILE:
         return _profiles(prepared, config)
     features = _features(prepared, space)
     rows = np.flatnonzero((prepared.data.split.train_counts > 0) & features.present_N)
@@ -129,20 +130,22 @@ def pictures(prepared: PreparedExperiment, config: SynthesisConfig) -> LabeledSa
 
 def picture_encoder(prepared: PreparedExperiment) -> Callable[[np.ndarray], np.ndarray]:
     """Return a function from (n, 3, 64, 64) samples to vectors of the run's image encoder."""
-    wanted = prepared.config.model.image
+    wanted = next(iter(prepared.config.model.of_type("image").values()), None)
     if wanted is None:
         raise InputError("model.image: the run has no image encoder to compare pictures with; name one")
-    encoder = wanted.build(prepared.config.data.cache_dir)
+    encoder = wanted.encoder_options().build(prepared.config.data.cache_dir)
     return lambda samples: encoder.encode(to_images(samples))
 
 
-def _features(prepared: PreparedExperiment, space: SpaceName) -> Features:
-    model = prepared.config.model
-    if space == "text" and model.text is not None:
-        return prepared.content.text_features(model.text)
-    if space == "image" and model.image is not None:
-        return prepared.content.image_features(model.image)
-    raise InputError(f"spaces: {space} needs model.{space}, which this run's configuration leaves out")
+def _features(prepared: PreparedExperiment, space: str) -> Features:
+    parts = prepared.config.model.build_modalities()
+    features = parts[space].features(prepared.content) if space in parts else None
+    if features is None:
+        raise InputError(
+            f"spaces: {space} needs a modality model.{space} with frozen features, which this run's "
+            f"configuration leaves out; it has {', '.join(parts)}"
+        )
+    return features
 
 
 def _transformed(features: Features, rows: np.ndarray, components: Whitening) -> np.ndarray:
@@ -173,11 +176,7 @@ def _profiles(prepared: PreparedExperiment, config: SynthesisConfig) -> LabeledS
 def _item_values(prepared: PreparedExperiment, components: Whitening) -> np.ndarray:
     """Return (N, D) concatenated features of the run's model; zeros for items without training clicks."""
     parts = []
-    spaces: tuple[SpaceName, ...] = ("text", "image")
-    for space in spaces:
-        if getattr(prepared.config.model, space) is None:
-            continue
-        features = _features(prepared, space)
+    for space, features in frozen_features(prepared).items():
         rows = np.flatnonzero((prepared.data.split.train_counts > 0) & features.present_N)
         _need(rows, f"training item with {space} features")
         made = _transformed(features, rows, components)

@@ -49,7 +49,7 @@ def check_terms(terms: TermSet, network: SequentialNetwork) -> None:
     if terms.most_items and len(found) < 2:
         raise InputError(
             f"contrastive: modalities of items are compared, but the model has only {found}; give it two of "
-            "model.text, model.image and model.item_id, or leave the term out"
+            "model.text, model.image, model.item_id and other modalities, or leave the term out"
         )
 
 

@@ -32,6 +32,7 @@ PAGE_OF = {
     "LEARNERS": "simulation.md",
     "LIST_FUSIONS": "ensembles.md",
     "LOSSES": "losses.md",
+    "MODALITIES": "components.md",
     "RERANKERS": "rerankers.md",
     "SAMPLERS": "ablations.md",
     "SAMPLE_WEIGHTINGS": "losses.md",
@@ -49,6 +50,7 @@ PAGE_OF = {
 
 OVERVIEW = {
     "SOURCES": "source",
+    "MODALITIES": "modality",
     "FUSIONS": "fusion",
     "SEQUENCE_MODELS": "sequence model",
     "LOSSES": "loss",

@@ -23,7 +23,7 @@ N_ITEMS, WIDTH, TAIL = 60, 10, 4
 class PlantedContent(EncodedCatalog):
     """Texts are known by vectors that show their category; item 3 has none."""
 
-    def text_features(self, config: Any) -> Features:
+    def text_features(self, config: Any, column: str = "text") -> Features:
         generator = np.random.default_rng(5)
         vectors = generator.normal(size=(N_ITEMS, WIDTH)).astype(np.float32)
         vectors[np.arange(N_ITEMS), np.arange(N_ITEMS) % 5] += 4

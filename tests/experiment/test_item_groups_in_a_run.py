@@ -15,7 +15,7 @@ from crossrec.experiment.config import ExperimentConfig
 from crossrec.experiment.evaluate import load_recommender
 from crossrec.experiment.prepared import PreparedExperiment
 from crossrec.experiment.train import run_training
-from crossrec.model.modalities import ItemGroupEmbedding
+from crossrec.model.modalities.item_group import ItemGroupEmbedding
 from crossrec.types import ABSENT, ConfigError
 
 

@@ -18,7 +18,7 @@ from crossrec.experiment.evaluate import load_recommender
 from crossrec.experiment.prepared import PreparedExperiment
 from crossrec.experiment.train import run_training
 from crossrec.model.build import build_network
-from crossrec.model.modalities import SmoothedIdEmbedding
+from crossrec.model.modalities.item_id import ItemId, SmoothedIdEmbedding
 from crossrec.model.relations import ItemRelations
 from crossrec.training.checkpoint import read_state
 from crossrec.types import ABSENT, ConfigError, InputError
@@ -95,7 +95,7 @@ def test_a_saved_model_keeps_its_neighbours(config: ExperimentConfig, tmp_path: 
 
 def test_weights_of_another_model_are_refused(config: ExperimentConfig, tmp_path: Path) -> None:
     smoothed = config.model
-    plain = smoothed.model_copy(update={"smoothing": None})
+    plain = smoothed.model_copy(update={"modalities": {"id": ItemId.Options()}})
     prepared = PreparedExperiment.of(config.model_copy(update={"model": plain}))
     weights = tmp_path / "plain.safetensors"
     save_file(dict(prepared.network().state_dict()), weights)

@@ -20,7 +20,7 @@ from crossrec.experiment.prepared import PreparedExperiment
 from crossrec.experiment.run_folder import DATA_FILE
 from crossrec.experiment.synthesis import Synthesis, SyntheticLookups, segment_classes
 from crossrec.experiment.train import train_network
-from crossrec.model.modalities import FrozenFeatures
+from crossrec.model.modalities.layers import FrozenFeatures
 from crossrec.model.recommender import NeuralRecommender
 from crossrec.training.parallel import build_accelerator
 from crossrec.types import ConfigError, InputError

@@ -23,7 +23,8 @@ from crossrec.model.build import build_network
 from crossrec.model.config import ModelConfig
 from crossrec.model.encoded_catalog import EncodedCatalog
 from crossrec.model.fusion import FUSIONS
-from crossrec.model.modalities import FrozenFeatures, ItemIdEmbedding, Modality
+from crossrec.model.modalities.item_id import ItemIdEmbedding
+from crossrec.model.modalities.layers import FrozenFeatures, Modality
 from crossrec.model.network import ItemEncoder, SequentialNetwork
 from crossrec.model.recommender import NeuralRecommender
 from crossrec.model.sequence import SequenceOptions
@@ -81,26 +82,28 @@ def make_shop(
     cache = tmp_path_factory.mktemp("cache")
 
     def make(image_model: str = "test_efficientnet", **changes: Any) -> Shop:
-        config = ModelConfig(
-            text=TextEncoder.Options(
-                weights=str(tiny_bert),
-                max_tokens=16,
-                precision=EncoderPrecision.FP32,
-                **changes.get("text", {}),
-            ),
-            image=ImageEncoder.Options(
-                model=image_model,
-                weights="random",
-                image_size=64,
-                precision=EncoderPrecision.FP32,
-                **changes.get("image", {}),
-            ),
-            item_id=True,
-            width=D,
-            whiten=8,
-            sequence=TypeAdapter(SequenceOptions).validate_python(
-                {"type": "sasrec", "max_length": 6, "heads": 2}
-            ),
+        config = ModelConfig.model_validate(
+            {
+                "text": TextEncoder.Options(
+                    weights=str(tiny_bert),
+                    max_tokens=16,
+                    precision=EncoderPrecision.FP32,
+                    **changes.get("text", {}),
+                ),
+                "image": ImageEncoder.Options(
+                    model=image_model,
+                    weights="random",
+                    image_size=64,
+                    precision=EncoderPrecision.FP32,
+                    **changes.get("image", {}),
+                ),
+                "item_id": True,
+                "width": D,
+                "whiten": 8,
+                "sequence": TypeAdapter(SequenceOptions).validate_python(
+                    {"type": "sasrec", "max_length": 6, "heads": 2}
+                ),
+            }
         )
         network = build_network(config, EncodedCatalog(catalog, cache), np.ones(N, np.int64), seed=0)
         return Shop(NeuralRecommender(network), ItemContent(catalog, config, cache))

@@ -126,14 +126,15 @@ def test_rounding_of_stored_features_is_no_change(
 ) -> None:
     """However far a whitening of few items magnifies it."""
     config = make_shop().content.config
-    assert config.image is not None
-    image = config.image.model_copy(update={"precision": EncoderPrecision.AUTO})
-    config = config.model_copy(update={"image": image, "whiten": whiten})
+    image = config.modalities["image"].model_copy(update={"precision": EncoderPrecision.AUTO})
+    modalities = {**config.modalities, "image": image}
+    config = config.model_copy(update={"modalities": modalities, "whiten": whiten})
+    part = config.build_modalities()["image"]
     content = EncodedCatalog(catalog, tmp_path)
-    exact = content.image_features(image)
+    exact = part.features(content)
     lengths = np.linalg.norm(exact.vectors_ND, axis=1, keepdims=True) / np.sqrt(exact.vectors_ND.shape[1])
     rounded = exact.vectors_ND + 0.1 * lengths * np.random.default_rng(0).normal(size=exact.vectors_ND.shape)
-    content.set_features(image, Features(rounded.astype(np.float16), exact.present_N, []))
+    part.set_features(content, Features(rounded.astype(np.float16), exact.present_N, []))
     recommender = NeuralRecommender(build_network(config, content, np.ones(len(catalog), np.int64), seed=0))
     explainer = Explainer(recommender, ItemContent(catalog, config, tmp_path))
     for item in range(len(catalog) - 2):
@@ -146,7 +147,7 @@ def test_a_part_that_fails_leaves_the_others(shop: Any, catalog: Any) -> None:
     class Broken:
         item_ids = catalog.item_ids
 
-        def texts(self, rows: np.ndarray) -> list[str]:
+        def texts(self, rows: np.ndarray, column: str) -> list[str]:
             return ["blue shoe"]
 
         def image(self, row: int) -> Any:

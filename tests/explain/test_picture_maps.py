@@ -203,7 +203,9 @@ def test_a_picture_that_changed_is_an_error(shop: Any, catalog: Any, tmp_path: P
     with pytest.raises(InputError, match="image of item 'p5' gives another feature than the model knows"):
         PictureInput.of(pair, moved)
     with pytest.raises(InputError, match="another feature"):
-        check_feature(pair, shop.content, "image", torch.full((shop.content.image_encoder.width,), torch.nan))
+        check_feature(
+            pair, shop.content, "image", torch.full((shop.content.encoder("image").width,), torch.nan)
+        )
 
 
 def _with_rows(catalog: Any, rows: np.ndarray) -> Any:

@@ -141,7 +141,7 @@ def test_a_text_that_changed_is_an_error(shop: Any) -> None:
     class Changed:
         item_ids = shop.content.catalog.item_ids
 
-        def texts(self, rows: np.ndarray) -> list[str]:
+        def texts(self, rows: np.ndarray, column: str) -> list[str]:
             return ["blue shoe"]
 
     content = type(shop.content)(Changed(), shop.content.config, shop.content.cache_dir)

@@ -16,9 +16,12 @@ from crossrec.augment.content.variants import ImageVariantsConfig, TextVariantsC
 from crossrec.data.catalog import Catalog
 from crossrec.encoders.base import EncoderPrecision
 from crossrec.encoders.image import ImageEncoder
-from crossrec.model.build import build_network, image_modality
+from crossrec.model.build import build_network
 from crossrec.model.config import ModelConfig
 from crossrec.model.encoded_catalog import EncodedCatalog
+from crossrec.model.modalities.base import ModalityInputs
+from crossrec.model.modalities.image import Image
+from crossrec.model.modalities.layers import Modality
 from crossrec.model.network import SequentialNetwork
 from crossrec.model.sequence.sasrec import SASRec
 from crossrec.model.variant_modalities import VariantEncoder, VariantFeatures
@@ -98,8 +101,19 @@ class Lamps:
     def plan(self, image: ImageVariantsConfig, seed: int = 0) -> TrainingVariants:
         return TrainingVariants(Augment(image), self.counts > 0, seed)
 
+    def image_modality(
+        self,
+        plan: TrainingVariants,
+        encoder: ImageEncoder.Options | None = None,
+        whiten: int | None = 4,
+        content: EncodedCatalog | None = None,
+    ) -> Modality:
+        options = Image.Options(**(encoder or self.encoder).model_dump())
+        inputs = ModalityInputs(content or self.content, 8, self.counts > 0, whiten=whiten, variants=plan)
+        return Image(options, "image").network(inputs)
+
     def pictures(self, image: ImageVariantsConfig, content: EncodedCatalog | None = None) -> VariantFeatures:
-        found = image_modality(content or self.content, self.encoder, 4, self.plan(image))
+        found = self.image_modality(self.plan(image), content=content)
         assert isinstance(found, VariantFeatures)
         return found
 

@@ -10,14 +10,14 @@ import torch
 
 from crossrec.data.catalog import Catalog
 from crossrec.encoders.cache import Features
-from crossrec.encoders.image import ImageEncoder
-from crossrec.model import modalities
 from crossrec.model.config import ModelConfig
 from crossrec.model.encoded_catalog import EncodedCatalog
 from crossrec.model.fusion.base import SingleModality
 from crossrec.model.fusion.weighted import WeightedFusion
 from crossrec.model.growth import append_items, encode_items
-from crossrec.model.modalities import FrozenFeatures, ItemIdEmbedding, Modality
+from crossrec.model.modalities import layers
+from crossrec.model.modalities.item_id import ItemIdEmbedding
+from crossrec.model.modalities.layers import FrozenFeatures, Modality
 from crossrec.model.network import ItemEncoder, SequentialNetwork
 from crossrec.model.recommender import NeuralRecommender
 from crossrec.model.sequence.sasrec import SASRec
@@ -36,7 +36,7 @@ def test_added_features_are_transformed_as_the_first_ones(
     monkeypatch: pytest.MonkeyPatch, components: int | None, resident: bool
 ) -> None:
     if not resident:
-        monkeypatch.setattr(modalities, "RESIDENT_BYTES", 0)
+        monkeypatch.setattr(layers, "RESIDENT_BYTES", 0)
     present = np.arange(N) % 3 > 0
     modality = FrozenFeatures(vectors(0), present, components=components)
     assert modality.resident == resident
@@ -97,24 +97,26 @@ def new_content(folder: Path) -> EncodedCatalog:
 
 
 def test_a_network_by_ids_alone_can_not_know_new_items(tmp_path: Path) -> None:
-    config = ModelConfig(text=None, image=None, item_id=True)
+    config = ModelConfig.model_validate({"text": None, "image": None, "item_id": True})
     with pytest.raises(InputError, match="ids alone"):
         encode_items(network("id", ItemIdEmbedding(np.ones(N, bool), D)), config, new_content(tmp_path))
 
 
 def test_items_of_which_nothing_is_read_are_refused_by_name(tmp_path: Path) -> None:
-    config, content = ModelConfig(text=None), new_content(tmp_path)
-    assert isinstance(config.image, ImageEncoder.Options)
-    content.set_features(config.image, Features(vectors(1, 2), np.asarray([True, False]), []))
+    config, content = ModelConfig.model_validate({"text": None}), new_content(tmp_path)
+    config.build_modalities()["image"].set_features(
+        content, Features(vectors(1, 2), np.asarray([True, False]), [])
+    )
     own = network("image", FrozenFeatures(vectors(0), np.ones(N, bool), components=None))
     with pytest.raises(InputError, match="'b' has no modality that this model reads: image"):
         encode_items(own, config, content)
 
 
 def test_old_vectors_are_kept_and_new_ones_made_when_needed(tmp_path: Path) -> None:
-    config, content = ModelConfig(text=None), new_content(tmp_path)
-    assert isinstance(config.image, ImageEncoder.Options)
-    content.set_features(config.image, Features(vectors(0)[4:6], np.asarray([True, True]), []))
+    config, content = ModelConfig.model_validate({"text": None}), new_content(tmp_path)
+    config.build_modalities()["image"].set_features(
+        content, Features(vectors(0)[4:6], np.asarray([True, True]), [])
+    )
     own = network("image", FrozenFeatures(vectors(0), np.ones(N, bool), components=5))
     recommender = NeuralRecommender(own)
     before = recommender.item_vectors().clone()

@@ -9,7 +9,8 @@ import pytest
 import torch
 
 from crossrec.model.fusion import FUSIONS
-from crossrec.model.modalities import FrozenFeatures, ItemIdEmbedding, Modality
+from crossrec.model.modalities.item_id import ItemIdEmbedding
+from crossrec.model.modalities.layers import FrozenFeatures, Modality
 from crossrec.model.network import ItemEncoder, SequentialNetwork
 from crossrec.model.recommender import NeuralRecommender
 from crossrec.model.sequence.sasrec import SASRec

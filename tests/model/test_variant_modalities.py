@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from crossrec.augment.base import Schedule
 from crossrec.augment.content.variants import variant_rng
-from crossrec.model.modalities import FrozenFeatures
+from crossrec.model.modalities.layers import FrozenFeatures
 from crossrec.model.recommender import NeuralRecommender
 from crossrec.model.variant_modalities import VariantChoice, VariantFeatures, VariantVectors
 from crossrec.types import Sequences
@@ -160,7 +160,7 @@ def test_lookups_of_a_step_see_the_same_in_any_order_and_company(lamps: Any) -> 
 def test_features_on_disk_give_what_resident_ones_give(lamps: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     resident = lamps.pictures(lamps.image_views())
     monkeypatch.setattr("crossrec.model.variant_modalities.RESIDENT_BYTES", 0)
-    monkeypatch.setattr("crossrec.model.modalities.RESIDENT_BYTES", 0)
+    monkeypatch.setattr("crossrec.model.modalities.layers.RESIDENT_BYTES", 0)
     mapped = lamps.pictures(lamps.image_views())
     assert "view_vectors" in dict(resident.named_buffers())
     assert "view_vectors" not in dict(mapped.named_buffers())

@@ -16,7 +16,6 @@ from crossrec.data.catalog import Catalog
 from crossrec.encoders.base import Tuning
 from crossrec.encoders.image import ImageEncoder
 from crossrec.encoders.text import TextEncoder
-from crossrec.model.build import image_modality
 from crossrec.model.encoded_catalog import EncodedCatalog
 from crossrec.model.variant_modalities import VariantEncoder, VariantFeatures
 from crossrec.types import InputError
@@ -46,10 +45,10 @@ def test_a_view_is_made_and_encoded_once(lamps: Any, monkeypatch: pytest.MonkeyP
     rows = np.arange(lamps.n)[::-1].copy()
     turned = EncodedCatalog(lamps.content.catalog.select(rows), lamps.content.cache_dir)
     plan = replace(lamps.plan(lamps.image_views()), trained_N=(lamps.counts > 0)[rows])
-    back = image_modality(turned, lamps.encoder, 4, plan)
+    back = lamps.image_modality(plan, content=turned)
     assert sum(encoded) == 0
     assert torch.equal(back.get_buffer("counts"), first.counts.flip(0))
-    image_modality(lamps.content, lamps.encoder, 4, lamps.plan(lamps.image_views(), seed=1))
+    lamps.image_modality(lamps.plan(lamps.image_views(), seed=1))
     assert sum(encoded) == usable * lamps.views
 
 
@@ -108,7 +107,7 @@ def test_views_without_an_encoder_are_refused(lamps: Any) -> None:
 def test_a_trained_encoder_sees_views_in_training(lamps: Any, training: Tuning) -> None:
     config = lamps.image_views(share=1.0)
     settings = lamps.encoder.model_copy(update={"training": training})
-    modality = image_modality(lamps.content, settings, None, lamps.plan(config))
+    modality = lamps.image_modality(lamps.plan(config), settings, None)
     assert isinstance(modality, VariantEncoder)
     keys, maker = lamps.content.image_keys(), config.build()
     encoder = modality.encoder
@@ -153,7 +152,7 @@ class Letters(nn.Module):
 
 @pytest.mark.parametrize("training", list(Tuning))
 def test_texts(lamps: Any, training: Tuning, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(TextEncoder.Options, "build", lambda self, cache_dir: Letters())
+    monkeypatch.setattr("crossrec.encoders.text.TextEncoder.Options.component", lambda *_: Letters())
     config = lamps.model(image=None, text=TextEncoder.Options(training=training))
     config = config.model_copy(update={"whiten": None})
     plain, viewed = (

@@ -12,7 +12,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from crossrec.model.modalities import FrozenFeatures
+from crossrec.model.modalities.layers import FrozenFeatures
 from crossrec.model.whitening import Whitening, fit_map, saved_maps
 from crossrec.training.checkpoint import load_trained_state
 from crossrec.types import InputError

@@ -121,8 +121,7 @@ def test_unreadable_pictures_are_counted_and_missing_everywhere(
     step = next(step for step in prepared.data.report.steps if step.name == "unreadable picture")
     assert step.detail.startswith("33 that are none: kept and masked, such as that of item")
     assert prepared.data.summary()["items_with_image"] == 5
-    assert config.model.image is not None
-    frozen = prepared.content.image_features(config.model.image).present_N
+    frozen = config.model.build_modalities()["image"].features(prepared.content).present_N
     assert frozen.sum() == 4
     np.testing.assert_array_equal(prepared.content.readable_pictures(), frozen)
     assert "1 of 5 items can't be read and are masked" in caplog.text

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import crossrec
-from crossrec.model.modalities import SmoothedIdEmbedding
+from crossrec.model.modalities.item_id import SmoothedIdEmbedding
 
 HISTORY = ["i1", "i5", "i9"]
 

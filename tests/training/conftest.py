@@ -16,7 +16,7 @@ from crossrec.losses import DiversityOptions
 from crossrec.losses.full_softmax import FullSoftmax
 from crossrec.losses.sampled_softmax import SampledSoftmax
 from crossrec.model.fusion.concat import ConcatFusion
-from crossrec.model.modalities import ItemIdEmbedding
+from crossrec.model.modalities.item_id import ItemIdEmbedding
 from crossrec.model.network import ItemEncoder, SequentialNetwork
 from crossrec.model.sequence.bert4rec import BERT4Rec
 from crossrec.model.sequence.sasrec import SASRec

@@ -16,7 +16,8 @@ from crossrec.evaluation.evaluate import rank_queries
 from crossrec.losses.full_softmax import FullSoftmax
 from crossrec.losses.sampled_softmax import SampledSoftmax
 from crossrec.model.fusion.gated import GatedFusion
-from crossrec.model.modalities import FrozenFeatures, ItemIdEmbedding
+from crossrec.model.modalities.item_id import ItemIdEmbedding
+from crossrec.model.modalities.layers import FrozenFeatures
 from crossrec.model.network import ItemEncoder, SequentialNetwork
 from crossrec.model.recommender import NeuralRecommender
 from crossrec.model.sequence.sasrec import SASRec

@@ -14,7 +14,7 @@ from torch.nn import functional as F
 
 from crossrec.losses import LossOptions
 from crossrec.model.fusion.concat import ConcatFusion
-from crossrec.model.modalities import ItemIdEmbedding
+from crossrec.model.modalities.item_id import ItemIdEmbedding
 from crossrec.model.network import ItemEncoder, SequentialNetwork
 from crossrec.model.recommender import NeuralRecommender
 from crossrec.model.sequence import SequenceOptions

@@ -22,7 +22,8 @@ from crossrec.losses.full_softmax import FullSoftmax
 from crossrec.losses.sampled_softmax import SampledSoftmax
 from crossrec.losses.terms.term_set import ContrastiveTerms
 from crossrec.model.fusion.gated import GatedFusion
-from crossrec.model.modalities import FrozenFeatures, ItemIdEmbedding
+from crossrec.model.modalities.item_id import ItemIdEmbedding
+from crossrec.model.modalities.layers import FrozenFeatures
 from crossrec.model.network import ItemEncoder, SequentialNetwork
 from crossrec.model.sequence.bert4rec import BERT4Rec
 from crossrec.model.sequence.hstu import HSTU

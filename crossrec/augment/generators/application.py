@@ -24,7 +24,6 @@ from crossrec.data.profiles import click_matrix
 from crossrec.types import InputError, Sequences
 from crossrec.vectors import unit_rows
 
-Space = Literal["text", "image"]
 ClassSource = Literal["categories", "segments"]
 
 
@@ -33,7 +32,8 @@ class SyntheticItemsConfig(Config):
 
     Args:
         generator: generator of frozen features of items with a training click, given their categories.
-        spaces: features to generate; those that the model does not use frozen are ignored.
+        spaces: names of the modalities whose features are generated; those that the model does not use
+            frozen are ignored.
         tail_share: share of the training clicks (of items in categories) in tail categories.
         ratio: number of synthetic items per item of a tail category.
         pool: number of vectors drawn per synthetic item, of which those nearest to the item are kept.
@@ -44,7 +44,7 @@ class SyntheticItemsConfig(Config):
     generator: VectorGeneratorOptions = Field(
         default_factory=lambda: VECTOR_GENERATORS.parse({"type": "beta_vae"})
     )
-    spaces: tuple[Space, ...] = Field(("text", "image"), min_length=1)
+    spaces: tuple[str, ...] = Field(("text", "image"), min_length=1)
     tail_share: float = Field(0.3, gt=0, lt=1)
     ratio: int = Field(2, ge=1, le=20)
     pool: int = Field(8, ge=1, le=1_000_000)

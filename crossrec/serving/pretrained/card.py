@@ -75,9 +75,9 @@ def _header(state: RecommenderState, license: str | None) -> dict[str, Any]:
 def _base_models(state: RecommenderState) -> list[str]:
     """Return the hub names of the pretrained parts."""
     model = state.config.model
-    weights = [getattr(part, "weights", None) for part in (model.text, model.image, model.sequence)]
+    weights = [getattr(part, "weights", None) for part in (*model.modalities.values(), model.sequence)]
     found = [HUB_NAME.fullmatch(name) for name in weights if isinstance(name, str)]
-    return [match.group(1) for match in found if match is not None]
+    return list(dict.fromkeys(match.group(1) for match in found if match is not None))
 
 
 def _shown(state: RecommenderState) -> dict[str, Mapping[str, Any]]:

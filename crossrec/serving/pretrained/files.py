@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -17,14 +17,12 @@ from crossrec.config import validate
 from crossrec.data.catalog import Catalog
 from crossrec.data.interactions import ClickLog
 from crossrec.encoders.cache import Features
-from crossrec.encoders.image import ImageEncoder
-from crossrec.encoders.text import TextEncoder
-from crossrec.experiment.config import ExperimentConfig
-from crossrec.model.encoded_catalog import EncodedCatalog
-from crossrec.model.growth import IMAGE, TEXT, ContentEncoders, content_features, encoder_config
-from crossrec.model.modalities import FrozenFeatures, TrainableEncoder
+from crossrec.experiment.config import ExperimentConfig, SpacesConfig
+from crossrec.model.encoded_catalog import TEXT_COLUMN, EncodedCatalog, feature_key
+from crossrec.model.modalities.base import ItemModality
+from crossrec.model.modalities.layers import FrozenFeatures, TrainableEncoder
 from crossrec.runtime.pictures import UnreadablePicture
-from crossrec.serving.items import ServedItems
+from crossrec.serving.items import IMAGE, TEXT, ServedItems, space_encoder, space_features
 from crossrec.serving.model import ServedModel
 from crossrec.serving.results import PICTURES, thumbnail
 from crossrec.serving.state import ModelInfo
@@ -240,18 +238,21 @@ def gather_features(model: ServedModel, items: ServedItems) -> dict[str, np.ndar
         items: served items.
     """
     tensors = {COUNTS: np.asarray(items.train_counts, dtype=np.int64)}
+    parts = model.config.build_modalities()
     for name, modality in model.recommender.network.items.modalities.items():
         if isinstance(modality, TrainableEncoder):
             vectors = modality.get_buffer("remembered").cpu().numpy()
             found = Features(vectors, modality.present.cpu().numpy(), [])
         elif isinstance(modality, FrozenFeatures):
-            found = _joined(name, model.config, model.contents)
+            found = _joined(parts[name].features(content) for content in model.contents)
         else:
             continue
         _put(tensors, f"{MODEL}.{name}", found)
+    config = items.spaces.config
     for name in items.spaces.single:
-        if not _model_reads(name, encoder_config(name, items.spaces.config), model):
-            _put(tensors, f"{SPACE}.{name}", _joined(name, items.spaces.config, model.contents))
+        if not _model_reads(name, config, parts):
+            own = _joined(space_features(name, config, content) for content in model.contents)
+            _put(tensors, f"{SPACE}.{name}", own)
     return tensors
 
 
@@ -266,16 +267,16 @@ def restore_features(
         content: content of some items.
         rows: their indices among all items.
     """
-    for name, own, of_space in (
-        (TEXT, config.model.text, config.spaces.text),
-        (IMAGE, config.model.image, config.spaces.image),
+    for name, part in config.model.build_modalities().items():
+        if f"{MODEL}.{name}.vectors" in tensors:
+            part.set_features(content, features_at(tensors, f"{MODEL}.{name}", rows))
+    # The spaces last: if only they have their own features, an equal configuration refers to them.
+    for name, encoder, column in (
+        (TEXT, config.spaces.text, TEXT_COLUMN),
+        (IMAGE, config.spaces.image, None),
     ):
-        # The space last: if only it has its own features, an equal configuration refers to them.
-        for part, encoder in ((MODEL, own), (SPACE, of_space)):
-            if encoder is not None and f"{part}.{name}.vectors" in tensors:
-                content.set_features(encoder, features_at(tensors, f"{part}.{name}", rows))
-    if f"{MODEL}.{IMAGE}.present" in tensors:
-        content.set_readable(tensors[f"{MODEL}.{IMAGE}.present"][rows])
+        if encoder is not None and f"{SPACE}.{name}.vectors" in tensors:
+            content.set_features(feature_key(encoder, column), features_at(tensors, f"{SPACE}.{name}", rows))
 
 
 def features_at(tensors: Mapping[str, np.ndarray], key: str, rows: slice) -> Features:
@@ -302,8 +303,8 @@ def _put(tensors: dict[str, np.ndarray], key: str, features: Features) -> None:
     tensors[f"{key}.vectors"], tensors[f"{key}.present"] = features.vectors_ND, features.present_N
 
 
-def _joined(name: str, config: ContentEncoders, contents: list[EncodedCatalog]) -> Features:
-    parts = [content_features(name, config, content) for content in contents]
+def _joined(features: Iterable[Features | None]) -> Features:
+    parts = [part for part in features if part is not None]
     return Features(
         np.concatenate([part.vectors_ND for part in parts]),
         np.concatenate([part.present_N for part in parts]),
@@ -311,7 +312,11 @@ def _joined(name: str, config: ContentEncoders, contents: list[EncodedCatalog]) 
     )
 
 
-def _model_reads(name: str, config: TextEncoder.Options | ImageEncoder.Options, model: ServedModel) -> bool:
-    """Return whether the model reads the same features as a space's encoder outputs."""
-    modalities = dict(model.recommender.network.items.modalities.items())
-    return isinstance(modalities.get(name), FrozenFeatures) and encoder_config(name, model.config) == config
+def _model_reads(name: str, config: SpacesConfig, parts: Mapping[str, ItemModality]) -> bool:
+    """Return whether a frozen modality of the model has the same features as a space."""
+    encoder = space_encoder(name, config)
+    column = TEXT_COLUMN if name == TEXT else None
+    return any(
+        getattr(part, "encoder", None) == encoder and getattr(part, "column", name) == column
+        for part in parts.values()
+    )

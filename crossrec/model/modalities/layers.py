@@ -1,19 +1,16 @@
-"""Modalities: one source of raw item vectors per modality."""
+"""Modules of the network that hold or compute the raw vectors of one modality."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
-from crossrec.data.neighbours import Neighbours
 from crossrec.encoders.base import Encoder
 from crossrec.model.whitening import FeatureMap, Whitening, fit_map
-from crossrec.types import ABSENT
 
 if TYPE_CHECKING:
     from peft import PeftModel
@@ -24,17 +21,19 @@ RESIDENT_BYTES = 2 << 30
 
 
 BLOCK = 4096
-"""Number of frozen features transformed at a time."""
+"""Number of items transformed or encoded at a time."""
 
 
 class Modality(nn.Module):
-    """Base of modalities: raw vectors of items, before the projection to the item width.
+    """Base of modalities in the network: raw vectors of items, before the projection to the item width.
 
     Args:
         present: (N,) bool, which items have this modality.
         width: size of a raw vector.
     """
 
+    learned: ClassVar[bool] = False
+    """Whether the vectors are learned from clicks alone, so that no item added later has one."""
     present: Tensor
 
     def __init__(self, present: np.ndarray, width: int) -> None:
@@ -178,6 +177,23 @@ class TrainableEncoder(Modality):
         result = vectors.new_zeros(len(items_K), self.width)
         return result.index_put((known.nonzero().squeeze(1),), vectors)
 
+    @torch.no_grad()
+    def encode(self, present_K: np.ndarray, load: Callable[[np.ndarray], dict[str, Tensor]]) -> np.ndarray:
+        """Return (K, width) float32 vectors of items outside the network, in evaluation mode.
+
+        Args:
+            present_K: (K,) bool, which items have the modality; the others get zeros.
+            load: as for the class, from the items' rows.
+        """
+        vectors_KW = np.zeros((len(present_K), self.width), np.float32)
+        self.eval()
+        known = np.flatnonzero(present_K)
+        for start in range(0, len(known), BLOCK):
+            rows = known[start : start + BLOCK]
+            inputs = {name: value.to(self.present.device) for name, value in load(rows).items()}
+            vectors_KW[rows] = self.encoder(**inputs).float().cpu().numpy()
+        return vectors_KW
+
     def remember(self, vectors_NW: Tensor) -> None:
         """Cache the encoder's output of all N items for evaluation mode; the encoder is no longer trained."""
         self.register_buffer("remembered", vectors_NW.detach().to(self.present.device), persistent=False)
@@ -218,87 +234,3 @@ def _rows_of(parts: list[np.ndarray], rows_K: np.ndarray) -> np.ndarray:
         found[here] = part[rows_K[here] - first]
         first += len(part)
     return found
-
-
-class ItemIdEmbedding(Modality):
-    """One learned embedding per item; items without a training click, and those added later, have none.
-
-    Args:
-        present: (N,) bool, which items have an embedding.
-        width: D.
-        std: standard deviation of the initial entries; None for vectors of about unit length.
-        rows: number of rows of the table; N when None.
-    """
-
-    trained: Tensor
-
-    def __init__(
-        self, present: np.ndarray, width: int, std: float | None = None, rows: int | None = None
-    ) -> None:
-        super().__init__(present, width)
-        # Saved with the model: later clicks on an item don't train its embedding.
-        self.register_buffer("trained", torch.from_numpy(np.array(present, dtype=bool)))
-        self.embedding = nn.Embedding(len(present) if rows is None else rows, width)
-        nn.init.normal_(self.embedding.weight, std=width**-0.5 if std is None else std)
-
-    def forward(self, items_K: Tensor) -> Tensor:
-        """Return (K, width)."""
-        # Added items have no row, and none is read: they are masked.
-        return self.embedding(items_K.clamp(max=self.embedding.num_embeddings - 1))
-
-
-class SmoothedIdEmbedding(ItemIdEmbedding):
-    """ID embeddings mixed with those of the most similar items; an item without neighbours keeps its own.
-
-    Source: :class:`crossrec.model.config.SmoothingConfig`.
-
-    Args:
-        present, width, std: as in :class:`ItemIdEmbedding`.
-        neighbours: K neighbours of each item, weighted by similarity.
-        share: share of the neighbours in the sum, 0 to 1.
-    """
-
-    mixed: Tensor
-    shares: Tensor
-
-    def __init__(
-        self, present: np.ndarray, width: int, std: float | None, neighbours: Neighbours, share: float
-    ) -> None:
-        super().__init__(present, width, std)
-        own = np.arange(len(present))[:, None]
-        total = neighbours.similarities_NK.sum(1, keepdims=True)
-        shares = share * neighbours.similarities_NK / np.where(total > 0, total, 1)
-        # Saved with the model, which may be used without the clicks that determine the neighbours.
-        items = np.where(neighbours.ids_NK == ABSENT, own, neighbours.ids_NK)
-        self.register_buffer("mixed", torch.from_numpy(np.hstack([own, items])))
-        shares = np.hstack([1 - shares.sum(1, keepdims=True), shares]).astype(np.float32)
-        self.register_buffer("shares", torch.from_numpy(shares))
-
-    def forward(self, items_K: Tensor) -> Tensor:
-        """Return (K, width)."""
-        rows = items_K.clamp(max=len(self.mixed) - 1)
-        weights = self.embedding.weight
-        shares = self.shares[rows].to(weights.dtype)
-        return F.embedding_bag(self.mixed[rows], weights, per_sample_weights=shares, mode="sum")
-
-
-class ItemGroupEmbedding(ItemIdEmbedding):
-    """One learned embedding per item group; items in no group, and those added later, have none.
-
-    Args:
-        labels: (N,) numbers of groups from 0; ``ABSENT`` for an item in no group.
-        width: D.
-        std: as in :class:`ItemIdEmbedding`.
-    """
-
-    labels: Tensor
-
-    def __init__(self, labels: np.ndarray, width: int, std: float | None = None) -> None:
-        known = labels != ABSENT
-        super().__init__(known, width, std, rows=max(int(labels.max(initial=ABSENT)) + 1, 1))
-        # Saved with the model, which may be used without computing the groups again.
-        self.register_buffer("labels", torch.from_numpy(np.asarray(labels, np.int64)))
-
-    def forward(self, items_K: Tensor) -> Tensor:
-        """Return (K, width)."""
-        return self.embedding(self.labels[items_K.clamp(max=len(self.labels) - 1)].clamp(min=0))

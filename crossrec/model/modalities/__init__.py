@@ -1,0 +1,16 @@
+"""Modalities: what an item is known by. The model's configuration names any number of them."""
+
+from typing import Annotated
+
+from crossrec.config import ComponentOptions, Family
+
+MODALITIES = Family(
+    "modality",
+    {
+        "text": "crossrec.model.modalities.text:Text",
+        "image": "crossrec.model.modalities.image:Image",
+        "id": "crossrec.model.modalities.item_id:ItemId",
+        "group": "crossrec.model.modalities.item_group:ItemGroup",
+    },
+)
+ModalityOptions = Annotated[ComponentOptions, MODALITIES]
