@@ -20,7 +20,7 @@ from crossrec.model.build import build_network
 from crossrec.model.config import ModelConfig
 from crossrec.model.encoded_catalog import EncodedCatalog
 from crossrec.model.modalities.base import ModalityInputs
-from crossrec.model.modalities.image import Image
+from crossrec.model.modalities.image import Image as ImageModality
 from crossrec.model.modalities.layers import Modality
 from crossrec.model.network import SequentialNetwork
 from crossrec.model.sequence.sasrec import SASRec
@@ -108,9 +108,9 @@ class Lamps:
         whiten: int | None = 4,
         content: EncodedCatalog | None = None,
     ) -> Modality:
-        options = Image.Options(**(encoder or self.encoder).model_dump())
+        options = ImageModality.Options(**(encoder or self.encoder).model_dump())
         inputs = ModalityInputs(content or self.content, 8, self.counts > 0, whiten=whiten, variants=plan)
-        return Image(options, "image").network(inputs)
+        return ImageModality(options, "image").network(inputs)
 
     def pictures(self, image: ImageVariantsConfig, content: EncodedCatalog | None = None) -> VariantFeatures:
         found = self.image_modality(self.plan(image), content=content)
