@@ -64,7 +64,7 @@ def test_a_saved_configuration_writes_the_mapping_and_differs_from_none_in_short
 
 @pytest.mark.parametrize("content", [{"item_id": True}, model({"item_id": True}).model_dump(mode="json")])
 def test_overrides_in_shorthand_change_both_forms(content: dict[str, Any]) -> None:
-    assert model(content, "text.max_tokens=16").modalities["text"].max_tokens == 16
+    assert model(content, "text.max_tokens=16").modalities["text"] == Text.Options(max_tokens=16)
     assert list(model(content, "image=null").modalities) == ["text", "id"]
     assert list(model(content, "item_id=false").modalities) == ["text", "image"]
     smoothed = model(content, "smoothing.neighbours=2")
