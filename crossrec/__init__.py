@@ -32,6 +32,7 @@ _NAMES = {
 }
 _FAMILIES = (
     "crossrec.model.modalities:MODALITIES",
+    "crossrec.model.modalities:MODALITIES",
     "crossrec.model.fusion:FUSIONS",
     "crossrec.model.sequence:SEQUENCE_MODELS",
     "crossrec.baselines:BASELINES",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Self
 
@@ -34,8 +34,8 @@ EXPERIMENT = ("seed", "objective", "diversity", "contrastive", "augment", "segme
 class SequentialRecommender:
     """Cross-modal sequential recommender: item vectors from modalities, read in order by a sequence model.
 
-    Names and options are those of YAML: ``SequentialRecommender(sequence=SASRec(layers=2), width=64)`` is
-    ``model: {sequence: {type: sasrec, layers: 2}, width: 64}``.
+    Names and options are those of YAML: ``SequentialRecommender(modalities={"title": Text()}, width=64)`` is
+    ``model: {modalities: {title: {type: text}}, width: 64}``.
 
     Args:
         name: name of the model, and of its run folder.
@@ -187,10 +187,10 @@ class SequentialRecommender:
         return f"{self.name}, {state}"
 
 
-def _frozen_encoders(model: ModelConfig) -> Mapping[str, Any]:
+def _frozen_encoders(model: ModelConfig) -> dict[str, Any]:
     """Return the model's own frozen encoders as spaces of diversity: their features are there anyway."""
     found: dict[str, Any] = {"text": None, "image": None}
     for kind in found:
-        frozen = [own for own in model.of_type(kind).values() if own.training is Tuning.FROZEN]
-        found[kind] = frozen[0].encoder_options() if frozen else None
+        encoders = (options.encoder_options() for options in model.of_type(kind).values())
+        found[kind] = next((one for one in encoders if one.training is Tuning.FROZEN), None)
     return found

@@ -48,9 +48,7 @@ def data(frames: tuple[pl.DataFrame, pl.DataFrame]) -> PreparedData:
 
 def unfitted(**options: Any) -> cr.SequentialRecommender:
     sequence = cr.SASRec(layers=1, max_length=8)
-    return cr.SequentialRecommender(
-        text=None, image=None, item_id=True, sequence=sequence, width=16, **options
-    )
+    return cr.SequentialRecommender(modalities={"id": cr.ItemId()}, sequence=sequence, width=16, **options)
 
 
 @pytest.fixture(scope="module")
