@@ -32,7 +32,6 @@ _NAMES = {
 }
 _FAMILIES = (
     "crossrec.model.modalities:MODALITIES",
-    "crossrec.model.modalities:MODALITIES",
     "crossrec.model.fusion:FUSIONS",
     "crossrec.model.sequence:SEQUENCE_MODELS",
     "crossrec.baselines:BASELINES",
