@@ -56,6 +56,10 @@ class Catalog:
         image_roots: folders of the pictures; paths outside of them are not followed. All paths are when
             None.
 
+    Attributes:
+        source_rows: (N,) row of each item in the item table as it was read, -1 for an item added later.
+        n_source_rows: rows of that table.
+
     Raises:
         CatalogError: if a column is missing, or an id is missing or duplicate.
     """
@@ -65,6 +69,7 @@ class Catalog:
         if missing:
             raise CatalogError(f"the catalogue lacks the columns {missing}; it has {dataset.column_names}")
         self.dataset, self.image_roots = dataset, image_roots
+        self.source_rows, self.n_source_rows = np.arange(len(dataset)), len(dataset)
         if len(self.index) != len(dataset):
             seen: set[str] = set()
             twice = next(i for i in self.item_ids if i in seen or seen.add(i))  # type: ignore[func-returns-value]
@@ -275,6 +280,7 @@ class Catalog:
     def select(self, rows: np.ndarray) -> Catalog:
         """Return the catalogue of some rows, in the order given."""
         chosen = Catalog(self.dataset.select(rows.tolist()), self.image_roots)
+        chosen.source_rows, chosen.n_source_rows = self.source_rows[rows], self.n_source_rows
         if "has_image" in self.__dict__:
             chosen.__dict__["has_image"] = self.has_image[rows]
         return chosen
@@ -298,6 +304,8 @@ class Catalog:
             if name in own.names:
                 table = table.set_column(number, name, table[name].cast(own.field(name).type))
         both = Catalog(concatenate_datasets([self.dataset, Dataset(table)]), self.image_roots)
+        added = np.full(len(more), -1)
+        both.source_rows, both.n_source_rows = np.concatenate([self.source_rows, added]), self.n_source_rows
         if "has_image" in self.__dict__:
             both.__dict__["has_image"] = np.concatenate([self.has_image, more.has_image])
         return both
@@ -314,6 +322,7 @@ class Catalog:
         changed = Catalog(
             rest.add_column("price", prices.to_pylist(), feature=Value("float64")), self.image_roots
         )
+        changed.source_rows, changed.n_source_rows = self.source_rows, self.n_source_rows
         if "has_image" in self.__dict__:
             changed.__dict__["has_image"] = self.has_image
         return changed

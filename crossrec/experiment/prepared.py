@@ -58,7 +58,8 @@ class PreparedExperiment:
         Items are in the order of the training of a run of this name, followed by new ones.
         """
         data = prepare(config.data, repeats=config.evaluation.repeats)
-        return cls(config, data, EncodedCatalog(data.catalog, config.data.cache_dir)).in_saved_order()
+        content = EncodedCatalog(data.catalog, config.data.cache_dir, root=config.data.root)
+        return cls(config, data, content).in_saved_order()
 
     @cached_property
     def trained_on(self) -> DataIdentity | None:
@@ -76,7 +77,8 @@ class PreparedExperiment:
         if (order == np.arange(len(order))).all():
             return self
         data = self.data.reordered(order)
-        return PreparedExperiment(self.config, data, EncodedCatalog(data.catalog, self.content.cache_dir))
+        content = EncodedCatalog(data.catalog, self.content.cache_dir, root=self.content.root)
+        return PreparedExperiment(self.config, data, content)
 
     @cached_property
     def items(self) -> ItemTable:

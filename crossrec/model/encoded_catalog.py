@@ -47,11 +47,18 @@ class EncodedCatalog:
         cache_dir: folder of features and converted weights.
         encoders: frozen encoders by their options, shared by several catalogues; None to drop each one after
             use.
+        root: folder of the data, where relative paths of files start; None for the working directory.
     """
 
-    def __init__(self, catalog: Catalog, cache_dir: Path, encoders: dict[str, Any] | None = None) -> None:
+    def __init__(
+        self,
+        catalog: Catalog,
+        cache_dir: Path,
+        encoders: dict[str, Any] | None = None,
+        root: Path | None = None,
+    ) -> None:
         self.catalog = self._grown = catalog
-        self.cache_dir = cache_dir
+        self.cache_dir, self.root = cache_dir, root
         self._encoders = encoders
         self._features: dict[FeatureKey, Features] = {}
         self._pictures: dict[str | None, ItemPictures] = {}

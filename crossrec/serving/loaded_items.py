@@ -134,23 +134,24 @@ class LoadedItems:
         """Add new items, which can be recommended, filtered, reranked and clicked at once.
 
         Nothing is retrained or refitted, so scores of the other items do not change. New items are
-        represented by their text and picture, as far as the model reads them; they have no training clicks
-        and no id embedding. Either all rows are added, or none.
+        represented by the content that the model reads, such as text and picture; they have no training
+        clicks and no id embedding. Either all rows are added, or none.
 
         Args:
             items: rows with ``item_id``, and any of ``title``, ``text``, ``image`` (path, bytes or Pillow
-                image), ``categories`` (a list, or a text separated by "|"), ``price`` and the catalogue's
-                other columns; or a polars or pandas frame of them.
+                image), ``categories`` (a list, or a text separated by "|"), ``price``, the catalogue's other
+                columns and, by the modality's name, vectors of a modality that was read from a file; or a
+                polars or pandas frame of them.
 
         Returns:
             Original ids of the new items.
 
         Raises:
-            InputError: if an id exists or is missing, a picture can't be read, an item has neither text nor
-                picture, or the model reads ids alone.
+            InputError: if an id exists or is missing, a picture can't be read, an item has nothing that the
+                model reads, or the model reads ids alone.
         """
         with self._lock:
-            more = new_catalog(items, self.catalog)
+            more = new_catalog(items, self.catalog, self.model.columns(self.catalog))
             if not len(more):
                 return []
             content = self.model.content_of(more)

@@ -103,7 +103,17 @@ class ServedModel:
 
     def content_of(self, catalog: Catalog) -> EncodedCatalog:
         """Return the encoders' inputs of new items; encoders are loaded once and kept."""
-        return EncodedCatalog(catalog, self.contents[0].cache_dir, self._encoders)
+        first = self.contents[0]
+        return EncodedCatalog(catalog, first.cache_dir, self._encoders, first.root)
+
+    def columns(self, catalog: Catalog) -> list[str]:
+        """Return the keys of new items' rows that the model reads, each once.
+
+        Args:
+            catalog: catalogue in use.
+        """
+        parts = self.config.build_modalities().values()
+        return list(dict.fromkeys(column for part in parts for column in part.columns(catalog)))
 
     def encode(self, content: EncodedCatalog) -> dict[str, ContentVectors]:
         """Encode new items, without changing the model.

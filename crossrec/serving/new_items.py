@@ -56,23 +56,28 @@ def rows_of(items: Sequence[Mapping[str, Any]] | Frame | pl.DataFrame) -> list[d
     return [{str(key): None if _is_nan(value) else value for key, value in row.items()} for row in found]
 
 
-def new_catalog(items: Sequence[Mapping[str, Any]] | Frame | pl.DataFrame, catalog: Catalog) -> Catalog:
+def new_catalog(
+    items: Sequence[Mapping[str, Any]] | Frame | pl.DataFrame, catalog: Catalog, read: Sequence[str] = ()
+) -> Catalog:
     """Return a catalogue of the new items alone, with the columns of the existing catalogue.
 
     Args:
         items: rows with keys as in :meth:`LoadedRecommender.add_items`.
         catalog: existing catalogue.
+        read: keys that the model reads besides text and image; an item may have one in place of both.
 
     Raises:
         InputError: if an id is missing, duplicate or known already; a key is unknown; a picture can't be
-            read; an item has neither text nor picture; a value is of the wrong kind. Names the item.
+            read; an item has neither text nor picture nor anything else that is read; a value is of the
+            wrong kind. Names the item.
     """
     rows = rows_of(items)
     further = [name for name in catalog.dataset.column_names if name not in {*REQUIRED.names, "image_bytes"}]
+    own = [name for name in read if name not in {*FIXED, *further}]
     ids = [_id_of(row, number) for number, row in enumerate(rows)]
     _check_ids(ids, catalog)
     for item_id, row in zip(ids, rows, strict=True):
-        _check_keys(item_id, row, [*FIXED, *further])
+        _check_keys(item_id, row, [*FIXED, *further, *own])
     columns: dict[str, Any] = {
         ID: ids,
         "title": [_text(item_id, row, "title") for item_id, row in zip(ids, rows, strict=True)],
@@ -83,11 +88,15 @@ def new_catalog(items: Sequence[Mapping[str, Any]] | Frame | pl.DataFrame, catal
         "categories": [_categories(item_id, row) for item_id, row in zip(ids, rows, strict=True)],
         "price": [_price(item_id, row) for item_id, row in zip(ids, rows, strict=True)],
     }
-    for item_id, text, picture in zip(ids, columns["text"], columns["image_bytes"], strict=True):
-        if picture is None and not (text or "").strip():
-            raise InputError(f"item '{item_id}' has neither text nor image (its title alone is not read)")
+    others = [name for name in read if name not in ("text", IMAGE_KEY)]
+    for item_id, row, text, picture in zip(ids, rows, columns["text"], columns["image_bytes"], strict=True):
+        if picture is None and not (text or "").strip() and all(row.get(name) is None for name in others):
+            also = f", nor any of {', '.join(others)}" if others else " (its title alone is not read)"
+            raise InputError(f"item '{item_id}' has neither text nor image{also}")
     for name in further:
         columns[name] = _column(name, [row.get(name) for row in rows], catalog)
+    for name in own:
+        columns[name] = _vectors(name, ids, rows)
     return Catalog.from_columns(columns)
 
 
@@ -174,6 +183,15 @@ def _column(name: str, values: Sequence[Any], catalog: Catalog) -> pa.Array:
         return pa.array(values, type=kind)
     except (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError, OverflowError) as error:
         raise InputError(f"new items: column '{name}' holds {kind} in the catalogue: {error}") from error
+
+
+def _vectors(name: str, ids: Sequence[str], rows: Sequence[Mapping[str, Any]]) -> pa.Array:
+    """Return the vectors that the rows bring for a modality that was read from a file."""
+    values = [row.get(name) for row in rows]
+    try:
+        return pa.array([None if value is None else list(value) for value in values], pa.list_(pa.float32()))
+    except (TypeError, pa.ArrowInvalid, pa.ArrowTypeError) as error:
+        raise InputError(f"new items '{ids[0]}', …: '{name}' is a list of numbers: {error}") from error
 
 
 def _is_nan(value: object) -> bool:

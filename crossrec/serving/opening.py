@@ -16,7 +16,7 @@ from crossrec.model.build import build_network
 from crossrec.model.encoded_catalog import EncodedCatalog
 from crossrec.model.growth import content_names, remember_encoded
 from crossrec.model.modalities.base import ContentVectors
-from crossrec.model.modalities.layers import TrainableEncoder
+from crossrec.model.modalities.layers import Modality, TrainableEncoder
 from crossrec.model.recommender import NeuralRecommender
 from crossrec.model.relations import ItemRelations
 from crossrec.runtime.device import AUTO, pick_device
@@ -175,10 +175,14 @@ def _append_added(
     rows = slice(description.n_trained, len(catalog))
     content = model.content_of(catalog.select(np.arange(rows.start, rows.stop)))
     restore_features(tensors, description.experiment, content, rows)
-    encoded = {}
+    encoded, parts = {}, model.config.build_modalities()
     for name in content_names(model.recommender.network):
-        features = features_at(tensors, f"{MODEL}.{name}", rows)
-        encoded[name] = ContentVectors(features.present_N, features.vectors_ND)
+        modality = model.recommender.network.items.modalities[name]
+        assert isinstance(modality, Modality)
+        if isinstance(modality, TrainableEncoder):
+            encoded[name] = ContentVectors.of(features_at(tensors, f"{MODEL}.{name}", rows))
+        else:  # from the features set above, or from the columns of the catalogue
+            encoded[name] = parts[name].encode(content, modality)
     model.append(encoded, content, catalog)
 
 

@@ -103,7 +103,7 @@ class SequentialRecommender:
         accelerator = build_accelerator(trainer, config.run_folder)
         with distributed.explained(trainer.collective_timeout), hold_run(config.run_folder):
             check_run(config)
-            content = EncodedCatalog(data.catalog, data.config.cache_dir)
+            content = EncodedCatalog(data.catalog, data.config.cache_dir, root=data.config.root)
             prepared = PreparedExperiment(config, data, content).in_saved_order()
             recommender, _ = fit_run(prepared, accelerator)
         distributed.unwatch()

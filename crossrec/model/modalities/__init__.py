@@ -9,6 +9,9 @@ MODALITIES = Family(
     {
         "text": "crossrec.model.modalities.text:Text",
         "image": "crossrec.model.modalities.image:Image",
+        "frames": "crossrec.model.modalities.frames:Frames",
+        "vectors": "crossrec.model.modalities.vectors:Vectors",
+        "columns": "crossrec.model.modalities.columns:ItemColumns",
         "id": "crossrec.model.modalities.item_id:ItemId",
         "group": "crossrec.model.modalities.item_group:ItemGroup",
     },

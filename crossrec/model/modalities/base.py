@@ -115,6 +115,10 @@ class ItemModality(Component):
         """Return frozen features of a catalogue's items, computed once; None for a modality without any."""
         return None
 
+    def stored(self, content: EncodedCatalog) -> Features | None:
+        """Return what a shared folder keeps in place of the raw data; :meth:`set_features` takes it back."""
+        return self.features(content)
+
     def set_features(self, content: EncodedCatalog, features: Features) -> None:
         """Set features that were saved with a trained network, so that they are not computed again."""
 

@@ -112,9 +112,7 @@ class FrozenFeatures(Modality):
 
     def _transformed(self, vectors_KW: np.ndarray) -> Tensor:
         """Return (K, width), computed on the CPU, so that the result is the same for all devices."""
-        mean, basis = self.mean.cpu(), self.basis.cpu()
-        starts = range(0, max(len(vectors_KW), 1), BLOCK)
-        return torch.cat([_apply(torch.tensor(vectors_KW[i : i + BLOCK]), mean, basis) for i in starts])
+        return transformed(vectors_KW, self.mean.cpu(), self.basis.cpu())
 
     def transform(self, rows_KW: Tensor) -> Tensor:
         """Transform raw encoder output to the model's input, (K, width)."""
@@ -216,6 +214,12 @@ class TrainableEncoder(Modality):
 def _follow_loaded_basis(modality: nn.Module, _: object) -> None:
     assert isinstance(modality, FrozenFeatures)
     modality.follow_loaded_basis()
+
+
+def transformed(vectors_KW: np.ndarray, mean: Tensor, basis: Tensor) -> Tensor:
+    """Return (K, width) centred and whitened vectors, block by block."""
+    starts = range(0, max(len(vectors_KW), 1), BLOCK)
+    return torch.cat([_apply(torch.tensor(vectors_KW[i : i + BLOCK]), mean, basis) for i in starts])
 
 
 def _apply(rows_KW: Tensor, mean: Tensor, basis: Tensor) -> Tensor:

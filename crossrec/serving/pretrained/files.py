@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -20,7 +20,7 @@ from crossrec.encoders.cache import Features
 from crossrec.experiment.config import ExperimentConfig, SpacesConfig
 from crossrec.model.encoded_catalog import TEXT_COLUMN, EncodedCatalog, feature_key
 from crossrec.model.modalities.base import ItemModality
-from crossrec.model.modalities.layers import FrozenFeatures, TrainableEncoder
+from crossrec.model.modalities.layers import TrainableEncoder
 from crossrec.runtime.pictures import UnreadablePicture
 from crossrec.serving.items import IMAGE, TEXT, ServedItems, space_encoder, space_features
 from crossrec.serving.model import ServedModel
@@ -117,6 +117,10 @@ def anonymous(config: ExperimentConfig) -> ExperimentConfig:
     default = ExperimentConfig()
     content["data"] |= {"root": None, "cache_dir": str(default.data.cache_dir)}
     content["runs_dir"] = str(default.runs_dir)
+    for modality in content["model"]["modalities"].values():
+        for key in ("file", "ids"):
+            if modality.get(key) is not None:
+                modality[key] = Path(modality[key]).name
     return ExperimentConfig.model_validate(content)
 
 
@@ -129,13 +133,16 @@ THUMBNAIL_SIDE = 224
 USER_ID, ITEMS, TIMES = "user_id", "items", "times"
 
 
-def write_items(catalog: Catalog, pictures: Pictures, path: Path) -> None:
+def write_items(
+    catalog: Catalog, pictures: Pictures, path: Path, picture_columns: Collection[str] = ()
+) -> None:
     """Write the catalogue, with pictures in the given form and never their paths.
 
     Args:
         catalog: catalogue of N items.
         pictures: no pictures, thumbnails, or the encoded pictures unchanged.
         path: path of the file.
+        picture_columns: further columns of pictures, which are left empty: the model has their features.
     """
     names = [name for name in catalog.dataset.column_names if name not in PICTURES]
     writer: pq.ParquetWriter | None = None
@@ -144,6 +151,9 @@ def write_items(catalog: Catalog, pictures: Pictures, path: Path) -> None:
             rows = range(start, min(start + ROWS_AT_A_TIME, len(catalog)))
             table = catalog.dataset.select_columns(names).with_format("arrow")[rows.start : rows.stop]
             table = table.append_column("image_path", pa.nulls(len(rows), pa.string()))
+            for name in picture_columns:
+                place = table.column_names.index(name)
+                table = table.set_column(place, name, pa.nulls(len(rows), table.schema.field(name).type))
             if pictures != "none":
                 data = [_picture(catalog, row, pictures) for row in rows]
                 table = table.append_column("image_bytes", pa.array(data, pa.binary()))
@@ -243,10 +253,11 @@ def gather_features(model: ServedModel, items: ServedItems) -> dict[str, np.ndar
         if isinstance(modality, TrainableEncoder):
             vectors = modality.get_buffer("remembered").cpu().numpy()
             found = Features(vectors, modality.present.cpu().numpy(), [])
-        elif isinstance(modality, FrozenFeatures):
-            found = _joined(parts[name].features(content) for content in model.contents)
         else:
-            continue
+            stored = [parts[name].stored(content) for content in model.contents]
+            if any(part is None for part in stored):
+                continue
+            found = _joined(stored)
         _put(tensors, f"{MODEL}.{name}", found)
     config = items.spaces.config
     for name in items.spaces.single:
