@@ -11,7 +11,7 @@ MODALITIES = Family(
         "image": "crossrec.model.modalities.image:Image",
         "frames": "crossrec.model.modalities.frames:Frames",
         "vectors": "crossrec.model.modalities.vectors:Vectors",
-        "columns": "crossrec.model.modalities.columns:ItemColumns",
+        "columns": "crossrec.model.modalities.columns:TableColumns",
         "id": "crossrec.model.modalities.item_id:ItemId",
         "group": "crossrec.model.modalities.item_group:ItemGroup",
     },

@@ -25,7 +25,7 @@ LARGEST = 10.0
 """Largest standardised number: an outlier of a new item must not dominate its vector."""
 
 
-class ItemColumns(ItemModality):
+class TableColumns(ItemModality):
     """Numbers and categories of the item table, in one vector.
 
     Numbers are standardised with the mean and standard deviation of the training items. Each category column
@@ -167,7 +167,7 @@ class Coding:
 
     @classmethod
     def of(
-        cls, numbers_NF: np.ndarray, values: Sequence[Sequence[Sequence[str]]], options: ItemColumns.Options
+        cls, numbers_NF: np.ndarray, values: Sequence[Sequence[Sequence[str]]], options: TableColumns.Options
     ) -> Coding:
         """Return the coding of the training items' numbers and categories."""
         center, scale = [], []
