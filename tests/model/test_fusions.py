@@ -48,6 +48,9 @@ def test_present_modalities_matter_and_rows_are_independent(name: str) -> None:
 @pytest.mark.parametrize("name", TYPES)
 def test_every_parameter_gets_a_finite_gradient(name: str) -> None:
     fusion = build(name).train()
+    with torch.no_grad():  # output maps that start at zero hide what is before them
+        for parameter in fusion.parameters():
+            parameter += 0.1 * torch.randn_like(parameter)
     features = torch.where(masks().unsqueeze(-1), torch.randn(B, M, D), float("nan")).requires_grad_()
     (fusion(features, masks()) * torch.randn(B, D)).sum().backward()
     for label, parameter in fusion.named_parameters():
@@ -68,6 +71,12 @@ def test_weighted_is_a_mean_at_the_start() -> None:
     features = torch.randn(B, M, D)
     fused = build("weighted")(features, torch.ones(B, M, dtype=torch.bool))
     torch.testing.assert_close(fused, features.mean(1))
+
+
+def test_attention_starts_as_the_mean_of_what_is_present() -> None:
+    features, mask = torch.randn(B, M, D), masks()[:-1]
+    mean = torch.stack([row[known].mean(0) for row, known in zip(features, mask, strict=False)])
+    torch.testing.assert_close(build("attention")(features[:-1], mask), mean)
 
 
 def test_attention_needs_heads_that_divide_the_width() -> None:

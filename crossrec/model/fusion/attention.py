@@ -14,10 +14,14 @@ from crossrec.types import InputError
 
 
 class AttentionFusion(Fusion):
-    """Cross-modal attention: modality tokens attend to each other, read by a learned query token.
+    """Cross-modal attention: modality tokens attend to each other, and a reader token to all of them.
 
-    Source: Vaswani et al. 2017, Attention Is All You Need (pre-norm encoder blocks), with the class
-    token of Dosovitskiy et al. 2021 as the reader.
+    The reader starts as the mean of the modalities that are present, and every block starts as the identity
+    (its output maps are zero), so that training starts from that mean and learns what to add. A learned
+    constant as reader would start with the same vector for all items, from which training recovers slowly.
+
+    Source: Vaswani et al. 2017, Attention Is All You Need (pre-norm encoder blocks), with a reader in place of
+    the class token of Dosovitskiy et al. 2021; zero output maps as in Bachlechner et al. 2020, ReZero.
     """
 
     class Options(ComponentOptions):
@@ -33,19 +37,18 @@ class AttentionFusion(Fusion):
         if width % heads:
             raise InputError(f"model.fusion.heads={heads} does not divide the item width {width}")
         self.kind = nn.Parameter(torch.randn(n_modalities, width) * 0.02)
-        self.reader = nn.Parameter(torch.randn(width) * 0.02)
         self.blocks = nn.ModuleList([_Block(width, heads, dropout) for _ in range(options.layers)])
-        self.norm = nn.LayerNorm(width)
 
     def fuse(self, features_BMD: Tensor, mask_BM: Tensor) -> Tensor:
         """Fuse to (B, D)."""
-        batch = features_BMD.shape[0]
-        reader = self.reader.to(features_BMD.dtype).expand(batch, 1, -1)
-        tokens = torch.cat([reader, features_BMD + self.kind.to(features_BMD.dtype)], dim=1)
-        visible = torch.cat([mask_BM.new_ones(batch, 1), mask_BM], dim=1)
+        counts_B1 = mask_BM.sum(1, keepdim=True).to(features_BMD.dtype)
+        reader_BD = features_BMD.sum(1) / counts_B1  # missing ones are zeros
+        typed_BMD = features_BMD + self.kind.to(features_BMD.dtype)
+        tokens = torch.cat([reader_BD.unsqueeze(1), typed_BMD], dim=1)
+        visible = torch.cat([mask_BM.new_ones(len(mask_BM), 1), mask_BM], dim=1)
         for block in self.blocks:
             tokens = block(tokens, visible)
-        return self.norm(tokens[:, 0])
+        return tokens[:, 0]
 
 
 class _Block(nn.Module):
@@ -60,6 +63,9 @@ class _Block(nn.Module):
             nn.Linear(width, 2 * width), nn.GELU(), Dropout(dropout), nn.Linear(2 * width, width)
         )
         self.dropout = Dropout(dropout)
+        for last in (self.out, self.feedforward[-1]):
+            nn.init.zeros_(last.weight)
+            nn.init.zeros_(last.bias)
 
     def forward(self, tokens: Tensor, visible: Tensor) -> Tensor:
         batch, count, width = tokens.shape
