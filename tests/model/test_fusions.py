@@ -50,7 +50,7 @@ def test_every_parameter_gets_a_finite_gradient(name: str) -> None:
     fusion = build(name).train()
     with torch.no_grad():  # output maps that start at zero hide what is before them
         for parameter in fusion.parameters():
-            parameter += 0.1 * torch.randn_like(parameter)
+            parameter.add_(0.1 * torch.randn_like(parameter))
     features = torch.where(masks().unsqueeze(-1), torch.randn(B, M, D), float("nan")).requires_grad_()
     (fusion(features, masks()) * torch.randn(B, D)).sum().backward()
     for label, parameter in fusion.named_parameters():

@@ -61,13 +61,12 @@ class _Block(nn.Module):
         self.qkv = nn.Linear(width, 3 * width)
         self.out = nn.Linear(width, width)
         self.norm_feedforward = nn.LayerNorm(width)
-        self.feedforward = nn.Sequential(
-            nn.Linear(width, 2 * width), nn.GELU(), Dropout(dropout), nn.Linear(2 * width, width)
-        )
+        last = nn.Linear(2 * width, width)
+        self.feedforward = nn.Sequential(nn.Linear(width, 2 * width), nn.GELU(), Dropout(dropout), last)
         self.dropout = Dropout(dropout)
-        for last in (self.out, self.feedforward[-1]):
-            nn.init.zeros_(last.weight)
-            nn.init.zeros_(last.bias)
+        for layer in (self.out, last):
+            nn.init.zeros_(layer.weight)
+            nn.init.zeros_(layer.bias)
 
     def forward(self, tokens: Tensor, visible: Tensor) -> Tensor:
         batch, count, width = tokens.shape
