@@ -27,8 +27,6 @@ logger = logging.getLogger(__name__)
 CONFIG_FILE = "config.yaml"
 DATA_FILE = "data.json"
 PROVENANCE = "provenance"
-ORDERED = "model.modalities"
-"""Mapping whose order matters: fusions number the modalities."""
 REPORTED_PACKAGES = (
     "crossrec",
     "torch",
@@ -207,8 +205,6 @@ def read_run(folder: Path, overrides: list[str], *, trust_code: bool = False) ->
 def _differences(old: Any, new: Any, key: str = "") -> list[str]:
     if isinstance(old, dict) and isinstance(new, dict):
         keys = [*old, *(k for k in new if k not in old)]
-        if key == ORDERED and old == new and list(old) != list(new):
-            return [f"{key}: {', '.join(old)} there, {', '.join(new)} requested"]
         return [d for k in keys for d in _differences(old.get(k), new.get(k), f"{key}.{k}" if key else k)]
     return [] if old == new else [f"{key}: {old} there, {new} requested"]
 

@@ -22,9 +22,6 @@ from crossrec.model.sequence.sasrec import SASRec
 SHORTHAND = ("text", "image", "item_id", "smoothing", "item_group")
 """Keys beside ``modalities`` that stand for its entries ``text``, ``image``, ``id`` and ``group``."""
 
-USUAL = ("text", "image", "id", "group")
-"""Names of the entries that the shorthand makes, in the order of the network."""
-
 LEGACY_TYPES = {"text": "transformer", "image": "timm"}
 """The ``type`` that earlier versions wrote into the shorthand."""
 
@@ -84,15 +81,28 @@ class ModelConfig(Config):
     def of_type(self, kind: str) -> dict[str, Any]:
         """Return the options of the modalities of one type, by name."""
         return {
-            name: options for name, options in self.modalities.items() if MODALITIES.name_of(options) == kind
+            name: self.modalities[name]
+            for name in self._ordered()
+            if MODALITIES.name_of(self.modalities[name]) == kind
         }
 
     def build_modalities(self) -> dict[str, ItemModality]:
-        """Return the modalities by name in the network's order: content first, then learned embeddings."""
-        made: dict[str, ItemModality] = {
-            name: options.build(name) for name, options in self.modalities.items()
-        }
+        """Return the modalities by name in the network's order: content first, then learned embeddings.
+
+        Within these, they are in the order of the family and then of their names: fusions number them, and a
+        mapping may be written in any order.
+        """
+        made: dict[str, ItemModality] = {name: self.modalities[name].build(name) for name in self._ordered()}
         return dict(sorted(made.items(), key=lambda entry: entry[1].learned))
+
+    def _ordered(self) -> list[str]:
+        kinds = list(MODALITIES)
+
+        def place(name: str) -> tuple[int, str]:
+            kind = MODALITIES.name_of(self.modalities[name])
+            return kinds.index(kind) if kind in kinds else len(kinds), name
+
+        return sorted(self.modalities, key=place)
 
     @property
     def id_name(self) -> str | None:
@@ -160,10 +170,7 @@ def _lay(entries: dict[str, Any], kind: str, options: Mapping[str, Any] | None, 
         base = there if isinstance(there, Mapping) else MODALITIES.dump(there)
         entries[name] = merge(base, {key: value for key, value in options.items() if key != "type"})
     else:
-        rank = USUAL.index(name)
-        later = [other for other in entries if other in USUAL[rank:]]
-        moved = {other: entries.pop(other) for other in later}
-        entries.update({name: {**options, "type": kind}, **moved})
+        entries[name] = {**options, "type": kind}
 
 
 def _name(entries: Mapping[str, Any], kind: str, key: str) -> str:

@@ -71,7 +71,8 @@ def _per_item(tensors: Mapping[str, Tensor]) -> dict[str, int | bool]:
     """Return the weights with one row per item -> value for a new item, besides those of smoothing."""
     found: dict[str, int | bool] = {}
     for name in _learned(tensors):
-        found[f"{name}.trained"] = False
+        if f"{name}.trained" in tensors:  # written since version 0.2
+            found[f"{name}.trained"] = False
         if f"{name}.labels" in tensors:  # a group, whose embeddings are not per item
             found[f"{name}.labels"] = ABSENT
         else:
@@ -81,8 +82,10 @@ def _per_item(tensors: Mapping[str, Tensor]) -> dict[str, int | bool]:
 
 def _learned(tensors: Mapping[str, Tensor]) -> list[str]:
     """Return the prefixes of the embeddings of ids and groups, whatever their names."""
-    end = ".trained"
-    return [name.removesuffix(end) for name in tensors if name.startswith(PREFIX) and name.endswith(end)]
+    end = ".embedding.weight"
+    found = [name.removesuffix(end) for name in tensors if name.startswith(PREFIX) and name.endswith(end)]
+    # Embeddings inside of an encoder are deeper.
+    return [prefix for prefix in found if "." not in prefix.removeprefix(PREFIX)]
 
 
 def n_item_rows(tensors: Mapping[str, Tensor]) -> int | None:

@@ -142,8 +142,8 @@ def _features(prepared: PreparedExperiment, space: str) -> Features:
     features = parts[space].features(prepared.content) if space in parts else None
     if features is None:
         raise InputError(
-            f"spaces: {space} needs a modality model.{space} with frozen features, which this run's "
-            f"configuration leaves out; it has {', '.join(parts)}"
+            f"spaces: {space} needs model.{space} with frozen features, which this run leaves "
+            f"out; it has {', '.join(parts)}"
         )
     return features
 

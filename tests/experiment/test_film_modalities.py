@@ -108,7 +108,7 @@ def films(config: ExperimentConfig) -> LoadedRecommender:
 
 def test_every_modality_is_read_where_there_is_one(films: LoadedRecommender) -> None:
     modalities = films.recommender.network.items.modalities
-    assert list(modalities) == ["title", "plot", "poster", "scenes", "audio", "facts", "id"]
+    assert list(modalities) == ["plot", "title", "poster", "scenes", "audio", "facts", "id"]
     lacking = {
         name: [int(row) for row in (~modality.get_buffer("present")).nonzero()]
         for name, modality in modalities.items()
@@ -119,7 +119,7 @@ def test_every_modality_is_read_where_there_is_one(films: LoadedRecommender) -> 
     # Every sixth film has no scene, nor do the one whose scene is unreadable and the one without.
     assert ids["scenes"] == {f"f{row}" for row in range(N) if row % 6 == 0}
     assert not ids["title"] | ids["plot"] | ids["poster"]
-    assert films.about.model == "sasrec (id+title+plot+poster+scenes+audio+facts, weighted)"
+    assert films.about.model == "sasrec (id+plot+title+poster+scenes+audio+facts, weighted)"
 
 
 def test_lists_may_be_made_from_some_of_them(films: LoadedRecommender) -> None:
@@ -160,8 +160,8 @@ def test_explanations_name_every_text_and_picture(films: LoadedRecommender) -> N
     found = films.explain(["f1", "f5"], "f9", methods=["words", "picture"])
     assert found.words is not None
     assert found.picture is not None
-    assert [found.words.modality, *(words.modality for words in found.further_words)] == ["title", "plot"]
-    assert found.further_words[0].text == WORDS[1]
+    assert [found.words.modality, *(words.modality for words in found.further_words)] == ["plot", "title"]
+    assert found.words.text == WORDS[1]
     assert found.picture.modality == "poster"
 
 

@@ -59,7 +59,7 @@ WRONG_REQUESTS: dict[str, tuple[dict[str, Any], int]] = {
     "nested option": ({**H, "rerank": {"type": "mmr", "space": {"a": []}}}, 422),
     "diversity beyond 1": ({**H, "rerank": {"type": "mmr", "diversity": 1.01}}, 422),
     "no reranking of the run's own": ({**H, "rerank": "run"}, 404),
-    "unknown modality": ({**H, "modalities": ["smell"]}, 422),
+    "unknown modality": ({**H, "modalities": ["smell"]}, 404),
     "no modality": ({**H, "modalities": []}, 422),
     "unknown column": ({**H, "filters": [{"column": "nope", "equals": 1}]}, 404),
     "where pictures lie": ({**H, "filters": [{"column": "image_path", "minimum": "/"}]}, 404),
