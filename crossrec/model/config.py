@@ -105,6 +105,12 @@ class ModelConfig(Config):
         return sorted(self.modalities, key=place)
 
     @property
+    def picture_columns(self) -> list[str]:
+        """Further columns of the item table that hold pictures, or paths of them."""
+        shown = [*self.of_type("image").values(), *self.of_type("frames").values()]
+        return sorted({options.column for options in shown if options.column is not None})
+
+    @property
     def id_name(self) -> str | None:
         """Name of the modality of item ids; None if the model has none."""
         return next(iter(self.of_type("id")), None)

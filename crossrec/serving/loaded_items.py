@@ -79,6 +79,11 @@ class LoadedItems:
         return self.model.modalities
 
     @property
+    def picture_columns(self) -> list[str]:
+        """Further columns of the catalogue that hold pictures, or paths of them."""
+        return self.config.model.picture_columns
+
+    @property
     def spaces(self) -> list[str]:
         """Spaces in which items can be compared, besides ``model``; see :meth:`similar`."""
         return self.items.spaces.names

@@ -39,6 +39,7 @@ class FakeShop:
     """Keeps the interface of LoadedRecommender; scores are dot products with the mean of the history."""
 
     name = "fake"
+    picture_columns = ("back_photo",)
 
     def __init__(self, n_items: int = N_ITEMS, width: int = WIDTH) -> None:
         ids = [f"i{i}" for i in range(n_items - 2)] + ["with/slash", "Ünï code?#&"]

@@ -167,6 +167,22 @@ def test_a_new_item_is_searched_shown_and_recommended_at_once(
         assert "crossrec_items 41.0" in client.get("/metrics").text
 
 
+def test_a_new_item_brings_further_columns_but_no_path(serving: Callable[..., Any], fake_shop: Any) -> None:
+    with serving(fake_shop) as client:
+        data = {"item_id": "n", "title": "New", "columns": '{"brand": "Acme"}'}
+        assert client.post("/api/items", data=data).status_code == 201
+        assert fake_shop.catalog.column("brand")[-1].as_py() == "Acme"
+        for columns, message in (
+            ('{"back_photo": "/etc/passwd"}', "'back_photo' can't be set here"),
+            ('{"image": "/etc/passwd"}', "'image' can't be set here"),
+            ("[1]", "needs a JSON mapping"),
+            ("{", "not valid JSON"),
+        ):
+            answer = client.post("/api/items", data={**data, "item_id": "m", "columns": columns})
+            assert answer.status_code == 422
+            assert message in answer.json()["detail"]
+
+
 def test_thumbs_are_kept_only_where_the_log_is_on(
     serving: Callable[..., Any], fake_shop: Any, client: httpx.Client, tmp_path: Path
 ) -> None:

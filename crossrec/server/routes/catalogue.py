@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Collection
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, File, Form, Query, Request, Response, UploadFile
@@ -24,6 +26,7 @@ from crossrec.server.routes.common import (
     Words,
 )
 from crossrec.server.schemas import AddItemResponse, ItemCard, ItemPage, UserPage, UserResponse
+from crossrec.types import InputError
 
 router = APIRouter(prefix="/api", tags=["catalogue"], responses=ERRORS)
 CACHED = "private, max-age=300"
@@ -102,6 +105,14 @@ async def add_item(
     text: Annotated[str, Form(max_length=20_000, description="the title when empty")] = "",
     price: NewPrice = "",
     categories: NewCategories = "",
+    columns: Annotated[
+        str,
+        Form(
+            max_length=100_000,
+            description="JSON mapping of further columns of the catalogue and, by the modality's name, of "
+            "vectors",
+        ),
+    ] = "",
     image: Annotated[
         UploadFile | SkipJsonSchema[None], File(description="JPEG, PNG, WebP, GIF or AVIF")
     ] = None,
@@ -115,11 +126,35 @@ async def add_item(
         "price": float(price) if price else None,
         "categories": list(dict.fromkeys(name.strip() for name in categories.split(",") if name.strip())),
     }
+    row |= further_columns(columns, taken=(*row, "image", *service.shop.picture_columns)) if columns else {}
     if image is not None:
         row["image"] = await service.sent_pictures.take(image.read)
     place = await service.add_item(row)
     # Not in one line: adding the item replaces the index.
     return AddItemResponse(item=service.shelf.card(place))
+
+
+def further_columns(text: str, taken: Collection[str]) -> dict[str, Any]:
+    """Return the further columns of a new item.
+
+    Args:
+        text: JSON.
+        taken: columns that a client may not set here: those of the form, and those that hold pictures, whose
+            paths would be read on this machine.
+
+    Raises:
+        InputError: if it is no mapping, or names such a column.
+    """
+    try:
+        found = json.loads(text)
+    except ValueError as error:
+        raise InputError(f"columns: not valid JSON: {error}") from error
+    if not isinstance(found, dict):
+        raise InputError('columns: needs a JSON mapping, such as {"brand": "Acme"}')
+    for name in found:
+        if name in taken:
+            raise InputError(f"columns: '{name}' can't be set here")
+    return found
 
 
 @router.get("/users", tags=["users"])

@@ -61,9 +61,7 @@ def save_folder(
         trained = DataIdentity(state.items.catalog.item_ids[: description.n_trained], {})
         save_weights(state.model.recommender.network, temporary, trained)
         write_features(gather_features(state.model, state.items), temporary / FEATURES_FILE)
-        model = state.config.model
-        shown = [*model.of_type("image").values(), *model.of_type("frames").values()]
-        hidden = {options.column for options in shown if options.column is not None}
+        hidden = state.config.model.picture_columns
         write_items(state.items.catalog, pictures, temporary / ITEMS_FILE, hidden)
         if with_users and state.users.clicks is not None:
             write_users(state.users.clicks, temporary / USERS_FILE)
