@@ -229,10 +229,15 @@ class Family:
         """Return a member's options from a mapping with a ``type``; options are returned unchanged.
 
         Raises:
-            ValueError: if it is not a mapping with a known ``type``.
+            ValueError: if it is not a mapping with a known ``type``, or a component of another family.
         """
         if isinstance(value, Config):
+            name = self.name_of(value)
+            if name.startswith("crossrec.") and name not in self:
+                raise ValueError(f"{type(value).__qualname__} is no {self.kind}; valid: {', '.join(self)}")
             return value
+        if isinstance(value, type):
+            raise ValueError(f"needs an object, not the class: {value.__name__}()")
         if not isinstance(value, Mapping) or "type" not in value:
             raise ValueError(f"needs a mapping with a 'type', one of {', '.join(self.members)}")
         options = self.options(str(value["type"]))

@@ -10,7 +10,7 @@ import torch
 from scipy.sparse import csr_matrix
 
 from crossrec.config import Component, ComponentOptions
-from crossrec.data.fitted import FittedRecommender
+from crossrec.data.fitted import FittedRecommender, require_split
 from crossrec.data.item_table import ItemTable
 from crossrec.data.prepare import PreparedData
 from crossrec.runtime.ranking import recommend_by_score
@@ -44,7 +44,7 @@ class TunableOptions(ComponentOptions):
         Raises:
             InputError: if the baseline needs features that the items lack.
         """
-        items = data.item_table() if items is None else items
+        items = require_split(data).item_table() if items is None else items
         for need in self.needs:
             items.check(need, repr(self))
         return FittedRecommender(self.build(items).fit(data.split.train), data, items)

@@ -78,6 +78,8 @@ class FittedRecommender:
         """
         if users is not None and histories is not None:
             raise InputError("give users or histories, not both")
+        if isinstance(users, str):
+            raise InputError(f"users is a list of user ids, not the text '{users}'")
         if k < 1:
             raise InputError(f"k={k}: lists have at least one item")
         if histories is not None:
@@ -90,8 +92,9 @@ class FittedRecommender:
         if rerank is None:
             lists = self.recommender.recommend(rows, k, exclude)
         else:
+            reranker = _reranker(rerank, self.items)
             pool = self.recommender.recommend(rows, min(max(candidates, k), self.n_items), exclude)
-            lists = rerank.build(self.items).rerank_lists(pool, rows, k)
+            lists = reranker.rerank_lists(pool, rows, k)
         return lists_frame(lists, names, self.data.catalog.item_ids)
 
     def _users(self, names: Sequence[str]) -> np.ndarray:
@@ -113,6 +116,27 @@ class FittedRecommender:
 
     def __repr__(self) -> str:
         return f"{self.name}, fitted to {self.data.name}"
+
+
+def _reranker(rerank: Any, items: ItemTable) -> Any:
+    component = getattr(rerank, "component", None)
+    if not hasattr(component, "rerank_lists"):
+        raise InputError(
+            f"rerank takes a reranker with its options, such as MMR(diversity=0.2), not {rerank!r}"
+        )
+    return rerank.build(items)
+
+
+def require_split(data: Any) -> PreparedData:
+    """Return split data.
+
+    Raises:
+        InputError: if the data are of another kind, such as a data set before its split.
+    """
+    if not isinstance(data, PreparedData):
+        hint = "; call its split() first" if hasattr(data, "split") else ""
+        raise InputError(f"needs cleaned and split data, not {type(data).__name__}{hint}")
+    return data
 
 
 def name_of(recommender: Any) -> str:

@@ -12,7 +12,7 @@ import polars as pl
 from rich.console import Console
 
 from crossrec.config import validate
-from crossrec.data.fitted import name_of
+from crossrec.data.fitted import name_of, require_split
 from crossrec.data.item_table import ItemTable
 from crossrec.data.prepare import PreparedData
 from crossrec.evaluation.config import EvaluationConfig
@@ -150,12 +150,12 @@ def evaluate(
     if not pairs:
         raise InputError("evaluate: there is no recommender")
     config = validate(EvaluationConfig, options, "evaluate")
+    queries, split = require_split(data).split.queries(part), data.split
     k = max(config.ks)
     if items is None:
         tables = (getattr(recommender, "items", None) for _, recommender in pairs)
         fitting = [t for t in tables if isinstance(t, ItemTable) and len(t) == len(data.catalog)]
         items = max(fitting, key=lambda table: len(table.spaces), default=data.item_table())
-    queries, split = data.split.queries(part), data.split
     measured: list[MeasuredRecommender] = []
     with progress_bar("evaluation", len(pairs)) as advance:
         for given, recommender in pairs:
@@ -164,6 +164,8 @@ def evaluate(
                 lists = _lists_of(recommender, data, part, k)
             else:
                 inner = cast(Recommender, getattr(recommender, "recommender", recommender))
+                if not hasattr(inner, "recommend"):
+                    raise InputError(f"{inner!r} is not fitted: call its fit(data) first")
                 if inner.n_items != len(data.catalog):
                     raise InputError(
                         f"{name} knows {inner.n_items:,} items, {data.name} has {len(data.catalog):,}: fit "

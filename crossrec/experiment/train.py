@@ -109,6 +109,7 @@ def fit_run(
     show_account(prepared)
     check_setting(prepared, accelerator.device)
     network = prepared.network()
+    _check_some_input(network)
     _check_parts(prepared, network)
     # Written only now, so that invalid input leaves no run folder behind.
     if distributed.is_main():
@@ -216,6 +217,20 @@ def _check_same_data(prepared: PreparedExperiment) -> None:
         raise InputError(
             f"{folder} holds a training on other data: {'; '.join(changes)}. Train on the data of now under "
             f"another name (name=...) or remove the folder; evaluate.py {folder} uses what is trained there"
+        )
+
+
+def _check_some_input(network: SequentialNetwork) -> None:
+    """Check that some item has a modality that the model reads.
+
+    Raises:
+        InputError: if none has.
+    """
+    modalities = network.items.modalities
+    if not any(bool(modality.get_buffer("present").any()) for modality in modalities.values()):
+        raise InputError(
+            f"no item has a modality that the model reads ({', '.join(modalities)}): give the items texts or "
+            "images, or the model another modality, such as ids (model.item_id=true)"
         )
 
 

@@ -83,8 +83,8 @@ def as_rerank(
     """
     if given is None or isinstance(given, RerankConfig):
         return given
-    if isinstance(given, ComponentOptions):
-        return RerankConfig(stages=(given,))
+    if isinstance(given, ComponentOptions | type):
+        return validate(RerankConfig, {"stages": [given]}, "rerank", trust_code=True)
     if given == RUN_RERANK:
         if of_run is None:
             raise InputError(

@@ -132,6 +132,8 @@ class LoadedRecommender(LoadedItems):
         given = [value for value in (history, user_id, users, histories) if value is not None]
         if len(given) != 1:
             raise InputError("give one of history, user_id, users and histories")
+        if isinstance(users, str):
+            raise InputError(f"users is a list of user ids, not the text '{users}'")
         if users is not None or histories is not None:
             chain, rules = as_rerank(rerank, self.config.rerank), as_filters(filters)
             options = ListOptions(

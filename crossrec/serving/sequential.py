@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from crossrec.config import validate
+from crossrec.data.fitted import require_split
 from crossrec.data.item_table import ItemTable
 from crossrec.data.prepare import PreparedData
 from crossrec.encoders.base import Tuning
@@ -92,6 +93,7 @@ class SequentialRecommender:
             ConfigError: if there is no such option.
             InputError: if the data lack what the model reads.
         """
+        require_split(data)
         trainer = validate(TrainerConfig, {"epochs": epochs, **options}, f"{type(self).__name__}.fit")
         config = self.config.model_copy(update={"trainer": trainer, "data": data.config})
         if folder is None:

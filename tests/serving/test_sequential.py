@@ -137,6 +137,23 @@ def test_a_stopped_training_is_resumed_in_its_folder(
         (lambda data: cr.Dataset({"id": ["a"]}, {"user_id": ["u"]}), InputError, "items has no column"),
         (lambda data: cr.Dataset([1, 2], {"user_id": ["u"]}), InputError, "items has no column"),
         (lambda data: cr.evaluate([], data), InputError, "no recommender"),
+        (lambda data: cr.evaluate([cr.ItemKNN()], data), InputError, "is not fitted"),
+        (lambda data: cr.evaluate([cr.ItemKNN().fit(data)], data, *["train"]), InputError, "valid or test"),
+        (lambda data: cr.ItemKNN().fit(data).recommend(users="u1"), InputError, "not the text 'u1'"),
+        (lambda data: cr.ItemKNN().fit(data).recommend(rerank=cr.SASRec()), InputError, "takes a reranker"),
+        (lambda data: cr.ItemKNN().fit(data).recommend(rerank="mmr"), InputError, "takes a reranker"),
+        (lambda data: cr.SequentialRecommender(sequence=cr.MMR()), ConfigError, "is no sequence model"),
+        (lambda data: cr.SequentialRecommender(sequence=cr.SASRec), ConfigError, "not the class"),
+        (
+            lambda data: cr.SequentialRecommender(modalities={"text": cr.Text()}).fit(data),
+            InputError,
+            "no item has a modality that the model reads",
+        ),
+        (
+            lambda data: unfitted().fit(*[cr.Dataset.read("demo", n_products=60)]),
+            InputError,
+            "call its split",
+        ),
         (lambda data: cr.Nonesuch, AttributeError, "no attribute 'Nonesuch'"),
     ],
 )

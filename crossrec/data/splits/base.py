@@ -85,8 +85,15 @@ class Split:
         return self.clicks.take(queries.users, queries.ends)
 
     def queries(self, name: Literal["valid", "test"]) -> Queries:
-        """Return the validation or the test queries."""
-        return self.valid if name == "valid" else self.test
+        """Return the validation or the test queries.
+
+        Raises:
+            InputError: if there is no such part.
+        """
+        parts = {"valid": self.valid, "test": self.test}
+        if name not in parts:
+            raise InputError(f"'{name}' is no part with queries; choose valid or test")
+        return parts[name]
 
 
 class Splitter(Component, ABC):
