@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import polars as pl
@@ -18,6 +18,7 @@ from crossrec.experiment.train import run_training
 from crossrec.types import ConfigError, InputError
 
 N_ITEMS = 40
+SHOP = cr.Dataset({"item_id": ["a"]}, {"user_id": ["u"], "item_id": ["a"], "timestamp": [1_700_000_000]})
 TRAINER: dict[str, Any] = {"epochs": 2, "batch_size": 16, "lr": 0.01}
 
 
@@ -138,7 +139,11 @@ def test_a_stopped_training_is_resumed_in_its_folder(
         (lambda data: cr.Dataset([1, 2], {"user_id": ["u"]}), InputError, "items has no column"),
         (lambda data: cr.evaluate([], data), InputError, "no recommender"),
         (lambda data: cr.evaluate([cr.ItemKNN()], data), InputError, "is not fitted"),
-        (lambda data: cr.evaluate([cr.ItemKNN().fit(data)], data, *["train"]), InputError, "valid or test"),
+        (
+            lambda data: cr.evaluate([cr.ItemKNN().fit(data)], data, cast(Any, "train")),
+            InputError,
+            "valid or test",
+        ),
         (lambda data: cr.ItemKNN().fit(data).recommend(users="u1"), InputError, "not the text 'u1'"),
         (lambda data: cr.ItemKNN().fit(data).recommend(rerank=cr.SASRec()), InputError, "takes a reranker"),
         (lambda data: cr.ItemKNN().fit(data).recommend(rerank="mmr"), InputError, "takes a reranker"),
@@ -149,11 +154,7 @@ def test_a_stopped_training_is_resumed_in_its_folder(
             InputError,
             "no item has a modality that the model reads",
         ),
-        (
-            lambda data: unfitted().fit(*[cr.Dataset.read("demo", n_products=60)]),
-            InputError,
-            "call its split",
-        ),
+        (lambda data: unfitted().fit(cast(Any, SHOP)), InputError, "call its split"),
         (lambda data: cr.Nonesuch, AttributeError, "no attribute 'Nonesuch'"),
     ],
 )
