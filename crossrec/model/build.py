@@ -21,6 +21,8 @@ from crossrec.model.whitening import FeatureMap, saved_maps
 from crossrec.types import InputError
 
 SMALL_STD = 0.02
+FUSION = "items.fusion."
+"""Prefix of the fusion's weights in a network's."""
 
 
 def build_network(
@@ -78,6 +80,7 @@ def build_network(
     fusion = (
         SingleModality(1, config.width) if ids_alone else config.fusion.build(len(modalities), config.width)
     )
+    fusion.follow({name.removeprefix(FUSION): weight for name, weight in (saved or {}).items()})
     items = ItemEncoder(
         modalities,
         fusion,

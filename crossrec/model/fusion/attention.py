@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import torch
 from pydantic import Field
 from torch import Tensor, nn
@@ -39,18 +41,29 @@ class AttentionFusion(Fusion):
         if width % heads:
             raise InputError(f"model.fusion.heads={heads} does not divide the item width {width}")
         self.kind = nn.Parameter(torch.randn(n_modalities, width) * 0.02)
+        self.reader: nn.Parameter | None = None
+        self.norm: nn.Module = nn.Identity()
         self.blocks = nn.ModuleList([_Block(width, heads, dropout) for _ in range(options.layers)])
+
+    def follow(self, saved: Mapping[str, Tensor]) -> None:
+        """Read with a learned constant and a final norm if the weights have them, as in version 0.1."""
+        if "reader" in saved:
+            self.reader = nn.Parameter(torch.zeros(self.width))
+            self.norm = nn.LayerNorm(self.width)
 
     def fuse(self, features_BMD: Tensor, mask_BM: Tensor) -> Tensor:
         """Fuse to (B, D)."""
-        counts_B1 = mask_BM.sum(1, keepdim=True).to(features_BMD.dtype)
-        reader_BD = features_BMD.sum(1) / counts_B1  # missing ones are zeros
+        if self.reader is None:
+            counts_B1 = mask_BM.sum(1, keepdim=True).to(features_BMD.dtype)
+            reader_BD = features_BMD.sum(1) / counts_B1  # missing ones are zeros
+        else:
+            reader_BD = self.reader.to(features_BMD.dtype).expand(len(features_BMD), -1)
         typed_BMD = features_BMD + self.kind.to(features_BMD.dtype)
         tokens = torch.cat([reader_BD.unsqueeze(1), typed_BMD], dim=1)
         visible = torch.cat([mask_BM.new_ones(len(mask_BM), 1), mask_BM], dim=1)
         for block in self.blocks:
             tokens = block(tokens, visible)
-        return tokens[:, 0]
+        return self.norm(tokens[:, 0])
 
 
 class _Block(nn.Module):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import torch
 from torch import Tensor, nn
 
@@ -41,6 +43,13 @@ class Fusion(Component, nn.Module):
         known_B1 = mask_BM.any(1, keepdim=True)
         fused_BD = self.fuse(clean_BMD, mask_BM | ~known_B1)
         return torch.where(known_B1, fused_BD, self.nothing.to(fused_BD.dtype))
+
+    def follow(self, saved: Mapping[str, Tensor]) -> None:
+        """Take the form of weights that an earlier version saved; nothing to do where there is one form.
+
+        Args:
+            saved: name within the fusion -> weight.
+        """
 
     def fuse(self, features_BMD: Tensor, mask_BM: Tensor) -> Tensor:
         """Fuse zero-filled (B, M, D) features to (B, D); the mask has at least one true value per row."""
