@@ -97,6 +97,8 @@ def test_what_no_item_shows_is_not_blown_up(whitening: Whitening) -> None:
     assert np.linalg.norm(unseen @ found.basis) / np.linalg.norm(unseen) < 0.01 * shown
 
 
+# By default tests/experiment/test_number_of_threads.py looks at whole trainings.
+@pytest.mark.slow
 def test_the_map_does_not_depend_on_the_number_of_threads(tmp_path: Path) -> None:
     np.save(tmp_path / "vectors.npy", shop_features(150)[0])
     script = (
