@@ -242,14 +242,6 @@ class Catalog:
             path = self._pictures[int(row)]["image_path"]
             raise UnreadablePicture(f"{path}: {error}" if path else str(error)) from error
 
-    def image_fault(self, row: int) -> str:
-        """Return why the picture of an item can't be read, with the item's id."""
-        try:
-            self.image(row)
-        except UnreadablePicture as error:
-            return f"that of item '{self.item_ids[row]}' ({error})"
-        return f"that of item '{self.item_ids[row]}'"
-
     def image_bytes(self, row: int) -> bytes | None:
         """Return the encoded picture as stored, or None where the item has none.
 

@@ -17,6 +17,7 @@ from crossrec.data.catalog import Catalog
 from crossrec.data.checks import share_warnings, time_warnings
 from crossrec.data.cleaning_report import CleaningReport, Step
 from crossrec.data.interactions import ClickLog, InteractionDataError, TimePoint, is_missing, show_time
+from crossrec.data.pictures import ItemPictures
 from crossrec.data.sources.base import RawData
 from crossrec.random import hash_ids, mix_bits
 from crossrec.runtime import distributed
@@ -138,7 +139,7 @@ def _unreadable_pictures(catalog: Catalog) -> Step:
     unreadable = np.flatnonzero(catalog.names_image & ~catalog.has_image)
     detail = f"{len(unreadable):,} that are none: kept and masked"
     if len(unreadable):
-        example = catalog.image_fault(int(unreadable[0]))
+        example = ItemPictures(catalog).fault(int(unreadable[0]))
         detail += f", such as {example}"
         named = int(catalog.names_image.sum())
         if 2 * len(unreadable) >= named and distributed.is_main():

@@ -8,7 +8,7 @@ from typing import Any
 
 from crossrec.config import ComponentOptions, validate
 from crossrec.data.cleaning import clean
-from crossrec.data.prepare import DataConfig, PreparedData, divided
+from crossrec.data.prepare import DataConfig, PreparedData, divide
 from crossrec.data.sources import SOURCES
 from crossrec.data.sources.base import RawData
 from crossrec.data.sources.frames import FrameSource
@@ -98,7 +98,8 @@ class Dataset:
         given = {"type": split, **options} if isinstance(split, str) else split
         content = {**dict(self.config), "split": given}
         config = validate(DataConfig, content, "Dataset.split", trust_code=True)
-        return divided(self.name, self.note, self.catalog, self.clicks, self.report, config, repeats=repeats)
+        split_log = divide(self.clicks, len(self.catalog), config, repeats=repeats)
+        return PreparedData(self.name, self.note, self.catalog, self.clicks, split_log, self.report, config)
 
     def __repr__(self) -> str:
         return (

@@ -8,6 +8,7 @@ from typing import Any, Protocol
 import numpy as np
 import polars as pl
 
+from crossrec.data.interactions import UserLog, near_ids
 from crossrec.data.item_table import ItemTable
 from crossrec.data.prepare import PreparedData
 from crossrec.types import ABSENT, InputError, Recommender, Sequences, TopK
@@ -85,9 +86,9 @@ class FittedRecommender:
         if histories is not None:
             names, rows = [str(n) for n in range(len(histories))], self._indices(histories)
         else:
-            known = self.data.clicks.user_ids
-            names = [str(user) for user in (known if users is None else users)]
-            rows = self.data.clicks.sequences.take(self._users(names))
+            log = UserLog(self.data.clicks)
+            names = log.ids if users is None else [str(user) for user in users]
+            rows = log.histories(names)
         exclude = rows if exclude_seen else None
         if rerank is None:
             lists = self.recommender.recommend(rows, k, exclude)
@@ -97,21 +98,15 @@ class FittedRecommender:
             lists = reranker.rerank_lists(pool, rows, k)
         return lists_frame(lists, names, self.data.catalog.item_ids)
 
-    def _users(self, names: Sequence[str]) -> np.ndarray:
-        place = {str(user): row for row, user in enumerate(self.data.clicks.user_ids)}
-        unknown = [name for name in names if name not in place]
-        if unknown:
-            raise InputError(f"user '{unknown[0]}' has no click in {self.data.name}: give its history")
-        return np.asarray([place[name] for name in names], np.int64)
-
     def _indices(self, histories: Sequence[Sequence[str]]) -> Sequences:
-        place = {str(item): row for row, item in enumerate(self.data.catalog.item_ids)}
+        place = self.data.catalog.index
         for number, history in enumerate(histories):
             if isinstance(history, str):
                 raise InputError(f"a history is a list of item ids, not the text '{history}'")
-            unknown = [item for item in history if str(item) not in place]
+            unknown = [str(item) for item in history if str(item) not in place]
             if unknown:
-                raise InputError(f"histories[{number}]: {self.data.name} has no item '{unknown[0]}'")
+                near = near_ids(unknown[0], list(place))
+                raise InputError(f"histories[{number}]: {self.data.name} has no item '{unknown[0]}'{near}")
         return Sequences.from_lists([[place[str(item)] for item in history] for history in histories])
 
     def __repr__(self) -> str:

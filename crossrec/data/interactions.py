@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import difflib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
+from functools import cached_property
 from typing import Annotated, Any
 
 import numpy as np
@@ -127,3 +130,48 @@ def show_time(seconds: float) -> str:
     if _EARLIEST_SHOWN_AS_DATE <= seconds < datetime(9999, 1, 1, tzinfo=UTC).timestamp():
         return datetime.fromtimestamp(seconds, tz=UTC).strftime("%Y-%m-%d %H:%M:%S")
     return f"{seconds:g}"
+
+
+LOOKED_THROUGH = 20_000
+"""Number of ids searched for similar ones in errors: all of a large catalogue would take seconds."""
+
+
+def near_ids(word: str, known: Sequence[str]) -> str:
+    """Return the end of an error message with ids similar to an unknown one; empty if there are none."""
+    close = difflib.get_close_matches(word, known[:LOOKED_THROUGH], n=3)
+    return f"; near ids: {', '.join(close)}" if close else ""
+
+
+class UserLog:
+    """Users and all their clicks, including those of the validation and test splits.
+
+    Args:
+        clicks: one row per user; None where the recommender came without the log.
+    """
+
+    def __init__(self, clicks: ClickLog | None) -> None:
+        self.clicks = clicks
+
+    @cached_property
+    def ids(self) -> list[str]:
+        """U original ids; empty without a log."""
+        return [] if self.clicks is None else [str(user_id) for user_id in self.clicks.user_ids]
+
+    @cached_property
+    def _rows(self) -> dict[str, int]:
+        return {user_id: row for row, user_id in enumerate(self.ids)}
+
+    def histories(self, user_ids: Sequence[str]) -> Sequences:
+        """Return all clicks of some users, oldest first, with their times.
+
+        Raises:
+            InputError: if a user is not in the log, or there is no log.
+        """
+        if self.clicks is None:
+            raise InputError("this recommender came without its users' log: give a history")
+        rows = []
+        for user_id in user_ids:
+            if str(user_id) not in self._rows:
+                raise InputError(f"user '{user_id}' is not in the log{near_ids(str(user_id), self.ids)}")
+            rows.append(self._rows[str(user_id)])
+        return self.clicks.sequences.take(np.asarray(rows, dtype=np.int64))

@@ -158,20 +158,6 @@ def prepare(config: DataConfig, *, repeats: bool = False) -> PreparedData:
     name, note = raw.name, raw.note
     catalog, clicks, report = clean(raw, config.cleaning)
     del raw  # the id strings of a long log need more memory than all derived data
-    return divided(name, note, catalog, clicks, report, config, repeats=repeats)
-
-
-def divided(
-    name: str,
-    note: str,
-    catalog: Catalog,
-    clicks: ClickLog,
-    report: CleaningReport,
-    config: DataConfig,
-    *,
-    repeats: bool,
-) -> PreparedData:
-    """Return cleaned data with its split; arguments as in :class:`PreparedData` and :func:`prepare`."""
     split = divide(clicks, len(catalog), config, repeats=repeats)
     return PreparedData(name, note, catalog, clicks, split, report, config)
 

@@ -90,7 +90,28 @@ def load_predictions(
         PredictionsError: if a column is missing or has invalid values, a user or item is unknown, or a rank
             or an item is repeated in a list.
     """
-    frame = _typed(path, read_rows(path, "predictions", PredictionsError))
+    rows = read_rows(path, "predictions", PredictionsError)
+    return lists_of_rows(rows, user_ids, item_ids, k, where=path)
+
+
+def lists_of_rows(
+    rows: pl.DataFrame,
+    user_ids: Sequence[str] | np.ndarray,
+    item_ids: Sequence[str] | np.ndarray,
+    k: int | None = None,
+    *,
+    where: Path | str,
+) -> TopK:
+    """Return lists from one row per recommendation, as :func:`load_predictions` reads them.
+
+    Args:
+        rows: columns as in :func:`load_predictions`.
+        user_ids: as there.
+        item_ids: as there.
+        k: as there.
+        where: name of the rows in errors.
+    """
+    path, frame = where, _typed(where, rows)
     if not frame.height:
         raise PredictionsError(f"{path}: the file has no rows")
     frame = _with_queries(path, frame, [str(user) for user in user_ids])
@@ -139,7 +160,7 @@ def read_rows(path: Path, content: str, fault: type[InputError]) -> pl.DataFrame
         raise fault(f"{path}: can't be read as {path.suffix[1:]}: {reason}") from error
 
 
-def _typed(path: Path, frame: pl.DataFrame) -> pl.DataFrame:
+def _typed(path: Path | str, frame: pl.DataFrame) -> pl.DataFrame:
     missing = [name for name in ("user_id", "item_id") if name not in frame.columns]
     if not {"rank", "score"} & set(frame.columns):
         missing.append("rank' or 'score")
@@ -149,7 +170,7 @@ def _typed(path: Path, frame: pl.DataFrame) -> pl.DataFrame:
 
 
 def cast_columns(
-    path: Path, frame: pl.DataFrame, types: Mapping[str, type[pl.DataType]], fault: type[InputError]
+    path: Path | str, frame: pl.DataFrame, types: Mapping[str, type[pl.DataType]], fault: type[InputError]
 ) -> pl.DataFrame:
     """Return the columns of these types that there are, cast to them.
 
@@ -179,7 +200,7 @@ def cast_columns(
     return frame.select(list(columns))
 
 
-def _with_queries(path: Path, frame: pl.DataFrame, user_ids: list[str]) -> pl.DataFrame:
+def _with_queries(path: Path | str, frame: pl.DataFrame, user_ids: list[str]) -> pl.DataFrame:
     """Add or check the column ``query``."""
     asked = pl.DataFrame({"user_id": user_ids}, schema={"user_id": pl.String}).with_row_index("expected")
     unknown = frame.filter(~pl.col("user_id").is_in(asked["user_id"].implode()))
@@ -203,7 +224,7 @@ def _with_queries(path: Path, frame: pl.DataFrame, user_ids: list[str]) -> pl.Da
     return frame
 
 
-def _with_items(path: Path, frame: pl.DataFrame, item_ids: list[str]) -> pl.DataFrame:
+def _with_items(path: Path | str, frame: pl.DataFrame, item_ids: list[str]) -> pl.DataFrame:
     catalog = pl.DataFrame({"item_id": item_ids}, schema={"item_id": pl.String}).with_row_index("item")
     joined = frame.join(catalog, on="item_id", how="left", maintain_order="left")
     _refuse(path, joined, joined["item"].is_null(), "item_id", "it is not in the catalogue")
@@ -212,7 +233,7 @@ def _with_items(path: Path, frame: pl.DataFrame, item_ids: list[str]) -> pl.Data
     return joined
 
 
-def _with_ranks(path: Path, frame: pl.DataFrame, n_items: int) -> pl.DataFrame:
+def _with_ranks(path: Path | str, frame: pl.DataFrame, n_items: int) -> pl.DataFrame:
     if "rank" not in frame.columns:
         best_first = frame.sort("query", "score", "item", descending=[False, True, False])
         return best_first.with_columns(pl.int_range(1, pl.len() + 1).over("query").alias("rank"))
@@ -223,7 +244,7 @@ def _with_ranks(path: Path, frame: pl.DataFrame, n_items: int) -> pl.DataFrame:
     return frame if "score" in frame.columns else frame.with_columns((-pl.col("rank")).alias("score"))
 
 
-def _refuse(path: Path, frame: pl.DataFrame, bad: pl.Series, column: str, reason: str) -> None:
+def _refuse(path: Path | str, frame: pl.DataFrame, bad: pl.Series, column: str, reason: str) -> None:
     if bad.any():
         row = int(bad.arg_max() or 0)
         raise PredictionsError(

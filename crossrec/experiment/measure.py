@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import html
-import tempfile
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 import polars as pl
@@ -17,10 +15,10 @@ from crossrec.data.item_table import ItemTable
 from crossrec.data.prepare import PreparedData
 from crossrec.evaluation.config import EvaluationConfig
 from crossrec.evaluation.evaluate import evaluate_lists, rank_queries
-from crossrec.evaluation.predictions import load_predictions
+from crossrec.evaluation.predictions import lists_of_rows
 from crossrec.experiment.results import MeasuredRecommender, SplitPart, results_table
 from crossrec.runtime.progress import progress_bar
-from crossrec.types import InputError, Recommender, TopK
+from crossrec.types import InputError, Recommender
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -161,7 +159,8 @@ def evaluate(
         for given, recommender in pairs:
             name = given or ("lists" if _is_frame(recommender) else name_of(recommender))
             if _is_frame(recommender):
-                lists = _lists_of(recommender, data, part, k)
+                rows, users = pl.DataFrame(recommender), data.users(part)
+                lists = lists_of_rows(rows, users, data.catalog.item_ids, k, where=name)
             else:
                 inner = cast(Recommender, getattr(recommender, "recommender", recommender))
                 if not hasattr(inner, "recommend"):
@@ -182,14 +181,6 @@ def evaluate(
 
 def _is_frame(value: Any) -> bool:
     return hasattr(value, "columns") and not hasattr(value, "n_items")
-
-
-def _lists_of(frame: Any, data: PreparedData, part: SplitPart, k: int) -> TopK:
-    users = data.clicks.user_ids[data.split.queries(part).users]
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "lists.parquet"
-        pl.DataFrame(frame).write_parquet(path)
-        return load_predictions(path, users, data.catalog.item_ids, k)
 
 
 def _span(estimate: Mapping[str, Any]) -> list[list[float]] | None:

@@ -112,7 +112,7 @@ def _arrivals_before(logits_BC: Tensor, column_B: Tensor, k: int) -> np.ndarray:
     nodes_G = torch.from_numpy(NODES).to(logits_BC)
     weights_G = (nodes_G - nodes_G.exp()).exp() * (NODES[1] - NODES[0])
     relative_BC = logits_BC - logits_BC.gather(1, column_B1)
-    # What arrives is 1 - exp(-rate * time); the item itself must not count among the others.
+    # The arrival probability is 1 - exp(-rate * time); the item itself must not count among the others.
     arrived_BCG = -torch.expm1(-(relative_BC[:, :, None] + nodes_G).exp())
     arrived_BCG.scatter_(1, column_B1[:, :, None].expand(-1, 1, len(nodes_G)), 0.0)
     counts_BRG = logits_BC.new_zeros(len(logits_BC), k, len(nodes_G))

@@ -67,7 +67,7 @@ def build_network(
         neighbours=relations.neighbours,
     )
     made: dict[str, Modality] = {}
-    # What only loads comes first: weights drawn afterwards do not depend on how an encoder is made.
+    # Loaded parts come first, so that random weights do not depend on how encoders are built.
     for seeded in (False, True):
         if seeded:
             torch.manual_seed(seed)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
@@ -12,6 +11,7 @@ import numpy as np
 import torch
 
 from crossrec.data.catalog import Catalog, context_columns
+from crossrec.data.interactions import near_ids
 from crossrec.data.item_table import CONTENT, MODEL, ItemTable, LazyMapping, VectorSpace
 from crossrec.encoders.cache import Features
 from crossrec.encoders.image import ImageEncoder
@@ -145,8 +145,6 @@ def space_features(name: str, config: SpacesConfig, content: EncodedCatalog) -> 
     return content.image_features(encoder)
 
 
-LOOKED_THROUGH = 20_000
-"""Number of ids searched for similar ones in errors: all of a large catalogue would take seconds."""
 KEPT = 64
 """Size of the caches of filters, contexts and rerankers."""
 
@@ -246,12 +244,6 @@ class ServedItems:
         suits_N = np.zeros(n_items, dtype=bool)
         suits_N[ids_K[ids_K != ABSENT]] = True
         return suits_N
-
-
-def near_ids(word: str, known: Sequence[str]) -> str:
-    """Return the end of an error message with ids similar to an unknown one; empty if there are none."""
-    close = difflib.get_close_matches(word, known[:LOOKED_THROUGH], n=3)
-    return f"; near ids: {', '.join(close)}" if close else ""
 
 
 def _drop_oldest(kept: dict[Any, Any]) -> None:

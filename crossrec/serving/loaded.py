@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
-from typing import Any, overload
+from typing import Any, cast, overload
 
+import numpy as np
 import polars as pl
 
 from crossrec.config import ComponentOptions
 from crossrec.data.fitted import lists_frame
+from crossrec.data.interactions import UserLog
 from crossrec.explain.content import ItemContent
 from crossrec.explain.explainer import Explainer
 from crossrec.explain.explanation import Explanation, Method
@@ -21,7 +23,7 @@ from crossrec.serving.opening import open_recommender
 from crossrec.serving.pretrained.files import Pictures
 from crossrec.serving.pretrained.save import save_folder, upload
 from crossrec.serving.results import Recommendations
-from crossrec.serving.state import RecommenderState, UserLog
+from crossrec.serving.state import RecommenderState
 from crossrec.types import InputError, Sequences, TopK
 
 Rerank = RerankConfig | ComponentOptions | str | Mapping[str, Any] | None
@@ -80,6 +82,7 @@ class LoadedRecommender(LoadedItems):
         *,
         users: Sequence[str] | None = None,
         histories: Sequence[Sequence[str]] | None = None,
+        times: Sequence[Sequence[float]] | None = None,
         k: int = 10,
         rerank: Rerank = None,
         filters: Sequence[Filter | Mapping[str, Any]] = (),
@@ -95,7 +98,7 @@ class LoadedRecommender(LoadedItems):
         user_id: str | None = None,
         users: Sequence[str] | None = None,
         histories: Sequence[Sequence[str]] | None = None,
-        times: Sequence[float] | None = None,
+        times: Sequence[float] | Sequence[Sequence[float]] | None = None,
         k: int = 10,
         rerank: Rerank = None,
         filters: Sequence[Filter | Mapping[str, Any]] = (),
@@ -111,7 +114,8 @@ class LoadedRecommender(LoadedItems):
             users: several users of the log, for a data frame with the columns ``user_id``, ``item_id``,
                 ``rank`` (from 1) and ``score``.
             histories: several histories, in place of users; ``user_id`` is then their number.
-            times: times of the history's clicks, seconds; only for models and rerankers that read them.
+            times: times of the history's clicks, seconds, or a list of them per history; only for models and
+                rerankers that read them.
             k: length of the list; at most the number of items.
             rerank: None for the model's own order; a reranker such as ``crossrec.MMR(diversity=0.2)``, or
                 its name, such as ``"mmr"``, with its default strength; ``"run"`` for the run's own; a mapping
@@ -135,21 +139,12 @@ class LoadedRecommender(LoadedItems):
         if isinstance(users, str):
             raise InputError(f"users is a list of user ids, not the text '{users}'")
         if users is not None or histories is not None:
-            chain, rules = as_rerank(rerank, self.config.rerank), as_filters(filters)
-            options = ListOptions(
-                self._places(k), chain, rules, context, self._excludes_seen(exclude_seen), modalities
-            )
-            with self._lock:
-                if users is not None:
-                    names, rows = [str(user) for user in users], self.users.histories(users)
-                else:
-                    rows = self._histories(histories or [], None)
-                    names = [str(number) for number in range(len(rows))]
-                return lists_frame(rank(self.model, self.items, rows, options), names, self.item_ids)
+            options = self._options(k, rerank, filters, context, exclude_seen, modalities)
+            return self._frame(users, histories, cast("Sequence[Sequence[float]] | None", times), options)
         found = self.recommend_many(
             None if history is None else [history],
             user_ids=None if user_id is None else [user_id],
-            times=None if times is None else [times],
+            times=None if times is None else [cast("Sequence[float]", times)],
             k=k,
             rerank=rerank,
             filters=filters,
@@ -173,16 +168,53 @@ class LoadedRecommender(LoadedItems):
         modalities: Collection[str] | None = None,
     ) -> list[Recommendations]:
         """Return lists for several histories or users at once; see :meth:`recommend`."""
-        chain = as_rerank(rerank, self.config.rerank)
-        rules, without_seen = as_filters(filters), self._excludes_seen(exclude_seen)
         with self._lock:
-            options = ListOptions(self._places(k), chain, rules, context, without_seen, modalities)
+            options = self._options(k, rerank, filters, context, exclude_seen, modalities)
             if histories is not None:
                 asked = self._histories(histories, times)
             else:
                 asked = self.users.histories(user_ids or [])
             lists = rank(self.model, self.items, asked, options)
             return [self._named(lists, row) for row in range(len(lists))]
+
+    def _options(
+        self,
+        k: int,
+        rerank: Rerank,
+        filters: Sequence[Filter | Mapping[str, Any]],
+        context: Mapping[str, str | float] | None,
+        exclude_seen: bool | None,
+        modalities: Collection[str] | None,
+    ) -> ListOptions:
+        """Return checked options of lists; arguments as in :meth:`recommend`."""
+        chain, rules = as_rerank(rerank, self.config.rerank), as_filters(filters)
+        without_seen = self._excludes_seen(exclude_seen)
+        return ListOptions(self._places(k), chain, rules, context, without_seen, modalities)
+
+    def _frame(
+        self,
+        users: Sequence[str] | None,
+        histories: Sequence[Sequence[str]] | None,
+        times: Sequence[Sequence[float]] | None,
+        options: ListOptions,
+        batch_size: int = USERS_AT_A_TIME,
+    ) -> pl.DataFrame:
+        """Return the lists of users or histories as a frame; some are ranked at a time to bound memory."""
+        if histories is None:
+            if times is not None:
+                raise InputError("times belong to a history or histories; users' times are those of the log")
+            names = [str(user) for user in users or []]
+            asked = self.users.histories(names)
+        else:
+            asked = self._histories(histories, times)
+            names = [str(number) for number in range(len(asked))]
+        frames = []
+        for start in range(0, max(len(names), 1), batch_size):
+            rows = np.arange(start, min(start + batch_size, len(names)))
+            with self._lock:
+                lists = rank(self.model, self.items, asked.take(rows), options)
+                frames.append(lists_frame(lists, [names[row] for row in rows], self.item_ids))
+        return pl.concat(frames)
 
     @overload
     def recommend_batch(
@@ -237,12 +269,13 @@ class LoadedRecommender(LoadedItems):
         Returns:
             The path of the file, or the data frame.
         """
-        chain = as_rerank(rerank, self.config.rerank)
-        places, without_seen = self._places(k), self._excludes_seen(exclude_seen)
-        options = ListOptions(places, chain, as_filters(filters), None, without_seen)
+        options = self._options(k, rerank, filters, None, exclude_seen, None)
         users = self.user_ids if user_ids is None else user_ids
         if not users:
             raise InputError("there are no users to write lists of: this recommender came without a log")
+
+        if path is None:
+            return self._frame(users, None, None, options, batch_size)
 
         def ranked(some: Sequence[str]) -> tuple[TopK, list[str]]:
             # Items may be added between two batches of users.
@@ -250,10 +283,6 @@ class LoadedRecommender(LoadedItems):
                 lists = rank(self.model, self.items, self.users.histories(some), options)
                 return lists, self.item_ids
 
-        if path is None:
-            batches = [users[start : start + batch_size] for start in range(0, len(users), batch_size)]
-            found = ((ranked(some), some) for some in batches)
-            return pl.concat([lists_frame(lists, some, ids) for (lists, ids), some in found])
         write_lists(Path(path), users, ranked, batch_size)
         return Path(path)
 

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 
 from crossrec.data.catalog import Catalog
+from crossrec.data.interactions import UserLog
 from crossrec.experiment.evaluate import load_recommender
 from crossrec.experiment.prepared import PreparedExperiment, describe_model
 from crossrec.experiment.run_folder import read_run
@@ -39,7 +40,7 @@ from crossrec.serving.pretrained.files import (
     read_users,
     restore_features,
 )
-from crossrec.serving.state import ModelInfo, RecommenderState, UserLog, read_metrics
+from crossrec.serving.state import ModelInfo, RecommenderState, read_metrics
 from crossrec.training.checkpoint import WEIGHTS, load_tensors, read_state
 from crossrec.types import InputError
 

@@ -59,13 +59,6 @@ class SequentialRecommender:
         self._prepared: PreparedExperiment | None = None
         self._scratch: tempfile.TemporaryDirectory[str] | None = None
 
-    @classmethod
-    def of(cls, config: ExperimentConfig) -> Self:
-        """Return the model of a configuration, such as one read from YAML."""
-        found = cls(name=config.name)
-        found.config = config
-        return found
-
     @property
     def name(self) -> str:
         """Sequence model, modalities and fusion, as in tables."""
@@ -147,18 +140,17 @@ class SequentialRecommender:
         Args:
             users: ids of users of the data; all users when neither users nor histories are given.
             histories: lists of item ids, oldest first, in place of users.
-            options: ``k``, ``rerank``, ``filters``, ``context``, ``exclude_seen`` and ``modalities``, as in
-                :meth:`LoadedRecommender.recommend`.
+            options: ``times`` of the histories, ``k``, ``rerank``, ``filters``, ``context``,
+                ``exclude_seen`` and ``modalities``, as in :meth:`LoadedRecommender.recommend`.
 
         Returns:
             ``user_id``, ``item_id``, ``rank`` (from 1) and ``score``, one row per recommendation.
         """
-        if users is None and histories is None:
-            return self.loaded.recommend_batch(**options)
-        given = {"users": users} if histories is None else {"histories": histories}
         if users is not None and histories is not None:
             raise InputError("give users or histories, not both")
-        return self.loaded.recommend(**given, **options)
+        if histories is not None:
+            return self.loaded.recommend(histories=histories, **options)
+        return self.loaded.recommend(users=self.loaded.user_ids if users is None else users, **options)
 
     def show(self, user: str | None = None, history: Sequence[str] | None = None, **options: Any) -> Any:
         """Return one user's list with titles and pictures, which notebooks display as cards.

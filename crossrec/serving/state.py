@@ -3,20 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from crossrec.data.interactions import ClickLog
+from crossrec.data.interactions import UserLog
 from crossrec.evaluation.results import METRICS_FILE
 from crossrec.experiment.config import ExperimentConfig
-from crossrec.serving.items import ServedItems, near_ids
+from crossrec.serving.items import ServedItems
 from crossrec.serving.model import ServedModel
-from crossrec.types import InputError, Sequences
 
 
 @dataclass(frozen=True)
@@ -52,41 +47,6 @@ def read_metrics(folder: Path) -> dict[str, Any]:
         return {}
     found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     return found
-
-
-class UserLog:
-    """Users and all their clicks, including those of the validation and test splits.
-
-    Args:
-        clicks: one row per user; None where the recommender came without the log.
-    """
-
-    def __init__(self, clicks: ClickLog | None) -> None:
-        self.clicks = clicks
-
-    @cached_property
-    def ids(self) -> list[str]:
-        """U original ids; empty without a log."""
-        return [] if self.clicks is None else [str(user_id) for user_id in self.clicks.user_ids]
-
-    @cached_property
-    def _rows(self) -> dict[str, int]:
-        return {user_id: row for row, user_id in enumerate(self.ids)}
-
-    def histories(self, user_ids: Sequence[str]) -> Sequences:
-        """Return all clicks of some users, oldest first, with their times.
-
-        Raises:
-            InputError: if a user is not in the log, or there is no log.
-        """
-        if self.clicks is None:
-            raise InputError("this recommender came without its users' log: give a history")
-        rows = []
-        for user_id in user_ids:
-            if str(user_id) not in self._rows:
-                raise InputError(f"user '{user_id}' is not in the log{near_ids(str(user_id), self.ids)}")
-            rows.append(self._rows[str(user_id)])
-        return self.clicks.sequences.take(np.asarray(rows, dtype=np.int64))
 
 
 @dataclass(frozen=True)

@@ -259,7 +259,7 @@ class Checkpoints:
         found = finished_checkpoints(self.folder)
         if not found:
             return None
-        # What the main process finds decides for all.
+        # The main process decides for all.
         faults = distributed.gather_objects([damage(folder) for folder in found])[0]
         whole = [folder for folder, fault in zip(found, faults, strict=True) if fault is None]
         if not whole:

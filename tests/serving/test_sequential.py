@@ -106,6 +106,29 @@ def test_lists_are_frames_and_a_saved_folder_gives_the_same(
     assert again["item_id"].to_list() == lists["item_id"].to_list()
 
 
+def test_times_of_histories_are_read(data: PreparedData) -> None:
+    sequence = cr.SASRec(layers=1, max_length=8, time_gaps=True)
+    reads_times = cr.SequentialRecommender(modalities={"id": cr.ItemId()}, sequence=sequence, width=16)
+    reads_times.fit(data, **TRAINER)
+    history = ["i1", "i2", "i3"]
+    near, far = [0, 60, 120], [0, 10_000_000, 400_000_000]
+    both = reads_times.recommend(histories=[history, history], times=[near, far], k=5)
+    scores = [group["score"].to_list() for _, group in both.group_by("user_id", maintain_order=True)]
+    assert scores[0] != scores[1]
+    alone = reads_times.loaded.recommend(history, times=far, k=5)
+    assert scores[1] == pytest.approx(alone.scores, abs=1e-5)
+    with pytest.raises(InputError, match="times belong to"):
+        reads_times.recommend(users=["u1"], times=[near])
+
+
+def test_all_users_take_the_same_options_as_some(model: cr.SequentialRecommender) -> None:
+    options = {"k": 3, "modalities": ["id"], "context": {"price": 7.0}, "exclude_seen": False}
+    everybody = model.recommend(**options)
+    assert set(everybody["item_id"]) == {"i7"}
+    assert everybody["user_id"].to_list() == model.loaded.user_ids
+    assert model.recommend(users=[], k=3).is_empty()
+
+
 def test_a_reranker_is_given_as_a_component(model: cr.SequentialRecommender) -> None:
     plain = model.recommend(users=["u1"], k=8)
     diverse = model.recommend(users=["u1"], k=8, rerank=cr.MMR(diversity=0.9))
@@ -138,6 +161,11 @@ def test_a_stopped_training_is_resumed_in_its_folder(
         (lambda data: cr.Dataset({"id": ["a"]}, {"user_id": ["u"]}), InputError, "items has no column"),
         (lambda data: cr.Dataset([1, 2], {"user_id": ["u"]}), InputError, "items has no column"),
         (lambda data: cr.evaluate([], data), InputError, "no recommender"),
+        (
+            lambda data: cr.evaluate({"theirs": pl.DataFrame({"user_id": ["u1"], "rank": [1]})}, data),
+            InputError,
+            "theirs: lacks the column 'item_id'",
+        ),
         (lambda data: cr.evaluate([cr.ItemKNN()], data), InputError, "is not fitted"),
         (
             lambda data: cr.evaluate([cr.ItemKNN().fit(data)], data, cast(Any, "train")),

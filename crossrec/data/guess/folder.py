@@ -32,7 +32,7 @@ BY_HAND = (
 
 @dataclass(frozen=True)
 class FolderGuess:
-    """What a folder holds.
+    """Tables and pictures of a folder.
 
     Args:
         entries: keys of the configuration, in order, with their evidence.

@@ -20,8 +20,8 @@ class AttentionFusion(Fusion):
 
     The reader starts as the mean of the modalities that are present, and every block starts as the identity
     (its output maps are zero), so that training starts from that mean and learns what to add. A learned
-    constant as reader would start with nearly the same vector for all items (a mean cosine of 0.64 between
-    random items), from which training recovers slowly.
+    constant as reader would start with nearly the same vector for all items, from which training
+    recovers slowly.
 
     Source: Vaswani et al. 2017, Attention Is All You Need (pre-norm encoder blocks), with a reader in place
     of the class token of Dosovitskiy et al. 2021; zero output maps as in Goyal et al. 2017, Accurate, Large
