@@ -122,7 +122,7 @@ def test_times_of_histories_are_read(data: PreparedData) -> None:
 
 
 def test_all_users_take_the_same_options_as_some(model: cr.SequentialRecommender) -> None:
-    options = {"k": 3, "modalities": ["id"], "context": {"price": 7.0}, "exclude_seen": False}
+    options: dict[str, Any] = {"k": 3, "modalities": ["id"], "context": {"price": 7.0}, "exclude_seen": False}
     everybody = model.recommend(**options)
     assert set(everybody["item_id"]) == {"i7"}
     assert everybody["user_id"].to_list() == model.loaded.user_ids
