@@ -9,8 +9,9 @@ from pathlib import Path
 
 import numpy as np
 
+from crossrec.data.dataset import Dataset
 from crossrec.data.item_table import ItemTable
-from crossrec.data.prepare import DataConfig, PreparedData, prepare
+from crossrec.data.prepare import DataConfig, PreparedData
 from crossrec.evaluation.comparison.compare import compare_systems
 from crossrec.evaluation.comparison.systems import Measurement, System
 from crossrec.evaluation.config import ComparisonConfig
@@ -182,4 +183,4 @@ def _data(config: ExperimentConfig) -> PreparedData:
 
 @lru_cache(maxsize=2)
 def _prepared(content: str) -> PreparedData:
-    return prepare(DataConfig.model_validate_json(content))
+    return Dataset.from_config(DataConfig.model_validate_json(content)).split()

@@ -10,7 +10,8 @@ import numpy as np
 import polars as pl
 
 from crossrec.config import validate
-from crossrec.data.prepare import DataConfig, PreparedData, prepare
+from crossrec.data.dataset import Dataset
+from crossrec.data.prepare import DataConfig, PreparedData
 from crossrec.types import Sequences
 
 SYNTHETIC = "synthetic-full"
@@ -39,11 +40,11 @@ def make_data(name: str, folder: Path, root: Path | None, users: int | None) -> 
 def load_data(folder: Path, name: str, note: str) -> PreparedData:
     """The written tables, divided leave-one-out; nothing more is cleaned."""
     source = {"type": "table", "name": name, "note": note}
-    return prepare(_config({"source": source, "root": str(folder), "split": {"type": "leave_one_out"}}))
+    return _read({"source": source, "root": str(folder), "split": {"type": "leave_one_out"}})
 
 
-def _config(content: dict[str, Any]) -> DataConfig:
-    return validate(DataConfig, content, "benchmarks/peers.py")
+def _read(content: dict[str, Any]) -> PreparedData:
+    return Dataset.from_config(validate(DataConfig, content, "benchmarks/peers.py")).split()
 
 
 def _note(name: str, users: int | None) -> str:
@@ -55,9 +56,7 @@ def _cleaned(root: Path | None, users: int | None) -> Sequences:
     """The 5-core of a table, items renumbered where users are left out."""
     cleaning = {"k_users": 5, "k_items": 5, "catalog": "clicked"}
     split = {"type": "leave_one_out"}
-    data = prepare(
-        _config({"source": {"type": "table"}, "root": str(root), "cleaning": cleaning, "split": split})
-    )
+    data = _read({"source": {"type": "table"}, "root": str(root), "cleaning": cleaning, "split": split})
     clicks = data.split.clicks
     if users is None:
         return clicks

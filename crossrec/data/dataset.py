@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from crossrec.config import ComponentOptions, validate
 from crossrec.data.cleaning import clean
-from crossrec.data.prepare import DataConfig, PreparedData, divide
+from crossrec.data.prepare import DataConfig, PreparedData, divide, read_raw
 from crossrec.data.sources import SOURCES
 from crossrec.data.sources.base import RawData
 from crossrec.data.sources.frames import FrameSource
+from crossrec.data.splits import SPLITS
 
 
 class Dataset:
@@ -61,7 +62,7 @@ class Dataset:
         cleaning: Mapping[str, Any] | None = None,
         cache_dir: str | Path = "cache",
         **options: Any,
-    ) -> Dataset:
+    ) -> Self:
         """Read a data set from files.
 
         Args:
@@ -72,9 +73,19 @@ class Dataset:
             options: options of the format, by their names in YAML.
         """
         given = {"type": source, **options} if isinstance(source, str) else source
-        config = _config(given, root, cleaning, cache_dir)
+        return cls.from_config(_config(given, root, cleaning, cache_dir))
+
+    @classmethod
+    def from_config(cls, config: DataConfig) -> Self:
+        """Read the data set that the section ``data`` of a YAML file describes.
+
+        Raises:
+            SourceError: if a root, file or column is missing or can't be read.
+            CatalogError: if the items can't be used.
+            InteractionDataError: if no click is left after cleaning.
+        """
         found = cls.__new__(cls)
-        found._clean(config, config.source.build(config.root, config.cache_dir).load())
+        found._clean(config, read_raw(config))
         return found
 
     def _clean(self, config: DataConfig, raw: RawData) -> None:
@@ -83,19 +94,25 @@ class Dataset:
         self.catalog, self.clicks, self.report = clean(raw, config.cleaning)
 
     def split(
-        self, split: str | ComponentOptions = "temporal", *, repeats: bool = False, **options: Any
+        self, split: str | ComponentOptions | None = None, *, repeats: bool = False, **options: Any
     ) -> PreparedData:
         """Return the data divided into training, validation and test.
 
         Args:
-            split: ``"temporal"``, ``"leave_one_out"``, or the options of a split.
-            repeats: whether an item that a user clicked before can be a target.
+            split: ``"temporal"``, ``"leave_one_out"``, or the options of a split; that of the configuration,
+                temporal by default, when None.
+            repeats: whether an item that a user clicked before can be a target, as needed for lists with seen
+                items.
             options: options of the split, by their names in YAML, such as ``valid_from=0.8``.
 
         Raises:
             SplitError: if a part stays empty.
         """
-        given = {"type": split, **options} if isinstance(split, str) else split
+        given: Any = self.config.split if split is None else split
+        if isinstance(given, str):
+            given = {"type": given, **options}
+        elif options:
+            given = {**SPLITS.dump(given), **options}
         content = {**dict(self.config), "split": given}
         config = validate(DataConfig, content, "Dataset.split", trust_code=True)
         split_log = divide(self.clicks, len(self.catalog), config, repeats=repeats)

@@ -1,4 +1,4 @@
-"""Preparation of data: load, clean and split."""
+"""Prepared data: configuration, reading, and the cleaned and split log."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import numpy as np
 
 from crossrec.config import Config
 from crossrec.data.catalog import Catalog, context_columns
-from crossrec.data.cleaning import CleaningConfig, clean
+from crossrec.data.cleaning import CleaningConfig
 from crossrec.data.cleaning_report import CleaningReport
 from crossrec.data.identity import DataIdentity
 from crossrec.data.interactions import ClickLog, show_time
@@ -137,31 +137,6 @@ class PreparedData:
         }
 
 
-def prepare(config: DataConfig, *, repeats: bool = False) -> PreparedData:
-    """Load, clean and split the data.
-
-    Every process does the same deterministic work, after the main one has written generated data, so that all
-    have the same data without communication.
-
-    Args:
-        config: configuration of the data.
-        repeats: whether an item that a user clicked before can be a target, as needed for lists with seen
-            items.
-
-    Raises:
-        SourceError: if a root, file or column is missing or can't be read.
-        CatalogError: if the items can't be used.
-        InteractionDataError: if no click is left after cleaning.
-        SplitError: if a part of the split stays empty.
-    """
-    raw = _load(config)
-    name, note = raw.name, raw.note
-    catalog, clicks, report = clean(raw, config.cleaning)
-    del raw  # the id strings of a long log need more memory than all derived data
-    split = divide(clicks, len(catalog), config, repeats=repeats)
-    return PreparedData(name, note, catalog, clicks, split, report, config)
-
-
 def divide(clicks: ClickLog, n_items: int, config: DataConfig, *, repeats: bool) -> Split:
     """Divide a cleaned log, with the target events of the cleaning.
 
@@ -169,7 +144,8 @@ def divide(clicks: ClickLog, n_items: int, config: DataConfig, *, repeats: bool)
         clicks: the cleaned log.
         n_items: N, size of the catalogue.
         config: configuration of the split, and of the target events.
-        repeats: as in :func:`prepare`.
+        repeats: whether an item that a user clicked before can be a target, as needed for lists with seen
+            items.
 
     Raises:
         SplitError: if a part of the split stays empty.
@@ -183,7 +159,15 @@ def divide(clicks: ClickLog, n_items: int, config: DataConfig, *, repeats: bool)
     return replace(split, protocol=f"{split.protocol}; targets are events of the type {names} only")
 
 
-def _load(config: DataConfig) -> RawData:
+def read_raw(config: DataConfig) -> RawData:
+    """Read a source's items and clicks.
+
+    Every process does the same deterministic work, after the main one has written generated data, so that all
+    have the same data without communication.
+
+    Raises:
+        SourceError: if a root, file or column is missing or can't be read.
+    """
     if not distributed.is_main():
         distributed.barrier()
         return _loaded(config)

@@ -10,9 +10,10 @@ from pathlib import Path
 from typing import Any
 
 from crossrec.config import load_config, validate
+from crossrec.data.dataset import Dataset
 from crossrec.data.guess.folder import FolderGuess, guess_folder
 from crossrec.data.guess.roles import Entry
-from crossrec.data.prepare import DataConfig, PreparedData, prepare
+from crossrec.data.prepare import DataConfig, PreparedData
 from crossrec.data.splits.base import SplitError
 from crossrec.experiment.config import ExperimentConfig
 from crossrec.runtime.files import write_text
@@ -139,7 +140,7 @@ def _prepared(entries: Sequence[Entry], split: dict[str, Any]) -> PreparedData:
             for part in above[1:]:
                 place = place.setdefault(part, {})
             place[last] = entry.value
-    return prepare(validate(DataConfig, content, "the guessed configuration"))
+    return Dataset.from_config(validate(DataConfig, content, "the guessed configuration")).split()
 
 
 def _why_split(guess: FolderGuess, chosen: dict[str, Any]) -> str:

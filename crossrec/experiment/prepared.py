@@ -13,10 +13,11 @@ from torch import Tensor
 
 from crossrec.augment.config import AugmentConfig
 from crossrec.config import Config
+from crossrec.data.dataset import Dataset
 from crossrec.data.identity import DataIdentity
 from crossrec.data.item_table import CONTENT, MODEL, ItemTable, VectorSpace
 from crossrec.data.neighbours import CLICKS, find_neighbours
-from crossrec.data.prepare import PreparedData, prepare
+from crossrec.data.prepare import PreparedData
 from crossrec.data.segments import ClusterAssignment, cluster_items, cluster_users
 from crossrec.encoders.cache import Features
 from crossrec.experiment.config import ExperimentConfig, SpacesConfig
@@ -53,12 +54,16 @@ class PreparedExperiment:
 
     @classmethod
     def of(cls, config: ExperimentConfig) -> PreparedExperiment:
-        """Load and split the data; every process must call this.
+        """Load and split the configured data; every process must call this."""
+        return cls.on(Dataset.from_config(config.data).split(repeats=config.evaluation.repeats), config)
+
+    @classmethod
+    def on(cls, data: PreparedData, config: ExperimentConfig) -> PreparedExperiment:
+        """Return an experiment on given data.
 
         Items are in the order of the training of a run of this name, followed by new ones.
         """
-        data = prepare(config.data, repeats=config.evaluation.repeats)
-        content = EncodedCatalog(data.catalog, config.data.cache_dir, root=config.data.root)
+        content = EncodedCatalog(data.catalog, data.config.cache_dir, root=data.config.root)
         return cls(config, data, content).in_saved_order()
 
     @cached_property

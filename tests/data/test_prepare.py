@@ -14,7 +14,8 @@ from PIL import Image
 
 from crossrec.config import ComponentOptions, parse_overrides, validate
 from crossrec.data.catalog import Catalog
-from crossrec.data.prepare import DataConfig, PreparedData, prepare
+from crossrec.data.dataset import Dataset
+from crossrec.data.prepare import DataConfig, PreparedData
 from crossrec.data.sources import SOURCES
 from crossrec.data.sources.base import DataSource
 from crossrec.data.sources.reading import SourceError
@@ -25,7 +26,7 @@ REAL = Path(os.environ.get("CROSSREC_DATA", Path(__file__).parents[2] / ".." / "
 
 
 def prepared(*overrides: str) -> PreparedData:
-    return prepare(validate(DataConfig, parse_overrides(overrides), "test"))
+    return Dataset.from_config(validate(DataConfig, parse_overrides(overrides), "test")).split()
 
 
 def write_shop(root: Path) -> None:
@@ -111,7 +112,7 @@ def test_others_wait_until_the_main_process_has_loaded(monkeypatch: pytest.Monke
         events.clear()
         monkeypatch.setattr(distributed, "is_main", lambda main=main: main)
         with pytest.raises(SourceError, match="broken"):
-            prepare(config)
+            Dataset.from_config(config).split()
         assert events == order
 
 

@@ -13,8 +13,9 @@ import pytest
 import yaml
 
 from crossrec.config import validate
+from crossrec.data.dataset import Dataset
 from crossrec.data.interactions import InteractionDataError
-from crossrec.data.prepare import DataConfig, PreparedData, prepare
+from crossrec.data.prepare import DataConfig, PreparedData
 from crossrec.data.sources import SOURCES
 from crossrec.data.sources.reading import SourceError
 from crossrec.types import InputError
@@ -130,7 +131,7 @@ def prepared(root: Path, source: dict[str, Any], **more: Any) -> PreparedData:
         "split": {"type": "leave_one_out"},
         **more,
     }
-    return prepare(validate(DataConfig, content, "test"))
+    return Dataset.from_config(validate(DataConfig, content, "test")).split()
 
 
 def test_every_source_that_reads_files_is_here() -> None:
@@ -385,7 +386,7 @@ def case(name: str, **changes: Any) -> PreparedData:
         pytest.skip("the shared cases are not at CROSSREC_SHARED")
     content = yaml.safe_load((CASES / "config.yaml").read_text())["data"]
     content["source"] |= changes
-    return prepare(validate(DataConfig, {**content, "root": str(CASES / name)}, "test"))
+    return Dataset.from_config(validate(DataConfig, {**content, "root": str(CASES / name)}, "test")).split()
 
 
 def test_shared_cases() -> None:
@@ -411,7 +412,7 @@ def test_the_shared_case_of_hugging_face(tmp_path: Path) -> None:
         "interactions": {"path": "interactions.csv"},
     }
     content = {"root": str(CASES / "hf-csv"), "cache_dir": str(tmp_path), "source": source}
-    catalog = prepare(validate(DataConfig, content, "test")).catalog
+    catalog = Dataset.from_config(validate(DataConfig, content, "test")).split().catalog
     titles = catalog.column("title").to_pylist()
     assert titles[3:8] == ["NA", "null", "None", "nan", "N/A"]
     assert catalog.column("categories").to_pylist()[3] == ["003"]

@@ -9,7 +9,8 @@ import polars as pl
 import pytest
 
 from crossrec.config import validate
-from crossrec.data.prepare import DataConfig, PreparedData, prepare
+from crossrec.data.dataset import Dataset
+from crossrec.data.prepare import DataConfig, PreparedData
 from crossrec.data.segments import SegmentsConfig, cluster_items, cluster_users
 from crossrec.types import ABSENT, InputError
 
@@ -42,7 +43,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def loaded(folder: Path) -> PreparedData:
     content = {"source": {"type": "table"}, "root": str(folder), "split": {"type": "leave_one_out"}}
-    return prepare(validate(DataConfig, content, "test"))
+    return Dataset.from_config(validate(DataConfig, content, "test")).split()
 
 
 @pytest.fixture(scope="module")

@@ -11,7 +11,7 @@ import polars as pl
 import pytest
 
 from crossrec.config import validate
-from crossrec.data.prepare import prepare
+from crossrec.data.dataset import Dataset
 from crossrec.encoders.cache import Features
 from crossrec.experiment.config import ExperimentConfig
 from crossrec.experiment.prepared import PreparedExperiment
@@ -72,7 +72,7 @@ class PlantedShop:
             **changes,
         }
         config = validate(ExperimentConfig, content, "test")
-        data = prepare(config.data)
+        data = Dataset.from_config(config.data).split()
         return PreparedExperiment(config, data, PlantedContent(data.catalog, config.data.cache_dir))
 
 

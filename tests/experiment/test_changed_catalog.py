@@ -17,8 +17,9 @@ from safetensors.torch import load_file, save_file
 import crossrec
 from crossrec.cli.commands import main
 from crossrec.cli.runs import evaluate, train
+from crossrec.data.dataset import Dataset
 from crossrec.data.identity import BYTES, ENDS, DataIdentity
-from crossrec.data.prepare import DataConfig, prepare
+from crossrec.data.prepare import DataConfig
 from crossrec.data.sources.table import TableSource
 from crossrec.experiment.prepared import PreparedExperiment
 from crossrec.experiment.run_folder import read_run
@@ -298,7 +299,7 @@ def identity_of(folder: Path, items: pl.DataFrame, log: pl.DataFrame) -> DataIde
     folder.mkdir(exist_ok=True)
     items.write_csv(folder / "items.csv")
     log.write_csv(folder / "interactions.csv")
-    return prepare(DataConfig(source=TableSource.Options(), root=folder)).identity
+    return Dataset.from_config(DataConfig(source=TableSource.Options(), root=folder)).split().identity
 
 
 def test_digests_follow_ids_and_not_the_order_of_files(shop: Shop, tmp_path: Path) -> None:

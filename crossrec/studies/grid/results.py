@@ -13,8 +13,9 @@ from typing import Any
 import numpy as np
 import polars as pl
 
+from crossrec.data.dataset import Dataset
 from crossrec.data.item_table import ItemTable
-from crossrec.data.prepare import PreparedData, prepare
+from crossrec.data.prepare import PreparedData
 from crossrec.evaluation.comparison.compare import (
     USUAL,
     ComparedMetric,
@@ -218,9 +219,10 @@ class _Reader:
     def __init__(self, config: AblationConfig, trial: StudyTrial) -> None:
         self.config = config
         self._metrics = [metric for metric in wanted_metrics(config) if SLICE_MARK in metric]
-        self._data = (
-            prepare(trial.config.data, repeats=trial.config.evaluation.repeats) if self._metrics else None
-        )
+        self._data: PreparedData | None = None
+        if self._metrics:
+            repeats = trial.config.evaluation.repeats
+            self._data = Dataset.from_config(trial.config.data).split(repeats=repeats)
         self._evaluation = trial.config.evaluation
         self.n_items = _catalogue_size(trial)
 
