@@ -23,6 +23,8 @@ from crossrec.types import InputError
 SMALL_STD = 0.02
 FUSION = "items.fusion."
 """Prefix of the fusion's weights in a network's."""
+SEQUENCE = "sequence."
+"""Prefix of the sequence model's."""
 
 
 def build_network(
@@ -80,7 +82,7 @@ def build_network(
     fusion = (
         SingleModality(1, config.width) if ids_alone else config.fusion.build(len(modalities), config.width)
     )
-    fusion.follow({name.removeprefix(FUSION): weight for name, weight in (saved or {}).items()})
+    fusion.follow(_within(FUSION, saved))
     items = ItemEncoder(
         modalities,
         fusion,
@@ -88,7 +90,8 @@ def build_network(
         dropout=config.item_dropout,
         modality_dropout=config.modality_dropout,
     )
-    sequence = config.sequence.build(config.width, content.cache_dir)
+    sequence_options = config.sequence.follow(_within(SEQUENCE, saved))
+    sequence = sequence_options.build(config.width, content.cache_dir)
     return SequentialNetwork(
         items,
         sequence,
@@ -101,6 +104,12 @@ def build_network(
     )
 
 
+def _within(prefix: str, saved: Mapping[str, Tensor] | None) -> dict[str, Tensor]:
+    """Return the saved weights of one part under their names within it."""
+    saved = saved or {}
+    return {name.removeprefix(prefix): weight for name, weight in saved.items() if name.startswith(prefix)}
+
+
 def _inputs_of(
     part: ItemModality,
     inputs: ModalityInputs,
@@ -109,10 +118,7 @@ def _inputs_of(
     saved: Mapping[str, Tensor] | None,
 ) -> ModalityInputs:
     """Return the inputs of one modality: with its saved statistics, and its saved rows if it is learned."""
-    prefix = f"{PREFIX}{part.name}."
-    own = {
-        name.removeprefix(prefix): value for name, value in (saved or {}).items() if name.startswith(prefix)
-    }
+    own = _within(f"{PREFIX}{part.name}.", saved)
     trained_N = relations.trained if part.learned and relations.trained is not None else inputs.trained_N
     return replace(inputs, whiten=maps.get(part.name, inputs.whiten), trained_N=trained_N, saved=own)
 

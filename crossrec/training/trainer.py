@@ -35,20 +35,27 @@ PRETRAINED = ("network.sequence.decoder.", ".encoder.")
 
 
 def build_optimizer(task: nn.Module, config: TrainerConfig) -> torch.optim.AdamW:
-    """Build AdamW over trainable parameters: pretrained parts at their own rate, no decay on vectors."""
-    groups: dict[tuple[bool, bool], list[nn.Parameter]] = {}
+    """Build AdamW over trainable parameters: pretrained parts at their own rate, no decay on vectors.
+
+    The rate of a module with an attribute ``lr_scale``, and of all modules in it, is multiplied by it.
+    """
+    scales = {
+        f"{name}.": module.lr_scale for name, module in task.named_modules() if hasattr(module, "lr_scale")
+    }
+    groups: dict[tuple[bool, float, bool], list[nn.Parameter]] = {}
     for name, parameter in task.named_parameters():
         if parameter.requires_grad:
             pretrained = any(part in name for part in PRETRAINED)
-            groups.setdefault((pretrained, parameter.ndim > 1), []).append(parameter)
+            scale = math.prod(scale for prefix, scale in scales.items() if name.startswith(prefix))
+            groups.setdefault((pretrained, scale, parameter.ndim > 1), []).append(parameter)
     return torch.optim.AdamW(
         [
             {
                 "params": parameters,
-                "lr": config.encoder_lr if pretrained else config.lr,
+                "lr": scale * (config.encoder_lr if pretrained else config.lr),
                 "weight_decay": config.weight_decay if matrix else 0.0,
             }
-            for (pretrained, matrix), parameters in sorted(groups.items())
+            for (pretrained, scale, matrix), parameters in sorted(groups.items(), key=lambda entry: entry[0])
         ],
         lr=config.lr,
         betas=(0.9, 0.98),

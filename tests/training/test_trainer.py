@@ -13,9 +13,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 from safetensors import safe_open
+from torch import nn
 
 from crossrec.training.config import TrainerConfig
-from crossrec.training.trainer import rate_factor
+from crossrec.training.trainer import build_optimizer, rate_factor
 
 PROGRAM = Path(__file__).with_name("small_training.py")
 train = runpy.run_path(str(PROGRAM))["train"]
@@ -46,6 +47,30 @@ def unbroken(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("unbroken")
     train(folder)
     return folder
+
+
+def test_a_module_scales_the_rates_of_what_is_in_it() -> None:
+    class Scaled(nn.Sequential):
+        lr_scale = 0.5
+
+    network = nn.ModuleDict(
+        {"out": Scaled(nn.Linear(2, 2), Scaled(nn.Linear(2, 3))), "into": nn.Linear(2, 4)}
+    )
+    task = nn.ModuleDict({"network": nn.ModuleDict({"sequence": network})})
+    optimizer = build_optimizer(task, TrainerConfig(lr=0.1, weight_decay=0.3))
+    rates = {
+        (len(parameter), parameter.ndim): (group["lr"], group["weight_decay"])
+        for group in optimizer.param_groups
+        for parameter in group["params"]
+    }
+    assert rates == {
+        (2, 2): (0.05, 0.3),
+        (2, 1): (0.05, 0.0),
+        (3, 2): (0.025, 0.3),
+        (3, 1): (0.025, 0.0),
+        (4, 2): (0.1, 0.3),
+        (4, 1): (0.1, 0.0),
+    }
 
 
 def test_the_rate_rises_to_its_full_size_and_falls_along_a_cosine() -> None:

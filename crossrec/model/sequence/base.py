@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 import torch
 from pydantic import Field
@@ -78,6 +79,14 @@ class SequenceModelOptions(ComponentOptions):
         Raises:
             InputError: if weights can't be loaded, or the model is too small for the options.
         """
+
+    def follow(self, saved: Mapping[str, Tensor]) -> Self:
+        """Return the options of weights that an earlier version saved; these ones where there is one form.
+
+        Args:
+            saved: name within the sequence model -> weight.
+        """
+        return self
 
 
 class SequenceModel(Component, nn.Module):

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 import torch
-from pydantic import Field
+from pydantic import Field, model_validator
 from torch import Tensor, nn
 
 from crossrec.model.sequence.base import History, SequenceModel, SequenceModelOptions
+from crossrec.model.sequence.layers import learned_positions, make_norm
 from crossrec.runtime.dropout import Dropout
 from crossrec.runtime.weights import causal_lm, load_settings
 from crossrec.runtime.weights.lora import LoRAOptions, attach_lora
@@ -27,18 +29,31 @@ class DecoderLoRAOptions(LoRAOptions):
     target_modules: tuple[str, ...] = ("q_proj", "k_proj", "v_proj", "o_proj")
 
 
+FORM_OF_0_1 = {
+    "mlp": "keep",
+    "final_norm": "pretrained",
+    "frozen_precision": "fp32",
+    "token_size": 1.0,
+    "positions": "decoder",
+    "norm": "layer",
+}
+"""Options of the model as version 0.1 had it."""
+
+
 class LLMSequenceModel(SequenceModel):
     """Pretrained decoder that reads item vectors through ``inputs_embeds`` after an optional text prompt.
 
-    The decoder's weights are frozen but for LoRA adapters (all are trained when ``lora`` is null);
-    the maps from item width to decoder width and back are trained in full. Incoming vectors are
-    scaled to the size of the decoder's own token embeddings, which is what its first layer expects.
+    The decoder's weights are frozen but for LoRA adapters (all are trained when ``lora`` is null); the maps
+    from item width to decoder width and back are trained in full. Incoming vectors are scaled relative to the
+    decoder's own token embeddings. The map back starts at zero and its result is added to the clicked item's
+    vector: an untrained model recommends what is similar to the last click.
 
-    Source: LoRA, Hu et al. 2022; items as soft tokens as in LLaRA (Liao et al. 2024) and HLLM
-    (Chen et al. 2024).
+    Source: LoRA, Hu et al. 2022; items as soft tokens as in LLaRA (Liao et al. 2024) and HLLM (Chen et al.
+    2024); zero-initialised update as in ReZero (Bachlechner et al. 2021); learning rates by width, Yang et
+    al. 2022 (muP, table 8: Adam's rate of an output map falls with its input width).
 
     Args:
-        options: decoder, layers kept, adapters, prompt.
+        options: decoder, parts kept, adapters, prompt.
         width: D of item vectors and hidden states.
         cache_dir: folder of converted weights.
     """
@@ -50,11 +65,40 @@ class LLMSequenceModel(SequenceModel):
             "package:smollm2-135m", description="local path, package:NAME, hub name, or random"
         )
         layers: int | None = Field(None, ge=1, le=1_000, description="keep only the first n layers")
+        mlp: Literal["keep", "drop"] = Field(
+            "keep", description="whether layers keep their MLP; without it they only attend"
+        )
+        final_norm: Literal["auto", "pretrained", "fresh"] = Field(
+            "auto",
+            description="norm of the last states: the decoder's own, which is fitted to its last layer, or "
+            "one without weights; auto takes a fresh one if layers or MLPs are missing",
+        )
         lora: DecoderLoRAOptions | None = Field(
             DecoderLoRAOptions(), description="null trains all of the decoder's weights"
         )
+        frozen_precision: Literal["fp32", "bf16"] = Field(
+            "fp32", description="precision of frozen weights and of states; adapters stay in fp32"
+        )
         prompt: str | None = Field(None, description="text before the items")
+        token_size: float = Field(
+            1.0, gt=0, le=1_000, description="length of incoming vectors, in mean token embeddings"
+        )
+        positions: Literal["decoder", "learned"] = Field(
+            "decoder", description="learned adds one vector per position to the decoder's own positions"
+        )
+        norm: Literal["rms", "layer", "none"] = Field(
+            "rms", description="norm of the sum of item vector and update"
+        )
         dropout: float = Field(0.1, ge=0, lt=1, description="dropout rate of the incoming item vectors")
+
+        @model_validator(mode="after")
+        def _something_is_frozen(self) -> Self:
+            if self.frozen_precision != "fp32" and self.lora is None:
+                raise ValueError(
+                    "frozen_precision=bf16 with lora=null: all weights are trained and stay in fp32; "
+                    "set frozen_precision=fp32, or give lora"
+                )
+            return self
 
         @property
         def pretrained(self) -> bool:
@@ -84,6 +128,12 @@ class LLMSequenceModel(SequenceModel):
                     f"are more than the decoder's {positions} positions"
                 )
 
+        def follow(self, saved: Mapping[str, Tensor]) -> Self:
+            """Return the form of version 0.1 if the weights have its LayerNorm."""
+            if self.norm == "layer" or "norm.bias" not in saved:
+                return self
+            return self.model_copy(update=FORM_OF_0_1)
+
     prompt: Tensor
 
     def __init__(self, options: Options, width: int, cache_dir: Path) -> None:
@@ -91,20 +141,35 @@ class LLMSequenceModel(SequenceModel):
         self.max_length = options.max_length
         language_model, tokenizer = causal_lm(options.weights, cache_dir)
         decoder = language_model.get_decoder()
-        stack = _keep_first_layers(decoder, options.layers)
+        stack = _layer_stack(decoder)
+        fresh_norm = options.final_norm == "fresh" or (
+            options.final_norm == "auto" and (options.mlp == "drop" or _cuts(decoder, options.layers))
+        )
+        _keep_first_layers(decoder, stack, options.layers)
+        if options.mlp == "drop":
+            _drop_mlps(decoder.get_submodule(stack))
         embedding = decoder.get_input_embeddings().weight.detach()
         decoder_width = embedding.shape[1]
+        self.norm_states: nn.Module = nn.Identity()
+        if fresh_norm:
+            _remove_final_norm(decoder, stack)
+            # Its gain would repeat the map that follows.
+            self.norm_states = nn.RMSNorm(decoder_width, eps=1e-5, elementwise_affine=False)
         self.register_buffer("prompt", _embed_prompt(options.prompt, tokenizer, embedding), persistent=False)
-        self.token_size = float(embedding.float().norm(dim=1).mean())
+        self.token_size = options.token_size * float(embedding.float().norm(dim=1).mean())
         # Only the prompt needs token embeddings, and it is embedded already.
         decoder.set_input_embeddings(nn.Embedding(1, decoder_width))
         self.decoder = self._adapt(decoder, options, stack)
+        self.dtype = torch.bfloat16 if options.frozen_precision == "bf16" else None
         self.into = nn.Linear(width, decoder_width)
-        self.norm_in = nn.LayerNorm(decoder_width, elementwise_affine=False)
-        self.dropout = Dropout(options.dropout)
-        self.out = nn.Linear(decoder_width, width)
         nn.init.orthogonal_(self.into.weight)
-        self.norm = nn.LayerNorm(width)
+        self.norm_in = nn.LayerNorm(decoder_width, elementwise_affine=False)
+        self.positions: nn.Parameter | None = None
+        if options.positions == "learned":
+            self.positions = learned_positions(options.max_length, decoder_width)
+        self.dropout = Dropout(options.dropout)
+        self.out = _OutputMap(decoder_width, width)
+        self.norm: nn.Module = nn.Identity() if options.norm == "none" else make_norm(options.norm, width)
 
     def _adapt(self, decoder: Any, options: Options, stack: str) -> Any:
         decoder.config.use_cache = False
@@ -112,18 +177,29 @@ class LLMSequenceModel(SequenceModel):
         self.has_adapter = options.lora is not None
         if options.lora is None:
             return decoder
-        targets = _target_pattern(options.lora.target_modules, stack, options.layers)
-        return attach_lora(decoder, options.lora, targets)
+        modules = options.lora.target_modules
+        _check_targets(decoder.get_submodule(stack), modules)
+        adapted = attach_lora(decoder, options.lora, _target_pattern(modules, stack, options.layers))
+        if options.frozen_precision == "bf16":
+            for parameter in adapted.parameters():
+                if not parameter.requires_grad:
+                    parameter.data = parameter.data.bfloat16()
+        return adapted
 
     def forward(self, history: History) -> Tensor:
         """Return hidden states (B, L, D); the prompt's own positions are cut off."""
         vectors_BLD = history.vectors_BLD
-        tokens = self.norm_in(self.into(vectors_BLD)) * (self.token_size / self.into.out_features**0.5)
-        tokens = self.dropout(tokens)
+        tokens = self.norm_in(self.into(vectors_BLD))
+        if self.positions is not None:
+            tokens = tokens + self.positions[: tokens.shape[1]].to(tokens.dtype)
+        tokens = self.dropout(tokens * (self.token_size / self.into.out_features**0.5))
         prompt = self.prompt.to(tokens.dtype).expand(len(tokens), -1, -1)
-        states = self.decoder(inputs_embeds=torch.cat([prompt, tokens], dim=1)).last_hidden_state
-        # A residual connection around the decoder: it adds to the clicked item's own vector.
-        return self.norm(vectors_BLD + self.out(states[:, prompt.shape[1] :]))
+        tokens = torch.cat([prompt, tokens], dim=1)
+        if self.dtype is not None:
+            tokens = tokens.to(self.dtype)
+        states = self.decoder(inputs_embeds=tokens).last_hidden_state[:, prompt.shape[1] :]
+        update_BLD = self.out(self.norm_states(states.to(vectors_BLD.dtype)))
+        return self.norm(vectors_BLD + update_BLD)
 
     def adapter(self) -> PeftModel | None:
         """Return peft's model; None if all weights are trained."""
@@ -135,19 +211,107 @@ def _check_layers(count: int | None, total: int) -> None:
         raise InputError(f"model.sequence.layers={count}, but the decoder has only {total} layers")
 
 
-def _keep_first_layers(decoder: Any, count: int | None) -> str:
-    """Truncate the decoder in place, and return the name of its stack of layers."""
+def _cuts(decoder: Any, count: int | None) -> bool:
+    return count is not None and count < decoder.config.num_hidden_layers
+
+
+def _layer_stack(decoder: Any) -> str:
+    """Return the name of the decoder's list of layers."""
     total = decoder.config.num_hidden_layers
-    _check_layers(count, total)
     stacks = [n for n, m in decoder.named_modules() if isinstance(m, nn.ModuleList) and len(m) == total]
     if not stacks:
         raise InputError(f"model.sequence: found no stack of {total} layers in {type(decoder).__name__}")
-    parent, _, name = stacks[0].rpartition(".")
+    return stacks[0]
+
+
+def _keep_first_layers(decoder: Any, stack: str, count: int | None) -> None:
+    """Truncate the decoder in place."""
+    _check_layers(count, decoder.config.num_hidden_layers)
     if count is not None:
-        holder = decoder.get_submodule(parent)
+        holder, name = _holder(decoder, stack)
         setattr(holder, name, getattr(holder, name)[:count])
         decoder.config.num_hidden_layers = count
-    return stacks[0]
+
+
+def _holder(decoder: Any, stack: str) -> tuple[nn.Module, str]:
+    """Return the module that has the list of layers, and its name there."""
+    parent, _, name = stack.rpartition(".")
+    return decoder.get_submodule(parent), name
+
+
+def _drop_mlps(layers: nn.Module) -> None:
+    """Replace the MLP of each layer by zeros, in place.
+
+    Raises:
+        InputError: if a layer has no part of this name.
+    """
+    for layer in layers.children():
+        if not hasattr(layer, "mlp"):
+            raise InputError(
+                f"model.sequence.mlp=drop: {type(layer).__name__} has no part named mlp; set "
+                "model.sequence.mlp=keep"
+            )
+        layer.mlp = _NoUpdate()
+
+
+def _remove_final_norm(decoder: Any, stack: str) -> None:
+    """Replace the norm after the last layer by the identity, in place.
+
+    Raises:
+        InputError: if it can't be told which module it is.
+    """
+    holder, _ = _holder(decoder, stack)
+    norms = [name for name, module in holder.named_children() if _is_norm(module)]
+    if len(norms) != 1:
+        raise InputError(
+            f"model.sequence.final_norm: {type(holder).__name__} has {len(norms)} norms beside its layers "
+            f"({', '.join(norms) or 'none'}), so the final one is unknown; set "
+            "model.sequence.final_norm=pretrained"
+        )
+    setattr(holder, norms[0], nn.Identity())
+
+
+def _is_norm(module: nn.Module) -> bool:
+    return "norm" in type(module).__name__.lower()
+
+
+class _NoUpdate(nn.Module):
+    """Zero in place of a part whose result is added to its input."""
+
+    def forward(self, hidden: Tensor) -> Tensor:
+        return hidden.new_zeros(())
+
+
+class _OutputMap(nn.Linear):
+    """Linear map that starts at zero and learns at a rate that falls with its input width.
+
+    Attributes:
+        lr_scale: factor of the learning rate, read by the optimizer.
+    """
+
+    def __init__(self, width: int, out: int) -> None:
+        super().__init__(width, out)
+        self.lr_scale = min(1.0, out / width)
+
+    def reset_parameters(self) -> None:
+        nn.init.zeros_(self.weight)
+        nn.init.zeros_(self.bias)
+
+
+def _check_targets(layers: nn.Module, modules: tuple[str, ...]) -> None:
+    """Check that all modules to adapt are there.
+
+    Raises:
+        InputError: if one is not.
+    """
+    there = {
+        name.rpartition(".")[2] for name, module in layers.named_modules() if isinstance(module, nn.Linear)
+    }
+    if missing := [name for name in modules if name not in there]:
+        raise InputError(
+            f"model.sequence.lora.target_modules: the decoder's layers have no {', '.join(missing)}; there "
+            f"are {', '.join(sorted(there))} (those of an MLP only with model.sequence.mlp=keep)"
+        )
 
 
 def _target_pattern(modules: tuple[str, ...], stack: str, layers: int | None) -> str:

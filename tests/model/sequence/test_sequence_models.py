@@ -11,6 +11,7 @@ import pytest
 import torch
 from pydantic import TypeAdapter
 from safetensors.torch import load_model, save_model
+from torch import nn
 
 from crossrec.model.sequence import SEQUENCE_MODELS, SequenceOptions
 from crossrec.model.sequence.base import History, SequenceModel
@@ -48,6 +49,21 @@ BIDIRECTIONAL: dict[str, dict[str, Any]] = {
     "bert4rec wide": {"type": "bert4rec", "feedforward": 1.5, "attention_dropout": 0.1, "mask_share": 0.5},
 }
 MODELS = CAUSAL | BIDIRECTIONAL
+
+
+@pytest.fixture
+def build(build: Build) -> Build:
+    """Build models whose maps that start at zero have learned something."""
+
+    def make(*args: Any, **changes: Any) -> SequenceModel:
+        model = build(*args, **changes)
+        with torch.no_grad():
+            for name, module in model.named_modules():
+                if "lora_B" not in name and isinstance(module, nn.Linear) and not module.weight.any():
+                    module.weight.normal_(std=0.1)
+        return model
+
+    return make
 
 
 def history(model: SequenceModel, length: int = L, lengths: torch.Tensor = LENGTHS) -> History:
