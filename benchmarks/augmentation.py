@@ -28,7 +28,7 @@ from crossrec.experiment.config import ExperimentConfig
 from crossrec.experiment.evaluate import run_evaluation
 from crossrec.experiment.results import SplitPart
 from crossrec.experiment.run_folder import check_run
-from crossrec.experiment.train import run_training
+from crossrec.serving.training import run_training
 
 CONFIGS = Path(__file__).parents[1] / "configs"
 SHORT = [

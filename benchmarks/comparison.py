@@ -16,7 +16,7 @@ from crossrec.evaluation.report.glossary import format_range
 from crossrec.evaluation.results import METRICS_FILE, Evaluation
 from crossrec.experiment.config import ExperimentConfig
 from crossrec.experiment.run_folder import check_run
-from crossrec.experiment.train import run_training
+from crossrec.serving.training import run_training
 
 SHOWN = ("ndcg@10", "recall@10", "coverage@10", "gini@10", "ild@10")
 WITH_INTERVAL = ("ndcg@10", "recall@10")

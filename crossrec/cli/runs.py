@@ -36,7 +36,7 @@ def train(arguments: Sequence[str] | None = None) -> int:
         from crossrec.experiment.run_folder import load_experiment
 
         config = load_experiment(parsed.config, parsed.overrides, trust_code=parsed.trust_code)
-        from crossrec.experiment.train import run_training
+        from crossrec.serving.training import run_training
 
         run_training(config)
 

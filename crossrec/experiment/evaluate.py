@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from pathlib import Path
 
+from crossrec.baselines.base import Baseline
 from crossrec.data.identity import TRAIN
 from crossrec.experiment.baselines import fitted_baselines
 from crossrec.experiment.config import ExperimentConfig
@@ -58,8 +60,25 @@ def load_recommender(prepared: PreparedExperiment, *, measured: bool = True) -> 
     return recommender
 
 
+def run_baselines(prepared: PreparedExperiment, part: SplitPart) -> list[Baseline]:
+    """Return the fitted baselines of a run; prints first how the data differ from those of the training.
+
+    Args:
+        prepared: prepared experiment of the run.
+        part: split to measure, on which the folder of the results depends.
+    """
+    target, changes = results_folder(prepared, part)
+    _show_changes(target, changes)
+    return fitted_baselines(prepared, target if changes else prepared.config.run_folder)
+
+
 def evaluate_run(
-    prepared: PreparedExperiment, recommender: NeuralRecommender, part: SplitPart, *, report: bool = True
+    prepared: PreparedExperiment,
+    recommender: NeuralRecommender,
+    baselines: Sequence[Baseline],
+    part: SplitPart,
+    *,
+    report: bool = True,
 ) -> list[MeasuredRecommender]:
     """Measure the model and its baselines on one split, save everything, and print the table.
 
@@ -68,22 +87,21 @@ def evaluate_run(
     Args:
         prepared: prepared experiment of the run.
         recommender: trained recommender.
+        baselines: fitted baselines, from :func:`run_baselines`.
         part: split to measure; nothing is ranked on the other.
         report: whether to write the page with plots and pictures.
 
     Returns:
         The measured recommenders, the run's own first.
     """
-    folder, target, changes = prepared.config.run_folder, *results_folder(prepared, part)
+    target, log = results_folder(prepared, part)[0], prepared.config.run_folder / "log.jsonl"
     models: list[NamedRecommender] = [recommender]
     if prepared.config.rerank is not None:
         rerank = prepared.config.rerank
         name = f"{recommender.name}, {describe_reranking(rerank)}"
         models.insert(0, rerank.wrap(recommender, prepared.items_of(recommender), name))
-    _show_changes(target, changes)
-    baselines = fitted_baselines(prepared, target if changes else folder)
     found = evaluate_recommenders(prepared, [*models, *baselines], part)
-    save_results(prepared, found, target, part, folder / "log.jsonl", report=report)
+    save_results(prepared, found, target, part, log, report=report)
     show_results(prepared, found, part)
     if report:
         show(f"Report with pictures: {target / 'report.html'}")
@@ -136,7 +154,7 @@ def run_evaluation(
     if predictions is None:
         recommender = load_recommender(prepared, measured=False)  # the changes are shown with the results
         recommender.network.to(accelerator.device)
-        evaluate_run(prepared, recommender, part, report=report)
+        evaluate_run(prepared, recommender, run_baselines(prepared, part), part, report=report)
         return
     folder, results, changes = config.run_folder, *results_folder(prepared, part)
     _show_changes(results, changes)

@@ -1,8 +1,10 @@
-"""Training of an experiment: data, baselines, model, checkpoints, final table, report."""
+"""Training of an experiment's network in its run folder: plan, augmentation, checkpoints."""
 
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import torch
@@ -20,9 +22,8 @@ from crossrec.experiment.augmentation import (
 from crossrec.experiment.baselines import validation_metrics
 from crossrec.experiment.checks import check_config, check_setting
 from crossrec.experiment.config import ExperimentConfig
-from crossrec.experiment.evaluate import evaluate_run, results_folder
 from crossrec.experiment.prepared import PreparedExperiment, describe_model
-from crossrec.experiment.results import SplitPart, show, show_account
+from crossrec.experiment.results import show, show_account
 from crossrec.experiment.run_folder import add_account, changed_counts, check_run, hold_run, open_run
 from crossrec.losses.base import RankingLoss
 from crossrec.model.modalities.layers import FrozenFeatures
@@ -31,7 +32,7 @@ from crossrec.model.recommender import NeuralRecommender
 from crossrec.runtime import distributed
 from crossrec.training.parallel import build_accelerator
 from crossrec.training.task import ItemPredictionTask
-from crossrec.training.tracking import finish_trackers, start_tracker, track_results
+from crossrec.training.tracking import finish_trackers, start_tracker
 from crossrec.training.trainer import Trainer, TrainingOutcome
 from crossrec.training.windows import WindowBatches
 from crossrec.types import InputError, Sequences
@@ -43,50 +44,29 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 
-def run_training(
-    config: ExperimentConfig,
-    part: SplitPart = "test",
-    *,
-    shared: PreparedExperiment | None = None,
-    report: bool = True,
-) -> None:
-    """Train, evaluate beside the baselines, and write the run folder; a killed run is resumed.
+@contextmanager
+def open_training(config: ExperimentConfig) -> Iterator[Accelerator]:
+    """Check a configuration, join its processes, and hold its run folder; trackers end with the block.
+
+    Data are read in the block: nothing is read for a training that can't start, and the processes that
+    ``accelerate launch`` started read together.
 
     Args:
         config: configuration of the experiment.
-        part: split measured at the end.
-        shared: experiment with loaded data; loaded when None.
-        report: whether to write the page with plots and pictures.
 
     Raises:
         InputError: if another training uses the run folder, or a process of this one is gone.
+        ConfigError: if the folder contains a run with another configuration.
     """
     check_config(config)
     accelerator = build_accelerator(config.trainer, config.run_folder)
     with distributed.explained(config.trainer.collective_timeout), hold_run(config.run_folder):
         check_run(config)
-        _train_and_measure(config, part, shared, accelerator, report=report)
+        try:
+            yield accelerator
+        finally:
+            finish_trackers(accelerator)
     distributed.unwatch()
-
-
-def _train_and_measure(
-    config: ExperimentConfig,
-    part: SplitPart,
-    shared: PreparedExperiment | None,
-    accelerator: Accelerator,
-    *,
-    report: bool,
-) -> None:
-    prepared = PreparedExperiment.of(config) if shared is None else shared.in_saved_order()
-    try:
-        recommender, outcome = fit_run(prepared, accelerator)
-        found = evaluate_run(prepared, recommender, part, report=report)
-        values = {name: float(value["value"]) for name, value in found[0].evaluation.metrics.items()}
-        page = results_folder(prepared, part)[0] / "report.html"
-        track_results(accelerator, part, values, outcome.steps, page if report else None)
-    finally:
-        finish_trackers(accelerator)
-    accelerator.end_training()
 
 
 def fit_run(
@@ -96,7 +76,7 @@ def fit_run(
 
     Args:
         prepared: prepared experiment, in the order of the items of its run.
-        accelerator: processes and device.
+        accelerator: processes and device, from :func:`open_training`.
 
     Returns:
         The recommender with the best weights, and how training ended.

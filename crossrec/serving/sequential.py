@@ -5,28 +5,27 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from crossrec.config import validate
 from crossrec.data.fitted import require_split
 from crossrec.data.item_table import ItemTable
 from crossrec.data.prepare import PreparedData
 from crossrec.encoders.base import Tuning
-from crossrec.experiment.checks import check_config
 from crossrec.experiment.config import ExperimentConfig
 from crossrec.experiment.prepared import PreparedExperiment, describe_model
-from crossrec.experiment.run_folder import check_run, hold_run
-from crossrec.experiment.train import fit_run
+from crossrec.experiment.train import fit_run, open_training
 from crossrec.model.config import ModelConfig
-from crossrec.model.encoded_catalog import EncodedCatalog
 from crossrec.model.recommender import NeuralRecommender
-from crossrec.runtime import distributed
 from crossrec.serving.loaded import LoadedRecommender
 from crossrec.serving.opening import state_of
 from crossrec.serving.pretrained.files import Pictures
 from crossrec.training.config import TrainerConfig
-from crossrec.training.parallel import build_accelerator
+from crossrec.training.trainer import TrainingOutcome
 from crossrec.types import InputError
+
+if TYPE_CHECKING:
+    from accelerate import Accelerator
 
 EXPERIMENT = ("seed", "objective", "diversity", "contrastive", "augment", "segments", "rerank", "spaces")
 """Keys of an experiment that belong to a model; those of the data and of the trainer come with ``fit``."""
@@ -54,7 +53,18 @@ class SequentialRecommender:
         content = {"name": name, "model": model, "baselines": (), **experiment}
         if "spaces" not in experiment:
             content["spaces"] = _frozen_encoders(model)
-        self.config = validate(ExperimentConfig, content, type(self).__name__, trust_code=True)
+        self._start(validate(ExperimentConfig, content, type(self).__name__, trust_code=True))
+
+    @classmethod
+    def from_config(cls, config: ExperimentConfig) -> Self:
+        """Return the model that an experiment's YAML file describes, with its trainer."""
+        model = cls.__new__(cls)
+        model._start(config)
+        return model
+
+    def _start(self, config: ExperimentConfig) -> None:
+        self.config = config
+        self._recommender: NeuralRecommender | None = None
         self._loaded: LoadedRecommender | None = None
         self._prepared: PreparedExperiment | None = None
         self._scratch: tempfile.TemporaryDirectory[str] | None = None
@@ -70,13 +80,18 @@ class SequentialRecommender:
         return self.recommender.n_items
 
     def fit(
-        self, data: PreparedData, *, epochs: int = 20, folder: str | Path | None = None, **options: Any
+        self,
+        data: PreparedData,
+        *,
+        epochs: int | None = None,
+        folder: str | Path | None = None,
+        **options: Any,
     ) -> Self:
         """Train on the training clicks, with early stopping on the validation queries.
 
         Args:
             data: cleaned and split data, from :meth:`crossrec.Dataset.split`.
-            epochs: maximum number of epochs.
+            epochs: maximum number of epochs; 20, or that of the configuration, when None.
             folder: run folder, with checkpoints and log, in which a stopped training is resumed; a temporary
                 one when None.
             options: options of the trainer, by their names in YAML, such as ``lr=0.003``, ``batch_size=32``,
@@ -87,24 +102,26 @@ class SequentialRecommender:
             InputError: if the data lack what the model reads.
         """
         require_split(data)
-        trainer = validate(TrainerConfig, {"epochs": epochs, **options}, f"{type(self).__name__}.fit")
-        config = self.config.model_copy(update={"trainer": trainer, "data": data.config})
+        given = options if epochs is None else {"epochs": epochs, **options}
+        content = {**dict(self.config.trainer), **given}
+        trainer = validate(TrainerConfig, content, f"{type(self).__name__}.fit")
         if folder is None:
             self._scratch = tempfile.TemporaryDirectory(prefix="crossrec-")
-            folder = Path(self._scratch.name) / config.name
+            folder = Path(self._scratch.name) / self.config.name
         place = Path(folder)
-        config = config.model_copy(update={"runs_dir": place.parent, "name": place.name})
-        check_config(config)
-        accelerator = build_accelerator(trainer, config.run_folder)
-        with distributed.explained(trainer.collective_timeout), hold_run(config.run_folder):
-            check_run(config)
-            content = EncodedCatalog(data.catalog, data.config.cache_dir, root=data.config.root)
-            prepared = PreparedExperiment(config, data, content).in_saved_order()
-            recommender, _ = fit_run(prepared, accelerator)
-        distributed.unwatch()
-        self._prepared = prepared
-        self._loaded = LoadedRecommender(state_of(prepared, recommender))
+        changes = {"trainer": trainer, "data": data.config, "runs_dir": place.parent, "name": place.name}
+        config = self.config.model_copy(update=changes)
+        with open_training(config) as accelerator:
+            self.fit_prepared(PreparedExperiment.on(data, config), accelerator)
+        # Here rather than on first use, since reference encoders encode in all processes at once.
+        self._loaded = self.loaded
         return self
+
+    def fit_prepared(self, prepared: PreparedExperiment, accelerator: Accelerator) -> TrainingOutcome:
+        """Train on a prepared experiment, in a run folder that :func:`open_training` holds."""
+        recommender, outcome = fit_run(prepared, accelerator)
+        self._prepared, self._recommender, self._loaded = prepared, recommender, None
+        return outcome
 
     @property
     def loaded(self) -> LoadedRecommender:
@@ -114,20 +131,25 @@ class SequentialRecommender:
             InputError: if the model has not been fitted.
         """
         if self._loaded is None:
-            raise InputError("this model has not been fitted: call fit(data) first")
+            self._loaded = LoadedRecommender(state_of(self._fitted(), self.recommender))
         return self._loaded
 
     @property
     def recommender(self) -> NeuralRecommender:
         """The model over catalogue indices."""
-        return self.loaded.recommender
+        if self._recommender is None:
+            raise InputError("this model has not been fitted: call fit(data) first")
+        return self._recommender
 
     @property
     def items(self) -> ItemTable:
         """Features of the items: training clicks, categories, columns, and vectors of frozen encoders."""
+        return self._fitted().items_of(self.recommender)
+
+    def _fitted(self) -> PreparedExperiment:
         if self._prepared is None:
             raise InputError("this model has not been fitted: call fit(data) first")
-        return self._prepared.items_of(self.recommender)
+        return self._prepared
 
     def recommend(
         self,

@@ -34,7 +34,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("reader")
     (folder / "configs").symlink_to(REPOSITORY / "configs")
     config = load_config(ExperimentConfig, REPOSITORY / "configs" / "demo.yaml", SMALL)
-    from crossrec.experiment.train import run_training
+    from crossrec.serving.training import run_training
 
     with contextlib.chdir(folder), contextlib.redirect_stdout(io.StringIO()):
         run_training(config)

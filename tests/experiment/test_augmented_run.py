@@ -21,8 +21,9 @@ from crossrec.experiment.evaluate import load_recommender, run_evaluation
 from crossrec.experiment.prepared import PreparedExperiment
 from crossrec.experiment.results import item_group_slices
 from crossrec.experiment.run_folder import CONFIG_FILE, DATA_FILE, check_run
-from crossrec.experiment.train import run_training, train_network
+from crossrec.experiment.train import train_network
 from crossrec.model.recommender import NeuralRecommender
+from crossrec.serving.training import run_training
 from crossrec.training.parallel import build_accelerator
 from crossrec.types import ConfigError, InputError, Sequences, TopK
 

@@ -16,7 +16,7 @@ from crossrec.evaluation.results import Evaluation
 from crossrec.experiment.config import ExperimentConfig
 from crossrec.experiment.evaluate import load_recommender
 from crossrec.experiment.prepared import PreparedExperiment
-from crossrec.experiment.train import run_training
+from crossrec.serving.training import run_training
 
 pytestmark = pytest.mark.slow
 """Four trainings on 500 products."""

@@ -11,7 +11,7 @@ import pytest
 
 from crossrec.config import validate
 from crossrec.experiment.config import ExperimentConfig
-from crossrec.experiment.train import run_training
+from crossrec.serving.training import run_training
 from crossrec.types import InputError
 
 TERMS = {"type": "terms", "terms": {"kinds": {"type": "similarity", "weight": 2.0}}}

@@ -17,8 +17,8 @@ import crossrec
 from crossrec.config import merge, validate
 from crossrec.experiment.config import ExperimentConfig
 from crossrec.experiment.prepared import PreparedExperiment
-from crossrec.experiment.train import run_training
 from crossrec.serving.loaded import LoadedRecommender
+from crossrec.serving.training import run_training
 from crossrec.types import InputError
 
 PAGE = Path(__file__).parents[2] / "docs" / "your_data.md"

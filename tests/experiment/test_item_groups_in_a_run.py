@@ -14,8 +14,8 @@ from crossrec.config import validate
 from crossrec.experiment.config import ExperimentConfig
 from crossrec.experiment.evaluate import load_recommender
 from crossrec.experiment.prepared import PreparedExperiment
-from crossrec.experiment.train import run_training
 from crossrec.model.modalities.item_group import ItemGroupEmbedding
+from crossrec.serving.training import run_training
 from crossrec.types import ABSENT, ConfigError
 
 

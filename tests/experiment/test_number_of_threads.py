@@ -10,7 +10,7 @@ import pytest
 import torch
 from threadpoolctl import threadpool_limits
 
-from crossrec.experiment.train import run_training
+from crossrec.serving.training import run_training
 
 
 @pytest.fixture(autouse=True)

@@ -16,10 +16,10 @@ from crossrec.data.neighbours import Neighbours, find_neighbours
 from crossrec.experiment.config import ExperimentConfig
 from crossrec.experiment.evaluate import load_recommender
 from crossrec.experiment.prepared import PreparedExperiment
-from crossrec.experiment.train import run_training
 from crossrec.model.build import build_network
 from crossrec.model.modalities.item_id import ItemId, SmoothedIdEmbedding
 from crossrec.model.relations import ItemRelations
+from crossrec.serving.training import run_training
 from crossrec.training.checkpoint import read_state
 from crossrec.types import ABSENT, ConfigError, InputError
 

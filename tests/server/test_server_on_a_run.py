@@ -13,8 +13,8 @@ from crossrec.cli.commands import main
 from crossrec.cli.runs import serve
 from crossrec.config import validate
 from crossrec.experiment.config import ExperimentConfig
-from crossrec.experiment.train import run_training
 from crossrec.serving.loaded import LoadedRecommender
+from crossrec.serving.training import run_training
 
 
 @pytest.fixture(scope="module")

@@ -105,7 +105,7 @@ def train_shop(shop_config: dict[str, Any]) -> Callable[..., Path]:
     """Trains a shop under a name, with changes laid on the configuration; its run folder."""
     from crossrec.config import merge, validate
     from crossrec.experiment.config import ExperimentConfig
-    from crossrec.experiment.train import run_training
+    from crossrec.serving.training import run_training
 
     def train(name: str, **changes: Any) -> Path:
         config = validate(ExperimentConfig, merge(shop_config, {"name": name, **changes}), "test")

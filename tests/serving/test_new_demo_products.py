@@ -43,7 +43,7 @@ def test_new_products_reach_the_shoppers_who_like_them(tmp_path: Path, cold_item
         f"data.cache_dir={tmp_path}/cache",
     ]
     config = validate(ExperimentConfig, parse_overrides(overrides), "test")
-    from crossrec.experiment.train import run_training
+    from crossrec.serving.training import run_training
 
     run_training(config)
     shop = crossrec.load(config.run_folder)

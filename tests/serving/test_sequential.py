@@ -14,7 +14,7 @@ import crossrec as cr
 from crossrec.config import validate
 from crossrec.data.prepare import PreparedData
 from crossrec.experiment.config import ExperimentConfig
-from crossrec.experiment.train import run_training
+from crossrec.serving.training import run_training
 from crossrec.types import ConfigError, InputError
 
 N_ITEMS = 40

@@ -14,7 +14,7 @@ import yaml
 from crossrec.cli.commands import main
 from crossrec.config import validate
 from crossrec.experiment.config import ExperimentConfig
-from crossrec.experiment.train import run_training
+from crossrec.serving.training import run_training
 
 N_ITEMS = 30
 

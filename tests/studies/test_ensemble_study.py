@@ -17,8 +17,8 @@ from crossrec.config import validate
 from crossrec.ensemble.recommender import Ensemble, EnsembleConfig
 from crossrec.experiment.baselines import validation_metrics
 from crossrec.experiment.config import ExperimentConfig
-from crossrec.experiment.train import run_training
 from crossrec.runtime.files import write_checksums
+from crossrec.serving.training import run_training
 from crossrec.studies.ensemble import EnsembleStudyConfig, choose, run_ensemble
 from crossrec.studies.members import open_members
 from crossrec.training.checkpoint import WEIGHTS

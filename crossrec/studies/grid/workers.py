@@ -20,7 +20,7 @@ import torch
 from crossrec.data.prepare import DataConfig
 from crossrec.experiment.config import ExperimentConfig
 from crossrec.experiment.prepared import PreparedExperiment
-from crossrec.experiment.train import run_training
+from crossrec.serving.training import run_training
 from crossrec.studies.grid.config import AblationConfig
 from crossrec.studies.grid.plan import StudyTrial
 from crossrec.studies.grid.scheduler import LOGS_FOLDER, Scheduler, TakenAssignment
