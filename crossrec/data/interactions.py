@@ -167,6 +167,12 @@ class UserLog:
         Raises:
             InputError: if a user is not in the log, or there is no log.
         """
+        rows = self.rows(user_ids)
+        assert self.clicks is not None
+        return self.clicks.sequences.take(rows)
+
+    def rows(self, user_ids: Sequence[str]) -> np.ndarray:
+        """Return the rows of some users in the log; errors as in :meth:`histories`."""
         if self.clicks is None:
             raise InputError("this recommender came without its users' log: give a history")
         rows = []
@@ -174,4 +180,4 @@ class UserLog:
             if str(user_id) not in self._rows:
                 raise InputError(f"user '{user_id}' is not in the log{near_ids(str(user_id), self.ids)}")
             rows.append(self._rows[str(user_id)])
-        return self.clicks.sequences.take(np.asarray(rows, dtype=np.int64))
+        return np.asarray(rows, dtype=np.int64)

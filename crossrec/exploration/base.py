@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import torch
 
 from crossrec.config import Component
 from crossrec.exploration.counter_rng import CounterRng
-from crossrec.rerank.base import Pool
-from crossrec.types import Recommender
+from crossrec.rerank.base import BATCH, Pool, Reranker, reranking
+from crossrec.types import ABSENT, Recommender, Sequences, TopK
 
 Finish = Callable[[Pool, int], Pool]
 """Orders the first k of a scored pool: a chain of rerankers, or :func:`as_they_are`."""
@@ -41,6 +42,21 @@ class PolicyLists:
         return cls(pool, ones_BK, ones_BK, np.zeros(len(pool)))
 
 
+@dataclass(frozen=True)
+class ExploredLists:
+    """Lists drawn for B users, with their probabilities; 1 at empty places.
+
+    Args:
+        lists: (B, k), ``ABSENT`` at the end of shorter rows.
+        placement_BK: (B, k) float64, probability of each item at its rank; NaN if unknown.
+        inclusion_BK: (B, k) float64, probability of each item anywhere in the list; NaN if unknown.
+    """
+
+    lists: TopK
+    placement_BK: np.ndarray
+    inclusion_BK: np.ndarray
+
+
 class Explorer(Component):
     """Base of explorers, which draw lists from pools.
 
@@ -61,6 +77,50 @@ class Explorer(Component):
             finish: order of the list; the pool's order if None.
         """
         raise NotImplementedError("an explorer implements choose()")
+
+    def attach(self, recommender: Recommender) -> None:
+        """Set the recommender of the candidates, which explorers without a model of clicks don't use."""
+
+    def explore_lists(
+        self,
+        candidates: TopK,
+        histories: Sequences,
+        users_B: np.ndarray,
+        k: int,
+        *,
+        seed: int = 0,
+        stages: Sequence[Reranker] = (),
+        device: torch.device | str = "cpu",
+    ) -> ExploredLists:
+        """Draw lists from given candidates.
+
+        Args:
+            candidates: (B, C) best first.
+            histories: B rows.
+            users_B: (B,) numbers of the users, for random numbers.
+            k: length of the lists.
+            seed: seed of the random numbers.
+            stages: rerankers of the candidates, in order.
+            device: device of the work.
+        """
+        shape = (len(candidates), k)
+        ids, scores = np.full(shape, ABSENT, np.int64), np.full(shape, -np.inf, np.float32)
+        placement_BK, inclusion_BK = np.ones(shape), np.ones(shape)
+        finish = reranking(stages) if stages else None
+        for start in range(0, len(candidates), BATCH):
+            rows = np.arange(start, min(start + BATCH, len(candidates)))
+            pool = Pool(
+                torch.from_numpy(candidates.ids[rows]).to(device),
+                torch.from_numpy(candidates.scores[rows]).to(device),
+                histories.take(rows),
+            )
+            drawn = self.choose(pool, users_B[rows], k, CounterRng(seed, 0), finish)
+            width = drawn.pool.ids_BC.shape[1]
+            ids[rows, :width] = drawn.pool.ids_BC.cpu().numpy()
+            scores[rows, :width] = drawn.pool.scores_BC.cpu().numpy()
+            placement_BK[rows, :width] = np.nan if drawn.placement_BK is None else drawn.placement_BK
+            inclusion_BK[rows, :width] = np.nan if drawn.inclusion_BK is None else drawn.inclusion_BK
+        return ExploredLists(TopK(ids, scores), placement_BK, inclusion_BK)
 
 
 class LearningExplorer(Explorer):

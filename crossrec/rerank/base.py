@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
@@ -118,6 +118,17 @@ BATCH = 1024
 """Number of users per batch; bounds memory by BATCH * candidates * width of a vector."""
 
 
+def reranking(stages: Sequence[Reranker]) -> Callable[[Pool, int], Pool]:
+    """Turn a chain of rerankers into a function that finishes a pool; all but the last order all of it."""
+
+    def finish(pool: Pool, k: int) -> Pool:
+        for number, stage in enumerate(stages):
+            pool = stage.rerank(pool, k if number == len(stages) - 1 else pool.ids_BC.shape[1])
+        return pool
+
+    return finish
+
+
 def rerank_lists(
     candidates: TopK,
     histories: Sequences,
@@ -139,6 +150,7 @@ def rerank_lists(
     """
     ids = np.full((len(candidates), k), -1, np.int64)
     scores = np.full((len(candidates), k), -np.inf, np.float32)
+    finish = reranking(stages)
     for start in range(0, len(candidates), BATCH):
         rows = np.arange(start, min(start + BATCH, len(candidates)))
         pool = Pool(
@@ -146,8 +158,7 @@ def rerank_lists(
             torch.from_numpy(candidates.scores[rows]).to(device),
             histories.take(rows),
         )
-        for number, stage in enumerate(stages):
-            pool = stage.rerank(pool, k if number == len(stages) - 1 else pool.ids_BC.shape[1])
+        pool = finish(pool, k)
         width = min(k, pool.ids_BC.shape[1])
         ids[rows, :width] = pool.ids_BC[:, :width].cpu().numpy()
         scores[rows, :width] = pool.scores_BC[:, :width].cpu().numpy()

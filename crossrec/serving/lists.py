@@ -13,7 +13,9 @@ import pyarrow.parquet as pq
 import torch
 from torch import Tensor
 
-from crossrec.config import ComponentOptions, validate
+from crossrec.config import ComponentOptions, Config, validate
+from crossrec.exploration import ExplorerOptions
+from crossrec.exploration.base import ExploredLists
 from crossrec.rerank.recommender import RerankConfig, RerankedRecommender
 from crossrec.runtime.files import atomic_path
 from crossrec.runtime.progress import progress_bar
@@ -62,6 +64,8 @@ class AllowedItems:
         return recommend_by_score(self, histories, k, exclude)
 
 
+CANDIDATES = 100
+"""Number of candidates of an explorer without rerankers, which set their own number."""
 RUN_RERANK = "run"
 """Name of the run's own reranking."""
 
@@ -96,6 +100,26 @@ def as_rerank(
     return validate(RerankConfig, content, "rerank", trust_code=True)
 
 
+class _Exploration(Config):
+    explore: ExplorerOptions
+
+
+def as_explorer(given: ComponentOptions | str | Mapping[str, Any] | None) -> ComponentOptions | None:
+    """Return the options of an explorer.
+
+    Args:
+        given: options; name of an explorer, with its default options; mapping as in YAML; None for no
+            exploration.
+
+    Raises:
+        ConfigError: if there is no such explorer, or it has no such option.
+    """
+    if given is None:
+        return None
+    content = {"explore": {"type": given} if isinstance(given, str) else given}
+    return validate(_Exploration, content, "recommend", trust_code=True).explore
+
+
 @dataclass(frozen=True)
 class ListOptions:
     """Options of lists.
@@ -107,6 +131,8 @@ class ListOptions:
         context: column -> value that every listed item has.
         exclude_seen: whether to omit the history's items.
         modalities: modalities that the model reads; all when None.
+        explore: explorer that draws the lists from the best candidates; None for the best items.
+        seed: seed of the explorer's random numbers.
 
     Raises:
         InputError: if k is not at least 1.
@@ -118,6 +144,8 @@ class ListOptions:
     context: Mapping[str, str | float] | None = None
     exclude_seen: bool = True
     modalities: Collection[str] | None = None
+    explore: ComponentOptions | None = None
+    seed: int = 0
 
     def __post_init__(self) -> None:
         if self.k < 1:
@@ -130,10 +158,7 @@ def rank(model: ServedModel, items: ServedItems, histories: Sequences, options: 
     Raises:
         InputError: if a filter, the context, a reranker or the modalities don't fit catalogue and model.
     """
-    tiles = model.view(options.modalities)
-    allowed_N = items.allowed(options.filters, options.context)
-    mask_N = None if allowed_N is None else torch.from_numpy(allowed_N).to(model.recommender.device)
-    own = AllowedItems(tiles, mask_N)
+    own = _allowed(model, items, options)
     exclude = histories if options.exclude_seen else None
     if options.rerank is None:
         return own.recommend(histories, options.k, exclude)
@@ -145,6 +170,45 @@ def rank(model: ServedModel, items: ServedItems, histories: Sequences, options: 
         device=model.recommender.device,
     )
     return reranked.recommend(histories, options.k, exclude)
+
+
+def explore_lists(
+    model: ServedModel,
+    items: ServedItems,
+    histories: Sequences,
+    users_B: np.ndarray,
+    options: ListOptions,
+) -> ExploredLists:
+    """Draw (B, k) lists from the best candidates that pass the filters.
+
+    Args:
+        model: model of the candidates.
+        items: catalogue.
+        histories: B rows.
+        users_B: (B,) numbers of the users, for random numbers.
+        options: options of the lists with an explorer; rerankers order its candidates.
+
+    Raises:
+        InputError: as in :func:`rank`, and if the explorer does not fit catalogue and model.
+    """
+    assert options.explore is not None
+    stages = () if options.rerank is None else items.rerankers(options.rerank)
+    built, device = options.explore.build(items.table), model.recommender.device
+    built.attach(model.view(options.modalities).recommender)
+    n_candidates = CANDIDATES if options.rerank is None else options.rerank.candidates
+    width = min(max(n_candidates, options.k), model.recommender.n_items)
+    exclude = histories if options.exclude_seen else None
+    pool = _allowed(model, items, options).recommend(histories, width, exclude)
+    found: ExploredLists = built.explore_lists(
+        pool, histories, users_B, options.k, seed=options.seed, stages=stages, device=device
+    )
+    return found
+
+
+def _allowed(model: ServedModel, items: ServedItems, options: ListOptions) -> AllowedItems:
+    allowed_N = items.allowed(options.filters, options.context)
+    mask_N = None if allowed_N is None else torch.from_numpy(allowed_N).to(model.recommender.device)
+    return AllowedItems(model.view(options.modalities), mask_N)
 
 
 def most_clicked(items: ServedItems, k: int, filters: Sequence[Filter]) -> TopK:

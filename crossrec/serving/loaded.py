@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast, overload
 
@@ -10,14 +11,23 @@ import numpy as np
 import polars as pl
 
 from crossrec.config import ComponentOptions
-from crossrec.data.fitted import lists_frame
+from crossrec.data.fitted import check_seed, lists_frame
 from crossrec.data.interactions import UserLog
 from crossrec.explain.content import ItemContent
 from crossrec.explain.explainer import Explainer
 from crossrec.explain.explanation import Explanation, Method
 from crossrec.rerank.recommender import RerankConfig
 from crossrec.serving.filters import Filter, as_filters
-from crossrec.serving.lists import USERS_AT_A_TIME, ListOptions, as_rerank, as_sequences, rank, write_lists
+from crossrec.serving.lists import (
+    USERS_AT_A_TIME,
+    ListOptions,
+    as_explorer,
+    as_rerank,
+    as_sequences,
+    explore_lists,
+    rank,
+    write_lists,
+)
 from crossrec.serving.loaded_items import LoadedItems
 from crossrec.serving.opening import open_recommender
 from crossrec.serving.pretrained.files import Pictures
@@ -27,6 +37,7 @@ from crossrec.serving.state import RecommenderState
 from crossrec.types import InputError, Sequences, TopK
 
 Rerank = RerankConfig | ComponentOptions | str | Mapping[str, Any] | None
+Explore = ComponentOptions | str | Mapping[str, Any] | None
 
 
 class LoadedRecommender(LoadedItems):
@@ -85,6 +96,8 @@ class LoadedRecommender(LoadedItems):
         times: Sequence[Sequence[float]] | None = None,
         k: int = 10,
         rerank: Rerank = None,
+        explore: Explore = None,
+        seed: int = 0,
         filters: Sequence[Filter | Mapping[str, Any]] = (),
         context: Mapping[str, str | float] | None = None,
         exclude_seen: bool | None = None,
@@ -101,6 +114,8 @@ class LoadedRecommender(LoadedItems):
         times: Sequence[float] | Sequence[Sequence[float]] | None = None,
         k: int = 10,
         rerank: Rerank = None,
+        explore: Explore = None,
+        seed: int = 0,
         filters: Sequence[Filter | Mapping[str, Any]] = (),
         context: Mapping[str, str | float] | None = None,
         exclude_seen: bool | None = None,
@@ -120,6 +135,11 @@ class LoadedRecommender(LoadedItems):
             rerank: None for the model's own order; a reranker such as ``crossrec.MMR(diversity=0.2)``, or
                 its name, such as ``"mmr"``, with its default strength; ``"run"`` for the run's own; a mapping
                 as in YAML or a configuration.
+            explore: None for the best items; an explorer such as ``crossrec.EpsilonGreedy(epsilon=0.1)``, its
+                name, or a mapping as in YAML, which draws the lists of users or histories from the best
+                candidates. The frame then has also the columns ``propensity``, the probability of the item
+                at its rank, and ``inclusion``, that of the item anywhere in the list; null if unknown.
+            seed: seed of the explorer's random numbers, which belong to users: another one draws other lists.
             filters: tests that every listed item passes. They apply before ranking, so that lists are full
                 if enough items pass.
             context: column of the catalogue -> value that every listed item has, like ``allow`` of the
@@ -131,7 +151,7 @@ class LoadedRecommender(LoadedItems):
 
         Raises:
             InputError: for neither history nor user or both, an empty history, an unknown item, user, column,
-                reranker or modality.
+                reranker or modality, or an explorer for a single list.
         """
         given = [value for value in (history, user_id, users, histories) if value is not None]
         if len(given) != 1:
@@ -139,8 +159,12 @@ class LoadedRecommender(LoadedItems):
         if isinstance(users, str):
             raise InputError(f"users is a list of user ids, not the text '{users}'")
         if users is not None or histories is not None:
+            check_seed(seed)
             options = self._options(k, rerank, filters, context, exclude_seen, modalities)
+            options = replace(options, explore=as_explorer(explore), seed=seed)
             return self._frame(users, histories, cast("Sequence[Sequence[float]] | None", times), options)
+        if explore is not None:
+            raise InputError("explore draws a data frame of lists: give users=[…] or histories=[…]")
         found = self.recommend_many(
             None if history is None else [history],
             user_ids=None if user_id is None else [user_id],
@@ -204,16 +228,22 @@ class LoadedRecommender(LoadedItems):
             if times is not None:
                 raise InputError("times belong to a history or histories; users' times are those of the log")
             names = [str(user) for user in users or []]
-            asked = self.users.histories(names)
+            asked, numbers_B = self.users.histories(names), self.users.rows(names)
         else:
             asked = self._histories(histories, times)
-            names = [str(number) for number in range(len(asked))]
+            names, numbers_B = [str(number) for number in range(len(asked))], np.arange(len(asked))
         frames = []
         for start in range(0, max(len(names), 1), batch_size):
             rows = np.arange(start, min(start + batch_size, len(names)))
+            some, own = [names[row] for row in rows], asked.take(rows)
             with self._lock:
-                lists = rank(self.model, self.items, asked.take(rows), options)
-                frames.append(lists_frame(lists, [names[row] for row in rows], self.item_ids))
+                if options.explore is None:
+                    lists = rank(self.model, self.items, own, options)
+                    frames.append(lists_frame(lists, some, self.item_ids))
+                else:
+                    drawn = explore_lists(self.model, self.items, own, numbers_B[rows], options)
+                    chances = (drawn.placement_BK, drawn.inclusion_BK)
+                    frames.append(lists_frame(drawn.lists, some, self.item_ids, *chances))
         return pl.concat(frames)
 
     @overload

@@ -162,11 +162,12 @@ class SequentialRecommender:
         Args:
             users: ids of users of the data; all users when neither users nor histories are given.
             histories: lists of item ids, oldest first, in place of users.
-            options: ``times`` of the histories, ``k``, ``rerank``, ``filters``, ``context``,
-                ``exclude_seen`` and ``modalities``, as in :meth:`LoadedRecommender.recommend`.
+            options: ``times`` of the histories, ``k``, ``rerank``, ``explore``, ``seed``, ``filters``,
+                ``context``, ``exclude_seen`` and ``modalities``, as in :meth:`LoadedRecommender.recommend`.
 
         Returns:
-            ``user_id``, ``item_id``, ``rank`` (from 1) and ``score``, one row per recommendation.
+            ``user_id``, ``item_id``, ``rank`` (from 1) and ``score``, one row per recommendation; with
+            ``explore``, also ``propensity`` and ``inclusion``.
         """
         if users is not None and histories is not None:
             raise InputError("give users or histories, not both")

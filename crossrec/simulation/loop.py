@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,7 +12,7 @@ from crossrec.baselines.popularity import Popularity
 from crossrec.data.item_table import ItemTable
 from crossrec.exploration.base import Explorer, Finish, LearningExplorer, PolicyLists, as_they_are
 from crossrec.exploration.counter_rng import CounterRng
-from crossrec.rerank.base import Pool, Reranker
+from crossrec.rerank.base import Pool
 from crossrec.simulation.environment import Environment, Feedback
 from crossrec.types import ABSENT, Recommender, Sequences, TopK
 
@@ -180,17 +180,6 @@ def run_loop(
         left = float(environment.population.left_U.mean())
         yield Round(number, visitors_B, shown, feedback, left, log)
         visitors_B = environment.advance()
-
-
-def reranking(stages: Sequence[Reranker]) -> Finish:
-    """Turn a chain of rerankers into a function that finishes a pool; all but the last order all of it."""
-
-    def finish(pool: Pool, k: int) -> Pool:
-        for number, stage in enumerate(stages):
-            pool = stage.rerank(pool, k if number == len(stages) - 1 else pool.ids_BC.shape[1])
-        return pool
-
-    return finish
 
 
 def _lists(

@@ -9,6 +9,7 @@ from typing import Any, cast
 import numpy as np
 import polars as pl
 import pytest
+from polars.testing import assert_frame_equal
 
 import crossrec as cr
 from crossrec.config import validate
@@ -136,6 +137,39 @@ def test_a_reranker_is_given_as_a_component(model: cr.SequentialRecommender) -> 
     assert model.recommend(users=["u1"], k=8, rerank=cr.MMR(diversity=0))["item_id"].equals(plain["item_id"])
 
 
+@pytest.mark.parametrize("explore", [cr.EpsilonGreedy(epsilon=0.4), cr.PlackettLuce(), cr.ThompsonSampling()])
+def test_explorers_draw_lists_with_their_probabilities(model: cr.SequentialRecommender, explore: Any) -> None:
+    users = [f"u{user}" for user in range(30)]
+    drawn = model.recommend(users=users, k=5, explore=explore, seed=1)
+    assert drawn.columns == ["user_id", "item_id", "rank", "score", "propensity", "inclusion"]
+    assert drawn.select("user_id", "item_id").is_unique().all()
+    assert drawn.equals(model.recommend(users=users, k=5, explore=explore, seed=1))
+    assert not drawn.equals(model.recommend(users=users, k=5, explore=explore, seed=2))
+    assert not drawn["item_id"].equals(model.recommend(users=users, k=5)["item_id"])
+    few = model.recommend(users=["u7", "u3"], k=5, explore=explore, seed=1)
+    assert_frame_equal(few, pl.concat([drawn.filter(pl.col("user_id") == user) for user in ("u7", "u3")]))
+    if explore == cr.ThompsonSampling():
+        assert drawn["propensity"].null_count() == len(drawn), "unknown without samples"
+    else:
+        assert drawn["propensity"].is_between(0, 1, closed="right").all()
+        assert (drawn["inclusion"] - drawn["propensity"] > -1e-9).all()
+
+
+def test_an_explorer_takes_its_candidates_from_rerankers_and_filters(
+    data: PreparedData, model: cr.SequentialRecommender
+) -> None:
+    greedy, rerank = cr.EpsilonGreedy(epsilon=0), cr.MMR(diversity=0.9)
+    for recommender in (model, cr.ItemKNN().fit(data)):
+        plain = recommender.recommend(users=["u1", "u2"], k=6, rerank=rerank)
+        drawn = recommender.recommend(users=["u1", "u2"], k=6, rerank=rerank, explore=greedy)
+        assert drawn["item_id"].equals(plain["item_id"])
+        assert drawn["propensity"].to_list() == [1.0] * len(drawn)
+    drawn = model.recommend(
+        histories=[["i1"]], k=3, explore="epsilon_greedy", filters=[{"column": "price", "maximum": 8}]
+    )
+    assert all(int(item[1:]) <= 8 for item in drawn["item_id"])
+
+
 def test_a_stopped_training_is_resumed_in_its_folder(
     data: PreparedData, model: cr.SequentialRecommender, tmp_path: Path
 ) -> None:
@@ -175,6 +209,21 @@ def test_a_stopped_training_is_resumed_in_its_folder(
         (lambda data: cr.ItemKNN().fit(data).recommend(users="u1"), InputError, "not the text 'u1'"),
         (lambda data: cr.ItemKNN().fit(data).recommend(rerank=cr.SASRec()), InputError, "takes a reranker"),
         (lambda data: cr.ItemKNN().fit(data).recommend(rerank="mmr"), InputError, "takes a reranker"),
+        (
+            lambda data: cr.ItemKNN().fit(data).recommend(explore=cr.MMR()),
+            InputError,
+            "takes an explorer with its options",
+        ),
+        (
+            lambda data: cr.ItemKNN().fit(data).recommend(explore=cr.UCB()),
+            InputError,
+            "needs item vectors and queries",
+        ),
+        (
+            lambda data: cr.ItemKNN().fit(data).recommend(explore=cr.EpsilonGreedy(), seed=-1),
+            InputError,
+            "seed=-1",
+        ),
         (lambda data: cr.SequentialRecommender(sequence=cr.MMR()), ConfigError, "is no sequence model"),
         (lambda data: cr.SequentialRecommender(sequence=cr.SASRec), ConfigError, "not the class"),
         (

@@ -12,9 +12,10 @@ import torch
 from crossrec.data.item_table import ItemTable
 from crossrec.data.sources.demo.source import DemoSource
 from crossrec.experiment.prepared import PreparedExperiment
+from crossrec.rerank.base import reranking
 from crossrec.simulation.choice_model import ChoiceModel, fit_choice_model
 from crossrec.simulation.environment import Environment
-from crossrec.simulation.loop import Policy, Refit, joined, reranking, run_loop
+from crossrec.simulation.loop import Policy, Refit, joined, run_loop
 from crossrec.simulation.metrics import RoundMetrics
 from crossrec.simulation.tastes import TasteModel, load_demo_tastes, spread_evenly
 from crossrec.studies.feedback_loop.config import (
