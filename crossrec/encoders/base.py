@@ -55,6 +55,8 @@ class Encoder(Component, nn.Module):
             backbone.requires_grad_(training is Tuning.FINETUNE)
         self.backbone = backbone
         self.training_mode = training
+        self.tuned_names = frozenset(name for name, p in self.named_parameters() if p.requires_grad)
+        """Names of the parameters that are not frozen."""
         self.precision = precision
         self.train(False)
 

@@ -63,8 +63,7 @@ class PreparedExperiment:
 
         Items are in the order of the training of a run of this name, followed by new ones.
         """
-        content = EncodedCatalog(data.catalog, data.config.cache_dir, root=data.config.root)
-        return cls(config, data, content).in_saved_order()
+        return cls(config, data, encoded_catalog(data)).in_saved_order()
 
     @cached_property
     def trained_on(self) -> DataIdentity | None:
@@ -82,8 +81,7 @@ class PreparedExperiment:
         if (order == np.arange(len(order))).all():
             return self
         data = self.data.reordered(order)
-        content = EncodedCatalog(data.catalog, self.content.cache_dir, root=self.content.root)
-        return PreparedExperiment(self.config, data, content)
+        return PreparedExperiment(self.config, data, encoded_catalog(data))
 
     @cached_property
     def items(self) -> ItemTable:
@@ -175,6 +173,12 @@ class PreparedExperiment:
             neighbours = find_neighbours(train, n_items, wanted.neighbours, wanted.similarity, content)
         groups = None if model.group_name is None else self.item_groups
         return ItemRelations(None if groups is None else groups.labels, neighbours)
+
+
+def encoded_catalog(data: PreparedData) -> EncodedCatalog:
+    """Return the data's catalogue as input of the encoders, which may be tuned on its training clicks."""
+    config = data.config
+    return EncodedCatalog(data.catalog, config.cache_dir, root=config.root, train=data.split.train)
 
 
 def describe_model(config: ExperimentConfig) -> str:

@@ -18,7 +18,7 @@ from crossrec.explain.explanation import Unavailable
 from crossrec.explain.score import Pair
 from crossrec.model.config import ModelConfig
 from crossrec.model.modalities.image import Image
-from crossrec.model.modalities.layers import FrozenFeatures, Modality, TrainableEncoder
+from crossrec.model.modalities.layers import AdaptedFeatures, FrozenFeatures, Modality, TrainableEncoder
 from crossrec.model.modalities.text import Text
 from crossrec.types import InputError
 
@@ -86,10 +86,17 @@ def text_encoder(pair: Pair, content: ItemContent, name: str) -> TextEncoder:
         Unavailable: if the model reads no such text, or the scored item has none.
     """
     modality = used_modality(pair, name, content)
-    found = modality.encoder if isinstance(modality, TrainableEncoder) else content.encoder(name)
+    found = _encoder_of(modality, content, name)
     if not isinstance(found, TextEncoder):
         raise Unavailable(f"the text's encoder is a {type(found).__name__}, whose tokens are unknown")
     return found
+
+
+def _encoder_of(modality: Modality, content: ItemContent, name: str) -> object:
+    """Return the encoder in the network, if it was tuned, or else that of the frozen features."""
+    if isinstance(modality, TrainableEncoder | AdaptedFeatures):
+        return modality.encoder
+    return content.encoder(name)
 
 
 def image_encoder(pair: Pair, content: ItemContent, name: str) -> ImageEncoder:
@@ -99,7 +106,7 @@ def image_encoder(pair: Pair, content: ItemContent, name: str) -> ImageEncoder:
         Unavailable: if the model reads no such picture, or the scored item has none.
     """
     modality = used_modality(pair, name, content)
-    found = modality.encoder if isinstance(modality, TrainableEncoder) else content.encoder(name)
+    found = _encoder_of(modality, content, name)
     if not isinstance(found, ImageEncoder):
         raise Unavailable(f"the picture's encoder is a {type(found).__name__}, whose parts are unknown")
     return found

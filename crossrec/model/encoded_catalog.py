@@ -15,12 +15,13 @@ from torch import Tensor
 from crossrec.config import ComponentOptions
 from crossrec.data.catalog import Catalog
 from crossrec.data.pictures import ItemPictures, pictures_of
+from crossrec.encoders.base import Encoder
 from crossrec.encoders.cache import FeatureCache, Features, content_key, fetch_each
 from crossrec.encoders.image import ImageEncoder
 from crossrec.encoders.text import TextEncoder
 from crossrec.runtime import distributed
 from crossrec.runtime.pictures import UnreadablePicture
-from crossrec.types import InputError
+from crossrec.types import InputError, Sequences
 
 logger = logging.getLogger(__name__)
 
@@ -48,6 +49,7 @@ class EncodedCatalog:
         encoders: frozen encoders by their options, shared by several catalogues; None to drop each one after
             use.
         root: folder of the data, where relative paths of files start; None for the working directory.
+        train: training clicks, for encoders that are tuned on them; None where none is tuned.
     """
 
     def __init__(
@@ -56,10 +58,12 @@ class EncodedCatalog:
         cache_dir: Path,
         encoders: dict[str, Any] | None = None,
         root: Path | None = None,
+        train: Sequences | None = None,
     ) -> None:
         self.catalog = self._grown = catalog
-        self.cache_dir, self.root = cache_dir, root
+        self.cache_dir, self.root, self.train = cache_dir, root, train
         self._encoders = encoders
+        self._tuned: dict[FeatureKey, Encoder] = {}
         self._features: dict[FeatureKey, Features] = {}
         self._pictures: dict[str | None, ItemPictures] = {}
         self._grown_pictures: dict[str | None, ItemPictures] = {}
@@ -88,7 +92,9 @@ class EncodedCatalog:
             config: options of the encoder.
             column: column of the texts.
         """
-        return self.remembered(feature_key(config, column), lambda: self._encode_texts(config, column))
+        return self.remembered(
+            feature_key(config, column), lambda: self.encode_texts(self.encoder(config), column)
+        )
 
     def image_features(self, config: ImageEncoder.Options, column: str | None = None) -> Features:
         """Return frozen image vectors; unreadable pictures are counted and masked.
@@ -97,7 +103,9 @@ class EncodedCatalog:
             config: options of the encoder.
             column: column of the pictures; None for the catalogue's own.
         """
-        return self.remembered(feature_key(config, column), lambda: self._encode_images(config, column))
+        return self.remembered(
+            feature_key(config, column), lambda: self.encode_images(self.encoder(config), column)
+        )
 
     def remembered(self, key: FeatureKey, make: Callable[[], Features]) -> Features:
         """Return features that are computed once."""
@@ -105,20 +113,30 @@ class EncodedCatalog:
             self._features[key] = make()
         return self._features[key]
 
-    def _encode_texts(self, config: TextEncoder.Options, column: str) -> Features:
-        encoder = self.encoder(config)
+    def tuned(self, key: FeatureKey, make: Callable[[], Encoder]) -> Encoder:
+        """Return an encoder that is tuned once."""
+        if key not in self._tuned:
+            self._tuned[key] = make()
+        return self._tuned[key]
+
+    def text_keys(self, column: str = TEXT_COLUMN) -> list[str | None]:
+        """Return N digests of the texts, None where there is none."""
         texts, known_N = self.catalog.texts(np.arange(len(self.catalog)), column), self.has_text(column)
-        keys = [content_key(t) if known else None for t, known in zip(texts, known_N, strict=True)]
+        return [content_key(t) if known else None for t, known in zip(texts, known_N, strict=True)]
+
+    def encode_texts(self, encoder: TextEncoder, column: str = TEXT_COLUMN) -> Features:
+        """Return an encoder's output for the texts of a column, from the cache where available."""
+        texts = self.catalog.texts(np.arange(len(self.catalog)), column)
         cache: FeatureCache[str] = FeatureCache(self.cache_dir / "features", encoder.identity, encoder.width)
         return cache.encode_catalog(
-            keys,
+            self.text_keys(column),
             lambda wanted: [texts[row] for row in wanted],
             encoder.encode,
             description=_described("text", None if column == TEXT_COLUMN else column),
         )
 
-    def _encode_images(self, config: ImageEncoder.Options, column: str | None) -> Features:
-        encoder = self.encoder(config)
+    def encode_images(self, encoder: ImageEncoder, column: str | None = None) -> Features:
+        """Return an encoder's output for the pictures of a column, as :meth:`encode_texts` does for texts."""
         cache: FeatureCache[Image] = FeatureCache(
             self.cache_dir / "features", encoder.identity, encoder.width
         )

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from crossrec.model.fusion.base import Fusion
-from crossrec.model.modalities.layers import Modality, TrainableEncoder
+from crossrec.model.modalities.layers import AdaptedFeatures, Modality, TrainableEncoder
 from crossrec.model.sequence.base import History, SequenceModel
 from crossrec.model.variant_modalities import VariantChoice
 from crossrec.runtime.dropout import Dropout
@@ -59,7 +59,7 @@ class SequentialNetwork(nn.Module):
         """LoRA adapters by folder name: ``adapter`` of a decoder, ``adapter-text`` of an encoder."""
         found = {"adapter": self.sequence.adapter()}
         for name, modality in self.items.modalities.items():
-            if isinstance(modality, TrainableEncoder):
+            if isinstance(modality, TrainableEncoder | AdaptedFeatures):
                 found[f"adapter-{name}"] = modality.adapter()
         return {name: adapter for name, adapter in found.items() if adapter is not None}
 

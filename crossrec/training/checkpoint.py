@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from torch import Tensor, nn
 
 from crossrec.data.identity import BYTES, ENDS, DataIdentity
+from crossrec.model.modalities.layers import AdaptedFeatures
 from crossrec.model.network import SequentialNetwork
 from crossrec.runtime import distributed
 from crossrec.runtime.files import atomic_path, damage, write_checksums
@@ -52,8 +53,14 @@ class Progress:
 
 
 def trained_state(module: nn.Module) -> dict[str, Any]:
-    """Return trained parameters and persistent buffers; frozen pretrained weights are left out."""
+    """Return trained parameters and persistent buffers; frozen pretrained weights are left out.
+
+    Parameters of encoders that were tuned before the training are no longer trained, and are kept.
+    """
     frozen = {name for name, p in module.named_parameters() if not p.requires_grad}
+    for prefix, part in module.named_modules():
+        if isinstance(part, AdaptedFeatures):
+            frozen -= {f"{prefix}.{name}" for name in part.tuned_names}
     return {n: t.detach().cpu().contiguous() for n, t in module.state_dict().items() if n not in frozen}
 
 

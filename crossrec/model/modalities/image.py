@@ -4,17 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from pathlib import Path
-from typing import cast
+from typing import Self, cast
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from crossrec.data.catalog import Catalog
+from crossrec.encoders.adaptation import AdaptOptions, ItemInputs
 from crossrec.encoders.base import Tuning
 from crossrec.encoders.cache import Features
 from crossrec.encoders.image import ImageEncoder
-from crossrec.model.encoded_catalog import EncodedCatalog, feature_key
+from crossrec.model.encoded_catalog import EncodedCatalog, FeatureKey, feature_key
+from crossrec.model.modalities.adapted import AdaptedEncoder, check_adapt
 from crossrec.model.modalities.base import ContentVectors, ItemModality, ModalityInputs
-from crossrec.model.modalities.layers import FrozenFeatures, Modality, TrainableEncoder
+from crossrec.model.modalities.layers import AdaptedFeatures, FrozenFeatures, Modality, TrainableEncoder
 from crossrec.model.variants import image_with_variants
 
 
@@ -32,6 +34,16 @@ class Image(ItemModality):
             description="column of the item table with paths or encoded pictures; null for the catalogue's "
             "own pictures",
         )
+        adapt: AdaptOptions | None = Field(
+            None,
+            description="tuning on co-clicks, once, before the sequence model is trained; the vectors are "
+            "frozen then. Null for an encoder that is frozen or tuned in the training step",
+        )
+
+        @model_validator(mode="after")
+        def _can_adapt(self) -> Self:
+            check_adapt(self.adapt, self.training)
+            return self
 
         def encoder_options(self) -> ImageEncoder.Options:
             """Return the options of the encoder alone."""
@@ -44,6 +56,11 @@ class Image(ItemModality):
     def __init__(self, options: Options, name: str) -> None:
         super().__init__(options, name)
         self.encoder, self.column = options.encoder_options(), options.column
+        self.adapted: AdaptedEncoder | None = None
+        if options.adapt is not None:
+            self.adapted = AdaptedEncoder(
+                name, self.encoder, options.adapt, self._key, self._inputs, self._encoded
+            )
 
     def check(self, cache_dir: Path) -> None:
         """Check model, weights and size of the encoder."""
@@ -63,8 +80,10 @@ class Image(ItemModality):
         return f"model.{self.name}" if self.name == "image" else f"model.modalities.{self.name}"
 
     def network(self, inputs: ModalityInputs) -> Modality:
-        """Return frozen features, with variants in training, or an encoder in the training step."""
+        """Return frozen or adapted features, with variants in training, or a trainable encoder."""
         content, variants, column = inputs.content, inputs.variants, self.column
+        if self.adapted is not None:
+            return self.adapted.network(inputs)
         frozen = self.encoder.training is Tuning.FROZEN
         readable_N = (
             content.image_features(self.encoder, column).present_N
@@ -85,18 +104,22 @@ class Image(ItemModality):
         )
 
     def features(self, content: EncodedCatalog) -> Features | None:
-        """Return the encoder's output; None for a trainable encoder."""
+        """Return the encoder's output; None for an encoder in the training step."""
+        if self.adapted is not None:
+            return self.adapted.features(content)
         if self.encoder.training is not Tuning.FROZEN:
             return None
         return content.image_features(self.encoder, self.column)
 
     def set_features(self, content: EncodedCatalog, features: Features) -> None:
         """Set the encoder's output, and with it which items have a readable picture."""
-        content.set_features(feature_key(self.encoder, self.column), features)
+        content.set_features(self._key, features)
         content.set_readable(features.present_N, self.column)
 
     def encode(self, content: EncodedCatalog, modality: Modality) -> ContentVectors:
         """Encode the pictures of new items."""
+        if self.adapted is not None and isinstance(modality, AdaptedFeatures):
+            return self.adapted.encoded(content, modality)
         if not isinstance(modality, TrainableEncoder):
             return super().encode(content, modality)
         encoder = cast("ImageEncoder", modality.encoder)
@@ -107,3 +130,21 @@ class Image(ItemModality):
     def columns(self, catalog: Catalog) -> Collection[str]:
         """Return the column of the pictures."""
         return ("image" if self.column is None else self.column,)
+
+    @property
+    def _key(self) -> FeatureKey:
+        options = self.encoder if self.options.adapt is None else self.options
+        return feature_key(options, self.column)
+
+    def _inputs(self, content: EncodedCatalog, encoder: ImageEncoder) -> ItemInputs:
+        readable_N = content.readable_pictures(self.column)
+        content.need_pictures(readable_N, self.key, self.column)
+        return ItemInputs(
+            content.catalog.item_ids,
+            content.image_keys(self.column),
+            readable_N,
+            lambda rows: content.pixels(encoder, rows, self.column),
+        )
+
+    def _encoded(self, content: EncodedCatalog, encoder: ImageEncoder) -> Features:
+        return content.encode_images(encoder, self.column)

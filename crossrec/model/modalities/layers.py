@@ -132,6 +132,35 @@ class FrozenFeatures(Modality):
                 self.register_buffer("vectors", vectors, persistent=False)
 
 
+class AdaptedFeatures(FrozenFeatures):
+    """Vectors of an encoder that was tuned on training clicks before; the encoder is saved with the model.
+
+    Args:
+        encoder: tuned encoder, which encodes items that are added later.
+        vectors, present, components: as in :class:`FrozenFeatures`.
+    """
+
+    def __init__(
+        self,
+        encoder: Encoder,
+        vectors: np.ndarray,
+        present: np.ndarray,
+        *,
+        components: Whitening | FeatureMap,
+    ) -> None:
+        super().__init__(vectors, present, components=components)
+        self.encoder = encoder
+
+    @property
+    def tuned_names(self) -> list[str]:
+        """Names of parameters that are saved although they are not trained with the model."""
+        return [f"encoder.{name}" for name in self.encoder.tuned_names]
+
+    def adapter(self) -> PeftModel | None:
+        """Return peft's model if the encoder was tuned by LoRA."""
+        return self.encoder.adapter()
+
+
 class TrainableEncoder(Modality):
     """An encoder inside the training step (finetune or LoRA).
 
