@@ -23,7 +23,7 @@ from crossrec.losses.full_softmax import FullSoftmax
 from crossrec.losses.terms.term_set import ContrastiveTerms
 from crossrec.model.config import ModelConfig
 from crossrec.rerank.recommender import RerankConfig
-from crossrec.training.config import TrainerConfig
+from crossrec.training.config import DistillationConfig, TrainerConfig
 
 LONGEST_NAME = 200
 """Maximum length of a run's name, bytes; file systems allow 255, and temporary names are longer."""
@@ -52,6 +52,9 @@ class ExperimentConfig(Config):
     diversity: DiversityOptions | None = Field(None, description="terms added to the ranking loss")
     contrastive: ContrastiveTerms.Options | None = Field(
         None, description="losses between views of a history, and between modalities of an item"
+    )
+    distil: DistillationConfig | None = Field(
+        None, description="knowledge distillation from another recommender, the teacher"
     )
     augment: AugmentConfig | None = Field(
         None, description="augmentation of the training data; evaluation sees none of it"

@@ -22,6 +22,7 @@ from crossrec.experiment.augmentation import (
 from crossrec.experiment.baselines import validation_metrics
 from crossrec.experiment.checks import check_config, check_setting
 from crossrec.experiment.config import ExperimentConfig
+from crossrec.experiment.distillation import check_teacher, check_teacher_data, teacher_lists
 from crossrec.experiment.prepared import PreparedExperiment, describe_model
 from crossrec.experiment.results import show, show_account
 from crossrec.experiment.run_folder import add_account, changed_counts, check_run, hold_run, open_run
@@ -32,10 +33,11 @@ from crossrec.model.recommender import NeuralRecommender
 from crossrec.runtime import distributed
 from crossrec.training.parallel import build_accelerator
 from crossrec.training.task import ItemPredictionTask
+from crossrec.training.teacher import TeacherLists
 from crossrec.training.tracking import finish_trackers, start_tracker
 from crossrec.training.trainer import Trainer, TrainingOutcome
 from crossrec.training.windows import WindowBatches
-from crossrec.types import InputError, Sequences
+from crossrec.types import InputError, Recommender, Sequences
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
@@ -45,7 +47,7 @@ logger = logging.getLogger(__name__)
 
 
 @contextmanager
-def open_training(config: ExperimentConfig) -> Iterator[Accelerator]:
+def open_training(config: ExperimentConfig, *, teacher_given: bool = False) -> Iterator[Accelerator]:
     """Check a configuration, join its processes, and hold its run folder; trackers end with the block.
 
     Data are read in the block: nothing is read for a training that can't start, and the processes that
@@ -53,12 +55,15 @@ def open_training(config: ExperimentConfig) -> Iterator[Accelerator]:
 
     Args:
         config: configuration of the experiment.
+        teacher_given: whether the teacher of ``distil`` is a recommender rather than a run.
 
     Raises:
-        InputError: if another training uses the run folder, or a process of this one is gone.
+        InputError: if another training uses the run folder, or a process of this one is gone; if there is
+            no teacher to distil.
         ConfigError: if the folder contains a run with another configuration.
     """
     check_config(config)
+    check_teacher(config.distil, given=teacher_given)
     accelerator = build_accelerator(config.trainer, config.run_folder)
     with distributed.explained(config.trainer.collective_timeout), hold_run(config.run_folder):
         check_run(config)
@@ -70,13 +75,14 @@ def open_training(config: ExperimentConfig) -> Iterator[Accelerator]:
 
 
 def fit_run(
-    prepared: PreparedExperiment, accelerator: Accelerator
+    prepared: PreparedExperiment, accelerator: Accelerator, teacher: Recommender | None = None
 ) -> tuple[NeuralRecommender, TrainingOutcome]:
     """Train the network of a prepared experiment in its run folder, where a killed training is resumed.
 
     Args:
         prepared: prepared experiment, in the order of the items of its run.
         accelerator: processes and device, from :func:`open_training`.
+        teacher: fitted recommender that ``distil`` learns from; the run that it names when None.
 
     Returns:
         The recommender with the best weights, and how training ended.
@@ -86,6 +92,7 @@ def fit_run(
     """
     config = prepared.config
     _check_same_data(prepared)
+    check_teacher_data(prepared, teacher)
     show_account(prepared)
     check_setting(prepared, accelerator.device)
     network = prepared.network()
@@ -101,7 +108,7 @@ def fit_run(
 
     def fit(recommender: NeuralRecommender, train: Sequences) -> None:
         start_tracker(accelerator, config.trainer, config.name, config.model_dump(mode="json"))
-        outcomes.append(train_network(prepared, recommender, train, accelerator))
+        outcomes.append(train_network(prepared, recommender, train, accelerator, teacher))
         show_outcome(outcomes[-1], config)
 
     recommender = NeuralRecommender(network, fitter=fit, name=describe_model(config))
@@ -110,14 +117,19 @@ def fit_run(
 
 
 def train_network(
-    prepared: PreparedExperiment, recommender: NeuralRecommender, train: Sequences, accelerator: Accelerator
+    prepared: PreparedExperiment,
+    recommender: NeuralRecommender,
+    train: Sequences,
+    accelerator: Accelerator,
+    teacher: Recommender | None = None,
 ) -> TrainingOutcome:
     """Train the recommender's network in place, monitored on validation; prints the plan first."""
     augmentation = build_augmentation(prepared, recommender.network, train, accelerator)
     account = augmentation_report(augmentation, recommender.network, prepared.config)
     if account and distributed.is_main():
         add_account(prepared.config, "augmentation", account)
-    trainer = _trainer(prepared, recommender, train, accelerator, augmentation)
+    lists = teacher_lists(prepared, train, accelerator.device, teacher)
+    trainer = _trainer(prepared, recommender, train, accelerator, augmentation, lists)
     show_plan(prepared, trainer)
     for line in augmentation_lines(account):
         show(line)
@@ -130,6 +142,7 @@ def _trainer(
     train: Sequences,
     accelerator: Accelerator,
     augmentation: Augmentation,
+    teacher: TeacherLists | None,
 ) -> Trainer:
     config, network = prepared.config, recommender.network
     batches = WindowBatches(
@@ -141,6 +154,7 @@ def _trainer(
         masked=network.sequence.mask_share is not None,
         source=augmentation.source,
         views=augmentation.views,
+        teacher=teacher,
     )
 
     def validate() -> dict[str, float]:
@@ -165,7 +179,8 @@ def _task(prepared: PreparedExperiment, network: SequentialNetwork) -> ItemPredi
     if config.diversity is not None:
         terms = config.diversity.build(prepared.items.take(train_items.numpy()), config.model.width)
     contrastive = None if config.contrastive is None else config.contrastive.build()
-    return ItemPredictionTask(network, _objective(prepared, train_items), train_items, terms, contrastive)
+    objective = _objective(prepared, train_items)
+    return ItemPredictionTask(network, objective, train_items, terms, contrastive, config.distil)
 
 
 def _train_items(prepared: PreparedExperiment) -> Tensor:

@@ -22,12 +22,22 @@ from crossrec.serving.opening import state_of
 from crossrec.serving.pretrained.files import Pictures
 from crossrec.training.config import TrainerConfig
 from crossrec.training.trainer import TrainingOutcome
-from crossrec.types import InputError
+from crossrec.types import InputError, Recommender
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
 
-EXPERIMENT = ("seed", "objective", "diversity", "contrastive", "augment", "segments", "rerank", "spaces")
+EXPERIMENT = (
+    "seed",
+    "objective",
+    "diversity",
+    "contrastive",
+    "distil",
+    "augment",
+    "segments",
+    "rerank",
+    "spaces",
+)
 """Keys of an experiment that belong to a model; those of the data and of the trainer come with ``fit``."""
 
 
@@ -40,8 +50,9 @@ class SequentialRecommender:
     Args:
         name: name of the model, and of its run folder.
         options: keys of ``model`` in YAML (``modalities``, ``fusion``, ``sequence``, ``width``, …), and
-            ``seed``, ``objective``, ``diversity``, ``contrastive``, ``augment``, ``segments``, ``rerank`` and
-            ``spaces`` of an experiment. Values are components (``SASRec(layers=2)``) or mappings as in YAML.
+            ``seed``, ``objective``, ``diversity``, ``contrastive``, ``distil``, ``augment``, ``segments``,
+            ``rerank`` and ``spaces`` of an experiment. Values are components (``SASRec(layers=2)``) or
+            mappings as in YAML.
 
     Raises:
         ConfigError: if there is no such option, or a value does not fit.
@@ -85,6 +96,7 @@ class SequentialRecommender:
         *,
         epochs: int | None = None,
         folder: str | Path | None = None,
+        teacher: Any = None,
         **options: Any,
     ) -> Self:
         """Train on the training clicks, with early stopping on the validation queries.
@@ -94,12 +106,14 @@ class SequentialRecommender:
             epochs: maximum number of epochs; 20, or that of the configuration, when None.
             folder: run folder, with checkpoints and log, in which a stopped training is resumed; a temporary
                 one when None.
+            teacher: recommender fitted to the same data, whose lists the option ``distil`` learns from: a
+                model, a baseline, an ensemble; None for the run that ``distil.teacher`` names.
             options: options of the trainer, by their names in YAML, such as ``lr=0.003``, ``batch_size=32``,
                 ``patience=3``.
 
         Raises:
             ConfigError: if there is no such option.
-            InputError: if the data lack what the model reads.
+            InputError: if the data lack what the model reads, or the teacher has other items.
         """
         require_split(data)
         given = options if epochs is None else {"epochs": epochs, **options}
@@ -111,15 +125,19 @@ class SequentialRecommender:
         place = Path(folder)
         changes = {"trainer": trainer, "data": data.config, "runs_dir": place.parent, "name": place.name}
         config = self.config.model_copy(update=changes)
-        with open_training(config) as accelerator:
-            self.fit_prepared(PreparedExperiment.on(data, config), accelerator)
+        with open_training(config, teacher_given=teacher is not None) as accelerator:
+            self.fit_prepared(
+                PreparedExperiment.on(data, config), accelerator, getattr(teacher, "recommender", teacher)
+            )
         # Here rather than on first use, since reference encoders encode in all processes at once.
         self._loaded = self.loaded
         return self
 
-    def fit_prepared(self, prepared: PreparedExperiment, accelerator: Accelerator) -> TrainingOutcome:
+    def fit_prepared(
+        self, prepared: PreparedExperiment, accelerator: Accelerator, teacher: Recommender | None = None
+    ) -> TrainingOutcome:
         """Train on a prepared experiment, in a run folder that :func:`open_training` holds."""
-        recommender, outcome = fit_run(prepared, accelerator)
+        recommender, outcome = fit_run(prepared, accelerator, teacher)
         self._prepared, self._recommender, self._loaded = prepared, recommender, None
         return outcome
 

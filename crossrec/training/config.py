@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Literal
 
 from pydantic import Field
@@ -49,3 +50,18 @@ class TrainerConfig(Config):
     )
     tracker: Literal["none", "wandb", "tensorboard"] = "none"
     wandb_mode: Literal["offline", "online", "disabled"] = "offline"
+
+
+class DistillationConfig(Config):
+    """Knowledge distillation: a teacher's lists as soft targets beside the clicks.
+
+    The loss of a click is ``(1 - weight) * ranking loss + weight * temperature² * KL(teacher || student)``,
+    the divergence over the teacher's best ``k`` items.
+    """
+
+    teacher: Path | None = Field(
+        None, description="run folder of the teacher; in Python a fitted recommender may be given to fit()"
+    )
+    weight: float = Field(0.5, ge=0, le=1, description="weight of the distillation loss")
+    temperature: float = Field(1.0, gt=0, le=1000, description="divides the scores of both distributions")
+    k: int = Field(100, ge=2, le=10_000, description="items of the teacher's lists")

@@ -2,24 +2,44 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, replace
+
 import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from crossrec.losses.base import CandidateVectors, RankingLoss
+from crossrec.losses.distillation import DistillationLoss, SoftTargets
 from crossrec.losses.terms.base import TermInputs
 from crossrec.losses.terms.positions import PositionSample
 from crossrec.losses.terms.term_set import DiversitySet, TermSet
 from crossrec.losses.terms.weighting import RANKING
 from crossrec.model.network import SequentialNetwork
 from crossrec.model.sequence.base import History
+from crossrec.training.config import DistillationConfig
 from crossrec.training.contrast import Contrast, check_terms, compute_item_vectors, contrast
 from crossrec.training.windows import Batch
 from crossrec.types import ABSENT, InputError
 
+DISTILLATION = "distillation"
+"""Name of the distillation loss among a task's losses."""
+
 ONLY_LAST_MASKED = 1 / 11
 """Share of rows in which training masks the last click only, as in inference (BERT4Rec's own code)."""
+
+
+@dataclass(frozen=True)
+class TeacherItems:
+    """Items of a teacher's lists.
+
+    Args:
+        vectors_MD: the student's item vectors.
+        soft: lists, numbered by the rows of ``vectors_MD``.
+    """
+
+    vectors_MD: Tensor
+    soft: SoftTargets
 
 
 class ItemPredictionTask(nn.Module):
@@ -31,6 +51,8 @@ class ItemPredictionTask(nn.Module):
         train_items: (N',) catalogue indices of the training items: all targets and all negatives.
         terms: diversity terms to add to the ranking loss; None for none.
         contrastive: contrastive terms to add to it; None for none.
+        distillation: weight and temperature of a teacher's lists, which batches then hold; None without a
+            teacher.
 
     Attributes:
         progress: share of the training done, 0 to 1, for weights that change; set by the training loop.
@@ -46,6 +68,7 @@ class ItemPredictionTask(nn.Module):
         train_items: Tensor,
         terms: DiversitySet | None = None,
         contrastive: TermSet | None = None,
+        distillation: DistillationConfig | None = None,
     ) -> None:
         super().__init__()
         if contrastive is not None:
@@ -55,6 +78,8 @@ class ItemPredictionTask(nn.Module):
         self.objective = objective
         self.terms = terms
         self.contrastive = contrastive
+        self.distillation = distillation
+        self.distillation_loss = None if distillation is None else DistillationLoss(distillation.temperature)
         self.progress = 0.0
         self._measured: dict[str, float] = {}
         position_of = torch.full((network.n_items,), -1)
@@ -90,18 +115,27 @@ class ItemPredictionTask(nn.Module):
         if self.network.sequence.mask_share is not None:
             batch, masked_BL = _mask(batch, self.network.sequence.mask_share)
             scale = n_all / max(len(batch.targets_T), 1)
-        history_BLD, candidates = self._item_vectors(batch, negatives)
+        history_BLD, candidates, listed = self._item_vectors(batch, negatives)
         queries_TD = self._queries(history_BLD, batch, masked_BL)
         targets_T = self.position_of[batch.targets_T]
         losses_T = self.objective.loss(queries_TD, targets_T, candidates)
         if batch.weights_T is not None:
             losses_T = losses_T * batch.weights_T
         ranking = losses_T.sum() * scale
+        sums = {RANKING: ranking}
+        losses: dict[str, Tensor] = {}
+        if self.distillation is not None:
+            weight = self.distillation.weight
+            distilled_T, taught_T = self._distilled(queries_TD, batch, listed)
+            sums[DISTILLATION] = distilled_T.sum() * scale
+            losses[DISTILLATION] = weight * sums[DISTILLATION]
+            # Clicks without a list, such as those of augmented copies, keep their ranking loss whole.
+            ranking = (losses_T * (1 - weight * taught_T.to(losses_T.dtype))).sum() * scale
         values = self._term_values(batch, masked_BL, queries_TD, candidates)
         found_contrast = self._contrast(batch, candidates, n_all)
         means = {**values, **found_contrast.values}
-        self._measure({RANKING: ranking, **{name: value * n_all for name, value in means.items()}})
-        losses = {RANKING: ranking}
+        self._measure({**sums, **{name: value * n_all for name, value in means.items()}})
+        losses[RANKING] = ranking
         if self.terms is not None:
             losses |= self.terms.weighting(ranking, values, n_all, self.progress)
         if self.contrastive is not None:
@@ -132,32 +166,65 @@ class ItemPredictionTask(nn.Module):
         for name, figure in zip(sums, figures, strict=True):
             self._measured[name] = self._measured.get(name, 0.0) + figure
 
-    def _item_vectors(self, batch: Batch, negatives: Tensor | None) -> tuple[Tensor, CandidateVectors]:
-        """Compute (B, L, D) vectors of the histories, and those of the loss's candidates, once per item.
+    def _distilled(
+        self, queries_TD: Tensor, batch: Batch, listed: TeacherItems | None
+    ) -> tuple[Tensor, Tensor]:
+        """Compute (T,) weighted distillation losses, and (T,) bool, which clicks have a list.
+
+        Raises:
+            ValueError: if the batch comes without a teacher's lists.
+        """
+        if self.distillation_loss is None or listed is None:
+            raise ValueError("the task distils a teacher, but the batches hold no lists of one")
+        losses_T: Tensor = self.distillation_loss(
+            self.objective.scaled(queries_TD),
+            listed.vectors_MD,
+            listed.soft,
+            over_list=self.objective.sampler is not None,
+        )
+        if batch.weights_T is not None:
+            losses_T = losses_T * batch.weights_T
+        return losses_T, listed.soft.taught_T
+
+    def _item_vectors(
+        self, batch: Batch, negatives: Tensor | None
+    ) -> tuple[Tensor, CandidateVectors, TeacherItems | None]:
+        """Compute (B, L, D) vectors of the histories, and those of the losses' candidates, once per item.
 
         Args:
-            batch: histories and targets.
+            batch: histories and targets, and a teacher's lists or None.
             negatives: positions in ``train_items``; None for all training items.
+
+        Returns:
+            Vectors of the histories, candidates of the ranking loss, and items of the teacher's lists.
         """
+        soft = None if batch.soft is None else batch.soft.numbered(self.position_of)
         if negatives is None:
             items_ND = self.network.item_vectors(self.train_items)
             history_BLD = F.embedding(self.position_of[batch.items_BL].clamp(min=0), items_ND)
-            return history_BLD, CandidateVectors(items_ND)
+            listed = None if soft is None else TeacherItems(items_ND, soft)
+            return history_BLD, CandidateVectors(items_ND), listed
         if negatives.ndim == 2:
             negatives = negatives[batch.places_T]
         n_clicks, n_targets = batch.items_BL.numel(), len(batch.targets_T)
-        everything = torch.cat(
-            [batch.items_BL.flatten(), batch.targets_T, self.train_items[negatives].flatten()]
-        )
-        needed, where = everything.unique(return_inverse=True)
+        parts = [batch.items_BL.flatten(), batch.targets_T, self.train_items[negatives].flatten()]
+        if soft is not None:
+            parts.append(self.train_items[soft.ids_TK.clamp(min=0)].flatten())
+        needed, where = torch.cat(parts).unique(return_inverse=True)
+        needed_MD = self.network.item_vectors(needed)
+        listed = None
+        if soft is not None:
+            where, of_lists = where.split([len(where) - soft.ids_TK.numel(), soft.ids_TK.numel()])
+            listed = TeacherItems(needed_MD, replace(soft, ids_TK=of_lists.view_as(soft.ids_TK)))
         # Looked up as an embedding, whose backward is much faster than that of indexing.
-        vectors = F.embedding(where, self.network.item_vectors(needed))
+        vectors = F.embedding(where, needed_MD)
         history_BLD, positives_TD, negative_vectors = vectors.split([n_clicks, n_targets, negatives.numel()])
-        return history_BLD.view(*batch.items_BL.shape, -1), CandidateVectors(
+        candidates = CandidateVectors(
             positives_TD=positives_TD,
             negatives=negative_vectors.view(*negatives.shape, vectors.shape[-1]),
             negative_ids=negatives,
         )
+        return history_BLD.view(*batch.items_BL.shape, -1), candidates, listed
 
     def _term_values(
         self, batch: Batch, masked_BL: Tensor | None, queries_TD: Tensor, candidates: CandidateVectors

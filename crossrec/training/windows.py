@@ -10,8 +10,10 @@ import torch
 from torch import Tensor
 
 from crossrec.augment.base import Augmenter, SampleRng
+from crossrec.losses.distillation import SoftTargets
 from crossrec.training.epochs import EpochSequences, EpochSource, LogRows
-from crossrec.types import Sequences
+from crossrec.training.teacher import TeacherLists
+from crossrec.types import ABSENT, Sequences
 from crossrec.vectors import pad_rows
 
 
@@ -153,6 +155,7 @@ class Batch:
         views: augmented views of the inputs; None where no loss compares them.
         weights_T: (T,) float32 weight of each target, 1 on average over the training clicks; None if all
             weigh the same.
+        soft: a teacher's list for each target; None without a teacher.
     """
 
     items_BL: Tensor
@@ -163,6 +166,7 @@ class Batch:
     times_BL: Tensor | None = None
     views: ViewBatch | None = None
     weights_T: Tensor | None = None
+    soft: SoftTargets | None = None
 
     def to(self, device: torch.device) -> Batch:
         """Return the batch on a device."""
@@ -175,6 +179,7 @@ class Batch:
             None if self.times_BL is None else self.times_BL.to(device),
             None if self.views is None else self.views.to(device),
             None if self.weights_T is None else self.weights_T.to(device),
+            None if self.soft is None else self.soft.to(device),
         )
 
     def only(self, chosen_T: Tensor) -> Batch:
@@ -185,6 +190,7 @@ class Batch:
             targets_T=self.targets_T[chosen_T],
             places_T=self.places_T[chosen_T],
             weights_T=None if self.weights_T is None else self.weights_T[chosen_T],
+            soft=None if self.soft is None else self.soft.only(chosen_T),
         )
 
 
@@ -208,6 +214,8 @@ class WindowBatches:
         source: source of each epoch's rows, such as augmented copies beside ``sequences``; None for
             ``sequences`` alone. A click of a copy is a target like any other.
         views: maker of two augmented views of each history of a step; None if no loss compares them.
+        teacher: a teacher's lists for the clicks of ``sequences``; None without a teacher. Clicks of
+            augmented copies have no list.
     """
 
     def __init__(
@@ -221,6 +229,7 @@ class WindowBatches:
         masked: bool = False,
         source: EpochSource | None = None,
         views: ViewMaker | None = None,
+        teacher: TeacherLists | None = None,
     ) -> None:
         self.sequences = sequences
         self.max_length = max_length
@@ -229,6 +238,7 @@ class WindowBatches:
         self.seed = seed
         self.shift = 0 if masked else 1
         self.views = views
+        self.teacher = teacher
         self._whole = LogRows(sequences)
         self.source: EpochSource = source or self._whole
         self.n_targets = int(self._inputs(sequences).sum())
@@ -316,6 +326,10 @@ class WindowBatches:
         if step.clicks.weights is not None:
             weights = step.clicks.weights[at_BL[wanted_BL] + self.shift] / self._mean_weight
             weights_T = torch.from_numpy(weights.astype(np.float32))
+        soft = None
+        if self.teacher is not None:
+            logged_BL = at_BL + self._shift_to_log(windows)[:, None] + self.shift
+            soft = self.teacher.take(np.where(windows.augmented[:, None], ABSENT, logged_BL)[wanted_BL])
         return Batch(
             items_BL=padded(items),
             lengths_B=torch.from_numpy(lengths if len(rows) else np.ones(1, np.int64)),
@@ -324,7 +338,14 @@ class WindowBatches:
             places_T=torch.from_numpy(places_BL[wanted_BL]),
             times_BL=None if times is None else padded(times),
             weights_T=weights_T,
+            soft=soft,
         )
+
+    def _shift_to_log(self, windows: Windows) -> np.ndarray:
+        """Return (W,) what has to be added to positions in the epoch's clicks for those in the log's."""
+        begins = np.asarray(windows.clicks.offsets)
+        row = np.searchsorted(begins, windows.starts, "right") - 1
+        return np.asarray(self.sequences.offsets)[windows.users] - begins[row]
 
     def parts(
         self, step: Windows, *, rank: int, world: int, accumulation: int, number: int = 0
