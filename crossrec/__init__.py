@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from crossrec.data.dataset import Dataset
     from crossrec.data.fitted import FittedRecommender
     from crossrec.ensemble.recommender import Ensemble
+    from crossrec.experiment.compare import compare
     from crossrec.experiment.measure import evaluate
     from crossrec.rerank.recommender import RerankConfig
     from crossrec.serving.loaded import LoadedRecommender
@@ -28,6 +29,7 @@ _NAMES = {
     "FittedRecommender": "crossrec.data.fitted:FittedRecommender",
     "Ensemble": "crossrec.ensemble.recommender:Ensemble",
     "RerankConfig": "crossrec.rerank.recommender:RerankConfig",
+    "compare": "crossrec.experiment.compare:compare",
     "evaluate": "crossrec.experiment.measure:evaluate",
 }
 _FAMILIES = (
@@ -58,6 +60,7 @@ __all__ = [
     "RerankConfig",
     "SequentialRecommender",
     "__version__",
+    "compare",
     "evaluate",
     "load",
 ]

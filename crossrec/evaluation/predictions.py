@@ -31,18 +31,16 @@ class PredictionsError(InputError):
     """A predictions file that can't be used; the message names the file and the row or column."""
 
 
-def save_recommendations(
-    path: Path,
+def recommendations_frame(
     lists: TopK,
     queries: Queries,
     user_ids: Sequence[str] | np.ndarray,
     item_ids: Sequence[str] | np.ndarray,
-) -> None:
-    """Write lists as Parquet: ``user_id``, ``query``, ``rank`` (from 1), ``item_id``, ``score``.
+) -> pl.DataFrame:
+    """Return lists as a frame: ``user_id``, ``query``, ``rank`` (from 1), ``item_id``, ``score``.
 
     Args:
-        path: path of the file.
-        lists: (Q, K); absent places are not written.
+        lists: (Q, K); absent places are left out.
         queries: Q queries.
         user_ids: (U,) original ids of the split's clicks, indexed by ``queries.users``.
         item_ids: (N,) original ids of the catalogue.
@@ -50,7 +48,7 @@ def save_recommendations(
     query, place = np.nonzero(lists.ids != ABSENT)
     users = np.asarray(user_ids, dtype=object)[np.asarray(queries.users)[query]]
     items = np.asarray(item_ids, dtype=object)[lists.ids[query, place]]
-    frame = pl.DataFrame(
+    return pl.DataFrame(
         {
             "user_id": [str(user) for user in users],
             "query": query,
@@ -60,6 +58,17 @@ def save_recommendations(
         },
         schema_overrides={"user_id": pl.String, "item_id": pl.String, "score": pl.Float32},
     )
+
+
+def save_recommendations(
+    path: Path,
+    lists: TopK,
+    queries: Queries,
+    user_ids: Sequence[str] | np.ndarray,
+    item_ids: Sequence[str] | np.ndarray,
+) -> None:
+    """Write :func:`recommendations_frame` as a Parquet file at a path."""
+    frame = recommendations_frame(lists, queries, user_ids, item_ids)
     with atomic_path(path) as temporary:
         frame.write_parquet(temporary)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -54,6 +54,16 @@ class Evaluation:
         """Parts of the protocol line on which values depend: all but those on intervals."""
         return [part for part in self.protocol.split("; ") if not part.startswith(INTERVALS_PART)]
 
+    def with_user_ids(self, user_ids: np.ndarray) -> Evaluation:
+        """Return the evaluation with the column ``user_id`` in ``per_user``.
+
+        Args:
+            user_ids: original ids of all rows of the split's clicks.
+        """
+        ids = [str(user_id) for user_id in user_ids[self.per_user["user"].to_numpy()]]
+        named = self.per_user.select(pl.Series("user_id", ids, dtype=pl.String), pl.exclude("user_id"))
+        return replace(self, per_user=named)
+
     def save(self, folder: Path, user_ids: np.ndarray | None = None) -> None:
         """Write both files, each atomically; NaN becomes null in JSON, as does ``ci95`` without an interval.
 
@@ -61,10 +71,7 @@ class Evaluation:
             folder: folder of the files; created if it does not exist.
             user_ids: original ids of all rows of the split's clicks; adds the column ``user_id``.
         """
-        per_user = self.per_user
-        if user_ids is not None:
-            ids = [str(user_id) for user_id in user_ids[per_user["user"].to_numpy()]]
-            per_user = per_user.select(pl.Series("user_id", ids, dtype=pl.String), pl.exclude("user_id"))
+        per_user = (self if user_ids is None else self.with_user_ids(user_ids)).per_user
         with atomic_path(folder / PER_USER_FILE) as temporary:
             per_user.write_parquet(temporary)
         summary = {

@@ -1,21 +1,28 @@
-"""Comparison of measured runs: ``crossrec compare RUN RUN …``."""
+"""Comparison of measured recommenders: ``crossrec compare RUN RUN …``, and ``compare`` in Python."""
 
 from __future__ import annotations
 
 import itertools
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import polars as pl
 import yaml
 from rich.table import Table
 
 from crossrec.config import validate
 from crossrec.data.item_table import CONTENT
-from crossrec.evaluation.comparison.compare import Comparison, chosen_metrics, compare_systems, split_name
+from crossrec.evaluation.comparison.compare import (
+    ComparedMetric,
+    Comparison,
+    chosen_metrics,
+    compare_systems,
+    split_name,
+)
 from crossrec.evaluation.comparison.page import HTML_FILE, blocks_of, write_comparison
 from crossrec.evaluation.comparison.systems import Measurement, System
 from crossrec.evaluation.config import ComparisonConfig, EvaluationConfig, MetricName
@@ -23,7 +30,8 @@ from crossrec.evaluation.metrics import AGGREGATE, SPACES
 from crossrec.evaluation.report.glossary import note_on_distances
 from crossrec.evaluation.results import METRICS_FILE
 from crossrec.experiment.config import SpacesConfig
-from crossrec.experiment.results import SplitPart, console, show, slug
+from crossrec.experiment.measure import EvaluationTable
+from crossrec.experiment.results import SplitPart, console, show, slug, table_html, table_text
 from crossrec.experiment.run_folder import CONFIG_FILE, DATA_FILE
 from crossrec.runtime import distributed
 from crossrec.types import InputError
@@ -56,11 +64,129 @@ class ComparisonRequest:
     trust_code: bool = False
 
 
+class ComparisonTable:
+    """Differences of systems from the first one, with intervals over users and tests.
+
+    Args:
+        comparison: values, differences and tests.
+    """
+
+    def __init__(self, comparison: Comparison) -> None:
+        self.comparison = comparison
+
+    def to_frame(self) -> pl.DataFrame:
+        """Return one row per metric and system.
+
+        Returns:
+            ``metric``, ``system``, ``value`` (mean over seeds) with ``low`` and ``high``, the ends of its
+            95 % interval over users; ``difference`` from the first system with ``difference_low`` and
+            ``difference_high``, ``p``, ``p_holm`` (corrected for all rows) and ``cohen_dz``, null for the
+            first system; ``seeds``, the number of trained models. Null where there is no value.
+        """
+        schema: dict[str, Any] = {"metric": pl.String, "system": pl.String, "seeds": pl.Int64}
+        rows = [_row(entry) for entry in self.comparison.entries]
+        numbers = {name: pl.Float64 for name in rows[0] if name not in schema}
+        return pl.DataFrame(rows, schema_overrides={**schema, **numbers}).fill_nan(None)
+
+    def write(self, folder: str | Path) -> Path:
+        """Write ``comparison.html``, a page with plots, and ``comparison.json``.
+
+        Returns:
+            The path of the page.
+        """
+        write_comparison(self.comparison, Path(folder))
+        return Path(folder) / HTML_FILE
+
+    def __repr__(self) -> str:
+        return table_text(comparison_table(self.comparison))
+
+    def _repr_html_(self) -> str:
+        return table_html(comparison_table(self.comparison))
+
+
+def _row(entry: ComparedMetric) -> dict[str, Any]:
+    found = entry.difference
+    effect = None if found is None or found.effect is None else found.effect.cohen_dz
+    return {
+        "metric": entry.metric,
+        "system": entry.system,
+        "value": entry.value,
+        "low": entry.ci95[0],
+        "high": entry.ci95[1],
+        "difference": None if found is None else found.value,
+        "difference_low": None if found is None else found.ci95[0],
+        "difference_high": None if found is None else found.ci95[1],
+        "p": None if found is None else found.p,
+        "p_holm": None if found is None else found.p_holm,
+        "cohen_dz": effect,
+        "seeds": len(entry.seeds),
+    }
+
+
+RunFolder = str | Path
+
+
+def compare(
+    systems: EvaluationTable | Mapping[str, RunFolder | Sequence[RunFolder]] | Sequence[RunFolder],
+    *,
+    part: SplitPart = "test",
+    group: bool = False,
+    baselines: bool = False,
+    trust_code: bool = False,
+    **options: Any,
+) -> ComparisonTable:
+    """Compare recommenders with the first of them, by paired tests over the users of the same queries.
+
+    Args:
+        systems: a table of :func:`evaluate`; or run folders, or folders of an evaluation. A mapping names
+            systems, and may give several folders for the seeds of one.
+        part: split of the run folders to compare on.
+        group: whether run folders whose names differ only in a number at the end are seeds of one system.
+        baselines: whether to add the baselines measured with the first run.
+        trust_code: whether to import classes outside the project that the run folders name.
+        options: options of a comparison, such as ``metrics=["ndcg@10"]``, ``test="t"`` and
+            ``n_bootstrap=1000``.
+
+    Raises:
+        InputError: if systems were not measured alike or lack a metric, or there are fewer than two.
+    """
+    config = validate(ComparisonConfig, options, "compare")
+    if isinstance(systems, EvaluationTable):
+        return ComparisonTable(compare_systems(systems.systems(), len(systems.data.catalog), config))
+    if isinstance(systems, str | Path):
+        raise InputError(f"compare takes a list of run folders, not '{systems}' alone")
+    if isinstance(systems, Mapping):
+        given = [(str(name), _folders(runs)) for name, runs in systems.items()]
+    else:
+        given = [("", [Path(run)]) for run in systems]
+    named = _grouped(given, group)
+    return ComparisonTable(_compare_runs(named, part, baselines, trust_code, config))
+
+
+def _folders(runs: RunFolder | Sequence[RunFolder]) -> list[Path]:
+    return [Path(runs)] if isinstance(runs, str | Path) else [Path(run) for run in runs]
+
+
 def run_comparison(request: ComparisonRequest, config: ComparisonConfig) -> Comparison:
     """Compare, print the table, and write ``comparison.html`` and ``comparison.json``."""
     distributed.require_one_process("crossrec compare")
     named = _grouped([_named(text) for text in request.runs], request.group)
-    folders = {name: [_evaluation_folder(run, request.part) for run in runs] for name, runs in named}
+    found = _compare_runs(named, request.part, request.baselines, request.trust_code, config)
+    show_comparison(found)
+    out = request.out or named[0][1][0].parent / ("compare-" + "-".join(slug(name) for name, _ in named))
+    write_comparison(found, out)
+    show(f"With plots: {out / HTML_FILE}")
+    return found
+
+
+def _compare_runs(
+    named: Sequence[tuple[str, list[Path]]],
+    part: SplitPart,
+    baselines: bool,
+    trust_code: bool,
+    config: ComparisonConfig,
+) -> Comparison:
+    folders = {name: [_evaluation_folder(run, part) for run in runs] for name, runs in named}
     for name, runs in named:
         once = list(dict.fromkeys(run.resolve() for run in runs))
         if len(once) < len(runs):
@@ -68,15 +194,12 @@ def run_comparison(request: ComparisonRequest, config: ComparisonConfig) -> Comp
     if len(folders) < len(named):
         raise InputError(f"two systems have the same name: {[name for name, _ in named]}; use name=RUN")
     systems = [System(name, [Measurement.read(f) for f in found]) for name, found in folders.items()]
-    if request.baselines:
+    if not systems:
+        raise InputError("a comparison needs at least two systems; name more runs")
+    if baselines:
         systems += _baselines(systems[0])
-    _check_ground(systems, chosen_metrics(systems, config), request.trust_code)
-    found = compare_systems(systems, _catalogue_size(systems[0].seeds[0]), config)
-    show_comparison(found)
-    out = request.out or named[0][1][0].parent / ("compare-" + "-".join(slug(name) for name in folders))
-    write_comparison(found, out)
-    show(f"With plots: {out / HTML_FILE}")
-    return found
+    _check_ground(systems, chosen_metrics(systems, config), trust_code)
+    return compare_systems(systems, _catalogue_size(systems[0].seeds[0]), config)
 
 
 def _named(text: str) -> tuple[str, list[Path]]:
@@ -193,6 +316,11 @@ def _how_tested(found: Comparison) -> str:
 
 def show_comparison(found: Comparison) -> None:
     """Print the table of differences from the first system."""
+    console().print(comparison_table(found), highlight=False)
+
+
+def comparison_table(found: Comparison) -> Table:
+    """Return the table of differences from the first system."""
     title = f"Differences from {found.systems[0]}, {found.n_users:,} users"
     distances = note_on_distances((entry.metric, entry.value) for entry in found.entries)
     notes = [found.protocol, _how_tested(found), *([distances] if distances else [])]
@@ -216,4 +344,4 @@ def show_comparison(found: Comparison) -> None:
                 line.seeds,
                 end_section=place == len(block.lines) - 1,
             )
-    console().print(table, highlight=False)
+    return table

@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
-import html
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 import polars as pl
-from rich.console import Console
 
 from crossrec.config import validate
 from crossrec.data.fitted import name_of, require_split
 from crossrec.data.item_table import ItemTable
 from crossrec.data.prepare import PreparedData
+from crossrec.evaluation.comparison.systems import Measurement, System
 from crossrec.evaluation.config import EvaluationConfig
 from crossrec.evaluation.evaluate import evaluate_lists, rank_queries
-from crossrec.evaluation.predictions import lists_of_rows
-from crossrec.experiment.results import MeasuredRecommender, SplitPart, results_table
+from crossrec.evaluation.predictions import lists_of_rows, recommendations_frame
+from crossrec.experiment.results import (
+    MeasuredRecommender,
+    SplitPart,
+    results_table,
+    table_html,
+    table_text,
+)
 from crossrec.runtime.progress import progress_bar
 from crossrec.types import InputError, Recommender
 
@@ -95,25 +101,30 @@ class EvaluationTable(Sequence[MeasuredRecommender]):
         axes.legend(fontsize="small")
         return figure
 
+    def systems(self) -> list[System]:
+        """Return the recommenders as systems of a comparison, each with one measurement."""
+        data, queries = self.data, self.data.split.queries(self.part)
+        user_ids, item_ids = data.clicks.user_ids, data.catalog.item_ids
+        return [
+            System(
+                one.name,
+                [
+                    Measurement(
+                        Path(one.name),
+                        one.evaluation.with_user_ids(user_ids),
+                        data.identity.measured_on(self.part),
+                        recommendations_frame(one.lists, queries, user_ids, item_ids),
+                    )
+                ],
+            )
+            for one in self.measured
+        ]
+
     def __repr__(self) -> str:
-        console = Console(width=160, color_system=None)
-        with console.capture() as captured:
-            console.print(results_table(self.data, self.measured, self.part, self.k))
-        return captured.get().rstrip()
+        return table_text(results_table(self.data, self.measured, self.part, self.k))
 
     def _repr_html_(self) -> str:
-        table = results_table(self.data, self.measured, self.part, self.k)
-        cells = [[str(cell) for cell in column.cells] for column in table.columns]
-        head = "".join(f"<th>{html.escape(str(column.header))}</th>" for column in table.columns)
-        rows = "".join(
-            "<tr>" + "".join(f"<td>{html.escape(c).replace(chr(10), '<br>')}</td>" for c in row) + "</tr>"
-            for row in zip(*cells, strict=True)
-        )
-        title, caption = html.escape(str(table.title)), html.escape(str(table.caption))
-        return (
-            f"<table><caption>{title}</caption><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>"
-            f"<small>{caption}</small>"
-        )
+        return table_html(results_table(self.data, self.measured, self.part, self.k))
 
 
 def evaluate(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import json
 import re
 import time
@@ -228,6 +229,29 @@ def console() -> Console:
     """Return a console on standard output, wide enough for the tables if it is not a terminal."""
     out = Console()
     return out if out.is_terminal else Console(width=160)
+
+
+def table_text(table: Table) -> str:
+    """Return a table as plain text."""
+    plain = Console(width=160, color_system=None)
+    with plain.capture() as captured:
+        plain.print(table, highlight=False)
+    return captured.get().rstrip()
+
+
+def table_html(table: Table) -> str:
+    """Return a table as HTML, for notebooks."""
+    cells = [[str(cell) for cell in column.cells] for column in table.columns]
+    head = "".join(f"<th>{html.escape(str(column.header))}</th>" for column in table.columns)
+    rows = "".join(
+        "<tr>" + "".join(f"<td>{html.escape(c).replace(chr(10), '<br>')}</td>" for c in row) + "</tr>"
+        for row in zip(*cells, strict=True)
+    )
+    title, caption = (html.escape(str(part)).replace("\n", "<br>") for part in (table.title, table.caption))
+    return (
+        f"<table><caption>{title}</caption><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>"
+        f"<small>{caption}</small>"
+    )
 
 
 def show(text: str) -> None:

@@ -3,19 +3,21 @@
 import json
 import shutil
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import yaml
 from scipy.sparse import csr_matrix
 
+import crossrec as cr
 from crossrec.cli.commands import COMMANDS, main
 from crossrec.data.item_table import ItemTable
 from crossrec.data.splits.base import Queries
 from crossrec.evaluation.config import EvaluationConfig
 from crossrec.evaluation.evaluate import evaluate_lists
 from crossrec.evaluation.predictions import save_recommendations
-from crossrec.types import Sequences, TopK
+from crossrec.types import InputError, Sequences, TopK
 
 N_ITEMS, N_USERS, K = 20, 25, 3
 QUICK = ("--resamples", "300", "--permutations", "50")
@@ -51,6 +53,30 @@ def compare(runs: Path, out: Path, *arguments: str) -> dict:
     assert main(["compare", *arguments, *QUICK, "--out", str(out)]) == 0
     assert (out / "comparison.html").stat().st_size > 10_000
     return json.loads((out / "comparison.json").read_text())
+
+
+def test_python_compares_as_the_command_does(runs: Path, tmp_path: Path) -> None:
+    command = compare(runs, tmp_path, str(runs / "base.0"), str(runs / "large.0"), "--baselines")
+    options: dict[str, Any] = {"n_bootstrap": 300, "n_permutations": 50}
+    found = cr.compare([runs / "base.0", runs / "large.0"], baselines=True, **options)
+    frame = found.to_frame()
+    assert frame["system"].unique(maintain_order=True).to_list() == ["base.0", "large.0", "popularity"]
+    for row, entry in zip(frame.iter_rows(named=True), command["entries"], strict=True):
+        assert (row["metric"], row["system"], row["value"]) == tuple(
+            entry[k] for k in ("metric", "system", "value")
+        )
+        there = entry["difference"] or {}
+        assert (row["difference"], row["p_holm"]) == (there.get("value"), there.get("p_holm"))
+    assert json.loads((found.write(tmp_path / "py").parent / "comparison.json").read_text()) == command
+    html = found._repr_html_()
+    assert html.count("<tr>") == len(frame) + 1
+    assert "Differences from base.0" in html
+    assert "Differences from base.0" in repr(found)
+    seeds = cr.compare({"b": [runs / "base.0", runs / "base.1"], "l": runs / "large.0"}, **options)
+    assert dict(seeds.to_frame().select("system", "seeds").iter_rows()) == {"b": 2, "l": 1}
+    for wrong, message in ((str(runs / "base.0"), "a list of run folders"), ([], "at least two")):
+        with pytest.raises(InputError, match=message):
+            cr.compare(wrong)
 
 
 def test_two_runs(runs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -278,6 +278,31 @@ def test_an_ensemble_and_lists_from_elsewhere_are_evaluated(
     assert len(frame) == 3
 
 
+def test_recommenders_are_compared(
+    data: PreparedData, model: cr.SequentialRecommender, tmp_path: Path
+) -> None:
+    table = cr.evaluate({"model": model, "knn": cr.ItemKNN().fit(data)}, data)
+    found = cr.compare(table, metrics=["ndcg@10", "gini@10"], n_bootstrap=200)
+    values = {(row[0], row[1]): row[2] for row in table.to_frame().iter_rows()}
+    frame = found.to_frame()
+    assert frame["system"].to_list() == ["model", "knn"] * 2
+    for row in frame.iter_rows(named=True):
+        assert row["value"] == pytest.approx(values[row["system"], row["metric"]], abs=1e-9)
+        if row["system"] == "knn":
+            difference = values["knn", row["metric"]] - values["model", row["metric"]]
+            assert row["difference"] == pytest.approx(difference, abs=1e-9)
+            assert row["difference_low"] <= row["difference"] <= row["difference_high"]
+            assert 0 < row["p"] <= row["p_holm"] <= 1
+        else:
+            assert row["difference"] is None
+    assert "Differences from model" in found._repr_html_()
+    assert found.write(tmp_path).stat().st_size > 10_000
+    with pytest.raises(ConfigError, match="did you mean 'metrics'"):
+        cr.compare(table, metric=["ndcg@10"])
+    with pytest.raises(InputError, match="model has no metric 'ndgc@10'"):
+        cr.compare(table, metrics=["ndgc@10"])
+
+
 def test_every_component_is_public_and_prints_briefly() -> None:
     assert {"MMR", "SASRec", "ItemKNN", "GatedFusion", "TemporalSplitter"} <= {*dir(cr)}
     assert repr(cr.MMR(diversity=0.2)) == str(cr.MMR(diversity=0.2)) == "MMR(diversity=0.2)"

@@ -25,14 +25,16 @@ class Measurement:
     """Evaluation of one run.
 
     Args:
-        folder: folder of the evaluation.
+        folder: folder of the evaluation; the recommender's name for an evaluation without files.
         evaluation: result of the evaluation.
         measured_on: number of items and digests of the data; empty in folders of earlier versions.
+        recommendations: the lists, as the folder's file has them; read from there when None.
     """
 
     folder: Path
     evaluation: Evaluation
     measured_on: Mapping[str, Any] = field(default_factory=dict)
+    recommendations: pl.DataFrame | None = None
 
     @classmethod
     def read(cls, folder: Path) -> Measurement:
@@ -63,8 +65,10 @@ class Measurement:
     def lists(self) -> pl.DataFrame:
         """One row per recommendation, with ``row``, the index of its user in ``users``."""
         rows = self.users.select("user_id").with_row_index("row")
-        frame = pl.read_parquet(self.folder / LISTS_FILE, columns=["user_id", "query", "rank", "item_id"])
-        joined = frame.join(rows, on="user_id", how="left")
+        columns, frame = ["user_id", "query", "rank", "item_id"], self.recommendations
+        if frame is None:
+            frame = pl.read_parquet(self.folder / LISTS_FILE, columns=columns)
+        joined = frame.select(columns).join(rows, on="user_id", how="left")
         if joined["row"].null_count():
             stranger = joined.filter(pl.col("row").is_null())["user_id"][0]
             raise InputError(
