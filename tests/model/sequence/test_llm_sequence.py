@@ -15,6 +15,7 @@ from torch.nn import functional as F
 
 from crossrec.model.sequence import SequenceOptions
 from crossrec.model.sequence.base import History
+from crossrec.model.sequence.llm import drop_mlps, passed_on, remove_final_norm
 from crossrec.training.config import TrainerConfig
 from crossrec.training.trainer import build_optimizer
 from crossrec.types import InputError
@@ -78,8 +79,8 @@ def test_a_cut_decoder_gets_a_fresh_final_norm_and_an_uncut_one_keeps_its_own(bu
 
 def test_without_its_mlp_a_layer_only_attends(build: Build) -> None:
     dropped = build(LLM, layers=2, mlp="drop", lora=None).eval()
-    kept = build(LLM, layers=2, lora=None).eval()
-    assert not any("mlp" in name for name, _ in dropped.named_parameters())
+    kept = build(LLM, layers=2, mlp="keep", lora=None).eval()
+    assert not any("mlp" in name or "post_attention" in name for name, _ in dropped.named_parameters())
     tokens = torch.randn(B, L, 32)
     states = dropped.decoder(inputs_embeds=tokens).last_hidden_state
     assert (states - kept.decoder(inputs_embeds=tokens).last_hidden_state).abs().max() > 1e-3
@@ -91,7 +92,7 @@ def test_without_its_mlp_a_layer_only_attends(build: Build) -> None:
 
 def test_adapters_on_all_maps(build: Build) -> None:
     modules = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]
-    model = build(LLM, layers=2, lora={"r": 2, "target_modules": modules})
+    model = build(LLM, layers=2, mlp="keep", lora={"r": 2, "target_modules": modules})
     adapted = {
         name.split(".lora_A")[0].rpartition(".")[2]
         for name, _ in model.named_parameters()
@@ -99,7 +100,42 @@ def test_adapters_on_all_maps(build: Build) -> None:
     }
     assert adapted == set(modules)
     with pytest.raises(InputError, match=r"no gate_proj, up_proj, down_proj; there are k_proj, .*mlp=keep"):
-        build(LLM, mlp="drop", lora={"r": 2, "target_modules": modules})
+        build(LLM, layers=2, lora={"r": 2, "target_modules": modules})
+
+
+def effective_rank(model: Any) -> float:
+    """Return that of what the layer adds to random clicks, each a history of its own."""
+    tokens: list[torch.Tensor] = []
+    handle = model.decoder.register_forward_hook(
+        lambda _, args, kwargs, result: tokens.append(result.last_hidden_state - kwargs["inputs_embeds"]),
+        with_kwargs=True,
+    )
+    with torch.no_grad():
+        model(History(torch.randn(500, 1, D), torch.ones(500, dtype=torch.int64)))
+    handle.remove()
+    added = tokens[0].squeeze(1)
+    powers = torch.linalg.svdvals(added - added.mean(0)).square()
+    return float(powers.sum().square() / powers.square().sum())
+
+
+def test_a_balanced_input_passes_through_the_first_layer_in_all_its_directions(build: Build) -> None:
+    balanced, plain = (
+        effective_rank(build(LLM, layers=1, input_map=kind).eval()) for kind in ("balanced", "orthogonal")
+    )
+    assert balanced > 0.75 * D > 1.4 * plain, (balanced, plain)
+    assert type(build(LLM, layers=1, input_map="orthogonal").into) is nn.Linear
+
+
+def test_parts_that_are_missing_are_named(build: Build) -> None:
+    layers = nn.ModuleList([nn.Module()])
+    with pytest.raises(InputError, match="mlp=keep"):
+        drop_mlps(layers)
+    with pytest.raises(InputError, match="input_map=orthogonal"):
+        passed_on(nn.ModuleDict({"layers": layers}), "layers")
+    with pytest.raises(InputError, match=r"2 norms.*final_norm=pretrained"):
+        remove_final_norm(
+            nn.ModuleDict({"layers": layers, "a": nn.LayerNorm(2), "b": nn.RMSNorm(2)}), "layers"
+        )
 
 
 def test_size_and_positions_of_incoming_tokens(build: Build) -> None:
@@ -112,7 +148,13 @@ def test_size_and_positions_of_incoming_tokens(build: Build) -> None:
         model(History(torch.ones(1, L, D), torch.tensor([L])))
         return seen[0][0]
 
-    plain, small, placed = tokens(), tokens(token_size=0.1), tokens(positions="learned")
+    plain, small, placed = (
+        tokens(token_size=1),
+        tokens(token_size=0.1),
+        tokens(positions="learned", token_size=1),
+    )
+    torch.testing.assert_close(tokens(), 0.2 * plain)
+    torch.testing.assert_close(tokens(mlp="keep"), plain)
     torch.testing.assert_close(small, 0.1 * plain)
     assert (plain == plain[0]).all()
     assert (placed[1:] - placed[0]).norm(dim=1).min() > 0
@@ -206,7 +248,7 @@ def test_only_adapters_of_the_decoder_learn(build: Build) -> None:
 
 def test_cutting_keeps_the_first_layers(build: Build) -> None:
     whole = build(LLM, lora=None)
-    cut = build(LLM, layers=2, lora=None)
+    cut = build(LLM, layers=2, mlp="keep", lora=None)
     assert len(cut.decoder.layers) == 2
     for ours, theirs in zip(cut.decoder.layers, whole.decoder.layers, strict=False):
         torch.testing.assert_close(ours.state_dict(), theirs.state_dict())
@@ -231,7 +273,7 @@ def test_peft_loads_the_adapter_by_itself_onto_the_uncut_decoder(
     from safetensors.torch import load_file
     from transformers import AutoModel
 
-    model = build(LLM, layers=2).eval()
+    model = build(LLM, layers=2, mlp="keep").eval()
     with torch.no_grad():
         for label, parameter in model.named_parameters():
             if "lora_B" in label:
