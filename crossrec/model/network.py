@@ -111,6 +111,17 @@ class SequentialNetwork(nn.Module):
         hidden_BD = self.sequence.last(self._readable(history))
         return self.queries(hidden_BD) * known_B.unsqueeze(1)
 
+    def along(self, history: History, rows_P: Tensor, ends_P: Tensor) -> Tensor:
+        """Return (P, D) queries after beginnings of the histories, which a causal model reads in one pass.
+
+        Args:
+            history: B histories.
+            rows_P: row of each query.
+            ends_P: number of clicks before each query; 0 gives zeros.
+        """
+        hidden_BLD = self.hidden(replace(history, lengths_B=history.lengths_B.clamp(min=1)))
+        return self.queries(hidden_BLD[rows_P, (ends_P - 1).clamp(min=0)]) * (ends_P > 0).unsqueeze(1)
+
 
 class ItemEncoder(nn.Module):
     """Item vectors from the modalities that are present.

@@ -32,6 +32,20 @@ class Residuals:
 
     def add(self, columns_B: Tensor) -> None:
         """Add the next items to the window."""
+        self._keep(self._components(columns_B), columns_B)
+
+    def slide(self, columns_B: Tensor) -> None:
+        """Put the next items in the place of the oldest ones, whose components the other candidates regain.
+
+        The next items' own residuals stay as they were when the items were chosen. The directions in the
+        window are therefore orthogonal, and each candidate's component along one is that of its vector.
+        """
+        components_BC, oldest_BC = self._components(columns_B), self._oldest()
+        self.squared_BC.addcmul_(oldest_BC, oldest_BC)
+        self._keep(components_BC, columns_B)
+
+    def _components(self, columns_B: Tensor) -> Tensor:
+        """Return (B, C) components of the candidates along the residuals of these items."""
         used = min(len(self._columns), self._factor_BSC.shape[1])
         column_B1 = columns_B[:, None]
         own_B1 = self.squared_BC.gather(1, column_B1)
@@ -43,21 +57,17 @@ class Residuals:
         scale_B1 = torch.where(own_B1 > FLOOR, own_B1.clamp(min=FLOOR).rsqrt(), 0)
         component_BC = component_BC * scale_B1
         # Exact on the diagonal, also for an item without a vector.
-        component_BC.scatter_(1, column_B1, own_B1 * scale_B1)
+        return component_BC.scatter_(1, column_B1, own_B1 * scale_B1)
+
+    def _keep(self, component_BC: Tensor, columns_B: Tensor) -> None:
         self.squared_BC.addcmul_(component_BC, component_BC, value=-1)
         self._factor_BSC[:, self._place(len(self._columns))] = component_BC
-        self._columns.append(column_B1)
+        self._columns.append(columns_B[:, None])
 
     @property
     def full(self) -> bool:
         """Whether the window holds as many items as it can."""
         return len(self._columns) >= self._factor_BSC.shape[1]
-
-    def give_back(self) -> None:
-        """Restore every candidate's component along the oldest item's residual; the others stay."""
-        oldest_BC = self._oldest()
-        self.squared_BC.addcmul_(oldest_BC, oldest_BC)
-        oldest_BC.zero_()
 
     def forget(self) -> None:
         """Remove the oldest item as if it had never been added: the others regain what they lost to it.

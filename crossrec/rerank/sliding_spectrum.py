@@ -17,10 +17,11 @@ class SlidingSpectrum(GreedyReranker):
     ``(1 - diversity) * relevance_i + diversity * gamma * |residual_i|``
 
     A residual is the rest of a candidate's vector after modified Gram-Schmidt against the last ``window``
-    chosen items: each, when chosen, takes away the component along its own residual, and gives it back when
-    it leaves the window. That differs from the residual against the window's items alone, as those keep the
-    residuals that they had: the list before the window still counts. The most relevant candidate comes
-    first. Unknown candidates are similar to none. Ties go to the better ranked.
+    chosen items: each, when chosen, takes away the component along its own residual. The remaining
+    candidates regain it when the item leaves the window, but not the item that is just being chosen. That
+    differs from the residual against the window's items alone, as those keep the residuals that they had: the
+    list before the window still counts. The most relevant candidate comes first. Unknown candidates are
+    similar to none. Ties go to the better ranked.
 
     The source has relevance + gamma * volume; its gamma is diversity * gamma / (1 - diversity) here. This is
     the variant that adds the residual itself and not its product with the volume of the window. It needs no
@@ -68,5 +69,6 @@ class _Novelty:
 
     def choose(self, columns_B: Tensor) -> None:
         if self._residuals.full:
-            self._residuals.give_back()
-        self._residuals.add(columns_B)
+            self._residuals.slide(columns_B)
+        else:
+            self._residuals.add(columns_B)

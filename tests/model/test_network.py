@@ -12,7 +12,7 @@ from crossrec.model.fusion import FUSIONS
 from crossrec.model.modalities.item_id import ItemIdEmbedding
 from crossrec.model.modalities.layers import FrozenFeatures, Modality
 from crossrec.model.network import ItemEncoder, SequentialNetwork
-from crossrec.model.recommender import NeuralRecommender
+from crossrec.model.recommender import NeuralRecommender, extended_by
 from crossrec.model.sequence.sasrec import SASRec
 from crossrec.training.checkpoint import load_trained_state, trained_state
 from crossrec.types import ABSENT, Recommender, Sequences
@@ -127,6 +127,25 @@ def test_pad_rows() -> None:
     padded = pad_rows(np.asarray([4, 5, 6]), np.asarray([2, 0, 1]))
     assert padded.tolist() == [[4, 5], [0, 0], [6, 0]]
     assert pad_rows(np.zeros(0, np.int64), np.zeros(2, np.int64)).tolist() == [[0], [0]]
+
+
+def test_beginnings_of_histories_are_read_in_one_pass() -> None:
+    recommender = NeuralRecommender(network(features(0), features(1)))
+    rng = np.random.default_rng(0)
+    rows = [rng.integers(0, N, size).tolist() for size in (5, 1, 6, 3)]
+    beginnings = [row[:end] for row in rows for end in range(1, len(row) + 1)]
+    others: list[list[int]] = [rows[0], [rows[0][0], 1], [], [2] * 9]
+    histories = Sequences.from_lists([[], *beginnings, *others])
+    read: list[int] = []
+    recommender.network.sequence.register_forward_pre_hook(
+        lambda _, inputs: read.append(len(inputs[0].lengths_B))
+    )
+    together = recommender.queries(histories)
+    assert read == [1 + len(rows) + len(others)]
+    alone = torch.cat([recommender.queries(histories.take(np.array([row]))) for row in range(len(histories))])
+    torch.testing.assert_close(together, alone, rtol=1e-4, atol=1e-5)
+    timed = Sequences(histories.offsets, histories.items, rng.permutation(len(histories.items)))
+    assert (extended_by(timed) == np.arange(len(timed))).all()
 
 
 def test_batches_by_length_do_not_show(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -23,11 +23,11 @@ def residual_lengths(similarity_NN: np.ndarray, chosen: list[int], window: int) 
     residual_ND = axes * np.sqrt(values.clip(min=0))
     taken: list[tuple[np.ndarray, np.ndarray]] = []
     for item in chosen:
-        if len(taken) == window:
-            share_N, direction_D = taken.pop(0)
-            residual_ND = residual_ND + np.outer(share_N, direction_D)
         length = np.linalg.norm(residual_ND[item])
         direction_D = residual_ND[item] / length if length**2 > FLOOR else np.zeros(len(residual_ND))
+        if len(taken) == window:  # the others regain their components, the item keeps its residual
+            share_N, oldest_D = taken.pop(0)
+            residual_ND = residual_ND + np.outer(share_N, oldest_D)
         share_N = residual_ND @ direction_D
         residual_ND = residual_ND - np.outer(share_N, direction_D)
         taken.append((share_N, direction_D))
@@ -71,3 +71,17 @@ def test_what_left_the_window_may_come_again() -> None:
     for window, place in [(1, 2), (2, 3), (4, 5)]:
         config = SlidingSpectrum.Options(diversity=0.8, space="text", window=window)
         assert config.build(traits).rerank(pool, 6).ids_BC[0].tolist().index(3) == place
+
+
+def test_the_item_just_chosen_keeps_its_residual() -> None:
+    """Window of one; items at angles of 0, 45 and 90 degrees, and a copy of the second.
+
+    The residual of the second points to 90 degrees, since the first is in the window when it is chosen, so
+    that nothing is left of the third. Had it regained the first's component, it would point to 45 degrees,
+    and nothing would be left of its copy.
+    """
+    vectors_ND = torch.tensor([[1.0, 0.0], [0.5**0.5, 0.5**0.5], [0.0, 1.0], [0.5**0.5, 0.5**0.5]])
+    traits = ItemTable(np.ones(4), torch.zeros(4, 0), {"text": vectors_ND})
+    pool = Pool(torch.arange(4)[None], torch.tensor([[9.0, 8.0, 1.0, 1.0]]), Sequences.from_lists([[]]))
+    config = SlidingSpectrum.Options(diversity=0.7, space="text", window=1)
+    assert config.build(traits).rerank(pool, 3).ids_BC[0].tolist() == [0, 1, 3]
