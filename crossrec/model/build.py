@@ -75,7 +75,8 @@ def build_network(
             torch.manual_seed(seed)
         for name, part in parts.items():
             if part.seeded is seeded:
-                made[name] = part.network(_inputs_of(part, inputs, maps, relations, saved))
+                own = _inputs_of(part, inputs, maps, relations, saved)
+                made[name] = part.network(replace(own, modules=dict(made)))
     modalities = {name: made[name] for name in parts}
     # Ids alone need no layers; projected features of one modality still benefit from the fusion's.
     ids_alone = list(modalities) == [config.id_name]

@@ -73,6 +73,13 @@ class ModelConfig(Config):
             raise ValueError(
                 "modalities: text, image, item_id and all others are off: a model needs at least one of them"
             )
+        for name, options in self.of_type("id").items():
+            start = getattr(options, "start", None)
+            if start is not None and start not in self.modalities:
+                raise ValueError(
+                    f"modalities.{name}.start: there is no modality '{start}'; there are "
+                    f"{', '.join(self.modalities)}"
+                )
         for kind in ("id", "group"):
             if len(found := list(self.of_type(kind))) > 1:
                 raise ValueError(f"modalities: {' and '.join(found)} are both of type {kind}; keep one")

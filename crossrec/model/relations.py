@@ -77,6 +77,8 @@ def _per_item(tensors: Mapping[str, Tensor]) -> dict[str, int | bool]:
             found[f"{name}.labels"] = ABSENT
         else:
             found[f"{name}.embedding.weight"] = 0
+        if f"{name}.start" in tensors:  # of a bounded embedding
+            found[f"{name}.start"] = 0
     return found
 
 

@@ -34,6 +34,7 @@ class ModalityInputs:
         groups: (N,) labels of the items' groups; None if the model has no groups.
         neighbours: most similar items; None if ids are not smoothed.
         saved: weights of this modality in a trained network, by name; empty for a new network.
+        modules: modules of the modalities that were made before, by name: those of content.
     """
 
     content: EncodedCatalog
@@ -45,6 +46,7 @@ class ModalityInputs:
     groups: np.ndarray | None = None
     neighbours: Neighbours | None = None
     saved: Mapping[str, Tensor] = field(default_factory=dict)
+    modules: Mapping[str, Modality] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
