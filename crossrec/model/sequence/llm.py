@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Self
@@ -15,22 +14,26 @@ from crossrec.model.sequence.base import History, SequenceModel, SequenceModelOp
 from crossrec.model.sequence.layers import learned_positions, make_norm
 from crossrec.runtime.dropout import Dropout
 from crossrec.runtime.weights import causal_lm, load_settings
-from crossrec.runtime.weights.lora import LoRAOptions, attach_lora
+from crossrec.runtime.weights.decoders import (
+    DecoderLoRAOptions,
+    check_layers,
+    check_targets,
+    keep_first_layers,
+    layer_stack,
+    stack_holder,
+    target_pattern,
+)
+from crossrec.runtime.weights.lora import attach_lora
 from crossrec.types import InputError
 
 if TYPE_CHECKING:
     from peft import PeftModel
 
 
-class DecoderLoRAOptions(LoRAOptions):
-    """LoRA with the defaults of a decoder: on all maps of its attention, with some dropout."""
-
-    dropout: float = Field(0.05, ge=0, lt=1)
-    target_modules: tuple[str, ...] = ("q_proj", "k_proj", "v_proj", "o_proj")
-
-
 SMALL_TOKENS = 0.2
 """Length of items, in mean token embeddings, for layers that only attend: what they add isn't drowned."""
+
+KEY = "model.sequence"
 
 FORM_OF_0_1 = {
     "mlp": "keep",
@@ -138,7 +141,7 @@ class LLMSequenceModel(SequenceModel):
             """
             settings, tokenizer = load_settings(self.weights, cache_dir, "package:smollm2-135m")
             settings = settings.get_text_config()
-            _check_layers(self.layers, settings.num_hidden_layers)
+            check_layers(self.layers, settings.num_hidden_layers, KEY)
             prompt = 0 if self.prompt is None else len(tokenizer(self.prompt)["input_ids"])
             positions = getattr(settings, "max_position_embeddings", None)
             if positions is not None and prompt + self.max_length > positions:
@@ -160,11 +163,11 @@ class LLMSequenceModel(SequenceModel):
         self.max_length = options.max_length
         language_model, tokenizer = causal_lm(options.weights, cache_dir)
         decoder = language_model.get_decoder()
-        stack = _layer_stack(decoder)
+        stack = layer_stack(decoder, KEY)
         cut = options.layers is not None and options.layers < decoder.config.num_hidden_layers
         drop = options.mlp == "drop" or (options.mlp == "auto" and cut)
         fresh_norm = options.final_norm == "fresh" or (options.final_norm == "auto" and (cut or drop))
-        _keep_first_layers(decoder, stack, options.layers)
+        keep_first_layers(decoder, stack, options.layers, KEY)
         if drop:
             drop_mlps(decoder.get_submodule(stack))
         embedding = decoder.get_input_embeddings().weight.detach()
@@ -202,8 +205,9 @@ class LLMSequenceModel(SequenceModel):
         if options.lora is None:
             return decoder
         modules = options.lora.target_modules
-        _check_targets(decoder.get_submodule(stack), modules)
-        adapted = attach_lora(decoder, options.lora, _target_pattern(modules, stack, options.layers))
+        hint = " (those of an MLP only with model.sequence.mlp=keep)"
+        check_targets(decoder.get_submodule(stack), modules, KEY, hint)
+        adapted = attach_lora(decoder, options.lora, target_pattern(modules, stack, options.layers))
         if options.frozen_precision == "bf16":
             for parameter in adapted.parameters():
                 if not parameter.requires_grad:
@@ -228,35 +232,6 @@ class LLMSequenceModel(SequenceModel):
     def adapter(self) -> PeftModel | None:
         """Return peft's model; None if all weights are trained."""
         return self.decoder if self.has_adapter else None
-
-
-def _check_layers(count: int | None, total: int) -> None:
-    if count is not None and count > total:
-        raise InputError(f"model.sequence.layers={count}, but the decoder has only {total} layers")
-
-
-def _layer_stack(decoder: Any) -> str:
-    """Return the name of the decoder's list of layers."""
-    total = decoder.config.num_hidden_layers
-    stacks = [n for n, m in decoder.named_modules() if isinstance(m, nn.ModuleList) and len(m) == total]
-    if not stacks:
-        raise InputError(f"model.sequence: found no stack of {total} layers in {type(decoder).__name__}")
-    return stacks[0]
-
-
-def _keep_first_layers(decoder: Any, stack: str, count: int | None) -> None:
-    """Truncate the decoder in place."""
-    _check_layers(count, decoder.config.num_hidden_layers)
-    if count is not None:
-        holder, name = _holder(decoder, stack)
-        setattr(holder, name, getattr(holder, name)[:count])
-        decoder.config.num_hidden_layers = count
-
-
-def _holder(decoder: Any, stack: str) -> tuple[nn.Module, str]:
-    """Return the module that has the list of layers, and its name there."""
-    parent, _, name = stack.rpartition(".")
-    return decoder.get_submodule(parent), name
 
 
 def drop_mlps(layers: nn.Module) -> None:
@@ -284,7 +259,7 @@ def remove_final_norm(decoder: Any, stack: str) -> None:
     Raises:
         InputError: if it can't be told which module it is.
     """
-    holder, _ = _holder(decoder, stack)
+    holder, _ = stack_holder(decoder, stack)
     norms = [name for name, module in holder.named_children() if _is_norm(module)]
     if len(norms) != 1:
         raise InputError(
@@ -366,29 +341,6 @@ class _OutputMap(nn.Linear):
     def reset_parameters(self) -> None:
         nn.init.zeros_(self.weight)
         nn.init.zeros_(self.bias)
-
-
-def _check_targets(layers: nn.Module, modules: tuple[str, ...]) -> None:
-    """Check that all modules to adapt are there.
-
-    Raises:
-        InputError: if one is not.
-    """
-    there = {
-        name.rpartition(".")[2] for name, module in layers.named_modules() if isinstance(module, nn.Linear)
-    }
-    if missing := [name for name in modules if name not in there]:
-        raise InputError(
-            f"model.sequence.lora.target_modules: the decoder's layers have no {', '.join(missing)}; there "
-            f"are {', '.join(sorted(there))} (those of an MLP only with model.sequence.mlp=keep)"
-        )
-
-
-def _target_pattern(modules: tuple[str, ...], stack: str, layers: int | None) -> str:
-    """Return a pattern of the adapted modules with layer numbers: it fits the uncut decoder as well."""
-    numbers = r"\d+" if layers is None else "|".join(str(i) for i in range(layers))
-    names = "|".join(re.escape(module) for module in modules)
-    return rf"(.*\.)?{re.escape(stack)}\.({numbers})\.(.*\.)?({names})"
 
 
 def _embed_prompt(prompt: str | None, tokenizer: Any, embedding: Tensor) -> Tensor:
