@@ -86,6 +86,12 @@ class ItemKNN(SparseBaseline):
         model.fit(self._weighted(clicks_UN.T).T.tocsr(), show_progress=False)
         self._similarity_NN = csr_matrix(model.similarity, dtype=np.float32)
 
+    @property
+    def similarity(self) -> csr_matrix:
+        """(N, N) float32 similarities, of each row its ``neighbours`` largest."""
+        self._require_fitted()
+        return self._similarity_NN
+
     def _weighted(self, clicks_NU: spmatrix) -> spmatrix:
         from implicit.nearest_neighbours import bm25_weight, normalize, tfidf_weight
 

@@ -40,6 +40,37 @@ class SpacesConfig(Config):
     image: ImageEncoder.Options | None = ImageEncoder.Options()
 
 
+class NeighboursConfig(Config):
+    """Item-kNN inside the model: its score is added to the network's, and items of few clicks get a start.
+
+    See :class:`~crossrec.model.neighbours.NeighbourScores` for the formula. It is chosen after the training,
+    on validation queries; the network's own training does not see it.
+    """
+
+    item_knn: ItemKNN.Options = ItemKNN.Options(similarity="bm25", neighbours=500, k1=10.0, b=0.5)
+    tune: bool = Field(True, description="choose k1, b and recency of item_knn on validation")
+    weight: float | None = Field(
+        None, ge=0, le=10_000, description="weight of the neighbours' score; null chooses on validation"
+    )
+    shrinkage: float = Field(
+        10.0,
+        ge=0,
+        le=1e6,
+        description="number of clicks at which an item counts by half as itself, by half as an item of its "
+        "content; 0 treats only items without clicks as cold items",
+    )
+    cold_bonus: float | None = Field(
+        None,
+        ge=-10_000,
+        le=10_000,
+        description="score added to cold items; null chooses it so that items whose clicks are hidden are "
+        "listed as often as with them",
+    )
+    alike: int = Field(20, ge=1, le=10_000, description="items whose neighbours a cold item gets")
+    temperature: float = Field(0.1, gt=0, le=100, description="of their weights, a softmax of cosines")
+    queries: int = Field(5_000, ge=1, le=10_000_000, description="maximum number of validation queries used")
+
+
 class ExperimentConfig(Config):
     """Configuration of a run."""
 
@@ -60,6 +91,9 @@ class ExperimentConfig(Config):
         None, description="augmentation of the training data; evaluation sees none of it"
     )
     trainer: TrainerConfig = TrainerConfig()
+    neighbours: NeighboursConfig | None = Field(
+        None, description="scores of item-kNN in the model, and the start of items with few clicks"
+    )
     rerank: RerankConfig | None = Field(
         None, description="rerankers of the model's lists; the lists are also measured without them"
     )

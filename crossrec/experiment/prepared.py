@@ -24,6 +24,7 @@ from crossrec.experiment.config import ExperimentConfig, SpacesConfig
 from crossrec.model.build import build_network
 from crossrec.model.encoded_catalog import EncodedCatalog
 from crossrec.model.fusion import FUSIONS
+from crossrec.model.neighbours import PREFIX as NEIGHBOURS
 from crossrec.model.network import SequentialNetwork
 from crossrec.model.recommender import NeuralRecommender
 from crossrec.model.relations import ItemRelations, align_rows, n_item_rows
@@ -123,6 +124,8 @@ class PreparedExperiment:
                 were not saved.
         """
         tensors = self._aligned(read_state(weights), weights)
+        if self.config.neighbours is None:
+            tensors = {name: value for name, value in tensors.items() if not name.startswith(NEIGHBOURS)}
         relations = ItemRelations.from_checkpoint(tensors, self.config.model, weights)
         network = self._network(relations, None, tensors)
         load_tensors(network, tensors, weights)
@@ -191,7 +194,8 @@ def describe_model(config: ExperimentConfig) -> str:
     if sequence.has_adapters:
         reader += " + LoRA"
     fused = f", {_short(FUSIONS.name_of(model.fusion))}" if len(known) > 1 else ""
-    return f"{reader} ({'+'.join(known)}{fused})"
+    mixed = "" if config.neighbours is None else " + item-kNN"
+    return f"{reader} ({'+'.join(known)}{fused}){mixed}"
 
 
 def _short(name: str) -> str:

@@ -23,6 +23,7 @@ from crossrec.experiment.baselines import validation_metrics
 from crossrec.experiment.checks import check_config, check_setting
 from crossrec.experiment.config import ExperimentConfig
 from crossrec.experiment.distillation import check_teacher, check_teacher_data, teacher_lists
+from crossrec.experiment.neighbours import mix_in_neighbours
 from crossrec.experiment.prepared import PreparedExperiment, describe_model
 from crossrec.experiment.results import show, show_account
 from crossrec.experiment.run_folder import add_account, changed_counts, check_run, hold_run, open_run
@@ -113,6 +114,7 @@ def fit_run(
 
     recommender = NeuralRecommender(network, fitter=fit, name=describe_model(config))
     recommender.fit(prepared.data.split.train)
+    mix_in_neighbours(prepared, recommender)
     return recommender, outcomes[-1]
 
 

@@ -14,6 +14,7 @@ from crossrec.model.encoded_catalog import EncodedCatalog
 from crossrec.model.fusion.base import SingleModality
 from crossrec.model.modalities.base import ItemModality, ModalityInputs
 from crossrec.model.modalities.layers import Modality
+from crossrec.model.neighbours import NeighbourScores
 from crossrec.model.network import ItemEncoder, SequentialNetwork
 from crossrec.model.relations import PREFIX, ItemRelations
 from crossrec.model.variants import ContentAugmentation, TrainingVariants
@@ -93,7 +94,7 @@ def build_network(
     )
     sequence_options = config.sequence.follow(_within(SEQUENCE, saved))
     sequence = sequence_options.build(config.width, content.cache_dir)
-    return SequentialNetwork(
+    network = SequentialNetwork(
         items,
         sequence,
         len(train_counts),
@@ -103,6 +104,8 @@ def build_network(
         dot_scale=1.0 if ids_alone else None,
         history_scale=1 / SMALL_STD if ids_alone else 1.0,
     )
+    network.neighbours = None if saved is None else NeighbourScores.from_saved(saved)
+    return network
 
 
 def _within(prefix: str, saved: Mapping[str, Tensor] | None) -> dict[str, Tensor]:

@@ -12,6 +12,7 @@ from torch.nn import functional as F
 
 from crossrec.model.fusion.base import Fusion
 from crossrec.model.modalities.layers import AdaptedFeatures, Modality, TrainableEncoder
+from crossrec.model.neighbours import NeighbourScores
 from crossrec.model.sequence.base import History, SequenceModel
 from crossrec.model.variant_modalities import VariantChoice
 from crossrec.runtime.dropout import Dropout
@@ -54,6 +55,8 @@ class SequentialNetwork(nn.Module):
         self.temperature = temperature
         self.dot_scale = dot_scale
         self.history_scale = history_scale
+        self.neighbours: NeighbourScores | None = None
+        """Item-kNN's scores, added to the similarity once the network is trained."""
 
     def adapters(self) -> dict[str, PeftModel]:
         """LoRA adapters by folder name: ``adapter`` of a decoder, ``adapter-text`` of an encoder."""
@@ -168,6 +171,11 @@ class ItemEncoder(nn.Module):
     def _among(self, shown: Collection[str]) -> Tensor:
         """Return (M,) bool, modalities that are named."""
         return torch.tensor([name in shown for name in self.modalities])
+
+    def present(self, items_K: Tensor, names: Collection[str]) -> Tensor:
+        """Return (K,) bool, items that have at least one of the named modalities."""
+        present = [self.modalities[name].get_buffer("present")[items_K] for name in names]
+        return torch.stack(present).any(0)
 
     def projected(self, items_K: Tensor) -> tuple[Tensor, Tensor]:
         """Return (K, M, D) features of each modality before fusion, and (K, M) bool, which are present."""

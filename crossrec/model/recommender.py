@@ -9,10 +9,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from crossrec.model.neighbours import NeighbourScores
 from crossrec.model.network import SequentialNetwork
 from crossrec.model.sequence.base import History
 from crossrec.runtime import distributed
-from crossrec.runtime.ranking import rank_by_vectors
+from crossrec.runtime.ranking import AddedScores, rank_by_vectors
 from crossrec.types import ABSENT, Sequences, TopK
 from crossrec.vectors import pad_rows
 
@@ -99,9 +100,17 @@ class NeuralRecommender:
         """Discard the item vectors after the network has changed."""
         self._vectors_ND = None
 
+    @property
+    def neighbours(self) -> NeighbourScores | None:
+        """Scores of item-kNN that are added; None without, and when only some modalities are read."""
+        return self.network.neighbours if self.shown is None else None
+
     @torch.no_grad()
     def item_vectors(self) -> Tensor:
-        """Return (N, D) float32 vectors of the whole catalogue for comparison."""
+        """Return (N, D) float32 vectors of the whole catalogue for comparison.
+
+        With neighbours, an item of few clicks is partly, one without any wholly, its vector without ids.
+        """
         if self._vectors_ND is None:
             self.network.eval()
             share = distributed.shard(self.n_items)
@@ -118,8 +127,44 @@ class NeuralRecommender:
         rows = torch.arange(start, stop, device=self.device)
         if not len(rows):
             return self.network.item_vectors(torch.zeros(1, dtype=torch.long, device=self.device))[:0].float()
-        chunks = [self.network.item_vectors(c, self.shown).float() for c in rows.split(ENCODE_CHUNK)]
-        return torch.cat(chunks)
+        return torch.cat([self._blended(chunk) for chunk in rows.split(ENCODE_CHUNK)])
+
+    def _blended(self, items_K: Tensor) -> Tensor:
+        vectors_KD = self.network.item_vectors(items_K, self.shown).float()
+        content = self._content_names()
+        if self.neighbours is None or not content:
+            return vectors_KD
+        share_N = torch.from_numpy(self.neighbours.cold_share(self.n_items)).to(items_K.device)
+        share_K = share_N[items_K] * self.network.items.present(items_K, content)
+        return torch.lerp(vectors_KD, self.network.item_vectors(items_K, content).float(), share_K[:, None])
+
+    def _content_names(self) -> list[str]:
+        """Return the modalities of content: all that are read but learned embeddings."""
+        modalities = self.network.items.modalities.items()
+        names = [name for name, modality in modalities if not modality.learned]
+        return [name for name in names if self.shown is None or name in self.shown]
+
+    @torch.no_grad()
+    def content_vectors(self, start: int = 0) -> np.ndarray:
+        """Return (N - start, D) float32 vectors without ids and groups; zeros for an item without content."""
+        self.network.eval()
+        content = self._content_names()
+        if not content:
+            return np.zeros((self.n_items - start, 1), np.float32)
+        blocks = []
+        for chunk in torch.arange(start, self.n_items, device=self.device).split(ENCODE_CHUNK):
+            vectors_KD = self.network.item_vectors(chunk, content).float()
+            blocks.append((vectors_KD * self.network.items.present(chunk, content)[:, None]).cpu().numpy())
+        return np.concatenate(blocks)
+
+    def added(self, histories: Sequences) -> AddedScores | None:
+        """Return what is added to the dot products of queries and item vectors; None for nothing."""
+        neighbours = self.neighbours
+        if neighbours is None:
+            return None
+        if neighbours.n_known < self.n_items:
+            neighbours.grow(self.content_vectors(neighbours.n_known))
+        return AddedScores(neighbours.added(histories), neighbours.bonus(self.n_items), histories.lengths > 0)
 
     @torch.no_grad()
     def queries(self, histories: Sequences) -> Tensor:
@@ -171,14 +216,19 @@ class NeuralRecommender:
     @torch.no_grad()
     def score(self, histories: Sequences, candidates: np.ndarray | None = None) -> Tensor:
         """Return (B, N) float32 scores, or (B, K) of candidates; -inf if absent, 0 after an empty history."""
-        queries_BD, vectors_ND = self.queries(histories), self.item_vectors()
+        queries_BD, vectors_ND, added = self.queries(histories), self.item_vectors(), self.added(histories)
         if candidates is None:
-            return queries_BD @ vectors_ND.T
+            scores_BN = queries_BD @ vectors_ND.T
+            return scores_BN if added is None else scores_BN + added.dense().to(scores_BN.device)
         absent_BK = torch.from_numpy(candidates == ABSENT).to(self.device)
         chosen_BKD = vectors_ND[torch.from_numpy(np.maximum(candidates, 0)).to(self.device)]
         scores_BK = torch.einsum("bd,bkd->bk", queries_BD, chosen_BKD)
+        if added is not None:
+            scores_BK += added.of(np.maximum(candidates, 0)).to(scores_BK.device)
         return scores_BK.masked_fill(absent_BK, -torch.inf)
 
     def recommend(self, histories: Sequences, k: int, exclude: Sequences | None = None) -> TopK:
         """Return the best k items for each history, in memory of order ``B * (D + k)``, independent of N."""
-        return rank_by_vectors(self.queries(histories), self.item_vectors(), k, exclude)
+        return rank_by_vectors(
+            self.queries(histories), self.item_vectors(), k, exclude, added=self.added(histories)
+        )

@@ -13,6 +13,8 @@ from torch.nn import functional as F
 
 from crossrec.data.neighbours import Neighbours
 from crossrec.model.config import ModelConfig
+from crossrec.model.neighbours import PREFIX as NEIGHBOURS
+from crossrec.model.neighbours import align_neighbours
 from crossrec.types import ABSENT, InputError
 
 PREFIX = "items.modalities."
@@ -92,7 +94,8 @@ def _learned(tensors: Mapping[str, Tensor]) -> list[str]:
 
 def n_item_rows(tensors: Mapping[str, Tensor]) -> int | None:
     """Return N, the items of a network's weights; None where no weight has one row per item."""
-    return next((len(tensors[name]) for name in _per_item(tensors)), None)
+    rows = (len(tensors[name]) for name in (*_per_item(tensors), f"{NEIGHBOURS}share") if name in tensors)
+    return next(rows, None)
 
 
 def align_rows(tensors: Mapping[str, Tensor], rows_N: np.ndarray) -> dict[str, Tensor]:
@@ -122,4 +125,4 @@ def align_rows(tensors: Mapping[str, Tensor], rows_N: np.ndarray) -> dict[str, T
         moved = table.new_full((len(rows), *table.shape[1:]), nothing)
         moved[rows != ABSENT] = table[rows[rows != ABSENT]]
         found[name] = moved
-    return found
+    return {**found, **align_neighbours(tensors, rows_N)}

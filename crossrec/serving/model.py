@@ -48,7 +48,8 @@ class ItemTiles:
         for start in range(0, len(padded_PD), TILE):
             tile = slice(start, start + TILE)
             torch.mm(queries_BD, padded_PD[tile].T, out=scores_BP[:, tile])
-        return scores_BP[:, : self.n_items]
+        scores_BN, added = scores_BP[:, : self.n_items], self.recommender.added(histories)
+        return scores_BN if added is None else scores_BN + added.dense().to(scores_BN.device)
 
     def _padded(self) -> Tensor:
         """Return (P, D) item vectors, P a multiple of ``TILE``."""

@@ -35,6 +35,7 @@ EXPERIMENT = (
     "distil",
     "augment",
     "segments",
+    "neighbours",
     "rerank",
     "spaces",
 )
@@ -51,8 +52,8 @@ class SequentialRecommender:
         name: name of the model, and of its run folder.
         options: keys of ``model`` in YAML (``modalities``, ``fusion``, ``sequence``, ``width``, …), and
             ``seed``, ``objective``, ``diversity``, ``contrastive``, ``distil``, ``augment``, ``segments``,
-            ``rerank`` and ``spaces`` of an experiment. Values are components (``SASRec(layers=2)``) or
-            mappings as in YAML.
+            ``neighbours``, ``rerank`` and ``spaces`` of an experiment. Values are components
+            (``SASRec(layers=2)``) or mappings as in YAML.
 
     Raises:
         ConfigError: if there is no such option, or a value does not fit.

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from crossrec.data.identity import BYTES, ENDS, DataIdentity
 from crossrec.model.modalities.layers import AdaptedFeatures
+from crossrec.model.neighbours import PREFIX as NEIGHBOURS
 from crossrec.model.network import SequentialNetwork
 from crossrec.runtime import distributed
 from crossrec.runtime.files import atomic_path, damage, write_checksums
@@ -172,6 +173,9 @@ def load_tensors(module: nn.Module, state: Mapping[str, Tensor], path: Path) -> 
         InputError: if the file lacks a trained weight of the module, or holds one that it doesn't have.
     """
     wanted = trained_state(module).keys()
+    if not any(name.startswith(NEIGHBOURS) for name in wanted):
+        # Chosen after the training, and read by build_network where they are wanted.
+        state = {name: value for name, value in state.items() if not name.startswith(NEIGHBOURS)}
     # Earlier versions did not save which items had been trained on; the module then has it from its data.
     missing = {name for name in wanted - state.keys() if not name.endswith(TRAINED)}
     odd = sorted(missing | (state.keys() - wanted))

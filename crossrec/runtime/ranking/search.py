@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from scipy.sparse import csr_matrix
 from torch import Tensor
 
 from crossrec.runtime.ranking.selection import BLOCK, best_keys, empty, top_k, write
@@ -100,6 +101,33 @@ def check_candidates(candidates_BK: np.ndarray, n_rows: int, n_items: int) -> No
         )
 
 
+@dataclass(frozen=True)
+class AddedScores:
+    """Scores that are added to those of B histories.
+
+    Args:
+        sparse_BN: scores of some items of each row.
+        item_N: score of each item, for all rows with clicks.
+        clicked_B: bool, rows with clicks.
+    """
+
+    sparse_BN: csr_matrix
+    item_N: np.ndarray
+    clicked_B: np.ndarray
+
+    def dense(self, rows: slice = slice(None), items: slice = slice(None)) -> Tensor:
+        """Return a part as a matrix, float32, on the CPU."""
+        part = self.sparse_BN[rows]
+        part = (part if items == slice(None) else part[:, items]).toarray()
+        return torch.from_numpy(part + self.clicked_B[rows, None] * self.item_N[items])
+
+    def of(self, candidates_BK: np.ndarray) -> Tensor:
+        """Return (B, K) float32 scores of candidates, on the CPU."""
+        rows_B1 = np.arange(len(candidates_BK))[:, None]
+        found_BK = np.asarray(self.sparse_BN[rows_B1, candidates_BK].todense(), np.float32)
+        return torch.from_numpy(found_BK + self.clicked_B[:, None] * self.item_N[candidates_BK])
+
+
 SCORES_AT_ONCE = 1 << 26
 """Maximum number of scores in memory in ``recommend_by_score`` (256 MB), unless one history has more."""
 
@@ -130,7 +158,12 @@ class Tiles:
 
 @torch.no_grad()
 def rank_by_vectors(
-    queries_BD: Tensor, vectors_ND: Tensor, k: int, exclude: Sequences | None, tiles: Tiles | None = None
+    queries_BD: Tensor,
+    vectors_ND: Tensor,
+    k: int,
+    exclude: Sequences | None,
+    tiles: Tiles | None = None,
+    added: AddedScores | None = None,
 ) -> TopK:
     """Return the k items with the largest dot products for each query, exactly, ties by the lower index.
 
@@ -143,6 +176,7 @@ def rank_by_vectors(
         k: length of the lists; short lists end in ``ABSENT``.
         exclude: B rows of items that must not appear.
         tiles: sizes of the tiles; those for the device when None.
+        added: scores added to the dot products.
 
     Raises:
         ValueError: if the shapes don't fit, an excluded item is outside the catalogue, or a score is NaN.
@@ -166,6 +200,8 @@ def rank_by_vectors(
             items = vectors_ND[first : first + width]
             scores = memory[: rows.stop - rows.start, : len(items)]
             torch.mm(queries_BD[rows], items.T, out=scores)
+            if added is not None:
+                scores += added.dense(rows, slice(first, first + len(items))).to(scores.device)
             if masked is not None:
                 scores[masked[number]] = -torch.inf
             best = best_keys(best, scores, first, k)

@@ -20,7 +20,7 @@ from crossrec.training.trainer import Trainer
 from crossrec.training.windows import WindowBatches
 from crossrec.types import InputError, Sequences
 
-NOT_TRAINED_WITH = ("augment", "diversity", "contrastive", "rerank")
+NOT_TRAINED_WITH = ("augment", "diversity", "contrastive", "neighbours", "rerank")
 """Parts of a base experiment that training inside the loop leaves out."""
 
 
