@@ -68,7 +68,7 @@ class NeighboursConfig(Config):
     )
     alike: int = Field(20, ge=1, le=10_000, description="items whose neighbours a cold item gets")
     temperature: float = Field(0.1, gt=0, le=100, description="of their weights, a softmax of cosines")
-    queries: int = Field(5_000, ge=1, le=10_000_000, description="maximum number of validation queries used")
+    queries: int = Field(3_000, ge=1, le=10_000_000, description="maximum number of validation queries used")
 
 
 class ExperimentConfig(Config):

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from collections.abc import Sequence as Listing
 from dataclasses import asdict, dataclass
 from functools import cached_property
-from typing import Any
 
 import numpy as np
 import torch
@@ -13,7 +13,6 @@ from scipy.sparse import csr_matrix
 from torch import Tensor
 
 from crossrec.baselines.item_knn import ItemKNN
-from crossrec.data.splits.base import Queries
 from crossrec.evaluation.evaluate import evaluate_lists
 from crossrec.experiment.baselines import VALIDATED
 from crossrec.experiment.config import NeighboursConfig
@@ -26,11 +25,13 @@ from crossrec.runtime import distributed
 from crossrec.runtime.progress import progress_bar
 from crossrec.runtime.ranking import AddedScores, rank_by_vectors
 from crossrec.training.checkpoint import WEIGHTS, read_state, save_weights
-from crossrec.types import TopK
+from crossrec.types import Sequences, TopK
 
 WEIGHTS_TRIED = (0.0, 0.5, 1.0, 2.0, 3.0, 5.0, 7.0, 10.0, 14.0, 20.0, 30.0, 50.0)
 COARSE = (3.0, 10.0, 30.0)
 """Weights at which similarities are compared with each other."""
+CLOSE = 0.99
+"""Share of the best value with which a smaller weight is preferred."""
 RECENCIES = (0.95, 0.9, 0.7)
 SCORES = 1 << 26
 """Maximum number of scores of the sampled validation queries: 256 MiB."""
@@ -38,6 +39,9 @@ FOLDS = 3
 HELD_SHARE = 0.1
 """Share of the items that each fold treats as cold items."""
 LARGEST_BONUS = 50.0
+BISECTIONS = 14
+COMPARED = 1_000
+"""Number of queries on which similarities are compared, and the bonus of cold items is chosen."""
 
 
 def mix_in_neighbours(prepared: PreparedExperiment, recommender: NeuralRecommender) -> None:
@@ -119,15 +123,14 @@ class NeighbourChoice:
         split = prepared.data.split
         self.counts_N = split.train_counts
         valid, size = split.valid, max(SCORES // max(split.n_items, 1), 64)
-        rows = np.arange(len(valid))
-        if len(rows) > min(size, config.queries):
-            rows = np.random.default_rng((prepared.config.seed, 1)).permutation(len(rows))
-            rows = np.sort(rows[: min(size, config.queries)])
-        self.queries = Queries(valid.users[rows], valid.ends[rows], valid.targets.take(rows))
+        shuffled = np.random.default_rng((prepared.config.seed, 1)).permutation(len(valid))
+        rows = shuffled[: min(size, config.queries)]
+        self.queries = valid.take(rows)
         self.histories = split.histories(self.queries)
         self.queries_QD = recommender.queries(self.histories).cpu()
         self.full_ND = recommender.item_vectors().cpu()
         self.content_ND = recommender.content_vectors()
+        self._columns: dict[ItemKNN.Options, csr_matrix] = {}
 
     @cached_property
     def has_content(self) -> np.ndarray:
@@ -148,25 +151,22 @@ class NeighbourChoice:
 
     def best(self) -> tuple[ChosenNeighbours, NeighbourScores]:
         """Return the choice and the scores; the main process decides for all."""
-        trials = 0 if self.config.weight is not None else len(WEIGHTS_TRIED)
-        knn, weight = self.config.item_knn, self.config.weight
-        with progress_bar("neighbours on validation", trials + FOLDS + 1) as advance:
-            if self.config.tune:
-                knn = self._best_similarity()
-            similarity = self._similarity(knn)
+        config = self.config
+        weights = WEIGHTS_TRIED if config.weight is None else (0.0, config.weight)
+        with progress_bar("neighbours on validation", FOLDS + 2) as advance:
+            knn = distributed.gather_objects(self._best_similarity() if config.tune else config.item_knn)[0]
             advance(1)
-            values = {}
-            for tried in WEIGHTS_TRIED if weight is None else (0.0, weight):
-                values[tried] = self._value(self._scores(similarity, knn.recency, tried, 0.0))
-                advance(1)
-            if weight is None:
-                weight = max(values, key=lambda tried: (values[tried], -tried))
-            weight, knn = distributed.gather_objects((weight, knn))[0]
-            bonus = self.config.cold_bonus
+            unit = self._scores(knn)
+            added = unit.added(self.histories)
+            values = {tried: self._value(unit, added * tried) for tried in weights}
+            # The smallest of those that are about as good: the network's order stays as far as possible.
+            best = min(tried for tried in weights if values[tried] >= CLOSE * max(values.values()))
+            weight = config.weight if config.weight is not None else distributed.gather_objects(best)[0]
+            advance(1)
+            bonus = config.cold_bonus
             if bonus is None:
-                bonus = self._parity(self._similarity(knn), knn.recency, weight, advance)
-                bonus = distributed.gather_objects(bonus)[0]
-            scores = self._scores(self._similarity(knn), knn.recency, weight, bonus)
+                bonus = distributed.gather_objects(self._parity(knn, weight, advance))[0]
+        scores = unit.with_weights(weight, bonus)
         chosen = ChosenNeighbours(
             knn.similarity,
             knn.neighbours,
@@ -177,7 +177,7 @@ class NeighbourChoice:
             bonus,
             values[0.0],
             values[weight],
-            self._value(scores),
+            self._value(scores, added * weight),
             len(self.queries),
         )
         return chosen, scores
@@ -194,41 +194,36 @@ class NeighbourChoice:
         weights = COARSE if self.config.weight is None else (self.config.weight,)
 
         def value(options: ItemKNN.Options) -> float:
-            similarity = self._similarity(options)
-            found = (self._scores(similarity, options.recency, weight, 0.0) for weight in weights)
-            return max(self._value(scores) for scores in found)
+            unit = self._scores(options)
+            added = unit.added(self._first(COMPARED))
+            return max(self._value(unit, added * weight) for weight in weights)
 
         values = [value(options) for options in tried]
         return tried[int(np.argmax(values))]
 
-    def _similarity(self, options: ItemKNN.Options) -> csr_matrix:
-        """Return (N, N) similarities of the training clicks; the last ones are kept."""
+    def _scores(self, options: ItemKNN.Options) -> NeighbourScores:
+        """Return the scores with these similarities, of weight 1 and without a bonus."""
         key = options.model_copy(update={"recency": 1.0})
-        if getattr(self, "_last", (None, None))[0] != key:
-            fitted = options.build(self.prepared.items).fit(self.prepared.data.split.train)
-            self._last = (key, fitted.similarity)
-        return self._last[1]
+        if key not in self._columns:
+            self._columns = {key: self._shrunk(self._similarity(key), self.share_N, self.counts_N > 0)}
+        return self._with(self._columns[key], options.recency, self.share_N)
 
-    def _scores(
-        self,
-        similarity: csr_matrix,
-        recency: float,
-        weight: float,
-        bonus: float,
-        share_N: np.ndarray | None = None,
-        warm_N: np.ndarray | None = None,
-    ) -> NeighbourScores:
-        config, share_N = self.config, self.share_N if share_N is None else share_N
-        warm_N = self.counts_N > 0 if warm_N is None else warm_N
-        columns = (similarity, share_N, self.content_ND, warm_N, config.alike, config.temperature)
+    def _similarity(self, options: ItemKNN.Options) -> csr_matrix:
+        return options.build(self.prepared.items).fit(self.prepared.data.split.train).similarity
+
+    def _shrunk(self, similarity: csr_matrix, share_N: np.ndarray, warm_N: np.ndarray) -> csr_matrix:
+        config = self.config
+        return shrunk_columns(similarity, share_N, self.content_ND, warm_N, config.alike, config.temperature)
+
+    def _with(self, columns: csr_matrix, recency: float, share_N: np.ndarray) -> NeighbourScores:
         return NeighbourScores(
-            shrunk_columns(*columns),
+            columns,
             share_N,
-            weight=weight,
+            weight=1.0,
             recency=recency,
-            cold_bonus=bonus,
-            alike=config.alike,
-            temperature=config.temperature,
+            cold_bonus=0.0,
+            alike=self.config.alike,
+            temperature=self.config.temperature,
         )
 
     def _vectors(self, share_N: np.ndarray) -> Tensor:
@@ -238,49 +233,58 @@ class NeighbourChoice:
         blend_N1 = torch.from_numpy(share_N * self.has_content)[:, None]
         return torch.lerp(self.full_ND, torch.from_numpy(self.content_ND), blend_N1)
 
-    def _lists(self, scores: NeighbourScores, bonus_N: np.ndarray | None = None) -> TopK:
-        """Return the sampled queries' lists."""
-        evaluation, share_N = self.prepared.config.evaluation, scores.cold_share(len(self.counts_N))
-        item_N = scores.bonus(len(self.counts_N)) if bonus_N is None else bonus_N
-        added = AddedScores(scores.added(self.histories), item_N, self.histories.lengths > 0)
-        exclude = self.histories if evaluation.exclude_seen else None
-        vectors_ND = self._vectors(share_N)
-        return rank_by_vectors(self.queries_QD, vectors_ND, max(evaluation.ks), exclude, added=added)
+    def _first(self, count: int) -> Sequences:
+        return self.histories.take(np.arange(min(count, len(self.queries))))
 
-    def _value(self, scores: NeighbourScores) -> float:
-        """Return the value of ``trainer.metric``."""
-        config = self.prepared.config
+    def _lists(self, vectors_ND: Tensor, added: csr_matrix, bonus_N: np.ndarray) -> TopK:
+        """Return lists of as many of the sampled queries, from the first, as ``added`` has rows."""
+        evaluation, count = self.prepared.config.evaluation, added.shape[0]
+        histories = self._first(count)
+        extra = AddedScores(added, bonus_N, histories.lengths > 0)
+        exclude = histories if evaluation.exclude_seen else None
+        return rank_by_vectors(self.queries_QD[:count], vectors_ND, max(evaluation.ks), exclude, added=extra)
+
+    def _value(self, scores: NeighbourScores, added: csr_matrix) -> float:
+        """Return the value of ``trainer.metric`` over as many of the queries as ``added`` has rows."""
+        config, rows = self.prepared.config, np.arange(added.shape[0])
         wanted = config.evaluation.model_copy(update={"metrics": VALIDATED, "n_bootstrap": 0})
-        items = self.prepared.items
-        found = evaluate_lists(self._lists(scores), self.queries, self.histories, items, wanted)
+        lists = self._lists(self._vectors(self.share_N), added, scores.bonus(len(self.counts_N)))
+        queries, items = self.queries.take(rows), self.prepared.items
+        found = evaluate_lists(lists, queries, self._first(len(rows)), items, wanted)
         return float(found.metrics[config.trainer.metric]["value"])
 
-    def _parity(self, similarity: csr_matrix, recency: float, weight: float, advance: Any) -> float:
+    def _parity(self, knn: ItemKNN.Options, weight: float, advance: Callable[[int], None]) -> float:
         """Return the bonus with which cold items are listed as often as if they had their clicks.
 
         In each fold, a tenth of the clicked items is treated as cold items: their clicks and ids are hidden.
         The bonus is found by bisection.
         """
+        n_items = len(self.counts_N)
         warm = np.flatnonzero((self.counts_N > 0) & self.has_content)
         shuffled = np.random.default_rng((self.prepared.config.seed, 2)).permutation(warm)
-        count = int(len(warm) * HELD_SHARE)
-        if not count:
+        held = int(len(warm) * HELD_SHARE)
+        if not held:
             return 0.0
-        usual = self._lists(self._scores(similarity, recency, weight, 0.0)).ids
-        found = []
+        none_N = np.zeros(n_items, np.float32)
+        usual = self._lists(
+            self._vectors(self.share_N),
+            self._scores(knn).added(self._first(COMPARED)) * weight,
+            none_N,
+        )
+        similarity, found = self._similarity(knn), []
         for fold in range(FOLDS):
-            held_N = np.zeros(len(self.counts_N), bool)
-            held_N[shuffled[fold * count : (fold + 1) * count]] = True
+            held_N = np.zeros(n_items, bool)
+            held_N[shuffled[fold * held : (fold + 1) * held]] = True
             share_N = np.where(held_N, np.float32(1), self.share_N)
-            warm_N = (self.counts_N > 0) & ~held_N
-            scores = self._scores(similarity, recency, weight, 0.0, share_N, warm_N)
-            wanted = _exposure(usual, held_N)
-
+            columns = self._shrunk(similarity, share_N, (self.counts_N > 0) & ~held_N)
+            added = self._with(columns, knn.recency, share_N).added(self._first(COMPARED)) * weight
+            vectors_ND, wanted = self._vectors(share_N), _exposure(usual, held_N)
             low, high = -LARGEST_BONUS, LARGEST_BONUS
-            for _ in range(16):
+            for _ in range(BISECTIONS):
                 middle = (low + high) / 2
                 raised_N = (middle * held_N).astype(np.float32)
-                if _exposure(self._lists(scores, raised_N).ids, held_N) < wanted:
+                lists = self._lists(vectors_ND, added, raised_N)
+                if _exposure(lists, held_N) < wanted:
                     low = middle
                 else:
                     high = middle
@@ -289,6 +293,6 @@ class NeighbourChoice:
         return round(float(np.mean(found)), 4)
 
 
-def _exposure(ids_QK: np.ndarray, chosen_N: np.ndarray) -> float:
+def _exposure(lists: TopK, chosen_N: np.ndarray) -> float:
     """Return the share of the places that chosen items take."""
-    return float(chosen_N[ids_QK[ids_QK >= 0]].mean())
+    return float(chosen_N[lists.ids[lists.ids >= 0]].mean())

@@ -100,6 +100,18 @@ class NeighbourScores(nn.Module):
             temperature=temperature,
         )
 
+    def with_weights(self, weight: float, cold_bonus: float) -> NeighbourScores:
+        """Return the same scores with another weight and bonus."""
+        return NeighbourScores(
+            self.similarity,
+            self.share.cpu().numpy(),
+            weight=weight,
+            recency=self.recency,
+            cold_bonus=cold_bonus,
+            alike=self.alike,
+            temperature=self.temperature,
+        )
+
     @property
     def weight(self) -> float:
         """Weight of the neighbours' score."""

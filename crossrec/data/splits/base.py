@@ -42,6 +42,10 @@ class Queries:
     def __len__(self) -> int:
         return len(self.users)
 
+    def take(self, rows: np.ndarray) -> Queries:
+        """Return some of the queries."""
+        return Queries(self.users[rows], self.ends[rows], self.targets.take(rows))
+
 
 @dataclass(frozen=True)
 class Split:
