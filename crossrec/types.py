@@ -188,7 +188,7 @@ class Recommender(Protocol):
 
 @runtime_checkable
 class VectorRecommender(Recommender, Protocol):
-    """Recommender whose score is the dot product of a query with an item's vector."""
+    """Recommender whose score is the dot product of a query with an item's vector, and what it adds to it."""
 
     def item_vectors(self) -> torch.Tensor:
         """Return the (N, D) float32 item vectors."""

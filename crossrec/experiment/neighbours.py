@@ -157,7 +157,7 @@ class NeighbourChoice:
             knn = distributed.gather_objects(self._best_similarity() if config.tune else config.item_knn)[0]
             advance(1)
             unit = self._scores(knn)
-            added = unit.added(self.histories)
+            added = unit.added(self._read(len(self.queries)))
             values = {tried: self._value(unit, added * tried) for tried in weights}
             # The smallest of those that are about as good: the network's order stays as far as possible.
             best = min(tried for tried in weights if values[tried] >= CLOSE * max(values.values()))
@@ -195,7 +195,7 @@ class NeighbourChoice:
 
         def value(options: ItemKNN.Options) -> float:
             unit = self._scores(options)
-            added = unit.added(self._first(COMPARED))
+            added = unit.added(self._read(COMPARED))
             return max(self._value(unit, added * weight) for weight in weights)
 
         values = [value(options) for options in tried]
@@ -233,6 +233,10 @@ class NeighbourChoice:
         blend_N1 = torch.from_numpy(share_N * self.has_content)[:, None]
         return torch.lerp(self.full_ND, torch.from_numpy(self.content_ND), blend_N1)
 
+    def _read(self, count: int) -> Sequences:
+        """Return the clicks that the model reads of the first queries."""
+        return self._first(count).tail(self.recommender.network.history_length)
+
     def _first(self, count: int) -> Sequences:
         return self.histories.take(np.arange(min(count, len(self.queries))))
 
@@ -268,7 +272,7 @@ class NeighbourChoice:
         none_N = np.zeros(n_items, np.float32)
         usual = self._lists(
             self._vectors(self.share_N),
-            self._scores(knn).added(self._first(COMPARED)) * weight,
+            self._scores(knn).added(self._read(COMPARED)) * weight,
             none_N,
         )
         similarity, found = self._similarity(knn), []
@@ -277,7 +281,7 @@ class NeighbourChoice:
             held_N[shuffled[fold * held : (fold + 1) * held]] = True
             share_N = np.where(held_N, np.float32(1), self.share_N)
             columns = self._shrunk(similarity, share_N, (self.counts_N > 0) & ~held_N)
-            added = self._with(columns, knn.recency, share_N).added(self._first(COMPARED)) * weight
+            added = self._with(columns, knn.recency, share_N).added(self._read(COMPARED)) * weight
             vectors_ND, wanted = self._vectors(share_N), _exposure(usual, held_N)
             low, high = -LARGEST_BONUS, LARGEST_BONUS
             for _ in range(BISECTIONS):

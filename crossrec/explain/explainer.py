@@ -223,7 +223,13 @@ class Question:
             further_words=tuple(self.further_words),
             left_out=left_out,
             item_ids=self._item_ids(clicks_L),
+            neighbours=self._neighbours(),
         )
+
+    def _neighbours(self) -> float:
+        recommender = self.explainer.recommender
+        added = recommender.added(self.histories) if isinstance(recommender, NeuralRecommender) else None
+        return 0.0 if added is None else float(added.of(np.asarray([[self.item]]))[0, 0])
 
     def _item_ids(self, clicks_L: np.ndarray) -> dict[int, str]:
         content = self.explainer.content

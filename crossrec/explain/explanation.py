@@ -282,6 +282,8 @@ class Explanation:
     Args:
         item: catalogue index of the scored item.
         score: explained score.
+        neighbours: part of the score that item-kNN and the bonus of cold items add to the network's; 0 for a
+            model without. Gradients, attention, pictures and words explain the network's part alone.
         clicks_L: catalogue indices of the clicks that were read, oldest first.
         modalities: effects of modalities, one entry per method.
         clicks: effects of clicks, one entry per method.
@@ -306,6 +308,7 @@ class Explanation:
     further_words: tuple[WordWeights, ...] = ()
     left_out: Mapping[str, str] = field(default_factory=dict)
     item_ids: Mapping[int, str] = field(default_factory=dict)
+    neighbours: float = 0.0
 
     def to_dict(self) -> dict[str, Any]:
         """Return a mapping for JSON of lists, numbers, texts and None."""
@@ -313,6 +316,7 @@ class Explanation:
             "item": self.item,
             "item_id": self.item_ids.get(self.item),
             "score": self.score,
+            "neighbours": self.neighbours,
             "history": [
                 {"item": item, "item_id": self.item_ids.get(item)} for item in self.clicks_L.tolist()
             ],

@@ -39,7 +39,8 @@ class LastLayer(LearningExplorer):
     """Linear bandit on a recommender's last layer: Bayesian linear regression of clicks, shared by all users.
 
     The features of user u and item i are 1 and the products q_ud * z_id of the query's and the item vector's
-    entries, whose sum is the recommender's score. The prior mean is ``slope`` for each product, so that
+    entries, whose sum is the recommender's score; what a recommender adds to the dot product, such as scores
+    of neighbours, is one more feature. The prior mean is ``slope`` for each product, so that
     before any click all ranks are the recommender's. Clicks teach how much each dimension counts; items that
     depend on rarely shown dimensions are uncertain. When the recommender is retrained, its dimensions change
     their meaning: a share of the observations is forgotten.
@@ -73,7 +74,7 @@ class LastLayer(LearningExplorer):
                 f"{type(recommender).__name__} has not; use epsilon_greedy, softmax or dpp_sampling there"
             )
         if self._posterior is None:
-            width = recommender.item_vectors().shape[1]
+            width = recommender.item_vectors().shape[1] + _adds(recommender)
             mean = np.concatenate([[self._options.base_rate], np.full(width, self._options.slope)])
             self._posterior = LinearPosterior(mean, self._options.precision)
         else:
@@ -92,17 +93,23 @@ class LastLayer(LearningExplorer):
         return self._posterior
 
     def features(self, ids_BK: torch.Tensor, histories: Sequences) -> np.ndarray:
-        """Return (B, K, 1 + D) float64 features; arbitrary for absent items."""
+        """Return (B, K, 1 + D) float64 features, or one more; arbitrary for absent items."""
         if self._recommender is None:
             raise RuntimeError("attach(recommender) comes first")
         queries_BD = self._recommender.queries(histories)
         vectors_ND = self._recommender.item_vectors()
-        features_BKD = np.ones((*ids_BK.shape, 1 + vectors_ND.shape[1]))
+        width = vectors_ND.shape[1]
+        features_BKD = np.ones((*ids_BK.shape, 1 + width + _adds(self._recommender)))
         # Some users at a time, so that no second table of this size is ever held.
         for start in range(0, len(ids_BK), USERS_AT_ONCE):
             rows = slice(start, start + USERS_AT_ONCE)
             vectors_BKD = vectors_ND[ids_BK[rows].clamp(min=0).to(vectors_ND.device)]
-            features_BKD[rows, :, 1:] = (queries_BD[rows, None] * vectors_BKD).double().cpu().numpy()
+            products_BKD = (queries_BD[rows, None] * vectors_BKD).double().cpu().numpy()
+            features_BKD[rows, :, 1 : 1 + width] = products_BKD
+        if _adds(self._recommender):
+            scores_BK = self._recommender.score(histories, np.maximum(ids_BK.cpu().numpy(), 0))
+            products_BK = features_BKD[:, :, 1 : 1 + width].sum(2)
+            features_BKD[:, :, -1] = scores_BK.double().cpu().numpy() - products_BK
         return features_BKD
 
     def learn(self, shown: Pool, clicked_BK: np.ndarray) -> None:
@@ -114,6 +121,11 @@ class LastLayer(LearningExplorer):
         self.posterior.observe(
             features_BKD[there_BK], (clicked_BK / seen_BK)[there_BK], np.asarray(seen_BK[there_BK])
         )
+
+
+def _adds(recommender: Recommender) -> bool:
+    """Return whether the recommender adds scores of neighbours to the dot product."""
+    return getattr(recommender, "neighbours", None) is not None
 
 
 class UCB(LastLayer):

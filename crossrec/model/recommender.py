@@ -158,13 +158,17 @@ class NeuralRecommender:
         return np.concatenate(blocks)
 
     def added(self, histories: Sequences) -> AddedScores | None:
-        """Return what is added to the dot products of queries and item vectors; None for nothing."""
+        """Return what is added to the dot products of queries and item vectors; None for nothing.
+
+        Like the sequence model, neighbours read the latest ``history_length`` clicks.
+        """
         neighbours = self.neighbours
         if neighbours is None:
             return None
         if neighbours.n_known < self.n_items:
             neighbours.grow(self.content_vectors(neighbours.n_known))
-        return AddedScores(neighbours.added(histories), neighbours.bonus(self.n_items), histories.lengths > 0)
+        recent = histories.tail(self.network.history_length)
+        return AddedScores(neighbours.added(recent), neighbours.bonus(self.n_items), histories.lengths > 0)
 
     @torch.no_grad()
     def queries(self, histories: Sequences) -> Tensor:

@@ -127,3 +127,22 @@ def test_a_given_weight_and_bonus_are_used(run: Path, tmp_path: Path) -> None:
         load_recommender(opened(r, *o)) for r, o in ((config.run_folder, ()), (run, ("neighbours=null",)))
     )
     torch.testing.assert_close(given.score(histories()), alone.score(histories()))
+
+
+def test_an_explanation_says_what_neighbours_add(run: Path) -> None:
+    shop = crossrec.load(run)
+    found = shop.explain(["i3", "i1", "i4"], "i7", methods=["click_leave_one_out", "modality_leave_one_out"])
+    recommender = shop.recommender
+    rows = Sequences.from_lists([[3, 1, 4]])
+    dots_N = (recommender.queries(rows) @ recommender.item_vectors().T)[0]
+    assert found.score - found.neighbours == pytest.approx(float(dots_N[7]), abs=1e-4)
+    assert found.neighbours > 0
+    assert found.to_dict()["neighbours"] == found.neighbours
+
+
+def test_exploration_on_the_last_layer_starts_with_the_mixed_order(run: Path) -> None:
+    shop = crossrec.load(run)
+    options = {"users": shop.user_ids[:5], "k": 5}
+    plain = shop.recommend(**options)
+    explored = shop.recommend(**options, explore=crossrec.UCB(width=0.0))
+    assert plain["item_id"].to_list() == explored["item_id"].to_list()

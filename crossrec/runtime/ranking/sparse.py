@@ -6,7 +6,8 @@ import numpy as np
 from scipy.sparse import csr_matrix
 
 from crossrec.runtime.ranking.search import check_excluded
-from crossrec.types import ABSENT, InputError, Sequences, TopK
+from crossrec.runtime.ranking.selection import top_k
+from crossrec.types import ABSENT, InputError, Recommender, Sequences, TopK
 
 _LOW = np.int64((1 << 32) - 1)
 
@@ -30,6 +31,26 @@ def best_positive(scores_BN: csr_matrix, k: int, exclude: Sequences | None = Non
         check_excluded(exclude, n_rows, n_items)
         _drop(keys, scores_BN, exclude)
     return _lists(_largest(keys, starts, k))
+
+
+def score_found(recommender: Recommender, histories: Sequences, ids_BW: np.ndarray, more: csr_matrix) -> TopK:
+    """Rank, by exact scores, items that an index found by vectors and those with the largest added scores.
+
+    Args:
+        recommender: recommender with ``score``.
+        histories: B rows.
+        ids_BW: items that the index found, ``ABSENT`` where it found fewer.
+        more: (B, N) scores that are added to the dot products, and that the index does not know.
+
+    Returns:
+        (B, 2 W) lists; those of which fewer items were found end in ``ABSENT``.
+    """
+    both_BC = np.sort(np.concatenate([ids_BW, best_positive(more, ids_BW.shape[1]).ids], axis=1), axis=1)
+    both_BC[:, 1:][both_BC[:, 1:] == both_BC[:, :-1]] = ABSENT
+    best = top_k(recommender.score(histories, both_BC).cpu(), both_BC.shape[1])
+    found_BC = best.ids != ABSENT
+    ids_BC = np.where(found_BC, np.take_along_axis(both_BC, np.maximum(best.ids, 0), axis=1), ABSENT)
+    return TopK(ids_BC, best.scores)
 
 
 def keep_largest(matrix: csr_matrix, k: int) -> csr_matrix:
