@@ -142,7 +142,7 @@ def test_an_explanation_says_what_neighbours_add(run: Path) -> None:
 
 def test_exploration_on_the_last_layer_starts_with_the_mixed_order(run: Path) -> None:
     shop = crossrec.load(run)
-    options = {"users": shop.user_ids[:5], "k": 5}
-    plain = shop.recommend(**options)
-    explored = shop.recommend(**options, explore=crossrec.UCB(width=0.0))
+    users = list(shop.user_ids[:5])
+    plain = shop.recommend(users=users, k=5)
+    explored = shop.recommend(users=users, k=5, explore=crossrec.UCB(width=0.0))
     assert plain["item_id"].to_list() == explored["item_id"].to_list()
