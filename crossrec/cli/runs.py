@@ -198,6 +198,12 @@ def serve(arguments: Sequence[str] | None = None) -> int:
         help="catalogue size from which FAISS finds plain lists",
     )
     parser.add_argument(
+        "--faiss-vectors",
+        choices=("float32", "int8", "pq"),
+        default=default.faiss_vectors,
+        help="vectors in the FAISS index",
+    )
+    parser.add_argument(
         "overrides",
         nargs="*",
         default=[],
@@ -224,6 +230,7 @@ def serve(arguments: Sequence[str] | None = None) -> int:
             "queue": parsed.queue,
             "max_upload_bytes": int(parsed.max_upload_mb * 1e6),
             "faiss_from": parsed.faiss_from,
+            "faiss_vectors": parsed.faiss_vectors,
         }
         config = validate(ServerConfig, content, parser.prog)
         import crossrec

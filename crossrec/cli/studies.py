@@ -167,7 +167,7 @@ def cascade(arguments: Sequence[str] | None = None) -> int:
     )
     parser.add_argument(
         "--index",
-        choices=("exact", "faiss", "auto"),
+        choices=("exact", "faiss", "int8", "pq", "auto"),
         default="exact",
         help="search of the retriever's vectors",
     )

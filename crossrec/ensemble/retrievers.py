@@ -14,9 +14,11 @@ from torch import Tensor
 from crossrec.runtime.ranking import rank_by_vectors
 from crossrec.runtime.ranking.search import pick_candidates
 from crossrec.runtime.ranking.sparse import best_positive
+from crossrec.runtime.vector_codes import check_code, flat_index
 from crossrec.types import ABSENT, InputError, Sequences, TopK, VectorRecommender
 
-Index = Literal["auto", "exact", "faiss"]
+Index = Literal["auto", "exact", "faiss", "int8", "pq"]
+LABELS = {"exact": "exact", "faiss": "FAISS", "int8": "int8", "pq": "PQ"}
 
 
 NEIGHBOURS = 32
@@ -27,17 +29,19 @@ SEARCH_WIDTH = 256
 
 
 class VectorRetriever:
-    """Retriever by the largest dot products of a vector model, exact or approximate (HNSW).
+    """Retriever by the largest dot products of a vector model: exact, by a graph, or of compressed vectors.
 
     The index is built on first use; call :meth:`refresh` after the model has changed.
 
     Args:
         model: model with query and item vectors.
         index: ``exact``; ``faiss`` for a graph (HNSW) that searches a small part of the catalogue and may
-            miss items; ``auto`` for the graph if FAISS is installed. ``name`` includes the choice.
+            miss items; ``int8`` and ``pq`` to compare all items in compressed form, a quarter and a
+            sixteenth of the memory; ``auto`` for the graph if FAISS is installed. ``name`` includes the
+            choice.
 
     Raises:
-        InputError: if ``faiss`` is requested and not installed.
+        InputError: if FAISS is required and not installed, or ``pq`` has too few items.
 
     Source:
         Malkov, Yashunin: Efficient and robust approximate nearest neighbor search using hierarchical
@@ -46,16 +50,16 @@ class VectorRetriever:
 
     def __init__(self, model: VectorRecommender, index: Index = "auto") -> None:
         installed = importlib.util.find_spec("faiss") is not None
-        if index == "faiss" and not installed:
+        if index not in ("auto", "exact") and not installed:
             raise InputError(
-                "index: 'faiss' needs the package faiss-cpu (pip install faiss-cpu); 'exact' needs nothing"
+                f"index: '{index}' needs the package faiss-cpu (pip install faiss-cpu); 'exact' needs nothing"
             )
         self.model = model
-        self.uses_faiss = installed and index != "exact"
-        self.name = (
-            f"{getattr(model, 'name', type(model).__name__)} ({'FAISS' if self.uses_faiss else 'exact'})"
-        )
-        self._graph: Any = None
+        self.index: Index = ("faiss" if installed else "exact") if index == "auto" else index
+        if index == "pq":
+            check_code("pq", model.n_items, "index")
+        self.name = f"{getattr(model, 'name', type(model).__name__)} ({LABELS[self.index]})"
+        self._built: Any = None
 
     @property
     def n_items(self) -> int:
@@ -69,8 +73,8 @@ class VectorRetriever:
         return self
 
     def refresh(self) -> None:
-        """Drop the graph after item vectors have changed."""
-        self._graph = None
+        """Drop the index after item vectors have changed."""
+        self._built = None
 
     def score(self, histories: Sequences, candidates: np.ndarray | None = None) -> Tensor:
         """Return the model's scores of all items, including those that a search may miss."""
@@ -82,28 +86,35 @@ class VectorRetriever:
         return pick_candidates(self.model.score(histories), candidates)
 
     def recommend(self, histories: Sequences, k: int, exclude: Sequences | None = None) -> TopK:
-        """Return the k items with the largest dot products, among those that the search finds."""
+        """Return the k items with the largest dot products, among those that the search finds.
+
+        Scores are those of the index: approximate where vectors are compressed.
+        """
         queries_BD = self.model.queries(histories)
-        if not self.uses_faiss:
+        if self.index == "exact":
             return rank_by_vectors(queries_BD, self.model.item_vectors(), k, exclude)
         return self._search(queries_BD.cpu().numpy(), k, exclude)
 
     def _search(self, queries_BD: np.ndarray, k: int, exclude: Sequences | None) -> TopK:
-        if self._graph is None:
-            self._graph = _build(self.model.item_vectors().cpu().numpy())
+        if self._built is None:
+            self._built = _build(self.model.item_vectors().cpu().numpy(), self.index)
         # Room for items that will be omitted.
         extra = 0 if exclude is None else int(exclude.lengths.max(initial=0))
         width = min(k + extra, self.n_items)
-        self._graph.hnsw.efSearch = max(SEARCH_WIDTH, 2 * width)
-        scores_BW, ids_BW = self._graph.search(np.ascontiguousarray(queries_BD, np.float32), width)
+        if self.index == "faiss":
+            self._built.hnsw.efSearch = max(SEARCH_WIDTH, 2 * width)
+        scores_BW, ids_BW = self._built.search(np.ascontiguousarray(queries_BD, np.float32), width)
         out_BW = ids_BW == ABSENT
         if exclude is not None:
             out_BW |= exclude.contains(ids_BW)
         return _kept(ids_BW, scores_BW, out_BW, k)
 
 
-def _build(vectors_ND: np.ndarray) -> Any:
+def _build(vectors_ND: np.ndarray, index: Index) -> Any:
     import faiss
+
+    if index in ("int8", "pq"):
+        return flat_index(vectors_ND, index)
 
     graph = faiss.IndexHNSWFlat(vectors_ND.shape[1], NEIGHBOURS, faiss.METRIC_INNER_PRODUCT)
     graph.add(np.ascontiguousarray(vectors_ND, np.float32))

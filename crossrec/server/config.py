@@ -8,6 +8,7 @@ from pathlib import Path
 from pydantic import Field
 
 from crossrec.config import Config
+from crossrec.runtime.vector_codes import VectorCode
 
 MAX_K = 200
 """Maximum length of a list."""
@@ -44,7 +45,10 @@ class ServerConfig(Config):
         max_pixels: maximum width times height of an uploaded picture, checked before decoding.
         max_new_items: maximum number of items that may be added while the server runs.
         faiss_from: catalogue size from which plain lists come from a FAISS index; exact below.
-        faiss_recall: recall of the exact lists that the index must reach on sampled histories.
+        faiss_recall: recall of the exact lists that the index must reach on sampled histories; of compressed
+            vectors, as a share of what a search of all of them finds.
+        faiss_vectors: vectors in the index: ``float32``, ``int8`` (a quarter of the memory) or ``pq``
+            (product quantization, about a sixteenth).
     """
 
     host: str = "127.0.0.1"
@@ -65,6 +69,7 @@ class ServerConfig(Config):
     max_new_items: int = Field(default=1_000, ge=0)
     faiss_from: int = Field(default=200_000, ge=1)
     faiss_recall: float = Field(default=0.99, gt=0, le=1)
+    faiss_vectors: VectorCode = "float32"
 
     @property
     def local(self) -> bool:

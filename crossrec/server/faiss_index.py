@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from crossrec.runtime.vector_codes import CENTROIDS, VectorCode, check_code, inverted_file
 from crossrec.types import ABSENT, InputError, TopK
 
 PER_LIST = 64
@@ -22,34 +23,47 @@ class FaissIndex:
 
     Vectors are assigned to lists by k-means; a search probes the lists nearest to the query. The number of
     probed lists is doubled until the index reaches ``recall`` of the exact lists on the sampled queries;
-    probing all lists is exact. Source: Jégou, Douze and Schmid, Product quantization for nearest
-    neighbor search (TPAMI 2011), section IV, without the quantisation; as in Johnson, Douze and Jégou,
-    Billion-scale similarity search with GPUs (2017).
+    probing all lists is exact. Compressed vectors lose some items at any number of lists: there ``recall`` is
+    a share of what probing all lists finds. Source: Jégou, Douze and Schmid, Product quantization for nearest
+    neighbor search (TPAMI 2011), section IV, with the quantization only for ``pq``; as in Johnson, Douze and
+    Jégou, Billion-scale similarity search with GPUs (2017).
 
     Args:
         vectors_ND: (N, D) float32.
         queries_QD: (Q, D) float32 queries of sampled histories, on which recall is measured.
         recall: share of the exact top 10 to reach.
         seed: seed of k-means.
+        code: representation of the vectors in the index.
 
     Raises:
-        InputError: if FAISS is not installed.
+        InputError: if FAISS is not installed, or there are too few items for the code.
     """
 
     def __init__(
-        self, vectors_ND: np.ndarray, queries_QD: np.ndarray, *, recall: float, seed: int = 0
+        self,
+        vectors_ND: np.ndarray,
+        queries_QD: np.ndarray,
+        *,
+        recall: float,
+        seed: int = 0,
+        code: VectorCode = "float32",
     ) -> None:
+        check_code(code, len(vectors_ND), "faiss_vectors")
         vectors_ND = np.ascontiguousarray(vectors_ND, np.float32)
         n_items = len(vectors_ND)
         self.n_lists = max(1, min(round(4 * math.sqrt(n_items)), n_items // 8))
-        self._index = _built(vectors_ND, self.n_lists, seed)
+        self._index = _built(vectors_ND, self.n_lists, seed, code)
         self.n_sampled = len(queries_QD)
         exact_Q = exact_scores(vectors_ND, queries_QD, min(RECALL_K, n_items))
         self.probes, self.recall = 0, 0.0
-        while self.probes < self.n_lists and self.recall < recall:
+        target = recall
+        if code != "float32":
+            self._index.nprobe = self.n_lists
+            target *= self._recall(queries_QD, exact_Q, vectors_ND)
+        while self.probes < self.n_lists and self.recall < target:
             self.probes = min(max(1, 2 * self.probes), self.n_lists)
             self._index.nprobe = self.probes
-            self.recall = self._recall(queries_QD, exact_Q)
+            self.recall = self._recall(queries_QD, exact_Q, vectors_ND)
 
     @property
     def n_items(self) -> int:
@@ -76,11 +90,13 @@ class FaissIndex:
         order_BK = np.lexsort((ids_BK, -scores_BK), axis=1)
         return TopK(np.take_along_axis(ids_BK, order_BK, 1), np.take_along_axis(scores_BK, order_BK, 1))
 
-    def _recall(self, queries_QD: np.ndarray, exact_QK: np.ndarray) -> float:
-        """Return the share of items found, compared by scores, so that ties count as found."""
+    def _recall(self, queries_QD: np.ndarray, exact_QK: np.ndarray, vectors_ND: np.ndarray) -> float:
+        """Return the share of items found, compared by exact scores, so that ties count as found."""
         if not exact_QK.size:
             return 1.0
-        found_QK = self.search(queries_QD, exact_QK.shape[1]).scores
+        ids_QK = self.search(queries_QD, exact_QK.shape[1]).ids
+        found_QK = np.einsum("qd,qkd->qk", queries_QD, vectors_ND[np.maximum(ids_QK, 0)])
+        found_QK = np.where(ids_QK == ABSENT, -np.inf, found_QK)
         last_Q1 = exact_QK[:, -1:]
         return float((found_QK >= last_Q1 - SAME * np.maximum(1, np.abs(last_Q1))).mean())
 
@@ -95,19 +111,17 @@ def exact_scores(vectors_ND: np.ndarray, queries_QD: np.ndarray, k: int) -> np.n
     return -np.sort(-best_QK, axis=1)
 
 
-def _built(vectors_ND: np.ndarray, n_lists: int, seed: int) -> Any:
+def _built(vectors_ND: np.ndarray, n_lists: int, seed: int, code: VectorCode) -> Any:
     try:
-        import faiss
+        index = inverted_file(vectors_ND.shape[1], n_lists, code)
     except ImportError as error:
         raise InputError(
             "FAISS is not installed: pip install 'crossrec[serve]', or raise --faiss-from"
         ) from error
-    width = vectors_ND.shape[1]
-    index = faiss.IndexIVFFlat(faiss.IndexFlatIP(width), width, n_lists, faiss.METRIC_INNER_PRODUCT)
     index.cp.seed = seed
     index.cp.min_points_per_centroid = 1
     generator = np.random.default_rng(seed)
-    n_train = min(len(vectors_ND), PER_LIST * n_lists)
+    n_train = min(len(vectors_ND), PER_LIST * max(n_lists, CENTROIDS if code == "pq" else 0))
     rows = np.sort(generator.choice(len(vectors_ND), n_train, replace=False))
     index.train(np.ascontiguousarray(vectors_ND[rows]))
     index.add(vectors_ND)

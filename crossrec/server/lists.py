@@ -166,7 +166,7 @@ class Lists:
     def _built(self, config: ServerConfig) -> FaissIndex:
         shop = self._shop
         sampled = _queries(shop, sampled_histories(shop, SAMPLED))
-        index = FaissIndex(_vectors(shop), sampled, recall=config.faiss_recall)
+        index = FaissIndex(_vectors(shop), sampled, recall=config.faiss_recall, code=config.faiss_vectors)
         log.info(
             "FAISS index of %d items: %d of %d lists probed, recall %.4f on %d histories",
             index.n_items,

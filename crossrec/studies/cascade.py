@@ -44,7 +44,8 @@ class CascadeStudyConfig(MemberStudyConfig):
         ranker: run folder, ``name=folder``, or type of a baseline; scores the candidates.
         candidates: numbers of candidates, a cascade for each.
         k: length of the lists of the verdict.
-        index: search of a retriever with vectors: ``exact``, ``faiss``, or ``auto`` for FAISS if installed.
+        index: search of a retriever with vectors: ``exact``, ``faiss`` (a graph), ``int8`` or
+            ``pq`` (compressed), or ``auto`` for the graph if FAISS is installed.
         rerank: rerankers over the ranked candidates, and over the ranker's own lists beside them.
         out, metric, tune, comparison, device: see :class:`MemberStudyConfig`; the comparison is of each
             cascade with the ranker over the whole catalogue.

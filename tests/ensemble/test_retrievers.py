@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+from typing import Self
 
 import numpy as np
 import pytest
@@ -39,7 +40,7 @@ class Vectors:
     def __init__(self) -> None:
         self.vectors_ND = torch.randn(N, D, generator=torch.Generator().manual_seed(0))
 
-    def fit(self, train: Sequences) -> Vectors:
+    def fit(self, train: Sequences) -> Self:
         return self
 
     def item_vectors(self) -> torch.Tensor:
@@ -144,3 +145,42 @@ def test_missing_faiss_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(InputError, match="faiss-cpu"):
         VectorRetriever(Vectors(), "faiss")
     assert VectorRetriever(Vectors(), "auto").name == "vectors (exact)"
+
+
+class ManyVectors(Vectors):
+    """The same model with more items, in clusters."""
+
+    n_items = 600
+
+    def __init__(self) -> None:
+        generator = torch.Generator().manual_seed(0)
+        centers = torch.randn(30, D, generator=generator).repeat_interleave(20, 0)
+        self.vectors_ND = centers + 0.3 * torch.randn(600, D, generator=generator)
+
+
+@pytest.mark.skipif(importlib.util.find_spec("faiss") is None, reason="needs faiss-cpu")
+def test_compressed_vectors_lose_little_of_the_lists_and_much_of_the_memory() -> None:
+    import faiss
+
+    model, asked = ManyVectors(), clicks(3)
+    asked = asked.take(np.flatnonzero(asked.lengths))
+    expected = model.recommend(asked, 10, asked)
+    found, sizes = {}, {}
+    for index in ("int8", "pq"):
+        retriever = VectorRetriever(model, index)
+        lists = retriever.recommend(asked, 10, asked)
+        assert not asked.contains(lists.ids).any()
+        assert (np.diff(lists.scores, axis=1) <= 0).all()
+        pairs = zip(lists.ids, expected.ids, strict=True)
+        found[index] = np.mean([len(set(ours) & set(theirs)) / 10 for ours, theirs in pairs])
+        sizes[index] = faiss.serialize_index(retriever._built).nbytes
+        retriever.refresh()
+        assert np.array_equal(retriever.recommend(asked, 10, asked).ids, lists.ids)
+    assert found["int8"] > 0.97
+    assert 0.6 < found["pq"] < found["int8"]
+    codes = 600 * D  # one byte per dimension; a product quantizer has codes and 256 centroids
+    assert codes <= sizes["int8"] < 1.2 * codes
+    assert sizes["pq"] - 256 * D * 4 < 0.35 * codes
+    assert "int8" in VectorRetriever(model, "int8").name
+    with pytest.raises(InputError, match="needs as many items, not 60"):
+        VectorRetriever(Vectors(), "pq")

@@ -8,7 +8,9 @@ from typing import Any
 import numpy as np
 import pytest
 
+from crossrec.runtime.vector_codes import VectorCode
 from crossrec.server.faiss_index import FaissIndex, exact_scores
+from crossrec.types import InputError
 
 
 @pytest.fixture(scope="module")
@@ -76,6 +78,24 @@ def test_new_items_are_found_and_lists_longer_than_the_catalogue_end(
 def test_tiny_catalogues_work(vectors: np.ndarray, queries: np.ndarray, n_items: int) -> None:
     index = FaissIndex(vectors[:n_items], queries, recall=0.9)
     assert sorted(index.search(queries[:1], n_items).ids[0].tolist()) == list(range(n_items))
+
+
+@pytest.mark.parametrize(("code", "least"), [("int8", 0.95), ("pq", 0.4)])
+def test_compressed_vectors_reach_a_share_of_what_they_can_find(
+    vectors: np.ndarray, queries: np.ndarray, code: VectorCode, least: float
+) -> None:
+    index = FaissIndex(vectors, queries, recall=0.9, code=code)
+    everything = FaissIndex(vectors, queries, recall=1.0, code=code)
+    assert index.probes < index.n_lists
+    assert least < everything.recall <= 1
+    assert index.recall >= 0.9 * everything.recall - 1e-6
+    index.add(10 * queries[:1])
+    assert index.search(queries[:1], 1).ids[0, 0] == len(vectors)
+
+
+def test_too_few_items_for_product_quantization(vectors: np.ndarray, queries: np.ndarray) -> None:
+    with pytest.raises(InputError, match=r"faiss_vectors: .*not 255"):
+        FaissIndex(vectors[:255], queries, recall=0.9, code="pq")
 
 
 def test_exact_scores_go_through_all_items(
