@@ -19,6 +19,7 @@ import numpy as np
 
 if TYPE_CHECKING:
     import torch
+    from scipy.sparse import csr_matrix
 
 ABSENT = -1
 """Item index that fills short lists."""
@@ -186,9 +187,43 @@ class Recommender(Protocol):
         ...
 
 
+@dataclass(frozen=True)
+class AddedScores:
+    """Scores that are added to those of B histories.
+
+    Args:
+        sparse_BN: scores of some items of each row.
+        item_N: score of each item, for all rows with clicks.
+        clicked_B: bool, rows with clicks.
+    """
+
+    sparse_BN: csr_matrix
+    item_N: np.ndarray
+    clicked_B: np.ndarray
+
+    def dense(self, rows: slice = slice(None), items: slice = slice(None)) -> torch.Tensor:
+        """Return a part as a matrix, float32, on the CPU."""
+        import torch
+
+        part = self.sparse_BN[rows]
+        part = (part if items == slice(None) else part[:, items]).toarray()
+        return torch.from_numpy(part + self.clicked_B[rows, None] * self.item_N[items])
+
+    def of(self, candidates_BK: np.ndarray) -> torch.Tensor:
+        """Return (B, K) float32 scores of candidates, on the CPU."""
+        import torch
+
+        rows_B1 = np.arange(len(candidates_BK))[:, None]
+        found_BK = np.asarray(self.sparse_BN[rows_B1, candidates_BK].todense(), np.float32)
+        return torch.from_numpy(found_BK + self.clicked_B[:, None] * self.item_N[candidates_BK])
+
+
 @runtime_checkable
 class VectorRecommender(Recommender, Protocol):
-    """Recommender whose score is the dot product of a query with an item's vector, and what it adds to it."""
+    """Recommender whose score is the dot product of a query with an item's vector.
+
+    With a method ``added``, the score is the dot product and the :class:`AddedScores` that it returns.
+    """
 
     def item_vectors(self) -> torch.Tensor:
         """Return the (N, D) float32 item vectors."""
@@ -197,3 +232,10 @@ class VectorRecommender(Recommender, Protocol):
     def queries(self, histories: Sequences) -> torch.Tensor:
         """Return (B, D) float32 queries."""
         ...
+
+
+def added_scores(recommender: VectorRecommender, histories: Sequences) -> AddedScores | None:
+    """Return what a recommender with a method ``added`` adds to the dot products; None for nothing."""
+    method = getattr(recommender, "added", None)
+    found: AddedScores | None = None if method is None else method(histories)
+    return found

@@ -13,9 +13,17 @@ from torch import Tensor
 
 from crossrec.runtime.ranking import rank_by_vectors
 from crossrec.runtime.ranking.search import pick_candidates
-from crossrec.runtime.ranking.sparse import best_positive
+from crossrec.runtime.ranking.sparse import MORE_FOUND, best_positive, score_found
 from crossrec.runtime.vector_codes import check_code, flat_index
-from crossrec.types import ABSENT, InputError, Sequences, TopK, VectorRecommender
+from crossrec.types import (
+    ABSENT,
+    AddedScores,
+    InputError,
+    Sequences,
+    TopK,
+    VectorRecommender,
+    added_scores,
+)
 
 Index = Literal["auto", "exact", "faiss", "int8", "pq"]
 LABELS = {"exact": "exact", "faiss": "FAISS", "int8": "int8", "pq": "PQ"}
@@ -88,22 +96,33 @@ class VectorRetriever:
     def recommend(self, histories: Sequences, k: int, exclude: Sequences | None = None) -> TopK:
         """Return the k items with the largest dot products, among those that the search finds.
 
-        Scores are those of the index: approximate where vectors are compressed.
+        Scores are those of the index: approximate where vectors are compressed. For a model that adds scores
+        of neighbours, the search finds more items, and these and the nearest neighbours are scored exactly.
         """
-        queries_BD = self.model.queries(histories)
+        queries_BD, added = self.model.queries(histories), added_scores(self.model, histories)
         if self.index == "exact":
-            return rank_by_vectors(queries_BD, self.model.item_vectors(), k, exclude)
-        return self._search(queries_BD.cpu().numpy(), k, exclude)
+            return rank_by_vectors(queries_BD, self.model.item_vectors(), k, exclude, added=added)
+        return self._search(histories, queries_BD.cpu().numpy(), added, k, exclude)
 
-    def _search(self, queries_BD: np.ndarray, k: int, exclude: Sequences | None) -> TopK:
+    def _search(
+        self,
+        histories: Sequences,
+        queries_BD: np.ndarray,
+        added: AddedScores | None,
+        k: int,
+        exclude: Sequences | None,
+    ) -> TopK:
         if self._built is None:
             self._built = _build(self.model.item_vectors().cpu().numpy(), self.index)
         # Room for items that will be omitted.
         extra = 0 if exclude is None else int(exclude.lengths.max(initial=0))
-        width = min(k + extra, self.n_items)
+        width = min((k + extra) * (1 if added is None else MORE_FOUND), self.n_items)
         if self.index == "faiss":
             self._built.hnsw.efSearch = max(SEARCH_WIDTH, 2 * width)
         scores_BW, ids_BW = self._built.search(np.ascontiguousarray(queries_BD, np.float32), width)
+        if added is not None:
+            best = score_found(self.model, histories, ids_BW, added.sparse_BN)
+            scores_BW, ids_BW = best.scores, best.ids
         out_BW = ids_BW == ABSENT
         if exclude is not None:
             out_BW |= exclude.contains(ids_BW)

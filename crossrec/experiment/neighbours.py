@@ -23,9 +23,9 @@ from crossrec.model.neighbours import NeighbourScores, shrunk_columns
 from crossrec.model.recommender import NeuralRecommender
 from crossrec.runtime import distributed
 from crossrec.runtime.progress import progress_bar
-from crossrec.runtime.ranking import AddedScores, rank_by_vectors
+from crossrec.runtime.ranking import rank_by_vectors
 from crossrec.training.checkpoint import WEIGHTS, read_state, save_weights
-from crossrec.types import Sequences, TopK
+from crossrec.types import AddedScores, Sequences, TopK
 
 WEIGHTS_TRIED = (0.0, 0.5, 1.0, 2.0, 3.0, 5.0, 7.0, 10.0, 14.0, 20.0, 30.0, 50.0)
 COARSE = (3.0, 10.0, 30.0)

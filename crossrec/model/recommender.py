@@ -13,8 +13,8 @@ from crossrec.model.neighbours import NeighbourScores
 from crossrec.model.network import SequentialNetwork
 from crossrec.model.sequence.base import History
 from crossrec.runtime import distributed
-from crossrec.runtime.ranking import AddedScores, rank_by_vectors
-from crossrec.types import ABSENT, Sequences, TopK
+from crossrec.runtime.ranking import rank_by_vectors
+from crossrec.types import ABSENT, AddedScores, Sequences, TopK
 from crossrec.vectors import pad_rows
 
 ENCODE_CHUNK = 4096

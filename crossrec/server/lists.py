@@ -10,6 +10,7 @@ from typing import NamedTuple
 import numpy as np
 
 from crossrec.rerank.recommender import RerankConfig
+from crossrec.runtime.ranking.sparse import MORE_FOUND, score_found
 from crossrec.server.config import MAX_HISTORY, ServerConfig
 from crossrec.server.faiss_index import FaissIndex
 from crossrec.server.schemas import RUN_RERANK, FoundBy, RetrievalInfo
@@ -157,7 +158,13 @@ class Lists:
         times = [clicks.times or () for clicks in histories] if options.timed else None
         seen = [set(row) if self._excludes_seen(options) else set[int]() for row in rows]
         wide = min(options.k + max(map(len, seen), default=0), index.n_items)
-        found = index.search(_queries(self._shop, as_sequences(rows, times)), wide)
+        clicks, recommender = as_sequences(rows, times), self._shop.recommender
+        added = recommender.added(clicks)
+        if added is None:
+            found = index.search(_queries(self._shop, clicks), wide)
+        else:
+            more = index.search(_queries(self._shop, clicks), min(MORE_FOUND * wide, index.n_items))
+            found = score_found(recommender, clicks, more.ids, added.sparse_BN)
         return [
             RankedList(_unseen(ids_K, scores_K, without, options.k), "faiss")
             for ids_K, scores_K, without in zip(found.ids, found.scores, seen, strict=True)

@@ -13,10 +13,13 @@ import torch
 
 import crossrec
 from crossrec.config import merge, validate
+from crossrec.ensemble.retrievers import VectorRetriever
 from crossrec.experiment.config import ExperimentConfig
 from crossrec.experiment.evaluate import load_recommender
 from crossrec.experiment.prepared import PreparedExperiment
 from crossrec.experiment.run_folder import read_run
+from crossrec.server.config import ServerConfig
+from crossrec.server.lists import BatchOptions, ClickHistory, Lists
 from crossrec.serving.training import run_training
 from crossrec.types import Sequences
 
@@ -146,3 +149,28 @@ def test_exploration_on_the_last_layer_starts_with_the_mixed_order(run: Path) ->
     plain = shop.recommend(users=users, k=5)
     explored = shop.recommend(users=users, k=5, explore=crossrec.UCB(width=0.0))
     assert plain["item_id"].to_list() == explored["item_id"].to_list()
+
+
+@pytest.mark.parametrize("index", ["exact", "faiss"])
+def test_retrievers_find_the_mixed_lists(run: Path, index: Any) -> None:
+    if index == "faiss":
+        pytest.importorskip("faiss")
+    recommender = load_recommender(opened(run))
+    wanted = recommender.recommend(histories(), 5, histories())
+    found = VectorRetriever(recommender, index).recommend(histories(), 5, histories())
+    np.testing.assert_array_equal(found.ids, wanted.ids)
+    np.testing.assert_allclose(found.scores, wanted.scores, rtol=1e-5)
+
+
+def test_the_servers_index_finds_the_mixed_lists(run: Path) -> None:
+    pytest.importorskip("faiss")
+    shop = crossrec.load(run)
+    lists = [
+        Lists(shop, ServerConfig(faiss_from=start)).find(
+            BatchOptions(k=5), [ClickHistory(("i3", "i1")), ClickHistory(("i15",))]
+        )
+        for start in (1, 1000)
+    ]
+    assert [found.retrieval for found in lists[0]] == ["faiss", "faiss"]
+    for by_index, exact in zip(*lists, strict=True):
+        assert [place.row for place in by_index.places] == [place.row for place in exact.places]

@@ -10,11 +10,10 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from scipy.sparse import csr_matrix
 from torch import Tensor
 
 from crossrec.runtime.ranking.selection import BLOCK, best_keys, empty, top_k, write
-from crossrec.types import ABSENT, Recommender, Sequences, TopK
+from crossrec.types import ABSENT, AddedScores, Recommender, Sequences, TopK
 
 Cells = tuple[Tensor, Tensor]
 """Row and column indices of the scores to be masked."""
@@ -99,33 +98,6 @@ def check_candidates(candidates_BK: np.ndarray, n_rows: int, n_items: int) -> No
             f"candidates[{row}, {column}] is {candidates_BK[row, column]}, "
             f"outside the catalogue of {n_items} items"
         )
-
-
-@dataclass(frozen=True)
-class AddedScores:
-    """Scores that are added to those of B histories.
-
-    Args:
-        sparse_BN: scores of some items of each row.
-        item_N: score of each item, for all rows with clicks.
-        clicked_B: bool, rows with clicks.
-    """
-
-    sparse_BN: csr_matrix
-    item_N: np.ndarray
-    clicked_B: np.ndarray
-
-    def dense(self, rows: slice = slice(None), items: slice = slice(None)) -> Tensor:
-        """Return a part as a matrix, float32, on the CPU."""
-        part = self.sparse_BN[rows]
-        part = (part if items == slice(None) else part[:, items]).toarray()
-        return torch.from_numpy(part + self.clicked_B[rows, None] * self.item_N[items])
-
-    def of(self, candidates_BK: np.ndarray) -> Tensor:
-        """Return (B, K) float32 scores of candidates, on the CPU."""
-        rows_B1 = np.arange(len(candidates_BK))[:, None]
-        found_BK = np.asarray(self.sparse_BN[rows_B1, candidates_BK].todense(), np.float32)
-        return torch.from_numpy(found_BK + self.clicked_B[:, None] * self.item_N[candidates_BK])
 
 
 SCORES_AT_ONCE = 1 << 26

@@ -9,6 +9,9 @@ from crossrec.runtime.ranking.search import check_excluded
 from crossrec.runtime.ranking.selection import top_k
 from crossrec.types import ABSENT, InputError, Recommender, Sequences, TopK
 
+MORE_FOUND = 5
+"""Factor of the number of items that an index finds by vectors if other scores are added to theirs."""
+
 _LOW = np.int64((1 << 32) - 1)
 
 
