@@ -134,6 +134,8 @@ class ExperimentConfig(Config):
         synthesis = None if self.augment is None else self.augment.synthesis
         if synthesis is not None and synthesis.classes == "segments" and self.segments is None:
             raise ValueError("augment.synthesis.classes=segments needs the groups of a section 'segments'")
+        if self.model.sequence.generates:
+            _check_generates(self)
         twice = [config for n, config in enumerate(self.baselines) if config in self.baselines[:n]]
         if twice:
             name = BASELINES.name_of(twice[0])
@@ -144,3 +146,29 @@ class ExperimentConfig(Config):
     def run_folder(self) -> Path:
         """Folder of the run's files."""
         return self.runs_dir / self.name
+
+
+def _check_generates(config: ExperimentConfig) -> None:
+    """Check that nothing is configured that reads item vectors as scores.
+
+    Raises:
+        ValueError: if something is.
+    """
+    objective = config.objective
+    plain = isinstance(objective, FullSoftmax.Options) and objective == FullSoftmax.Options(
+        balance=objective.balance
+    )
+    unfit = {
+        "objective (keep full_softmax with its own options, of which balance applies)": not plain,
+        "diversity (rerank the lists instead)": config.diversity is not None,
+        "contrastive": config.contrastive is not None,
+        "distil": config.distil is not None,
+        "neighbours (an ensemble mixes any two models)": config.neighbours is not None,
+        "trainer.negatives_from=catalogue": config.trainer.negatives_from != "clicked",
+    }
+    found = [key for key, given in unfit.items() if given]
+    if found:
+        raise ValueError(
+            "model.sequence.type=semantic_id is trained by the cross-entropy of codes, not of item vectors, "
+            f"so it can't be combined with {', '.join(found)}"
+        )

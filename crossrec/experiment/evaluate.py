@@ -24,6 +24,7 @@ from crossrec.experiment.results import (
 )
 from crossrec.experiment.run_folder import changed_counts
 from crossrec.model.recommender import NeuralRecommender
+from crossrec.model.semantic_ids.recommender import recommender_of
 from crossrec.runtime import distributed
 from crossrec.training.checkpoint import WEIGHTS
 from crossrec.training.parallel import build_accelerator
@@ -48,7 +49,7 @@ def load_recommender(prepared: PreparedExperiment, *, measured: bool = True) -> 
         raise InputError(
             f"{path} does not exist: the run has not reached its first validation; train it first"
         )
-    recommender = NeuralRecommender(prepared.trained_network(path), name=describe_model(prepared.config))
+    recommender = recommender_of(prepared.trained_network(path), name=describe_model(prepared.config))
     if measured and prepared.trained_on is not None and distributed.is_main():
         there, here = (i.digests.get(TRAIN) for i in (prepared.trained_on, prepared.data.identity))
         if there != here:

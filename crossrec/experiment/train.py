@@ -31,6 +31,7 @@ from crossrec.losses.base import RankingLoss
 from crossrec.model.modalities.layers import FrozenFeatures
 from crossrec.model.network import SequentialNetwork
 from crossrec.model.recommender import NeuralRecommender
+from crossrec.model.semantic_ids.recommender import recommender_of
 from crossrec.runtime import distributed
 from crossrec.training.parallel import build_accelerator
 from crossrec.training.task import ItemPredictionTask
@@ -112,7 +113,7 @@ def fit_run(
         outcomes.append(train_network(prepared, recommender, train, accelerator, teacher))
         show_outcome(outcomes[-1], config)
 
-    recommender = NeuralRecommender(network, fitter=fit, name=describe_model(config))
+    recommender = recommender_of(network, fitter=fit, name=describe_model(config))
     recommender.fit(prepared.data.split.train)
     mix_in_neighbours(prepared, recommender)
     return recommender, outcomes[-1]

@@ -33,6 +33,7 @@ from crossrec.explain.picture import PictureInput, heat_map
 from crossrec.explain.score import Pair, check_question, mean_features
 from crossrec.explain.words import TextInput, word_weights
 from crossrec.model.recommender import NeuralRecommender
+from crossrec.model.semantic_ids.recommender import GenerativeRecommender
 from crossrec.types import InputError, Recommender, Sequences
 
 logger = logging.getLogger(__name__)
@@ -122,6 +123,10 @@ class Explainer:
             raise Unavailable(
                 f"{type(self.recommender).__name__} is not a network of this package: only leaving out "
                 "clicks explains it"
+            )
+        if isinstance(self.recommender, GenerativeRecommender):
+            raise Unavailable(
+                "scores come from generating codes, not from vectors: only leaving out clicks explains them"
             )
         return self.recommender
 

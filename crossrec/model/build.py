@@ -17,6 +17,9 @@ from crossrec.model.modalities.layers import Modality
 from crossrec.model.neighbours import NeighbourScores
 from crossrec.model.network import ItemEncoder, SequentialNetwork
 from crossrec.model.relations import PREFIX, ItemRelations
+from crossrec.model.semantic_ids.decoder import CodeDecoder
+from crossrec.model.semantic_ids.network import GenerativeNetwork, new_ids, saved_ids
+from crossrec.model.sequence.semantic_id import SemanticId
 from crossrec.model.variants import ContentAugmentation, TrainingVariants
 from crossrec.model.whitening import FeatureMap, saved_maps
 from crossrec.types import InputError
@@ -94,6 +97,20 @@ def build_network(
     )
     sequence_options = config.sequence.follow(_within(SEQUENCE, saved))
     sequence = sequence_options.build(config.width, content.cache_dir)
+    if isinstance(sequence_options, SemanticId.Options):
+        ids = saved_ids(saved or {}) or new_ids(items, sequence_options, train_counts, seed)
+        n_prefixes = ids.trie().n_own if sequence_options.prefix_embeddings else 0
+        layers = sequence_options.decoder_layers
+        decoder = CodeDecoder(sequence_options, config.width, ids.sizes, layers, n_prefixes)
+        return GenerativeNetwork(
+            items,
+            sequence,
+            len(train_counts),
+            similarity=config.similarity,
+            ids=ids,
+            decoder=decoder,
+            beam=sequence_options.beam,
+        )
     network = SequentialNetwork(
         items,
         sequence,

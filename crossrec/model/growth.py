@@ -64,7 +64,7 @@ def append_items(network: SequentialNetwork, encoded: Mapping[str, ContentVector
         modality = _module(module)
         added = ContentVectors.nothing(count) if modality.learned else encoded[name]
         modality.append(added.present_K, added.vectors_KW)
-    network.n_items += count
+    network.grow(count)
 
 
 @torch.no_grad()

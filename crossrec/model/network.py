@@ -88,6 +88,10 @@ class SequentialNetwork(nn.Module):
             return F.normalize(hidden.float(), dim=-1) / self.temperature
         return hidden * (hidden.shape[-1] ** -0.5 if self.dot_scale is None else self.dot_scale)
 
+    def grow(self, count: int) -> None:
+        """Count items that have been appended to the modalities."""
+        self.n_items += count
+
     @property
     def history_length(self) -> int:
         """Maximum number of clicks of a query: a bidirectional model reserves one position for the mask."""

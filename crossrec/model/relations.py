@@ -20,6 +20,9 @@ from crossrec.types import ABSENT, InputError
 PREFIX = "items.modalities."
 """Prefix of the modalities' names in a network's weights."""
 
+CODES = "ids.table"
+"""Name of the items' semantic ids."""
+
 
 @dataclass(frozen=True)
 class ItemRelations:
@@ -71,7 +74,7 @@ def _arrays(tensors: Mapping[str, Tensor], weights: Path, *names: str) -> list[n
 
 def _per_item(tensors: Mapping[str, Tensor]) -> dict[str, int | bool]:
     """Return the weights with one row per item -> value for a new item, besides those of smoothing."""
-    found: dict[str, int | bool] = {}
+    found: dict[str, int | bool] = {CODES: ABSENT} if CODES in tensors else {}
     for name in _learned(tensors):
         if f"{name}.trained" in tensors:  # written since version 0.2
             found[f"{name}.trained"] = False

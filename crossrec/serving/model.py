@@ -14,6 +14,7 @@ from crossrec.model.encoded_catalog import EncodedCatalog
 from crossrec.model.growth import append_items, encode_items
 from crossrec.model.modalities.base import ContentVectors
 from crossrec.model.recommender import NeuralRecommender
+from crossrec.model.semantic_ids.recommender import GenerativeRecommender, recommender_of
 from crossrec.types import InputError, Sequences
 
 TILE = 4096
@@ -43,6 +44,8 @@ class ItemTiles:
     @torch.no_grad()
     def score(self, histories: Sequences) -> Tensor:
         """Return (B, N) float32 scores in new memory."""
+        if isinstance(self.recommender, GenerativeRecommender):
+            return self.recommender.score(histories)
         queries_BD, padded_PD = self.recommender.queries(histories), self._padded()
         scores_BP = queries_BD.new_empty(len(queries_BD), len(padded_PD))
         for start in range(0, len(padded_PD), TILE):
@@ -99,7 +102,7 @@ class ServedModel:
             )
         if chosen not in self._views:
             network, name = self.recommender.network, self.recommender.name
-            self._views[chosen] = ItemTiles(NeuralRecommender(network, name=name, shown=chosen))
+            self._views[chosen] = ItemTiles(recommender_of(network, name=name, shown=chosen))
         return self._views[chosen]
 
     def content_of(self, catalog: Catalog) -> EncodedCatalog:

@@ -20,6 +20,7 @@ from crossrec.model.modalities.base import ContentVectors
 from crossrec.model.modalities.layers import Modality, TrainableEncoder
 from crossrec.model.recommender import NeuralRecommender
 from crossrec.model.relations import ItemRelations
+from crossrec.model.semantic_ids.recommender import recommender_of
 from crossrec.runtime.device import AUTO, pick_device
 from crossrec.runtime.files import damage
 from crossrec.serving.items import ItemSpaces, ServedItems
@@ -150,7 +151,7 @@ def open_pretrained(folder: Path, device: torch.device, *, trust_code: bool = Fa
         if isinstance(modality, TrainableEncoder):
             known = tensors[f"{MODEL}.{name}.vectors"][:n_trained]
             modality.remember(torch.from_numpy(np.array(known)))
-    recommender = NeuralRecommender(network.to(device), name=description.about.model)
+    recommender = recommender_of(network.to(device), name=description.about.model)
     model = ServedModel(recommender, config.model, base)
     if len(catalog) > n_trained:
         _append_added(model, description, tensors, catalog)

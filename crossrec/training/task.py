@@ -16,6 +16,7 @@ from crossrec.losses.terms.positions import PositionSample
 from crossrec.losses.terms.term_set import DiversitySet, TermSet
 from crossrec.losses.terms.weighting import RANKING
 from crossrec.model.network import SequentialNetwork
+from crossrec.model.semantic_ids.network import GenerativeNetwork
 from crossrec.model.sequence.base import History
 from crossrec.training.config import DistillationConfig
 from crossrec.training.contrast import Contrast, check_terms, compute_item_vectors, contrast
@@ -118,7 +119,10 @@ class ItemPredictionTask(nn.Module):
         history_BLD, candidates, listed = self._item_vectors(batch, negatives)
         queries_TD = self._queries(history_BLD, batch, masked_BL)
         targets_T = self.position_of[batch.targets_T]
-        losses_T = self.objective.loss(queries_TD, targets_T, candidates)
+        if isinstance(self.network, GenerativeNetwork):
+            losses_T = self.objective.balance(self.network.losses(queries_TD, batch.targets_T), targets_T)
+        else:
+            losses_T = self.objective.loss(queries_TD, targets_T, candidates)
         if batch.weights_T is not None:
             losses_T = losses_T * batch.weights_T
         ranking = losses_T.sum() * scale

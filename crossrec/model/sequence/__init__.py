@@ -14,6 +14,7 @@ SEQUENCE_MODELS = Family(
         "hstu": "crossrec.model.sequence.hstu:HSTU",
         "gru4rec": "crossrec.model.sequence.gru4rec:GRU4Rec",
         "llm": "crossrec.model.sequence.llm:LLMSequenceModel",
+        "semantic_id": "crossrec.model.sequence.semantic_id:SemanticId",
     },
 )
 SequenceOptions = Annotated[SequenceModelOptions, SEQUENCE_MODELS]

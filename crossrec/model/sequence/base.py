@@ -70,6 +70,11 @@ class SequenceModelOptions(ComponentOptions):
         """Whether pretrained weights are frozen and have LoRA adapters."""
         return False
 
+    @property
+    def generates(self) -> bool:
+        """Whether next items are generated as codes, instead of compared by their vectors."""
+        return False
+
     def check(self, cache_dir: Path) -> None:
         """Check the options without loading weights.
 

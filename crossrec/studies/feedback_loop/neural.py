@@ -13,6 +13,7 @@ from crossrec.experiment.prepared import PreparedExperiment
 from crossrec.model.build import build_network
 from crossrec.model.network import SequentialNetwork
 from crossrec.model.recommender import NeuralRecommender
+from crossrec.model.semantic_ids.recommender import recommender_of
 from crossrec.studies.feedback_loop.config import NeuralLearnerConfig
 from crossrec.training.config import TrainerConfig
 from crossrec.training.task import ItemPredictionTask
@@ -64,7 +65,7 @@ class NeuralLearner:
             log: U rows of the previous call, with new clicks appended.
         """
         if self._recommender is None:
-            self._recommender = NeuralRecommender(self._first(log))
+            self._recommender = recommender_of(self._first(log))
         else:
             rows = np.flatnonzero(log.lengths > self._lengths_U)
             # The rows end in the new clicks; a window before them gives context.
@@ -143,6 +144,11 @@ class NeuralLearner:
 
 
 def _check_parts(config: ExperimentConfig) -> None:
+    if config.model.sequence.generates:
+        raise InputError(
+            f"base '{config.name}': its sequence model generates codes of the items it was trained on, which "
+            "the simulated loop does not extend; choose another, such as model.sequence.type=sasrec"
+        )
     found = [name for name in NOT_TRAINED_WITH if getattr(config, name) is not None]
     if found:
         out = ", ".join(f"{name}=null" for name in found)

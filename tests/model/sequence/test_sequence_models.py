@@ -40,6 +40,7 @@ CAUSAL: dict[str, dict[str, Any]] = {
     "hstu without times": {"type": "hstu", "time_bias": False},
     "gru4rec": {"type": "gru4rec"},
     "gru4rec of another width": {"type": "gru4rec", "layers": 2, "hidden": 24},
+    "semantic_id": {"type": "semantic_id", "heads": 2},
     "llm": {"type": "llm", "layers": 2},
     "llm with prompt": {"type": "llm", "layers": 1, "prompt": "the shopper viewed"},
     "llm without lora": {"type": "llm", "layers": 1, "lora": None},
