@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from crossrec.ensemble.recommender import Ensemble
     from crossrec.experiment.compare import compare
     from crossrec.experiment.measure import evaluate
+    from crossrec.model.text_scorer import TextScorer
     from crossrec.rerank.recommender import RerankConfig
     from crossrec.serving.loaded import LoadedRecommender
     from crossrec.serving.sequential import SequentialRecommender
@@ -29,6 +30,7 @@ _NAMES = {
     "FittedRecommender": "crossrec.data.fitted:FittedRecommender",
     "Ensemble": "crossrec.ensemble.recommender:Ensemble",
     "RerankConfig": "crossrec.rerank.recommender:RerankConfig",
+    "TextScorer": "crossrec.model.text_scorer:TextScorer",
     "compare": "crossrec.experiment.compare:compare",
     "evaluate": "crossrec.experiment.measure:evaluate",
 }
@@ -59,6 +61,7 @@ __all__ = [
     "FittedRecommender",
     "RerankConfig",
     "SequentialRecommender",
+    "TextScorer",
     "__version__",
     "compare",
     "evaluate",

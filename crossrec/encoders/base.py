@@ -13,6 +13,7 @@ from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from crossrec.config import Component, UnusableValue
+from crossrec.runtime.device import computes_bf16
 from crossrec.runtime.weights.lora import LoRAOptions, attach_lora, lora_targets
 
 if TYPE_CHECKING:
@@ -84,11 +85,7 @@ class Encoder(Component, nn.Module):
         return torch.autocast(self.device.type, torch.bfloat16, enabled=self._uses_bf16())
 
     def _uses_bf16(self) -> bool:
-        if self.precision is not EncoderPrecision.AUTO:
-            return self.precision is EncoderPrecision.BF16
-        if self.device.type == "cuda":
-            return torch.cuda.is_bf16_supported(including_emulation=False)
-        return self.device.type == "cpu" and torch.cpu._is_avx512_bf16_supported()
+        return computes_bf16(self.precision, self.device)
 
     def _identity(self, preprocessing: str) -> str:
         dtype = EncoderPrecision.BF16 if self._uses_bf16() else EncoderPrecision.FP32

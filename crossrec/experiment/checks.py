@@ -15,6 +15,7 @@ from crossrec.data.item_table import MODEL
 from crossrec.experiment.baselines import check_metric
 from crossrec.experiment.config import ExperimentConfig
 from crossrec.experiment.prepared import PreparedExperiment, blank_item_table
+from crossrec.experiment.text_scorer import check_text_scorer
 from crossrec.model.config import ModelConfig
 from crossrec.runtime import distributed
 from crossrec.runtime.device import memory_of
@@ -42,6 +43,8 @@ def check_config(config: ExperimentConfig) -> None:
     for part in config.model.build_modalities().values():
         part.check(config.data.cache_dir)
     config.model.sequence.check(config.data.cache_dir)
+    if config.text_scorer is not None:
+        config.text_scorer.check(config.data.cache_dir)
 
 
 def check_setting(prepared: PreparedExperiment, device: torch.device) -> None:
@@ -59,6 +62,7 @@ def check_setting(prepared: PreparedExperiment, device: torch.device) -> None:
     check_memory(config.model, data.split.n_items, device, config.data.cache_dir)
     blank = blank_item_table(data, config.spaces)
     beside_model = blank.with_space(MODEL, torch.zeros(blank.n_items, 1))
+    check_text_scorer(config.text_scorer, data.catalog)
     if config.rerank is not None:
         for stage in config.rerank.stages:
             stage.build(beside_model)

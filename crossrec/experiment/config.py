@@ -22,6 +22,7 @@ from crossrec.losses import DiversityOptions, LossOptions
 from crossrec.losses.full_softmax import FullSoftmax
 from crossrec.losses.terms.term_set import ContrastiveTerms
 from crossrec.model.config import ModelConfig
+from crossrec.model.text_scorer import TextScorer
 from crossrec.rerank.recommender import RerankConfig
 from crossrec.training.config import DistillationConfig, TrainerConfig
 
@@ -93,6 +94,11 @@ class ExperimentConfig(Config):
     trainer: TrainerConfig = TrainerConfig()
     neighbours: NeighboursConfig | None = Field(
         None, description="scores of item-kNN in the model, and the start of items with few clicks"
+    )
+    text_scorer: TextScorer.Options | None = Field(
+        None,
+        description="a language model that reads titles and scores the model's best items again, before "
+        "rerank; it is tuned after the model",
     )
     rerank: RerankConfig | None = Field(
         None, description="rerankers of the model's lists; the lists are also measured without them"

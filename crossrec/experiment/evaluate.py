@@ -23,8 +23,10 @@ from crossrec.experiment.results import (
     slug,
 )
 from crossrec.experiment.run_folder import changed_counts
+from crossrec.experiment.text_scorer import first_stage, text_scored
 from crossrec.model.recommender import NeuralRecommender
 from crossrec.model.semantic_ids.recommender import recommender_of
+from crossrec.model.text_scored import TextScoredRecommender
 from crossrec.runtime import distributed
 from crossrec.training.checkpoint import WEIGHTS
 from crossrec.training.parallel import build_accelerator
@@ -75,7 +77,7 @@ def run_baselines(prepared: PreparedExperiment, part: SplitPart) -> list[Baselin
 
 def evaluate_run(
     prepared: PreparedExperiment,
-    recommender: NeuralRecommender,
+    recommender: NeuralRecommender | TextScoredRecommender,
     baselines: Sequence[Baseline],
     part: SplitPart,
     *,
@@ -83,7 +85,8 @@ def evaluate_run(
 ) -> list[MeasuredRecommender]:
     """Measure the model and its baselines on one split, save everything, and print the table.
 
-    With a reranker, the reranked lists come first, followed by the model's own.
+    With a reranker, the reranked lists come first, followed by the model's own; with a text scorer, those of
+    the model alone are last.
 
     Args:
         prepared: prepared experiment of the run.
@@ -96,11 +99,12 @@ def evaluate_run(
         The measured recommenders, the run's own first.
     """
     target, log = results_folder(prepared, part)[0], prepared.config.run_folder / "log.jsonl"
-    models: list[NamedRecommender] = [recommender]
+    first = first_stage(recommender)
+    models: list[NamedRecommender] = [recommender] if recommender is first else [recommender, first]
     if prepared.config.rerank is not None:
         rerank = prepared.config.rerank
         name = f"{recommender.name}, {describe_reranking(rerank)}"
-        models.insert(0, rerank.wrap(recommender, prepared.items_of(recommender), name))
+        models.insert(0, rerank.wrap(recommender, prepared.items_of(first), name))
     found = evaluate_recommenders(prepared, [*models, *baselines], part)
     save_results(prepared, found, target, part, log, report=report)
     show_results(prepared, found, part)
@@ -155,7 +159,8 @@ def run_evaluation(
     if predictions is None:
         recommender = load_recommender(prepared, measured=False)  # the changes are shown with the results
         recommender.network.to(accelerator.device)
-        evaluate_run(prepared, recommender, run_baselines(prepared, part), part, report=report)
+        scored = text_scored(prepared, recommender)
+        evaluate_run(prepared, scored, run_baselines(prepared, part), part, report=report)
         return
     folder, results, changes = config.run_folder, *results_folder(prepared, part)
     _show_changes(results, changes)

@@ -27,6 +27,7 @@ from crossrec.experiment.neighbours import mix_in_neighbours
 from crossrec.experiment.prepared import PreparedExperiment, describe_model
 from crossrec.experiment.results import show, show_account
 from crossrec.experiment.run_folder import add_account, changed_counts, check_run, hold_run, open_run
+from crossrec.experiment.text_scorer import fit_text_scorer
 from crossrec.losses.base import RankingLoss
 from crossrec.model.modalities.layers import FrozenFeatures
 from crossrec.model.network import SequentialNetwork
@@ -81,6 +82,9 @@ def fit_run(
 ) -> tuple[NeuralRecommender, TrainingOutcome]:
     """Train the network of a prepared experiment in its run folder, where a killed training is resumed.
 
+    A text scorer is tuned afterwards and saved beside the network;
+    :func:`~crossrec.experiment.text_scorer.text_scored` puts it behind the recommender.
+
     Args:
         prepared: prepared experiment, in the order of the items of its run.
         accelerator: processes and device, from :func:`open_training`.
@@ -116,6 +120,7 @@ def fit_run(
     recommender = recommender_of(network, fitter=fit, name=describe_model(config))
     recommender.fit(prepared.data.split.train)
     mix_in_neighbours(prepared, recommender)
+    fit_text_scorer(prepared, recommender)
     return recommender, outcomes[-1]
 
 

@@ -32,6 +32,20 @@ def pick_device(name: str) -> torch.device:
     return device
 
 
+def computes_bf16(precision: str, device: torch.device) -> bool:
+    """Return whether matrices are multiplied in bf16.
+
+    Args:
+        precision: ``bf16``, ``fp32``, or ``auto`` for bf16 where the hardware supports it natively.
+        device: device of the matrices.
+    """
+    if precision != AUTO:
+        return precision == "bf16"
+    if device.type == "cuda":
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    return device.type == "cpu" and torch.cpu._is_avx512_bf16_supported()
+
+
 _M_TRIM_THRESHOLD = -1
 
 

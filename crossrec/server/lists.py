@@ -97,7 +97,7 @@ class Lists:
 
     def __init__(self, shop: LoadedRecommender, config: ServerConfig) -> None:
         self._shop = shop
-        self._index = self._built(config) if shop.n_items >= config.faiss_from else None
+        self._index = self._built(config) if _is_indexed(shop, config) else None
 
     @property
     def retrieval(self) -> RetrievalInfo:
@@ -185,6 +185,11 @@ class Lists:
         return index
 
 
+def _is_indexed(shop: LoadedRecommender, config: ServerConfig) -> bool:
+    """Return whether lists come from an index: not with a text scorer, beside which exact search is cheap."""
+    return shop.n_items >= config.faiss_from and shop.model.text_scorer is None
+
+
 def sampled_histories(shop: LoadedRecommender, n: int, seed: int = 0) -> Sequences:
     """Return some users' latest clicks, or single items if there is no log."""
     generator = np.random.default_rng(seed)
@@ -206,10 +211,10 @@ def _unseen(ids_K: np.ndarray, scores_K: np.ndarray, without: set[int], k: int) 
 
 
 def _vectors(shop: LoadedRecommender) -> np.ndarray:
-    vectors_ND: np.ndarray = shop.recommender.item_vectors().cpu().numpy()
+    vectors_ND: np.ndarray = shop.model.recommender.item_vectors().cpu().numpy()
     return vectors_ND
 
 
 def _queries(shop: LoadedRecommender, histories: Sequences) -> np.ndarray:
-    queries_BD: np.ndarray = shop.recommender.queries(histories).cpu().numpy()
+    queries_BD: np.ndarray = shop.model.recommender.queries(histories).cpu().numpy()
     return queries_BD

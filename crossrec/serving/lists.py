@@ -16,6 +16,7 @@ from torch import Tensor
 from crossrec.config import ComponentOptions, Config, validate
 from crossrec.exploration import ExplorerOptions
 from crossrec.exploration.base import ExploredLists
+from crossrec.model.text_scored import TextScoredRecommender
 from crossrec.rerank.recommender import RerankConfig, RerankedRecommender
 from crossrec.runtime.files import atomic_path
 from crossrec.runtime.progress import progress_bar
@@ -205,10 +206,18 @@ def explore_lists(
     return found
 
 
-def _allowed(model: ServedModel, items: ServedItems, options: ListOptions) -> AllowedItems:
+def _allowed(
+    model: ServedModel, items: ServedItems, options: ListOptions
+) -> AllowedItems | TextScoredRecommender:
+    """Return the model restricted to allowed items; a text scorer reads them if all modalities are read."""
     allowed_N = items.allowed(options.filters, options.context)
     mask_N = None if allowed_N is None else torch.from_numpy(allowed_N).to(model.recommender.device)
-    return AllowedItems(model.view(options.modalities), mask_N)
+    allowed = AllowedItems(model.view(options.modalities), mask_N)
+    some = options.modalities is not None and set(options.modalities) != set(model.modalities)
+    if model.text_scorer is None or some:
+        return allowed
+    first = model.recommender
+    return TextScoredRecommender(allowed, model.text_scorer, first.item_vectors, first.name)
 
 
 def most_clicked(items: ServedItems, k: int, filters: Sequence[Filter]) -> TopK:

@@ -147,7 +147,8 @@ class LoadedRecommender(LoadedItems):
             exclude_seen: whether to omit the history's items; as in the run's evaluation
                 (``evaluation.exclude_seen``) when None.
             modalities: subset of ``id``, ``text`` and ``image`` that the model reads, for the history's
-                items as for the others; what is left out counts as missing. All when None.
+                items as for the others; what is left out counts as missing, and a text scorer is skipped.
+                All when None.
 
         Raises:
             InputError: for neither history nor user or both, an empty history, an unknown item, user, column,
@@ -342,7 +343,7 @@ class LoadedRecommender(LoadedItems):
                 cache_dir = self.model.contents[0].cache_dir
                 self._content = ItemContent(self.catalog, self.config.model, cache_dir)
             self._content.catalog = self.catalog
-            explainer = Explainer(self.recommender, self._content)
+            explainer = Explainer(self.model.recommender, self._content)
             return explainer.explain(asked, self.index(item_id), methods)
 
     def save_pretrained(

@@ -16,6 +16,7 @@ from crossrec.data.catalog import Catalog
 from crossrec.data.item_table import MODEL
 from crossrec.experiment.config import ExperimentConfig
 from crossrec.model.recommender import NeuralRecommender
+from crossrec.model.text_scored import TextScoredRecommender
 from crossrec.serving.filters import Filter, as_filters
 from crossrec.serving.items import ServedItems
 from crossrec.serving.lists import ListOptions, most_clicked, nearest
@@ -69,9 +70,9 @@ class LoadedItems:
         return self.items.catalog
 
     @property
-    def recommender(self) -> NeuralRecommender:
-        """Model over catalogue indices, without filters or reranking."""
-        return self.model.recommender
+    def recommender(self) -> NeuralRecommender | TextScoredRecommender:
+        """Model over catalogue indices, with its text scorer, without filters or reranking."""
+        return self.model.whole
 
     @property
     def modalities(self) -> list[str]:
@@ -165,7 +166,7 @@ class LoadedItems:
             # From here on, the caller's objects are not read.
             self.model.append(encoded, content, catalog)
             counts = np.concatenate([self.items.train_counts, np.zeros(len(more), np.int64)])
-            grown = ServedItems(catalog, counts, self.items.spaces, self.recommender)
+            grown = ServedItems(catalog, counts, self.items.spaces, self.model.recommender)
             self.state = replace(self.state, items=grown)
             return [str(item_id) for item_id in more.item_ids]
 
@@ -188,7 +189,7 @@ class LoadedItems:
     def _vectors(self, space: str) -> tuple[np.ndarray, np.ndarray]:
         """Return (N, D) float32 vectors of a space, and (N,) bool, which items have one."""
         if space == MODEL:
-            vectors_ND = self.recommender.item_vectors().cpu().numpy()
+            vectors_ND = self.model.recommender.item_vectors().cpu().numpy()
             return vectors_ND, np.ones(len(vectors_ND), dtype=bool)
         table = self.items.spaces.table(space)
         return table.vectors_ND, table.present_N

@@ -9,12 +9,15 @@ import torch
 from torch import Tensor
 
 from crossrec.data.catalog import Catalog
+from crossrec.experiment.text_scorer import titles_of, with_text_scorer
 from crossrec.model.config import ModelConfig
 from crossrec.model.encoded_catalog import EncodedCatalog
 from crossrec.model.growth import append_items, encode_items
 from crossrec.model.modalities.base import ContentVectors
 from crossrec.model.recommender import NeuralRecommender
 from crossrec.model.semantic_ids.recommender import GenerativeRecommender, recommender_of
+from crossrec.model.text_scored import TextScoredRecommender
+from crossrec.model.text_scorer import TextScorer
 from crossrec.types import InputError, Sequences
 
 TILE = 4096
@@ -72,12 +75,20 @@ class ServedModel:
         recommender: the model's recommender.
         config: configuration of the network.
         base: encoded catalogue of the training; ``contents`` continues it with the added items.
+        text_scorer: tuned text scorer, which scores the best items again; None for none.
     """
 
-    def __init__(self, recommender: NeuralRecommender, config: ModelConfig, base: EncodedCatalog) -> None:
+    def __init__(
+        self,
+        recommender: NeuralRecommender,
+        config: ModelConfig,
+        base: EncodedCatalog,
+        text_scorer: TextScorer | None = None,
+    ) -> None:
         self.recommender = recommender
         self.config = config
         self.contents = [base]
+        self.text_scorer = text_scorer
         self._encoders: dict[str, Any] = {}
         self._views: dict[frozenset[str], ItemTiles] = {frozenset(self.modalities): ItemTiles(recommender)}
 
@@ -85,6 +96,13 @@ class ServedModel:
     def modalities(self) -> list[str]:
         """Names of the modalities."""
         return list(self.recommender.network.items.modalities)
+
+    @property
+    def whole(self) -> NeuralRecommender | TextScoredRecommender:
+        """The recommender with its text scorer, if it has one."""
+        if self.text_scorer is None:
+            return self.recommender
+        return with_text_scorer(self.recommender, self.text_scorer)
 
     def view(self, modalities: Collection[str] | None) -> ItemTiles:
         """Return scores by some modalities of the model; item vectors are computed once per choice.
@@ -140,3 +158,5 @@ class ServedModel:
         append_items(self.recommender.network, encoded, len(content.catalog))
         self.contents[0].grow(catalog)
         self.contents.append(content)
+        if self.text_scorer is not None:
+            self.text_scorer.set_titles(titles_of(catalog, self.text_scorer.options.column))

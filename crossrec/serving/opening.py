@@ -13,6 +13,13 @@ from crossrec.data.interactions import UserLog
 from crossrec.experiment.evaluate import load_recommender
 from crossrec.experiment.prepared import PreparedExperiment, describe_model
 from crossrec.experiment.run_folder import read_run
+from crossrec.experiment.text_scorer import (
+    SCORER_FILE,
+    build_text_scorer,
+    first_stage,
+    load_text_scorer,
+    text_scored,
+)
 from crossrec.model.build import build_network
 from crossrec.model.encoded_catalog import EncodedCatalog
 from crossrec.model.growth import content_names, remember_encoded
@@ -21,6 +28,7 @@ from crossrec.model.modalities.layers import Modality, TrainableEncoder
 from crossrec.model.recommender import NeuralRecommender
 from crossrec.model.relations import ItemRelations
 from crossrec.model.semantic_ids.recommender import recommender_of
+from crossrec.model.text_scored import TextScoredRecommender
 from crossrec.runtime.device import AUTO, pick_device
 from crossrec.runtime.files import damage
 from crossrec.serving.items import ItemSpaces, ServedItems
@@ -83,19 +91,23 @@ def open_run(
     prepared = PreparedExperiment.of(config)
     recommender = load_recommender(prepared, measured=False)
     recommender.network.to(device)
-    return state_of(prepared, recommender)
+    return state_of(prepared, text_scored(prepared, recommender))
 
 
-def state_of(prepared: PreparedExperiment, recommender: NeuralRecommender) -> RecommenderState:
+def state_of(
+    prepared: PreparedExperiment, recommender: NeuralRecommender | TextScoredRecommender
+) -> RecommenderState:
     """Return the state of a trained recommender with the data of its experiment."""
     config, data = prepared.config, prepared.data
-    remember_encoded(recommender.network)
-    model = ServedModel(recommender, config.model, prepared.content)
+    first = first_stage(recommender)
+    scorer = recommender.scorer if isinstance(recommender, TextScoredRecommender) else None
+    remember_encoded(first.network)
+    model = ServedModel(first, config.model, prepared.content, scorer)
     spaces = ItemSpaces.of_catalog(config.spaces, model.contents)
     return RecommenderState(
         config,
         model,
-        ServedItems(data.catalog, data.split.train_counts, spaces, recommender),
+        ServedItems(data.catalog, data.split.train_counts, spaces, first),
         UserLog(data.clicks),
         ModelInfo(
             data.name,
@@ -152,7 +164,13 @@ def open_pretrained(folder: Path, device: torch.device, *, trust_code: bool = Fa
             known = tensors[f"{MODEL}.{name}.vectors"][:n_trained]
             modality.remember(torch.from_numpy(np.array(known)))
     recommender = recommender_of(network.to(device), name=description.about.model)
-    model = ServedModel(recommender, config.model, base)
+    scorer = None
+    if config.text_scorer is not None:
+        scorer = build_text_scorer(
+            config.text_scorer, first, config.model.width, config.data.cache_dir, config.seed
+        )
+        load_text_scorer(scorer, folder / SCORER_FILE).to(device)
+    model = ServedModel(recommender, config.model, base, scorer)
     if len(catalog) > n_trained:
         _append_added(model, description, tensors, catalog)
     users = folder / USERS_FILE

@@ -14,9 +14,11 @@ from crossrec.data.prepare import PreparedData
 from crossrec.encoders.base import Tuning
 from crossrec.experiment.config import ExperimentConfig
 from crossrec.experiment.prepared import PreparedExperiment, describe_model
+from crossrec.experiment.text_scorer import first_stage, text_scored
 from crossrec.experiment.train import fit_run, open_training
 from crossrec.model.config import ModelConfig
 from crossrec.model.recommender import NeuralRecommender
+from crossrec.model.text_scored import TextScoredRecommender
 from crossrec.serving.loaded import LoadedRecommender
 from crossrec.serving.opening import state_of
 from crossrec.serving.pretrained.files import Pictures
@@ -36,6 +38,7 @@ EXPERIMENT = (
     "augment",
     "segments",
     "neighbours",
+    "text_scorer",
     "rerank",
     "spaces",
 )
@@ -52,7 +55,7 @@ class SequentialRecommender:
         name: name of the model, and of its run folder.
         options: keys of ``model`` in YAML (``modalities``, ``fusion``, ``sequence``, ``width``, …), and
             ``seed``, ``objective``, ``diversity``, ``contrastive``, ``distil``, ``augment``, ``segments``,
-            ``neighbours``, ``rerank`` and ``spaces`` of an experiment. Values are components
+            ``neighbours``, ``text_scorer``, ``rerank`` and ``spaces`` of an experiment. Values are components
             (``SASRec(layers=2)``) or mappings as in YAML.
 
     Raises:
@@ -76,7 +79,7 @@ class SequentialRecommender:
 
     def _start(self, config: ExperimentConfig) -> None:
         self.config = config
-        self._recommender: NeuralRecommender | None = None
+        self._recommender: NeuralRecommender | TextScoredRecommender | None = None
         self._loaded: LoadedRecommender | None = None
         self._prepared: PreparedExperiment | None = None
         self._scratch: tempfile.TemporaryDirectory[str] | None = None
@@ -139,7 +142,8 @@ class SequentialRecommender:
     ) -> TrainingOutcome:
         """Train on a prepared experiment, in a run folder that :func:`open_training` holds."""
         recommender, outcome = fit_run(prepared, accelerator, teacher)
-        self._prepared, self._recommender, self._loaded = prepared, recommender, None
+        self._prepared, self._loaded = prepared, None
+        self._recommender = text_scored(prepared, recommender)
         return outcome
 
     @property
@@ -154,8 +158,8 @@ class SequentialRecommender:
         return self._loaded
 
     @property
-    def recommender(self) -> NeuralRecommender:
-        """The model over catalogue indices."""
+    def recommender(self) -> NeuralRecommender | TextScoredRecommender:
+        """The model over catalogue indices, with its text scorer."""
         if self._recommender is None:
             raise InputError("this model has not been fitted: call fit(data) first")
         return self._recommender
@@ -163,7 +167,7 @@ class SequentialRecommender:
     @property
     def items(self) -> ItemTable:
         """Features of the items: training clicks, categories, columns, and vectors of frozen encoders."""
-        return self._fitted().items_of(self.recommender)
+        return self._fitted().items_of(first_stage(self.recommender))
 
     def _fitted(self) -> PreparedExperiment:
         if self._prepared is None:

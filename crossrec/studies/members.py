@@ -29,6 +29,7 @@ from crossrec.experiment.results import (
     slug,
 )
 from crossrec.experiment.run_folder import CONFIG_FILE, read_run
+from crossrec.experiment.text_scorer import text_scored
 from crossrec.runtime.device import pick_device
 from crossrec.studies.folder import check_same_data, key_of
 from crossrec.types import InputError
@@ -129,10 +130,12 @@ def open_members(config: MemberStudyConfig, *, trust_code: bool = False) -> Open
     device = pick_device(config.device)
     members: dict[str, NamedRecommender] = {}
     for name, run in configs.items():
-        recommender = load_recommender(PreparedExperiment(run, prepared.data, prepared.content))
+        own_run = PreparedExperiment(run, prepared.data, prepared.content)
+        recommender = load_recommender(own_run)
         recommender.network.to(device)
         recommender.name = name
-        members[name] = recommender
+        members[name] = text_scored(own_run, recommender)
+        members[name].name = name
     for kind in kinds:
         baseline = _baseline(kind, list(runs.values()), prepared, config)
         members[baseline.name] = baseline

@@ -18,6 +18,7 @@ from crossrec.data.catalog import Catalog
 from crossrec.data.interactions import ClickLog
 from crossrec.encoders.cache import Features
 from crossrec.experiment.config import ExperimentConfig, SpacesConfig
+from crossrec.experiment.text_scorer import SCORER_FILE
 from crossrec.model.encoded_catalog import TEXT_COLUMN, EncodedCatalog, feature_key
 from crossrec.model.modalities.base import ItemModality
 from crossrec.model.modalities.layers import TrainableEncoder
@@ -37,7 +38,7 @@ FEATURES_FILE = "features.safetensors"
 ITEMS_FILE = "items.parquet"
 USERS_FILE = "users.parquet"
 CARD_FILE = "README.md"
-CHECKED = (WEIGHTS, FEATURES_FILE, ITEMS_FILE, USERS_FILE)
+CHECKED = (WEIGHTS, FEATURES_FILE, ITEMS_FILE, USERS_FILE, SCORER_FILE)
 """Files with checksums: those not edited by hand."""
 
 

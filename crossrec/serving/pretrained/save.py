@@ -9,6 +9,7 @@ from pathlib import Path
 
 from crossrec.data.identity import DataIdentity
 from crossrec.evaluation.results import METRICS_FILE
+from crossrec.experiment.text_scorer import SCORER_FILE, save_text_scorer
 from crossrec.runtime.files import CHECKSUMS, atomic_path, write_checksums
 from crossrec.serving.pretrained.card import model_card
 from crossrec.serving.pretrained.files import (
@@ -60,6 +61,8 @@ def save_folder(
     with atomic_path(folder) as temporary:
         trained = DataIdentity(state.items.catalog.item_ids[: description.n_trained], {})
         save_weights(state.model.recommender.network, temporary, trained)
+        if state.model.text_scorer is not None:
+            save_text_scorer(state.model.text_scorer, temporary / SCORER_FILE, trained)
         write_features(gather_features(state.model, state.items), temporary / FEATURES_FILE)
         hidden = state.config.model.picture_columns
         write_items(state.items.catalog, pictures, temporary / ITEMS_FILE, hidden)
