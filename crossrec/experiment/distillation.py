@@ -12,6 +12,7 @@ from crossrec.data.identity import TRAIN
 from crossrec.experiment.evaluate import load_recommender
 from crossrec.experiment.prepared import PreparedExperiment
 from crossrec.experiment.run_folder import CONFIG_FILE, read_run
+from crossrec.experiment.text_scorer import check_no_text_scorer
 from crossrec.training.checkpoint import WEIGHTS, saved_identity
 from crossrec.training.config import DistillationConfig
 from crossrec.training.teacher import TeacherLists, lists_key
@@ -105,6 +106,7 @@ def check_teacher_data(prepared: PreparedExperiment, teacher: Recommender | None
         return
     folder = config.teacher
     assert folder is not None
+    check_no_text_scorer(read_run(folder, [], trust_code=False), "distil.teacher")
     identity = saved_identity(folder / "checkpoints")
     if identity is None:
         raise InputError(

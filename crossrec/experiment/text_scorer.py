@@ -13,6 +13,7 @@ from crossrec.data.identity import DataIdentity
 from crossrec.data.splits.base import Queries
 from crossrec.evaluation.evaluate import evaluate_lists
 from crossrec.experiment.baselines import VALIDATED
+from crossrec.experiment.config import ExperimentConfig
 from crossrec.experiment.prepared import PreparedExperiment
 from crossrec.experiment.results import show
 from crossrec.experiment.run_folder import add_account
@@ -44,6 +45,23 @@ def check_text_scorer(options: TextScorer.Options | None, catalog: Catalog) -> N
         raise InputError(
             f"{KEY}.column: no item has a text in column '{options.column}'; name another column, or set "
             f"{KEY}=null"
+        )
+
+
+def check_no_text_scorer(config: ExperimentConfig, what: str) -> None:
+    """Check that a run has no text scorer, where only the model itself is used.
+
+    Args:
+        config: configuration of the run.
+        what: user of the run, for the message.
+
+    Raises:
+        InputError: if it has one.
+    """
+    if config.text_scorer is not None:
+        raise InputError(
+            f"{what}: run '{config.name}' has a text scorer, which is not supported here; train it with "
+            f"{KEY}=null under another name"
         )
 
 

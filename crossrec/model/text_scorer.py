@@ -126,7 +126,7 @@ class TextScorer(Component, nn.Module):
             settings, tokenizer = load_settings(self.weights, cache_dir, "package:smollm2-135m")
             settings = settings.get_text_config()
             check_layers(self.layers, settings.num_hidden_layers, KEY)
-            prompt = Prompt(self, tokenizer, settings.vocab_size)
+            prompt = TitlePrompt(self, tokenizer, settings.vocab_size)
             positions = getattr(settings, "max_position_embeddings", None)
             if positions is not None and prompt.longest > positions:
                 raise InputError(
@@ -147,7 +147,7 @@ class TextScorer(Component, nn.Module):
         decoder: Any = language_model.get_decoder()
         self.words = decoder.get_input_embeddings().requires_grad_(False)
         vocabulary, inner = self.words.weight.shape
-        self.prompt = Prompt(options, tokenizer, vocabulary)
+        self.prompt = TitlePrompt(options, tokenizer, vocabulary)
         head = language_model.get_output_embeddings().weight.detach()
         self.head: Tensor
         self.answer: nn.Parameter | None = None
@@ -350,7 +350,7 @@ class TokenRows:
         return self.ids[self.offsets[index] : self.offsets[index + 1]]
 
 
-class Prompt:
+class TitlePrompt:
     """Prompt as tokens: its fixed parts, which are tokenized apart from the titles.
 
     Args:

@@ -23,6 +23,7 @@ from crossrec.experiment.config import ExperimentConfig
 from crossrec.experiment.evaluate import load_recommender
 from crossrec.experiment.prepared import PreparedExperiment, describe_model
 from crossrec.experiment.results import console, show
+from crossrec.experiment.text_scorer import text_scored
 from crossrec.runtime import distributed
 from crossrec.runtime.device import pick_device
 from crossrec.runtime.files import atomic_path
@@ -228,7 +229,7 @@ def measure_pair(config: LargeModelConfig, prepared: PreparedExperiment) -> list
             recommender = load_recommender(own)
             recommender.network.to(device)
             lists[side, seed] = rank_queries(
-                recommender,
+                text_scored(own, recommender),
                 split,
                 split.test,
                 max(config.ks),

@@ -171,6 +171,13 @@ def test_python_takes_the_same_options(trained: Path, reading_llama: Path) -> No
     assert model.recommend(users=["u3"], k=4).height == 4
 
 
+def test_a_run_with_a_text_scorer_can_not_teach(trained: Path, reading_llama: Path) -> None:
+    student = content(trained, reading_llama, "student")
+    student |= {"text_scorer": None, "distil": {"teacher": str(trained / "runs" / "scored"), "k": 5}}
+    with pytest.raises(InputError, match=r"distil.teacher: run 'scored' has a text scorer"):
+        run_training(validate(ExperimentConfig, student, "test"), report=False)
+
+
 def test_a_catalog_without_titles_is_rejected_before_training(tmp_path: Path, reading_llama: Path) -> None:
     write_shop(tmp_path / "shop", [""] * N)
     with pytest.raises(InputError, match=r"text_scorer.column: no item has a text in column 'title'"):

@@ -14,6 +14,7 @@ import polars as pl
 from crossrec.experiment.prepared import PreparedExperiment
 from crossrec.experiment.results import console, show
 from crossrec.experiment.run_folder import load_experiment
+from crossrec.experiment.text_scorer import check_no_text_scorer
 from crossrec.runtime import distributed
 from crossrec.runtime.device import pick_device
 from crossrec.runtime.files import atomic_path, write_text
@@ -107,6 +108,7 @@ def run_feedback_loop(config: FeedbackLoopConfig) -> None:
     distributed.require_one_process("a simulation")
     device = pick_device(config.device)
     base = load_experiment(config.base, config.changes)
+    check_no_text_scorer(base, "base")
     prepared = PreparedExperiment.of(base)
     arena = cache(lambda: SimulationSetup.of(config, prepared, device))
     show(

@@ -22,6 +22,7 @@ from crossrec.experiment.evaluate import load_recommender
 from crossrec.experiment.prepared import PreparedExperiment
 from crossrec.experiment.results import SplitPart
 from crossrec.experiment.run_folder import read_run
+from crossrec.experiment.text_scorer import check_no_text_scorer
 from crossrec.model.recommender import NeuralRecommender
 from crossrec.runtime.device import pick_device
 from crossrec.runtime.files import atomic_path, has_checksum, is_sound, write_checksum
@@ -221,6 +222,7 @@ def open_study(config: TradeoffConfig, *, trust_code: bool = False) -> Study:
     for label, several in configs.items():
         for number, one in enumerate(several):
             check_same_data(first, one)
+            check_no_text_scorer(one, f"runs.{label}")
             beside = configs[config.reference_label][number]
             if one.seed != beside.seed:
                 raise InputError(
