@@ -29,6 +29,7 @@ from crossrec.model.network import SequentialNetwork
 from crossrec.model.recommender import NeuralRecommender
 from crossrec.model.relations import ItemRelations, align_rows, n_item_rows
 from crossrec.model.sequence import SEQUENCE_MODELS
+from crossrec.model.text_scored import TextScoredRecommender
 from crossrec.rerank import RERANKERS
 from crossrec.rerank.recommender import RerankConfig
 from crossrec.runtime import distributed
@@ -89,7 +90,7 @@ class PreparedExperiment:
         """Features of the items; every process must read it first at the same time, since it encodes."""
         return item_table(self.data, self.config.spaces, self.content)
 
-    def items_of(self, recommender: NeuralRecommender) -> ItemTable:
+    def items_of(self, recommender: NeuralRecommender | TextScoredRecommender) -> ItemTable:
         """Return the items' features with a recommender's item vectors as space ``model``, on its device."""
         return self.items.with_space(MODEL, recommender.item_vectors())
 

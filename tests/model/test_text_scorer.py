@@ -45,7 +45,7 @@ def scorer_of(folder: Path, cache: Path, titles: list[str] = TITLES, **changes: 
         generator = torch.Generator().manual_seed(1)
         for parameter in scorer.parameters():
             if parameter.requires_grad:
-                parameter += 0.1 * torch.randn(parameter.shape, generator=generator)
+                parameter.add_(0.1 * torch.randn(parameter.shape, generator=generator))
     return scorer
 
 

@@ -128,7 +128,7 @@ def test_a_killed_tuning_repeats_an_unbroken_one(
     reading_llama: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     train = shoppers(1, 40, 6, np.arange(N))
-    changes = {"steps": 6, "batch_size": 4, "lora": {"r": 2, "dropout": 0.2}}
+    changes: dict[str, Any] = {"steps": 6, "batch_size": 4, "lora": {"r": 2, "dropout": 0.2}}
 
     def tuned(folder: str, stop: int | None = None) -> TextScorer:
         scorer = scorer_of(reading_llama, tmp_path, **changes)
