@@ -158,7 +158,7 @@ class Lists:
         times = [clicks.times or () for clicks in histories] if options.timed else None
         seen = [set(row) if self._excludes_seen(options) else set[int]() for row in rows]
         wide = min(options.k + max(map(len, seen), default=0), index.n_items)
-        clicks, recommender = as_sequences(rows, times), self._shop.recommender
+        clicks, recommender = as_sequences(rows, times), self._shop.model.recommender
         added = recommender.added(clicks)
         if added is None:
             found = index.search(_queries(self._shop, clicks), wide)
