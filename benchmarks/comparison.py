@@ -43,14 +43,14 @@ class Comparison:
         config: configuration that everything starts from.
         tables: name to table.
         seeds: of every variant.
-        root: folder of the data.
+        root: folder of the data; None for data that need none.
         runs_dir: where runs are kept.
     """
 
     config: Path
     tables: Mapping[str, Table]
     seeds: Sequence[int]
-    root: Path
+    root: Path | None
     runs_dir: Path
 
     def runs(self) -> Iterator[ExperimentConfig]:
@@ -65,7 +65,7 @@ class Comparison:
                         [
                             *table.changes,
                             *overrides,
-                            f"data.root={self.root}",
+                            *([] if self.root is None else [f"data.root={self.root}"]),
                             f"runs_dir={self.runs_dir}",
                             f"name={name}.{variant}.{seed}",
                             f"seed={seed}",
@@ -133,15 +133,27 @@ def _row(name: str, evaluations: list[Evaluation]) -> list[str]:
     return [*cells, f"{np.mean(values):.3f}" if values else "none"]
 
 
-def main(description: str, config: Path, tables: Mapping[str, Table], seeds: Sequence[int]) -> None:
-    """The command line of a benchmark: trains what is missing, then prints the tables."""
+def main(
+    description: str, config: Path, tables: Mapping[str, Table], seeds: Sequence[int], *, reads: bool = True
+) -> None:
+    """The command line of a benchmark: trains what is missing, then prints the tables.
+
+    Args:
+        description: of the benchmark.
+        config: configuration that everything starts from.
+        tables: name to table.
+        seeds: of every variant.
+        reads: whether the data are in a folder.
+    """
     parser = argparse.ArgumentParser(description=description)
-    parser.add_argument("--root", type=Path, required=True, help="folder of the data")
+    if reads:
+        parser.add_argument("--root", type=Path, required=True, help="folder of the data")
     parser.add_argument("--runs-dir", type=Path, default=Path("runs") / config.stem)
     parser.add_argument("--only", default="", help="train only runs whose name contains this")
     parser.add_argument("--table", action="store_true", help="print what is there; train nothing")
     args = parser.parse_args()
-    comparison = Comparison(config, tables, seeds, args.root, args.runs_dir)
+    root = args.root if reads else None
+    comparison = Comparison(config, tables, seeds, root, args.runs_dir)
     if not args.table:
         comparison.train(args.only)
     print(comparison.markdown())  # noqa: T201

@@ -86,7 +86,7 @@ def evaluate_run(
     """Measure the model and its baselines on one split, save everything, and print the table.
 
     With a reranker, the reranked lists come first, followed by the model's own; with a text scorer, those of
-    the model alone are last.
+    the model alone follow, and with neighbours those of the network alone.
 
     Args:
         prepared: prepared experiment of the run.
@@ -105,6 +105,9 @@ def evaluate_run(
         rerank = prepared.config.rerank
         name = f"{recommender.name}, {describe_reranking(rerank)}"
         models.insert(0, rerank.wrap(recommender, prepared.items_of(first), name))
+    if first.neighbours is not None:
+        name = describe_model(prepared.config.model_copy(update={"neighbours": None}))
+        models.append(NeuralRecommender(first.network, name=name, mixed=False))
     found = evaluate_recommenders(prepared, [*models, *baselines], part)
     save_results(prepared, found, target, part, log, report=report)
     show_results(prepared, found, part)

@@ -58,6 +58,7 @@ class NeuralRecommender:
         fitter: function that trains the network in place on sequences; None for inference only.
         name: name in tables.
         shown: names of the modalities to read, the others counting as missing; all when None.
+        mixed: whether the network's neighbours count, if it has any.
     """
 
     def __init__(
@@ -67,10 +68,12 @@ class NeuralRecommender:
         fitter: Callable[[NeuralRecommender, Sequences], None] | None = None,
         name: str = "crossrec",
         shown: Collection[str] | None = None,
+        mixed: bool = True,
     ) -> None:
         self.network = network
         self.name = name
         self.shown = shown
+        self.mixed = mixed
         self._fitter = fitter
         self._vectors_ND: Tensor | None = None
 
@@ -103,7 +106,7 @@ class NeuralRecommender:
     @property
     def neighbours(self) -> NeighbourScores | None:
         """Scores of item-kNN that are added; None without, and when only some modalities are read."""
-        return self.network.neighbours if self.shown is None else None
+        return self.network.neighbours if self.mixed and self.shown is None else None
 
     @torch.no_grad()
     def item_vectors(self) -> Tensor:

@@ -1,0 +1,38 @@
+"""The demo's decoder beside like models: trains every variant with three seeds and prints one table.
+
+    python benchmarks/demo_storefront.py [--only TEXT] [--table]
+
+Each variant differs from configs/demo.yaml in one thing; 'alone' is without the scores of item-kNN, and a
+network alone is also measured in each run. SASRec has one layer, as the decoder has. Finished runs are not
+repeated. `crossrec compare` tests differences over all seeds:
+
+    crossrec compare runs/demo/demo.sasrec.* --names …
+
+The storefront is generated; nothing is chosen on test.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from comparison import Table, main
+
+CONFIG = Path(__file__).parents[1] / "configs" / "demo.yaml"
+SEEDS = (0, 1, 2)
+SASREC = ["model.sequence={type: sasrec, layers: 1, max_length: 30, dropout: 0.0}"]
+IDS = ["model.text=null", "model.image=null"]
+
+VARIANTS: dict[str, list[str]] = {
+    "llm": [],
+    "sasrec": SASREC,
+    "llm-random-weights": ["model.sequence.weights=random"],
+    "sasrec-ids": [*SASREC, *IDS],
+    "llm-no-bonus": ["neighbours.cold_bonus=0"],
+    "llm-no-shrinkage": ["neighbours.shrinkage=0"],
+    "llm-text": ["model.image=null"],
+    "llm-image": ["model.text=null"],
+}
+TABLES = {"demo": Table([], VARIANTS)}
+
+if __name__ == "__main__":
+    main(__doc__.split("\n")[0], CONFIG, TABLES, SEEDS, reads=False)
