@@ -123,10 +123,15 @@ def check_teacher_data(prepared: PreparedExperiment, teacher: Recommender | None
 
 
 def _open(prepared: PreparedExperiment, folder: Path, device: torch.device) -> Recommender:
-    """Open the teacher's run on the student's data, in the order of the student's items."""
+    """Open the teacher's run on the student's data, in the order of the student's items.
+
+    Its neighbours don't count: the similarities of items contain the later clicks of the user whose history
+    is read, so that lists for training clicks would give them away.
+    """
     config = read_run(folder, [], trust_code=False)
     recommender = load_recommender(PreparedExperiment(config, prepared.data, prepared.content))
     recommender.network.to(device)
+    recommender.mixed = False
     return recommender
 
 
