@@ -98,10 +98,8 @@ def build_network(
     sequence_options = config.sequence.follow(_within(SEQUENCE, saved))
     sequence = sequence_options.build(config.width, content.cache_dir)
     if isinstance(sequence_options, SemanticId.Options):
-        ids = saved_ids(saved or {}) or new_ids(items, sequence_options, train_counts, seed)
-        n_prefixes = ids.trie().n_own if sequence_options.prefix_embeddings else 0
-        layers = sequence_options.decoder_layers
-        decoder = CodeDecoder(sequence_options, config.width, ids.sizes, layers, n_prefixes)
+        ids = saved_ids(saved or {}) or new_ids(items, sequence_options, train_counts, seed, content.train)
+        decoder = CodeDecoder(sequence_options, config.width, ids.sizes, sequence_options.decoder_layers)
         return GenerativeNetwork(
             items,
             sequence,
@@ -110,6 +108,7 @@ def build_network(
             ids=ids,
             decoder=decoder,
             beam=sequence_options.beam,
+            prefix_vectors=sequence_options.prefix_vectors,
         )
     network = SequentialNetwork(
         items,

@@ -20,8 +20,8 @@ from crossrec.types import ABSENT, InputError
 PREFIX = "items.modalities."
 """Prefix of the modalities' names in a network's weights."""
 
-CODES = "ids.table"
-"""Name of the items' semantic ids."""
+CODES: Mapping[str, int | bool] = {"ids.table": ABSENT, "ids.trained": False}
+"""Names of the weights of items' semantic ids -> value for a new item."""
 
 
 @dataclass(frozen=True)
@@ -74,7 +74,7 @@ def _arrays(tensors: Mapping[str, Tensor], weights: Path, *names: str) -> list[n
 
 def _per_item(tensors: Mapping[str, Tensor]) -> dict[str, int | bool]:
     """Return the weights with one row per item -> value for a new item, besides those of smoothing."""
-    found: dict[str, int | bool] = {CODES: ABSENT} if CODES in tensors else {}
+    found: dict[str, int | bool] = dict(CODES) if all(name in tensors for name in CODES) else {}
     for name in _learned(tensors):
         if f"{name}.trained" in tensors:  # written since version 0.2
             found[f"{name}.trained"] = False

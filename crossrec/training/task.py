@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import cast
 
 import numpy as np
 import torch
@@ -120,7 +121,10 @@ class ItemPredictionTask(nn.Module):
         queries_TD = self._queries(history_BLD, batch, masked_BL)
         targets_T = self.position_of[batch.targets_T]
         if isinstance(self.network, GenerativeNetwork):
-            losses_T = self.objective.balance(self.network.losses(queries_TD, batch.targets_T), targets_T)
+            losses_T = self.network.losses(
+                queries_TD, batch.targets_T, cast(Tensor, candidates.items_ND), self.train_items
+            )
+            losses_T = self.objective.balance(losses_T, targets_T)
         else:
             losses_T = self.objective.loss(queries_TD, targets_T, candidates)
         if batch.weights_T is not None:

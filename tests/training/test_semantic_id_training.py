@@ -57,7 +57,7 @@ def train(folder: Path, die_at: int | None = None) -> tuple[GenerativeRecommende
     torch.manual_seed(0)
     items = ItemEncoder({"text": text}, SingleModality(1, WIDTH), WIDTH, dropout=0.0, modality_dropout=0.0)
     options = SemanticId.Options(codes=KINDS, levels=2, max_length=8, dropout=0.0, activation="gelu")
-    ids = new_ids(items, options, split.train_counts, seed=0)
+    ids = new_ids(items, options, split.train_counts, 0, split.train)
     decoder = CodeDecoder(options, WIDTH, ids.sizes, 1)
     sequence = options.build(WIDTH, folder)
     network = GenerativeNetwork(items, sequence, N_ITEMS, ids=ids, decoder=decoder, beam=10, similarity="dot")

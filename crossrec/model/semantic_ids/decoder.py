@@ -22,20 +22,15 @@ class CodeDecoder(nn.Module):
         width: D.
         sizes: number of codes of each of the C levels.
         layers: number of blocks.
-        n_prefixes: number of prefix embeddings, which are added to those of codes in the output; they start
-            at zero.
     """
 
-    def __init__(
-        self, options: SASRec.Options, width: int, sizes: Sequence[int], layers: int, n_prefixes: int = 0
-    ) -> None:
+    def __init__(self, options: SASRec.Options, width: int, sizes: Sequence[int], layers: int) -> None:
         super().__init__()
         self.width = width
         tables = [nn.Embedding(size, width) for size in sizes]
         for table in tables:
             nn.init.normal_(table.weight, std=width**-0.5)
         self.embeddings = nn.ModuleList(tables)
-        self.prefixes = nn.Parameter(torch.zeros(n_prefixes, width)) if n_prefixes else None
         self.positions = nn.Parameter(torch.randn(len(sizes), width) * 0.02)
         self.blocks = nn.ModuleList([PreNormBlock(options, width, None) for _ in range(layers)])
         self.norm = make_norm(options.norm, width)
@@ -69,21 +64,6 @@ class CodeDecoder(nn.Module):
         """Return (T, K) logits of a level's codes, float32 at least."""
         logits_TK = F.linear(states_TD, self._table(level).weight.to(states_TD.dtype))
         return logits_TK.to(torch.promote_types(logits_TK.dtype, torch.float32))
-
-    def prefix_logits(self, states_MD: Tensor, places_R: Tensor, own_R: Tensor) -> Tensor | None:
-        """Return (R,) logits from prefix embeddings; None without any.
-
-        Args:
-            states_MD: states.
-            places_R: place of each entry's state among the M.
-            own_R: row of its prefix embedding, -1 for one without.
-        """
-        found_Q = torch.nonzero(own_R >= 0).squeeze(1)
-        if self.prefixes is None or not len(found_Q):
-            return None
-        states_QD = F.embedding(places_R[found_Q], states_MD)
-        logits_Q = (states_QD * F.embedding(own_R[found_Q], self.prefixes).to(states_QD.dtype)).sum(1).float()
-        return torch.zeros(len(own_R), device=logits_Q.device).index_put((found_Q,), logits_Q)
 
     def _table(self, level: int) -> nn.Embedding:
         table = self.embeddings[level]

@@ -12,12 +12,13 @@ from torch.nn import functional as F
 
 from crossrec.model.modalities.layers import FrozenFeatures
 from crossrec.model.network import ItemEncoder, SequentialNetwork
+from crossrec.model.semantic_ids.co_clicks import co_click_map
 from crossrec.model.semantic_ids.decoder import CodeDecoder
 from crossrec.model.semantic_ids.quantiser import SemanticIds
 from crossrec.model.semantic_ids.trie import Trie
 from crossrec.model.sequence.base import SequenceModel
 from crossrec.model.sequence.semantic_id import SemanticId
-from crossrec.types import InputError
+from crossrec.types import InputError, Sequences
 from crossrec.vectors import centred_rows, unit_rows
 
 DECODED_AT_ONCE = 16_384
@@ -38,6 +39,8 @@ class GenerativeNetwork(SequentialNetwork):
         decoder: decoder of the codes.
         beam: number of prefixes kept per level by a search.
         similarity: ``cosine`` for item vectors of unit length.
+        prefix_vectors: whether a prefix is also scored by the mean vector of its training items; without any,
+            by the vector of its first item.
 
     Source:
         Rajput et al. 2023, Recommender Systems with Generative Retrieval (TIGER). Theirs encodes a history as
@@ -55,11 +58,13 @@ class GenerativeNetwork(SequentialNetwork):
         decoder: CodeDecoder,
         beam: int,
         similarity: Literal["cosine", "dot"],
+        prefix_vectors: bool = True,
     ) -> None:
         super().__init__(items, sequence, n_items, similarity=similarity, temperature=1.0)
         self.ids = ids
         self.decoder = decoder
         self.beam = beam
+        self.prefix_vectors = prefix_vectors
         self._trie: Trie | None = None
         self.register_load_state_dict_post_hook(_fill_codes)
 
@@ -91,39 +96,64 @@ class GenerativeNetwork(SequentialNetwork):
         """Give codes to items whose content has been appended to the modalities."""
         rows = np.arange(self.n_items, self.n_items + count)
         super().grow(count)
-        self.ids.append(content_rows(self.items, rows))
+        self.ids.append(self._content(rows))
         self._trie = None
 
     def fill_codes(self) -> None:
         """Give codes to items that the loaded weights don't know."""
         rows = self.ids.unfilled
         if len(rows):
-            self.ids.fill(rows, content_rows(self.items, rows))
+            self.ids.fill(rows, self._content(rows))
         self._trie = None
 
-    def losses(self, hidden_TD: Tensor, items_T: Tensor) -> Tensor:
+    def _content(self, rows_K: np.ndarray) -> np.ndarray:
+        return content_rows(self.items, rows_K, whitened=self.ids.map.numel() > 0)
+
+    def node_vectors(self, vectors_MD: Tensor, items_M: Tensor | None = None) -> list[Tensor]:
+        """Return the (P, D) output vectors of the nodes of each depth: mean item vectors, scaled.
+
+        Args:
+            vectors_MD: vectors of all trained items at least; others count as zeros.
+            items_M: their catalogue indices; all items when None.
+        """
+        scaled_MD = vectors_MD.float() * (1.0 if self.normalise else vectors_MD.shape[1] ** -0.5)
+        found = []
+        for depth in self.trie.depths:
+            nodes_M, shares_M = depth.node_N, depth.shares_N
+            if items_M is not None:
+                nodes_M, shares_M = nodes_M[items_M], shares_M[items_M]
+            nothing = scaled_MD.new_zeros(len(depth), scaled_MD.shape[1])
+            found.append(nothing.index_add(0, nodes_M, scaled_MD * shares_M[:, None]))
+        return found
+
+    def losses(self, hidden_TD: Tensor, targets_T: Tensor, vectors_MD: Tensor, items_M: Tensor) -> Tensor:
         """Return (T,) negative log-likelihoods of items with training clicks, float32.
 
         Args:
             hidden_TD: states of histories.
-            items_T: catalogue indices.
+            targets_T: catalogue indices.
+            vectors_MD: vectors of all items with training clicks.
+            items_M: their catalogue indices.
         """
-        trie, codes_TC = self.trie, self.ids.codes[items_T]
+        trie, codes_TC = self.trie, self.ids.codes[targets_T]
+        nodes = self.node_vectors(vectors_MD, items_M) if self.prefix_vectors else None
         states = self.decoder.states(hidden_TD, codes_TC[:, :-1])
-        losses_T = torch.zeros(len(items_T), device=hidden_TD.device)
+        losses_T = torch.zeros(len(targets_T), device=hidden_TD.device)
         for level in range(codes_TC.shape[1]):
             here, after = trie.depths[level], trie.depths[level + 1]
-            nodes_T = here.node_N[items_T]
+            nodes_T = here.node_N[targets_T]
             rows_M = torch.nonzero(here.branches_P[nodes_T]).squeeze(1)
             if len(rows_M):
                 places_R, kids_R = trie.children(level, nodes_T[rows_M])
-                logits_R, total_M = self._child_logits(level, states[rows_M, level], places_R, kids_R)
-                target_Q = torch.nonzero(kids_R == after.node_N[items_T[rows_M]][places_R]).squeeze(1)
+                trained_R = after.trained_P[kids_R]
+                places_R, kids_R = places_R[trained_R], kids_R[trained_R]
+                logits_R, total_M = self._child_logits(level, states[rows_M, level], places_R, kids_R, nodes)
+                target_Q = torch.nonzero(kids_R == after.node_N[targets_T[rows_M]][places_R]).squeeze(1)
                 losses_T = losses_T.index_add(0, rows_M, total_M - logits_R[target_Q])
         return losses_T
 
     def _child_logits(
-        self, level: int, states_MD: Tensor, places_R: Tensor, kids_R: Tensor
+        self, level: int, states_MD: Tensor, places_R: Tensor, kids_R: Tensor, nodes: list[Tensor] | None
     ) -> tuple[Tensor, Tensor]:
         """Return (R,) logits of children, and (M,) the log of the summed weights of the trained ones.
 
@@ -132,27 +162,36 @@ class GenerativeNetwork(SequentialNetwork):
             states_MD: states of the decoder at M nodes.
             places_R: place of each child's parent among the M.
             kids_R: number of the child.
+            nodes: output vectors of the nodes of each depth; None for those of codes alone.
         """
         after = self.trie.depths[level + 1]
         codes_R = after.paths_PD[kids_R, level]
         logits_MK = self.decoder.logits(level, states_MD)
         logits_R = logits_MK[places_R, codes_R]
-        further_R = self.decoder.prefix_logits(states_MD, places_R, after.own_P[kids_R])
-        if further_R is not None:
-            logits_R = logits_R + further_R
+        if nodes is not None and level == 0:
+            logits_R = logits_R + (states_MD.float() @ nodes[1].T)[places_R, kids_R]
+        elif nodes is not None:
+            states_RD, nodes_RD = (
+                F.embedding(places_R, states_MD).float(),
+                F.embedding(kids_R, nodes[level + 1]),
+            )
+            logits_R = logits_R + (states_RD * nodes_RD).sum(1)
         trained_R = after.trained_P[kids_R]
         among = (places_R[trained_R], codes_R[trained_R])
         dense_MK = torch.full_like(logits_MK, -torch.inf).index_put(among, logits_R[trained_R])
         return logits_R, dense_MK.logsumexp(1)
 
     @torch.no_grad()
-    def expand(self, depth: int, hidden_MD: Tensor, nodes_M: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Return the children of nodes that lead to items of the catalogue, with their log-probabilities.
+    def expand(
+        self, depth: int, hidden_MD: Tensor, nodes_M: Tensor, nodes: list[Tensor] | None
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Return the children of nodes with their log-probabilities.
 
         Args:
             depth: depth of the nodes.
             hidden_MD: state of the history of each.
             nodes_M: numbers of the nodes.
+            nodes: output vectors of the nodes of each depth; None for those of codes alone.
 
         Returns:
             (R,) place of the parent among the M, (R,) number of the child, and (R,) log-probability.
@@ -167,10 +206,9 @@ class GenerativeNetwork(SequentialNetwork):
             where[rows_S] = torch.arange(len(rows_S), device=where.device)
             own_Q = torch.nonzero(where[places_R] >= 0).squeeze(1)
             at_Q = where[places_R[own_Q]]
-            logits_Q, total_S = self._child_logits(depth, states, at_Q, kids_R[own_Q])
+            logits_Q, total_S = self._child_logits(depth, states, at_Q, kids_R[own_Q], nodes)
             scores_R[own_Q] = logits_Q - total_S[at_Q]
-        listed_R = self.trie.depths[depth + 1].listed_P[kids_R]
-        return places_R[listed_R], kids_R[listed_R], scores_R[listed_R]
+        return places_R, kids_R, scores_R
 
 
 def content_modalities(items: ItemEncoder) -> list[str]:
@@ -178,10 +216,15 @@ def content_modalities(items: ItemEncoder) -> list[str]:
     return [name for name, modality in items.modalities.items() if isinstance(modality, FrozenFeatures)]
 
 
-def content_rows(items: ItemEncoder, rows_K: np.ndarray) -> np.ndarray:
+def content_rows(items: ItemEncoder, rows_K: np.ndarray, *, whitened: bool) -> np.ndarray:
     """Return (K, W) float32 content vectors: frozen features, each of unit length about its mean.
 
     A modality that an item lacks is zero.
+
+    Args:
+        items: encoder of the items.
+        rows_K: catalogue indices.
+        whitened: whether to take the features as the model reads them, usually whitened.
 
     Raises:
         InputError: if the model has no frozen features.
@@ -190,9 +233,14 @@ def content_rows(items: ItemEncoder, rows_K: np.ndarray) -> np.ndarray:
     for name in content_modalities(items):
         modality = items.modalities[name]
         assert isinstance(modality, FrozenFeatures)
-        present_K = modality.present[torch.from_numpy(rows_K).to(modality.present.device)].cpu().numpy()
-        raw_KW = np.asarray(modality.raw(rows_K), np.float32)
-        parts.append(unit_rows(centred_rows(raw_KW, present_K, modality.mean.cpu().numpy())))
+        here_K = torch.from_numpy(rows_K).to(modality.present.device)
+        present_K = modality.present[here_K].cpu().numpy()
+        if whitened:
+            read_KW = np.where(present_K[:, None], FrozenFeatures.forward(modality, here_K).cpu().numpy(), 0)
+        else:
+            raw_KW = np.asarray(modality.raw(rows_K), np.float32)
+            read_KW = centred_rows(raw_KW, present_K, modality.mean.cpu().numpy())
+        parts.append(unit_rows(read_KW))
     if not parts:
         raise InputError(
             "model.sequence.type=semantic_id makes ids of frozen content, and the model has none: give it a "
@@ -207,7 +255,11 @@ def _fill_codes(network: nn.Module, _: object) -> None:
 
 
 def new_ids(
-    items: ItemEncoder, options: SemanticId.Options, train_counts: np.ndarray, seed: int
+    items: ItemEncoder,
+    options: SemanticId.Options,
+    train_counts: np.ndarray,
+    seed: int,
+    train: Sequences | None = None,
 ) -> SemanticIds:
     """Return ids of the items by their frozen features.
 
@@ -216,12 +268,19 @@ def new_ids(
         options: numbers of codes and levels.
         train_counts: (N,) training clicks.
         seed: seed of the codebooks.
+        train: training clicks, for codebooks of co-clicks.
 
     Raises:
         InputError: if the model has no frozen features.
+        ValueError: if codebooks are of co-clicks, and there are no clicks.
     """
-    vectors_NW = content_rows(items, np.arange(len(train_counts)))
-    return SemanticIds.fitted(vectors_NW, train_counts, options.codes, options.levels, seed)
+    rows, co_clicks = np.arange(len(train_counts)), options.codebooks == "clicks"
+    vectors_NW, map_WV = content_rows(items, rows, whitened=co_clicks), None
+    if co_clicks:
+        if train is None:
+            raise ValueError("model.sequence.codebooks=clicks needs the training clicks")
+        map_WV = co_click_map(vectors_NW, train)
+    return SemanticIds.fitted(vectors_NW, train_counts, options.codes, options.levels, seed, map_WV)
 
 
 def saved_ids(saved: Mapping[str, Tensor], prefix: str = "ids.") -> SemanticIds | None:

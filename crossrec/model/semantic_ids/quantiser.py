@@ -74,7 +74,7 @@ def nearest_centroids(vectors_NW: np.ndarray, centroids_KW: np.ndarray) -> tuple
 
 
 def _kmeans(vectors_NW: np.ndarray, n_codes: int, generator: np.random.Generator) -> np.ndarray:
-    """Return (K, W) centroids by Lloyd's algorithm from k-means++ (Arthur and Vassilvitskii 2007)."""
+    """Return (K, W) centroids by Lloyd's algorithm from rows that are far apart."""
     centroids_KW = _spread_rows(vectors_NW, n_codes, generator)
     before = None
     for _ in range(ITERATIONS):
@@ -93,19 +93,28 @@ def _kmeans(vectors_NW: np.ndarray, n_codes: int, generator: np.random.Generator
 
 
 def _spread_rows(vectors_NW: np.ndarray, n_codes: int, generator: np.random.Generator) -> np.ndarray:
-    """Return K rows, each drawn in proportion to its squared distance from those drawn before."""
+    """Return K rows, each the best of several drawn in proportion to their squared distance from the others.
+
+    Source: Arthur and Vassilvitskii 2007, k-means++, section 5 (the greedy variant).
+    """
     chosen = [int(generator.integers(len(vectors_NW)))]
     lengths_N = (vectors_NW**2).sum(1)
-    far_N = np.full(len(vectors_NW), np.inf)
+    far_N = _distances(vectors_NW, lengths_N, np.asarray(chosen))[:, 0]
     for _ in range(n_codes - 1):
-        row = vectors_NW[chosen[-1]]
-        far_N = np.minimum(far_N, np.maximum(lengths_N - 2 * vectors_NW @ row + row @ row, 0))
-        total = far_N.sum()
-        if total > 0:
-            chosen.append(int(np.searchsorted(far_N.cumsum(), generator.random() * total, side="right")))
-        else:
-            chosen.append(int(generator.integers(len(vectors_NW))))
-    return vectors_NW[np.minimum(chosen, len(vectors_NW) - 1)].copy()
+        drawn = generator.random(2 + int(np.log(n_codes))) * far_N.sum()
+        rows_C = np.minimum(np.searchsorted(far_N.cumsum(), drawn, side="right"), len(far_N) - 1)
+        left_NC = np.minimum(far_N[:, None], _distances(vectors_NW, lengths_N, rows_C))
+        best = int(left_NC.sum(0).argmin())
+        chosen.append(int(rows_C[best]))
+        far_N = left_NC[:, best]
+    return vectors_NW[chosen].copy()
+
+
+def _distances(vectors_NW: np.ndarray, lengths_N: np.ndarray, rows_C: np.ndarray) -> np.ndarray:
+    """Return (N, C) squared distances from some of the vectors."""
+    between_NC = vectors_NW @ vectors_NW[rows_C].T
+    found: np.ndarray = np.maximum(lengths_N[:, None] - 2 * between_NC + lengths_N[rows_C], 0)
+    return found
 
 
 def _without_dead_codes(codes_N: np.ndarray, distances_N: np.ndarray, n_codes: int) -> np.ndarray:
@@ -159,30 +168,44 @@ class SemanticIds(nn.Module):
     Args:
         centroids_LKW: codebooks.
         table_NC: (N, L + 1) codes; rows of ``ABSENT`` are filled in by :meth:`fill`.
-        known_PC: codes of the items with training clicks, which the decoder learns to tell apart.
+        trained_N: bool, items with training clicks.
         n_numbers: size of the last code's vocabulary.
+        map_WV: linear map of content before it is quantised; of no columns for none.
     """
 
     centroids: Tensor
+    map: Tensor
     table: Tensor
-    known: Tensor
+    trained: Tensor
     added: Tensor
 
     def __init__(
-        self, centroids_LKW: np.ndarray, table_NC: np.ndarray, known_PC: np.ndarray, n_numbers: int
+        self,
+        centroids_LKW: np.ndarray,
+        table_NC: np.ndarray,
+        trained_N: np.ndarray,
+        n_numbers: int,
+        map_WV: np.ndarray,
     ) -> None:
         super().__init__()
-        self.n_levels, self.n_codes, self.width = centroids_LKW.shape
+        self.n_levels, self.n_codes, _ = centroids_LKW.shape
         self.sizes = (self.n_codes,) * self.n_levels + (n_numbers,)
         self.register_buffer("centroids", torch.from_numpy(np.array(centroids_LKW, np.float32)))
+        self.register_buffer("map", torch.from_numpy(np.array(map_WV, np.float32)))
         self.register_buffer("table", torch.from_numpy(np.array(table_NC, np.int64)))
-        self.register_buffer("known", torch.from_numpy(np.array(known_PC, np.int64)))
+        self.register_buffer("trained", torch.from_numpy(np.array(trained_N, bool)))
         # Not saved: items added later get the same codes again from the saved codebooks.
         self.register_buffer("added", torch.zeros(0, len(self.sizes), dtype=torch.int64), persistent=False)
 
     @classmethod
     def fitted(
-        cls, vectors_NW: np.ndarray, train_counts: np.ndarray, n_codes: int, n_levels: int, seed: int
+        cls,
+        vectors_NW: np.ndarray,
+        train_counts: np.ndarray,
+        n_codes: int,
+        n_levels: int,
+        seed: int,
+        map_WV: np.ndarray | None = None,
     ) -> SemanticIds:
         """Return ids of a catalogue's content; codebooks are those of the items with training clicks.
 
@@ -192,22 +215,24 @@ class SemanticIds(nn.Module):
             n_codes: K.
             n_levels: L.
             seed: seed of the codebooks.
+            map_WV: linear map of the content before it is quantised; None for none.
         """
         trained_N = train_counts > 0
+        map_WV = np.zeros((0, 0), np.float32) if map_WV is None else map_WV
+        vectors_NW = mapped(vectors_NW, map_WV)
         books = residual_kmeans(vectors_NW[trained_N], n_codes, n_levels, seed)
         codes_NL = quantised(vectors_NW, books)
         numbers_N = number_collisions(codes_NL, np.zeros((0, n_levels + 1), np.int64), train_counts)
         table_NC = np.column_stack([codes_NL, numbers_N])
         # Room for items that are added later.
         n_numbers = max(n_codes, int(numbers_N.max(initial=0)) + 1)
-        return cls(books, table_NC, np.unique(table_NC[trained_N], axis=0), n_numbers)
+        return cls(books, table_NC, trained_N, n_numbers, map_WV)
 
     @classmethod
     def saved(cls, tensors: Mapping[str, Tensor], n_numbers: int) -> SemanticIds:
         """Return the ids of a trained network, from its weights by their names in this module."""
-        return cls(
-            tensors["centroids"].numpy(), tensors["table"].numpy(), tensors["known"].numpy(), n_numbers
-        )
+        arrays = {name: tensor.cpu().numpy() for name, tensor in tensors.items()}
+        return cls(arrays["centroids"], arrays["table"], arrays["trained"], n_numbers, arrays["map"])
 
     @property
     def codes(self) -> Tensor:
@@ -222,7 +247,8 @@ class SemanticIds(nn.Module):
 
     def trie(self) -> Trie:
         """Return the prefix tree of all codes."""
-        return Trie.of(self.codes.cpu().numpy(), self.known.cpu().numpy()).to(self.table.device)
+        trained_N = np.pad(self.trained.cpu().numpy(), (0, len(self.added)))
+        return Trie.of(self.codes.cpu().numpy(), trained_N).to(self.table.device)
 
     def fill(self, rows_K: np.ndarray, vectors_KW: np.ndarray) -> None:
         """Set the codes of rows that have none.
@@ -240,13 +266,22 @@ class SemanticIds(nn.Module):
 
     def _continued(self, vectors_KW: np.ndarray) -> Tensor:
         """Return (K, C) codes of further items."""
+        vectors_KW = mapped(vectors_KW, self.map.cpu().numpy())
         codes_KL = quantised(vectors_KW, self.centroids.cpu().numpy())
-        # Codes of items that have left the catalogue stay taken: the decoder knows them.
-        there = torch.cat([self.codes, self.known]).unique(dim=0).cpu().numpy()
+        there = self.codes.cpu().numpy()
         there = there[there[:, 0] != ABSENT]
         numbers_K = number_collisions(codes_KL, there, np.zeros(len(codes_KL)))
         found_KC = np.column_stack([codes_KL, np.minimum(numbers_K, self.sizes[-1] - 1)])
         return torch.from_numpy(found_KC).to(self.table.device)
+
+
+def mapped(vectors_NW: np.ndarray, map_WV: np.ndarray) -> np.ndarray:
+    """Return vectors after a linear map, if it has any columns."""
+    if not map_WV.shape[1]:
+        return vectors_NW
+    with threadpool_limits(1):
+        found: np.ndarray = vectors_NW @ map_WV
+    return found
 
 
 def quantised(vectors_NW: np.ndarray, centroids_LKW: np.ndarray) -> np.ndarray:

@@ -29,6 +29,8 @@ class GenerativeRecommender(NeuralRecommender):
     not among the best may be missed. Where the beam finds fewer than k items, it is widened.
     """
 
+    _nodes: tuple[Tensor, list[Tensor]] | None = None
+
     @property
     def generator(self) -> GenerativeNetwork:
         """The network."""
@@ -45,6 +47,16 @@ class GenerativeRecommender(NeuralRecommender):
             "vectors: vector search (FAISS), cascades over vectors and exploration on the last layer need "
             "another sequence model, such as sasrec"
         )
+
+    @property
+    def nodes(self) -> list[Tensor] | None:
+        """Output vectors of all prefixes by depth; None if codes alone are scored."""
+        vectors_ND = self.item_vectors()
+        if not self.generator.prefix_vectors:
+            return None
+        if self._nodes is None or self._nodes[0] is not vectors_ND:
+            self._nodes = vectors_ND, self.generator.node_vectors(vectors_ND)
+        return self._nodes[1]
 
     def states(self, histories: Sequences) -> Tensor:
         """Return (B, D) states of histories, which the decoder reads; zeros for an empty history."""
@@ -75,13 +87,13 @@ class GenerativeRecommender(NeuralRecommender):
 
     def _of_all(self, hidden_BD: Tensor) -> Tensor:
         """Return (B, N) scores, computed once per prefix."""
-        network, trie = self.generator, self.generator.trie
+        network, trie, nodes = self.generator, self.generator.trie, self.nodes
         users = torch.arange(len(hidden_BD), device=hidden_BD.device)
         scores_BP = hidden_BD.new_zeros(len(hidden_BD), 1)
         for depth, (here, after) in enumerate(zip(trie.depths[:-1], trie.depths[1:], strict=True)):
             nodes_P = torch.arange(len(here), device=users.device)
             users_M, nodes_M = users.repeat_interleave(len(here)), nodes_P.repeat(len(users))
-            places_R, kids_R, found_R = network.expand(depth, hidden_BD[users_M], nodes_M)
+            places_R, kids_R, found_R = network.expand(depth, hidden_BD[users_M], nodes_M, nodes)
             further_BP = hidden_BD.new_full((len(users), len(after)), -torch.inf)
             users_R, nodes_R = users_M[places_R], nodes_M[places_R]
             further_BP[users_R, kids_R] = scores_BP[users_R, nodes_R] + found_R
@@ -90,12 +102,12 @@ class GenerativeRecommender(NeuralRecommender):
 
     def _of_some(self, hidden_BD: Tensor, items_BK: Tensor) -> Tensor:
         """Return (B, K) scores of candidates, computed along their codes."""
-        network, trie = self.generator, self.generator.trie
+        network, trie, nodes = self.generator, self.generator.trie, self.nodes
         users_M = torch.arange(len(items_BK), device=items_BK.device).repeat_interleave(items_BK.shape[1])
         items_M = items_BK.flatten()
         scores_M = hidden_BD.new_zeros(len(items_M))
         for depth, (here, after) in enumerate(zip(trie.depths[:-1], trie.depths[1:], strict=True)):
-            places_R, kids_R, found_R = network.expand(depth, hidden_BD[users_M], here.node_N[items_M])
+            places_R, kids_R, found_R = network.expand(depth, hidden_BD[users_M], here.node_N[items_M], nodes)
             own_R = kids_R == after.node_N[items_M][places_R]
             scores_M = scores_M.index_add(0, places_R[own_R], found_R[own_R])
         return scores_M.view(items_BK.shape)
@@ -137,12 +149,12 @@ class GenerativeRecommender(NeuralRecommender):
 
     def _searched(self, hidden_BD: Tensor, width: int, k: int, exclude: Sequences | None) -> TopK:
         """Return the best k items below the ``width`` best prefixes of each length."""
-        network, trie = self.generator, self.generator.trie
+        network, trie, nodes = self.generator, self.generator.trie, self.nodes
         n_users = len(hidden_BD)
         users_M = torch.arange(n_users, device=hidden_BD.device)
         nodes_M, scores_M = torch.zeros_like(users_M), hidden_BD.new_zeros(n_users)
         for depth in range(len(trie.depths) - 1):
-            places_R, kids_R, found_R = network.expand(depth, hidden_BD[users_M], nodes_M)
+            places_R, kids_R, found_R = network.expand(depth, hidden_BD[users_M], nodes_M, nodes)
             users_M, nodes_M, scores_M = users_M[places_R], kids_R, scores_M[places_R] + found_R
             if depth < len(trie.depths) - 2:
                 kept = _best(users_M, scores_M, n_users, width)

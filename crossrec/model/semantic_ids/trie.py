@@ -9,8 +9,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from crossrec.types import ABSENT
-
 
 @dataclass(frozen=True)
 class Depth:
@@ -21,20 +19,19 @@ class Depth:
         first_P1: (P + 1,) number of the first child of each node, at the next depth; its children are
             contiguous. Empty at the last depth.
         trained_P: bool, prefixes of items with training clicks.
-        listed_P: bool, prefixes of items of the catalogue.
-        branches_P: bool, whether several children were trained, or a listed one was not beside one that was:
-            only there has the decoder to say how likely a child is.
-        own_P: row of each prefix in the table of prefix embeddings; -1 for one without.
-        node_N: node of each item of the catalogue.
+        branches_P: bool, whether there is a trained child and another one, trained or not: only there has the
+            decoder to say how likely a child is.
+        node_N: node of each item.
+        shares_N: weight of each item in the vector of its node: one over the number of trained items; without
+            any, 1 for the first item.
     """
 
     paths_PD: Tensor
     first_P1: Tensor
     trained_P: Tensor
-    listed_P: Tensor
     branches_P: Tensor
-    own_P: Tensor
     node_N: Tensor
+    shares_N: Tensor
 
     def __len__(self) -> int:
         return len(self.paths_PD)
@@ -42,76 +39,53 @@ class Depth:
 
 @dataclass(frozen=True)
 class Trie:
-    """Prefix tree of the codes of all items, and of all codes that the decoder was trained on.
+    """Prefix tree of the codes of all items.
 
     Args:
         depths: C + 1 depths, from the root.
         leaf_first: (P + 1,) place of each leaf's first item in ``leaf_items``.
         leaf_items: (N,) catalogue indices by leaf, ascending within each.
-        n_own: number of prefix embeddings: one for each prefix of two or more codes that training items
-            have, and which a training item tells apart from another with the same prefix before it. It
-            depends on the known codes alone.
     """
 
     depths: tuple[Depth, ...]
     leaf_first: Tensor
     leaf_items: Tensor
-    n_own: int
 
     @classmethod
-    def of(cls, codes_NC: np.ndarray, known_PC: np.ndarray) -> Self:
+    def of(cls, codes_NC: np.ndarray, trained_N: np.ndarray) -> Self:
         """Build the tree.
 
         Args:
-            codes_NC: codes of the catalogue's items.
-            known_PC: codes of items with training clicks, which may have left the catalogue.
+            codes_NC: codes of the items.
+            trained_N: bool, items with training clicks.
         """
-        n_items, n_codes = codes_NC.shape
-        rows = np.concatenate([codes_NC, known_PC])
-        nodes = [np.zeros(len(rows), np.int64)]
-        for depth in range(n_codes):
-            pairs = np.column_stack([nodes[-1], rows[:, depth]])
+        nodes = [np.zeros(len(codes_NC), np.int64)]
+        for column_N in codes_NC.T:
+            pairs = np.column_stack([nodes[-1], column_N])
             nodes.append(np.unique(pairs, axis=0, return_inverse=True)[1].reshape(-1))
-        sizes = [int(node.max(initial=0)) + 1 for node in nodes]
-        listed = [
-            np.bincount(node[:n_items], minlength=size) > 0 for node, size in zip(nodes, sizes, strict=True)
-        ]
+        sizes = [int(node_N.max(initial=0)) + 1 for node_N in nodes]
         trained = [
-            np.bincount(node[n_items:], minlength=size) > 0 for node, size in zip(nodes, sizes, strict=True)
+            np.bincount(node_N, trained_N, size) > 0 for node_N, size in zip(nodes, sizes, strict=True)
         ]
-        owns = [np.full(1, ABSENT)]
-        depths, n_own = [], 0
-        for depth, (node, size) in enumerate(zip(nodes, sizes, strict=True)):
-            example = np.zeros(size, np.int64)
-            example[node] = np.arange(len(rows))
+        depths = []
+        for depth, (node_N, size) in enumerate(zip(nodes, sizes, strict=True)):
             first, branches = np.zeros(0, np.int64), np.zeros(size, bool)
-            if depth < n_codes:
+            example = _first_items(node_N, size)
+            if depth < len(nodes) - 1:
                 parents = np.zeros(sizes[depth + 1], np.int64)
-                parents[nodes[depth + 1]] = node
-                first = np.concatenate([[0], np.cumsum(np.bincount(parents, minlength=size))])
-                here, known = listed[depth + 1], trained[depth + 1]
-                n_trained = np.bincount(parents, known, minlength=size)
-                branches = (n_trained > 1) | (
-                    (n_trained > 0) & (np.bincount(parents, here & ~known, size) > 0)
-                )
-                # The first code's embeddings are those of its prefixes.
-                own = known & (n_trained[parents] > 1) & (depth > 0)
-                owns.append(np.where(own, n_own + np.cumsum(own) - 1, ABSENT))
-                n_own += int(own.sum())
-            arrays = (
-                rows[example, :depth],
-                first,
-                trained[depth],
-                listed[depth],
-                branches,
-                owns[depth],
-                node[:n_items],
-            )
+                parents[nodes[depth + 1]] = node_N
+                counts = np.bincount(parents, minlength=size)
+                first = np.concatenate([[0], np.cumsum(counts)])
+                branches = trained[depth] & (counts > 1)
+            n_trained = np.bincount(node_N, trained_N, size)[node_N]
+            alone = (n_trained == 0) & (example[node_N] == np.arange(len(node_N)))
+            shares_N = np.where(trained_N, 1 / np.maximum(n_trained, 1), alone).astype(np.float32)
+            arrays = (codes_NC[example, :depth], first, trained[depth], branches, node_N, shares_N)
             depths.append(Depth(*(torch.from_numpy(np.ascontiguousarray(array)) for array in arrays)))
-        leaf = nodes[-1][:n_items]
+        leaf = nodes[-1]
         counts = np.bincount(leaf, minlength=sizes[-1])
         leaf_first = torch.from_numpy(np.concatenate([[0], np.cumsum(counts)]))
-        return cls(tuple(depths), leaf_first, torch.from_numpy(np.argsort(leaf, kind="stable")), n_own)
+        return cls(tuple(depths), leaf_first, torch.from_numpy(np.argsort(leaf, kind="stable")))
 
     def to(self, device: torch.device) -> Trie:
         """Return the tree on a device."""
@@ -119,7 +93,7 @@ class Trie:
             Depth(*(getattr(depth, name).to(device) for name in Depth.__dataclass_fields__))
             for depth in self.depths
         )
-        return Trie(depths, self.leaf_first.to(device), self.leaf_items.to(device), self.n_own)
+        return Trie(depths, self.leaf_first.to(device), self.leaf_items.to(device))
 
     def children(self, depth: int, nodes_M: Tensor) -> tuple[Tensor, Tensor]:
         """Return the children of nodes, node by node.
@@ -137,6 +111,13 @@ class Trie:
         """Return the items of leaves: (R,) places among the M, and (R,) catalogue indices."""
         rows_R, places_R = ragged(self.leaf_first, leaves_M)
         return rows_R, self.leaf_items[places_R]
+
+
+def _first_items(node_N: np.ndarray, size: int) -> np.ndarray:
+    """Return (P,) the lowest item of each node."""
+    found = np.zeros(size, np.int64)
+    found[node_N[::-1]] = np.arange(len(node_N))[::-1]
+    return found
 
 
 def ragged(first: Tensor, nodes_M: Tensor) -> tuple[Tensor, Tensor]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from pydantic import Field
 
 from crossrec.model.sequence.sasrec import SASRec
@@ -25,10 +27,14 @@ class SemanticId(SASRec):
         levels: int = Field(
             3, ge=1, le=16, description="codes of content per item; one more tells items of equal codes apart"
         )
+        codebooks: Literal["clicks", "content"] = Field(
+            "clicks",
+            description="content as it is, or mapped linearly to what users click together, before it is "
+            "quantised",
+        )
         decoder_layers: int = Field(1, ge=1, le=100, description="layers that read the codes so far")
-        prefix_embeddings: bool = Field(
-            True,
-            description="learn a vector per prefix of training items, which scores it beside its last code's",
+        prefix_vectors: bool = Field(
+            True, description="score a prefix by the mean vector of its items, beside its last code's"
         )
         beam: int = Field(
             50,

@@ -8,7 +8,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from torch import nn
 
 from crossrec.model.fusion.gated import GatedFusion
 from crossrec.model.modalities.item_id import ItemIdEmbedding
@@ -21,7 +20,9 @@ from crossrec.model.sequence.semantic_id import SemanticId
 N, D, W = 50, 16, 6
 
 
-def network(counts: np.ndarray, codes: int = 4, levels: int = 2, beam: int = 50) -> GenerativeNetwork:
+def network(
+    counts: np.ndarray, codes: int = 4, levels: int = 2, beam: int = 50, prefix_vectors: bool = True
+) -> GenerativeNetwork:
     """A network over 50 items, of which every seventh lacks its features."""
     torch.manual_seed(0)
     features = np.random.default_rng(1).normal(size=(N, W)).astype(np.float32)
@@ -31,25 +32,23 @@ def network(counts: np.ndarray, codes: int = 4, levels: int = 2, beam: int = 50)
     }
     fusion = GatedFusion.Options().build(2, D)
     items = ItemEncoder(modalities, fusion, D, dropout=0.0, modality_dropout=0.0)
-    options = SemanticId.Options(codes=codes, levels=levels, max_length=10)
+    options = SemanticId.Options(codes=codes, levels=levels, max_length=10, codebooks="content")
     ids = new_ids(items, options, counts, seed=0)
-    decoder = CodeDecoder(options, D, ids.sizes, 1, n_prefixes=ids.trie().n_own)
-    if decoder.prefixes is not None:
-        nn.init.normal_(decoder.prefixes, std=0.3)
     return GenerativeNetwork(
         items,
         options.build(D, Path()),
         N,
         ids=ids,
-        decoder=decoder,
+        decoder=CodeDecoder(options, D, ids.sizes, 1),
         beam=beam,
         similarity="dot",
+        prefix_vectors=prefix_vectors,
     )
 
 
 @pytest.fixture
 def build() -> Callable[..., GenerativeNetwork]:
-    """``build(counts, codes=4, levels=2, beam=50)``: a network with random weights."""
+    """``build(counts, codes=4, levels=2, beam=50, prefix_vectors=True)``: a network with random weights."""
     return network
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -17,44 +18,46 @@ from crossrec.runtime.ranking.selection import top_k
 from crossrec.training.checkpoint import load_trained_state, save_state
 from crossrec.types import ABSENT, InputError, Sequences
 
-N, W = 50, 6
+N, D, W = 50, 16, 6
 Build = Callable[..., GenerativeNetwork]
 HISTORIES = Sequences.from_lists([[1, 2, 3], [44], [9, 8, 30, 21, 1], [7, 14]])
 
 
-def prefix_row(network: GenerativeNetwork, path: tuple[int, ...]) -> int:
-    depth = network.trie.depths[len(path)]
-    return int(depth.own_P[depth.paths_PD.tolist().index(list(path))])
-
-
 @torch.no_grad()
 def reference(network: GenerativeNetwork, histories: Sequences) -> np.ndarray:
-    """(B, N) scores, item by item from its codes, with a loop over the codes that are known."""
-    states = GenerativeRecommender(network).states(histories)
-    codes, known = network.ids.codes.tolist(), {tuple(row) for row in network.ids.known.tolist()}
-    scores = np.zeros((len(states), len(codes)))
-    for item, path in enumerate(codes):
+    """(B, N) scores, item by item and code by code, with loops over the items of each prefix."""
+    recommender = GenerativeRecommender(network)
+    states, vectors = recommender.states(histories), recommender.item_vectors() * D**-0.5
+    paths = [tuple(row) for row in network.ids.codes.tolist()]
+    trained = [bool(known) for known in network.ids.trained]
+    scores = np.zeros((len(states), len(paths)))
+
+    @cache
+    def logit(prefix: tuple[int, ...], code: int) -> torch.Tensor:
+        codes = torch.tensor([prefix] * len(states), dtype=torch.long).view(len(states), len(prefix))
+        last = network.decoder.states(states, codes)[:, -1]
+        found = network.decoder.logits(len(prefix), last)[:, code]
+        if not network.prefix_vectors:
+            return found
+        below = [i for i, path in enumerate(paths) if path[: len(prefix) + 1] == (*prefix, code)]
+        known = [i for i in below if trained[i]]
+        return found + last @ vectors[known or below[:1]].mean(0)
+
+    for item, path in enumerate(paths):
         for level in range(len(path)):
-            prefix = tuple(path[:level])
-            trained = sorted({row[level] for row in known if row[:level] == prefix})
-            if not trained:
+            known = {p[level] for p, t in zip(paths, trained, strict=True) if t and p[:level] == path[:level]}
+            if not known:
                 break
-            prefixes = torch.tensor([prefix] * len(states), dtype=torch.long).view(len(states), level)
-            last = network.decoder.states(states, prefixes)[:, -1]
-            logits = network.decoder.logits(level, last)
-            for code in {*trained, path[level]}:
-                row, table = prefix_row(network, (*prefix, code)), network.decoder.prefixes
-                if table is not None and row >= 0:
-                    logits[:, code] += last @ table[row]
-            scores[:, item] += (logits[:, path[level]] - logits[:, trained].logsumexp(1)).numpy()
+            total = torch.stack([logit(path[:level], code) for code in sorted(known)]).logsumexp(0)
+            scores[:, item] += (logit(path[:level], path[level]) - total).numpy()
     return scores
 
 
-@pytest.mark.parametrize(("codes", "levels"), [(4, 2), (2, 4), (64, 1)])
+@pytest.mark.parametrize(("codes", "levels", "vectors"), [(4, 2, True), (2, 3, False), (64, 1, True)])
 def test_scores_are_the_products_of_the_codes(
-    build: Build, counts: np.ndarray, codes: int, levels: int
+    build: Build, counts: np.ndarray, codes: int, levels: int, vectors: bool
 ) -> None:
-    network = build(counts, codes, levels)
+    network = build(counts, codes, levels, prefix_vectors=vectors)
     recommender = GenerativeRecommender(network)
     found = recommender.score(HISTORIES)
     np.testing.assert_allclose(found, reference(network, HISTORIES), atol=2e-5)
@@ -96,7 +99,7 @@ def test_a_narrow_beam_keeps_the_best_prefix_and_fills_its_lists(build: Build, c
     narrow = recommender.recommend(HISTORIES, 1)
     np.testing.assert_allclose(narrow.scores[:, 0], scores.numpy()[np.arange(4), narrow.ids[:, 0]], atol=2e-5)
     states = recommender.states(HISTORIES)
-    first = network.expand(0, states, torch.zeros(4, dtype=torch.long))
+    first = network.expand(0, states, torch.zeros(4, dtype=torch.long), recommender.nodes)
     for row in range(4):
         own = first[0] == row
         code = network.trie.depths[1].paths_PD[first[1][own][first[2][own].argmax()], 0]
@@ -122,7 +125,8 @@ def test_losses_are_the_scores_of_the_targets(build: Build, counts: np.ndarray) 
     recommender = GenerativeRecommender(network)
     states, targets = recommender.states(HISTORIES), torch.tensor([1, 44, 21, 3])
     scores = recommender.score(HISTORIES)
-    losses = network.losses(states, targets)
+    known = torch.from_numpy(np.flatnonzero(counts))
+    losses = network.losses(states, targets, network.item_vectors(known), known)
     torch.testing.assert_close(losses, -scores[torch.arange(4), targets], atol=2e-5, rtol=0)
 
 

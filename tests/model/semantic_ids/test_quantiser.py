@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from crossrec.model.semantic_ids.co_clicks import co_click_map
 from crossrec.model.semantic_ids.quantiser import (
     SemanticIds,
     nearest_centroids,
@@ -13,7 +14,7 @@ from crossrec.model.semantic_ids.quantiser import (
     quantised,
     residual_kmeans,
 )
-from crossrec.types import ABSENT
+from crossrec.types import ABSENT, Sequences
 
 
 def planted(per_cell: int = 5, noise: float = 0.01) -> tuple[np.ndarray, np.ndarray]:
@@ -92,8 +93,7 @@ def test_every_item_has_its_own_codes(ids: SemanticIds) -> None:
     codes = ids.codes.numpy()
     assert len(np.unique(codes, axis=0)) == len(codes) == 36
     assert len(np.unique(codes[:, :2], axis=0)) == 12
-    # Codes without training clicks are not known to the decoder.
-    assert ids.known.shape == (27, 3)
+    assert int(ids.trained.sum()) == 27
 
 
 def test_added_items_get_codes_and_leave_the_others(ids: SemanticIds) -> None:
@@ -123,3 +123,23 @@ def test_rows_without_codes_are_filled_as_if_appended(ids: SemanticIds) -> None:
     later.fill(later.unfilled, vectors[5:6])
     assert later.table[5, :2].tolist() == ids.table[5, :2].tolist()
     assert len(later.unfilled) == 0
+
+
+def test_co_clicks_decide_what_is_alike() -> None:
+    """Content has a loud direction that no click follows, and a faint one that all do."""
+    generator = np.random.default_rng(0)
+    kind, noise = np.arange(40) % 2, np.arange(40) // 20
+    content = np.stack([6 * noise - 3, 4 * kind - 2, generator.normal(0, 0.1, 40)], 1)
+    content = content.astype(np.float32)
+    rows = [generator.choice(np.flatnonzero(kind == user % 2), 6, replace=False) for user in range(60)]
+    train = Sequences.from_lists(rows)
+    before = train.items.copy()
+    by_clicks = co_click_map(content, train)
+    assert (train.items == before).all()
+    counts = np.bincount(train.items, minlength=40)
+    loud = SemanticIds.fitted(content, counts, 2, 1, seed=0).codes[:, 0]
+    faint = SemanticIds.fitted(content, counts, 2, 1, seed=0, map_WV=by_clicks)
+    assert len(np.unique(loud[noise == 0])) == 1
+    assert [len(np.unique(faint.codes[kind == k, 0])) for k in (0, 1)] == [1, 1]
+    faint.append(content[:2])
+    assert torch.equal(faint.codes[40:, 0], faint.codes[:2, 0])
