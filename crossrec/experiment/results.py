@@ -208,6 +208,7 @@ def _for_report(measured: MeasuredRecommender) -> RecommenderResult:
         {name: dict(e) for name, e in measured.evaluation.metrics.items()},
         slices,
         measured.lists,
+        measured.evaluation.per_user,
     )
 
 

@@ -6,6 +6,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+import polars as pl
+
+from crossrec.evaluation.bootstrap import estimate_difference
 from crossrec.evaluation.report.glossary import (
     ReportedEstimate,
     arrow,
@@ -15,6 +19,7 @@ from crossrec.evaluation.report.glossary import (
     format_value,
     info,
 )
+from crossrec.evaluation.significance import SIGNIFICANT, p_values
 from crossrec.types import TopK
 
 MAIN_METRICS = (
@@ -31,6 +36,10 @@ SLICE_METRICS = ("ndcg", "recall", "mrr", "hit")
 HEADLINE_METRICS = ("ndcg", "recall", "coverage", "gini", "ild")
 
 
+PERMUTATIONS = 4_999
+"""Permutations of the headline's test."""
+
+
 @dataclass(frozen=True)
 class RecommenderResult:
     """One recommender's metrics and lists on the report's queries.
@@ -41,12 +50,14 @@ class RecommenderResult:
         slices: ``cold_items`` to ``{"n_queries": n, "metrics": {...}}``, metrics of the same shape;
             an optional ``"note"`` describes the slice.
         lists: (Q, K) ranked catalogue indices.
+        per_user: ``user`` and a column per metric, for paired tests; None if unknown.
     """
 
     name: str
     metrics: dict[str, dict[str, Any]]
     slices: dict[str, dict[str, Any]]
     lists: TopK
+    per_user: pl.DataFrame | None = None
 
 
 @dataclass(frozen=True)
@@ -215,14 +226,37 @@ def _verdict(results: Sequence[RecommenderResult]) -> str:
     other = None if rival is None else estimate(results[rival].metrics, name)
     if model is None or other is None or rival is None:
         return ""
-    ending = {
-        True: " The 95 % intervals overlap: the difference may be due to chance.",
-        False: " The 95 % intervals do not overlap.",
-        None: "",
-    }[model.overlaps(other)]
+    ending = _paired(results[0], results[rival], name)
+    if ending is None:
+        ending = {
+            True: " The 95 % intervals overlap: the difference may be due to chance.",
+            False: " The 95 % intervals do not overlap.",
+            None: "",
+        }[model.overlaps(other)]
     relation = _relation(model.value, other.value)
     return (
         f"On {name}, {results[0].name} is {relation} {results[rival].name}, the strongest baseline.{ending}"
+    )
+
+
+def _paired(model: RecommenderResult, other: RecommenderResult, name: str) -> str | None:
+    """Return a sentence on the users' differences between two recommenders; None if they are unknown."""
+    if model.per_user is None or other.per_user is None:
+        return None
+    both = model.per_user.select("user", name).join(
+        other.per_user.select("user", name), on="user", suffix="_other"
+    )
+    difference_U = (both[name] - both[f"{name}_other"]).to_numpy().astype(float)
+    found = estimate_difference(difference_U)
+    (p,) = p_values("randomisation", difference_U[:, None], PERMUTATIONS, seed=0)
+    if np.isnan(p) or not np.isfinite(found["ci95"]).all():
+        return None
+    low, high = found["ci95"]
+    sentence = (
+        f" Paired by user, the difference is {found['value']:+.4f} [{low:+.4f}, {high:+.4f}], p {p:.2g}"
+    )
+    return (
+        f"{sentence}: it may be due to chance." if p >= SIGNIFICANT else f"{sentence} (randomization test)."
     )
 
 

@@ -9,11 +9,14 @@ import re
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
+import polars as pl
 import pytest
 from PIL import Image
 
 from crossrec.evaluation.report.cards import choose_users
-from crossrec.types import ABSENT
+from crossrec.evaluation.report.content import RecommenderResult, headline
+from crossrec.types import ABSENT, TopK
 
 Parse = Callable[[str], Any]
 
@@ -123,6 +126,23 @@ def test_tables_hold_the_numbers_and_mark_the_best(html: str, parse: Parse) -> N
     assert "0.387" in best  # lower Gini is better
     assert "0.0871" not in best
     assert "42 % ahead of popularity, the strongest baseline. The 95 % intervals do not" in page.text
+
+
+def test_the_headline_tests_paired_differences() -> None:
+    users, rng = np.arange(200), np.random.default_rng(0)
+    base_U = rng.random(200)
+
+    def result(name: str, values_U: np.ndarray) -> RecommenderResult:
+        frame = pl.DataFrame({"user": users, "ndcg@10": values_U})
+        metrics = {"ndcg@10": {"value": float(values_U.mean()), "ci95": [0.0, 1.0]}}
+        return RecommenderResult(name, metrics, {}, TopK(np.zeros((1, 1), int), np.zeros((1, 1))), frame)
+
+    others = [result("weak", base_U - 0.2), result("strong", base_U[::-1])]
+    ahead, _ = headline([result("new", base_U + 0.1 + 0.01 * rng.random(200)), result("strong", base_U)])
+    assert "ahead of strong, the strongest baseline. Paired by user, the difference is +0.1" in ahead
+    assert "p 0.0002 (randomization test)." in ahead
+    level, _ = headline([result("new", base_U + 0.001 * rng.normal(size=200)), *others])
+    assert "it may be due to chance." in level
 
 
 def test_pictures_and_plots_have_alternative_texts(html: str, parse: Parse) -> None:
