@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import time
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -29,6 +31,8 @@ from crossrec.types import ABSENT, InputError
 FOLDER = "text_scorer"
 """Folder of the text scorer in a run folder."""
 SCORER_FILE = "text_scorer.safetensors"
+LOG_FILE = "log.jsonl"
+"""Loss of each step; a resumed tuning writes the steps since its checkpoint again."""
 WEIGHTS_TRIED = (0.0, 0.1, 0.2, 0.3, 0.5, 0.7, 1.0, 1.5, 2.0, 3.0, 5.0, 10.0)
 """Weights in units of the ratio of both scores' spreads within a list."""
 CLOSE = 0.99
@@ -117,6 +121,7 @@ def fit_text_scorer(prepared: PreparedExperiment, recommender: NeuralRecommender
         folder,
         seed=config.seed,
         checkpoint_every=config.trainer.checkpoint_every,
+        write=partial(_log_step, folder / LOG_FILE),
     )
     tuned = time.perf_counter()
     choice = _choose_weight(prepared, recommender, scorer)
@@ -130,6 +135,13 @@ def fit_text_scorer(prepared: PreparedExperiment, recommender: NeuralRecommender
         add_account(config, KEY, {**asdict(choice), "loss": loss, "seconds": seconds})
     show(choice.describe(config.trainer.metric))
     distributed.barrier()
+
+
+def _log_step(path: Path, step: int, loss: float) -> None:
+    if distributed.is_main():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.open("a", encoding="utf-8") as file:
+            file.write(json.dumps({"step": step, "loss": round(loss, 5)}) + "\n")
 
 
 def save_text_scorer(scorer: TextScorer, path: Path, identity: DataIdentity | None) -> None:

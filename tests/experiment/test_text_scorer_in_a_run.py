@@ -96,6 +96,9 @@ def test_the_words_raise_the_lists_and_every_stage_is_measured(trained: Path) ->
     assert 0 < account["ceiling"] <= 1
     assert (run / FOLDER / SCORER_FILE).exists()
     assert not (run / FOLDER / "progress.safetensors").exists()
+    lines = [json.loads(line) for line in (run / FOLDER / "log.jsonl").read_text().splitlines()]
+    assert [line["step"] for line in lines] == list(range(1, 26))
+    assert np.mean([line["loss"] for line in lines[-5:]]) < lines[0]["loss"]
     figures = {
         path.parent.name: json.loads(path.read_text())["ndcg@10"]["value"]
         for path in (run / "eval" / "test").rglob("metrics.json")

@@ -66,7 +66,6 @@ class FakeShop:
             data_note="generated, not real shoppers",
             metrics={"ndcg@10": {"value": 0.1, "ci95": [0.05, 0.15]}, "gini@10": {"value": None}},
         )
-        self.model = SimpleNamespace(modalities=["id", "text", "image"])
         self.items = SimpleNamespace(
             spaces=SimpleNamespace(names=["text", "image", "content"]), rerankers=lambda config: ()
         )
@@ -77,6 +76,10 @@ class FakeShop:
         self.recommender = SimpleNamespace(
             item_vectors=lambda: torch.from_numpy(self.vectors_ND),
             queries=lambda histories: torch.from_numpy(self._queries(histories)),
+            added=lambda histories: None,
+        )
+        self.model = SimpleNamespace(
+            modalities=["id", "text", "image"], text_scorer=None, recommender=self.recommender
         )
         self.batches: list[int] = []
         self.gate = threading.Event()
