@@ -225,7 +225,7 @@ class SemanticIds(nn.Module):
         numbers_N = number_collisions(codes_NL, np.zeros((0, n_levels + 1), np.int64), train_counts)
         table_NC = np.column_stack([codes_NL, numbers_N])
         # Room for items that are added later.
-        n_numbers = max(n_codes, int(numbers_N.max(initial=0)) + 1)
+        n_numbers = max(n_codes, 2 * (int(numbers_N.max(initial=0)) + 1))
         return cls(books, table_NC, trained_N, n_numbers, map_WV)
 
     @classmethod

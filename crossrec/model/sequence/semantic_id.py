@@ -23,9 +23,9 @@ class SemanticId(SASRec):
     class Options(SASRec.Options):
         """Codes of the next item, generated one after the other from its content's codebooks."""
 
-        codes: int = Field(256, ge=2, le=65_536, description="codes per level")
+        codes: int = Field(32, ge=2, le=65_536, description="codes per level")
         levels: int = Field(
-            3, ge=1, le=16, description="codes of content per item; one more tells items of equal codes apart"
+            2, ge=1, le=16, description="codes of content per item; one more tells items of equal codes apart"
         )
         codebooks: Literal["clicks", "content"] = Field(
             "clicks",
