@@ -20,13 +20,13 @@ from crossrec.experiment.prepared import PreparedExperiment
 from crossrec.experiment.results import show
 from crossrec.experiment.run_folder import add_account
 from crossrec.model.recommender import NeuralRecommender
-from crossrec.model.text_scored import TextScoredRecommender, mixed, ordered
+from crossrec.model.text_scored import TextScoredRecommender, rescored
 from crossrec.model.text_scorer import KEY, TextScorer
 from crossrec.runtime import distributed
 from crossrec.runtime.files import atomic_path, write_checksums
 from crossrec.training.checkpoint import load_tensors, read_state, save_state
 from crossrec.training.text_scorer import PROGRESS, sample_examples, tune
-from crossrec.types import ABSENT, InputError
+from crossrec.types import ABSENT, InputError, TopK
 
 FOLDER = "text_scorer"
 """Folder of the text scorer in a run folder."""
@@ -252,34 +252,39 @@ def _choose_weight(
     own = np.arange(len(queries))[share]
     vectors_ND = recommender.item_vectors() if options.item_tokens else None
     started = time.perf_counter()
-    text_own = scorer.score(histories.take(own), first.ids[own], vectors_ND).cpu().numpy()
+    text_own = (
+        scorer.score(histories.take(own), first.ids[own, : options.candidates], vectors_ND).cpu().numpy()
+    )
     spent = time.perf_counter() - started
     text_QC = distributed.gather_rows(text_own)
     read_QC = ~np.isnan(text_QC)
     center = float(text_QC[read_QC].mean()) if read_QC.any() else 0.0
     wanted = config.evaluation.model_copy(update={"metrics": VALIDATED, "n_bootstrap": 0})
 
-    def value(scores_QC: np.ndarray) -> float:
-        lists = ordered(first.ids, scores_QC, max(config.evaluation.ks))
+    def value(lists: TopK, weight: float) -> float:
+        ordered = rescored(lists, text_QC, weight, center)
+        k = max(config.evaluation.ks)
+        lists = TopK(ordered.ids[:, :k], ordered.scores[:, :k])
         found = evaluate_lists(lists, queries, histories, prepared.items, wanted)
         return float(found.metrics[config.trainer.metric]["value"])
 
-    def at(weight: float) -> float:
-        return value(mixed(first.scores, text_QC, weight, center))
-
-    unit = _spread(first.scores, first.ids != ABSENT) / max(_spread(text_QC, read_QC), 1e-9)
+    unit = _spread(first.scores[:, : options.candidates], first.ids[:, : options.candidates] != ABSENT)
+    unit /= max(_spread(text_QC, read_QC), 1e-9)
     weights = [0.0, options.weight] if options.weight is not None else [w * unit for w in WEIGHTS_TRIED]
-    values = [at(weight) for weight in weights]
+    values = [value(first, weight) for weight in weights]
     best = next(w for w, v in zip(weights, values, strict=True) if v >= CLOSE * max(values))
     chosen = best if options.weight is None else options.weight
     chosen = float(distributed.gather_objects(chosen)[0])
+    equal = TopK(first.ids, np.where(first.ids == ABSENT, -np.inf, 0).astype(np.float32))
     return ChosenWeight(
         weight=chosen,
         center=center,
         alone=values[0],
-        mixed=at(chosen),
-        text_alone=value(np.where(read_QC, text_QC, -np.inf)),
-        ceiling=float(queries.targets.contains(first.ids).any(1).mean()) if len(queries) else 0.0,
+        mixed=value(first, chosen),
+        text_alone=value(equal, 1.0),
+        ceiling=float(queries.targets.contains(first.ids[:, : options.candidates]).any(1).mean())
+        if len(queries)
+        else 0.0,
         n_queries=len(queries),
         ms_per_query=round(1e3 * spent / max(len(own), 1), 3),
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Self
 
 import numpy as np
@@ -20,8 +20,8 @@ class TextScoredRecommender:
     """Recommender with a text scorer behind it: a cascade of a cheap first stage and a language model.
 
     The score of a candidate is ``first + weight * (text - center)``: with an item that has no title, or
-    after a history without any, it is the first stage's alone. An item outside the first stage's best
-    candidates can't be recommended. With weight 0 nothing is read.
+    after a history without any, it is the first stage's alone. Only the first stage's best candidates
+    are read. With weight 0 nothing is read.
 
     Args:
         inner: first stage.
@@ -63,39 +63,51 @@ class TextScoredRecommender:
         """
         if candidates is not None:
             first_BK = self.inner.score(histories, candidates).cpu().float().numpy()
-            return torch.from_numpy(self._mixed(histories, candidates, first_BK))
+            text_BK = self._read(histories, candidates)
+            return torch.from_numpy(mixed(first_BK, text_BK, *self._weights))
         scores_BN = torch.full((len(histories), self.n_items), -torch.inf)
-        for start in range(0, len(histories), ROWS):
-            rows = np.arange(start, min(start + ROWS, len(histories)))
-            found = self._scored(histories.take(rows), self.scorer.options.candidates, None)
+        for rows in _blocks(len(histories)):
+            found = self._rescored(histories.take(rows), self.scorer.options.candidates, None)
             row, column = np.nonzero(found.ids != ABSENT)
             places = (torch.from_numpy(rows[row]), torch.from_numpy(found.ids[row, column]))
             scores_BN[places] = torch.from_numpy(found.scores[row, column])
         return scores_BN
 
     def recommend(self, histories: Sequences, k: int, exclude: Sequences | None = None) -> TopK:
-        """Return the best k candidates for each history, ties broken by the lower item index."""
-        width = max(self.scorer.options.candidates, k)
+        """Return the best k items for each history, ties broken by the lower item index.
+
+        In a list that is longer than ``candidates``, the first stage's further items follow in its order.
+        """
         ids, scores = np.full((len(histories), k), ABSENT), np.full((len(histories), k), -np.inf, np.float32)
-        for start in range(0, len(histories), ROWS):
-            rows = np.arange(start, min(start + ROWS, len(histories)))
-            found = self._scored(histories.take(rows), width, None if exclude is None else exclude.take(rows))
-            best = ordered(found.ids, found.scores, k)
-            ids[rows, : best.ids.shape[1]], scores[rows, : best.ids.shape[1]] = best.ids, best.scores
+        width = max(self.scorer.options.candidates, k)
+        for rows in _blocks(len(histories)):
+            barred = None if exclude is None else exclude.take(rows)
+            found = self._rescored(histories.take(rows), width, barred)
+            places = min(k, found.ids.shape[1])
+            ids[rows, :places], scores[rows, :places] = found.ids[:, :places], found.scores[:, :places]
         return TopK(ids, scores)
 
-    def _scored(self, histories: Sequences, width: int, exclude: Sequences | None) -> TopK:
-        """Return the first stage's candidates in its order, with the mixed scores."""
+    def _rescored(self, histories: Sequences, width: int, exclude: Sequences | None) -> TopK:
         found = self.inner.recommend(histories, min(width, self.n_items), exclude)
-        return TopK(found.ids, self._mixed(histories, found.ids, found.scores))
+        text_BC = self._read(histories, found.ids[:, : self.scorer.options.candidates])
+        return rescored(found, text_BC, *self._weights)
 
-    def _mixed(self, histories: Sequences, ids_BK: np.ndarray, first_BK: np.ndarray) -> np.ndarray:
-        weight = float(self.scorer.mix_weight)
-        if weight == 0:
-            return first_BK
+    def _read(self, histories: Sequences, ids_BC: np.ndarray) -> np.ndarray:
+        """Return (B, C) text scores; NaN everywhere if their weight is 0."""
+        if not self._weights[0]:
+            return np.full(ids_BC.shape, np.nan, np.float32)
         vectors_ND = self.item_vectors() if self.scorer.options.item_tokens else None
-        text_BK = self.scorer.score(histories, ids_BK, vectors_ND).cpu().numpy()
-        return mixed(first_BK, text_BK, weight, float(self.scorer.center))
+        return np.asarray(self.scorer.score(histories, ids_BC, vectors_ND).cpu().numpy())
+
+    @property
+    def _weights(self) -> tuple[float, float]:
+        """Weight and center of the text score."""
+        return float(self.scorer.mix_weight), float(self.scorer.center)
+
+
+def _blocks(n_rows: int) -> Iterator[np.ndarray]:
+    for start in range(0, n_rows, ROWS):
+        yield np.arange(start, min(start + ROWS, n_rows))
 
 
 def mixed(first_BK: np.ndarray, text_BK: np.ndarray, weight: float, center: float) -> np.ndarray:
@@ -111,9 +123,26 @@ def mixed(first_BK: np.ndarray, text_BK: np.ndarray, weight: float, center: floa
     return np.asarray(first_BK + added_BK, np.float32)
 
 
-def ordered(ids_BC: np.ndarray, scores_BC: np.ndarray, k: int) -> TopK:
-    """Return the best k of C candidates, ties broken by the lower index, absent ones last."""
-    scores_BC = np.where(ids_BC == ABSENT, -np.inf, scores_BC).astype(np.float32)
-    order_BK = np.lexsort((np.where(ids_BC == ABSENT, np.iinfo(np.int64).max, ids_BC), -scores_BC), axis=1)
-    best_BK = order_BK[:, :k]
-    return TopK(np.take_along_axis(ids_BC, best_BK, 1), np.take_along_axis(scores_BC, best_BK, 1))
+def rescored(found: TopK, text_BC: np.ndarray, weight: float, center: float) -> TopK:
+    """Return lists whose first C items are ordered by the mixed score, ties broken by the lower index.
+
+    Args:
+        found: (B, K) lists of the first stage.
+        text_BC: text scores of the first C items of each.
+        weight: weight of the text score.
+        center: text score that counts as 0.
+    """
+    width = text_BC.shape[1]
+    ids_BC, rest_BR = found.ids[:, :width], found.scores[:, width:]
+    scores_BC = mixed(found.scores[:, :width], text_BC, weight, center)
+    scores_BC = np.where(ids_BC == ABSENT, np.float32(-np.inf), scores_BC)
+    keys_BC = np.where(ids_BC == ABSENT, np.iinfo(np.int64).max, ids_BC)
+    order_BC = np.lexsort((keys_BC, -scores_BC), axis=1)
+    best = (np.take_along_axis(ids_BC, order_BC, 1), np.take_along_axis(scores_BC, order_BC, 1))
+    if rest_BR.shape[1]:
+        # The others keep their order, below the last candidate.
+        lowest_B1 = np.where(np.isfinite(scores_BC), scores_BC, np.inf).min(1, keepdims=True)
+        gap_B1 = np.where(np.isfinite(rest_BR[:, :1]), lowest_B1 - rest_BR[:, :1], 0)
+        rest_BR = rest_BR + np.minimum(gap_B1, 0)
+    scores_BK = np.concatenate([best[1], rest_BR], axis=1).astype(np.float32)
+    return TopK(np.concatenate([best[0], found.ids[:, width:]], axis=1), scores_BK)

@@ -75,7 +75,9 @@ class TextScorer(Component, nn.Module):
         lora: DecoderLoRAOptions | None = Field(
             DecoderLoRAOptions(), description="null trains all of the decoder's weights"
         )
-        precision: EncoderPrecision = EncoderPrecision.AUTO
+        precision: EncoderPrecision = Field(
+            EncoderPrecision.AUTO, description="auto computes in bf16 where the hardware supports it natively"
+        )
         column: str = Field("title", description="column of the catalog that is read")
         title_tokens: int = Field(16, ge=1, le=10_000, description="tokens after which a title is cut")
         history: int = Field(10, ge=1, le=10_000, description="last clicks of a history that are read")

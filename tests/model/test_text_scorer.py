@@ -203,7 +203,12 @@ def test_the_recommender_mixes_scores_and_leaves_items_without_titles_alone(
     assert lists.ids[0].tolist() != [0, 1, 2]
     given = whole.score(HISTORIES, np.tile([[7, 2]], (5, 1))).numpy()
     np.testing.assert_allclose(given, expected[:, [7, 2]], atol=1e-4)
-    # Longer lists than candidates, seen items left out, short lists end in ABSENT.
+    # In longer lists, the others follow in their own order; they are not read.
+    long = whole.recommend(HISTORIES, 7)
+    assert (long.ids[:, :3] == lists.ids).all()
+    assert (long.ids[:, 5:] == [5, 6]).all()
+    assert (np.diff(long.scores, axis=1) <= 1e-6).all()
+    # Seen items are left out, short lists end in ABSENT.
     unseen = whole.recommend(HISTORIES, 8, HISTORIES)
     assert sorted(unseen.ids[0]) == [ABSENT] * 4 + [2, 5, 6, 7]
     assert (unseen.scores[0, 4:] == -np.inf).all()
