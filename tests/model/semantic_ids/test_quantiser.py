@@ -104,7 +104,7 @@ def test_added_items_get_codes_and_leave_the_others(ids: SemanticIds) -> None:
     assert torch.equal(ids.codes[:36], before)
     added = ids.codes[36:].tolist()
     assert added[0][:2] == before[0, :2].tolist()
-    assert [row[2] for row in added] == [3, 3, 3]
+    assert [row[2] for row in added] == [3, 3, 4]
     assert added[2][:2] == added[0][:2]
     assert "added" not in ids.state_dict()
 
