@@ -39,10 +39,10 @@ from crossrec.baselines.user_knn import UserKNN
 from crossrec.config import load_config
 from crossrec.data.item_table import ItemTable
 from crossrec.evaluation.results import no_interval
-from crossrec.experiment.baselines import validation_value
 from crossrec.experiment.config import ExperimentConfig
 from crossrec.experiment.prepared import PreparedExperiment
 from crossrec.experiment.results import evaluate_recommenders
+from crossrec.experiment.validation import validation_value
 from crossrec.runtime.files import write_text
 from crossrec.studies.folder import key_of
 from crossrec.types import InputError

@@ -14,18 +14,13 @@ from crossrec.baselines import BASELINES
 from crossrec.baselines.base import Baseline
 from crossrec.baselines.tuning import tune
 from crossrec.config import outside_classes, trusting
-from crossrec.evaluation.evaluate import evaluate_lists, rank_queries
-from crossrec.experiment.config import ExperimentConfig
 from crossrec.experiment.prepared import PreparedExperiment
+from crossrec.experiment.validation import check_metric, validation_value
 from crossrec.runtime import distributed
 from crossrec.runtime.files import write_text
-from crossrec.types import InputError, Recommender
+from crossrec.types import InputError
 
 logger = logging.getLogger(__name__)
-
-
-VALIDATED = ("recall", "ndcg", "mrr", "coverage")
-"""Metrics used by training and tuning."""
 
 
 BASELINES_FILE = "baselines.json"
@@ -107,32 +102,3 @@ def _choose(prepared: PreparedExperiment, config: Any) -> dict[str, Any]:
         "config": BASELINES.dump(best),
         "trials": [{**vars(t), "config": BASELINES.dump(t.config)} for t in trials],
     }
-
-
-def check_metric(config: ExperimentConfig) -> None:
-    """Check that validation measures ``trainer.metric``.
-
-    Raises:
-        InputError: if it doesn't exist; the message lists the metrics.
-    """
-    metric = config.trainer.metric
-    there = [f"{name}@{k}" for k in config.evaluation.ks for name in VALIDATED]
-    if metric not in there:
-        raise InputError(
-            f"trainer.metric: '{metric}' is not measured on validation; there are {', '.join(there)} "
-            f"(lengths come from evaluation.ks)"
-        )
-
-
-def validation_value(prepared: PreparedExperiment, recommender: Recommender) -> float:
-    """Return the value of ``trainer.metric`` on the validation split."""
-    return validation_metrics(prepared, recommender)[prepared.config.trainer.metric]
-
-
-def validation_metrics(prepared: PreparedExperiment, recommender: Recommender) -> dict[str, float]:
-    """Return accuracy on the validation split, without intervals, for training and tuning."""
-    config = prepared.config.evaluation.model_copy(update={"metrics": VALIDATED, "n_bootstrap": 0})
-    split = prepared.data.split
-    lists = rank_queries(recommender, split, split.valid, max(config.ks), config.exclude_seen, config.batch)
-    found = evaluate_lists(lists, split.valid, split.histories(split.valid), prepared.items, config)
-    return {name: float(estimate["value"]) for name, estimate in found.metrics.items()}

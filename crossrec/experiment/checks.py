@@ -12,10 +12,10 @@ import torch
 
 from crossrec.baselines import BASELINES
 from crossrec.data.item_table import MODEL
-from crossrec.experiment.baselines import check_metric
 from crossrec.experiment.config import ExperimentConfig
 from crossrec.experiment.prepared import PreparedExperiment, blank_item_table
 from crossrec.experiment.text_scorer import check_text_scorer
+from crossrec.experiment.validation import check_metric
 from crossrec.model.config import ModelConfig
 from crossrec.runtime import distributed
 from crossrec.runtime.device import memory_of

@@ -13,13 +13,12 @@ from scipy.sparse import csr_matrix
 from torch import Tensor
 
 from crossrec.baselines.item_knn import ItemKNN
-from crossrec.evaluation.evaluate import evaluate_lists
-from crossrec.experiment.baselines import VALIDATED
 from crossrec.experiment.config import NeighboursConfig
 from crossrec.experiment.prepared import PreparedExperiment
 from crossrec.experiment.results import show
 from crossrec.experiment.run_folder import add_account
-from crossrec.model.neighbours import NeighbourScores, shrunk_columns
+from crossrec.experiment.validation import metrics_of, sample_queries, smallest_close
+from crossrec.model.neighbours import NeighbourScores, mixing_columns
 from crossrec.model.recommender import NeuralRecommender
 from crossrec.runtime import distributed
 from crossrec.runtime.progress import progress_bar
@@ -30,8 +29,6 @@ from crossrec.types import AddedScores, Sequences, TopK
 WEIGHTS_TRIED = (0.0, 0.5, 1.0, 2.0, 3.0, 5.0, 7.0, 10.0, 14.0, 20.0, 30.0, 50.0)
 COARSE = (3.0, 10.0, 30.0)
 """Weights at which similarities are compared with each other."""
-CLOSE = 0.99
-"""Share of the best value with which a smaller weight is preferred."""
 RECENCIES = (0.95, 0.9, 0.7)
 SCORES = 1 << 26
 """Maximum number of scores of the sampled validation queries: 256 MiB."""
@@ -122,15 +119,12 @@ class NeighbourChoice:
         self.prepared, self.recommender, self.config = prepared, recommender, config
         split = prepared.data.split
         self.counts_N = split.train_counts
-        valid, size = split.valid, max(SCORES // max(split.n_items, 1), 64)
-        shuffled = np.random.default_rng((prepared.config.seed, 1)).permutation(len(valid))
-        rows = shuffled[: min(size, config.queries)]
-        self.queries = valid.take(rows)
+        size = max(SCORES // max(split.n_items, 1), 64)
+        self.queries = sample_queries(split, min(size, config.queries), (prepared.config.seed, 1))
         self.histories = split.histories(self.queries)
         self.queries_QD = recommender.queries(self.histories).cpu()
         self.full_ND = recommender.item_vectors().cpu()
         self.content_ND = recommender.content_vectors()
-        self._columns: dict[ItemKNN.Options, csr_matrix] = {}
 
     @cached_property
     def has_content(self) -> np.ndarray:
@@ -159,9 +153,9 @@ class NeighbourChoice:
             unit = self._scores(knn)
             added = unit.added(self._read(len(self.queries)))
             values = {tried: self._value(unit, added * tried) for tried in weights}
-            # The smallest of those that are about as good: the network's order stays as far as possible.
-            best = min(tried for tried in weights if values[tried] >= CLOSE * max(values.values()))
-            weight = config.weight if config.weight is not None else distributed.gather_objects(best)[0]
+            weight = config.weight
+            if weight is None:
+                weight = distributed.gather_objects(smallest_close(values))[0]
             advance(1)
             bonus = config.cold_bonus
             if bonus is None:
@@ -203,21 +197,25 @@ class NeighbourChoice:
 
     def _scores(self, options: ItemKNN.Options) -> NeighbourScores:
         """Return the scores with these similarities, of weight 1 and without a bonus."""
-        key = options.model_copy(update={"recency": 1.0})
-        if key not in self._columns:
-            self._columns = {key: self._shrunk(self._similarity(key), self.share_N, self.counts_N > 0)}
-        return self._with(self._columns[key], options.recency, self.share_N)
+        return self._with(self._similarity(options), self._usual_mixing, options.recency, self.share_N)
 
     def _similarity(self, options: ItemKNN.Options) -> csr_matrix:
         return options.build(self.prepared.items).fit(self.prepared.data.split.train).similarity
 
-    def _shrunk(self, similarity: csr_matrix, share_N: np.ndarray, warm_N: np.ndarray) -> csr_matrix:
-        config = self.config
-        return shrunk_columns(similarity, share_N, self.content_ND, warm_N, config.alike, config.temperature)
+    @cached_property
+    def _usual_mixing(self) -> csr_matrix:
+        return self._mixing(self.share_N, self.counts_N > 0)
 
-    def _with(self, columns: csr_matrix, recency: float, share_N: np.ndarray) -> NeighbourScores:
+    def _mixing(self, share_N: np.ndarray, warm_N: np.ndarray) -> csr_matrix:
+        config = self.config
+        return mixing_columns(share_N, self.content_ND, warm_N, config.alike, config.temperature)
+
+    def _with(
+        self, similarity: csr_matrix, mixing: csr_matrix, recency: float, share_N: np.ndarray
+    ) -> NeighbourScores:
         return NeighbourScores(
-            columns,
+            similarity,
+            mixing,
             share_N,
             weight=1.0,
             recency=recency,
@@ -250,12 +248,9 @@ class NeighbourChoice:
 
     def _value(self, scores: NeighbourScores, added: csr_matrix) -> float:
         """Return the value of ``trainer.metric`` over as many of the queries as ``added`` has rows."""
-        config, rows = self.prepared.config, np.arange(added.shape[0])
-        wanted = config.evaluation.model_copy(update={"metrics": VALIDATED, "n_bootstrap": 0})
         lists = self._lists(self._vectors(self.share_N), added, scores.bonus(len(self.counts_N)))
-        queries, items = self.queries.take(rows), self.prepared.items
-        found = evaluate_lists(lists, queries, self._first(len(rows)), items, wanted)
-        return float(found.metrics[config.trainer.metric]["value"])
+        queries = self.queries.take(np.arange(added.shape[0]))
+        return metrics_of(self.prepared, lists, queries)[self.prepared.config.trainer.metric]
 
     def _parity(self, knn: ItemKNN.Options, weight: float, advance: Callable[[int], None]) -> float:
         """Return the bonus with which cold items are listed as often as if they had their clicks.
@@ -280,8 +275,9 @@ class NeighbourChoice:
             held_N = np.zeros(n_items, bool)
             held_N[shuffled[fold * held : (fold + 1) * held]] = True
             share_N = np.where(held_N, np.float32(1), self.share_N)
-            columns = self._shrunk(similarity, share_N, (self.counts_N > 0) & ~held_N)
-            added = self._with(columns, knn.recency, share_N).added(self._read(COMPARED)) * weight
+            mixing = self._mixing(share_N, (self.counts_N > 0) & ~held_N)
+            scores = self._with(similarity, mixing, knn.recency, share_N)
+            added = scores.added(self._read(COMPARED)) * weight
             vectors_ND, wanted = self._vectors(share_N), _exposure(usual, held_N)
             low, high = -LARGEST_BONUS, LARGEST_BONUS
             for _ in range(BISECTIONS):

@@ -12,13 +12,11 @@ import numpy as np
 
 from crossrec.data.catalog import Catalog
 from crossrec.data.identity import DataIdentity
-from crossrec.data.splits.base import Queries
-from crossrec.evaluation.evaluate import evaluate_lists
-from crossrec.experiment.baselines import VALIDATED
 from crossrec.experiment.config import ExperimentConfig
 from crossrec.experiment.prepared import PreparedExperiment
 from crossrec.experiment.results import show
 from crossrec.experiment.run_folder import add_account
+from crossrec.experiment.validation import metrics_of, sample_queries, smallest_close
 from crossrec.model.recommender import NeuralRecommender
 from crossrec.model.text_scored import TextScoredRecommender, rescored
 from crossrec.model.text_scorer import KEY, TextScorer
@@ -35,8 +33,6 @@ LOG_FILE = "log.jsonl"
 """Loss of each step; a resumed tuning writes the steps since its checkpoint again."""
 WEIGHTS_TRIED = (0.0, 0.1, 0.2, 0.3, 0.5, 0.7, 1.0, 1.5, 2.0, 3.0, 5.0, 10.0)
 """Weights in units of the ratio of both scores' spreads within a list."""
-CLOSE = 0.99
-"""Share of the best value with which a smaller weight is preferred."""
 
 
 def check_text_scorer(options: TextScorer.Options | None, catalog: Catalog) -> None:
@@ -241,9 +237,7 @@ def _choose_weight(
 ) -> ChosenWeight:
     """Return the smallest weight whose validation value is close to the best; the same on all processes."""
     options, config, split = scorer.options, prepared.config, prepared.data.split
-    rows = np.random.default_rng((config.seed, 4)).permutation(len(split.valid))[: options.queries]
-    valid = split.valid
-    queries = Queries(valid.users[rows], valid.ends[rows], valid.targets.take(rows))
+    queries = sample_queries(split, options.queries, (config.seed, 4))
     histories = split.histories(queries)
     exclude = histories if config.evaluation.exclude_seen else None
     width = min(max(options.candidates, *config.evaluation.ks), split.n_items)
@@ -259,27 +253,25 @@ def _choose_weight(
     text_QC = distributed.gather_rows(text_own)
     read_QC = ~np.isnan(text_QC)
     center = float(text_QC[read_QC].mean()) if read_QC.any() else 0.0
-    wanted = config.evaluation.model_copy(update={"metrics": VALIDATED, "n_bootstrap": 0})
 
     def value(lists: TopK, weight: float) -> float:
         ordered = rescored(lists, text_QC, weight, center)
         k = max(config.evaluation.ks)
         lists = TopK(ordered.ids[:, :k], ordered.scores[:, :k])
-        found = evaluate_lists(lists, queries, histories, prepared.items, wanted)
-        return float(found.metrics[config.trainer.metric]["value"])
+        return metrics_of(prepared, lists, queries)[config.trainer.metric]
 
     unit = _spread(first.scores[:, : options.candidates], first.ids[:, : options.candidates] != ABSENT)
     unit /= max(_spread(text_QC, read_QC), 1e-9)
     weights = [0.0, options.weight] if options.weight is not None else [w * unit for w in WEIGHTS_TRIED]
-    values = [value(first, weight) for weight in weights]
-    best = next(w for w, v in zip(weights, values, strict=True) if v >= CLOSE * max(values))
-    chosen = best if options.weight is None else options.weight
-    chosen = float(distributed.gather_objects(chosen)[0])
+    values = {weight: value(first, weight) for weight in weights}
+    chosen = options.weight
+    if chosen is None:
+        chosen = float(distributed.gather_objects(smallest_close(values))[0])
     equal = TopK(first.ids, np.where(first.ids == ABSENT, -np.inf, 0).astype(np.float32))
     return ChosenWeight(
         weight=chosen,
         center=center,
-        alone=values[0],
+        alone=values[0.0],
         mixed=value(first, chosen),
         text_alone=value(equal, 1.0),
         ceiling=float(queries.targets.contains(first.ids[:, : options.candidates]).any(1).mean())

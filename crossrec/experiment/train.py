@@ -19,7 +19,6 @@ from crossrec.experiment.augmentation import (
     check_augmentation,
     check_fit,
 )
-from crossrec.experiment.baselines import validation_metrics
 from crossrec.experiment.checks import check_config, check_setting
 from crossrec.experiment.config import ExperimentConfig
 from crossrec.experiment.distillation import check_teacher, check_teacher_data, teacher_lists
@@ -28,6 +27,7 @@ from crossrec.experiment.prepared import PreparedExperiment, describe_model
 from crossrec.experiment.results import show, show_account
 from crossrec.experiment.run_folder import add_account, changed_counts, check_run, hold_run, open_run
 from crossrec.experiment.text_scorer import fit_text_scorer
+from crossrec.experiment.validation import check_choices, validation_metrics
 from crossrec.losses.base import RankingLoss
 from crossrec.model.modalities.layers import FrozenFeatures
 from crossrec.model.network import SequentialNetwork
@@ -241,6 +241,7 @@ def _check_parts(prepared: PreparedExperiment, network: SequentialNetwork) -> No
     """Check that catalogue and model have what all parts need, before anything is written."""
     check_fit(prepared, prepared.data.split.train)
     check_augmentation(prepared)
+    check_choices(prepared.config, prepared.data.split)
     _task(prepared, network)
 
 

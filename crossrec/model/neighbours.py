@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 import numpy as np
 import torch
-from scipy.sparse import csr_matrix, diags, vstack
+from scipy.sparse import csr_matrix, diags
 from torch import Tensor, nn
 
 from crossrec.types import ABSENT, Sequences
@@ -29,7 +29,8 @@ class NeighbourScores(nn.Module):
     An item with n training clicks is treated as a cold item by ``share = shrinkage / (n + shrinkage)``: that
     share of its vector is its vector without ids, which gives s', and that share of its column of S is the
     mean of the columns of the items alike in these vectors. So an item without clicks is recommended to those
-    who like items of its content.
+    who like items of its content. The means are taken of h S, by a sparse matrix M with a column per scored
+    item: S M itself would have several times the entries of S.
 
     Source:
         Item-kNN: Sarwar et al. 2001. Shrinkage towards a prior by the number of observations: empirical
@@ -38,6 +39,7 @@ class NeighbourScores(nn.Module):
 
     Args:
         similarity_NN: S, float32, rows are clicked items and columns scored ones.
+        mixing_NN: M, float32, from :func:`mixing_columns`.
         share_N: share of each item that is treated as a cold item, 0 to 1.
         weight: weight of the neighbours' score.
         recency: weight of a click relative to the next later one.
@@ -46,18 +48,16 @@ class NeighbourScores(nn.Module):
         temperature: temperature of their weights, a softmax of cosines.
     """
 
-    similarity: csr_matrix
-    """S with the columns of all items, of those added after training too."""
+    mixing: csr_matrix
+    """M with the columns of all items, of those added after training too."""
 
-    offsets: Tensor
-    items: Tensor
-    values: Tensor
     share: Tensor
     settings: Tensor
 
     def __init__(
         self,
         similarity_NN: csr_matrix,
+        mixing_NN: csr_matrix,
         share_N: np.ndarray,
         *,
         weight: float,
@@ -67,16 +67,13 @@ class NeighbourScores(nn.Module):
         temperature: float,
     ) -> None:
         super().__init__()
-        matrix = csr_matrix(similarity_NN, dtype=np.float32)
-        matrix.sort_indices()
-        self.register_buffer("offsets", torch.from_numpy(matrix.indptr.astype(np.int64)))
-        self.register_buffer("items", torch.from_numpy(matrix.indices.astype(np.int64)))
-        self.register_buffer("values", torch.from_numpy(matrix.data))
+        self.similarity, self.mixing = _sorted(similarity_NN), _sorted(mixing_NN)
+        for name, matrix in (("similarity", self.similarity), ("mixing", self.mixing)):
+            for part, array in _arrays(name, matrix).items():
+                self.register_buffer(part, torch.from_numpy(array))
         self.register_buffer("share", torch.from_numpy(share_N.astype(np.float32)))
         settings = [weight, recency, cold_bonus, alike, temperature]
         self.register_buffer("settings", torch.tensor(settings, dtype=torch.float64))
-        self.similarity = matrix
-        self.n_trained = matrix.shape[0]
         self._content_ND: np.ndarray | None = None
 
     @classmethod
@@ -87,11 +84,10 @@ class NeighbourScores(nn.Module):
         saved = {
             name.removeprefix(PREFIX): t.numpy() for name, t in tensors.items() if name.startswith(PREFIX)
         }
-        size = len(saved["share"])
-        matrix = csr_matrix((saved["values"], saved["items"], saved["offsets"]), shape=(size, size))
         weight, recency, cold_bonus, alike, temperature = saved["settings"].tolist()
         return cls(
-            matrix,
+            _matrix("similarity", saved),
+            _matrix("mixing", saved),
             saved["share"],
             weight=weight,
             recency=recency,
@@ -104,6 +100,7 @@ class NeighbourScores(nn.Module):
         """Return the same scores with another weight and bonus."""
         return NeighbourScores(
             self.similarity,
+            self.mixing,
             self.share.cpu().numpy(),
             weight=weight,
             recency=self.recency,
@@ -111,6 +108,11 @@ class NeighbourScores(nn.Module):
             alike=self.alike,
             temperature=self.temperature,
         )
+
+    @property
+    def n_trained(self) -> int:
+        """Number of items when the scores were made or loaded."""
+        return int(self.similarity.shape[0])
 
     @property
     def weight(self) -> float:
@@ -155,23 +157,21 @@ class NeighbourScores(nn.Module):
             content_KD: vectors without ids of the items after the ``n_known`` first ones, zeros for an item
                 without content.
         """
-        content_ND = (
-            content_KD if self._content_ND is None else np.concatenate([self._content_ND, content_KD])
-        )
-        self._content_ND = content_ND
-        n_items, size = len(content_ND), self.similarity.shape[1]
-        fresh = np.arange(n_items) >= size
-        fresh[:size] = (self.cold_share(size) == 1) & (self.similarity.getnnz(axis=0) == 0)
-        if not fresh.any():
+        known = [] if self._content_ND is None else [self._content_ND]
+        self._content_ND = content_ND = np.concatenate([*known, content_KD])
+        n_items, size = len(content_ND), self.mixing.shape[1]
+        fresh_N = np.arange(n_items) >= size
+        fresh_N[:size] = (self.cold_share(size) == 1) & (self.mixing.getnnz(axis=0) == 0)
+        if not fresh_N.any():
             return
-        warm_N = self.cold_share(n_items) < 1
-        wide = csr_matrix(
-            (self.similarity.data, self.similarity.indices, self.similarity.indptr), shape=(size, n_items)
-        )
-        means = mean_columns(wide, content_ND, np.flatnonzero(fresh), warm_N, self.alike, self.temperature)
-        joined = csr_matrix(wide + means)
-        rows = csr_matrix((n_items - size, n_items), dtype=np.float32)
-        self.similarity = csr_matrix(vstack([joined, rows])) if n_items > size else joined
+        means = mixing_columns(
+            fresh_N.astype(np.float32), content_ND, self.cold_share(n_items) < 1, self.alike, self.temperature
+        )[: self.n_trained]
+        # Columns that exist stay as they are.
+        means = means @ diags(fresh_N.astype(np.float32))
+        old = self.mixing
+        wide = csr_matrix((old.data, old.indices, old.indptr), shape=(self.n_trained, n_items))
+        self.mixing = csr_matrix(wide + means, dtype=np.float32)
 
     def added(self, histories: Sequences) -> csr_matrix:
         """Return (B, N) float32 weighted scores of the neighbours, without the bonus of cold items."""
@@ -181,9 +181,10 @@ class NeighbourScores(nn.Module):
         decays = np.power(self.recency, ages.astype(np.float64)).astype(np.float32)
         if histories.weights is not None:
             decays *= histories.weights
-        shape = (len(histories), self.similarity.shape[0])
+        shape = (len(histories), max(self.mixing.shape[1], self.n_trained))
         offsets, items = np.asarray(histories.offsets), np.asarray(histories.items, np.int64)
-        scores_BN = csr_matrix((decays, items, offsets), shape=shape) @ self.similarity
+        history_BN = csr_matrix((decays, items, offsets), shape=shape)[:, : self.n_trained]
+        scores_BN = history_BN @ self.similarity @ self.mixing
         # Over the items of the training alone, so that items added later leave the others' scores.
         largest_B = scores_BN[:, : self.n_trained].max(axis=1).toarray().ravel()
         factors_B = np.divide(self.weight, largest_B, out=np.zeros_like(largest_B), where=largest_B > 0)
@@ -194,71 +195,68 @@ class NeighbourScores(nn.Module):
         return (self.cold_bonus * self.cold_share(n_items)).astype(np.float32)
 
 
-def shrunk_columns(
-    similarity_NN: csr_matrix,
-    share_N: np.ndarray,
-    content_ND: np.ndarray,
-    warm_N: np.ndarray,
-    alike: int,
-    temperature: float,
+def mixing_columns(
+    share_N: np.ndarray, content_ND: np.ndarray, warm_N: np.ndarray, alike: int, temperature: float
 ) -> csr_matrix:
-    """Return similarities whose columns are, by each item's share, the mean of those of items alike.
+    """Return (N, N) M: an item's column keeps 1 - share of the item itself, and has share of items alike.
+
+    Items alike are weighted by a softmax of cosines. The share of an item without content, or for which no
+    other item has any, is lost.
 
     Args:
-        similarity_NN: S, rows are clicked items and columns scored ones.
-        share_N: share of each column to replace, 0 to 1.
+        share_N: share of each item that is treated as a cold item, 0 to 1.
         content_ND: item vectors without ids, zeros for an item without content.
-        warm_N: bool, items whose columns may stand for others.
+        warm_N: bool, items that may stand for others.
         alike: number of items alike.
         temperature: temperature of their weights.
     """
-    chosen = np.flatnonzero(share_N > 0)
-    means = mean_columns(similarity_NN, content_ND, chosen, warm_N, alike, temperature)
-    kept = similarity_NN @ diags((1 - share_N).astype(np.float32))
-    mixed = csr_matrix(kept + means @ diags(share_N.astype(np.float32)), dtype=np.float32)
-    mixed.eliminate_zeros()
-    return mixed
-
-
-def mean_columns(
-    similarity_NN: csr_matrix,
-    content_ND: np.ndarray,
-    chosen: np.ndarray,
-    warm_N: np.ndarray,
-    alike: int,
-    temperature: float,
-) -> csr_matrix:
-    """Return a matrix whose chosen columns are means of the columns of items alike; others are empty.
-
-    An item without content, or for which no other item has any, gets an empty column.
-    """
     unit_ND = unit_rows(np.asarray(content_ND, np.float32))
     has_N = np.linalg.norm(unit_ND, axis=1) > 0
-    warm = np.flatnonzero(warm_N & has_N)
-    chosen = chosen[has_N[chosen]]
-    n_items = len(content_ND)
+    warm, chosen = np.flatnonzero(warm_N & has_N), np.flatnonzero((share_N > 0) & has_N)
+    n_items, count = len(content_ND), min(alike, len(warm))
+    mixing = diags((1 - share_N).astype(np.float32)).tocsr()
+    if not count or not len(chosen):
+        return mixing
     places, sources, weights = [], [], []
-    for block in np.array_split(chosen, max(-(-len(chosen) // ITEMS_AT_ONCE), 1)):
+    for block in np.array_split(chosen, -(-len(chosen) // ITEMS_AT_ONCE)):
         cosines_KW = unit_ND[block] @ unit_ND[warm].T
         cosines_KW[block[:, None] == warm[None]] = -np.inf
-        count = min(alike, len(warm))
-        if not count or not len(block):
-            continue
         best_KA = np.argpartition(-cosines_KW, count - 1, axis=1)[:, :count]
         found_KA = np.take_along_axis(cosines_KW, best_KA, axis=1)
-        with np.errstate(invalid="ignore"):
-            powers_KA = np.exp((found_KA - found_KA.max(axis=1, keepdims=True)) / temperature)
-        powers_KA = np.nan_to_num(powers_KA)
+        # An item that is alone has only itself, at -inf: no weights.
+        peak_K1 = np.maximum(found_KA.max(axis=1, keepdims=True), -2)
+        powers_KA = np.exp((found_KA - peak_K1) / temperature)
         total_K1 = powers_KA.sum(axis=1, keepdims=True)
         shares_KA = np.divide(powers_KA, total_K1, out=np.zeros_like(powers_KA), where=total_K1 > 0)
         places.append(block.repeat(count))
         sources.append(warm[best_KA].ravel())
-        weights.append(shares_KA.ravel())
-    if not places:
-        return csr_matrix(similarity_NN.shape, dtype=np.float32)
+        weights.append((shares_KA * share_N[block, None]).ravel())
     cells = (np.concatenate(sources), np.concatenate(places))
-    mixing = csr_matrix((np.concatenate(weights).astype(np.float32), cells), shape=(n_items, n_items))
-    return csr_matrix(similarity_NN @ mixing, dtype=np.float32)
+    means = csr_matrix((np.concatenate(weights).astype(np.float32), cells), shape=(n_items, n_items))
+    mixed = csr_matrix(mixing + means, dtype=np.float32)
+    mixed.eliminate_zeros()
+    return mixed
+
+
+def _sorted(matrix: csr_matrix) -> csr_matrix:
+    found = csr_matrix(matrix, dtype=np.float32)
+    found.sort_indices()
+    return found
+
+
+def _arrays(name: str, matrix: csr_matrix) -> dict[str, np.ndarray]:
+    """Return a matrix as buffers; item indices as int32, so that an entry takes 8 bytes."""
+    return {
+        f"{name}_offsets": matrix.indptr.astype(np.int64),
+        f"{name}_items": matrix.indices.astype(np.int32),
+        f"{name}_values": matrix.data,
+    }
+
+
+def _matrix(name: str, saved: Mapping[str, np.ndarray]) -> csr_matrix:
+    size = len(saved["share"])
+    parts = tuple(saved[f"{name}_{part}"] for part in ("values", "items", "offsets"))
+    return csr_matrix(parts, shape=(size, size))
 
 
 def align_neighbours(tensors: Mapping[str, Tensor], rows_N: np.ndarray) -> dict[str, Tensor]:
@@ -274,14 +272,12 @@ def align_neighbours(tensors: Mapping[str, Tensor], rows_N: np.ndarray) -> dict[
     known = np.flatnonzero(rows_N != ABSENT)
     size = len(there.share)
     move = csr_matrix((np.ones(len(known), np.float32), (known, rows_N[known])), shape=(len(rows_N), size))
-    moved = csr_matrix(move @ there.similarity @ move.T, dtype=np.float32)
-    moved.sort_indices()
     share_N = np.ones(len(rows_N), np.float32)
     share_N[known] = there.share.numpy()[rows_N[known]]
-    return {
-        f"{PREFIX}offsets": torch.from_numpy(moved.indptr.astype(np.int64)),
-        f"{PREFIX}items": torch.from_numpy(moved.indices.astype(np.int64)),
-        f"{PREFIX}values": torch.from_numpy(moved.data),
-        f"{PREFIX}share": torch.from_numpy(share_N),
-        f"{PREFIX}settings": there.settings,
+    moved = {
+        name: array
+        for part, matrix in (("similarity", there.similarity), ("mixing", there.mixing))
+        for name, array in _arrays(part, _sorted(move @ matrix @ move.T)).items()
     }
+    tensors = {name: torch.from_numpy(array) for name, array in {**moved, "share": share_N}.items()}
+    return {f"{PREFIX}{name}": tensor for name, tensor in {**tensors, "settings": there.settings}.items()}

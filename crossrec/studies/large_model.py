@@ -264,7 +264,7 @@ def _effects(
     k: int,
 ) -> Iterator[Effect]:
     test = prepared.data.split.test
-    queries = Queries(test.users[rows], test.ends[rows], test.targets.take(rows))
+    queries = test.take(rows)
     settings = prepared.config.evaluation.model_copy(
         update={"ks": (k,), "metrics": metrics, "n_bootstrap": 0}
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -18,10 +19,11 @@ from crossrec.experiment.config import ExperimentConfig
 from crossrec.experiment.evaluate import load_recommender
 from crossrec.experiment.prepared import PreparedExperiment
 from crossrec.experiment.run_folder import read_run
+from crossrec.experiment.validation import check_choices, smallest_close
 from crossrec.server.config import ServerConfig
 from crossrec.server.lists import BatchOptions, ClickHistory, Lists
 from crossrec.serving.training import run_training
-from crossrec.types import Sequences
+from crossrec.types import InputError, Sequences
 
 
 @pytest.fixture(scope="module")
@@ -63,7 +65,7 @@ def test_the_choice_is_recorded_and_no_worse_on_validation(run: Path) -> None:
     scores = load_recommender(opened(run)).neighbours
     assert scores is not None
     assert scores.cold_share(30)[29] == 1
-    assert scores.similarity[:, [29]].nnz > 0
+    assert scores.mixing[:, [29]].nnz > 0
     assert (scores.weight, scores.cold_bonus) == pytest.approx((chosen["weight"], chosen["cold_bonus"]))
 
 
@@ -174,3 +176,20 @@ def test_the_servers_index_finds_the_mixed_lists(run: Path) -> None:
     assert [found.retrieval for found in lists[0]] == ["faiss", "faiss"]
     for by_index, exact in zip(*lists, strict=True):
         assert [place.row for place in by_index.places] == [place.row for place in exact.places]
+
+
+def test_a_choice_without_validation_queries_is_refused_before_training() -> None:
+    split: Any = SimpleNamespace(valid=())
+    given = {"tune": False, "weight": 2.0, "cold_bonus": 0.0}
+    for missing in given:
+        options = {key: value for key, value in given.items() if key != missing}
+        config = validate(ExperimentConfig, {"neighbours": options}, "test")
+        with pytest.raises(InputError, match=r"no validation queries to choose on.*neighbours"):
+            check_choices(config, split)
+    check_choices(validate(ExperimentConfig, {"neighbours": given}, "test"), split)
+    check_choices(validate(ExperimentConfig, {}, "test"), split)
+
+
+def test_the_smallest_weight_close_to_the_best_is_chosen() -> None:
+    assert smallest_close({0.0: 0.5, 1.0: 0.995, 2.0: 1.0, 5.0: 0.999}) == 1.0
+    assert smallest_close({0.0: 0.0, 3.0: 0.0}) == 0.0

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from scipy.sparse import csr_matrix, random_array
+from scipy.sparse import csr_matrix, identity, random_array
 
-from crossrec.model.neighbours import NeighbourScores, align_neighbours, mean_columns, shrunk_columns
+from crossrec.model.neighbours import NeighbourScores, align_neighbours, mixing_columns
 from crossrec.types import ABSENT, Sequences
 
 N = 12
@@ -19,10 +19,16 @@ def similarities(seed: int = 0) -> csr_matrix:
     return found
 
 
-def scores(columns: csr_matrix, share_N: np.ndarray | None = None, **options: float) -> NeighbourScores:
+def scores(
+    similarity: csr_matrix,
+    share_N: np.ndarray | None = None,
+    mixing: csr_matrix | None = None,
+    **options: float,
+) -> NeighbourScores:
     chosen = {"weight": 2.0, "recency": 0.5, "cold_bonus": 0.0, **options}
-    share_N = np.zeros(columns.shape[0], np.float32) if share_N is None else share_N
-    return NeighbourScores(columns, share_N, alike=3, temperature=0.1, **chosen)
+    share_N = np.zeros(similarity.shape[0], np.float32) if share_N is None else share_N
+    mixing = identity(similarity.shape[0], format="csr") if mixing is None else mixing
+    return NeighbourScores(similarity, mixing, share_N, alike=3, temperature=0.1, **chosen)
 
 
 def test_scores_are_the_weighted_sum_of_similarities_relative_to_the_largest() -> None:
@@ -49,31 +55,38 @@ def content(seed: int = 1) -> np.ndarray:
 
 
 def test_a_cold_column_is_the_softmax_mean_of_those_alike() -> None:
-    columns, content_ND = similarities(), content()
-    warm_N = np.arange(N) < 9
-    found_NN = mean_columns(columns, content_ND, np.asarray([10]), warm_N, 3, 0.1).toarray()
+    content_ND, warm_N, share_N = content(), np.arange(N) < 9, (np.arange(N) == 10).astype(np.float32)
+    found_NN = mixing_columns(share_N, content_ND, warm_N, 3, 0.1).toarray()
     unit_ND = content_ND / np.linalg.norm(content_ND, axis=1, keepdims=True)
     cosines_N = np.where(warm_N, unit_ND @ unit_ND[10], -np.inf)
     best_A = np.argsort(-cosines_N)[:3]
-    powers_A = np.exp(cosines_N[best_A] / 0.1)
-    wanted_N = columns.toarray()[:, best_A] @ (powers_A / powers_A.sum())
+    wanted_N = np.zeros(N)
+    wanted_N[best_A] = np.exp(cosines_N[best_A] / 0.1) / np.exp(cosines_N[best_A] / 0.1).sum()
     np.testing.assert_allclose(found_NN[:, 10], wanted_N, rtol=1e-4, atol=1e-6)
-    assert not np.delete(found_NN, 10, axis=1).any()
+    np.testing.assert_array_equal(np.delete(found_NN, 10, axis=1), np.delete(np.eye(N), 10, axis=1))
 
 
 def test_an_item_without_content_or_anything_alike_gets_no_column() -> None:
-    columns, content_ND = similarities(), content()
+    content_ND, share_N = content(), (np.arange(N) == 10).astype(np.float32)
     content_ND[10] = 0
-    assert mean_columns(columns, content_ND, np.asarray([10]), np.arange(N) < 9, 3, 0.1).nnz == 0
-    assert mean_columns(columns, content(), np.asarray([10]), np.zeros(N, bool), 3, 0.1).nnz == 0
+    assert mixing_columns(share_N, content_ND, np.arange(N) < 9, 3, 0.1)[:, [10]].nnz == 0
+    assert mixing_columns(share_N, content(), np.zeros(N, bool), 3, 0.1)[:, [10]].nnz == 0
+    only_itself = mixing_columns(share_N, content(), np.arange(N) == 10, 3, 0.1)
+    assert only_itself[:, [10]].nnz == 0
+    assert not np.isnan(only_itself.toarray()).any()
 
 
 def test_a_column_is_mixed_by_its_share() -> None:
-    columns, content_ND, warm_N = similarities(), content(), np.arange(N) < 9
+    content_ND, warm_N = content(), np.arange(N) < 9
     share_N = np.linspace(0, 1, N).astype(np.float32)
-    found_NN = shrunk_columns(columns, share_N, content_ND, warm_N, 3, 0.1).toarray()
-    means_NN = mean_columns(columns, content_ND, np.arange(N), warm_N, 3, 0.1).toarray()
-    np.testing.assert_allclose(found_NN, columns.toarray() * (1 - share_N) + means_NN * share_N, atol=1e-6)
+    found_NN = mixing_columns(share_N, content_ND, warm_N, 3, 0.1).toarray()
+    means_NN = mixing_columns(np.ones(N, np.float32), content_ND, warm_N, 3, 0.1).toarray()
+    np.testing.assert_allclose(found_NN, np.diag(1 - share_N) + means_NN * share_N, atol=1e-6)
+    # Scores are those of similarities whose columns are mixed.
+    similarity = similarities()
+    mixed = csr_matrix(similarity @ csr_matrix(found_NN))
+    found_BN = scores(similarity, share_N, csr_matrix(found_NN)).added(HISTORIES).toarray()
+    np.testing.assert_allclose(found_BN, scores(mixed).added(HISTORIES).toarray(), rtol=1e-4, atol=1e-6)
 
 
 def test_items_added_later_get_a_column_and_change_no_other_score() -> None:
@@ -94,7 +107,9 @@ def test_items_added_later_get_a_column_and_change_no_other_score() -> None:
 
 
 def test_saved_scores_are_the_same() -> None:
-    found = scores(similarities(), np.linspace(0, 1, N), cold_bonus=0.3)
+    share_N = np.linspace(0, 1, N).astype(np.float32)
+    mixing = mixing_columns(share_N, content(), np.arange(N) < 9, 3, 0.1)
+    found = scores(similarities(), share_N, mixing, cold_bonus=0.3)
     saved = {f"neighbours.{name}": value for name, value in found.state_dict().items()}
     again = NeighbourScores.from_saved(saved)
     assert again is not None
@@ -105,18 +120,24 @@ def test_saved_scores_are_the_same() -> None:
 
 
 def test_another_order_and_other_items_follow_the_ids() -> None:
-    found = scores(similarities(), np.linspace(0, 1, N), cold_bonus=0.3)
+    share_N = np.linspace(0, 1, N).astype(np.float32)
+    mixing = mixing_columns(share_N, content(), np.arange(N) < 9, 3, 0.1)
+    found = scores(similarities(), share_N, mixing, cold_bonus=0.3)
     saved = {f"neighbours.{name}": value for name, value in found.state_dict().items()}
     rows_N = np.asarray([3, ABSENT, 1, 0, 11, 4, 7, 9, 2])
     again = NeighbourScores.from_saved(align_neighbours(saved, rows_N))
     assert again is not None
-    dense_NN, moved_NN = found.similarity.toarray(), again.similarity.toarray()
-    for here, there in enumerate(rows_N):
-        if there == ABSENT:
-            assert not moved_NN[here].any()
-            assert not moved_NN[:, here].any()
-            assert again.cold_share(len(rows_N))[here] == 1
-            continue
-        known = rows_N != ABSENT
-        np.testing.assert_array_equal(moved_NN[here, known], dense_NN[there, rows_N[known]])
-        assert again.cold_share(len(rows_N))[here] == found.cold_share(N)[there]
+    pairs = [
+        (getattr(scores, name).toarray() for scores in (found, again)) for name in ("similarity", "mixing")
+    ]
+    known = rows_N != ABSENT
+    for dense_NN, moved_NN in pairs:
+        for here, there in enumerate(rows_N):
+            if there == ABSENT:
+                assert not moved_NN[here].any()
+                assert not moved_NN[:, here].any()
+                continue
+            np.testing.assert_array_equal(moved_NN[here, known], dense_NN[there, rows_N[known]])
+    shares_N = again.cold_share(len(rows_N))
+    np.testing.assert_array_equal(shares_N[known], found.cold_share(N)[rows_N[known]])
+    assert (shares_N[~known] == 1).all()

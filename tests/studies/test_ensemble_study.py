@@ -15,8 +15,8 @@ from safetensors.torch import load_file, save_file
 from crossrec.cli.commands import main
 from crossrec.config import validate
 from crossrec.ensemble.recommender import Ensemble, EnsembleConfig
-from crossrec.experiment.baselines import validation_metrics
 from crossrec.experiment.config import ExperimentConfig
+from crossrec.experiment.validation import validation_metrics
 from crossrec.runtime.files import write_checksums
 from crossrec.serving.training import run_training
 from crossrec.studies.ensemble import EnsembleStudyConfig, choose, run_ensemble
