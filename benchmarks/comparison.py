@@ -134,7 +134,13 @@ def _row(name: str, evaluations: list[Evaluation]) -> list[str]:
 
 
 def main(
-    description: str, config: Path, tables: Mapping[str, Table], seeds: Sequence[int], *, reads: bool = True
+    description: str,
+    config: Path,
+    tables: Mapping[str, Table],
+    seeds: Sequence[int],
+    runs_dir: Path | None = None,
+    *,
+    needs_root: bool = True,
 ) -> None:
     """The command line of a benchmark: trains what is missing, then prints the tables.
 
@@ -143,16 +149,17 @@ def main(
         config: configuration that everything starts from.
         tables: name to table.
         seeds: of every variant.
-        reads: whether the data are in a folder.
+        runs_dir: default folder of the runs; ``runs/`` and the configuration's name when None.
+        needs_root: whether the data are in a folder rather than generated.
     """
     parser = argparse.ArgumentParser(description=description)
-    if reads:
+    if needs_root:
         parser.add_argument("--root", type=Path, required=True, help="folder of the data")
-    parser.add_argument("--runs-dir", type=Path, default=Path("runs") / config.stem)
+    parser.add_argument("--runs-dir", type=Path, default=runs_dir or Path("runs") / config.stem)
     parser.add_argument("--only", default="", help="train only runs whose name contains this")
     parser.add_argument("--table", action="store_true", help="print what is there; train nothing")
     args = parser.parse_args()
-    root = args.root if reads else None
+    root = args.root if needs_root else None
     comparison = Comparison(config, tables, seeds, root, args.runs_dir)
     if not args.table:
         comparison.train(args.only)

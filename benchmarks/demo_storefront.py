@@ -2,11 +2,11 @@
 
     python benchmarks/demo_storefront.py [--only TEXT] [--table]
 
-Each variant differs from configs/demo.yaml in one thing; 'alone' is without the scores of item-kNN, and a
-network alone is also measured in each run. SASRec has one layer, as the decoder has. Finished runs are not
-repeated. `crossrec compare` tests differences over all seeds:
+Each variant differs from configs/demo.yaml in one thing. SASRec has one layer, as the decoder has. Each run
+also measures its network without the scores of item-kNN, and the first one the tuned baselines. Finished runs
+are not repeated. Differences over all seeds, in a shell that expands braces:
 
-    crossrec compare runs/demo/demo.sasrec.* --names …
+    crossrec compare --group runs/demo_storefront/demo.{sasrec,llm}.{0,1,2}
 
 The storefront is generated; nothing is chosen on test.
 """
@@ -19,6 +19,7 @@ from comparison import Table, main
 
 CONFIG = Path(__file__).parents[1] / "configs" / "demo.yaml"
 SEEDS = (0, 1, 2)
+RUNS = Path("runs") / "demo_storefront"  # runs/demo is the run of make train
 SASREC = ["model.sequence={type: sasrec, layers: 1, max_length: 30, dropout: 0.0}"]
 IDS = ["model.text=null", "model.image=null"]
 
@@ -35,4 +36,4 @@ VARIANTS: dict[str, list[str]] = {
 TABLES = {"demo": Table([], VARIANTS)}
 
 if __name__ == "__main__":
-    main(__doc__.split("\n")[0], CONFIG, TABLES, SEEDS, reads=False)
+    main(__doc__.split("\n")[0], CONFIG, TABLES, SEEDS, RUNS, needs_root=False)

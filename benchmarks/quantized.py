@@ -1,4 +1,4 @@
-"""What compressed item vectors cost: ndcg@10 lost, memory, and time per user, beside exact search.
+"""Cost of compressed item vectors: loss of ndcg@10, memory, and time per user, compared with exact search.
 
     python benchmarks/quantized.py RUN [RUN …] [--part valid] [--repeats 5]
 

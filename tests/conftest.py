@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -105,64 +106,47 @@ READ = (
 """Words that ``reading_llama`` can read."""
 
 
-@pytest.fixture(scope="session")
-def reading_llama(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with a random two-layer Llama of width 32 that can read a few words, and answer yes and no."""
+def random_llama(folder: Path, words: Sequence[str], **sizes: Any) -> Path:
+    """Write a random Llama of width 32 and a word tokenizer into a folder."""
     import torch
     from tokenizers import Tokenizer
     from tokenizers.models import WordLevel
     from tokenizers.pre_tokenizers import Whitespace
     from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
-    vocabulary = {word: number for number, word in enumerate(["[UNK]", "[PAD]", *READ])}
-    words = Tokenizer(WordLevel(vocabulary, unk_token="[UNK]"))
-    words.pre_tokenizer = Whitespace()
-    tokenizer = PreTrainedTokenizerFast(tokenizer_object=words, pad_token="[PAD]", unk_token="[UNK]")
+    vocabulary = {word: number for number, word in enumerate(["[UNK]", "[PAD]", *words])}
+    tokenizer = Tokenizer(WordLevel(vocabulary, unk_token="[UNK]"))
+    tokenizer.pre_tokenizer = Whitespace()
     torch.manual_seed(0)
-    model = LlamaForCausalLM(
-        LlamaConfig(
-            vocab_size=len(vocabulary),
-            hidden_size=32,
-            intermediate_size=64,
-            num_hidden_layers=2,
-            num_attention_heads=4,
-            num_key_value_heads=2,
-            max_position_embeddings=128,
-            initializer_range=SPREAD,
-        )
-    )
-    folder = tmp_path_factory.mktemp("reading-llama")
-    model.save_pretrained(folder)
-    tokenizer.save_pretrained(folder)
+    heads = {"hidden_size": 32, "num_attention_heads": 4, "num_key_value_heads": 2}
+    LlamaForCausalLM(LlamaConfig(**heads, **sizes)).save_pretrained(folder)
+    fast = PreTrainedTokenizerFast(tokenizer_object=tokenizer, pad_token="[PAD]", unk_token="[UNK]")
+    fast.save_pretrained(folder)
     return folder
+
+
+@pytest.fixture(scope="session")
+def reading_llama(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a random two-layer Llama of width 32 that can read a few words, and answer yes and no."""
+    return random_llama(
+        tmp_path_factory.mktemp("reading-llama"),
+        READ,
+        vocab_size=2 + len(READ),
+        intermediate_size=64,
+        num_hidden_layers=2,
+        max_position_embeddings=128,
+        initializer_range=SPREAD,
+    )
 
 
 @pytest.fixture(scope="session")
 def tiny_llama(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with a random three-layer Llama of width 32, whose heads share keys, and a word tokenizer."""
-    import torch
-    from tokenizers import Tokenizer
-    from tokenizers.models import WordLevel
-    from tokenizers.pre_tokenizers import Whitespace
-    from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
-
-    vocabulary = {"[UNK]": 0, "[PAD]": 1, "the": 2, "shopper": 3, "viewed": 4}
-    words = Tokenizer(WordLevel(vocabulary, unk_token="[UNK]"))
-    words.pre_tokenizer = Whitespace()
-    tokenizer = PreTrainedTokenizerFast(tokenizer_object=words, pad_token="[PAD]", unk_token="[UNK]")
-    torch.manual_seed(0)
-    model = LlamaForCausalLM(
-        LlamaConfig(
-            vocab_size=8,
-            hidden_size=32,
-            intermediate_size=48,
-            num_hidden_layers=3,
-            num_attention_heads=4,
-            num_key_value_heads=2,
-            max_position_embeddings=64,
-        )
+    return random_llama(
+        tmp_path_factory.mktemp("tiny-llama"),
+        ("the", "shopper", "viewed"),
+        vocab_size=8,
+        intermediate_size=48,
+        num_hidden_layers=3,
+        max_position_embeddings=64,
     )
-    folder = tmp_path_factory.mktemp("tiny-llama")
-    model.save_pretrained(folder)
-    tokenizer.save_pretrained(folder)
-    return folder

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any
 
 import torch
+from pydantic import Field
 from torch import Tensor
 
 from crossrec.config import ComponentOptions
@@ -18,6 +19,13 @@ from crossrec.model.modalities.base import ContentVectors, ModalityInputs
 from crossrec.model.modalities.layers import AdaptedFeatures, Modality
 from crossrec.types import InputError
 
+Adapt = Annotated[
+    AdaptOptions | None,
+    Field(
+        description="tuning on co-clicks, once, before the sequence model is trained; the vectors are frozen "
+        "then. Null for an encoder that is frozen or tuned in the training step"
+    ),
+]
 ENCODER = "encoder."
 """Prefix of the encoder's weights among those of a saved modality."""
 

@@ -9,12 +9,12 @@ from typing import Self, cast
 from pydantic import Field, model_validator
 
 from crossrec.data.catalog import Catalog
-from crossrec.encoders.adaptation import AdaptOptions, ItemInputs
+from crossrec.encoders.adaptation import ItemInputs
 from crossrec.encoders.base import Tuning
 from crossrec.encoders.cache import Features
 from crossrec.encoders.image import ImageEncoder
 from crossrec.model.encoded_catalog import EncodedCatalog, FeatureKey, feature_key
-from crossrec.model.modalities.adapted import AdaptedEncoder, check_adapt
+from crossrec.model.modalities.adapted import Adapt, AdaptedEncoder, check_adapt
 from crossrec.model.modalities.base import ContentVectors, ItemModality, ModalityInputs
 from crossrec.model.modalities.layers import AdaptedFeatures, FrozenFeatures, Modality, TrainableEncoder
 from crossrec.model.variants import image_with_variants
@@ -34,11 +34,7 @@ class Image(ItemModality):
             description="column of the item table with paths or encoded pictures; null for the catalogue's "
             "own pictures",
         )
-        adapt: AdaptOptions | None = Field(
-            None,
-            description="tuning on co-clicks, once, before the sequence model is trained; the vectors are "
-            "frozen then. Null for an encoder that is frozen or tuned in the training step",
-        )
+        adapt: Adapt = None
 
         @model_validator(mode="after")
         def _can_adapt(self) -> Self:

@@ -10,12 +10,12 @@ import numpy as np
 from pydantic import Field, model_validator
 
 from crossrec.data.catalog import Catalog
-from crossrec.encoders.adaptation import AdaptOptions, ItemInputs
+from crossrec.encoders.adaptation import ItemInputs
 from crossrec.encoders.base import Tuning
 from crossrec.encoders.cache import Features
 from crossrec.encoders.text import TextEncoder
 from crossrec.model.encoded_catalog import TEXT_COLUMN, EncodedCatalog, FeatureKey, feature_key
-from crossrec.model.modalities.adapted import AdaptedEncoder, check_adapt
+from crossrec.model.modalities.adapted import Adapt, AdaptedEncoder, check_adapt
 from crossrec.model.modalities.base import ContentVectors, ItemModality, ModalityInputs
 from crossrec.model.modalities.layers import AdaptedFeatures, FrozenFeatures, Modality, TrainableEncoder
 from crossrec.model.variants import text_with_variants
@@ -30,11 +30,7 @@ class Text(ItemModality):
         positional = ("weights",)
 
         column: str = Field(TEXT_COLUMN, min_length=1, description="column of the item table with the texts")
-        adapt: AdaptOptions | None = Field(
-            None,
-            description="tuning on co-clicks, once, before the sequence model is trained; the vectors are "
-            "frozen then. Null for an encoder that is frozen or tuned in the training step",
-        )
+        adapt: Adapt = None
 
         @model_validator(mode="after")
         def _can_adapt(self) -> Self:

@@ -12,9 +12,8 @@ from torch.nn import functional as F
 
 from crossrec.model.modalities.layers import FrozenFeatures
 from crossrec.model.network import ItemEncoder, SequentialNetwork
-from crossrec.model.semantic_ids.co_clicks import co_click_map
 from crossrec.model.semantic_ids.decoder import CodeDecoder
-from crossrec.model.semantic_ids.quantiser import SemanticIds
+from crossrec.model.semantic_ids.quantiser import SemanticIds, co_click_map
 from crossrec.model.semantic_ids.trie import Trie
 from crossrec.model.sequence.base import SequenceModel
 from crossrec.model.sequence.semantic_id import SemanticId

@@ -1,4 +1,4 @@
-"""What docs/distillation.md takes as given: two small tables."""
+"""Two small tables."""
 
 import polars as pl
 

@@ -1,4 +1,4 @@
-"""What docs/text_scorer.md takes as given: two small tables, and a small random language model."""
+"""Two small tables, and a small random language model."""
 
 import tempfile
 

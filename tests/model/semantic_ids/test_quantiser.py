@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import torch
 
-from crossrec.model.semantic_ids.co_clicks import co_click_map
 from crossrec.model.semantic_ids.quantiser import (
     SemanticIds,
+    co_click_map,
     nearest_centroids,
     number_collisions,
     quantised,
