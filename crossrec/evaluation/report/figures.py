@@ -121,8 +121,11 @@ def marker(index: int) -> str:
 
 
 def short(name: str) -> str:
-    """Return a name shortened to fit beside a point."""
-    return name if len(name) <= LONGEST_NAME else name[: LONGEST_NAME - 1] + "…"
+    """Return a name that fits beside a point, shortened in its middle: variants differ in their ends."""
+    if len(name) <= LONGEST_NAME:
+        return name
+    kept = LONGEST_NAME - 1
+    return f"{name[: kept - kept // 2].rstrip()}…{name[len(name) - kept // 2 :].lstrip()}"
 
 
 def spread(positions: Sequence[float] | np.ndarray, gap: float, low: float, high: float) -> np.ndarray:

@@ -14,7 +14,7 @@ from crossrec.data.catalog import Catalog
 from crossrec.evaluation.metrics import METRICS
 from crossrec.evaluation.report import RecommenderResult, write_report
 from crossrec.evaluation.report.cards import choose_users, hits_of
-from crossrec.evaluation.report.figures import spread, thin
+from crossrec.evaluation.report.figures import LONGEST_NAME, short, spread, thin
 from crossrec.evaluation.report.glossary import estimate, info, note_on_distances
 from crossrec.evaluation.report.page import ReportError
 from crossrec.evaluation.report.plots import decile_of, decile_shares, lorenz
@@ -137,3 +137,12 @@ def test_a_distance_above_one_is_explained_once_and_only_then() -> None:
     assert note_on_distances({"ild@10": float("nan")}) == ""
     told = note_on_distances([("ild@10", 1.02), ("ild@10", 1.3), ("ndcg@10", 0.1)])
     assert told.startswith("ild@10 above 1: a cosine distance goes up to 2")
+
+
+def test_shortened_names_of_variants_differ() -> None:
+    names = ["llm + LoRA (id+text+image, concat) + item-kNN", "llm + LoRA (id+text+image, concat)", "ALS"]
+    found = [short(name) for name in names]
+    assert found[0] != found[1]
+    assert found[0].endswith("item-kNN")
+    assert found[2] == "ALS"
+    assert max(map(len, found)) <= LONGEST_NAME
