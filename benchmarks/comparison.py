@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import json
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,11 +17,17 @@ from crossrec.evaluation.bootstrap import estimate_means
 from crossrec.evaluation.report.glossary import format_range
 from crossrec.evaluation.results import METRICS_FILE, Evaluation
 from crossrec.experiment.config import ExperimentConfig
+from crossrec.experiment.prepared import PreparedExperiment
 from crossrec.experiment.run_folder import check_run
 from crossrec.serving.training import run_training
+from crossrec.training.tracking import read_log
+from crossrec.types import Recommender
 
 SHOWN = ("ndcg@10", "recall@10", "coverage@10", "gini@10", "ild@10")
 WITH_INTERVAL = ("ndcg@10", "recall@10")
+SLICES = {"cold_items": "cold recall@10", "tail_items": "tail recall@10"}
+SPEED_FILE = "ranking_speed.json"
+TIMED_QUERIES = 2_000
 
 
 @dataclass(frozen=True)
@@ -29,10 +37,12 @@ class Table:
     Args:
         changes: overrides of the configuration for the whole table.
         variants: name to overrides.
+        needs_gpu: whether the table is left out unless it is named.
     """
 
     changes: Sequence[str]
     variants: Mapping[str, Sequence[str]]
+    needs_gpu: bool = False
 
 
 @dataclass(frozen=True)
@@ -45,6 +55,7 @@ class Comparison:
         seeds: of every variant.
         root: folder of the data; None for data that need none.
         runs_dir: where runs are kept.
+        changes: overrides of every run.
     """
 
     config: Path
@@ -52,6 +63,7 @@ class Comparison:
     seeds: Sequence[int]
     root: Path | None
     runs_dir: Path
+    changes: Sequence[str] = ()
 
     def runs(self) -> Iterator[ExperimentConfig]:
         """Every run, seed by seed; the first of each table also tunes and measures the baselines."""
@@ -70,6 +82,7 @@ class Comparison:
                             f"name={name}.{variant}.{seed}",
                             f"seed={seed}",
                             *([] if first else ["baselines=[]"]),
+                            *self.changes,
                         ],
                     )
 
@@ -84,18 +97,18 @@ class Comparison:
             check_run(config)
         for config in wanted:
             if not (config.run_folder / "eval" / "test" / METRICS_FILE).exists():
-                run_training(config)
+                model = run_training(config)
+                _time_ranking(config, model.recommender)
 
-    def measured(self, name: str) -> Iterator[tuple[str, list[Evaluation]]]:
-        """Name and evaluations (one a seed) of everything that a table has so far."""
+    def measured(self, name: str) -> Iterator[tuple[str, list[Path]]]:
+        """Name and folders of results (one a seed) of everything that a table has so far."""
         variants = self.tables[name].variants
         first = self._folder(name, next(iter(variants)), self.seeds[0])
         for folder in sorted((first / "baselines").glob("*")):
-            yield folder.name, [Evaluation.load(folder)]
+            yield folder.name, [folder]
         for variant in variants:
             folders = [self._folder(name, variant, seed) for seed in self.seeds]
-            done = [Evaluation.load(folder) for folder in folders if (folder / METRICS_FILE).exists()]
-            if done:
+            if done := [folder for folder in folders if (folder / METRICS_FILE).exists()]:
                 yield variant, done
 
     def _folder(self, table: str, variant: str, seed: int) -> Path:
@@ -105,15 +118,16 @@ class Comparison:
         """All tables."""
         lines = []
         for name in self.tables:
-            rows = [_row(recommender, evaluations) for recommender, evaluations in self.measured(name)]
+            rows = [_row(recommender, folders) for recommender, folders in self.measured(name)]
             if rows:
-                head = ["recommender", "seeds", *SHOWN, "cold recall@10"]
+                head = ["recommender", "seeds", *SHOWN, *SLICES.values(), "training s", "µs per user"]
                 lines += [f"\n### {name}\n", "| " + " | ".join(head) + " |", "|" + "---|" * len(head)]
                 lines += ["| " + " | ".join(cells) + " |" for cells in rows]
         return "\n".join(lines)
 
 
-def _row(name: str, evaluations: list[Evaluation]) -> list[str]:
+def _row(name: str, folders: list[Path]) -> list[str]:
+    evaluations = [Evaluation.load(folder) for folder in folders]
     cells = [name, str(len(evaluations))]
     for metric in SHOWN:
         found = [e.metrics.get(metric) for e in evaluations]
@@ -128,9 +142,35 @@ def _row(name: str, evaluations: list[Evaluation]) -> list[str]:
             cells.append(f"{np.mean(values):.4f}{spread} [{ends}]")
         else:
             cells.append(f"{np.mean(values):.3f}")
-    cold = [e.slices["cold_items"] for e in evaluations]
-    values = [c["recall@10"]["value"] for c in cold if c["n_queries"]]
-    return [*cells, f"{np.mean(values):.3f}" if values else "none"]
+    for part in SLICES:
+        found = [e.slices[part] for e in evaluations if e.slices[part]["n_queries"]]
+        cells.append(f"{np.mean([f['recall@10']['value'] for f in found]):.3f}" if found else "none")
+    return [*cells, *_costs([folder.parents[1] for folder in folders])]
+
+
+def _costs(runs: Sequence[Path]) -> list[str]:
+    """Seconds of training steps and microseconds per ranked user, means over runs; empty for baselines."""
+    logs = [read_log(run / "log.jsonl") for run in runs if (run / "log.jsonl").exists()]
+    training = [sum(line.get("seconds", 0.0) for line in log) for log in logs]
+    ranking = [json.loads((run / SPEED_FILE).read_text()) for run in runs if (run / SPEED_FILE).exists()]
+    return [
+        f"{np.mean(training):,.0f}" if training else "",
+        f"{np.mean([1e6 * r['seconds'] / r['queries'] for r in ranking]):,.0f}" if ranking else "",
+    ]
+
+
+def _time_ranking(config: ExperimentConfig, recommender: Recommender) -> None:
+    """Write the time of the lists of up to 2,000 test queries, seen items excluded, the second of two."""
+    split = PreparedExperiment.of(config).data.split
+    queries = split.queries("test")
+    histories = split.histories(queries).take(np.arange(min(TIMED_QUERIES, len(queries))))
+    seconds = 0.0
+    for _ in range(2):
+        started = time.perf_counter()
+        recommender.recommend(histories, 10, histories)
+        seconds = time.perf_counter() - started
+    found = {"queries": len(histories), "seconds": seconds}
+    (config.run_folder / SPEED_FILE).write_text(json.dumps(found) + "\n", encoding="utf-8")
 
 
 def main(
@@ -156,11 +196,17 @@ def main(
     if needs_root:
         parser.add_argument("--root", type=Path, required=True, help="folder of the data")
     parser.add_argument("--runs-dir", type=Path, default=runs_dir or Path("runs") / config.stem)
+    by_default = [name for name, table in tables.items() if not table.needs_gpu]
+    parser.add_argument(
+        "--tables", nargs="+", choices=tables, default=by_default, help="all but those of GPUs"
+    )
     parser.add_argument("--only", default="", help="train only runs whose name contains this")
+    parser.add_argument("--set", nargs="+", default=[], metavar="KEY=VALUE", help="change every run")
     parser.add_argument("--table", action="store_true", help="print what is there; train nothing")
     args = parser.parse_args()
     root = args.root if needs_root else None
-    comparison = Comparison(config, tables, seeds, root, args.runs_dir)
+    wanted = {name: tables[name] for name in args.tables}
+    comparison = Comparison(config, wanted, seeds, root, args.runs_dir, args.set)
     if not args.table:
         comparison.train(args.only)
     print(comparison.markdown())  # noqa: T201

@@ -1,11 +1,19 @@
-"""Modalities, fusions and the LLM on MovieLens latest-small: trains every variant and prints one table.
+"""Modalities, fusions and language models on MovieLens latest-small: trains every variant, prints tables.
 
-    python benchmarks/movielens_small.py --root PATH/TO/ml-latest-small [--only TEXT] [--table]
+    python benchmarks/movielens_small.py --root PATH/TO/ml-latest-small [--tables NAME …] [--only TEXT]
 
-All variants have the same data, loss and seeds; nothing is chosen on test. Finished runs are not repeated,
-so the command may be stopped and started again, and several may share the work through ``--only``.
-Intervals are 95 % bootstraps over users of the mean over seeds, ± is the standard deviation over seeds;
-coverage, gini and ild are means over seeds.
+Within a table all variants have the same data, loss and seeds; nothing is chosen on test. Finished runs are
+not repeated, so the command may be stopped and started again, and several may share the work through
+``--only``. Intervals are 95 % bootstraps over users of the mean over seeds, ± is the standard deviation over
+seeds; coverage, gini and ild are means over seeds.
+
+``language`` gives every model the scores of item-kNN (``neighbours``) and the same training; its variants
+differ in what reads the items and what reads the history. ``decoders`` needs a GPU and is trained only when
+named: whole decoders over item vectors, and over items that a second decoder reads (HLLM, Chen et al. 2024).
+It runs small on a CPU with ``--set``:
+
+    … --tables decoders --set data.cleaning.k_users=300 data.cleaning.k_items=150 trainer.epochs=1 \
+        trainer.precision=no model.sequence.max_length=8 objective.negatives=16
 """
 
 from __future__ import annotations
@@ -27,6 +35,34 @@ LLM = [
     "trainer.eval_every=5",
 ]
 
+TUNED_TEXT = "model.text={training: finetune, adapt: {}}"
+RANDOM_TEXT = "model.text={weights: random, training: finetune, adapt: {}}"
+DECODER = [
+    "model.sequence={type: llm, weights: package:smollm2-135m, layers: 1, max_length: 200, dropout: 0.2, "
+    "lora: {r: 8, alpha: 16, dropout: 0.0}}"
+]
+LANGUAGE = {
+    "sasrec-ids": [NO_TEXT, NO_IMAGE],
+    "sasrec-content": [NO_ID],
+    "sasrec": [],
+    "sasrec-tuned-text": [TUNED_TEXT],
+    "sasrec-tuned-random-text": [RANDOM_TEXT],
+    "llm": DECODER,
+    "llm-random": [*DECODER, "model.sequence.weights=random"],
+    "llm-tuned-text": [*DECODER, TUNED_TEXT],
+}
+
+WHOLE = "model.sequence={type: llm, weights: package:smollm2-135m, max_length: 50, lora: {r: 16, alpha: 32}}"
+READ_BY_DECODER = (
+    "model.text={weights: package:smollm2-135m, max_tokens: 64, training: lora, lora: {r: 16, alpha: 32}}"
+)
+DECODERS = {
+    "sasrec": ["model.sequence.max_length=50"],
+    "llm": [WHOLE],
+    "sasrec-read-by-decoder": ["model.sequence.max_length=50", READ_BY_DECODER],
+    "hllm": [WHOLE, READ_BY_DECODER, NO_ID],
+}
+
 VARIANTS: dict[str, list[str]] = {
     "sasrec-id": [NO_TEXT, NO_IMAGE],
     "sasrec-text": [NO_ID, NO_IMAGE],
@@ -40,6 +76,8 @@ VARIANTS: dict[str, list[str]] = {
 }
 TABLES = {
     "last5": Table([], VARIANTS),
+    "language": Table(["neighbours={}"], LANGUAGE),
+    "decoders": Table(["trainer.precision=bf16", NO_IMAGE], DECODERS, needs_gpu=True),
     "last1": Table(["data.split.n_last=1"], VARIANTS),
     # Without a least number of clicks for films, some are clicked for the first time in the test part.
     "last5-all-films": Table(

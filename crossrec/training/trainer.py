@@ -167,7 +167,8 @@ class Trainer:
             loss = losses.pop(RANKING)
             progress.step += 1
             progress.batch += 1
-            speed = steps[progress.batch - 1].n_targets / (time.perf_counter() - started)
+            seconds = time.perf_counter() - started
+            speed = steps[progress.batch - 1].n_targets / seconds
             log.write(
                 "step",
                 progress.step,
@@ -177,6 +178,7 @@ class Trainer:
                     **losses,
                     "lr": rate,
                     "clicks_per_s": round(speed, 1),
+                    "seconds": round(seconds, 5),
                 },
             )
             bar.advance(f"{speed:,.0f} clicks/s", f"loss {loss:.3f} best {progress.best or 0:.4f}")

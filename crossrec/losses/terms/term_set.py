@@ -23,7 +23,7 @@ from crossrec.losses.terms.positions import PositionSampler, PositionSamplerOpti
 from crossrec.losses.terms.similarity import SimilarityTerm
 from crossrec.losses.terms.weighting import FixedWeighting, TermWeighting
 
-LOGGED = ("kind", "step", "epoch", "loss", "lr", "clicks_per_s", "next_item", "distillation")
+LOGGED = ("kind", "step", "epoch", "loss", "lr", "clicks_per_s", "seconds", "next_item", "distillation")
 """Names that a line of the log, the ranking loss or distillation already uses."""
 
 TermName = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]*$")]
