@@ -1,11 +1,18 @@
-"""Sequence models on Amazon Beauty by ids alone: trains every variant and prints one table.
+"""Sequence models on Amazon Beauty, by ids and with titles: trains every variant and prints tables.
 
-    python benchmarks/beauty.py --root PATH/TO/amazon-beauty [--only TEXT] [--table]
+    python benchmarks/beauty.py --root PATH/TO/amazon-beauty [--tables NAME …] [--only TEXT] [--table]
 
-Settings were searched on validation (``searches/amazon_beauty.jsonl``), mostly with SASRec, sampled softmax;
-the other architectures take what was best for SASRec, except where a comment says so. ``narrow`` is the size
-that most papers use. Intervals are 95 % bootstraps over users of the mean over seeds, ± is the standard
-deviation over seeds.
+``models`` has ids alone. Its settings were searched on validation (``searches/amazon_beauty.jsonl``), mostly
+with SASRec, sampled softmax; the other architectures take what was best for SASRec, except where a comment
+says so. ``narrow`` is the size that most papers use.
+
+``language`` needs ``items_with_titles.csv``, which is ``items.csv`` with a column ``title``. All its variants
+have the same training, smoothed ids, and the scores of item-kNN (``neighbours``); they differ in what reads
+the titles and what reads the history. ``decoders`` needs a GPU and is trained only when named: whole decoders
+over item vectors, and over items that a second decoder reads (HLLM, Chen et al. 2024).
+
+Finished runs are not repeated. Intervals are 95 % bootstraps over users of the mean over seeds, ± is the
+standard deviation over seeds.
 """
 
 from __future__ import annotations
@@ -42,7 +49,47 @@ MODELS = {
     # A smaller rate by guess: it was not searched.
     "bert4rec": ["model.sequence.type=bert4rec", "trainer.lr=0.001"],
 }
-TABLES = {"models": Table([], MODELS)}
+TITLES = [
+    "data.source.items=items_with_titles.csv",
+    "model.fusion.type=weighted",
+    "model.smoothing.similarity=both",
+    "model.item_dropout=0.1",
+    "neighbours={}",
+]
+NARROW_MIDDLE = ["model.width=128", "model.sequence.dropout=0.4", "trainer.epochs=16"]
+FROZEN = "model.text={max_tokens: 32}"
+TUNED = "model.text={max_tokens: 32, training: finetune, adapt: {}}"
+DECODER = [
+    "model.sequence={type: llm, weights: package:smollm2-135m, layers: 1, max_length: 50, dropout: 0.4, "
+    "lora: {r: 8, alpha: 16, dropout: 0.0}}"
+]
+LANGUAGE = {
+    "sasrec-ids": ["model.smoothing.similarity=clicks", "model.item_dropout=0"],
+    "sasrec-titles": ["model.item_id=false", "model.smoothing=null", FROZEN],
+    "sasrec": [FROZEN],
+    "sasrec-tuned-titles": [TUNED],
+    "sasrec-tuned-random-titles": [
+        "model.text={max_tokens: 32, weights: random, training: finetune, adapt: {}}"
+    ],
+    "sasrec-tuned-titles-alone": ["model.item_id=false", "model.smoothing=null", TUNED],
+    "llm-tuned-titles": [*DECODER, TUNED],
+}
+
+WHOLE = "model.sequence={type: llm, weights: package:smollm2-135m, max_length: 50, lora: {r: 16, alpha: 32}}"
+READ_BY_DECODER = (
+    "model.text={weights: package:smollm2-135m, max_tokens: 32, training: lora, lora: {r: 16, alpha: 32}}"
+)
+DECODERS = {
+    "sasrec": [FROZEN],
+    "llm": [FROZEN, WHOLE],
+    "sasrec-read-by-decoder": ["model.item_id=false", "model.smoothing=null", READ_BY_DECODER],
+    "hllm": [WHOLE, "model.item_id=false", "model.smoothing=null", READ_BY_DECODER],
+}
+TABLES = {
+    "models": Table([], MODELS),
+    "language": Table([*TITLES, *NARROW_MIDDLE], LANGUAGE),
+    "decoders": Table(["trainer.precision=bf16", *TITLES[:-1]], DECODERS, needs_gpu=True),
+}
 
 if __name__ == "__main__":
     main(__doc__.split("\n")[0], CONFIG, TABLES, (0, 1, 2))
