@@ -17,6 +17,9 @@ PREFIX = "neighbours."
 
 ITEMS_AT_ONCE = 1024
 
+DENSE_CELLS = 1 << 24
+"""Maximum size of S M as a dense matrix, 64 MiB: for small catalogues it takes a fifth of the time."""
+
 
 class NeighbourScores(nn.Module):
     """Item-kNN's score of each item after a history, scaled to the network's scores, and the cold start.
@@ -75,6 +78,7 @@ class NeighbourScores(nn.Module):
         settings = [weight, recency, cold_bonus, alike, temperature]
         self.register_buffer("settings", torch.tensor(settings, dtype=torch.float64))
         self._content_ND: np.ndarray | None = None
+        self._dense_NN: np.ndarray | None = None
 
     @classmethod
     def from_saved(cls, tensors: Mapping[str, Tensor]) -> NeighbourScores | None:
@@ -172,6 +176,7 @@ class NeighbourScores(nn.Module):
         old = self.mixing
         wide = csr_matrix((old.data, old.indices, old.indptr), shape=(self.n_trained, n_items))
         self.mixing = csr_matrix(wide + means, dtype=np.float32)
+        self._dense_NN = None
 
     def added(self, histories: Sequences) -> csr_matrix:
         """Return (B, N) float32 weighted scores of the neighbours, without the bonus of cold items."""
@@ -184,11 +189,25 @@ class NeighbourScores(nn.Module):
         shape = (len(histories), max(self.mixing.shape[1], self.n_trained))
         offsets, items = np.asarray(histories.offsets), np.asarray(histories.items, np.int64)
         history_BN = csr_matrix((decays, items, offsets), shape=shape)[:, : self.n_trained]
-        scores_BN = history_BN @ self.similarity @ self.mixing
+        scores_BN = self._mixed(history_BN)
         # Over the items of the training alone, so that items added later leave the others' scores.
-        largest_B = scores_BN[:, : self.n_trained].max(axis=1).toarray().ravel()
+        trained_BN = scores_BN[:, : self.n_trained] if shape[1] > self.n_trained else scores_BN
+        largest_B = _largest(trained_BN)
         factors_B = np.divide(self.weight, largest_B, out=np.zeros_like(largest_B), where=largest_B > 0)
-        return csr_matrix(diags(factors_B.astype(np.float32)) @ scores_BN, dtype=np.float32)
+        scores_BN.data *= factors_B.repeat(np.diff(scores_BN.indptr))
+        return scores_BN
+
+    def _mixed(self, history_BN: csr_matrix) -> csr_matrix:
+        """Return h S M."""
+        if self.n_trained * self.mixing.shape[1] > DENSE_CELLS:
+            return csr_matrix(history_BN @ self.similarity @ self.mixing, dtype=np.float32)
+        if self._dense_NN is None:
+            self._dense_NN = (self.similarity @ self.mixing).toarray()
+        scores_BN = history_BN @ self._dense_NN
+        n_rows, n_items = scores_BN.shape
+        indices = np.tile(np.arange(n_items, dtype=np.int32), n_rows)
+        offsets = np.arange(n_rows + 1) * n_items
+        return csr_matrix((scores_BN.ravel(), indices, offsets), shape=scores_BN.shape)
 
     def bonus(self, n_items: int) -> np.ndarray:
         """Return (N,) float32 scores added to items as far as they are cold."""
@@ -236,6 +255,15 @@ def mixing_columns(
     mixed = csr_matrix(mixing + means, dtype=np.float32)
     mixed.eliminate_zeros()
     return mixed
+
+
+def _largest(scores_BN: csr_matrix) -> np.ndarray:
+    """Return (B,) largest entries, 0 for a row without any; entries are not negative."""
+    largest_B = np.zeros(scores_BN.shape[0], np.float32)
+    filled_B = np.diff(scores_BN.indptr) > 0
+    if filled_B.any():
+        largest_B[filled_B] = np.maximum.reduceat(scores_BN.data, scores_BN.indptr[:-1][filled_B])
+    return largest_B
 
 
 def _sorted(matrix: csr_matrix) -> csr_matrix:
