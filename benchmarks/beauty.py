@@ -55,8 +55,9 @@ TITLES = [
     "model.smoothing.similarity=both",
     "model.item_dropout=0.1",
     "neighbours={}",
+    "baselines=[{type: popularity}, {type: item_knn, similarity: bm25}, {type: feature_model, loss: squared}]",
 ]
-NARROW_MIDDLE = ["model.width=128", "model.sequence.dropout=0.4", "trainer.epochs=16"]
+BUDGET = ["model.width=128", "model.sequence.dropout=0.4", "trainer.epochs=16"]
 FROZEN = "model.text={max_tokens: 32}"
 TUNED = "model.text={max_tokens: 32, training: finetune, adapt: {}}"
 DECODER = [
@@ -87,8 +88,8 @@ DECODERS = {
 }
 TABLES = {
     "models": Table([], MODELS),
-    "language": Table([*TITLES, *NARROW_MIDDLE], LANGUAGE),
-    "decoders": Table(["trainer.precision=bf16", *TITLES[:-1]], DECODERS, needs_gpu=True),
+    "language": Table([*TITLES, *BUDGET], LANGUAGE),
+    "decoders": Table(["trainer.precision=bf16", *TITLES], DECODERS, needs_gpu=True),
 }
 
 if __name__ == "__main__":
