@@ -55,7 +55,8 @@ TITLES = [
     "model.smoothing.similarity=both",
     "model.item_dropout=0.1",
     "neighbours={}",
-    "baselines=[popularity, {type: item_knn, similarity: bm25}, {type: feature_model, loss: squared}]",
+    "baselines=[{type: popularity}, {type: item_knn, similarity: bm25}, "
+    "{type: feature_model, loss: squared}]",
     "tuning.seconds=120",
 ]
 BUDGET = ["model.width=128", "model.sequence.dropout=0.4", "trainer.epochs=16"]
