@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import re
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -36,7 +37,8 @@ class Table:
 
     Args:
         changes: overrides of the configuration for the whole table.
-        variants: name to overrides.
+        variants: name to overrides, in which ``RUN/NAME`` is the folder of that variant's run with the same
+            seed.
         needs_gpu: whether the table is left out unless it is named.
     """
 
@@ -76,7 +78,7 @@ class Comparison:
                         self.config,
                         [
                             *table.changes,
-                            *overrides,
+                            *(self._with_runs(text, name, seed) for text in overrides),
                             *([] if self.root is None else [f"data.root={self.root}"]),
                             f"runs_dir={self.runs_dir}",
                             f"name={name}.{variant}.{seed}",
@@ -85,6 +87,9 @@ class Comparison:
                             *self.changes,
                         ],
                     )
+
+    def _with_runs(self, override: str, table: str, seed: int) -> str:
+        return re.sub(r"RUN/([\w-]+)", lambda found: f"{self.runs_dir}/{table}.{found[1]}.{seed}", override)
 
     def train(self, only: str) -> None:
         """Trains what is missing among the runs whose name contains ``only``.

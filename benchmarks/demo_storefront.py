@@ -2,9 +2,10 @@
 
     python benchmarks/demo_storefront.py [--only TEXT] [--table]
 
-Each variant differs from configs/demo.yaml in one thing. SASRec has one layer, as the decoder has. Each run
-also measures its network without the scores of item-kNN, and the first one the tuned baselines. Finished runs
-are not repeated. Differences over all seeds, in a shell that expands braces:
+Each variant differs from configs/demo.yaml in one thing. SASRec has one layer, as the decoder has; the
+student is that SASRec, distilled from the decoder. Each run also measures its network without the scores of
+item-kNN, and the first one the tuned baselines. Finished runs are not repeated. Differences over all seeds,
+in a shell that expands braces:
 
     crossrec compare --group runs/demo_storefront/demo.{sasrec,llm}.{0,1,2}
 
@@ -32,6 +33,7 @@ VARIANTS: dict[str, list[str]] = {
     "llm-no-shrinkage": ["neighbours.shrinkage=0"],
     "llm-text": ["model.image=null"],
     "llm-image": ["model.text=null"],
+    "student": [*SASREC, "distil={teacher: RUN/llm, weight: 0.3}"],
 }
 TABLES = {"demo": Table([], VARIANTS)}
 
