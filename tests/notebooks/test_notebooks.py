@@ -32,7 +32,7 @@ TRAINER = {"trainer.epochs": 1, "trainer.eval_every": 1}
 
 LEFT_OUT = {
     "1_fusion": ("fusion", ["weighted", "attention"]),
-    "2_modalities": ("modalities", ["id+text", "id+image", "all"]),
+    "2_modalities": ("modalities", ["id+text", "id+image"]),
     "3_augmentation": ("augmentation", ["longer", "text", "image"]),
     "4_accuracy_against_diversity": ("method", ["similarity term 1", "mmr 0.5", "dpp 0.5", "popularity 0.2"]),
 }
@@ -52,6 +52,8 @@ def shrunk(name: str, folder: Path) -> list[str]:
     if name == "5_large_model":
         # No matter which model: reading the large one's weights takes longer than all else here.
         overrides.append("axes.reader.llm.model.sequence.type=gru4rec")
+    if name == "2_modalities":
+        overrides.append("axes.modalities.llm+knn.model.sequence={type: gru4rec}")
     if name in LEFT_OUT:
         axis, values = LEFT_OUT[name]
         overrides.append(f"exclude=[{{{axis}: {json.dumps(values)}}}]")
