@@ -22,6 +22,7 @@ from pathlib import Path
 from comparison import Table, main
 
 CONFIG = Path(__file__).parents[1] / "configs" / "amazon_beauty.yaml"
+TITLES = CONFIG.with_name("amazon_beauty_titles.yaml")
 
 PLAIN = ["model.smoothing=null", "objective.label_smoothing=0"]
 NARROW = ["model.width=64", "model.sequence.dropout=0.3", "trainer.lr=0.004"]
@@ -49,33 +50,20 @@ MODELS = {
     # A smaller rate by guess: it was not searched.
     "bert4rec": ["model.sequence.type=bert4rec", "trainer.lr=0.001"],
 }
-TITLES = [
-    "data.source.items=items_with_titles.csv",
-    "model.fusion.type=weighted",
-    "model.smoothing.similarity=both",
-    "model.item_dropout=0.1",
-    "neighbours={}",
-    "baselines=[{type: popularity}, {type: item_knn, similarity: bm25}, "
-    "{type: feature_model, loss: squared}]",
-    "tuning.seconds=120",
-]
-BUDGET = ["model.width=128", "model.sequence.dropout=0.4", "trainer.epochs=16"]
-FROZEN = "model.text={max_tokens: 32}"
-TUNED = "model.text={max_tokens: 32, training: finetune, adapt: {}}"
+FROZEN = ["model.text.training=frozen", "model.text.adapt=null"]
+NO_ID = ["model.item_id=false", "model.smoothing=null"]
 DECODER = [
     "model.sequence={type: llm, weights: package:smollm2-135m, layers: 1, max_length: 50, dropout: 0.4, "
     "lora: {r: 8, alpha: 16, dropout: 0.0}}"
 ]
 LANGUAGE = {
-    "sasrec-ids": ["model.smoothing.similarity=clicks", "model.item_dropout=0"],
-    "sasrec-titles": ["model.item_id=false", "model.smoothing=null", FROZEN],
-    "sasrec": [FROZEN],
-    "sasrec-tuned-titles": [TUNED],
-    "sasrec-tuned-random-titles": [
-        "model.text={max_tokens: 32, weights: random, training: finetune, adapt: {}}"
-    ],
-    "sasrec-tuned-titles-alone": ["model.item_id=false", "model.smoothing=null", TUNED],
-    "llm-tuned-titles": [*DECODER, TUNED],
+    "sasrec-ids": ["model.text=null", "model.smoothing.similarity=clicks", "model.item_dropout=0"],
+    "sasrec-titles": [*NO_ID, *FROZEN],
+    "sasrec": FROZEN,
+    "sasrec-tuned-titles": [],
+    "sasrec-tuned-random-titles": ["model.text.weights=random"],
+    "sasrec-tuned-titles-alone": NO_ID,
+    "llm-tuned-titles": DECODER,
 }
 
 WHOLE = "model.sequence={type: llm, weights: package:smollm2-135m, max_length: 50, lora: {r: 16, alpha: 32}}"
@@ -83,15 +71,15 @@ READ_BY_DECODER = (
     "model.text={weights: package:smollm2-135m, max_tokens: 32, training: lora, lora: {r: 16, alpha: 32}}"
 )
 DECODERS = {
-    "sasrec": [FROZEN],
-    "llm": [FROZEN, WHOLE],
-    "sasrec-read-by-decoder": ["model.item_id=false", "model.smoothing=null", READ_BY_DECODER],
-    "hllm": [WHOLE, "model.item_id=false", "model.smoothing=null", READ_BY_DECODER],
+    "sasrec": FROZEN,
+    "llm": [*FROZEN, WHOLE],
+    "sasrec-read-by-decoder": [*NO_ID, READ_BY_DECODER],
+    "hllm": [*NO_ID, READ_BY_DECODER, WHOLE],
 }
 TABLES = {
     "models": Table([], MODELS),
-    "language": Table([*TITLES, *BUDGET], LANGUAGE),
-    "decoders": Table(["trainer.precision=bf16", *TITLES], DECODERS, needs_gpu=True),
+    "language": Table([], LANGUAGE, config=TITLES),
+    "decoders": Table(["trainer.precision=bf16"], DECODERS, needs_gpu=True, config=TITLES),
 }
 
 if __name__ == "__main__":

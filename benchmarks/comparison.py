@@ -40,11 +40,13 @@ class Table:
         variants: name to overrides, in which ``RUN/NAME`` is the folder of that variant's run with the same
             seed.
         needs_gpu: whether the table is left out unless it is named.
+        config: configuration that its runs start from; that of the comparison when None.
     """
 
     changes: Sequence[str]
     variants: Mapping[str, Sequence[str]]
     needs_gpu: bool = False
+    config: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -75,7 +77,7 @@ class Comparison:
                     first = variant == next(iter(table.variants)) and seed == self.seeds[0]
                     yield load_config(
                         ExperimentConfig,
-                        self.config,
+                        table.config or self.config,
                         [
                             *table.changes,
                             *(self._with_runs(text, name, seed) for text in overrides),
