@@ -64,6 +64,14 @@ LANGUAGE = {
     "sasrec-tuned-random-titles": ["model.text.weights=random"],
     "sasrec-tuned-titles-alone": NO_ID,
     "llm-tuned-titles": DECODER,
+    # Codes are generated, so item-kNN's scores can't be mixed in.
+    "semantic-ids": [
+        *FROZEN,
+        "neighbours=null",
+        "model.smoothing=null",
+        "objective={type: full_softmax}",
+        "model.sequence={type: semantic_id, codes: 128, max_length: 50, layers: 2, heads: 2, dropout: 0.4}",
+    ],
 }
 
 WHOLE = "model.sequence={type: llm, weights: package:smollm2-135m, max_length: 50, lora: {r: 16, alpha: 32}}"

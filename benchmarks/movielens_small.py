@@ -50,6 +50,12 @@ LANGUAGE = {
     "llm": DECODER,
     "llm-random": [*DECODER, "model.sequence.weights=random"],
     "llm-tuned-text": [*DECODER, TUNED_TEXT],
+    # Codes are generated, so item-kNN's scores can't be mixed in.
+    "semantic-ids": [
+        "neighbours=null",
+        "objective={type: full_softmax}",
+        "model.sequence={type: semantic_id, codes: 64, max_length: 200, layers: 2, heads: 2, dropout: 0.2}",
+    ],
 }
 
 WHOLE = "model.sequence={type: llm, weights: package:smollm2-135m, max_length: 50, lora: {r: 16, alpha: 32}}"
