@@ -88,7 +88,10 @@ TABLES = {
     # Without a least number of clicks for films, some are clicked for the first time in the test part.
     "last5-all-films": Table(
         ["data.cleaning.k_items=1"],
-        {name: VARIANTS[name] for name in ("sasrec-id", "sasrec-text-image-gated", "sasrec-id-text-image")},
+        {
+            **{n: VARIANTS[n] for n in ("sasrec-id", "sasrec-text-image-gated", "sasrec-id-text-image")},
+            "sasrec-id-text-image-neighbours": ["neighbours={}"],
+        },
     ),
 }
 
