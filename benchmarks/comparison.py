@@ -150,8 +150,8 @@ def _row(name: str, folders: list[Path]) -> list[str]:
         else:
             cells.append(f"{np.mean(values):.3f}")
     for part in SLICES:
-        found = [e.slices[part] for e in evaluations if e.slices[part]["n_queries"]]
-        cells.append(f"{np.mean([f['recall@10']['value'] for f in found]):.3f}" if found else "none")
+        parts = [e.slices[part] for e in evaluations if e.slices[part]["n_queries"]]
+        cells.append(f"{np.mean([p['recall@10']['value'] for p in parts]):.3f}" if parts else "none")
     return [*cells, *_costs([folder.parents[1] for folder in folders])]
 
 

@@ -28,6 +28,9 @@ CONTENT = "content"
 MODEL = "model"
 """The space of a recommender's own item vectors."""
 
+BEHAVIOUR = "behaviour"
+"""The space of co-clicks: items that the same users clicked in training are close."""
+
 
 @dataclass(frozen=True)
 class VectorSpace:
@@ -87,7 +90,8 @@ class ItemTable:
     Args:
         train_counts: (N,) training clicks per item.
         categories: (N, G) membership of each item in each category, sparse or dense; None for G = 0.
-        spaces: name -> vectors, such as ``"text"``, ``"image"``, :data:`CONTENT`, :data:`MODEL`.
+        spaces: name -> vectors, such as ``"text"``, ``"image"``, :data:`CONTENT`, :data:`BEHAVIOUR`,
+            :data:`MODEL`.
         columns: name -> (N,) values, None where unknown.
         texts: maps rows to their texts, empty where missing; None if no item has a text.
         device: device of the tensors.
@@ -197,7 +201,12 @@ class ItemTable:
                 "'categories', or leave this out"
             )
         known = ", ".join(sorted(self.spaces)) or "none"
-        why = f": no item has {space}, or spaces.{space} is null" if space in ("text", "image") else ""
+        reasons = {
+            "text": "no item has text",
+            "image": "no item has image",
+            BEHAVIOUR: "training has no two users with clicks on two items",
+        }
+        why = f": {reasons[space]}, or spaces.{space} is null" if space in reasons else ""
         raise InputError(f"{client} needs item vectors in the space '{space}'; there are {known}{why}")
 
     def require_texts(self, client: str) -> list[str]:
@@ -249,10 +258,14 @@ class ItemTable:
     def with_space(self, name: str, vectors_ND: Tensor) -> ItemTable:
         """Return the table with one more space in which all items have a vector, on the vectors' device."""
         space = VectorSpace(vectors_ND, np.ones(len(vectors_ND), dtype=bool))
+        return self.with_lazy_space(name, lambda: space).to(vectors_ND.device)
+
+    def with_lazy_space(self, name: str, make: Callable[[], VectorSpace]) -> ItemTable:
+        """Return the table with one more space, or another one of this name, made on first use."""
         makers = {known: _taker(self._spaces, known, None) for known in self._spaces}
-        spaces = LazyMapping({**makers, name: lambda: space})
-        device = vectors_ND.device
-        return ItemTable(self.train_counts, self.categories, spaces, self.columns, self.texts, device)
+        spaces = LazyMapping({**makers, name: make})
+        counts = self.train_counts
+        return ItemTable(counts, self.categories, spaces, self.columns, self.texts, self.device)
 
     def with_counts(self, train_counts: np.ndarray) -> ItemTable:
         """Return the same table with other training clicks."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -14,9 +14,10 @@ from crossrec.config import Config
 from crossrec.data.catalog import Catalog, context_columns
 from crossrec.data.cleaning import CleaningConfig
 from crossrec.data.cleaning_report import CleaningReport
+from crossrec.data.co_clicks import BehaviourConfig, behaviour_space, has_co_clicks
 from crossrec.data.identity import DataIdentity
 from crossrec.data.interactions import ClickLog, show_time
-from crossrec.data.item_table import ItemTable, Vectors
+from crossrec.data.item_table import BEHAVIOUR, ItemTable, Vectors, VectorSpace
 from crossrec.data.sources import SourceOptions
 from crossrec.data.sources.base import RawData
 from crossrec.data.sources.demo.source import DemoSource
@@ -98,16 +99,51 @@ class PreparedData:
         """Return the ids of the users with a query in a part of the split, in the order of the queries."""
         return [str(user) for user in self.clicks.user_ids[self.split.queries(part).users]]
 
+    @cached_property
+    def has_co_clicks(self) -> bool:
+        """Whether the training part has clicks of two users on two items, as :meth:`behaviour` needs."""
+        return has_co_clicks(self.split.train)
+
+    def behaviour(self, config: BehaviourConfig) -> VectorSpace:
+        """Return the items' vectors of co-clicks in the training part; they are computed once.
+
+        Raises:
+            InputError: if there are no co-clicks.
+        """
+        if config not in self._behaviours:
+            split = self.split
+            self._behaviours[config] = behaviour_space(
+                split.train, split.n_items, config, self.config.cache_dir
+            )
+        return self._behaviours[config]
+
+    @cached_property
+    def _behaviours(self) -> dict[BehaviourConfig, VectorSpace]:
+        return {}
+
     def item_table(self, spaces: Mapping[str, Vectors] | None = None) -> ItemTable:
         """Return the items' features: training clicks, categories, columns, texts.
 
         Args:
-            spaces: name -> vectors of the items, such as an encoder's; none when None.
+            spaces: name -> vectors of the items, such as an encoder's; those of co-clicks, made on first
+                use, when None.
         """
         catalog = self.catalog
         texts = catalog.texts if catalog.has_text.any() else None
         columns = context_columns(catalog)
-        return ItemTable(self.split.train_counts, catalog.category_matrix, spaces, columns, texts)
+        table = ItemTable(self.split.train_counts, catalog.category_matrix, spaces, columns, texts)
+        return self.with_behaviour(table, BehaviourConfig()) if spaces is None else table
+
+    def with_behaviour(self, items: ItemTable, config: BehaviourConfig | None) -> ItemTable:
+        """Return a table of the items with the space of co-clicks, made on first use, if there are any.
+
+        Args:
+            items: features of the N items.
+            config: options of the space; None to leave it out.
+        """
+        if config is None or not self.has_co_clicks:
+            return items
+        return items.with_lazy_space(BEHAVIOUR, partial(self.behaviour, config))
 
     def __repr__(self) -> str:
         counts = self.summary()

@@ -20,6 +20,10 @@ MetricName = Annotated[str, AfterValidator(_known_metric)]
 """A name in the table of metrics."""
 
 
+ADDED: tuple[MetricName, ...] = ("ild_behaviour",)
+"""Metrics added after 0.1. Runs store the metrics in full: all of 0.1 stand for all there are now."""
+
+
 LONGEST_LIST = 10_000
 """Maximum length of a list; all lists of an evaluation are held in memory."""
 
@@ -72,7 +76,8 @@ class EvaluationConfig(Config):
     def _some_and_distinct(cls, metrics: tuple[MetricName, ...]) -> tuple[MetricName, ...]:
         if not metrics or len(set(metrics)) < len(metrics):
             raise ValueError(f"needs at least one metric, none of them twice; got {list(metrics)}")
-        return metrics
+        all_of_0_1 = tuple(name for name in METRICS if name not in ADDED)
+        return tuple(METRICS) if metrics == all_of_0_1 else metrics
 
 
 class ComparisonConfig(Config):

@@ -286,7 +286,8 @@ def _ground_of(metric: MetricName) -> tuple[str, ...]:
     if metric == TAIL_METRIC:
         return (TAIL_KEY,)
     if metric in SPACES:
-        return ("spaces.",) if SPACES[metric] == CONTENT else (f"spaces.{SPACES[metric]}",)
+        names = ("text", "image") if SPACES[metric] == CONTENT else (SPACES[metric],)
+        return tuple(f"spaces.{name}" for name in names)
     return ()
 
 

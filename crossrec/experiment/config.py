@@ -13,6 +13,7 @@ from crossrec.baselines.item_knn import ItemKNN
 from crossrec.baselines.popularity import Popularity
 from crossrec.baselines.tuning import TuningBudget
 from crossrec.config import Config
+from crossrec.data.co_clicks import BehaviourConfig
 from crossrec.data.prepare import DataConfig
 from crossrec.data.segments import SegmentsConfig
 from crossrec.encoders.image import ImageEncoder
@@ -31,14 +32,18 @@ LONGEST_NAME = 200
 
 
 class SpacesConfig(Config):
-    """Reference encoders, in whose spaces intra-list distances are measured for every recommender.
+    """Reference spaces, in which intra-list distances are measured for every recommender.
 
-    They are frozen and independent of the model, so that runs can be compared; ``ild@k`` is measured in
-    both at once (concatenated unit text and unit image vectors).
+    They are independent of the model, so that runs can be compared: frozen encoders of text and image, and
+    the co-clicks of the training part. ``ild@k`` is measured in text and image at once (concatenated unit
+    vectors), ``ild_behaviour@k`` by co-clicks.
     """
 
     text: TextEncoder.Options | None = TextEncoder.Options()
     image: ImageEncoder.Options | None = ImageEncoder.Options()
+    behaviour: BehaviourConfig | None = Field(
+        BehaviourConfig(), description="co-clicks of the training part; null leaves the space out"
+    )
 
 
 class NeighboursConfig(Config):

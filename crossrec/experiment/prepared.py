@@ -15,7 +15,7 @@ from crossrec.augment.config import AugmentConfig
 from crossrec.config import Config
 from crossrec.data.dataset import Dataset
 from crossrec.data.identity import DataIdentity
-from crossrec.data.item_table import CONTENT, MODEL, ItemTable, VectorSpace
+from crossrec.data.item_table import BEHAVIOUR, CONTENT, MODEL, ItemTable, VectorSpace
 from crossrec.data.neighbours import CLICKS, find_neighbours
 from crossrec.data.prepare import PreparedData
 from crossrec.data.segments import ClusterAssignment, cluster_items, cluster_users
@@ -218,9 +218,9 @@ def _describe_stage(stage: Config) -> str:
 def item_table(data: PreparedData, config: SpacesConfig, content: EncodedCatalog) -> ItemTable:
     """Return the items' features: training clicks, categories, columns, texts, and frozen encoders' vectors.
 
-    Spaces are ``text``, ``image`` and their concatenation (``content``); a space whose modality no item has
-    is omitted, and so are its metrics. Columns are the price and the catalogue's further columns of numbers,
-    texts, times or booleans.
+    Spaces are ``text``, ``image``, their concatenation (``content``), and ``behaviour``, which is computed on
+    first use; a space without any vector is omitted, and so are its metrics. Columns are the price and the
+    catalogue's further columns of numbers, texts, times or booleans.
     """
     catalog, spaces = data.catalog, dict[str, VectorSpace]()
     if config.text is not None and catalog.has_text.any():
@@ -231,7 +231,7 @@ def item_table(data: PreparedData, config: SpacesConfig, content: EncodedCatalog
         both = np.concatenate([np.asarray(space.vectors_ND) for space in spaces.values()], axis=1)
         present = np.logical_or.reduce([space.present_N for space in spaces.values()])
         spaces[CONTENT] = VectorSpace(both, present)
-    return data.item_table(spaces)
+    return data.with_behaviour(data.item_table(spaces), config.behaviour)
 
 
 def blank_item_table(data: PreparedData, config: SpacesConfig) -> ItemTable:
@@ -242,8 +242,10 @@ def blank_item_table(data: PreparedData, config: SpacesConfig) -> ItemTable:
         "image": config.image is not None and catalog.has_image.any(),
     }
     names = [name for name, there in has.items() if there]
+    names += [CONTENT] if names else []
+    names += [BEHAVIOUR] if config.behaviour is not None and data.has_co_clicks else []
     blank = VectorSpace(np.zeros((n_items, 1), np.float32), np.zeros(n_items, dtype=bool))
-    return data.item_table(dict.fromkeys([*names, *([CONTENT] if names else [])], blank))
+    return data.item_table(dict.fromkeys(names, blank))
 
 
 def _centred_unit(features: Features) -> VectorSpace:

@@ -217,7 +217,7 @@ def slug(name: str) -> str:
     return re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")
 
 
-COLUMNS = ("ndcg", "recall", "coverage", "gini", "ild", "ild_category")
+COLUMNS = ("ndcg", "recall", "coverage", "gini", "ild", "ild_behaviour", "ild_category")
 
 
 LOWER_IS_BETTER = ("gini",)

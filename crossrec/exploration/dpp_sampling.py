@@ -51,7 +51,7 @@ class DPPSampling(Explorer):
                 beyond 12, too few items for a list would have any weight in double precision.
             spread: share of the identity in the similarities, for lists of similar items.
             space: similarity measure: ``category``, or the cosine of item vectors, ``text``, ``image``,
-                ``model``.
+                ``behaviour`` (co-clicks), ``model``.
             relevance: scale of relevance.
         """
 

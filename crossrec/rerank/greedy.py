@@ -55,7 +55,7 @@ class SimilarityTradeOff(TradeOff):
     Args:
         diversity: weight of dissimilarity to the items already chosen: 0 keeps the pool's order.
         space: similarity measure: ``category`` (overlap of categories), or the cosine of item vectors,
-            ``text``, ``image`` or ``model``.
+            ``text``, ``image``, ``behaviour`` (co-clicks) or ``model``.
     """
 
     diversity: float = Field(default=0.3, ge=0, le=1)

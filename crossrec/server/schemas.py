@@ -12,7 +12,7 @@ from crossrec.server.config import MAX_HISTORY, MAX_ID, MAX_K
 
 Identifier = Annotated[str, StringConstraints(min_length=1, max_length=MAX_ID)]
 ModalityName = Annotated[str, StringConstraints(min_length=1, max_length=100)]
-Space = Literal["model", "text", "image", "content"]
+Space = Literal["model", "text", "image", "content", "behaviour"]
 FoundBy = Literal["exact", "faiss", "popular"]
 Number = Annotated[float, Field(allow_inf_nan=False)]
 RUN_RERANK = "run"

@@ -26,7 +26,7 @@ from crossrec.serving.loaded import LoadedRecommender
 from crossrec.types import InputError
 
 SHOWN_K = "@10"
-SHOWN = ("ndcg", "recall", "hit", "coverage", "gini", "ild", "ild_category", "novelty")
+SHOWN = ("ndcg", "recall", "hit", "coverage", "gini", "ild", "ild_behaviour", "ild_category", "novelty")
 """Displayed metrics, of lists of ten."""
 CATEGORY = "category"
 

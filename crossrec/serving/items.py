@@ -12,7 +12,7 @@ import torch
 
 from crossrec.data.catalog import Catalog, context_columns
 from crossrec.data.interactions import near_ids
-from crossrec.data.item_table import CONTENT, MODEL, ItemTable, LazyMapping, VectorSpace
+from crossrec.data.item_table import BEHAVIOUR, CONTENT, MODEL, ItemTable, LazyMapping, VectorSpace
 from crossrec.encoders.cache import Features
 from crossrec.encoders.image import ImageEncoder
 from crossrec.encoders.text import TextEncoder
@@ -66,28 +66,43 @@ class ItemSpaces:
     """Item vectors by name of space, computed on first use.
 
     The spaces are those of the run's list metrics: ``text`` and ``image``, whose encoders do not depend on
-    the model, and ``content``, the concatenation of both.
+    the model, ``content``, the concatenation of both, and ``behaviour``, the co-clicks of the training part,
+    where items that were added have no vector.
 
     Args:
         config: encoders of the spaces.
         contents: encoded initial catalogue, then one entry per addition; the list grows.
         single: available spaces among ``text`` and ``image``.
+        behaviour: function that returns the co-clicks of the first items; None if there are none.
     """
 
-    def __init__(self, config: SpacesConfig, contents: list[EncodedCatalog], single: Sequence[str]) -> None:
+    def __init__(
+        self,
+        config: SpacesConfig,
+        contents: list[EncodedCatalog],
+        single: Sequence[str],
+        behaviour: Callable[[], VectorSpace] | None = None,
+    ) -> None:
         self.config = config
         self.contents = contents
+        self.behaviour = behaviour
         self._single = tuple(single)
         self._tables: dict[str, SpaceTable] = {}
         self._used: dict[str, int] = {}
 
     @classmethod
-    def of_catalog(cls, config: SpacesConfig, contents: list[EncodedCatalog]) -> ItemSpaces:
-        """Return the spaces whose modality some item of the first content has."""
+    def of_catalog(
+        cls,
+        config: SpacesConfig,
+        contents: list[EncodedCatalog],
+        behaviour: Callable[[], VectorSpace] | None = None,
+    ) -> ItemSpaces:
+        """Return the spaces whose modality some item of the first content has, and that of co-clicks."""
         catalog = contents[0].catalog
         text = config.text is not None and bool(catalog.has_text.any())
         image = config.image is not None and bool(catalog.has_image.any())
-        return cls(config, contents, [name for name, there in ((TEXT, text), (IMAGE, image)) if there])
+        single = [name for name, there in ((TEXT, text), (IMAGE, image)) if there]
+        return cls(config, contents, single, behaviour)
 
     @property
     def single(self) -> tuple[str, ...]:
@@ -97,7 +112,8 @@ class ItemSpaces:
     @property
     def names(self) -> list[str]:
         """Names of all spaces."""
-        return [*self._single, CONTENT] if self._single else []
+        content = [*self._single, CONTENT] if self._single else []
+        return [*content, *([] if self.behaviour is None else [BEHAVIOUR])]
 
     def table(self, name: str) -> SpaceTable:
         """Return the vectors of a space.
@@ -107,6 +123,8 @@ class ItemSpaces:
         """
         if name == CONTENT and self._single:
             return self._side_by_side()
+        if name == BEHAVIOUR and self.behaviour is not None:
+            return self._co_clicks(self.behaviour())
         if name not in self._single:
             raise InputError(f"there are no item vectors in the space '{name}'; there are {self.names}")
         for content in self.contents[self._used.get(name, 0) :]:
@@ -123,6 +141,17 @@ class ItemSpaces:
             unit_rows(np.concatenate([table.vectors_ND for table in tables], axis=1)),
             np.logical_or.reduce([table.present_N for table in tables]),
         )
+
+    def _co_clicks(self, space: VectorSpace) -> SpaceTable:
+        n_items, known = sum(len(content.catalog) for content in self.contents), self._tables.get(BEHAVIOUR)
+        if known is None or len(known.vectors_ND) < n_items:
+            vectors_ND, n_added = np.asarray(space.vectors_ND, np.float32), n_items - len(space.vectors_ND)
+            self._tables[BEHAVIOUR] = SpaceTable(
+                np.zeros(vectors_ND.shape[1], np.float32),
+                np.pad(vectors_ND, ((0, n_added), (0, 0))),
+                np.pad(space.present_N, (0, n_added)),
+            )
+        return self._tables[BEHAVIOUR]
 
 
 def space_encoder(name: str, config: SpacesConfig) -> TextEncoder.Options | ImageEncoder.Options:

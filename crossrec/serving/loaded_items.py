@@ -119,7 +119,8 @@ class LoadedItems:
             item_id: original id.
             k: length of the list.
             space: ``model`` for the model's own item vectors, or a space that doesn't depend on the model:
-                ``text``, ``image``, or ``content`` for the concatenation of both.
+                ``text``, ``image``, ``content`` for the concatenation of both, or ``behaviour`` for the
+                co-clicks of the training part.
 
         Raises:
             InputError: if there is no such item or space, or the item has no vector there.

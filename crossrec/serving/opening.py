@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -48,6 +49,7 @@ from crossrec.serving.pretrained.files import (
     read_items,
     read_users,
     restore_features,
+    saved_behaviour,
 )
 from crossrec.serving.state import ModelInfo, RecommenderState, read_metrics
 from crossrec.training.checkpoint import WEIGHTS, load_tensors, read_state
@@ -103,7 +105,9 @@ def state_of(
     scorer = recommender.scorer if isinstance(recommender, TextScoredRecommender) else None
     remember_encoded(first.network)
     model = ServedModel(first, config.model, prepared.content, scorer)
-    spaces = ItemSpaces.of_catalog(config.spaces, model.contents)
+    options = config.spaces.behaviour
+    behaviour = None if options is None or not data.has_co_clicks else partial(data.behaviour, options)
+    spaces = ItemSpaces.of_catalog(config.spaces, model.contents, behaviour)
     return RecommenderState(
         config,
         model,
@@ -180,7 +184,7 @@ def open_pretrained(folder: Path, device: torch.device, *, trust_code: bool = Fa
         ServedItems(
             catalog,
             tensors[COUNTS],
-            ItemSpaces(config.spaces, model.contents, description.spaces),
+            ItemSpaces(config.spaces, model.contents, description.spaces, saved_behaviour(tensors)),
             recommender,
         ),
         UserLog(read_users(users, len(catalog)) if users.exists() else None),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from scipy.sparse import csr_matrix
 
-from crossrec.data.item_table import CONTENT, ItemTable
+from crossrec.data.item_table import BEHAVIOUR, CONTENT, ItemTable
 from crossrec.evaluation.metrics.diversity import category_distance, intra_list_distance
 from crossrec.evaluation.metrics.exposure import UserLists, coverage, gini
 from crossrec.exploration.counter_rng import CounterRng, Stream
@@ -21,7 +21,8 @@ class RoundMetrics:
 
     Args:
         items: features of the items at the start; categories are shares, as in
-            :class:`crossrec.simulation.tastes.TasteModel`, and the space ``content`` is for distances.
+            :class:`crossrec.simulation.tastes.TasteModel`, and the spaces ``content`` and ``behaviour`` are
+            for distances.
         n_users: U.
         k: length of the lists.
         seed: seed of the pairs of users that are compared.
@@ -45,7 +46,8 @@ class RoundMetrics:
         a list's categories. ``entropy_shown`` and ``entropy_clicked`` are means over users of the entropy of
         all that a user was shown, and clicked, since the start: over all users with anything shown, or
         clicked, those who stayed away or left included, for those who still come are not like the others.
-        ``ild`` and ``ild_category`` are mean distances within lists, ``tail_share`` the share of items shown
+        ``ild`` (content), ``ild_behaviour`` (co-clicks before the start) and ``ild_category`` are mean
+        distances within lists, ``tail_share`` the share of items shown
         that were in the tail at the start, ``homogeneity`` the mean Jaccard overlap of two visitors' lists,
         ``coverage`` and ``gini`` the catalogue's exposure, ``retention`` the share of all users who have not
         left for good, ``came`` the share who came.
@@ -68,7 +70,8 @@ class RoundMetrics:
         return {
             **figures,
             "entropy_list": _mean(entropies(weights_BKG.sum(1))),
-            "ild": self._distance(ids_BK),
+            "ild": self._distance(ids_BK, CONTENT),
+            "ild_behaviour": self._distance(ids_BK, BEHAVIOUR),
             "ild_category": _mean(category_distance(ids_BK, self._member, self._k)),
             "tail_share": float(self._tail_N[ids_BK[there_BK]].mean()),
             "homogeneity": self._homogeneity(ids_BK, happened.number),
@@ -106,10 +109,10 @@ class RoundMetrics:
         shape = (len(ids_BK), len(self._tail_N))
         return csr_matrix((np.ones(len(rows)), (rows, ids_BK[there_BK])), shape=shape)
 
-    def _distance(self, ids_BK: np.ndarray) -> float:
-        if CONTENT not in self._items.spaces:
+    def _distance(self, ids_BK: np.ndarray, space: str) -> float:
+        if space not in self._items.spaces:
             return float("nan")
-        vectors_ND, present_N = self._items.vectors(CONTENT), self._items.present(CONTENT)
+        vectors_ND, present_N = self._items.vectors(space), self._items.present(space)
         return _mean(intra_list_distance(ids_BK, vectors_ND, present_N, self._k))
 
     def _homogeneity(self, ids_BK: np.ndarray, number: int) -> float:
@@ -124,6 +127,7 @@ class RoundMetrics:
 SHAPES = (
     "entropy_list",
     "ild",
+    "ild_behaviour",
     "ild_category",
     "tail_share",
     "homogeneity",

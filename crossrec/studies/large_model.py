@@ -70,6 +70,7 @@ class LargeModelConfig(Config):
         "coverage",
         "ild_category",
         "ild",
+        "ild_behaviour",
         "personalization",
         "tail_share",
     )

@@ -31,6 +31,7 @@ DIVERSITY: tuple[MetricName, ...] = (
     "ild_text",
     "ild_image",
     "ild",
+    "ild_behaviour",
     "eild",
     "jaccard",
     "personalization",

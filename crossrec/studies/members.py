@@ -235,7 +235,9 @@ def _chosen_from(prepared: PreparedExperiment) -> str:
     """Return a key of all inputs of a baseline's tuning, so that another study's settings are not reused."""
     config = prepared.config
     include = {"data", "spaces", "baselines", "tune_baselines", "tuning"}
-    made_from = config.model_dump(mode="json", include=include, exclude={"data": {"cache_dir"}})
+    # No baseline reads co-clicks as a space.
+    exclude = {"data": {"cache_dir"}, "spaces": {"behaviour"}}
+    made_from = config.model_dump(mode="json", include=include, exclude=exclude)
     repeats = {"repeats": True} if config.evaluation.repeats else {}
     chosen_on = prepared.data.identity.of_part(VALID)
     return key_of({**made_from, **repeats, "metric": config.trainer.metric, "identity": chosen_on})

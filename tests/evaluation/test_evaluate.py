@@ -9,7 +9,7 @@ import pytest
 from scipy.sparse import csr_matrix
 
 from crossrec.config import validate
-from crossrec.data.item_table import CONTENT, ItemTable, VectorSpace
+from crossrec.data.item_table import BEHAVIOUR, CONTENT, ItemTable, VectorSpace
 from crossrec.data.splits.base import Queries
 from crossrec.evaluation.config import EvaluationConfig
 from crossrec.evaluation.evaluate import evaluate_lists
@@ -24,7 +24,7 @@ CONFIG = EvaluationConfig(ks=(2,), n_bootstrap=50, short_history=1)
 
 def facts() -> ItemTable:
     rng = np.random.default_rng(0)
-    spaces = {space: rng.normal(size=(6, 4)) for space in (CONTENT, "text", "image")}
+    spaces = {space: rng.normal(size=(6, 4)) for space in (CONTENT, BEHAVIOUR, "text", "image")}
     return ItemTable(
         np.array([8, 4, 2, 1, 1, 0]),
         csr_matrix(np.eye(6)[:, [0, 1, 2, 0, 1, 2]][:, :3]),
@@ -114,7 +114,8 @@ def test_metrics_without_their_data_are_left_out_by_name() -> None:
     bare = ItemTable(np.ones(6), csr_matrix((6, 0)))
     found = evaluate_lists(LISTS, QUERIES, HISTORIES, bare, CONFIG)
     assert found.left_out.keys() == {
-        "ild_category", "jaccard", "calibration", "alpha_ndcg", "ild", "ild_text", "ild_image", "eild"
+        "ild_category", "jaccard", "calibration", "alpha_ndcg", "ild", "ild_text", "ild_image",
+        "ild_behaviour", "eild"
     }  # fmt: skip
     assert "ild@2" not in found.metrics
     assert "recall@2" in found.metrics

@@ -163,6 +163,7 @@ def test_one_folder_is_no_two_seeds(runs: Path, capsys: pytest.CaptureFixture[st
     [
         ({"evaluation": {"tail_share": 0.5}}, "tail_share@3", "evaluation.tail_share (0.5 against 0.2)"),
         ({"spaces": {"text": None}}, "ild@3", "spaces.text"),
+        ({"spaces": {"behaviour": {"width": 8}}}, "ild_behaviour@3", "spaces.behaviour.width (8 against 64)"),
     ],
 )
 def test_metrics_measured_on_other_ground_are_refused(

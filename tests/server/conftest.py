@@ -67,7 +67,8 @@ class FakeShop:
             metrics={"ndcg@10": {"value": 0.1, "ci95": [0.05, 0.15]}, "gini@10": {"value": None}},
         )
         self.items = SimpleNamespace(
-            spaces=SimpleNamespace(names=["text", "image", "content"]), rerankers=lambda config: ()
+            spaces=SimpleNamespace(names=["text", "image", "content", "behaviour"]),
+            rerankers=lambda config: (),
         )
         self.users = SimpleNamespace(
             histories=lambda users: Sequences.from_lists([USERS[user] for user in users])

@@ -133,7 +133,7 @@ def test_the_model_says_what_it_is(client: httpx.Client) -> None:
     assert answer["note"] == "generated, not real shoppers"
     assert answer["metrics"] == {"ndcg@10": {"value": 0.1, "ci95": {"low": 0.05, "high": 0.15}}}
     rerankers = {entry["type"]: entry for entry in answer["rerankers"]}
-    assert rerankers["mmr"]["spaces"] == ["category", "model", "text", "image", "content"]
+    assert rerankers["mmr"]["spaces"] == ["category", "model", "text", "image", "content", "behaviour"]
     assert rerankers["popularity"]["spaces"] == []
     assert "context" not in rerankers
     assert answer["retrieval"]["kind"] == "exact"

@@ -174,7 +174,7 @@ def test_modalities_that_are_not_there_are_named(shop: LoadedRecommender, modali
         shop.recommend(HISTORY, modalities=modalities)
 
 
-@pytest.mark.parametrize("space", ["model", "text", "image", "content"])
+@pytest.mark.parametrize("space", ["model", "text", "image", "content", "behaviour"])
 def test_similar_items_by_cosine(shop: LoadedRecommender, space: str) -> None:
     found = shop.similar("i8", k=shop.n_items, space=space)
     vectors = shop.embeddings(space).vectors.astype(np.float64)

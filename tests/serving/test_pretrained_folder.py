@@ -48,7 +48,7 @@ def test_the_same_scores_lists_and_neighbours(shop: LoadedRecommender, loaded: L
         {"filters": [{"column": "brand", "equals": "brand 1"}]},
     ):
         assert loaded.recommend(HISTORY, **asked).item_ids == shop.recommend(HISTORY, **asked).item_ids
-    for space in ("model", "text", "image", "content"):
+    for space in ("model", "text", "image", "content", "behaviour"):
         assert loaded.similar("i8", space=space).item_ids == shop.similar("i8", space=space).item_ids
     assert loaded.popular().item_ids == shop.popular().item_ids
 

@@ -45,3 +45,4 @@ def test_it_is_measured_the_same(folder: Path) -> None:
     metrics = json.loads(written.read_text())
     for name, value in EXPECTED["metrics"].items():
         assert metrics[name]["value"] == pytest.approx(value, abs=1e-6), name
+    assert 0 < metrics["ild_behaviour@10"]["value"] < 1, "metrics that are new since then are measured too"

@@ -160,6 +160,10 @@ class TestMeasures:
             )
         assert len(shown) > len(happened.users_B)
         assert np.isnan(figures["ild"])
+        assert np.isnan(figures["ild_behaviour"])
+        space = np.eye(4)[np.arange(N) % 4]
+        known = RoundMetrics(view.with_space("behaviour", torch.from_numpy(space)), 40, K, 0, 0.2)
+        assert known.of(happened)["ild_behaviour"] == pytest.approx(figures["ild_category"])
 
     def test_overlap_and_entropy_at_their_ends(self) -> None:
         one, two = np.asarray([[0, 1, 2], [3, 4, ABSENT]]), np.asarray([[2, 1, 0], [5, 6, ABSENT]])

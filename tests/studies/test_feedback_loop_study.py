@@ -15,7 +15,8 @@ import yaml
 from crossrec.baselines import BASELINES
 from crossrec.baselines.popularity import Popularity
 from crossrec.config import load_config, validate
-from crossrec.data.item_table import ItemTable
+from crossrec.data.co_clicks import co_click_vectors
+from crossrec.data.item_table import BEHAVIOUR, ItemTable
 from crossrec.data.segments import SegmentsConfig
 from crossrec.experiment.config import ExperimentConfig, SpacesConfig
 from crossrec.experiment.prepared import PreparedExperiment
@@ -186,6 +187,15 @@ def test_results_of_another_simulation_or_of_other_spaces_are_not_taken(arena: S
     assert "segments" in base_content(
         PreparedExperiment(grouped, arena.prepared.data, arena.prepared.content)
     )
+
+
+def test_co_clicks_are_those_of_the_log_from_which_the_loop_starts(arena: SimulationSetup) -> None:
+    """The training part holds clicks after it, to which the tastes are fitted."""
+    found = arena.items.vectors(BEHAVIOUR)
+    np.testing.assert_array_equal(found, co_click_vectors(arena.log, len(found)))
+    assert arena.log.lengths.sum() < arena.prepared.data.split.train.lengths.sum()
+    assert not np.allclose(found, arena.prepared.items.vectors(BEHAVIOUR), atol=1e-2)
+    assert arena.items.spaces == arena.prepared.items.spaces
 
 
 def test_a_base_with_parts_that_the_loop_does_not_train_with_is_refused(content: dict[str, Any]) -> None:

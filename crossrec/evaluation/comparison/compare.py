@@ -25,6 +25,7 @@ USUAL: tuple[MetricName, ...] = (
     "recall",
     "ild_category",
     "ild",
+    "ild_behaviour",
     "coverage",
     "gini",
     "personalization",

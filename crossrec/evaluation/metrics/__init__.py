@@ -26,6 +26,7 @@ METRICS: dict[str, Metric] = {
     "ild_text": diversity.ILD_TEXT,
     "ild_image": diversity.ILD_IMAGE,
     "ild": diversity.ILD,
+    "ild_behaviour": diversity.ILD_BEHAVIOUR,
     "eild": rank_aware.EILD,
     "jaccard": diversity.JACCARD,
     "personalization": exposure.PERSONALIZATION,

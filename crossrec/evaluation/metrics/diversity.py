@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from crossrec.data.item_table import CATEGORY, CONTENT
+from crossrec.data.item_table import BEHAVIOUR, CATEGORY, CONTENT
 from crossrec.evaluation.metrics.base import ListMetric, MetricInputs
 from crossrec.types import ABSENT
 
@@ -164,6 +164,7 @@ def _category_overlap(inputs: MetricInputs) -> np.ndarray:
 ILD = vector_distance(CONTENT, "Mean distance between the items of a list; 0 = all alike.")
 ILD_TEXT = vector_distance("text", "Mean distance between a list's items by text.")
 ILD_IMAGE = vector_distance("image", "Mean distance between a list's items by picture.")
+ILD_BEHAVIOUR = vector_distance(BEHAVIOUR, "Mean distance between a list's items by who clicked them.")
 ILD_CATEGORY = ListMetric(
     compute=_category_distance,
     meaning="Mean distance between a list's items by category.",

@@ -29,6 +29,7 @@ MAIN_METRICS = (
     "coverage",
     "gini",
     "ild",
+    "ild_behaviour",
     "novelty",
     "tail_share",
 )

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from numbers import Real
 from typing import Any, TypeGuard
 
+from crossrec.data.item_table import BEHAVIOUR
 from crossrec.evaluation.metrics import METRICS, SPACES
 from crossrec.evaluation.metrics.base import Metric
 
@@ -76,11 +77,15 @@ def note_on_distances(values: Mapping[str, float] | Iterable[tuple[str, float]])
     """
     pairs = values.items() if isinstance(values, Mapping) else values
     above = [name for name, value in pairs if name.partition("@")[0] in SPACES and value > 1]
+    centred = [name for name in above if SPACES[name.partition("@")[0]] != BEHAVIOUR]
     if not above:
         return ""
+    told = f"{', '.join(dict.fromkeys(centred or above))} above 1: a cosine distance goes up to 2"
+    if not centred:
+        return f"{told}."
     return (
-        f"{', '.join(dict.fromkeys(above))} above 1: a cosine distance goes up to 2, and vectors are "
-        "centered on the catalog's mean, so 1 is the distance of two items of average similarity."
+        f"{told}, and vectors are centered on the catalog's mean, so 1 is the distance of two items of "
+        "average similarity."
     )
 
 

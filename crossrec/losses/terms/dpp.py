@@ -32,7 +32,8 @@ class DPPTerm(ListTerm):
         """Log-determinant of the list, over the candidates.
 
         Args:
-            space: ``category``, ``text``, ``image``, or ``model`` for the model's own item vectors.
+            space: ``category``, ``text``, ``image``, ``behaviour`` (co-clicks), or ``model`` for the model's
+                own item vectors.
             detach: in the space ``model``, whether only scores learn from the term.
         """
 

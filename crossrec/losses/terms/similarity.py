@@ -16,7 +16,7 @@ class SimilarityTerm(ListTerm):
 
     ``sum_{i != j} p_i p_j s_ij / sum_{i != j} p_i p_j``, without pairs: the numerator is
     ``|sum_i p_i v_i|^2 - sum_i p_i^2`` for unit vectors. Items without a vector are left out, as in the
-    metrics ``ild_text`` and ``ild_image``; of a hard list, the value is one less these.
+    metrics ``ild_text``, ``ild_image`` and ``ild_behaviour``; of a hard list, the value is one less these.
 
     Source:
         Ziegler et al. 2005, "Improving recommendation lists through topic diversification", intra-list
@@ -27,7 +27,8 @@ class SimilarityTerm(ListTerm):
         """Expected intra-list similarity.
 
         Args:
-            space: ``category``, ``text``, ``image``, or ``model`` for the model's own item vectors.
+            space: ``category``, ``text``, ``image``, ``behaviour`` (co-clicks), or ``model`` for the model's
+                own item vectors.
             detach: in the space ``model``, whether only scores learn from the term; else the item vectors
                 are driven apart, too.
         """

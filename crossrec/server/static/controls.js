@@ -14,7 +14,7 @@ const NAMES = {
   popularity: "popularity penalty",
   fatigue: "fatigue",
 };
-const SPACES = { category: "categories", model: "model embeddings", text: "text", image: "image", content: "text and image" };
+const SPACES = { category: "categories", model: "model embeddings", text: "text", image: "image", content: "text and image", behaviour: "co-clicks" };
 const MODALITIES = { id: "item ID", group: "item group", text: "text", image: "image" };
 
 const chosen = () => state.model.rerankers.find((reranker) => reranker.type === state.rerank);

@@ -17,6 +17,7 @@ const FIGURES = {
   "coverage@10": "Coverage@10",
   "gini@10": "Exposure Gini@10",
   "ild@10": "Intra-list distance@10",
+  "ild_behaviour@10": "Co-click distance@10",
   "ild_category@10": "Category distance@10",
   "novelty@10": "Novelty@10 (bits)",
 };

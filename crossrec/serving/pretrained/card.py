@@ -15,7 +15,18 @@ from crossrec.serving.state import RecommenderState
 
 TAGS = ("recommender-systems", "sequential-recommendation", "multimodal", "diversity")
 TASK = "sequential-recommendation"
-SHOWN = ("ndcg", "recall", "mrr", "coverage", "gini", "entropy_norm", "ild", "ild_category", "novelty")
+SHOWN = (
+    "ndcg",
+    "recall",
+    "mrr",
+    "coverage",
+    "gini",
+    "entropy_norm",
+    "ild",
+    "ild_behaviour",
+    "ild_category",
+    "novelty",
+)
 MEANING = {
     "ndcg": "accuracy, higher is better",
     "recall": "accuracy, higher is better",
@@ -24,6 +35,7 @@ MEANING = {
     "gini": "exposure: 0 is even, 1 is one item for all",
     "entropy_norm": "exposure: 1 is even",
     "ild": "distance within lists, text and picture",
+    "ild_behaviour": "distance within lists, co-clicks",
     "ild_category": "distance within lists, categories",
     "novelty": "bits, higher is less popular",
 }

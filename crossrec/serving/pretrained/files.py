@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -16,6 +16,7 @@ import pyarrow.parquet as pq
 from crossrec.config import validate
 from crossrec.data.catalog import Catalog
 from crossrec.data.interactions import ClickLog
+from crossrec.data.item_table import BEHAVIOUR, VectorSpace
 from crossrec.encoders.cache import Features
 from crossrec.experiment.config import ExperimentConfig, SpacesConfig
 from crossrec.experiment.text_scorer import SCORER_FILE
@@ -265,7 +266,18 @@ def gather_features(model: ServedModel, items: ServedItems) -> dict[str, np.ndar
         if not _model_reads(name, config, parts):
             own = _joined(space_features(name, config, content) for content in model.contents)
             _put(tensors, f"{SPACE}.{name}", own)
+    if BEHAVIOUR in items.spaces.names:
+        table = items.spaces.table(BEHAVIOUR)
+        _put(tensors, f"{SPACE}.{BEHAVIOUR}", Features(table.vectors_ND, table.present_N, []))
     return tensors
+
+
+def saved_behaviour(tensors: Mapping[str, np.ndarray]) -> Callable[[], VectorSpace] | None:
+    """Return a function that gives the items' co-clicks, from :func:`gather_features`; None without any."""
+    key = f"{SPACE}.{BEHAVIOUR}"
+    if f"{key}.vectors" not in tensors:
+        return None
+    return lambda: VectorSpace(tensors[f"{key}.vectors"], tensors[f"{key}.present"])
 
 
 def restore_features(

@@ -75,6 +75,11 @@ MEASURES: dict[str, Measure] = {
         higher_is_better=True,
     ),
     "ild": Measure("distance in a list", "Mean pairwise distance of contents within lists.", "mean"),
+    "ild_behaviour": Measure(
+        "co-click distance in a list",
+        "Mean pairwise distance within lists by who had clicked the items before the start.",
+        "mean",
+    ),
     "ild_category": Measure(
         "category distance in a list", "Mean pairwise Jaccard distance of categories within lists.", "mean"
     ),

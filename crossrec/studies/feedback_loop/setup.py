@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property, partial
 from pathlib import Path
 
 import numpy as np
 import torch
 
-from crossrec.data.item_table import ItemTable
+from crossrec.data.co_clicks import behaviour_space
+from crossrec.data.item_table import BEHAVIOUR, ItemTable
 from crossrec.data.sources.demo.source import DemoSource
 from crossrec.experiment.prepared import PreparedExperiment
 from crossrec.rerank.base import reranking
@@ -80,6 +82,19 @@ class SimulationSetup:
         tastes = load_demo_tastes(source, cache_dir, data.catalog.item_ids, data.clicks.user_ids)
         return cls(config, prepared, tastes, clicks, None, device)
 
+    @cached_property
+    def items(self) -> ItemTable:
+        """Features of the items, with the co-clicks of the log from which the loop starts.
+
+        The training part of the data may hold clicks that tastes are fitted to, which no policy knows.
+        """
+        items, config = self.prepared.items, self.prepared.config
+        if BEHAVIOUR not in items.spaces or config.spaces.behaviour is None:
+            return items
+        options, folder = config.spaces.behaviour, config.data.cache_dir
+        make = partial(behaviour_space, self.log, len(items), options, folder)
+        return items.with_lazy_space(BEHAVIOUR, make)
+
     def users(self, seed: int) -> np.ndarray:
         """Return (B,) participants, ascending."""
         n_users, wanted = self.tastes.n_users, self.config.users
@@ -94,9 +109,10 @@ class SimulationSetup:
         others = self.log.take(np.setdiff1d(np.arange(len(self.log)), users))
         counts_N = np.bincount(joined(log, others).items, minlength=self.tastes.n_items)
         environment = Environment(tastes, self.config.environment, seed, owned=log)
-        view = self.prepared.items.with_counts(counts_N).with_categories(self.tastes.categories_NG)
+        items = self.items.with_counts(counts_N)
+        view = items.with_categories(self.tastes.categories_NG)
         measures = RoundMetrics(view, len(users), self.config.k, seed, self.config.tail_share)
-        made = self._policy(policy, seed, others, self.prepared.items.with_counts(counts_N))
+        made = self._policy(policy, seed, others, items)
         for happened in run_loop(environment, made, log, self.config.rounds, self.config.k):
             yield {"round": happened.number, **measures.of(happened)}
 

@@ -113,6 +113,7 @@ class TradeoffConfig(Config):
         "recall",
         "ild_category",
         "ild",
+        "ild_behaviour",
         "coverage",
         "gini",
         "entropy_norm",

@@ -137,6 +137,8 @@ def test_a_distance_above_one_is_explained_once_and_only_then() -> None:
     assert note_on_distances({"ild@10": float("nan")}) == ""
     told = note_on_distances([("ild@10", 1.02), ("ild@10", 1.3), ("ndcg@10", 0.1)])
     assert told.startswith("ild@10 above 1: a cosine distance goes up to 2")
+    assert "centered" in told
+    assert note_on_distances({"ild_behaviour@10": 1.01}).endswith("goes up to 2.")
 
 
 def test_shortened_names_of_variants_differ() -> None:
