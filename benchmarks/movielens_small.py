@@ -23,6 +23,7 @@ from pathlib import Path
 from comparison import Table, main
 
 CONFIG = Path(__file__).parents[1] / "configs" / "movielens_small.yaml"
+LLM_CONFIG = CONFIG.with_name("movielens_llm.yaml")
 SEEDS = (0, 1, 2)
 NO_TEXT, NO_IMAGE, NO_ID = "model.text=null", "model.image=null", "model.item_id=false"
 LLM = [
@@ -35,23 +36,20 @@ LLM = [
     "trainer.eval_every=5",
 ]
 
-TUNED_TEXT = "model.text={training: finetune, adapt: {}}"
-RANDOM_TEXT = "model.text={weights: random, training: finetune, adapt: {}}"
-DECODER = [
-    "model.sequence={type: llm, weights: package:smollm2-135m, layers: 1, max_length: 200, dropout: 0.2, "
-    "lora: {r: 8, alpha: 16, dropout: 0.0}}"
-]
+SASREC = ["model.sequence={type: sasrec, max_length: 200, layers: 2, heads: 2, dropout: 0.2}"]
+FROZEN = ["model.text.training=frozen", "model.text.adapt=null"]
 LANGUAGE = {
-    "sasrec-ids": [NO_TEXT, NO_IMAGE],
-    "sasrec-content": [NO_ID],
-    "sasrec": [],
-    "sasrec-tuned-text": [TUNED_TEXT],
-    "sasrec-tuned-random-text": [RANDOM_TEXT],
-    "llm": DECODER,
-    "llm-random": [*DECODER, "model.sequence.weights=random"],
-    "llm-tuned-text": [*DECODER, TUNED_TEXT],
+    "sasrec-ids": [*SASREC, NO_TEXT, NO_IMAGE],
+    "sasrec-content": [*SASREC, *FROZEN, NO_ID],
+    "sasrec": [*SASREC, *FROZEN],
+    "sasrec-tuned-text": SASREC,
+    "sasrec-tuned-random-text": [*SASREC, "model.text.weights=random"],
+    "llm": FROZEN,
+    "llm-random": [*FROZEN, "model.sequence.weights=random"],
+    "llm-tuned-text": [],
     # Codes are generated, so item-kNN's scores can't be mixed in.
     "semantic-ids": [
+        *FROZEN,
         "neighbours=null",
         "objective={type: full_softmax}",
         "model.sequence={type: semantic_id, codes: 64, max_length: 200, layers: 2, heads: 2, dropout: 0.2}",
@@ -82,7 +80,7 @@ VARIANTS: dict[str, list[str]] = {
 }
 TABLES = {
     "last5": Table([], VARIANTS),
-    "language": Table(["neighbours={}"], LANGUAGE),
+    "language": Table([], LANGUAGE, config=LLM_CONFIG),
     "decoders": Table(["trainer.precision=bf16", NO_IMAGE], DECODERS, needs_gpu=True),
     "last1": Table(["data.split.n_last=1"], VARIANTS),
     # Without a least number of clicks for films, some are clicked for the first time in the test part.
