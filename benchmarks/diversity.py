@@ -24,6 +24,8 @@ CANDIDATES = 200
 GRID = (0.0, 0.02, 0.05, 0.1, 0.15, 0.2, 0.3, 0.5)
 MMR = {"type": "mmr", "space": "category"}
 DPP = {"type": "dpp", "space": "category"}
+MAX_SUM = {"type": "max_sum", "space": "category", "order": "score"}
+QUOTA = {"type": "quota"}
 POPULARITY = {"type": "popularity"}
 
 
@@ -58,6 +60,14 @@ def study(comparison: Comparison, out: Path) -> TradeoffConfig:
         "rerankers": {
             "mmr": {"stages": [MMR], "candidates": CANDIDATES},
             "dpp": {"stages": [DPP], "candidates": CANDIDATES},
+            "mmr by score": {"stages": [{**MMR, "order": "score"}], "candidates": CANDIDATES},
+            "max_sum": {"stages": [MAX_SUM], "candidates": CANDIDATES},
+            "quota": {"stages": [QUOTA], "candidates": CANDIDATES},
+            "max_sum + quota": {
+                "stages": [MAX_SUM, QUOTA],
+                "grids": [list(GRID[1:]), [0.25, 0.5, 1.0]],
+                "candidates": CANDIDATES,
+            },
             "popularity + mmr": {
                 "stages": [POPULARITY, MMR],
                 "grids": [[0.05, 0.1, 0.2], list(GRID[1:])],

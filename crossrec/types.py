@@ -65,6 +65,16 @@ class Sequences:
         """(T,) row of each click."""
         return np.repeat(np.arange(len(self)), self.lengths)
 
+    @property
+    def last_times(self) -> np.ndarray | None:
+        """(B,) int64 time of each row's last click, the least int64 for an empty row; None without times."""
+        if self.times is None:
+            return None
+        last_B = np.full(len(self), np.iinfo(np.int64).min)
+        filled_B = self.lengths > 0
+        last_B[filled_B] = np.asarray(self.times)[np.asarray(self.offsets)[1:][filled_B] - 1]
+        return last_B
+
     def row(self, index: int) -> np.ndarray:
         """Return the items of one row, oldest first."""
         return self.items[self.offsets[index] : self.offsets[index + 1]]

@@ -167,6 +167,12 @@ def serve(arguments: Sequence[str] | None = None) -> int:
         "--feedback-log", type=Path, metavar="PATH", help="JSONL file in which thumbs are stored"
     )
     parser.add_argument(
+        "--exposure-account",
+        type=Path,
+        metavar="PATH",
+        help="SQLite file with the account of the run's quota, shared by servers (default: in memory)",
+    )
+    parser.add_argument(
         "--timeout", type=float, default=default.timeout_s, help="maximum seconds per request"
     )
     parser.add_argument(
@@ -223,6 +229,7 @@ def serve(arguments: Sequence[str] | None = None) -> int:
             "port": parsed.port,
             "hosts": tuple(parsed.hosts),
             "feedback_log": parsed.feedback_log,
+            "exposure_account": parsed.exposure_account,
             "timeout_s": parsed.timeout,
             "connections_per_client": parsed.connections_per_client,
             "batch_size": parsed.batch_size,

@@ -36,7 +36,9 @@ def rank_queries(
     """Rank the full catalogue for every query; each process ranks its share, all receive all lists.
 
     A recommender gets many histories at once, so that it can batch those of similar length; they contain at
-    most ``CLICKS`` clicks (or are a single history).
+    most ``CLICKS`` clicks (or are a single history). A recommender that counts what it shows (``in_order``)
+    starts anew and gets the queries in order of time, that of the last click of their histories, on every
+    process, so that a list depends on earlier queries only.
 
     Args:
         recommender: fitted recommender, the same on every process.
@@ -52,7 +54,33 @@ def rank_queries(
     Raises:
         ValueError: if the recommender's lists don't have the required shape.
     """
+    if getattr(recommender, "in_order", False):
+        return _rank_in_order(recommender, split, queries, k, exclude_seen, batch)
     share = distributed.shard(len(queries))
+    ids, scores = _ranked(recommender, split, queries, share, k, exclude_seen, batch)
+    return TopK(distributed.gather_rows(ids), distributed.gather_rows(scores))
+
+
+def _rank_in_order(
+    recommender: Recommender, split: Split, queries: Queries, k: int, exclude_seen: bool, batch: int
+) -> TopK:
+    order = np.argsort(split.request_times(queries), kind="stable")
+    ordered, back = queries.take(order), np.argsort(order)
+    fresh: Recommender = recommender.restarted()  # type: ignore[attr-defined]
+    ids, scores = _ranked(fresh, split, ordered, slice(0, len(queries)), k, exclude_seen, batch)
+    return TopK(ids[back], scores[back])
+
+
+def _ranked(
+    recommender: Recommender,
+    split: Split,
+    queries: Queries,
+    share: slice,
+    k: int,
+    exclude_seen: bool,
+    batch: int,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return the lists and scores of a share of the queries."""
     ids, scores = [np.zeros((0, k), np.int64)], [np.zeros((0, k), np.float32)]
     for rows in _blocks(np.asarray(queries.ends[share]), share.start, batch):
         histories = split.clicks.take(queries.users[rows], queries.ends[rows])
@@ -64,7 +92,7 @@ def rank_queries(
             )
         ids.append(lists.ids)
         scores.append(lists.scores)
-    return TopK(distributed.gather_rows(np.concatenate(ids)), distributed.gather_rows(np.concatenate(scores)))
+    return np.concatenate(ids), np.concatenate(scores)
 
 
 def _blocks(lengths: np.ndarray, first: int, batch: int) -> Iterator[slice]:

@@ -205,14 +205,19 @@ def _short(name: str) -> str:
 
 
 def describe_reranking(config: RerankConfig) -> str:
-    """Return the name of a reranker chain in tables: each stage's type, with its strength if it has one."""
+    """Return the name of a reranker chain in tables: each stage's type, with its strength if it has one.
+
+    A quota's batches are named too, since their lists depend on each other, and an order by score.
+    """
     return " + ".join(_describe_stage(stage) for stage in config.stages)
 
 
 def _describe_stage(stage: Config) -> str:
     strength = getattr(stage, "diversity", None)
     name = _short(RERANKERS.name_of(stage))
-    return name if strength is None else f"{name} {strength:g}"
+    batches = f" in batches of {batch}" if (batch := getattr(stage, "batch", 1)) > 1 else ""
+    by_score = " by score" if getattr(stage, "order", "choice") == "score" else ""
+    return (name if strength is None else f"{name} {strength:g}") + batches + by_score
 
 
 def item_table(data: PreparedData, config: SpacesConfig, content: EncodedCatalog) -> ItemTable:

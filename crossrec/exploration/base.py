@@ -10,8 +10,8 @@ import torch
 
 from crossrec.config import Component
 from crossrec.exploration.counter_rng import CounterRng
-from crossrec.rerank.base import BATCH, Pool, Reranker, reranking
-from crossrec.types import ABSENT, Recommender, Sequences, TopK
+from crossrec.rerank.base import BATCH, Pool, Reranker, keeps_account, reranking
+from crossrec.types import ABSENT, InputError, Recommender, Sequences, TopK
 
 Finish = Callable[[Pool, int], Pool]
 """Orders the first k of a scored pool: a chain of rerankers, or :func:`as_they_are`."""
@@ -102,7 +102,15 @@ class Explorer(Component):
             seed: seed of the random numbers.
             stages: rerankers of the candidates, in order.
             device: device of the work.
+
+        Raises:
+            InputError: if a reranker keeps an account of the lists that it shows.
         """
+        if keeps_account(stages):
+            raise InputError(
+                "explore: the last reranker counts the lists that it shows (quota), but the explorer draws "
+                "others; leave out one of them"
+            )
         shape = (len(candidates), k)
         ids, scores = np.full(shape, ABSENT, np.int64), np.full(shape, -np.inf, np.float32)
         placement_BK, inclusion_BK = np.ones(shape), np.ones(shape)

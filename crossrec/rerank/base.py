@@ -12,10 +12,14 @@ from pydantic import Field
 from torch import Tensor
 
 from crossrec.config import Component, ComponentOptions
+from crossrec.rerank.exposure import ExposureStore
 from crossrec.types import ABSENT, Sequences, TopK
 
 Relevance = Literal["minmax", "softmax", "rank"]
 """Scales of relevance; see :meth:`Pool.relevance`."""
+
+Order = Literal["choice", "score"]
+"""Orders of a chosen set: that in which it was chosen, or by score."""
 
 
 @dataclass(frozen=True)
@@ -77,6 +81,33 @@ class Pool:
         scores_BK = torch.where(chosen_BK, self.scores_BC.gather(1, safe_BK), -torch.inf)
         return Pool(ids_BK, scores_BK, self.histories)
 
+    def pick_set(self, columns_BK: Tensor, order: Order) -> Pool:
+        """Return the candidates in these columns, in this order or by their scores, ties in the pool's order.
+
+        Args:
+            columns_BK: (B, K) int64 columns of the pool, ``ABSENT`` where a list ends early.
+            order: ``choice``, the order of the columns, or ``score``.
+        """
+        if order == "choice":
+            return self.pick(columns_BK)
+        last = self.ids_BC.shape[1]
+        columns_BK = columns_BK.masked_fill(columns_BK == ABSENT, last).sort(dim=1).values
+        columns_BK = columns_BK.masked_fill(columns_BK == last, ABSENT)
+        scores_BK = self.scores_BC.gather(1, columns_BK.clamp(min=0)).masked_fill(
+            columns_BK == ABSENT, -torch.inf
+        )
+        by_score_BK = scores_BK.sort(dim=1, descending=True, stable=True).indices
+        return self.pick(columns_BK.gather(1, by_score_BK))
+
+    def with_front(self, front: Pool) -> Pool:
+        """Return all candidates: those of ``front`` in its order, then the others in this pool's order."""
+        chosen_BC = (self.ids_BC[:, :, None] == front.ids_BC[:, None]).any(2) & self.present_BC
+        last = self.ids_BC.shape[1]
+        ids_BX = torch.cat([front.ids_BC, self.ids_BC.masked_fill(chosen_BC, ABSENT)], 1)
+        scores_BX = torch.cat([front.scores_BC, self.scores_BC.masked_fill(chosen_BC, -torch.inf)], 1)
+        order_BX = (ids_BX == ABSENT).int().sort(dim=1, stable=True).indices[:, :last]
+        return Pool(ids_BX.gather(1, order_BX), scores_BX.gather(1, order_BX), self.histories)
+
     def reordered(self, scores_BC: Tensor, k: int) -> Pool:
         """Return the k candidates with the highest new scores, which replace the old ones.
 
@@ -98,8 +129,16 @@ class Reranker(Component):
     """Base of rerankers: selects and orders k of a pool's candidates, for all users at once.
 
     With ``diversity`` 0, a reranker keeps the pool's order. Each user's result depends only on that user's
-    row. Members are built from their options and the :class:`ItemTable` of a catalogue.
+    row, unless the reranker keeps an account. Members are built from their options and the
+    :class:`ItemTable` of a catalogue.
     """
+
+    keeps_account: ClassVar[bool] = False
+    """Whether lists depend on those shown before. Such a reranker is the last stage, gets all rows of a call
+    at once, and implements :meth:`restarted` and :meth:`share_account`."""
+
+    builds_set: ClassVar[bool] = False
+    """Whether the first k are chosen as a set, which a stage that keeps an account gets in front."""
 
     def rerank(self, pool: Pool, k: int) -> Pool:
         """Return a pool of width min(k, C), the chosen candidates best first.
@@ -108,6 +147,19 @@ class Reranker(Component):
         rerankers that change scores return the new ones.
         """
         raise NotImplementedError("a reranker implements rerank()")
+
+    def restarted(self) -> Reranker:
+        """Return the same reranker, with an empty account if it keeps one."""
+        return self
+
+    def share_account(self, store: ExposureStore, item_ids: Sequence[str]) -> None:
+        """Keep the account in a store from now on.
+
+        Args:
+            store: the store.
+            item_ids: N original ids of the items.
+        """
+        raise NotImplementedError("a reranker that keeps an account implements share_account()")
 
     def rerank_lists(self, candidates: TopK, histories: Sequences, k: int) -> TopK:
         """Return the first k of given lists after reranking; see :func:`rerank_lists`."""
@@ -119,14 +171,31 @@ BATCH = 1024
 
 
 def reranking(stages: Sequence[Reranker]) -> Callable[[Pool, int], Pool]:
-    """Turn a chain of rerankers into a function that finishes a pool; all but the last order all of it."""
+    """Turn a chain of rerankers into a function that finishes a pool.
+
+    All stages but the last order the whole pool; before a stage that keeps an account, one that chooses a
+    set orders the first k only.
+    """
 
     def finish(pool: Pool, k: int) -> Pool:
-        for number, stage in enumerate(stages):
-            pool = stage.rerank(pool, k if number == len(stages) - 1 else pool.ids_BC.shape[1])
-        return pool
+        return stages[-1].rerank(_prepared(stages, pool, k), k)
 
     return finish
+
+
+def keeps_account(stages: Sequence[Reranker]) -> bool:
+    """Return whether lists of these stages depend on those shown before."""
+    return bool(stages) and getattr(stages[-1], "keeps_account", False)
+
+
+def _prepared(stages: Sequence[Reranker], pool: Pool, k: int) -> Pool:
+    """Return the pool for the last stage."""
+    for stage in stages[:-1]:
+        if keeps_account(stages) and getattr(stage, "builds_set", False):
+            pool = pool.with_front(stage.rerank(pool, k))
+        else:
+            pool = stage.rerank(pool, pool.ids_BC.shape[1])
+    return pool
 
 
 def rerank_lists(
@@ -148,9 +217,28 @@ def rerank_lists(
     Returns:
         (B, k), ``ABSENT`` at the end of shorter rows.
     """
+    if not keeps_account(stages):
+        return _in_blocks(candidates, histories, reranking(stages), k, device)
+    if len(stages) > 1:
+        width = candidates.ids.shape[1]
+        candidates = _in_blocks(
+            candidates, histories, lambda pool, _: _prepared(stages, pool, k), width, device
+        )
+    # All rows at once: they are served in order of time.
+    pool = Pool(torch.from_numpy(candidates.ids), torch.from_numpy(candidates.scores), histories)
+    return _lists(stages[-1].rerank(pool, k), k)
+
+
+def _in_blocks(
+    candidates: TopK,
+    histories: Sequences,
+    finish: Callable[[Pool, int], Pool],
+    k: int,
+    device: torch.device | str,
+) -> TopK:
+    """Apply a function to blocks of rows; its first k are kept."""
     ids = np.full((len(candidates), k), -1, np.int64)
     scores = np.full((len(candidates), k), -np.inf, np.float32)
-    finish = reranking(stages)
     for start in range(0, len(candidates), BATCH):
         rows = np.arange(start, min(start + BATCH, len(candidates)))
         pool = Pool(
@@ -158,11 +246,17 @@ def rerank_lists(
             torch.from_numpy(candidates.scores[rows]).to(device),
             histories.take(rows),
         )
-        pool = finish(pool, k)
-        width = min(k, pool.ids_BC.shape[1])
-        ids[rows, :width] = pool.ids_BC[:, :width].cpu().numpy()
-        scores[rows, :width] = pool.scores_BC[:, :width].cpu().numpy()
+        found = _lists(finish(pool, k), k)
+        ids[rows], scores[rows] = found.ids, found.scores
     return TopK(ids, scores)
+
+
+def _lists(pool: Pool, k: int) -> TopK:
+    """Return the first k of a pool; ``ABSENT`` after its end."""
+    short = (0, max(k - pool.ids_BC.shape[1], 0))
+    ids_BK = torch.nn.functional.pad(pool.ids_BC[:, :k], short, value=ABSENT)
+    scores_BK = torch.nn.functional.pad(pool.scores_BC[:, :k], short, value=-torch.inf)
+    return TopK(ids_BK.cpu().numpy(), scores_BK.cpu().numpy())
 
 
 class TradeOff(ComponentOptions):
@@ -177,5 +271,20 @@ class TradeOff(ComponentOptions):
     keeps_scores: ClassVar[bool] = True
     """Whether candidates keep their scores although their order changes."""
 
+    reorders: ClassVar[bool] = True
+    """Whether candidates are sorted by a relevance, which must then be that of the pool's order."""
+
     diversity: float = Field(default=0.5, ge=0, le=1)
     relevance: Relevance = "minmax"
+
+
+class SetTradeOff(TradeOff):
+    """Options of rerankers that choose the items of a list as a set.
+
+    Args:
+        diversity: weight of the other goal: 0 keeps the pool's order.
+        order: order of the list: as the items were chosen, or by ``score``. A set is as diverse in any order,
+            and accuracy counts the first places most.
+    """
+
+    order: Order = "choice"

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from crossrec.data.item_table import ItemTable
 from crossrec.rerank.aspects import category_aspects, gathered
-from crossrec.rerank.base import Pool, Reranker, TradeOff
+from crossrec.rerank.base import Pool, Reranker, SetTradeOff
 from crossrec.rerank.greedy import take_best
 from crossrec.types import ABSENT
 
@@ -38,7 +38,9 @@ class Calibrated(Reranker):
         InputError: if the catalogue has no categories.
     """
 
-    class Options(TradeOff):
+    builds_set = True
+
+    class Options(SetTradeOff):
         """Calibration: categories in the proportions of the user's history.
 
         Args:
@@ -52,7 +54,7 @@ class Calibrated(Reranker):
         self._aspects = category_aspects(items, "calibrated")
 
     def rerank(self, pool: Pool, k: int) -> Pool:
-        """Return a pool of width min(k, C), candidates in the order in which they were chosen."""
+        """Return a pool of width min(k, C), candidates as they were chosen or by score."""
         diversity = self._options.diversity
         if diversity == 0:
             return pool.head(k)
@@ -73,7 +75,7 @@ class Calibrated(Reranker):
             divergence_BC = state.with_each()
             columns_BK[:, step] = take_best(relevance_BC - diversity * divergence_BC, open_BC)
             state.add(columns_BK[:, step], divergence_BC)
-        return pool.pick(columns_BK)
+        return pool.pick_set(columns_BK, self._options.order)
 
 
 class _Divergence:

@@ -16,7 +16,7 @@ from pydantic import Field
 from torch import Tensor
 
 from crossrec.data.item_table import ItemTable
-from crossrec.rerank.base import Pool, Reranker, TradeOff
+from crossrec.rerank.base import Pool, Reranker, SetTradeOff
 from crossrec.rerank.spaces import PoolSimilarity, Space, space_named, users_at_once
 from crossrec.types import ABSENT
 
@@ -49,11 +49,12 @@ StartGain = Callable[[PoolSimilarity, Tensor, int], Gain]
 """Function that returns the gains of empty lists; see :meth:`GreedyReranker.gain`."""
 
 
-class SimilarityTradeOff(TradeOff):
+class SimilarityTradeOff(SetTradeOff):
     """Options of rerankers that compare candidates with the items already chosen.
 
     Args:
         diversity: weight of dissimilarity to the items already chosen: 0 keeps the pool's order.
+        order: order of the list: as the items were chosen, or by ``score``.
         space: similarity measure: ``category`` (overlap of categories), or the cosine of item vectors,
             ``text``, ``image``, ``behaviour`` (co-clicks) or ``model``.
     """
@@ -76,6 +77,8 @@ class GreedyReranker(Reranker):
         InputError: if the items have no such space.
     """
 
+    builds_set = True
+
     def __init__(self, options: SimilarityTradeOff, items: ItemTable) -> None:
         self._trade_off = options
         self._space = space_named(options.space, items)
@@ -93,12 +96,12 @@ class GreedyReranker(Reranker):
         raise NotImplementedError("a greedy reranker implements gain()")
 
     def rerank(self, pool: Pool, k: int) -> Pool:
-        """Return a pool of width min(k, C), candidates in the order in which they were chosen."""
+        """Return a pool of width min(k, C), candidates as they were chosen or by score."""
         return rerank_greedily(pool, k, self._trade_off, self._space, self.gain, self.ceiling)
 
 
 def rerank_greedily(
-    pool: Pool, k: int, options: TradeOff, space: Space, start: StartGain, ceiling: float
+    pool: Pool, k: int, options: SetTradeOff, space: Space, start: StartGain, ceiling: float
 ) -> Pool:
     """Choose k times the candidate with the highest (1 - diversity) * relevance + diversity * gain.
 
@@ -111,7 +114,7 @@ def rerank_greedily(
         ceiling: upper bound of all gains; ``inf`` if there is none.
 
     Returns:
-        The chosen candidates in the order in which they were chosen, with their scores.
+        The chosen candidates with their scores, in the order of the options.
     """
     k = min(k, pool.ids_BC.shape[1])
     if options.diversity == 0 or not pool.ids_BC[:, :k].numel():
@@ -119,7 +122,7 @@ def rerank_greedily(
     worth_BC = (1 - options.diversity) * pool.relevance(options.relevance)
     worth_BC = worth_BC.masked_fill(~pool.present_BC, -torch.inf)
     choice = _Choice(pool.ids_BC, worth_BC, options.diversity, space, start, k)
-    return pool.pick(choice.final(ceiling))
+    return pool.pick_set(choice.final(ceiling), options.order)
 
 
 def take_best(values_BC: Tensor, open_BC: Tensor) -> Tensor:

@@ -12,7 +12,7 @@ from pydantic import Field, model_validator
 from crossrec.config import Config
 from crossrec.data.item_table import ItemTable
 from crossrec.rerank import RERANKERS, RerankerOptions
-from crossrec.rerank.base import Reranker, rerank_lists
+from crossrec.rerank.base import Reranker, keeps_account, rerank_lists
 from crossrec.types import InputError, Recommender, Sequences, TopK
 
 
@@ -31,7 +31,17 @@ class RerankConfig(Config):
     def _later_stages_see_the_order(self) -> Self:
         before = ""
         for number, stage in enumerate(self.stages):
-            relevance = getattr(stage, "relevance", "rank")
+            if _keeps_account(stage) and number < len(self.stages) - 1:
+                raise ValueError(
+                    f"stages.{number}: '{RERANKERS.name_of(stage)}' counts what is shown, so it must "
+                    "be the last stage"
+                )
+            if getattr(stage, "order", "choice") == "score" and not self._chooses_list(number):
+                raise ValueError(
+                    f"stages.{number}: order: score of a stage that orders the whole pool changes nothing; "
+                    "set it in the last stage"
+                )
+            relevance = getattr(stage, "relevance", "rank") if getattr(stage, "reorders", True) else "rank"
             if before and relevance != "rank":
                 raise ValueError(
                     f"stages.{number}: '{before}' before it leaves scores that no longer say the order, and "
@@ -40,6 +50,15 @@ class RerankConfig(Config):
             if getattr(stage, "keeps_scores", False):
                 before = RERANKERS.name_of(stage)
         return self
+
+    def _chooses_list(self, number: int) -> bool:
+        """Return whether a stage chooses k items, rather than orders the whole pool."""
+        return number == len(self.stages) - 1 or self.keeps_account
+
+    @property
+    def keeps_account(self) -> bool:
+        """Whether lists depend on those shown before."""
+        return _keeps_account(self.stages[-1])
 
     def wrap(self, recommender: Recommender, items: ItemTable, name: str) -> RerankedRecommender:
         """Return the recommender with its candidates reranked, on the device of the item features.
@@ -60,6 +79,10 @@ class RerankConfig(Config):
         stages = [stage.build(items) for stage in self.stages]
         device = items.device
         return RerankedRecommender(recommender, stages, candidates=self.candidates, name=name, device=device)
+
+
+def _keeps_account(stage: Config) -> bool:
+    return bool(getattr(getattr(stage, "component", None), "keeps_account", False))
 
 
 class RerankedRecommender:
@@ -92,6 +115,22 @@ class RerankedRecommender:
     def n_items(self) -> int:
         """Number of items, N."""
         return self.inner.n_items
+
+    @property
+    def in_order(self) -> bool:
+        """Whether a list depends on those before, so that requests must come in order of time."""
+        return keeps_account(self.stages)
+
+    def restarted(self) -> RerankedRecommender:
+        """Return the same recommender with an empty account of what it has shown."""
+        last = self.stages[-1]
+        return RerankedRecommender(
+            self.inner,
+            [*self.stages[:-1], last.restarted() if self.in_order else last],
+            candidates=self.candidates,
+            name=self.name,
+            device=self.device,
+        )
 
     def fit(self, train: Sequences) -> Self:
         """Fit the inner recommender."""

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from crossrec.data.item_table import ItemTable, tail_items
 from crossrec.rerank.aspects import Aspects, category_aspects, gathered
-from crossrec.rerank.base import Pool, Reranker, TradeOff
+from crossrec.rerank.base import Pool, Reranker, SetTradeOff
 from crossrec.rerank.greedy import take_best
 from crossrec.types import ABSENT, Sequences
 
@@ -44,7 +44,9 @@ class XQuAD(Reranker):
         InputError: if aspects are categories and the catalogue has none.
     """
 
-    class Options(TradeOff):
+    builds_set = True
+
+    class Options(SetTradeOff):
         """Explicit query aspect diversification (xQuAD): the user's interests in proportion, none too often.
 
         Args:
@@ -82,7 +84,7 @@ class XQuAD(Reranker):
         return (mass_BG + prior_clicks * self._prior_G) / total_B1
 
     def rerank(self, pool: Pool, k: int) -> Pool:
-        """Return a pool of width min(k, C), candidates in the order in which they were chosen."""
+        """Return a pool of width min(k, C), candidates as they were chosen or by score."""
         diversity = self._options.diversity
         if diversity == 0:
             return pool.head(k)
@@ -107,4 +109,4 @@ class XQuAD(Reranker):
             else:
                 covered_BG.scatter_add_(1, lists_BM, cover_BM)
                 left_BG = 1 - covered_BG / (step + 1)
-        return pool.pick(columns_BK)
+        return pool.pick_set(columns_BK, self._options.order)

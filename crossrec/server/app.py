@@ -33,7 +33,8 @@ def create_app(recommender: LoadedRecommender, config: ServerConfig) -> FastAPI:
         config: limits, index, feedback log.
 
     Raises:
-        InputError: if the feedback log can't be written, or FAISS is needed and not installed.
+        InputError: if the feedback log or the account of exposure can't be written, or FAISS is needed and
+            not installed.
     """
     service = Service(recommender, config)
     app = FastAPI(

@@ -32,6 +32,8 @@ class ServerConfig(Config):
         hosts: allowed host names; when empty, those of the loopback, or any name if ``host`` is another
             address.
         feedback_log: JSONL file to which thumbs are appended; they are not stored when None.
+        exposure_account: SQLite file with the account of a quota in the run's reranking, which several
+            servers may share; in memory, until the server stops, when None.
         batch_size: maximum number of requests scored in one call.
         batch_wait_ms: maximum time that a request waits for others, in milliseconds.
         queue: maximum number of waiting recommendation requests; further ones get status 503.
@@ -55,6 +57,7 @@ class ServerConfig(Config):
     port: int = Field(default=8000, ge=0, le=65_535)
     hosts: tuple[str, ...] = ()
     feedback_log: Path | None = None
+    exposure_account: Path | None = None
     batch_size: int = Field(default=64, ge=1, le=10_000_000)
     batch_wait_ms: float = Field(default=2.0, ge=0, le=1000)
     queue: int = Field(default=512, ge=1)

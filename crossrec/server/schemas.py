@@ -27,10 +27,13 @@ def _whole(value: Any) -> Any:
 
 
 OFFERED: dict[str, type[Config]] = {
-    name: options for name in RERANKERS if "diversity" in (options := RERANKERS.options(name)).model_fields
+    name: options
+    for name in RERANKERS
+    if "diversity" in (options := RERANKERS.options(name)).model_fields
+    and not getattr(RERANKERS[name], "keeps_account", False)
 }
-"""Rerankers that a request may name. Rules on columns are ``filters``; classes outside the project are
-allowed in the run's configuration only: no client may have a module imported."""
+"""Rerankers that a request may name. Rules on columns are ``filters``; a quota is a policy for all requests,
+and classes outside the project are code: both are allowed in the run's configuration only."""
 
 
 class ApiRequest(BaseModel):

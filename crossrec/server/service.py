@@ -117,6 +117,8 @@ class Service:
         self.measures = ServerMetrics()
         self.users = UserIndex(shop.user_ids)
         self.log = None if config.feedback_log is None else FeedbackLog(config.feedback_log)
+        if config.exposure_account is not None:
+            shop.keep_exposure(config.exposure_account)
         self.lists = Lists(shop, config)
         self.thread = ModelThread(config.slow_queue)
         self.shelf, self.thumbnails = CatalogIndex(shop.catalog), Thumbnails(shop.catalog)

@@ -21,6 +21,7 @@ from crossrec.model.encoded_catalog import EncodedCatalog
 from crossrec.model.recommender import NeuralRecommender
 from crossrec.rerank.base import Pool, Reranker
 from crossrec.rerank.context import Constraints
+from crossrec.rerank.exposure import ExposureStore
 from crossrec.rerank.recommender import RerankConfig
 from crossrec.serving.filters import Filter, passing
 from crossrec.types import ABSENT, InputError, Sequences
@@ -188,15 +189,22 @@ class ServedItems:
         train_counts: (N,) training clicks of each; 0 for items that were added.
         spaces: item vectors of all N.
         recommender: the model's recommender over all N items.
+        exposure: account of what rerankers with a quota have shown; a new one in memory when None.
     """
 
     def __init__(
-        self, catalog: Catalog, train_counts: np.ndarray, spaces: ItemSpaces, recommender: NeuralRecommender
+        self,
+        catalog: Catalog,
+        train_counts: np.ndarray,
+        spaces: ItemSpaces,
+        recommender: NeuralRecommender,
+        exposure: ExposureStore | None = None,
     ) -> None:
         self.catalog = catalog
         self.train_counts = train_counts
         self.spaces = spaces
         self.recommender = recommender
+        self._exposure = exposure
         self._allowed: dict[tuple[str, ...], np.ndarray] = {}
         self._rerankers: dict[str, tuple[Reranker, ...]] = {}
 
@@ -230,6 +238,18 @@ class ServedItems:
         found = self.spaces.table(name)
         return VectorSpace(found.vectors_ND, found.present_N)
 
+    @property
+    def exposure(self) -> ExposureStore:
+        """Account of what rerankers with a quota have shown."""
+        if self._exposure is None:
+            self._exposure = ExposureStore()
+        return self._exposure
+
+    @exposure.setter
+    def exposure(self, store: ExposureStore) -> None:
+        self._exposure = store
+        self._rerankers.clear()
+
     def rerankers(self, config: RerankConfig) -> tuple[Reranker, ...]:
         """Return the stages of a chain of rerankers for this catalogue.
 
@@ -239,7 +259,10 @@ class ServedItems:
         key = config.model_dump_json()
         if key not in self._rerankers:
             _drop_oldest(self._rerankers)
-            self._rerankers[key] = tuple(stage.build(self.table) for stage in config.stages)
+            stages = tuple(stage.build(self.table) for stage in config.stages)
+            if config.keeps_account:
+                stages[-1].share_account(self.exposure, self.item_ids)
+            self._rerankers[key] = stages
         return self._rerankers[key]
 
     def allowed(

@@ -16,6 +16,7 @@ from crossrec.data.interactions import UserLog
 from crossrec.explain.content import ItemContent
 from crossrec.explain.explainer import Explainer
 from crossrec.explain.explanation import Explanation, Method
+from crossrec.rerank.exposure import ExposureStore
 from crossrec.rerank.recommender import RerankConfig
 from crossrec.serving.filters import Filter, as_filters
 from crossrec.serving.lists import (
@@ -316,6 +317,20 @@ class LoadedRecommender(LoadedItems):
 
         write_lists(Path(path), users, ranked, batch_size)
         return Path(path)
+
+    def keep_exposure(self, path: str | Path) -> None:
+        """Keep the account of what rerankers with a quota show in a file, which other processes may share.
+
+        Without it, the account is in memory and ends with this object.
+
+        Args:
+            path: SQLite file; it is created if missing, and continued otherwise.
+
+        Raises:
+            InputError: if the file is something else, or can't be written.
+        """
+        with self._lock:
+            self.items.exposure = ExposureStore(Path(path))
 
     def explain(
         self,

@@ -167,7 +167,8 @@ class LoadedItems:
             # From here on, the caller's objects are not read.
             self.model.append(encoded, content, catalog)
             counts = np.concatenate([self.items.train_counts, np.zeros(len(more), np.int64)])
-            grown = ServedItems(catalog, counts, self.items.spaces, self.model.recommender)
+            spaces, exposure = self.items.spaces, self.items.exposure
+            grown = ServedItems(catalog, counts, spaces, self.model.recommender, exposure)
             self.state = replace(self.state, items=grown)
             return [str(item_id) for item_id in more.item_ids]
 

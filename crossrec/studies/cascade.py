@@ -71,6 +71,8 @@ class CascadeStudyConfig(MemberStudyConfig):
             )
         if self.ranker == NEIGHBOURS:
             raise ValueError(f"ranker: '{NEIGHBOURS}' retrieves; a ranker is a run or a baseline")
+        if self.rerank is not None and self.rerank.keeps_account:
+            raise ValueError("rerank: the last stage counts what it shows; a cascade can't be timed with it")
         return self
 
     @property

@@ -93,6 +93,14 @@ def test_filters_and_rerankers_see_new_items(fresh_shop: LoadedRecommender) -> N
         assert len(shop.recommend(HISTORY, k=shop.n_items, rerank=rerank)) == shop.n_items - len(HISTORY)
 
 
+def test_a_quota_remembers_what_it_showed_before_an_item_came(fresh_shop: LoadedRecommender) -> None:
+    shop, quota = fresh_shop, {"type": "quota", "diversity": 1}
+    last = [shop.recommend(HISTORY, k=5, rerank=quota).item_ids[4] for _ in range(3)]
+    shop.add_items([like(shop, "i8")])
+    last += [shop.recommend(HISTORY, k=5, rerank=quota).item_ids[4] for _ in range(3)]
+    assert len(set(last)) == 6
+
+
 def test_pictures_come_as_path_bytes_or_pillow(fresh_shop: LoadedRecommender, tmp_path: Path) -> None:
     shop = fresh_shop
     picture = Image.new("RGB", (40, 30), (10, 200, 90))

@@ -88,6 +88,17 @@ class Split:
         """Return the histories of some queries, Q rows."""
         return self.clicks.take(queries.users, queries.ends)
 
+    def request_times(self, queries: Queries) -> np.ndarray:
+        """Return the (Q,) times of some queries: that of the last click of the history.
+
+        The least number for an empty history; the number of the query where clicks have no times.
+        """
+        if self.clicks.times is None:
+            return np.arange(len(queries))
+        last_Q = np.asarray(self.clicks.offsets)[queries.users] + queries.ends - 1
+        times_Q = np.asarray(self.clicks.times)[np.maximum(last_Q, 0)]
+        return np.where(queries.ends > 0, times_Q, np.iinfo(np.int64).min)
+
     def queries(self, name: Literal["valid", "test"]) -> Queries:
         """Return the validation or the test queries.
 

@@ -8,6 +8,7 @@ const NAMES = {
   mmr: "MMR",
   dpp: "DPP",
   max_sum: "max-sum dispersion",
+  facility_location: "facility location",
   ssd: "sliding spectrum decomposition",
   xquad: "xQuAD",
   calibrated: "calibration",

@@ -94,7 +94,12 @@ class PolicyConfig(Config):
     @model_validator(mode="after")
     def _stages_fit(self) -> Self:
         if self.rerank:
-            RerankConfig(stages=self.rerank, candidates=self.candidates)
+            chain = RerankConfig(stages=self.rerank, candidates=self.candidates)
+            if chain.keeps_account and self.explore is not None:
+                raise ValueError(
+                    "explore: the last reranker counts the lists that it shows, but the explorer draws "
+                    "others; leave out one of them"
+                )
         for part in (*self.rerank, *([self.explore] if self.explore else [])):
             if getattr(part, "space", None) == "model":
                 raise ValueError(
