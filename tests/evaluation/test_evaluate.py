@@ -110,6 +110,12 @@ def test_an_empty_slice_has_no_value() -> None:
     assert np.isnan(cold["recall@2"]["value"])
 
 
+def test_all_metrics_of_a_stored_run_of_0_1_stand_for_all_there_are_now() -> None:
+    stored = [name for name in METRICS if name != "ild_behaviour"]
+    assert EvaluationConfig(metrics=tuple(stored)) == EvaluationConfig()
+    assert EvaluationConfig(metrics=tuple(stored[1:])).metrics == tuple(stored[1:])
+
+
 def test_metrics_without_their_data_are_left_out_by_name() -> None:
     bare = ItemTable(np.ones(6), csr_matrix((6, 0)))
     found = evaluate_lists(LISTS, QUERIES, HISTORIES, bare, CONFIG)

@@ -97,7 +97,7 @@ def test_combinations_are_left_out_and_added(base: Path) -> None:
         ({"comparison": {"metrics": ["ndcg@20"]}}, "'ndcg@20' is not measured by variant 'small-lr-0.01'"),
         ({"comparison": {"metrics": ["cold:recall@10"]}}, "'cold' is not among the slices cold_items"),
         ({"comparison": {"metrics": ["cold_items:gini@10"]}}, "names are recall"),
-        ({"comparison": {"n_bootstrap": 100}}, "100 resamples are too few for 3 variants and 7 metrics"),
+        ({"comparison": {"n_bootstrap": 100}}, "100 resamples are too few for 3 variants and 8 metrics"),
         ({"axes": {"data.cleaning.k_users": [2, 3]}}, "differ in data.cleaning.k_users.*compare: false"),
         ({"axes": {"trainer.precision": ["no", "bf16"]}}, "differ in trainer.precision"),
     ],
