@@ -54,7 +54,7 @@ class NeighboursConfig(Config):
     """
 
     item_knn: ItemKNN.Options = ItemKNN.Options(similarity="bm25", neighbours=500, k1=10.0, b=0.5)
-    tune: bool = Field(True, description="choose k1, b and recency of item_knn on validation")
+    tune: bool = Field(True, description="choose the recency of item_knn on validation")
     weight: float | None = Field(
         None, ge=0, le=10_000, description="weight of the neighbours' score; null chooses on validation"
     )
@@ -74,7 +74,7 @@ class NeighboursConfig(Config):
     )
     alike: int = Field(20, ge=1, le=10_000, description="items whose neighbours a cold item gets")
     temperature: float = Field(0.1, gt=0, le=100, description="of their weights, a softmax of cosines")
-    queries: int = Field(3_000, ge=1, le=10_000_000, description="maximum number of validation queries used")
+    queries: int = Field(10_000, ge=1, le=10_000_000, description="maximum number of validation queries used")
 
 
 class ExperimentConfig(Config):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from collections.abc import Sequence as Listing
 from dataclasses import asdict, dataclass
 from functools import cached_property
 
@@ -28,7 +27,7 @@ from crossrec.types import AddedScores, Sequences, TopK
 
 WEIGHTS_TRIED = (0.0, 0.5, 1.0, 2.0, 3.0, 5.0, 7.0, 10.0, 14.0, 20.0, 30.0, 50.0)
 COARSE = (3.0, 10.0, 30.0)
-"""Weights at which similarities are compared with each other."""
+"""Weights at which recencies are compared with each other."""
 RECENCIES = (0.95, 0.9, 0.7)
 SCORES = 1 << 26
 """Maximum number of scores of the sampled validation queries: 256 MiB."""
@@ -38,7 +37,7 @@ HELD_SHARE = 0.1
 LARGEST_BONUS = 50.0
 BISECTIONS = 14
 COMPARED = 1_000
-"""Number of queries on which similarities are compared, and the bonus of cold items is chosen."""
+"""Number of queries on which the bonus of cold items is chosen."""
 
 
 def mix_in_neighbours(prepared: PreparedExperiment, recommender: NeuralRecommender) -> None:
@@ -148,7 +147,7 @@ class NeighbourChoice:
         config = self.config
         weights = WEIGHTS_TRIED if config.weight is None else (0.0, config.weight)
         with progress_bar("neighbours on validation", FOLDS + 2) as advance:
-            knn = distributed.gather_objects(self._best_similarity() if config.tune else config.item_knn)[0]
+            knn = distributed.gather_objects(self._best_recency() if config.tune else config.item_knn)[0]
             advance(1)
             unit = self._scores(knn)
             added = unit.added(self._read(len(self.queries)))
@@ -176,24 +175,23 @@ class NeighbourChoice:
         )
         return chosen, scores
 
-    def _best_similarity(self) -> ItemKNN.Options:
-        """Return the weighting, then the recency, with the best value at the best of some weights."""
-        asked = self.config.item_knn
-        weightings = {(found.k1, found.b) for found in asked.grid()} | {(asked.k1, asked.b)}
-        tried = [asked.model_copy(update={"k1": k1, "b": b}) for k1, b in sorted(weightings)]
-        best = self._best_of(tried)
-        return self._best_of([best, *(best.model_copy(update={"recency": r}) for r in RECENCIES)])
+    def _best_recency(self) -> ItemKNN.Options:
+        """Return the options with the recency that has the best value at the best of some weights.
 
-    def _best_of(self, tried: Listing[ItemKNN.Options]) -> ItemKNN.Options:
+        The other options are left as they are: their differences on validation are mostly noise, and the best
+        of many is worse on other queries than a usual value.
+        """
+        asked = self.config.item_knn
         weights = COARSE if self.config.weight is None else (self.config.weight,)
 
         def value(options: ItemKNN.Options) -> float:
             unit = self._scores(options)
-            added = unit.added(self._read(COMPARED))
+            added = unit.added(self._read(len(self.queries)))
             return max(self._value(unit, added * weight) for weight in weights)
 
-        values = [value(options) for options in tried]
-        return tried[int(np.argmax(values))]
+        recencies = dict.fromkeys([asked.recency, *RECENCIES])
+        tried = [asked.model_copy(update={"recency": recency}) for recency in recencies]
+        return tried[int(np.argmax([value(options) for options in tried]))]
 
     def _scores(self, options: ItemKNN.Options) -> NeighbourScores:
         """Return the scores with these similarities, of weight 1 and without a bonus."""
