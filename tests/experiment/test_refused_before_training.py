@@ -78,18 +78,18 @@ REFUSED: dict[str, tuple[list[str], str]] = {
         ["rerank.stages=[{type: context, column: brandd, max_per_value: 1}]"],
         "column 'brandd' is not in the catalogue; there are ['brand'",
     ),
-    "space": (["rerank.stages=[{type: mmr, space: imagee}]"], "in the space 'imagee'; there are model"),
+    "space": (["rerank.stages=[{type: mmr, space: imagee}]"], "in the space 'imagee'; there are behaviour, model"),
     "term": (
         ["diversity={type: terms, terms: {a: {type: similarity, space: texts}}}"],
-        "in the space 'texts'; there are model",
+        "in the space 'texts'; there are behaviour, model",
     ),
     "baseline": (
         ["baselines=[{type: vbpr}]"],
-        "baselines: vbpr needs item vectors in the space 'image'; there are none",
+        "baselines: vbpr needs item vectors in the space 'image'; there are behaviour",
     ),
     "baseline on the model": (
         ["baselines=[{type: vbpr, modality: model}]"],
-        "baselines: vbpr needs item vectors in the space 'model'; there are none",
+        "baselines: vbpr needs item vectors in the space 'model'; there are behaviour",
     ),
     "heads": (["model.sequence.heads=3"], "does not divide the item width"),
     "memory": (["model.width=65536", "model.sequence.layers=900"], "GiB for training"),
