@@ -78,7 +78,10 @@ REFUSED: dict[str, tuple[list[str], str]] = {
         ["rerank.stages=[{type: context, column: brandd, max_per_value: 1}]"],
         "column 'brandd' is not in the catalogue; there are ['brand'",
     ),
-    "space": (["rerank.stages=[{type: mmr, space: imagee}]"], "in the space 'imagee'; there are behaviour, model"),
+    "space": (
+        ["rerank.stages=[{type: mmr, space: imagee}]"],
+        "in the space 'imagee'; there are behaviour, model",
+    ),
     "term": (
         ["diversity={type: terms, terms: {a: {type: similarity, space: texts}}}"],
         "in the space 'texts'; there are behaviour, model",
