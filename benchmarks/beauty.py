@@ -76,7 +76,8 @@ LANGUAGE = {
 
 WHOLE = "model.sequence={type: llm, weights: package:smollm2-135m, max_length: 50, lora: {r: 16, alpha: 32}}"
 READ_BY_DECODER = (
-    "model.text={weights: package:smollm2-135m, max_tokens: 32, training: lora, lora: {r: 16, alpha: 32}}"
+    "model.text={weights: package:smollm2-135m, max_tokens: 32, training: lora, adapt: null, "
+    "lora: {r: 16, alpha: 32}}"
 )
 DECODERS = {
     "sasrec": FROZEN,

@@ -220,6 +220,9 @@ def slug(name: str) -> str:
 COLUMNS = ("ndcg", "recall", "coverage", "gini", "ild", "ild_behaviour", "ild_category")
 
 
+WIDTH = 200
+"""Characters per line of tables that are not printed on a terminal, so that no interval is broken."""
+
 LOWER_IS_BETTER = ("gini",)
 
 
@@ -229,12 +232,12 @@ COLD = "cold_items"
 def console() -> Console:
     """Return a console on standard output, wide enough for the tables if it is not a terminal."""
     out = Console()
-    return out if out.is_terminal else Console(width=160)
+    return out if out.is_terminal else Console(width=WIDTH)
 
 
 def table_text(table: Table) -> str:
     """Return a table as plain text."""
-    plain = Console(width=160, color_system=None)
+    plain = Console(width=WIDTH, color_system=None)
     with plain.capture() as captured:
         plain.print(table, highlight=False)
     return captured.get().rstrip()
@@ -295,7 +298,7 @@ def results_table(data: PreparedData, found: Sequence[MeasuredRecommender], part
     table = Table(title=title, caption=caption, show_lines=True)
     table.add_column("recommender")
     for name in [*names, f"cold recall@{k}"]:
-        table.add_column(name, justify="right")
+        table.add_column(name, justify="right", overflow="fold")
     columns = [[m.evaluation.metrics[name] for m in found] for name in names]
     columns.append([m.evaluation.slices.get(COLD, {}).get(f"recall@{k}", _UNKNOWN) for m in found])
     marked = [_mark(column, name.split("@")[0]) for column, name in zip(columns, [*names, ""], strict=True)]

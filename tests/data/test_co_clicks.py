@@ -106,5 +106,5 @@ def test_vectors_of_large_logs_are_computed_once_and_follow_the_clicks(
             with pytest.raises(AssertionError, match="computed again"):
                 behaviour_space(*other, tmp_path)
     path.write_bytes(path.read_bytes()[:-4] + b"\x00\x00\x80?")
-    mended = behaviour_space(train, 20, config, tmp_path)
-    assert np.array_equal(mended.vectors_ND, expected.vectors_ND)
+    recomputed = behaviour_space(train, 20, config, tmp_path)
+    assert np.array_equal(recomputed.vectors_ND, expected.vectors_ND)

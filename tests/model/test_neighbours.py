@@ -6,11 +6,19 @@ import numpy as np
 import pytest
 from scipy.sparse import csr_matrix, identity, random_array
 
+from crossrec.model import neighbours
 from crossrec.model.neighbours import NeighbourScores, align_neighbours, mixing_columns
 from crossrec.types import ABSENT, Sequences
 
 N = 12
 HISTORIES = Sequences.from_lists([[1, 4, 4], [], [7], [0, 2, 9, 11]])
+
+
+@pytest.fixture(autouse=True, params=["dense", "sparse"])
+def _form(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Small catalogues keep the product of similarities and mixing as a dense matrix, large ones don't."""
+    if request.param == "sparse":
+        monkeypatch.setattr(neighbours, "DENSE_CELLS", 0)
 
 
 def similarities(seed: int = 0) -> csr_matrix:

@@ -97,7 +97,7 @@ def test_other_orders_and_new_items_keep_the_account(tmp_path: Path) -> None:
     second = stage_on(path, grown, every=5)
     with second.account.opened():
         assert second.account.shown_G[:-1].tolist() == [*(shown[i] for i in reversed(IDS)), 0]
-        # What joined after ten lists owes nothing for them.
+        # A group that joined after ten lists has no floor to reach in them.
         assert second.account.since_G[:-1].tolist() == [0] * N + [10]
         assert second.account.lists == 10
 
