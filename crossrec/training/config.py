@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 
 from crossrec.config import Config
+
+
+def _unquoted(value: Any) -> Any:
+    """Return YAML's reading of an unquoted ``no``, which is false, as the word."""
+    return "no" if value is False else value
 
 
 class TrainerConfig(Config):
@@ -40,7 +45,7 @@ class TrainerConfig(Config):
     negatives_from: Literal["clicked", "catalogue"] = Field(
         "clicked", description="whether items without a training click serve as negatives"
     )
-    precision: Literal["no", "bf16", "fp16"] = "no"
+    precision: Annotated[Literal["no", "bf16", "fp16"], BeforeValidator(_unquoted)] = "no"
     metric: str = Field("ndcg@10", description="validation metric for early stopping")
     eval_every: int = Field(1, ge=1, description="epochs between validations")
     patience: int = Field(5, ge=1, description="validations without improvement before training stops")

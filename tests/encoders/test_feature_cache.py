@@ -175,9 +175,9 @@ def test_broken_pictures_are_masked_and_counted(tmp_path: Path, caplog: pytest.L
     assert "3 of 5 items can't be read" in caplog.text
     assert not features.vectors_ND[[1, 3, 4, 5]].any()
     Image.new("RGB", (9, 9), "red").save(tmp_path / "4.png")
-    recomputed = cache.encode_catalog([content_key(p) for p in paths], fetch_each(read), encode)
-    assert recomputed.unreadable == [1, 3]
-    assert recomputed.vectors_ND[4].tolist() == [255, 0, 0]
+    repaired = cache.encode_catalog([content_key(p) for p in paths], fetch_each(read), encode)
+    assert repaired.unreadable == [1, 3]
+    assert repaired.vectors_ND[4].tolist() == [255, 0, 0]
 
 
 def test_a_damaged_block_is_computed_again(tmp_path: Path) -> None:

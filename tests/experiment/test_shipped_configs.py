@@ -23,6 +23,11 @@ def test_a_shipped_config_loads_and_round_trips(path: Path) -> None:
     assert describe_model(config)
 
 
+def test_an_unquoted_no_is_a_precision() -> None:
+    config = load_config(ExperimentConfig, FOLDER / "demo.yaml", ["trainer.precision=no"])
+    assert config.trainer.precision == "no"
+
+
 def test_there_are_configs() -> None:
     assert {path.stem for path in CONFIGS} >= {"demo", "movielens_small", "table_example"}
 
